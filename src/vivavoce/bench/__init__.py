@@ -1,0 +1,1 @@
+"""Measures the running engine with real recordings, in real time."""

@@ -1,0 +1,161 @@
+"""Items: what a conversation is made of (Realtime GA, `conversation.item`)."""
+
+from typing import Literal
+
+from msgspec import UNSET, Struct, UnsetType
+
+__all__ = [
+    "AudioPart",
+    "ContentPart",
+    "FunctionCall",
+    "FunctionCallOutput",
+    "InputAudio",
+    "InputImage",
+    "InputText",
+    "Item",
+    "ItemReference",
+    "ItemStatus",
+    "McpApprovalRequest",
+    "McpApprovalResponse",
+    "McpCall",
+    "McpListTools",
+    "McpTool",
+    "Message",
+    "OutputAudio",
+    "OutputText",
+    "Part",
+    "Role",
+    "TextPart",
+]
+
+ItemStatus = Literal["in_progress", "completed", "incomplete"]
+Role = Literal["system", "user", "assistant"]
+
+
+# content of messages
+
+
+class InputText(Struct, tag_field="type", tag="input_text", frozen=True, kw_only=True):
+    text: str
+
+
+class InputAudio(Struct, tag_field="type", tag="input_audio", frozen=True, kw_only=True):
+    """Something said. Only `conversation.item.retrieved` holds `audio`; `transcript` is null until known."""
+
+    audio: bytes | UnsetType = UNSET
+    transcript: str | UnsetType | None = UNSET
+
+
+class InputImage(Struct, tag_field="type", tag="input_image", frozen=True, kw_only=True):
+    image_url: str
+    detail: Literal["auto", "low", "high"] | UnsetType = UNSET
+
+
+class OutputText(Struct, tag_field="type", tag="output_text", frozen=True, kw_only=True):
+    text: str
+
+
+class OutputAudio(Struct, tag_field="type", tag="output_audio", frozen=True, kw_only=True):
+    audio: bytes | UnsetType = UNSET
+    transcript: str | UnsetType = UNSET
+
+
+ContentPart = InputText | InputAudio | InputImage | OutputText | OutputAudio
+
+
+# parts as `response.content_part.*` spells them: without `output_` (the inconsistency is the protocol's)
+
+
+class AudioPart(Struct, tag_field="type", tag="audio", frozen=True, kw_only=True):
+    transcript: str | UnsetType = UNSET
+
+
+class TextPart(Struct, tag_field="type", tag="text", frozen=True, kw_only=True):
+    text: str | UnsetType = UNSET
+
+
+Part = AudioPart | TextPart
+
+
+# items
+
+
+class Message(Struct, tag_field="type", tag="message", frozen=True, kw_only=True):
+    role: Role
+    content: tuple[ContentPart, ...]
+    id: str | UnsetType = UNSET
+    object: Literal["realtime.item"] | UnsetType = UNSET
+    status: ItemStatus | UnsetType = UNSET
+
+
+class FunctionCall(Struct, tag_field="type", tag="function_call", frozen=True, kw_only=True):
+    """The model asks for a tool; `arguments` is JSON text."""
+
+    name: str
+    arguments: str
+    call_id: str | UnsetType = UNSET
+    id: str | UnsetType = UNSET
+    object: Literal["realtime.item"] | UnsetType = UNSET
+    status: ItemStatus | UnsetType = UNSET
+
+
+class FunctionCallOutput(Struct, tag_field="type", tag="function_call_output", frozen=True, kw_only=True):
+    call_id: str
+    output: str
+    id: str | UnsetType = UNSET
+    object: Literal["realtime.item"] | UnsetType = UNSET
+    status: ItemStatus | UnsetType = UNSET
+
+
+class McpTool(Struct, frozen=True, kw_only=True):
+    name: str
+    input_schema: dict[str, object]
+    description: str | UnsetType | None = UNSET
+    annotations: dict[str, object] | UnsetType | None = UNSET
+
+
+class McpListTools(Struct, tag_field="type", tag="mcp_list_tools", frozen=True, kw_only=True):
+    server_label: str
+    tools: tuple[McpTool, ...]
+    id: str | UnsetType = UNSET
+
+
+class McpCall(Struct, tag_field="type", tag="mcp_call", frozen=True, kw_only=True):
+    id: str
+    server_label: str
+    name: str
+    arguments: str
+    approval_request_id: str | UnsetType | None = UNSET
+    output: str | UnsetType | None = UNSET
+    error: dict[str, object] | UnsetType | None = UNSET
+
+
+class McpApprovalRequest(Struct, tag_field="type", tag="mcp_approval_request", frozen=True, kw_only=True):
+    id: str
+    server_label: str
+    name: str
+    arguments: str
+
+
+class McpApprovalResponse(Struct, tag_field="type", tag="mcp_approval_response", frozen=True, kw_only=True):
+    id: str
+    approval_request_id: str
+    approve: bool
+    reason: str | UnsetType | None = UNSET
+
+
+Item = (
+    Message
+    | FunctionCall
+    | FunctionCallOutput
+    | McpListTools
+    | McpCall
+    | McpApprovalRequest
+    | McpApprovalResponse
+)
+
+
+class ItemReference(Struct, tag_field="type", tag="item_reference", frozen=True, kw_only=True):
+    """Stands, in the `input` of a `response.create`, for an item of the conversation."""
+
+    id: str

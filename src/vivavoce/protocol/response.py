@@ -1,0 +1,117 @@
+"""Responses: one answer and what it cost (Realtime GA, `response`)."""
+
+from typing import Literal
+
+from msgspec import UNSET, Struct, UnsetType
+
+from vivavoce.protocol.items import Item, ItemReference
+from vivavoce.protocol.session import AudioFormat, PromptReference, Reasoning, Tool, ToolChoice, VoiceId
+
+__all__ = [
+    "CachedTokens",
+    "Cancelled",
+    "Failed",
+    "FailedError",
+    "Incomplete",
+    "InputTokens",
+    "OutputTokens",
+    "Response",
+    "ResponseAudio",
+    "ResponseOutput",
+    "ResponseParams",
+    "ResponseStatus",
+    "StatusDetails",
+    "Usage",
+]
+
+ResponseStatus = Literal["in_progress", "completed", "cancelled", "incomplete", "failed"]
+
+
+class ResponseOutput(Struct, frozen=True, kw_only=True):
+    format: AudioFormat | UnsetType = UNSET
+    voice: str | VoiceId | UnsetType = UNSET
+
+
+class ResponseAudio(Struct, frozen=True, kw_only=True):
+    output: ResponseOutput | UnsetType = UNSET
+
+
+class ResponseParams(Struct, frozen=True, kw_only=True):
+    """What one `response.create` wants otherwise than the session."""
+
+    conversation: Literal["auto", "none"] | UnsetType = UNSET
+    input: tuple[Item | ItemReference, ...] | UnsetType = UNSET
+    output_modalities: tuple[Literal["text", "audio"], ...] | UnsetType = UNSET
+    instructions: str | UnsetType = UNSET
+    audio: ResponseAudio | UnsetType = UNSET
+    tools: tuple[Tool, ...] | UnsetType = UNSET
+    tool_choice: ToolChoice | UnsetType = UNSET
+    max_output_tokens: int | Literal["inf"] | UnsetType = UNSET
+    parallel_tool_calls: bool | UnsetType = UNSET
+    reasoning: Reasoning | UnsetType | None = UNSET
+    prompt: PromptReference | UnsetType | None = UNSET
+    metadata: dict[str, str] | UnsetType | None = UNSET
+
+
+class Cancelled(Struct, tag_field="type", tag="cancelled", frozen=True, kw_only=True):
+    reason: Literal["turn_detected", "client_cancelled"]
+
+
+class Incomplete(Struct, tag_field="type", tag="incomplete", frozen=True, kw_only=True):
+    reason: Literal["max_output_tokens", "content_filter"]
+
+
+class FailedError(Struct, frozen=True, kw_only=True):
+    type: str
+    code: str | UnsetType = UNSET
+    message: str | UnsetType = UNSET
+
+
+class Failed(Struct, tag_field="type", tag="failed", frozen=True, kw_only=True):
+    error: FailedError
+
+
+StatusDetails = Cancelled | Incomplete | Failed
+
+
+class CachedTokens(Struct, frozen=True, kw_only=True):
+    text_tokens: int = 0
+    audio_tokens: int = 0
+    image_tokens: int = 0
+
+
+class InputTokens(Struct, frozen=True, kw_only=True):
+    text_tokens: int = 0
+    audio_tokens: int = 0
+    image_tokens: int = 0
+    cached_tokens: int = 0
+    cached_tokens_details: CachedTokens = CachedTokens()
+
+
+class OutputTokens(Struct, frozen=True, kw_only=True):
+    text_tokens: int = 0
+    audio_tokens: int = 0
+
+
+class Usage(Struct, frozen=True, kw_only=True):
+    total_tokens: int
+    input_tokens: int
+    output_tokens: int
+    input_token_details: InputTokens
+    output_token_details: OutputTokens
+
+
+class Response(Struct, frozen=True, kw_only=True):
+    """`conversation_id` is null for a response that is out of band."""
+
+    id: str
+    status: ResponseStatus
+    output: tuple[Item, ...]
+    conversation_id: str | None
+    object: Literal["realtime.response"] = "realtime.response"
+    status_details: StatusDetails | None = None
+    output_modalities: tuple[Literal["text", "audio"], ...] | UnsetType = UNSET
+    max_output_tokens: int | Literal["inf"] | UnsetType = UNSET
+    audio: ResponseAudio | UnsetType = UNSET
+    usage: Usage | None = None
+    metadata: dict[str, str] | None = None

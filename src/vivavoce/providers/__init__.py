@@ -1,0 +1,125 @@
+"""What we ask of the world: one question each, no base classes.
+
+Sound for hearing is 16-bit little-endian mono PCM at `HEARING_RATE`, sound for speaking the same at
+`SPEAKING_RATE`. Every provider may be shared by many conversations at once, does its heavy work off the event
+loop, raises `ProviderError` when it cannot answer, and stops working when its caller is cancelled.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from vivavoce.protocol.items import Item
+from vivavoce.protocol.session import FunctionTool, ToolChoice
+
+__all__ = [
+    "FRAME_BYTES",
+    "FRAME_MS",
+    "HEARING_RATE",
+    "SPEAKING_RATE",
+    "ChatModel",
+    "ChatRequest",
+    "ChatUsage",
+    "Mark",
+    "Synthesizer",
+    "ToolCall",
+    "Transcriber",
+    "Transcript",
+    "TurnDetector",
+    "VoiceActivityDetector",
+    "VoiceActivityModel",
+]
+
+HEARING_RATE = 16_000
+SPEAKING_RATE = 24_000
+FRAME_MS = 32
+FRAME_BYTES = HEARING_RATE * FRAME_MS // 1000 * 2
+
+
+class VoiceActivityDetector(Protocol):
+    """Hears one caller; remembers what it needs between frames."""
+
+    def probability(self, frame: bytes) -> float:
+        """Say how likely (0 to 1) this frame of `FRAME_BYTES` is speech. Takes well under a millisecond."""
+        ...
+
+
+class VoiceActivityModel(Protocol):
+    """One loaded model, from which every conversation gets its own detector."""
+
+    def detector(self) -> VoiceActivityDetector: ...
+
+
+class TurnDetector(Protocol):
+    async def is_over(self, audio: bytes) -> float:
+        """Say how likely (0 to 1) the caller has finished. `audio` is the turn so far, up to a pause."""
+        ...
+
+
+@dataclass(frozen=True)
+class Transcript:
+    """What was said; empty if nothing was. `language` is an ISO 639-1 code where the transcriber knows it."""
+
+    text: str
+    language: str | None = None
+
+
+class Transcriber(Protocol):
+    async def transcribe(
+        self, audio: bytes, *, language: str | None = None, prompt: str | None = None
+    ) -> Transcript: ...
+
+
+@dataclass(frozen=True)
+class ChatRequest:
+    """One question to a chat model: everything said so far, and how to answer it.
+
+    `spoken` asks for words to be said aloud: short sentences, no markup.
+    """
+
+    items: Sequence[Item]
+    instructions: str = ""
+    tools: Sequence[FunctionTool] = ()
+    tool_choice: ToolChoice = "auto"
+    max_tokens: int | None = None
+    spoken: bool = True
+
+
+@dataclass(frozen=True)
+class ToolCall:
+    """The model asks for a tool; `arguments` is a JSON object as text."""
+
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True)
+class ChatUsage:
+    """Last of a reply: what it cost in the model's tokens, and whether it was cut short by `max_tokens`."""
+
+    input_tokens: int
+    output_tokens: int
+    cached_tokens: int = 0
+    finish: Literal["stop", "length"] = "stop"
+
+
+class ChatModel(Protocol):
+    def reply(self, request: ChatRequest) -> AsyncIterator[str | ToolCall | ChatUsage]:
+        """Answer: text as it comes, whole tool calls, at last the usage. Closing it stops the model."""
+        ...
+
+
+@dataclass(frozen=True)
+class Mark:
+    """Word timing: the sound yielded from here on belongs to the text after its first `chars` characters."""
+
+    chars: int
+
+
+class Synthesizer(Protocol):
+    def speak(self, text: str, *, voice: str | None = None, speed: float = 1.0) -> AsyncIterator[bytes | Mark]:
+        """Say `text` in chunks of at most some 100 ms, with no silence before the first word or after the last.
+
+        A synthesizer that knows when it says which word yields a `Mark` before the sound of each.
+        """
+        ...

@@ -1,0 +1,76 @@
+"""Finds providers by name. Our own come in through entry points, like a stranger's.
+
+A package offers a provider with an entry point in the group `vivavoce.providers` that leads to a `Plugin`.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any, Generic, Literal, TypeVar, cast
+
+import msgspec
+
+from vivavoce.errors import ConfigError
+
+__all__ = ["ROLES", "Plugin", "Role", "Weights", "find", "names", "settings_for"]
+
+GROUP = "vivavoce.providers"
+Role = Literal["vad", "turn", "transcriber", "chat", "synthesizer"]
+ROLES: tuple[Role, ...] = ("vad", "turn", "transcriber", "chat", "synthesizer")
+
+Weights = Callable[[str], Awaitable[Mapping[str, Path]]]
+"""Gives the files of a model by its id in the manifest, such as `stt/moonshine-tiny-en`."""
+
+S = TypeVar("S", bound=msgspec.Struct)
+
+
+@dataclass(frozen=True)
+class Plugin(Generic[S]):
+    """A provider on offer: what it is for, what can be set, what it needs, and how to open it.
+
+    `settings` is a `msgspec.Struct` with a default for every field: its own table in `vivavoce.toml`.
+    `open` loads the model off the event loop, warms it and returns the provider, once per process.
+    `models` names what it needs of the manifest. `extra` is the extra of vivavoce to install for it.
+    `about` says in a phrase, for people, who answers with these settings.
+    """
+
+    role: Role
+    name: str
+    summary: str
+    settings: type[S]
+    open: Callable[[S, Weights], Awaitable[object]]
+    models: Callable[[S], Sequence[str]] = lambda settings: ()
+    about: Callable[[S], str] = lambda settings: ""
+    extra: str | None = None
+
+
+@cache
+def names() -> Mapping[tuple[Role, str], Plugin[Any]]:
+    """Return every provider that is installed, by role and name."""
+    found = (cast("Plugin[Any]", point.load()) for point in entry_points(group=GROUP))
+    return {(plugin.role, plugin.name): plugin for plugin in found}
+
+
+def find(role: Role, name: str) -> Plugin[Any]:
+    """Return the provider of that name, or say which there are."""
+    try:
+        return names()[role, name]
+    except KeyError:
+        known = ", ".join(sorted(n for r, n in names() if r == role)) or "none"
+        raise ConfigError(f"There is no {role} called {name!r}; installed are: {known}.") from None
+
+
+def settings_for(plugin: Plugin[S], table: Mapping[str, object]) -> S:
+    """Read a provider's table of the configuration, or say which line of it is wrong."""
+    known = {field.encode_name for field in msgspec.structs.fields(plugin.settings)}
+    if strange := sorted(set(table) - known):
+        allowed = ", ".join(sorted(known)) or "nothing"
+        raise ConfigError(
+            f"[{plugin.role}] {strange[0]} is not a setting of {plugin.name!r}; it knows: {allowed}."
+        )
+    try:
+        return msgspec.convert(table, plugin.settings, strict=False)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"[{plugin.role}] of {plugin.name!r}: {error}") from error
