@@ -1,0 +1,1 @@
+"""What answers: each engine is `async def converse(line)`."""
