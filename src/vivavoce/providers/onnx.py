@@ -1,0 +1,59 @@
+"""Opens ONNX models the way a shared machine likes it: few threads, and none that spins while it waits.
+
+Nothing heavy is imported before a model is opened, so that the registry can load every plugin for a list.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from vivavoce.errors import ConfigError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float32]
+    Array = NDArray[np.float32] | NDArray[np.int64] | NDArray[np.bool_]
+
+__all__ = ["Session", "open_session", "samples"]
+
+
+class Session(Protocol):
+    """An open model: named arrays in, arrays out. Many threads may run one session at once."""
+
+    def run(self, outputs: Sequence[str] | None, inputs: "Mapping[str, Array]") -> "list[Floats]": ...
+
+
+def open_session(path: Path, *, threads: int = 1) -> Session:
+    """Load the model in the file `path`: some tenths of a second, so not on the event loop.
+
+    Raises `ConfigError` if the extra `local` is not installed or the file is no model.
+    """
+    try:
+        import onnxruntime
+        from onnxruntime.capi import onnxruntime_pybind11_state as broken
+    except ImportError as error:
+        raise ConfigError("Models that run here need the extra: pip install 'vivavoce[local]'.") from error
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    options.log_severity_level = 3
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    try:
+        session: Session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    except (
+        broken.Fail,
+        broken.InvalidArgument,
+        broken.InvalidGraph,
+        broken.InvalidProtobuf,
+        broken.NoSuchFile,
+    ) as error:
+        raise ConfigError(f"{path.name} cannot be opened as a model; try: viva models verify.") from error
+    return session
+
+
+def samples(pcm: bytes) -> "Floats":
+    """Return 16-bit little-endian PCM as numbers from -1 to 1; half a sample at the end is dropped."""
+    import numpy as np
+
+    return np.frombuffer(pcm, "<i2", len(pcm) // 2).astype(np.float32) / np.float32(32768)
