@@ -2,7 +2,7 @@
 
 import pytest
 
-from vivavoce.testing import JumpingClock
+from vivavoce.testing.clock import JumpingClock
 
 
 @pytest.fixture

@@ -86,9 +86,9 @@ class Switchboard:
         async with line:
             try:
                 await self._engine.converse(line)
-            except HungUp:
+            except* HungUp:
                 log.debug("%s hung up", caller.id)
-            except Exception:  # ours: it ends this conversation, and no other
+            except* Exception:  # ours: it ends this conversation, and no other
                 log.exception("conversation %s ended by an error of ours", caller.id)
                 await _apologise(line)
 

@@ -1,4 +1,4 @@
-"""For tests of conversations, ours and yours: a clock that jumps, and a stage to play on."""
+"""A clock that jumps, for tests of whatever waits."""
 
 import asyncio
 import selectors

@@ -1,0 +1,381 @@
+"""The caller's half of a turn: heard, thought about in every pause, taken down when it is over."""
+
+import logging
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import anyio
+import anyio.lowlevel
+
+from vivavoce.engines.call import Call
+from vivavoce.engines.listening import Ear, has_speech
+from vivavoce.engines.manner import Hearing
+from vivavoce.engines.voice import Draft, Voice
+from vivavoce.errors import ProtocolError, ProviderError
+from vivavoce.floor import Change, Paused, Resumed, Settled, SpeechStarted, SpeechStopped, Stirred
+from vivavoce.protocol import events as e
+from vivavoce.protocol.items import InputAudio, InputText, Item, Message
+from vivavoce.providers import HEARING_RATE
+
+__all__ = ["Turns"]
+
+log = logging.getLogger(__name__)
+
+_LEAST_COMMIT_MS = 100
+_LEAD_MS = 200
+"""Sound before a stretch of speech that a transcriber is given, so that it does not miss the beginning."""
+_FIRST_LISTEN_MS = 128
+_NEXT_LISTEN_MS = 160
+"""When to find out what is being said over us: after a stir, and again."""
+_SILENT_CALLER = "The caller has said nothing for a while. Ask in a few words whether they are still there."
+
+
+@dataclass
+class Pondering:
+    """What is found out in a pause: the words so far, and perhaps an answer already begun."""
+
+    pause: int
+    scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
+    known: anyio.Event = field(default_factory=anyio.Event)
+    words: str = ""
+    finished: float | None = None
+    failure: ProviderError | None = None
+
+
+@dataclass
+class Turn:
+    """The caller's turn under way."""
+
+    item_id: str
+    start_ms: float
+    heard_from_ms: float
+    pondering: Pondering | None = None
+    draft: Draft | None = None
+    drafts: int = 0
+
+
+@dataclass
+class Turns:
+    """Hears the caller and decides when to answer. Changes of the floor are worked off one by one, in order."""
+
+    call: Call
+    voice: Voice
+    ear: Ear
+    _turn: Turn | None = None
+    _changes: deque[Change] = field(default_factory=deque)
+    _one_at_a_time: anyio.Lock = field(default_factory=anyio.Lock)
+    _untold: dict[str, anyio.Event] = field(default_factory=dict)
+    _failed: dict[str, ProviderError] = field(default_factory=dict)
+    _stir: Stirred | None = None
+    _listen_at_ms: float = 0
+    _quiet_since_ms: float = 0
+
+    # what the client says
+
+    async def hear(self, sound: bytes) -> None:
+        """Take in a frame of any length, at `SPEAKING_RATE`."""
+        if self.ear.hearing.rules is None:
+            self.ear.record(sound)
+            return
+        for frame, change in enumerate(self.ear.hear(sound)):
+            if frame % 64 == 63:  # two seconds at once: let others speak
+                await anyio.lowlevel.checkpoint()
+            if change is not None:
+                self._changes.append(change)
+                await self._work_off()
+            if self._stir and self.ear.floor.now_ms >= self._listen_at_ms:
+                self._listen_at_ms += _NEXT_LISTEN_MS
+                self.call.tasks.start_soon(self._overhear, self._stir)
+            if self._is_idle():
+                await self._nudge()
+
+    async def commit(self) -> None:
+        """The client says that the caller has finished."""
+        async with self._one_at_a_time:
+            since = self._turn.heard_from_ms if self._turn else 0.0
+            sound = self.ear.tape.since(since)
+            ms = len(sound) * 1000 / (2 * HEARING_RATE)
+            if ms < _LEAST_COMMIT_MS:
+                raise ProtocolError(
+                    f"Error committing input audio buffer: buffer too small. Expected at least "
+                    f"{_LEAST_COMMIT_MS}ms of audio, but buffer only has {ms:.2f}ms of audio.",
+                    code="input_audio_buffer_commit_empty",
+                )
+            item_id = self._turn.item_id if self._turn else e.new_id("item")
+            self._forget_turn()
+            self.ear.clear()
+            await self._put_down(item_id)
+        self.call.tasks.start_soon(self._take_down, item_id, sound)
+
+    async def clear(self) -> None:
+        """Forget what was heard and not committed."""
+        async with self._one_at_a_time:
+            self._forget_turn()
+            self.ear.clear()
+            await self.call.send(e.InputAudioBufferCleared())
+
+    def listen(self, hearing: Hearing) -> None:
+        """The session was changed."""
+        if hearing.rules != self.ear.hearing.rules:
+            self._forget_turn()
+        self.ear.listen(hearing)
+
+    def take_down(self, item_id: str, sound: bytes) -> None:
+        """Find out what is said in an item that the client has made of sound."""
+        self._untold[item_id] = anyio.Event()
+        self.call.tasks.start_soon(self._take_down, item_id, sound)
+
+    async def everything_said(self) -> Sequence[Item]:
+        """Return what an answer is to know, once everything committed is known in words.
+
+        Raises `ProviderError` if the last thing said could not be understood.
+        """
+        for told in list(self._untold.values()):
+            await told.wait()
+        if failure := self._failed.get(self.call.conversation.last_id or ""):
+            raise failure
+        return self.call.conversation.messages()
+
+    # changes of the floor
+
+    async def _work_off(self) -> None:
+        async with self._one_at_a_time:
+            while self._changes:
+                await self._changed(self._changes.popleft())
+
+    async def _weighed(self, change: Change | None) -> None:
+        if change is not None:
+            self._changes.append(change)
+            self.call.tasks.start_soon(self._work_off)
+
+    async def _changed(self, change: Change) -> None:
+        self._quiet_since_ms = self.ear.floor.now_ms
+        match change:
+            case Stirred(at_ms=at):
+                self.voice.hold()
+                self._stir, self._listen_at_ms = change, at + _FIRST_LISTEN_MS
+            case Settled():
+                self._stir = None
+                self.voice.go_on()
+            case SpeechStarted(start_ms=start):
+                await self._begins(start)
+            case Paused(pause=pause):
+                self._ponder(pause)
+            case Resumed() if self._turn and self._turn.pondering:
+                self._turn.pondering.scope.cancel()
+                self._turn.pondering = None
+            case SpeechStopped(end_ms=end):
+                await self._ends(end)
+            case _:
+                pass
+
+    async def _begins(self, start_ms: float) -> None:
+        self._stir = None
+        start = max(0.0, start_ms - self.ear.hearing.prefix_padding_ms)
+        self._turn = Turn(e.new_id("item"), start, heard_from_ms=min(start, start_ms - _LEAD_MS))
+        if self.ear.hearing.interrupt_response:
+            self.voice.hush("turn_detected")
+        else:
+            self.voice.go_on()
+        await self.call.send(
+            e.InputAudioBufferSpeechStarted(audio_start_ms=round(start), item_id=self._turn.item_id)
+        )
+
+    async def _ends(self, end_ms: float) -> None:
+        turn, self._turn = self._turn, None
+        if turn is None:
+            return
+        await self.call.send(e.InputAudioBufferSpeechStopped(audio_end_ms=round(end_ms), item_id=turn.item_id))
+        pondering = turn.pondering
+        if pondering is None:
+            pondering = Pondering(0)
+            sound = self.ear.tape.since(turn.heard_from_ms)
+            self.call.tasks.start_soon(self._find_words, pondering, sound)
+        await self._put_down(turn.item_id)
+        self.call.tasks.start_soon(self._answer, turn, pondering, (end_ms - turn.start_ms) / 1000)
+
+    async def _put_down(self, item_id: str) -> None:
+        """Make an item of what was said."""
+        self._untold[item_id] = anyio.Event()
+        previous = self.call.conversation.last_id
+        item = _said(item_id, None)
+        await self.call.send(e.InputAudioBufferCommitted(item_id=item_id, previous_item_id=previous))
+        await self.call.send(e.ConversationItemAdded(item=item, previous_item_id=previous))
+        await self.call.send(e.ConversationItemDone(item=item, previous_item_id=previous))
+
+    def _forget_turn(self) -> None:
+        if self._turn:
+            self.voice.drop(self._turn.draft)
+            if self._turn.pondering:
+                self._turn.pondering.scope.cancel()
+        self._turn = self._stir = None
+        self.voice.go_on()
+
+    # thinking in a pause
+
+    def _ponder(self, pause: int) -> None:
+        turn = self._turn
+        if turn is None:
+            return
+        turn.pondering = Pondering(pause)
+        sound = self.ear.tape.since(turn.heard_from_ms)
+        self.call.tasks.start_soon(self._think_over, turn, turn.pondering, sound)
+
+    async def _think_over(self, turn: Turn, pondering: Pondering, sound: bytes) -> None:
+        """Find out what was said, whether it was all, and begin an answer, all at once."""
+        with pondering.scope:
+            async with anyio.create_task_group() as tasks:
+                if self.call.crew.turn and self._is_semantic():
+                    tasks.start_soon(self._find_end, pondering, sound)
+                await self._find_words(pondering, sound)
+                await self._judge(pondering)
+                self._redraft(turn, pondering)
+
+    async def _find_words(self, pondering: Pondering, sound: bytes) -> None:
+        try:
+            pondering.words = await self._transcribe(sound)
+        except ProviderError as error:
+            pondering.failure = error
+        pondering.known.set()
+
+    async def _find_end(self, pondering: Pondering, sound: bytes) -> None:
+        """Ask the turn detector; without its answer, words and silence decide."""
+        if self.call.crew.turn is None:
+            return
+        with anyio.move_on_after(self.call.limits.turn_seconds):
+            try:
+                pondering.finished = await self.call.crew.turn.is_over(sound)
+            except ProviderError as error:
+                log.warning("%s", error)
+        await self._judge(pondering)
+
+    async def _judge(self, pondering: Pondering) -> None:
+        words = pondering.words if pondering.known.is_set() and not pondering.failure else None
+        await self._weighed(self.ear.floor.judge(pondering.pause, finished=pondering.finished, words=words))
+
+    def _redraft(self, turn: Turn, pondering: Pondering) -> None:
+        """Keep the draft if it answers these words, else begin another, as far as the budget goes."""
+        if self._draft_for(turn, pondering.words):
+            return
+        self.voice.drop(turn.draft)
+        turn.draft = None
+        wanted = self.ear.hearing.create_response and pondering.words and not self.voice.busy
+        if wanted and turn.drafts < self.call.limits.drafts:
+            turn.drafts += 1
+            item = _said(turn.item_id, pondering.words)
+            turn.draft = self.voice.draft(pondering.words, item)
+
+    def _draft_for(self, turn: Turn, words: str) -> Draft | None:
+        draft = turn.draft
+        if draft and draft.words == words and draft.edition == self.call.edition:
+            return draft
+        return None
+
+    def _is_semantic(self) -> bool:
+        return self.ear.hearing.rules is not None and self.ear.hearing.rules.silence_ms is None
+
+    # when it is over
+
+    async def _answer(self, turn: Turn, pondering: Pondering, seconds: float) -> None:
+        """What was said was said: taking it down is never interrupted. Only the last thing said is answered."""
+        await pondering.known.wait()
+        await self._tell(turn.item_id, pondering, seconds)
+        draft = self._draft_for(turn, pondering.words)
+        if draft is not turn.draft:
+            self.voice.drop(turn.draft)
+        if self.ear.hearing.create_response and (pondering.words or pondering.failure):
+            await self.voice.free()
+            if self._turn is None and self.call.conversation.last_id == turn.item_id:
+                self._respond(draft, pondering.failure)
+                return
+        self.voice.drop(draft)
+
+    def _respond(self, draft: Draft | None, failure: ProviderError | None) -> None:
+        if draft and not failure:
+            self.voice.release(draft)
+        else:
+            self.voice.respond(given=self.everything_said)
+
+    async def _take_down(self, item_id: str, sound: bytes) -> None:
+        """Find out what was said in a manual turn, if anything was."""
+        pondering = Pondering(0)
+        if await has_speech(sound, self.call.crew.vad.detector()):
+            await self._find_words(pondering, sound)
+        await self._tell(item_id, pondering, len(sound) / (2 * HEARING_RATE))
+
+    async def _tell(self, item_id: str, pondering: Pondering, seconds: float) -> None:
+        """Tell the client what was understood, if it wants to know; the conversation knows it in any case."""
+        told: e.TranscriptionCompleted | e.TranscriptionFailed
+        if pondering.failure:
+            self._failed[item_id] = pondering.failure
+            problem = e.TranscriptionError(type="server_error", message=str(pondering.failure))
+            told = e.TranscriptionFailed(item_id=item_id, content_index=0, error=problem)
+        else:
+            usage = e.DurationUsage(seconds=round(seconds, 3))
+            told = e.TranscriptionCompleted(
+                item_id=item_id, content_index=0, transcript=pondering.words, usage=usage
+            )
+        self.call.conversation.apply(told)
+        self._untold.pop(item_id, anyio.Event()).set()
+        if self.ear.hearing.transcribe:
+            await self.call.line.send(told)
+
+    async def _transcribe(self, sound: bytes) -> str:
+        seconds, hearing = self.call.limits.transcribe_seconds, self.ear.hearing
+        try:
+            with anyio.fail_after(seconds):
+                transcript = await self.call.crew.transcriber.transcribe(
+                    sound, language=hearing.language, prompt=hearing.prompt
+                )
+        except TimeoutError as error:
+            raise ProviderError("transcriber", f"was silent for {seconds:g} s", retryable=True) from error
+        return transcript.text.strip()
+
+    # over our voice, and in long silence
+
+    async def _overhear(self, stir: Stirred) -> None:
+        """Find out what is being said over us; if it cannot be, its length decides."""
+        try:
+            words = await self._transcribe(self.ear.tape.since(stir.at_ms - _LEAD_MS))
+        except ProviderError as error:
+            log.warning("%s", error)
+            return
+        await self._weighed(self.ear.floor.overheard(stir.stir, words))
+
+    def _is_idle(self) -> bool:
+        """Say whether nobody has spoken for as long as the session allows."""
+        patience = self.ear.hearing.idle_timeout_ms
+        now = self.ear.floor.now_ms
+        if patience is None or self._turn or self.voice.busy or self.voice.audible:
+            self._quiet_since_ms = now
+            return False
+        return now - self._quiet_since_ms >= patience
+
+    async def _nudge(self) -> None:
+        """Nobody speaks: make an empty item of it and say something."""
+        item_id, since, now = e.new_id("item"), self._quiet_since_ms, self.ear.floor.now_ms
+        self._quiet_since_ms = now
+        await self.call.send(
+            e.InputAudioBufferTimeoutTriggered(
+                audio_start_ms=round(since), audio_end_ms=round(now), item_id=item_id
+            )
+        )
+        await self._put_down(item_id)
+        self._untold.pop(item_id).set()
+        note = Message(role="system", content=(InputText(text=_SILENT_CALLER),))
+
+        async def given() -> Sequence[Item]:
+            return (*await self.everything_said(), note)
+
+        self.voice.respond(given=given)
+
+
+def _said(item_id: str, words: str | None) -> Message:
+    return Message(
+        id=item_id,
+        object="realtime.item",
+        status="completed",
+        role="user",
+        content=(InputAudio(transcript=words),),
+    )

@@ -1,0 +1,1 @@
+"""For tests of conversations, ours and yours: `clock` jumps, `stage` plays."""

@@ -1,0 +1,317 @@
+"""A stage on which conversations are plays.
+
+    stage = Stage(replies=["Paris, of course."])
+    score = await stage.play(Say(0.5, "What is the capital of France?"), until=6)
+
+A play is what the caller does and when; its score is every event with its time. On a `JumpingClock` it takes
+milliseconds and is always the same.
+"""
+
+from array import array
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+
+import anyio
+
+from vivavoce.engines.cascade import Cascade, Crew
+from vivavoce.errors import ProviderError
+from vivavoce.limits import Limits
+from vivavoce.line import Heard, HungUp, Line
+from vivavoce.protocol import events as e
+from vivavoce.protocol.items import Message
+from vivavoce.protocol.session import Session
+from vivavoce.protocol.settings import DEFAULT
+from vivavoce.providers import (
+    HEARING_RATE,
+    SPEAKING_RATE,
+    ChatRequest,
+    ChatUsage,
+    Mark,
+    ToolCall,
+    Transcript,
+)
+from vivavoce.switchboard import Caller, Switchboard
+
+__all__ = ["Act", "Do", "Forever", "Say", "Score", "Stage"]
+
+
+# what the caller does
+
+_FRAME_MS = 20
+_SECONDS_PER_CHAR = 0.06
+_LOUD = 1000
+
+
+@dataclass(frozen=True)
+class Say:
+    """From `at` seconds on the caller says these words; without words it is a noise like speech."""
+
+    at: float
+    words: str
+    seconds: float | None = None
+
+    @property
+    def until(self) -> float:
+        return self.at + (self.seconds if self.seconds is not None else len(self.words) * _SECONDS_PER_CHAR)
+
+
+@dataclass(frozen=True)
+class Do:
+    """At this time the client sends an event."""
+
+    at: float
+    event: e.ClientEvent
+
+
+Act = Say | Do
+
+
+@dataclass(frozen=True)
+class Forever:
+    """In place of a reply or a transcript: a provider that never answers."""
+
+
+# providers that know the play
+
+
+@dataclass
+class _Sayings:
+    """Who says what is told by how loud it is: the n-th saying has samples of n times `_LOUD`."""
+
+    sayings: Sequence[Say]
+
+    def sample(self, at: float) -> int:
+        for number, say in enumerate(self.sayings, 1):
+            if say.at <= at < say.until:
+                return number * _LOUD
+        return 0
+
+    def words(self, sound: bytes) -> str:
+        """Return the words in sound at `HEARING_RATE`: as many of each saying as are there to be heard."""
+        levels = Counter(round(sample / _LOUD) for sample in array("h", sound))
+        heard = []
+        for number, say in enumerate(self.sayings, 1):
+            seconds = levels[number] / HEARING_RATE
+            share = min(1.0, seconds / (say.until - say.at) + 0.05) if seconds > 0.1 else 0.0
+            words = say.words.split()
+            heard += words[: round(share * len(words))]
+        return " ".join(heard)
+
+
+@dataclass
+class _Vad:
+    def detector(self) -> "_Vad":
+        return self
+
+    def probability(self, frame: bytes) -> float:
+        return 1.0 if max(array("h", frame)) > _LOUD // 2 else 0.0
+
+
+@dataclass
+class _Transcriber:
+    sayings: _Sayings
+    delay: float
+    failure: ProviderError | Forever | None
+
+    async def transcribe(
+        self, audio: bytes, *, language: str | None = None, prompt: str | None = None
+    ) -> Transcript:
+        if isinstance(self.failure, Forever):
+            await anyio.sleep_forever()
+        await anyio.sleep(self.delay)
+        if isinstance(self.failure, ProviderError):
+            raise self.failure
+        return Transcript(self.sayings.words(audio), language)
+
+
+@dataclass
+class _Turn:
+    finished: float
+    delay: float
+
+    async def is_over(self, audio: bytes) -> float:
+        await anyio.sleep(self.delay)
+        return self.finished
+
+
+Reply = str | ToolCall | ProviderError | Forever
+
+
+@dataclass
+class _Chat:
+    replies: Sequence[Reply | Sequence[Reply]]
+    first_word: float
+    next_word: float
+    asked: list[ChatRequest] = field(default_factory=list)
+
+    async def reply(self, request: ChatRequest) -> AsyncIterator[str | ToolCall | ChatUsage]:
+        self.asked.append(request)
+        turns = sum(isinstance(i, Message) and i.role == "user" for i in request.items)
+        reply = self.replies[min(max(turns, 1), len(self.replies)) - 1]
+        words = 0
+        await anyio.sleep(self.first_word)
+        for part in reply if isinstance(reply, Sequence) and not isinstance(reply, str) else [reply]:
+            match part:
+                case Forever():
+                    await anyio.sleep_forever()
+                case ProviderError():
+                    raise part
+                case ToolCall():
+                    yield part
+                case str():
+                    for word in part.split():
+                        if request.max_tokens is not None and words >= request.max_tokens:
+                            yield ChatUsage(10, words, finish="length")
+                            return
+                        words += 1
+                        yield word + " "
+                        await anyio.sleep(self.next_word)
+        yield ChatUsage(10, words)
+
+
+@dataclass
+class _Synthesizer:
+    first_sound: float
+    marks: bool
+    failure: ProviderError | Forever | None
+    seconds_per_char: float = _SECONDS_PER_CHAR
+
+    async def speak(
+        self, text: str, *, voice: str | None = None, speed: float = 1.0
+    ) -> AsyncIterator[bytes | Mark]:
+        if isinstance(self.failure, Forever):
+            await anyio.sleep_forever()
+        await anyio.sleep(self.first_sound)
+        if isinstance(self.failure, ProviderError):
+            raise self.failure
+        at = 0
+        for word in text.split(" "):
+            if self.marks and word:
+                yield Mark(at)
+            samples = round((len(word) + 1) * self.seconds_per_char / speed * SPEAKING_RATE)
+            at += len(word) + 1
+            for begin in range(0, samples, SPEAKING_RATE // 10):
+                yield array("h", [_LOUD] * min(SPEAKING_RATE // 10, samples - begin)).tobytes()
+
+
+# the stage
+
+
+@dataclass
+class Score:
+    """Everything that passed, with its time in seconds from the beginning of the play."""
+
+    heard: list[Heard]
+    began: float
+
+    @property
+    def events(self) -> list[e.Event]:
+        """All events, in order."""
+        return [heard.event for heard in self.heard]
+
+    def of(self, *kinds: type[e.Event]) -> list[e.Event]:
+        """The events of some kinds."""
+        return [event for event in self.events if isinstance(event, kinds)]
+
+    def at(self, kind: type[e.Event], nth: int = 0) -> float:
+        """When the nth event of a kind passed."""
+        return [h.at - self.began for h in self.heard if isinstance(h.event, kind)][nth]
+
+    def __str__(self) -> str:
+        """The score as text: one event a line, sound summed up."""
+        lines, sound = [], 0
+        for heard in self.heard:
+            match heard.event:
+                case e.InputAudioBufferAppend():
+                    continue
+                case e.ResponseOutputAudioDelta(delta=delta):
+                    sound += len(delta)
+                    continue
+                case event:
+                    note = _note(event)
+                    if isinstance(event, e.ResponseDone) and sound:
+                        note, sound = f"{note}, {sound / 2 / SPEAKING_RATE:.1f} s of sound", 0
+                    name = event.__struct_config__.tag
+                    lines.append(f"{heard.at - self.began:6.2f}  {name}  {note}".rstrip())
+        return "\n".join(lines)
+
+
+def _note(event: e.Event) -> str:
+    match event:
+        case e.ResponseDone(response=response):
+            return response.status
+        case e.ErrorEvent(error=error):
+            return f"{error.code}: {error.message}"
+        case _:
+            for name in ("delta", "transcript", "text", "arguments"):
+                value = getattr(event, name, "")
+                if isinstance(value, str) and value:
+                    return repr(value)
+            return ""
+
+
+@dataclass
+class Stage:
+    """Where plays are played: the real engine and switchboard, with providers that follow a script.
+
+    `replies` answer the caller's turns in order, the last one all further turns; each is text, a `ToolCall`, a
+    `ProviderError`, `Forever`, or several of these.
+    """
+
+    replies: Sequence[Reply | Sequence[Reply]] = ("Yes.",)
+    session: Session = DEFAULT
+    limits: Limits = field(default_factory=Limits)
+    hears: float = 0.1
+    hearing_fails: ProviderError | Forever | None = None
+    finished: float | None = None
+    thinks: float = 0.2
+    next_word: float = 0.02
+    speaks: float = 0.1
+    speaking_fails: ProviderError | Forever | None = None
+    marks: bool = False
+
+    def __post_init__(self) -> None:
+        self.sayings = _Sayings(())
+        self.chat = _Chat(self.replies, self.thinks, self.next_word)
+        self.engine = Cascade(
+            Crew(
+                vad=_Vad(),
+                transcriber=_Transcriber(self.sayings, self.hears, self.hearing_fails),
+                chat=self.chat,
+                synthesizer=_Synthesizer(self.speaks, self.marks, self.speaking_fails),
+                turn=None if self.finished is None else _Turn(self.finished, 0.05),
+            ),
+            session=self.session,
+            limits=self.limits,
+        )
+
+    async def play(self, *acts: Act, until: float) -> Score:
+        """Play to the end and return the score. The caller hangs up after `until` seconds."""
+        score = Score([], anyio.current_time())
+        self.sayings.sayings = [act for act in acts if isinstance(act, Say)]
+        switchboard = Switchboard(self.engine, limits=self.limits, attend=[lambda caller: score.heard.append])
+        async with switchboard.connect(Caller("stage")) as line, anyio.create_task_group() as audience:
+            audience.start_soon(_hear_out, line)
+            await self._act(line, acts, score.began, until)
+            audience.cancel_scope.cancel()
+        return score
+
+    async def _act(self, line: Line, acts: Sequence[Act], began: float, until: float) -> None:
+        deeds = sorted((act for act in acts if isinstance(act, Do)), key=lambda do: do.at)
+        for frame in range(round(until * 1000 / _FRAME_MS)):
+            at = frame * _FRAME_MS / 1000
+            await anyio.sleep_until(began + at)
+            try:
+                while deeds and deeds[0].at <= at:
+                    await line.send(deeds.pop(0).event)
+                sample = self.sayings.sample(at)
+                sound = array("h", [sample] * (SPEAKING_RATE * _FRAME_MS // 1000)).tobytes()
+                await line.send(e.InputAudioBufferAppend(audio=sound))
+            except HungUp:
+                return
+
+
+async def _hear_out(line: Line) -> None:
+    async for _ in line:
+        pass
