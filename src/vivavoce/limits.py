@@ -49,3 +49,9 @@ class Limits:
     """seconds that a synthesizer may take before its first sound, and between two chunks"""
     turn_seconds: float = 1
     """seconds that a turn detector may take; without its answer, silence alone decides"""
+    events_per_second: int = 1000
+    """events of one client; what comes faster waits, and harms no neighbour"""
+    send_seconds: float = 10
+    """seconds that a client may take to read what is sent; then its line is closed"""
+    speech_chars: int = 4096
+    """characters of one text to be spoken (`POST /v1/audio/speech`)"""
