@@ -32,7 +32,8 @@ class Arriving:
 def asked(source: HubSource, stop: Event, *, hub: str = HUB, token: str = "") -> Iterator[Arriving]:
     """Ask the hub for a file; its chunks may be read inside the block.
 
-    Raises `Unreachable`, also when `stop` is set. `token` opens repositories that are not public; it is never sent to where the hub redirects to.
+    Raises `Unreachable`, also when `stop` is set. `token` opens repositories that are not public; it is not
+    sent on to where the hub redirects to.
     """
     url = f"{hub.rstrip('/')}/{source.repo}/resolve/{quote(source.revision, safe='')}/{quote(source.file)}"
     headers = {"Accept-Encoding": "identity"} | ({"Authorization": f"Bearer {token}"} if token else {})

@@ -101,8 +101,9 @@ class Pull:
         free = self.free(self.folder)
         if free < size + SPARE_BYTES:
             models = ", ".join(dict.fromkeys(each.model for each in self.wanted))
+            needed = (size + SPARE_BYTES) / 1e6
             raise ConfigError(
-                f"{models} needs {(size + SPARE_BYTES) / 1e6:.0f} MB, and {self.folder} has {free / 1e6:.0f} MB free. "
+                f"{self.folder} has {free / 1e6:.0f} MB free, and {models} needs {needed:.0f} MB. "
                 "Make room, or set VIVAVOCE_CACHE to a folder on another disk."
             )
 

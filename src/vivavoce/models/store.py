@@ -57,7 +57,7 @@ class Store:
 
     A model's *name* is an id of the manifest, `hf:OWNER/REPOSITORY/FILE@REVISION`, or a path of one's own.
     `tools` fetch packages; `hub` and `token` are the hub's address and the user's key to it; `free` tells how
-    many bytes are free where a folder is. All methods raise `ConfigError`, with a sentence that says what to do.
+    many bytes are free where a folder is. All methods raise `ConfigError`: one sentence that says what to do.
     """
 
     folder: Path
@@ -194,7 +194,7 @@ class Store:
         return (
             f"{', '.join(names)} {verb} not here, and nothing may be fetched, because VIVAVOCE_OFFLINE or "
             f"HF_HUB_OFFLINE is set. Write, where there is a network: viva models pull {' '.join(names)}; "
-            f"or copy the folder from there to {self.path(names[0])}."
+            f"then copy its folder of models to {self.folder}."
         )
 
 
