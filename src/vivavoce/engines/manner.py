@@ -49,7 +49,8 @@ class Manner:
         wish = params or ResponseParams()
         output = _or(_or(session.audio, SessionAudio()).output, OutputSettings())
         wished_output = wish.audio.output if wish.audio else UNSET
-        voice, spoken_as = _or(output.voice, ""), _or(output.format, Pcm())
+        voice: str | VoiceId = _or(output.voice, "")
+        spoken_as: AudioFormat = _or(output.format, Pcm())
         if wished_output:
             voice, spoken_as = _or(wished_output.voice, voice), _or(wished_output.format, spoken_as)
         modalities = _or(wish.output_modalities, _or(session.output_modalities, ("audio",)))
@@ -105,5 +106,4 @@ def _rules(turns: ServerVad | SemanticVad | None) -> TurnRules | None:
         case ServerVad(threshold=threshold, silence_duration_ms=silence):
             return TurnRules(threshold=_or(threshold, 0.5), silence_ms=_or(silence, 500))
         case SemanticVad(eagerness=eagerness):
-            wished = _or(eagerness, "auto")
-            return TurnRules(eagerness="medium" if wished == "auto" else wished)
+            return TurnRules(eagerness=eagerness if eagerness and eagerness != "auto" else "medium")

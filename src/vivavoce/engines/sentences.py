@@ -1,7 +1,7 @@
 """Cut a stream of text where a speaker may take breath. Pure, but for the waiting of `clauses`."""
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
 
 __all__ = ["FIRST_WORDS", "Breath", "clauses", "pause_after"]
@@ -58,7 +58,7 @@ def _end(pattern: re.Pattern[str], text: str) -> int | None:
     return None
 
 
-async def clauses(words: AsyncIterator[str]) -> AsyncIterator[str]:
+async def clauses(words: AsyncIterator[str]) -> AsyncGenerator[str, None]:
     """Yield what can be spoken as soon as it can be; together it is all that came."""
     breath = Breath()
     async for word in words:

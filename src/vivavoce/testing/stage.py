@@ -9,7 +9,7 @@ milliseconds and is always the same.
 
 from array import array
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 
 import anyio
@@ -33,7 +33,7 @@ from vivavoce.providers import (
 )
 from vivavoce.switchboard import Caller, Switchboard
 
-__all__ = ["Act", "Do", "Forever", "Say", "Score", "Stage"]
+__all__ = ["Act", "Answer", "Do", "Forever", "Say", "Score", "Stage"]
 
 
 # what the caller does
@@ -64,7 +64,15 @@ class Do:
     event: e.ClientEvent
 
 
-Act = Say | Do
+@dataclass(frozen=True)
+class Answer:
+    """At this time the client sends an event about our first answer, made from its item's id."""
+
+    at: float
+    event: Callable[[str], e.ClientEvent]
+
+
+Act = Say | Do | Answer
 
 
 @dataclass(frozen=True)
@@ -186,8 +194,8 @@ class _Synthesizer:
         if isinstance(self.failure, ProviderError):
             raise self.failure
         at = 0
-        for word in text.split(" "):
-            if self.marks and word:
+        for word in text.split():
+            if self.marks:
                 yield Mark(at)
             samples = round((len(word) + 1) * self.seconds_per_char / speed * SPEAKING_RATE)
             at += len(word) + 1
@@ -217,6 +225,12 @@ class Score:
     def at(self, kind: type[e.Event], nth: int = 0) -> float:
         """When the nth event of a kind passed."""
         return [h.at - self.began for h in self.heard if isinstance(h.event, kind)][nth]
+
+    @property
+    def answer_id(self) -> str:
+        """The id of the first message that we said."""
+        items = (event.item for event in self.events if isinstance(event, e.ResponseOutputItemAdded))
+        return next(item.id or "" for item in items if isinstance(item, Message))
 
     def __str__(self) -> str:
         """The score as text: one event a line, sound summed up."""
@@ -293,18 +307,19 @@ class Stage:
         switchboard = Switchboard(self.engine, limits=self.limits, attend=[lambda caller: score.heard.append])
         async with switchboard.connect(Caller("stage")) as line, anyio.create_task_group() as audience:
             audience.start_soon(_hear_out, line)
-            await self._act(line, acts, score.began, until)
+            await self._act(line, acts, score, until)
             audience.cancel_scope.cancel()
         return score
 
-    async def _act(self, line: Line, acts: Sequence[Act], began: float, until: float) -> None:
-        deeds = sorted((act for act in acts if isinstance(act, Do)), key=lambda do: do.at)
+    async def _act(self, line: Line, acts: Sequence[Act], score: Score, until: float) -> None:
+        deeds = sorted((act for act in acts if not isinstance(act, Say)), key=lambda deed: deed.at)
         for frame in range(round(until * 1000 / _FRAME_MS)):
             at = frame * _FRAME_MS / 1000
-            await anyio.sleep_until(began + at)
+            await anyio.sleep_until(score.began + at)
             try:
                 while deeds and deeds[0].at <= at:
-                    await line.send(deeds.pop(0).event)
+                    deed = deeds.pop(0)
+                    await line.send(deed.event if isinstance(deed, Do) else deed.event(score.answer_id))
                 sample = self.sayings.sample(at)
                 sound = array("h", [sample] * (SPEAKING_RATE * _FRAME_MS // 1000)).tobytes()
                 await line.send(e.InputAudioBufferAppend(audio=sound))

@@ -1,0 +1,87 @@
+"""Speech outside conversations: a recording is written down, a text is read out."""
+
+from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import anyio
+import anyio.to_thread
+
+from vivavoce.engines.answer import timely
+from vivavoce.engines.call import Crew
+from vivavoce.engines.sentences import Breath
+from vivavoce.errors import ProviderError
+from vivavoce.limits import Limits
+from vivavoce.providers import FRAME_BYTES, FRAME_MS, Transcript
+
+__all__ = ["Speech", "stretches"]
+
+SPEECH = 0.5
+PAUSE = 800 // FRAME_MS
+MARGIN = 256 // FRAME_MS
+LONGEST = 20_000 // FRAME_MS
+"""Transcribers are made for utterances: longer speech is cut, if need be where it is least like speech."""
+
+
+@dataclass(frozen=True)
+class Speech:
+    """Hears and speaks with the models that hold the conversations."""
+
+    crew: Crew
+    limits: Limits
+    _threads: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(1))
+
+    async def transcribe(
+        self, sound: bytes, *, language: str | None = None, prompt: str | None = None
+    ) -> Transcript | None:
+        """Write down what is said in `sound` (PCM at `HEARING_RATE`); `None` if nobody speaks in it.
+
+        Raises `ProviderError` when the transcriber fails or takes too long.
+        """
+        spoken = await anyio.to_thread.run_sync(self._find_speech, sound, limiter=self._threads)
+        parts = [await self._write_down(part, language, prompt) for part in spoken]
+        if not parts:
+            return None
+        return Transcript(" ".join(part.text for part in parts if part.text), parts[0].language)
+
+    async def speak(self, text: str, *, voice: str | None = None, speed: float = 1.0) -> AsyncIterator[bytes]:
+        """Read `text` out, sentence by sentence: chunks of PCM at `SPEAKING_RATE`."""
+        breath, wait = Breath(begun=True), self.limits.first_sound_seconds
+        for sentence in filter(str.strip, [*breath.take(text), breath.finish()]):
+            sound = self.crew.synthesizer.speak(sentence.strip(), voice=voice, speed=speed)
+            async for chunk in timely(sound, wait, wait, provider="synthesizer"):
+                if isinstance(chunk, bytes):
+                    yield chunk
+
+    def _find_speech(self, sound: bytes) -> list[bytes]:
+        vad = self.crew.vad.detector()
+        whole = range(0, len(sound) - FRAME_BYTES + 1, FRAME_BYTES)
+        probabilities = [vad.probability(sound[at : at + FRAME_BYTES]) for at in whole]
+        return [sound[a * FRAME_BYTES : b * FRAME_BYTES] for a, b in stretches(probabilities)]
+
+    async def _write_down(self, sound: bytes, language: str | None, prompt: str | None) -> Transcript:
+        seconds = self.limits.transcribe_seconds
+        try:
+            with anyio.fail_after(seconds):
+                return await self.crew.transcriber.transcribe(sound, language=language, prompt=prompt)
+        except TimeoutError as error:
+            message = f"no answer within {seconds:g} s (limits.transcribe_seconds)"
+            raise ProviderError("transcriber", message, retryable=True) from error
+
+
+def stretches(probabilities: Sequence[float]) -> Iterator[tuple[int, int]]:
+    """Yield where somebody speaks, as frames from and to, given how likely each frame is speech."""
+    begin, last = None, 0
+    for at, probability in enumerate(probabilities):
+        if probability >= SPEECH:
+            begin, last = at if begin is None else begin, at
+        if begin is None:
+            continue
+        if at - last >= PAUSE:
+            yield max(0, begin - MARGIN), last + MARGIN
+            begin = None
+        elif at - begin >= LONGEST:
+            cut = min(range(at - LONGEST // 4, at + 1), key=probabilities.__getitem__)
+            yield max(0, begin - MARGIN), cut
+            begin = cut
+    if begin is not None:
+        yield max(0, begin - MARGIN), min(last + MARGIN, len(probabilities))
