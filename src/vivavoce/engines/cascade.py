@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import anyio
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET
 from msgspec.structs import replace
 
-from vivavoce.audio.resample import Resampler
 from vivavoce.engines.answer import timely
 from vivavoce.engines.call import Call, Crew
+from vivavoce.engines.items import Items
 from vivavoce.engines.listening import Ear
 from vivavoce.engines.manner import Hearing, Manner
 from vivavoce.engines.turns import Turns
@@ -18,17 +18,15 @@ from vivavoce.errors import ProtocolError
 from vivavoce.limits import Limits
 from vivavoce.line import Line
 from vivavoce.protocol import events as e
-from vivavoce.protocol.items import FunctionCall, FunctionCallOutput, InputAudio, Item, ItemReference, Message
+from vivavoce.protocol.items import Item, ItemReference
 from vivavoce.protocol.response import ResponseParams
 from vivavoce.protocol.session import Session, TranscriptionSession
 from vivavoce.protocol.settings import DEFAULT, check_response, merge
 from vivavoce.protocol.wire import error_event
-from vivavoce.providers import HEARING_RATE, SPEAKING_RATE
 
 __all__ = ["Cascade", "Crew"]
 
 APOLOGY = "I'm sorry, I couldn't answer that just now. Could you say it again?"
-_TRUNCATE_SLACK_MS = 1000
 
 
 @dataclass
@@ -49,7 +47,7 @@ class Cascade:
         sound = self.crew.synthesizer.speak(self.apology.text, voice=manner.voice, speed=manner.speed)
         wait = self.limits.first_sound_seconds
         chunks = [c async for c in timely(sound, wait, wait, provider="synthesizer") if isinstance(c, bytes)]
-        self.apology = replace_sound(self.apology, b"".join(chunks))
+        self.apology = Apology(self.apology.text, b"".join(chunks))
 
     async def converse(self, line: Line) -> None:
         """Hold one conversation. Cancelling it ends all that it started."""
@@ -58,11 +56,6 @@ class Cascade:
             call = Call(line, self.crew, self.limits, session, tasks)
             await _Conversing(call, self.apology).run()
             tasks.cancel_scope.cancel()
-
-
-def replace_sound(apology: Apology, sound: bytes) -> Apology:
-    """Return the apology with its sound."""
-    return Apology(apology.text, sound)
 
 
 class _Conversing:
@@ -79,6 +72,7 @@ class _Conversing:
             buffer_seconds=call.limits.buffer_seconds,
         )
         self.turns = Turns(call, self.voice, ear)
+        self.items = Items(call, self.turns)
 
     async def run(self) -> None:
         await self.call.send(e.SessionCreated(session=self.call.session))
@@ -106,15 +100,13 @@ class _Conversing:
             case e.SessionUpdate(session=update):
                 await self._update(update)
             case e.ConversationItemCreate(item=item, previous_item_id=previous):
-                await self._create(item, previous)
+                await self.items.create(item, previous)
             case e.ConversationItemRetrieve(item_id=item_id):
-                await self.call.send(e.ConversationItemRetrieved(item=self._find(item_id, "retrieve")))
-            case e.ConversationItemTruncate(item_id=item_id, audio_end_ms=ms):
-                await self._truncate(item_id, ms, event.content_index)
+                await self.items.retrieve(item_id)
+            case e.ConversationItemTruncate(item_id=item_id, content_index=part, audio_end_ms=ms):
+                await self.items.truncate(item_id, part, ms)
             case e.ConversationItemDelete(item_id=item_id):
-                self._find(item_id, "delete")
-                self.call.edition += 1
-                await self.call.send(e.ConversationItemDeleted(item_id=item_id))
+                await self.items.delete(item_id)
             case e.ResponseCreate(response=params):
                 self._respond(params or ResponseParams())
             case e.ResponseCancel(response_id=response_id):
@@ -160,87 +152,6 @@ class _Conversing:
         self.turns.listen(Hearing.of(session))
         await self.call.send(e.SessionUpdated(session=session))
 
-    # items
-
-    async def _create(self, item: Item, previous: str | UnsetType | None) -> None:
-        conversation, limits = self.call.conversation, self.call.limits
-        item, sound = _without_sound(item)
-        item_id = item.id or e.new_id("item")
-        if item_id in conversation:
-            raise ProtocolError(
-                f"Error adding item: item with ID '{item_id}' already exists in the conversation.",
-                code="item_create_duplicate_item_id",
-                param="item.id",
-            )
-        if len(conversation) >= limits.items:
-            raise ProtocolError(
-                f"A conversation holds at most {limits.items} items (limits.items); delete some.",
-                code="too_many_items",
-                param="item",
-            )
-        if isinstance(item, FunctionCallOutput) and not self._was_called(item.call_id):
-            raise ProtocolError(
-                f"Tool call ID '{item.call_id}' not found in conversation.",
-                code="invalid_value",
-                param="item.call_id",
-            )
-        before = self._place(previous)
-        item = replace(item, id=item_id)
-        if hasattr(item, "status"):
-            item = replace(item, object="realtime.item", status="completed")
-        self.call.edition += 1
-        await self.call.send(e.ConversationItemAdded(item=item, previous_item_id=before))
-        await self.call.send(e.ConversationItemDone(item=item, previous_item_id=before))
-        if sound:
-            self.turns.take_down(item_id, sound)
-
-    def _place(self, previous: str | UnsetType | None) -> str | None:
-        """Return after which item a new one goes (realtime.md 1.3): absent is the end, `root` the start."""
-        if previous is UNSET or previous is None:
-            return self.call.conversation.last_id
-        if previous == "root":
-            return None
-        if previous not in self.call.conversation:
-            raise ProtocolError(
-                f"Error adding item: the previous item with ID '{previous}' does not exist.",
-                code="invalid_value",
-                param="previous_item_id",
-            )
-        return previous
-
-    def _find(self, item_id: str, verb: str) -> Item:
-        item = self.call.conversation.find(item_id)
-        if item is None:
-            raise ProtocolError(
-                f"Error: item with ID '{item_id}' does not exist in the conversation.",
-                code=f"item_{verb}_invalid_item_id",
-                param="item_id",
-            )
-        return item
-
-    def _was_called(self, call_id: str) -> bool:
-        return any(isinstance(i, FunctionCall) and i.call_id == call_id for i in self.call.conversation.items)
-
-    async def _truncate(self, item_id: str, ms: int, content_index: int) -> None:
-        self._find(item_id, "truncate")
-        length = self.call.conversation.spoken_ms(item_id)
-        if length is None or content_index != 0:
-            raise ProtocolError(
-                f"Only the sound of an answer can be truncated; item '{item_id}' has none there.",
-                code="invalid_value",
-                param="content_index" if length is not None else "item_id",
-            )
-        if ms < 0 or ms > length + _TRUNCATE_SLACK_MS:
-            raise ProtocolError(
-                f"Audio content of {length:.0f}ms is already shorter than {ms}ms",
-                code="invalid_value",
-                param="audio_end_ms",
-            )
-        self.call.edition += 1
-        await self.call.send(
-            e.ConversationItemTruncated(item_id=item_id, content_index=content_index, audio_end_ms=ms)
-        )
-
     # responses
 
     def _respond(self, params: ResponseParams) -> None:
@@ -256,7 +167,7 @@ class _Conversing:
         self.voice.respond(params, given=given, out_of_band=params.conversation == "none")
 
     def _referred(self, item: Item | ItemReference) -> Item:
-        return self._find(item.id, "retrieve") if isinstance(item, ItemReference) else item
+        return self.items.find(item.id, "retrieve") if isinstance(item, ItemReference) else item
 
 
 def _naming(error: ProtocolError, event: e.Event) -> e.ErrorEvent:
@@ -264,23 +175,3 @@ def _naming(error: ProtocolError, event: e.Event) -> e.ErrorEvent:
     if error.event_id is None and isinstance(event, e.ClientEvent) and event.event_id is not UNSET:
         error.event_id = event.event_id
     return error_event(error)
-
-
-def _without_sound(item: Item) -> tuple[Item, bytes]:
-    """Return an item without its sound, and the sound at `HEARING_RATE`, if it still has to be understood."""
-    if not isinstance(item, Message):
-        return item, b""
-    sound = b""
-    content = []
-    for part in item.content:
-        if isinstance(part, InputAudio) and part.audio is not UNSET:
-            if len(part.audio) % 2:
-                raise ProtocolError(
-                    "audio must be whole samples of 16 bits; this part has an odd number of bytes.",
-                    code="invalid_value",
-                    param="item.content[0].audio",
-                )
-            sound += b"" if part.transcript else Resampler(SPEAKING_RATE, HEARING_RATE).push(part.audio)
-            part = InputAudio(transcript=part.transcript or None)
-        content.append(part)
-    return replace(item, content=tuple(content)), sound

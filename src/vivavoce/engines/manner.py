@@ -6,7 +6,7 @@ from typing import Literal, TypeVar
 from msgspec import UNSET, UnsetType
 
 from vivavoce.floor import TurnRules
-from vivavoce.protocol.response import ResponseParams
+from vivavoce.protocol.response import ResponseOutput, ResponseParams
 from vivavoce.protocol.session import (
     AudioFormat,
     FunctionTool,
@@ -48,11 +48,8 @@ class Manner:
         """Settle every value. `params` wins over `session`, and `session` over our defaults."""
         wish = params or ResponseParams()
         output = _or(_or(session.audio, SessionAudio()).output, OutputSettings())
-        wished_output = wish.audio.output if wish.audio else UNSET
-        voice: str | VoiceId = _or(output.voice, "")
-        spoken_as: AudioFormat = _or(output.format, Pcm())
-        if wished_output:
-            voice, spoken_as = _or(wished_output.voice, voice), _or(wished_output.format, spoken_as)
+        wished = (wish.audio.output if wish.audio else UNSET) or ResponseOutput()
+        voice = wished.voice or output.voice or ""
         modalities = _or(wish.output_modalities, _or(session.output_modalities, ("audio",)))
         tools = _or(wish.tools, _or(session.tools, ()))
         return cls(
@@ -60,7 +57,7 @@ class Manner:
             modality="audio" if "audio" in modalities else "text",
             voice=(voice.id if isinstance(voice, VoiceId) else voice) or None,
             speed=_or(output.speed, 1.0),
-            format=spoken_as,
+            format=wished.format or output.format or Pcm(),
             tools=tuple(tool for tool in tools if isinstance(tool, FunctionTool)),
             tool_choice=_or(wish.tool_choice, _or(session.tool_choice, "auto")),
             max_output_tokens=_or(wish.max_output_tokens, _or(session.max_output_tokens, "inf")),
