@@ -2,20 +2,22 @@
 
 import sys
 from collections.abc import Iterable
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import msgspec
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
-from rich.table import Table
 
-from vivavoce.models.manifest import Model
-from vivavoce.models.store import Report, Store, here
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+    from vivavoce.models.manifest import Model
+    from vivavoce.models.store import Report, Store
 
 __all__ = ["app", "pull_visibly"]
 
 app = typer.Typer(no_args_is_help=True, help="Weights: which there are, which are here, how the others come.")
+
+WIDTH = 90
+"""columns that the table needs; a narrower terminal wraps its lines rather than hide names"""
 
 Names = Annotated[
     list[str] | None, typer.Argument(help="Sets and models; also hf:OWNER/REPOSITORY/FILE@REVISION.")
@@ -28,6 +30,12 @@ def list_models(
     as_json: Annotated[bool, typer.Option("--json", help="As JSON, for programs.")] = False,
 ) -> None:
     """Show every known model, and whether it is here."""
+    import msgspec
+    from rich.console import Console
+    from rich.table import Table
+
+    from vivavoce.models.store import here
+
     store = here()
     models = [(model, store.present(model.id) is not None) for model in store.manifest.models]
     if as_json:
@@ -38,8 +46,8 @@ def list_models(
         table.add_column(heading, no_wrap=True, justify="right" if heading == "MB" else "left")
     for model, present in models:
         table.add_row(model.id, model.role, _megabytes(model.size), model.licence, _presence(model, present))
-    console = Console()
-    console.print(table, crop=False)
+    console = Console(width=max(Console().width, WIDTH))
+    console.print(table)
     sets = "; ".join(f"{name} ({', '.join(ids)})" for name, ids in store.manifest.sets.items())
     console.print(f"\nSets: {sets}.\nThey are kept in {store.folder}.", soft_wrap=True, highlight=False)
 
@@ -47,6 +55,8 @@ def list_models(
 @app.command()
 def pull(names: Names = None, quiet: Quiet = False) -> None:
     """Fetch models that are not here, and check all of them; without a name, what a first talk needs."""
+    from vivavoce.models.store import here
+
     store = here()
     pulled = pull_visibly(store, names or ["default"], quiet=quiet)
     if not quiet:
@@ -56,6 +66,8 @@ def pull(names: Names = None, quiet: Quiet = False) -> None:
 @app.command()
 def verify(names: Names = None) -> None:
     """Read models from end to end, all that are here unless named; exit code 1 if one is damaged or missing."""
+    from vivavoce.models.store import here
+
     findings = list(here().verify(names))
     for finding in findings:
         typer.echo(f"{finding.state:8} {finding.model}: {finding.path}")
@@ -70,6 +82,8 @@ def verify(names: Names = None) -> None:
 @app.command()
 def path(name: Annotated[str, typer.Argument(help="A model.")]) -> None:
     """Print where the files of a model are, a line for each; exit code 1 if they are not here."""
+    from vivavoce.models.store import here
+
     store = here()
     files = store.present(name)
     if files is None:
@@ -79,8 +93,11 @@ def path(name: Annotated[str, typer.Argument(help="A model.")]) -> None:
         typer.echo(file)
 
 
-def pull_visibly(store: Store, names: Iterable[str], *, quiet: bool = False) -> tuple[str, ...]:
+def pull_visibly(store: "Store", names: Iterable[str], *, quiet: bool = False) -> tuple[str, ...]:
     """Pull models and sets, and show how far it is: bars on a terminal, else a line for every tenth."""
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
     if quiet:
         return tuple(store.pull(names, report=lambda name, arrived, total: None))
     if not sys.stderr.isatty():
@@ -90,8 +107,8 @@ def pull_visibly(store: Store, names: Iterable[str], *, quiet: bool = False) -> 
         return tuple(store.pull(names, report=_bars(progress)))
 
 
-def _bars(progress: Progress) -> Report:
-    tasks: dict[str, TaskID] = {}
+def _bars(progress: "Progress") -> "Report":
+    tasks: dict[str, "TaskID"] = {}
 
     def report(name: str, arrived: int, total: int) -> None:
         if name not in tasks:
@@ -101,7 +118,7 @@ def _bars(progress: Progress) -> Report:
     return report
 
 
-def _lines() -> Report:
+def _lines() -> "Report":
     told: dict[str, int] = {}
 
     def report(name: str, arrived: int, total: int) -> None:
@@ -113,14 +130,14 @@ def _lines() -> Report:
     return report
 
 
-def _facts(model: Model, present: bool) -> dict[str, object]:
+def _facts(model: "Model", present: bool) -> dict[str, object]:
     facts = {
         name: getattr(model, name) for name in ("id", "name", "role", "licence", "languages", "summary", "size")
     }
     return {**facts, "present": present}
 
 
-def _presence(model: Model, present: bool) -> str:
+def _presence(model: "Model", present: bool) -> str:
     if model.bundled:
         return f"yes, with {model.bundled.extra}" if present else f"comes with {model.bundled.extra}"
     return "yes" if present else "no"
