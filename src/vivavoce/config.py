@@ -338,7 +338,8 @@ def _sentence(error: ValidationError, origins: Mapping[str, str]) -> str:
     if not key:
         return f"{message}."
     path = ".".join([*tables, key])
-    origin = next((where for known, where in origins.items() if f"{known}.".startswith(f"{path}.")), "default")
+    below = (where for known, where in origins.items() if known.startswith(f"{path}."))
+    origin = origins.get(path) or next(below, "default")
     place = f"[{'.'.join(tables)}] {key}" if tables else key
     if first["type"] == "extra_forbidden":
         known = sorted(_known(tables))

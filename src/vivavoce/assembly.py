@@ -1,0 +1,215 @@
+"""The one room that knows everyone: chooses the providers, opens them, and puts the house together."""
+
+import re
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import PackageNotFoundError, distribution, requires
+from threading import Event
+from typing import Any, Literal, Protocol, cast, runtime_checkable
+
+import anyio
+import anyio.to_thread
+from msgspec import Struct
+from msgspec.structs import replace
+
+from vivavoce.config import Config
+from vivavoce.engines.cascade import Cascade, Crew
+from vivavoce.engines.speech import Speech
+from vivavoce.errors import ConfigError
+from vivavoce.models.store import Report, Store, here
+from vivavoce.protocol.settings import DEFAULT, merge
+from vivavoce.providers.registry import ROLES, Plugin, Role, find, settings_for
+from vivavoce.switchboard import Attend, Switchboard
+
+__all__ = ["MODEL", "Choice", "House", "State", "assemble", "choose", "missing_packages"]
+
+MODEL = "vivavoce"
+"""what we call ourselves when a client names no model"""
+
+_NAME = re.compile(r"[\w.-]+")
+
+State = Literal["waiting", "loading", "ready"]
+Tell = Callable[[str], None]
+
+
+@runtime_checkable
+class Closing(Protocol):
+    """A provider that has something to put away at the end."""
+
+    async def aclose(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Who does one of the jobs, and how."""
+
+    role: Role
+    plugin: Plugin[Any]
+    settings: Struct
+
+    @property
+    def models(self) -> Sequence[str]:
+        """The weights that it needs."""
+        return self.plugin.models(self.settings)
+
+    @property
+    def about(self) -> str:
+        """Who it is, for people."""
+        return self.plugin.about(self.settings) or self.plugin.name
+
+
+def choose(config: Config) -> Mapping[Role, Choice]:
+    """Find every provider and read its table. Raises `ConfigError`."""
+    choices = {}
+    for role in ROLES:
+        slot = config.slot(role)
+        if role == "turn" and slot.provider == "none":
+            continue
+        plugin = find(role, slot.provider)
+        choices[role] = Choice(role, plugin, settings_for(plugin, slot.settings))
+    return choices
+
+
+def missing_packages(extra: str | None) -> Sequence[str]:
+    """Return what an extra of ours needs and is not installed."""
+    if extra is None:
+        return []
+    lines = [line.partition(";") for line in requires("vivavoce") or ()]
+    needs = [
+        need for need, _, marker in lines if f"extra=='{extra}'" in marker.replace(" ", "").replace('"', "'")
+    ]
+    wanted = [_NAME.match(need) for need in needs]
+    return [name[0] for name in wanted if name and not _is_installed(name[0])]
+
+
+def _is_installed(name: str) -> bool:
+    try:
+        return bool(distribution(name))
+    except PackageNotFoundError:
+        return False
+
+
+class House:
+    """Models, switchboard and speech, shared by all who come in. Nothing is loaded before `open`."""
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        tell: Tell = lambda sentence: None,
+        report: Report | None = None,
+        store: Store | None = None,
+        attend: Sequence[Attend] = (),
+    ) -> None:
+        self.config = config
+        self.choices = choose(config)
+        self.states: dict[Role, State] = dict.fromkeys(self.choices, "waiting")
+        self._tell, self._report, self._store, self._attend = tell, report, store or here(), attend
+        self._providers: dict[Role, object] = {}
+        self._switchboard: Switchboard | None = None
+        self._speech: Speech | None = None
+
+    @property
+    def ready(self) -> bool:
+        """Whether all models are loaded and warm."""
+        return self._switchboard is not None
+
+    @property
+    def introduction(self) -> str:
+        """Say to people who answers them, and how far to trust it."""
+        chat = self.choices["chat"]
+        caution = " It runs on this machine and is small: it may be wrong." if chat.models else ""
+        return f"You talk with {chat.about}.{caution}"
+
+    @property
+    def switchboard(self) -> Switchboard:
+        """Where callers are put through, once all is ready."""
+        if self._switchboard is None:
+            raise RuntimeError("the house is not open yet")
+        return self._switchboard
+
+    @property
+    def speech(self) -> Speech:
+        """Hears recordings and reads texts out, once all is ready."""
+        if self._speech is None:
+            raise RuntimeError("the house is not open yet")
+        return self._speech
+
+    async def open(self) -> None:
+        """Fetch what is missing, load and warm all models at once. Raises `ConfigError`, `ProviderError`."""
+        for choice in self.choices.values():
+            _insist_on_packages(choice)
+        await self._fetch()
+        try:
+            async with anyio.create_task_group() as tasks:
+                for choice in self.choices.values():
+                    tasks.start_soon(self._open, choice)
+        except ExceptionGroup as failures:
+            raise _first(failures) from failures
+        await self.furnish(Crew(**cast("dict[str, Any]", self._providers)))
+
+    async def furnish(self, crew: Crew) -> None:
+        """Put models to work that are loaded already: for tests, and for programs that bring their own."""
+        limits, session = self.config.limits, merge(DEFAULT, self.config.session.session())
+        cascade = Cascade(crew, session=replace(session, model=MODEL), limits=limits)
+        await cascade.rehearse()
+        self._speech = Speech(crew, limits)
+        self._switchboard = Switchboard(cascade, limits=limits, attend=self._attend)
+
+    async def close(self) -> None:
+        """Put away what the providers hold."""
+        for provider in self._providers.values():
+            if isinstance(provider, Closing):
+                await provider.aclose()
+
+    async def _fetch(self) -> None:
+        names = [name for choice in self.choices.values() for name in choice.models]
+        stop = Event()
+        pull = partial(self._store.pull, names, report=self._report, stop=stop)
+        try:
+            await anyio.to_thread.run_sync(pull, limiter=anyio.CapacityLimiter(1), abandon_on_cancel=True)
+        finally:
+            stop.set()
+
+    async def _open(self, choice: Choice) -> None:
+        began = anyio.current_time()
+        self.states[choice.role] = "loading"
+        self._providers[choice.role] = await choice.plugin.open(choice.settings, self._store.weights)
+        self.states[choice.role] = "ready"
+        self._tell(f"{choice.role}: {choice.about} ({anyio.current_time() - began:.1f} s)")
+
+
+def _insist_on_packages(choice: Choice) -> None:
+    if missing := missing_packages(choice.plugin.extra):
+        raise ConfigError(
+            f"[{choice.role}] {choice.plugin.name!r} needs {', '.join(missing)}; "
+            f"write: pip install 'vivavoce[{choice.plugin.extra}]'"
+        )
+
+
+def _first(failures: ExceptionGroup[Exception]) -> Exception:
+    """Return what went wrong first; the rest was cancelled for it."""
+    failure = failures.exceptions[0]
+    return _first(failure) if isinstance(failure, ExceptionGroup) else failure
+
+
+@asynccontextmanager
+async def assemble(
+    config: Config,
+    *,
+    tell: Tell = lambda sentence: None,
+    report: Report | None = None,
+    attend: Sequence[Attend] = (),
+) -> AsyncIterator[House]:
+    """Give a house that is open: everything loaded and warm. Leaving the block puts it away.
+
+    `tell` hears, in sentences for people, what has been loaded; `report` what is being fetched.
+    """
+    house = House(config, tell=tell, report=report, attend=attend)
+    try:
+        await house.open()
+        yield house
+    finally:
+        await house.close()

@@ -1,0 +1,68 @@
+"""`viva serve`: listen, load the models, hold conversations until told to stop."""
+
+import signal
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vivavoce.cli.options import Chat, File, Preset, configuration
+
+if TYPE_CHECKING:
+    from anyio import CancelScope
+
+    from vivavoce.config import Loaded
+
+__all__ = ["serve"]
+
+
+def serve(
+    host: Annotated[
+        str | None, typer.Option(help="Address to listen on; beyond this machine, set a key.")
+    ] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on; 0 takes any free one.")] = None,
+    data: Annotated[Path | None, typer.Option(help="Folder for what is written down.")] = None,
+    config: File = None,
+    preset: Preset = None,
+    chat: Chat = None,
+) -> None:
+    """Hold conversations with everyone who calls: browsers, and clients of the Realtime protocol."""
+    import anyio
+
+    loaded = configuration(file=config, preset=preset, chat=chat, host=host, port=port, data=data)
+    anyio.run(_serve, loaded, backend_options={"use_uvloop": find_spec("uvloop") is not None})
+
+
+async def _serve(loaded: "Loaded") -> None:
+    import anyio
+
+    from vivavoce.assembly import House
+    from vivavoce.cli.progress import Progress
+    from vivavoce.web.app import Web
+    from vivavoce.web.server import listen, serving
+
+    server = loaded.config.server
+    house = House(loaded.config, tell=_tell, report=Progress(_tell))
+    async with serving(Web(house), listen(server.host, server.port)) as url:
+        _tell(f"Listening on {url}. Loading the models.")
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(_wait_for_signal, tasks.cancel_scope)
+            await house.open()
+            _tell(f"Ready. {house.introduction}")
+            _tell(f"Open {url} and talk, or connect a Realtime client to {url}/v1 (Ctrl-C ends).")
+    await house.close()
+
+
+async def _wait_for_signal(serving: "CancelScope") -> None:
+    import anyio
+
+    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async for _ in signals:
+            _tell("Goodbye.")
+            serving.cancel()
+            return
+
+
+def _tell(sentence: str) -> None:
+    print(sentence, flush=True)

@@ -1,0 +1,75 @@
+"""Listening: a socket, uvicorn behind it, and a goodbye at the end."""
+
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+
+import anyio
+import uvicorn
+
+from vivavoce.errors import ConfigError
+from vivavoce.limits import Limits
+from vivavoce.web.app import Web
+
+__all__ = ["listen", "serving"]
+
+GOODBYE_SECONDS = 5
+PING_SECONDS = 20
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Take a port, or say why that cannot be. Port 0 takes any free one."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listening = socket.socket(family, kind, protocol)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(address)
+        listening.listen()
+    except OSError as error:
+        raise ConfigError(
+            f"Port {port} of {host} cannot be had ({error.strerror}); write --port with another number, or 0."
+        ) from error
+    return listening
+
+
+@asynccontextmanager
+async def serving(web: Web, listening: socket.socket) -> AsyncIterator[str]:
+    """Serve on a socket; give the URL. Leaving the block ends all conversations (1001) and stops listening."""
+    server = _Server(_uvicorn(web, web.house.config.limits))
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(server.serve, [listening])
+        try:
+            yield _url(listening)
+        finally:
+            with anyio.move_on_after(GOODBYE_SECONDS, shield=True):
+                await web.hang_up()
+            server.should_exit = True
+
+
+class _Server(uvicorn.Server):
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave signals to whoever serves: conversations are to be ended with a goodbye."""
+        yield
+
+
+def _uvicorn(web: Web, limits: Limits) -> uvicorn.Config:
+    return uvicorn.Config(
+        web.application,
+        lifespan="off",
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        ws="websockets-sansio",
+        ws_max_size=limits.message_bytes,
+        ws_per_message_deflate=False,  # sound does not get smaller, and costs 5 µs an event
+        ws_ping_interval=PING_SECONDS,
+        ws_ping_timeout=PING_SECONDS,
+        timeout_graceful_shutdown=GOODBYE_SECONDS,
+    )
+
+
+def _url(listening: socket.socket) -> str:
+    host, port, *_ = listening.getsockname()
+    name = f"[{host}]" if ":" in host else host
+    return f"http://{name}:{port}"
