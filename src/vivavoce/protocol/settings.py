@@ -1,0 +1,206 @@
+"""The session's settings: what they are when nobody has spoken, and how a client changes them.
+
+Absent is unchanged, null is off, empty is cleared. What an update says is checked before anything changes.
+"""
+
+from collections.abc import Iterable
+from typing import TypeVar
+
+from msgspec import UNSET, Struct, UnsetType
+from msgspec.structs import asdict, replace
+
+from vivavoce.errors import ProtocolError
+from vivavoce.protocol.response import ResponseParams
+from vivavoce.protocol.session import (
+    FunctionTool,
+    InputSettings,
+    NoiseReduction,
+    OutputSettings,
+    Pcm,
+    RetentionRatio,
+    SemanticVad,
+    ServerVad,
+    Session,
+    SessionAudio,
+    Tool,
+    ToolChoice,
+    ToolChoiceFunction,
+    TranscriptionSession,
+)
+from vivavoce.protocol.strict import invalid
+
+__all__ = ["DEFAULT", "DEFAULT_TRANSCRIPTION", "TOOLS", "check_response", "check_session", "merge"]
+
+TOOLS = 128
+"""tools that a session may name"""
+
+_SERVER_VAD = ServerVad(
+    threshold=0.5,
+    prefix_padding_ms=300,
+    silence_duration_ms=500,
+    idle_timeout_ms=None,
+    create_response=True,
+    interrupt_response=True,
+)
+_SEMANTIC_VAD = SemanticVad(eagerness="auto", create_response=True, interrupt_response=True)
+_NOISE_REDUCTION = NoiseReduction(type="near_field", strength=1.0)
+_FRESH: dict[type[Struct], Struct] = {type(one): one for one in (_SERVER_VAD, _SEMANTIC_VAD, _NOISE_REDUCTION)}
+"""What a setting begins with when it is switched on, or becomes one of another type."""
+
+_INPUT = InputSettings(format=Pcm(), turn_detection=_SERVER_VAD, transcription=None, noise_reduction=None)
+
+DEFAULT = Session(
+    object="realtime.session",
+    output_modalities=("audio",),
+    instructions="",
+    audio=SessionAudio(input=_INPUT, output=OutputSettings(format=Pcm(), speed=1.0)),
+    tools=(),
+    tool_choice="auto",
+    max_output_tokens="inf",
+    parallel_tool_calls=True,
+    reasoning=None,
+    prompt=None,
+    truncation="auto",
+    tracing=None,
+    include=None,
+)
+"""A conversation's session before its client has said anything: every default written out.
+
+The voice is left to the engine; `id` and `model` to whoever opens the line.
+"""
+
+DEFAULT_TRANSCRIPTION = TranscriptionSession(
+    object="realtime.transcription_session", audio=SessionAudio(input=_INPUT), include=None
+)
+"""The same for a session that only writes down."""
+
+_MILLISECONDS = 60_000
+_S = TypeVar("_S", Session, TranscriptionSession)
+
+
+def merge(session: _S, update: Session | TranscriptionSession, *, tools: int = TOOLS) -> _S:
+    """Return the session as `update` makes it.
+
+    Absent fields stay, null switches off, empty values clear. Under `audio` objects are merged field by field,
+    unless their type changes; everything else is replaced whole. Who the session is (`id`, `object`,
+    `expires_at`) and its `model` stay as they are, whatever the update says: Realtime clients send their own
+    idea of the model with every update, and the session that we send back tells them which one it is.
+
+    Raises `ProtocolError` with the `param` that is wrong; nothing has changed then. `tools` limits how many.
+    """
+    if type(update) is not type(session):
+        raise invalid("session.type", "a session's type cannot change once it is open.")
+    check_session(update, tools=tools)
+    changed = {
+        name: _merged(getattr(session, name), value) if name == "audio" else value
+        for name, value in asdict(update).items()
+        if value is not UNSET and name not in ("id", "object", "expires_at", "model")
+    }
+    merged = replace(session, **changed)
+    if isinstance(merged, Session):
+        _check_choice(merged.tool_choice, merged.tools, "session")
+    return merged
+
+
+def _merged(old: object, new: object) -> object:
+    """Lay a setting under `audio` over what it was. Other than a struct, it simply takes the place."""
+    if not isinstance(new, Struct):
+        return new
+    base = old if type(old) is type(new) else _FRESH.get(type(new), new)
+    changed = {name: _merged(getattr(base, name), one) for name, one in asdict(new).items() if one is not UNSET}
+    return replace(base, **changed)
+
+
+def check_session(session: Session | TranscriptionSession, *, tools: int = TOOLS) -> None:
+    """Raise a `ProtocolError` for the first value that is out of its range. Absent fields are in order."""
+    if session.audio:
+        _check_input(session.audio.input or InputSettings())
+        _check_output(session.audio.output or OutputSettings())
+    if isinstance(session, TranscriptionSession):
+        if session.audio and session.audio.output:
+            raise ProtocolError(
+                "Unknown parameter: 'session.audio.output': a transcription session does not speak.",
+                code="unknown_parameter",
+                param="session.audio.output",
+            )
+        return
+    _check_modalities(session.output_modalities, "session")
+    _check_tokens(session.max_output_tokens, "session")
+    _check_tools(session.tools, "session", tools)
+    if isinstance(session.truncation, RetentionRatio):
+        _check_range(session.truncation.retention_ratio, 0, 1, "session.truncation.retention_ratio")
+
+
+def check_response(params: ResponseParams, *, tools: int = TOOLS) -> None:
+    """Raise a `ProtocolError` for the first value of a `response.create` that is out of its range."""
+    _check_modalities(params.output_modalities, "response")
+    _check_tokens(params.max_output_tokens, "response")
+    _check_tools(params.tools, "response", tools)
+    if params.tools is not UNSET:
+        _check_choice(params.tool_choice, params.tools, "response")
+    _check_metadata(params.metadata or {})
+
+
+def _check_input(settings: InputSettings) -> None:
+    at = "session.audio.input.turn_detection"
+    if isinstance(settings.turn_detection, ServerVad):
+        turns = settings.turn_detection
+        _check_range(turns.threshold, 0, 1, f"{at}.threshold")
+        _check_range(turns.prefix_padding_ms, 0, _MILLISECONDS, f"{at}.prefix_padding_ms")
+        _check_range(turns.silence_duration_ms, 0, _MILLISECONDS, f"{at}.silence_duration_ms")
+        _check_range(turns.idle_timeout_ms, 5000, 30_000, f"{at}.idle_timeout_ms")
+    if settings.noise_reduction:
+        _check_range(settings.noise_reduction.strength, 0, 1, "session.audio.input.noise_reduction.strength")
+
+
+def _check_output(settings: OutputSettings) -> None:
+    _check_range(settings.speed, 0.25, 1.5, "session.audio.output.speed")
+
+
+def _check_range(value: float | UnsetType | None, low: float, high: float, param: str) -> None:
+    if value is not None and value is not UNSET and not low <= value <= high:
+        raise invalid(param, f"expected {low:g} to {high:g}, got {value:g}.")
+
+
+def _check_modalities(modalities: Iterable[str] | UnsetType, at: str) -> None:
+    if modalities is not UNSET and tuple(modalities) not in (("audio",), ("text",)):
+        raise invalid(f"{at}.output_modalities", "expected ['audio'] or ['text'].")
+
+
+def _check_tokens(tokens: int | str | UnsetType, at: str) -> None:
+    if isinstance(tokens, int) and not 1 <= tokens <= 4096:
+        raise invalid(f"{at}.max_output_tokens", f"expected 1 to 4096 or 'inf', got {tokens}.")
+
+
+def _check_tools(tools: tuple[Tool, ...] | UnsetType, at: str, most: int) -> None:
+    if tools is UNSET:
+        return
+    if len(tools) > most:
+        raise invalid(f"{at}.tools", f"{len(tools)} tools; there may be {most} (limits.tools).")
+    seen = set[str]()
+    for index, tool in enumerate(tools):
+        name, field = (
+            (tool.name, "name") if isinstance(tool, FunctionTool) else (tool.server_label, "server_label")
+        )
+        param = f"{at}.tools[{index}].{field}"
+        if not name:
+            raise invalid(param, "a tool needs a name.")
+        if name in seen:
+            raise invalid(param, f"there are two tools called '{name}'.")
+        seen.add(name)
+
+
+def _check_choice(choice: ToolChoice | UnsetType, tools: tuple[Tool, ...] | UnsetType, at: str) -> None:
+    names = {tool.name for tool in tools or () if isinstance(tool, FunctionTool)}
+    if isinstance(choice, ToolChoiceFunction) and choice.name not in names:
+        raise invalid(f"{at}.tool_choice.name", f"there is no tool called '{choice.name}'.")
+
+
+def _check_metadata(metadata: dict[str, str]) -> None:
+    if len(metadata) > 16:
+        raise invalid("response.metadata", f"{len(metadata)} pairs; there may be 16.")
+    for key, value in metadata.items():
+        if len(key) > 64:
+            raise invalid("response.metadata", f"the key '{key[:16]}…' has more than 64 characters.")
+        if len(value) > 512:
+            raise invalid(f"response.metadata.{key}", f"{len(value)} characters; a value holds 512.")

@@ -1,0 +1,218 @@
+"""What a client may say, field by field: the structs' own types, read strictly.
+
+The structs are lenient, because other servers may say more than we know. A client, though, is helped by being
+told at once, by name, which field is wrong. So `fitted` walks over what a client sent, along the types.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+
+import msgspec
+from msgspec import inspect
+
+from vivavoce.errors import ProtocolError
+
+__all__ = ["Text", "fitted", "invalid", "missing"]
+
+DEPTH = 64
+"""levels of nesting that free-form values, such as a tool's JSON Schema, may have"""
+
+Text = Callable[[str, str], None]
+"""Is shown every text and its path, and raises `ProtocolError` if that is too long."""
+
+
+def missing(param: str) -> ProtocolError:
+    """A field that must be there is not."""
+    return ProtocolError(
+        f"Missing required parameter: '{param}'.", code="missing_required_parameter", param=param
+    )
+
+
+def invalid(param: str, message: str) -> ProtocolError:
+    """A field has the wrong type or value; `message` completes the sentence."""
+    return ProtocolError(f"Invalid value for '{param}': {message}", code="invalid_value", param=param)
+
+
+def fitted(value: object, kind: inspect.Type, path: str, text: Text) -> object:
+    """Return `value` as `msgspec.convert` can take it, or raise a `ProtocolError` that names the field.
+
+    A null that could switch nothing off (`"id": null`) is taken as absent; integral floats become integers.
+    """
+    match kind:
+        case inspect.UnionType():
+            return fitted(value, _choose(value, kind, path), path, text)
+        case inspect.StructType() if isinstance(value, Mapping):
+            return _fields(value, kind, path, text)
+        case inspect.VarTupleType() if isinstance(value, list):
+            return [fitted(one, kind.item_type, f"{path}[{i}]", text) for i, one in enumerate(value)]
+        case inspect.DictType() if isinstance(value, Mapping):
+            return {key: fitted(one, kind.value_type, f"{path}.{key}", text) for key, one in value.items()}
+        case inspect.CustomType():
+            return _shallow(value, path)
+        case inspect.LiteralType():
+            return _literal(value, kind, path)
+        case inspect.BytesType() if isinstance(value, str):
+            return _sound(value, path)
+        case inspect.StrType() if isinstance(value, str):
+            text(value, path)
+            return value
+        case inspect.IntType() if _whole(value):
+            return int(value)  # type: ignore[call-overload]
+        case inspect.FloatType() if isinstance(value, int | float) and not isinstance(value, bool):
+            return _finite(value, path)
+        case inspect.BoolType() if isinstance(value, bool):
+            return value
+        case inspect.NoneType() if value is None:
+            return None
+    raise invalid(path, f"expected {_called(kind)}, got {_name(value)}.")
+
+
+def _fields(value: Mapping[object, object], kind: inspect.StructType, path: str, text: Text) -> object:
+    """Read an object field by field. Its tag is left as it is: that chose `kind`."""
+    known = {field.encode_name: field for field in kind.fields}
+    result: dict[object, object] = {}
+    for name, one in value.items():
+        if name == kind.tag_field:
+            result[name] = one
+        elif not isinstance(name, str) or name not in known:
+            param = _join(path, str(name))
+            raise ProtocolError(f"Unknown parameter: '{param}'.", code="unknown_parameter", param=param)
+        elif one is not None or known[name].required or _nullable(known[name].type):
+            result[name] = fitted(one, known[name].type, _join(path, name), text)
+    for name, field in known.items():
+        if field.required and name not in result:
+            raise missing(_join(path, name))
+    return result
+
+
+def _choose(value: object, union: inspect.UnionType, path: str) -> inspect.Type:
+    """Pick the one member of `union` that `value` can only be meant as."""
+    tagged = {one.tag: one for one in union.types if isinstance(one, inspect.StructType) and one.tag_field}
+    if tagged and isinstance(value, Mapping):
+        where = next(iter(tagged.values())).tag_field or ""
+        if where not in value:
+            raise missing(_join(path, where))
+        tag = value[where]
+        if not isinstance(tag, str) or tag not in tagged:
+            raise invalid(_join(path, where), f"expected {_one_of(tagged)}, got {_name(tag)}.")
+        return tagged[tag]
+    for one in union.types:
+        if _meant(value, one):
+            return one
+    raise invalid(path, f"expected {_called(union)}, got {_name(value)}.")
+
+
+def _meant(value: object, kind: inspect.Type) -> bool:
+    """Tell whether a value of this JSON type is at home with `kind`."""
+    match kind:
+        case inspect.NoneType():
+            return value is None
+        case inspect.StructType() | inspect.DictType():
+            return isinstance(value, Mapping)
+        case inspect.VarTupleType():
+            return isinstance(value, list)
+        case inspect.IntType():
+            return _whole(value)
+        case inspect.LiteralType():
+            return isinstance(value, str) and value in kind.values
+        case _:
+            return isinstance(value, str)
+
+
+def _literal(value: object, kind: inspect.LiteralType, path: str) -> object:
+    if isinstance(value, str | int) and not isinstance(value, bool) and value in kind.values:
+        return value
+    raise invalid(path, f"expected {_one_of(kind.values)}, got {_name(value)}.")
+
+
+def _sound(value: str, path: str) -> str:
+    try:
+        msgspec.convert(value, bytes)
+    except msgspec.ValidationError as error:
+        raise invalid(path, "expected sound as base64 (standard alphabet, padded).") from error
+    return value
+
+
+def _finite(value: float, path: str) -> float:
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
+        raise invalid(path, "the number is out of range.")
+    return number
+
+
+def _shallow(value: object, path: str) -> object:
+    """Return a free-form value, provided that it can be written again: nesting has an end."""
+    level = [value]
+    for _ in range(DEPTH):
+        level = [deeper for one in level for deeper in _inside(one)]
+        if not level:
+            return value
+    raise invalid(path, f"nested deeper than {DEPTH} levels.")
+
+
+def _inside(value: object) -> list[object]:
+    if isinstance(value, Mapping):
+        return list(value.values())
+    return value if isinstance(value, list) else []
+
+
+def _nullable(kind: inspect.Type) -> bool:
+    kinds = kind.types if isinstance(kind, inspect.UnionType) else (kind,)
+    return any(isinstance(one, inspect.NoneType) for one in kinds)
+
+
+def _whole(value: object) -> bool:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return float.is_integer(value) if isinstance(value, float) else -(2**63) <= value < 2**63
+
+
+def _join(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name
+
+
+# words for people
+
+
+def _called(kind: inspect.Type) -> str:
+    match kind:
+        case inspect.UnionType():
+            return " or ".join(dict.fromkeys(_called(one) for one in kind.types))
+        case inspect.LiteralType():
+            return _one_of(kind.values)
+        case inspect.StructType() | inspect.DictType():
+            return "an object"
+        case inspect.VarTupleType():
+            return "an array"
+        case inspect.IntType():
+            return "an integer"
+        case inspect.FloatType():
+            return "a number"
+        case inspect.BoolType():
+            return "a boolean"
+        case inspect.BytesType():
+            return "sound as base64"
+        case inspect.NoneType():
+            return "null"
+        case _:
+            return "a string"
+
+
+def _one_of(values: Iterable[object]) -> str:
+    return " or ".join(f"'{value}'" if isinstance(value, str) else str(value) for value in values)
+
+
+def _name(value: object) -> str:
+    """Say what came: short values themselves, of others the JSON type."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        return f"'{value}'" if len(value) <= 40 else "a long string"
+    if isinstance(value, int | float):
+        return f"{value:g}" if isinstance(value, float) or abs(value) < 10**15 else "a huge number"
+    return "an array" if isinstance(value, list) else "an object"

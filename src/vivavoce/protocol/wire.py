@@ -1,0 +1,152 @@
+"""The wire: events as JSON text, and back.
+
+What a client says is read strictly (`decode_client`): whatever is wrong becomes one `ProtocolError` that names
+the field and carries the event's `event_id`, so that an `error` event can say so. What a server says is read
+leniently (`decode_server`): unknown events and fields are nobody's fault, only news.
+"""
+
+import msgspec
+from msgspec import inspect
+
+from vivavoce.errors import ProtocolError
+from vivavoce.protocol import events as e
+from vivavoce.protocol.items import Item, Message
+from vivavoce.protocol.strict import fitted, invalid, missing
+
+__all__ = ["APPEND_BYTES", "TEXT_CHARS", "decode_client", "decode_server", "encode", "error_event"]
+
+APPEND_BYTES = 15 * 1024 * 1024
+TEXT_CHARS = 100_000
+
+_SERVER_KINDS: tuple[type[e.Event], ...] = (*e.ServerEvent.__subclasses__(), e.DtmfEventReceived)
+_CLIENT = {str(kind.__struct_config__.tag): kind for kind in e.ClientEvent.__subclasses__()}
+_SERVER = {str(kind.__struct_config__.tag): kind for kind in _SERVER_KINDS}
+_SHAPES = {tag: inspect.type_info(kind) for tag, kind in _CLIENT.items()}
+_SERVER_DECODERS = {tag: msgspec.json.Decoder(kind) for tag, kind in _SERVER.items()}
+
+_append = msgspec.json.Decoder(e.InputAudioBufferAppend)
+_anything = msgspec.json.Decoder()
+_encoder = msgspec.json.Encoder()
+
+_CREATABLE = {
+    "user": ("input_text", "input_audio", "input_image"),
+    "assistant": ("output_text",),
+    "system": ("input_text",),
+}
+"""What a client may put into a message, by its role. An assistant's sound can only be spoken."""
+
+
+class _Type(msgspec.Struct):
+    type: str = ""
+
+
+_type_of = msgspec.json.Decoder(_Type)
+
+
+def encode(event: e.Event) -> str:
+    """Write an event as JSON text: sound as base64, absent fields left out."""
+    return _encoder.encode(event).decode()
+
+
+def decode_client(
+    data: str | bytes, *, append_bytes: int = APPEND_BYTES, text_chars: int = TEXT_CHARS
+) -> e.ClientEvent:
+    """Read what a client said.
+
+    Raises `ProtocolError` for whatever is wrong with it, and nothing else. `append_bytes` bounds the sound of
+    one append, `text_chars` the characters of one text (not those of an image's URL).
+    """
+    try:
+        event: e.ClientEvent = _append.decode(data)  # most of what is ever said: read once, unknown fields pass
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        event = _decode_strictly(data, text_chars)
+    if isinstance(event, e.InputAudioBufferAppend) and len(event.audio) > append_bytes:
+        raise _naming(
+            invalid(
+                "audio", f"{len(event.audio)} bytes; one append holds {append_bytes} (limits.append_bytes)."
+            ),
+            event.event_id,
+        )
+    return event
+
+
+def decode_server(data: str | bytes) -> e.Event | None:
+    """Read what a server said; None if that is an event we do not know.
+
+    Unknown fields are dropped. Raises `ProtocolError` (`invalid_event`) for what is not an event at all, or
+    lacks what its type must have.
+    """
+    try:
+        decoder = _SERVER_DECODERS.get(_type_of.decode(data).type)
+        return decoder.decode(data) if decoder else None
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        raise ProtocolError(f"The server's event cannot be read: {error}", code="invalid_event") from error
+
+
+def error_event(error: ProtocolError, event_id: str | None = None) -> e.ErrorEvent:
+    """Make the `error` event that tells a client. `event_id` names its event where the error does not."""
+    details = e.ErrorDetails(
+        type="invalid_request_error",
+        code=error.code,
+        message=error.message,
+        param=error.param,
+        event_id=error.event_id or event_id,
+    )
+    return e.ErrorEvent(error=details)
+
+
+def _decode_strictly(data: str | bytes, text_chars: int) -> e.ClientEvent:
+    said = _object(data)
+    try:
+        return _event(said, text_chars)
+    except ProtocolError as error:
+        raise _naming(error, said.get("event_id")) from error.__cause__
+
+
+def _object(data: str | bytes) -> dict[str, object]:
+    try:
+        said: object = _anything.decode(data)
+    except RecursionError as error:
+        raise ProtocolError("The event is nested too deeply.", code="invalid_event") from error
+    except (msgspec.DecodeError, UnicodeError) as error:
+        raise ProtocolError(f"The event is not valid JSON: {error}", code="invalid_event") from error
+    if not isinstance(said, dict):
+        raise ProtocolError("An event is a JSON object.", code="invalid_event")
+    return said
+
+
+def _event(said: dict[str, object], text_chars: int) -> e.ClientEvent:
+    if "type" not in said:
+        raise missing("type")
+    tag = said["type"]
+    if not isinstance(tag, str) or tag not in _CLIENT:
+        raise invalid("type", "this is no event that a client can send.")
+
+    def short(text: str, param: str) -> None:
+        if len(text) > text_chars and not param.endswith(".image_url"):
+            raise invalid(param, f"{len(text)} characters; a text holds {text_chars} (limits.text_chars).")
+
+    event = msgspec.convert(fitted(said, _SHAPES[tag], "", short), _CLIENT[tag])
+    if isinstance(event, e.ConversationItemCreate):
+        _check_content(event.item)
+    return event
+
+
+def _check_content(item: Item) -> None:
+    if not isinstance(item, Message):
+        return
+    allowed = _CREATABLE[item.role]
+    for index, part in enumerate(item.content):
+        tag = part.__struct_config__.tag
+        if tag not in allowed:
+            names = " or ".join(f"'{name}'" for name in allowed)
+            param = f"item.content[{index}].type"
+            raise invalid(
+                param, f"a message of the {item.role}'s that a client creates holds {names}, not '{tag}'."
+            )
+
+
+def _naming(error: ProtocolError, event_id: object) -> ProtocolError:
+    """Return the error with the id of the event that caused it, if it has a usable one."""
+    name = event_id if isinstance(event_id, str) else None
+    return ProtocolError(error.message, code=error.code, param=error.param, event_id=name)
