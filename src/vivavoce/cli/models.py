@@ -108,7 +108,7 @@ def pull_visibly(store: "Store", names: Iterable[str], *, quiet: bool = False) -
 
 
 def _bars(progress: "Progress") -> "Report":
-    tasks: dict[str, "TaskID"] = {}
+    tasks: dict[str, TaskID] = {}
 
     def report(name: str, arrived: int, total: int) -> None:
         if name not in tasks:
