@@ -1,0 +1,84 @@
+# make run     a voice assistant on this machine: sets up what it needs, then starts it
+# make test    sets up everything, then runs every check and every test
+# make setup   only makes the environment in .venv      make docs    builds the documentation into site/
+# make lock    renews requirements/                     make clean   takes away what the others made
+
+PYTHON ?= python3
+ARGS ?=
+VENV := .venv
+BIN := $(VENV)/bin
+UV := VIRTUAL_ENV=$(VENV) $(BIN)/uv
+OURSELVES := $(UV) pip install --quiet --no-deps --no-build-isolation --editable .
+
+# What decides without waiting is tested to the last branch.
+PURE := src/vivavoce/protocol/*,src/vivavoce/conversation.py,src/vivavoce/floor.py,src/vivavoce/words.py,src/vivavoce/engines/sentences.py
+
+.PHONY: run test setup docs lock clean check chromium
+
+run: $(VENV)/.can-run
+	@echo "Starting vivavoce. The first time, the models of about 560 MB are fetched."
+	@exec $(BIN)/viva serve $(ARGS)
+
+test: setup chromium check
+	@echo "Fetching the offline models, unless they are here."
+	@$(BIN)/viva models pull
+	@echo "Running the tests."
+	@$(BIN)/coverage run -m pytest -v $(ARGS)
+	@$(BIN)/coverage report --include='$(PURE)' --show-missing --fail-under=100 >$(VENV)/coverage.txt || \
+		{ cat $(VENV)/coverage.txt; echo "These files decide, so every line and branch of them needs a test."; exit 1; }
+
+check: setup
+	@echo "Checking style, types and layers."
+	@$(BIN)/ruff check --quiet
+	@$(BIN)/ruff format --quiet --check
+	@$(BIN)/mypy --no-error-summary
+	@$(BIN)/lint-imports --verbose >$(VENV)/imports.txt || { cat $(VENV)/imports.txt; exit 1; }
+
+setup: $(VENV)/.can-develop
+	@echo "The environment in $(VENV) is ready."
+
+docs: setup
+	@$(BIN)/mkdocs build --strict --quiet
+	@echo "The documentation is in site/index.html."
+
+$(VENV)/.has-tools: requirements/tools.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "vivavoce needs Python 3.11 or newer; name one with: make PYTHON=python3.12"; exit 1; }
+	@echo "Making an environment in $(VENV)."
+	@$(PYTHON) -m venv $(VENV) || \
+		{ echo "This Python cannot make environments; on Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement $<
+	@touch $@
+
+$(VENV)/.can-run: $(VENV)/.has-tools requirements/run.txt pyproject.toml
+	@echo "Installing what vivavoce needs, each package checked against its hash."
+	@$(UV) pip install --quiet --require-hashes --requirement requirements/run.txt
+	@$(OURSELVES)
+	@touch $@
+
+$(VENV)/.can-develop: $(VENV)/.has-tools requirements/dev.txt pyproject.toml
+	@echo "Installing what vivavoce and its tests need, each package checked against its hash."
+	@$(UV) pip sync --quiet --require-hashes requirements/tools.txt requirements/dev.txt
+	@$(OURSELVES)
+	@touch $@ $(VENV)/.can-run
+
+chromium:
+	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || { \
+		echo "Installing Chromium, in which the page is tested."; \
+		root=$$([ "$$(id -u)" = 0 ] || echo "sudo -n"); \
+		{ $$root apt-get update -qq && $$root apt-get install -qq -y chromium >/dev/null; } || \
+		{ echo "Chromium is needed to test the page, and cannot be installed from here; install it and try again."; exit 1; }; }
+
+# pip's and uv's own settings on some machine must not end up in what everybody gets.
+LOCK := env -u UV_FIND_LINKS -u UV_EXTRA_INDEX_URL $(UV) pip compile --quiet --upgrade --universal --python-version 3.11 \
+	--generate-hashes --no-emit-index-url --no-emit-find-links --no-header
+
+lock: $(VENV)/.has-tools
+	@$(LOCK) requirements/tools.in --output-file requirements/tools.txt
+	@$(LOCK) pyproject.toml --extra local --extra terminal --constraint requirements/tools.txt --output-file requirements/run.txt
+	@$(LOCK) pyproject.toml --extra local --extra terminal --group dev --constraint requirements/run.txt --output-file requirements/dev.txt
+	@! grep -n '://' requirements/*.txt || { echo "An address has got into the lock files."; exit 1; }
+
+clean:
+	rm -rf $(VENV) site build dist .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
