@@ -3,7 +3,6 @@
 import anyio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from vivavoce.protocol.settings import DEFAULT, merge
 
 from vivavoce.errors import ProviderError
 from vivavoce.limits import Limits
@@ -11,20 +10,25 @@ from vivavoce.protocol import events as e
 from vivavoce.protocol.items import InputText, Message
 from vivavoce.protocol.response import ResponseParams
 from vivavoce.protocol.session import InputSettings, SemanticVad, ServerVad, Session, SessionAudio
+from vivavoce.protocol.settings import DEFAULT, merge
 from vivavoce.providers import ToolCall
 from vivavoce.testing.clock import JumpingClock
 from vivavoce.testing.stage import Act, Answer, Do, Forever, Say, Score, Stage
 
 LIMITS = Limits(transcribe_seconds=2, first_word_seconds=2, next_word_seconds=2, first_sound_seconds=2)
 WORDS = ["yes", "uh-huh", "tell me more about it", "stop", "I would like to know", "wait, and then", ""]
-REPLIES = [
-    "Yes.",
-    "One two three four five six seven. Eight nine ten. And so on, and so on, until the very end of it.",
-    ToolCall("weather", "{}"),
-    ProviderError("chat", "is down"),
-    Forever(),
-    "",
-]
+STORY = "One two three four five six seven. Eight nine ten. And so on, and so on, until the very end of it."
+REPLIES = ["Yes.", STORY, STORY, ["Let me look.", ToolCall("weather", "{}")], ToolCall("weather", "{}")]
+MISHAPS: dict[str, dict[str, object]] = {
+    "deaf": {"hearing_fails": ProviderError("transcriber", "is deaf")},
+    "deaf for ever": {"hearing_fails": Forever()},
+    "mute": {"speaking_fails": ProviderError("synthesizer", "is mute")},
+    "mute for ever": {"speaking_fails": Forever()},
+    "down": {"replies": [STORY, ProviderError("chat", "is down"), "Yes."]},
+    "lost": {"replies": [["Well, then.", ProviderError("chat", "lost the thread")], STORY]},
+    "silent": {"replies": [Forever(), STORY]},
+    "empty": {"replies": ["", STORY]},
+}
 
 
 def tenths(least: int, most: int) -> st.SearchStrategy[float]:
@@ -35,8 +39,8 @@ def tenths(least: int, most: int) -> st.SearchStrategy[float]:
 def callers(draw: st.DrawFn) -> tuple[list[Act], float]:
     """Somebody who talks when they like, and a client that meddles."""
     at, acts = 0.2, list[Act]()
-    for _ in range(draw(st.integers(1, 4))):
-        at += draw(tenths(1, 40))
+    for _ in range(draw(st.integers(1, 5))):
+        at += draw(tenths(1, 30))
         say = Say(at, draw(st.sampled_from(WORDS)), seconds=draw(tenths(1, 20)))
         acts.append(say)
         at = say.until
@@ -66,22 +70,18 @@ def stages(draw: st.DrawFn) -> Stage:
     detection = draw(
         st.sampled_from([ServerVad(silence_duration_ms=200), ServerVad(), SemanticVad(eagerness="high")])
     )
-    return Stage(
-        replies=draw(st.lists(st.sampled_from(REPLIES), min_size=1, max_size=4)),
-        session=merge(DEFAULT, Session(audio=SessionAudio(input=InputSettings(turn_detection=detection)))),
-        limits=LIMITS,
-        hears=draw(tenths(0, 15)),
-        hearing_fails=draw(
-            st.sampled_from([None, None, None, Forever(), ProviderError("transcriber", "deaf")])
-        ),
-        finished=draw(st.sampled_from([None, 0.1, 0.9])),
-        thinks=draw(tenths(0, 15)),
-        speaks=draw(tenths(0, 8)),
-        speaking_fails=draw(
-            st.sampled_from([None, None, None, Forever(), ProviderError("synthesizer", "mute")])
-        ),
-        marks=draw(st.booleans()),
-    )
+    mishap = draw(st.sampled_from([None] * 16 + list(MISHAPS)))
+    cast: dict[str, object] = {
+        "replies": draw(st.lists(st.sampled_from(REPLIES), min_size=1, max_size=4)),
+        "hears": draw(tenths(0, 8)),
+        "finished": draw(st.sampled_from([None, 0.1, 0.9])),
+        "thinks": draw(tenths(0, 8)),
+        "speaks": draw(tenths(0, 4)),
+        "marks": draw(st.booleans()),
+        **MISHAPS.get(mishap or "", {}),
+    }
+    settings_ = Session(audio=SessionAudio(input=InputSettings(turn_detection=detection)))
+    return Stage(session=merge(DEFAULT, settings_), limits=LIMITS, **cast)
 
 
 def perform(stage: Stage, acts: list[Act], until: float) -> Score:

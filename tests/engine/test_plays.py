@@ -5,7 +5,6 @@ from itertools import pairwise
 
 import pytest
 from msgspec.structs import replace
-from vivavoce.protocol.settings import DEFAULT, merge
 
 from vivavoce.errors import ProviderError
 from vivavoce.limits import Limits
@@ -31,6 +30,7 @@ from vivavoce.protocol.session import (
     SessionAudio,
     TranscriptionSettings,
 )
+from vivavoce.protocol.settings import DEFAULT, merge
 from vivavoce.providers import ToolCall
 from vivavoce.testing.stage import Answer, Do, Forever, Say, Score, Stage
 
@@ -456,7 +456,10 @@ async def test_clearing_forgets_what_was_said() -> None:
 
 
 async def test_silence_committed_by_hand_is_an_item_without_words() -> None:
-    stage = Stage(["I heard nothing."], session=merge(TRANSCRIBED, MANUAL))
+    stage = Stage(
+        ["I heard nothing."],
+        session=heard_as(turn_detection=None, transcription=TranscriptionSettings(model="scripted")),
+    )
     score = await stage.play(Do(1.0, e.InputAudioBufferCommit()), until=2)
     (told,) = score.of(e.TranscriptionCompleted)
     assert told.transcript == ""

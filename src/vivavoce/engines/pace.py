@@ -8,6 +8,7 @@ __all__ = ["Pace"]
 
 _PLAYOUT_LAG = 0.25
 """Seconds after its time at which sound may still be heard: network, buffers, the room."""
+_HELD_AT_MOST = 2.0
 
 
 class Pace:
@@ -23,13 +24,19 @@ class Pace:
 
     async def wait(self, seconds: float) -> None:
         """Return when sound of this length may be sent."""
-        await self._free.wait()
+        await self._wait_free()
         due = max(self._due or 0.0, anyio.current_time())
         if self._ahead < due - anyio.current_time():
             await anyio.sleep_until(due - self._ahead)
-            await self._free.wait()
+            await self._wait_free()
             due = max(due, anyio.current_time())
         self._due, self._sent = due + seconds, self._sent + seconds
+
+    async def _wait_free(self) -> None:
+        """Wait while held, but not for ever: a client that sends no more sound cannot settle the matter."""
+        with anyio.move_on_after(_HELD_AT_MOST):
+            await self._free.wait()
+        self._free.set()
 
     def hold(self) -> None:
         """Let nothing more go for now."""
