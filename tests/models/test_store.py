@@ -164,7 +164,7 @@ def test_verify_finds_what_was_damaged_and_pull_puts_it_right(store: Store) -> N
     os.utime(model, ns=times)
     assert store.present("chat/small"), "size and time are trusted at a start"
     assert [(finding.path, finding.state) for finding in store.verify()] == [(model, "damaged")]
-    store.pull(["chat/small"])
+    store.pull(["chat/small"], thorough=True)
     assert model.read_bytes() == DATA
     model.unlink()
     assert [finding.state for finding in store.verify(["default"])] == ["missing"]

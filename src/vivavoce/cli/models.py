@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterable
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -94,17 +95,24 @@ def path(name: Annotated[str, typer.Argument(help="A model.")]) -> None:
 
 
 def pull_visibly(store: "Store", names: Iterable[str], *, quiet: bool = False) -> tuple[str, ...]:
-    """Pull models and sets, and show how far it is: bars on a terminal, else a line for every tenth."""
+    """Pull and check models and sets, and show how far it is: bars on a terminal, else sentences."""
+    from rich import progress
     from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+    from vivavoce.cli.progress import Progress
 
     if quiet:
-        return tuple(store.pull(names, report=lambda name, arrived, total: None))
+        return tuple(store.pull(names, thorough=True, report=lambda name, arrived, total: None))
     if not sys.stderr.isatty():
-        return tuple(store.pull(names, report=_lines()))
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        return tuple(store.pull(names, report=_bars(progress)))
+        return tuple(store.pull(names, thorough=True, report=Progress(partial(typer.echo, err=True))))
+    columns = (
+        progress.TextColumn("{task.description}"),
+        progress.BarColumn(),
+        progress.DownloadColumn(),
+        progress.TransferSpeedColumn(),
+    )
+    with progress.Progress(*columns, console=Console(stderr=True)) as bars:
+        return tuple(store.pull(names, thorough=True, report=_bars(bars)))
 
 
 def _bars(progress: "Progress") -> "Report":
@@ -114,18 +122,6 @@ def _bars(progress: "Progress") -> "Report":
         if name not in tasks:
             tasks[name] = progress.add_task(name)
         progress.update(tasks[name], completed=arrived, total=total)
-
-    return report
-
-
-def _lines() -> "Report":
-    told: dict[str, int] = {}
-
-    def report(name: str, arrived: int, total: int) -> None:
-        tenth = 10 * arrived // total
-        if tenth > told.get(name, 0):
-            told[name] = tenth
-            typer.echo(f"{name}: {10 * tenth} % of {_megabytes(total)} MB", err=True)
 
     return report
 

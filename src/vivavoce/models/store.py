@@ -109,21 +109,28 @@ class Store:
         return self.folder / self.manifest.model(name).id
 
     def pull(
-        self, names: Iterable[str], *, report: Report | None = None, stop: Event | None = None
+        self,
+        names: Iterable[str],
+        *,
+        thorough: bool = False,
+        report: Report | None = None,
+        stop: Event | None = None,
     ) -> Sequence[str]:
-        """Fetch what is not here of models and sets, read all of it from end to end, and return their names.
+        """Fetch what is not here of models and sets, and return their names.
 
-        One process at a time pulls; another one waits for it, and finds the work done.
+        `thorough` also reads from end to end what is here, and fetches anew what is damaged. One process at a
+        time pulls; another one waits for it, and finds the work done.
         """
+        is_good = (lambda each: _judge(each) == "ok") if thorough else _is_whole
         wanted = self.manifest.expand(names)
         for name in wanted:
             if (bundled := self._bundled(name)) and not _is_installed(bundled.project):
                 raise ConfigError(f"{name} comes with the extra: pip install 'vivavoce[{bundled.extra}]'.")
-        if missing := self._missing(wanted):
+        if missing := self._lacking(wanted, is_good):
             if self.offline:
                 raise ConfigError(self._offline_sentence(missing))
             with self._alone():
-                self._fetch(self._missing(wanted), report or _log(), stop or Event())
+                self._fetch(self._lacking(wanted, is_good), report or _log(), stop or Event())
         return wanted
 
     def verify(self, names: Iterable[str] | None = None) -> Iterator[Finding]:
@@ -157,8 +164,8 @@ class Store:
         files = self.manifest.model(name).files
         return [Wanted(name, folder / file.name, file.sources, file.size, file.sha256) for file in files]
 
-    def _missing(self, names: Iterable[str]) -> Sequence[Wanted]:
-        return [each for name in names for each in self._files(name) if _judge(each) != "ok"]
+    def _lacking(self, names: Iterable[str], is_good: Callable[[Wanted], bool]) -> Sequence[Wanted]:
+        return [each for name in names for each in self._files(name) if not is_good(each)]
 
     def _begun(self) -> Sequence[str]:
         """Name the models of the manifest, and those from the hub, of which something is here."""
