@@ -23,7 +23,7 @@ from vivavoce.protocol.settings import DEFAULT, merge
 from vivavoce.providers.registry import ROLES, Plugin, Role, find, settings_for
 from vivavoce.switchboard import Attend, Switchboard
 
-__all__ = ["MODEL", "Choice", "House", "State", "assemble", "choose", "missing_packages"]
+__all__ = ["MODEL", "Choice", "House", "State", "assemble", "choose", "introduction", "missing_packages"]
 
 MODEL = "vivavoce"
 """what we call ourselves when a client names no model"""
@@ -70,6 +70,13 @@ def choose(config: Config) -> Mapping[Role, Choice]:
         plugin = find(role, slot.provider)
         choices[role] = Choice(role, plugin, settings_for(plugin, slot.settings))
     return choices
+
+
+def introduction(choices: Mapping[Role, Choice]) -> str:
+    """Say to people who answers them, and how far to trust it."""
+    chat = choices["chat"]
+    caution = " It runs on this machine and is small: it may be wrong." if chat.models else ""
+    return f"You talk with {chat.about}.{caution}"
 
 
 def missing_packages(extra: str | None) -> Sequence[str]:
@@ -119,9 +126,7 @@ class House:
     @property
     def introduction(self) -> str:
         """Say to people who answers them, and how far to trust it."""
-        chat = self.choices["chat"]
-        caution = " It runs on this machine and is small: it may be wrong." if chat.models else ""
-        return f"You talk with {chat.about}.{caution}"
+        return introduction(self.choices)
 
     @property
     def switchboard(self) -> Switchboard:

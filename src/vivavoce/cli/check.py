@@ -1,19 +1,123 @@
 """`viva check`: what is configured, from where, what is missing, and the line to write."""
 
-from typing import Annotated
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from vivavoce.cli.options import Chat, File, Preset, configuration
 
+if TYPE_CHECKING:
+    from vivavoce.assembly import Choice
+    from vivavoce.config import Loaded
+    from vivavoce.models.store import Store
+
 __all__ = ["check"]
+
+
+@dataclass(frozen=True)
+class Missing:
+    """Something that is needed and not here, and the line that brings it."""
+
+    what: str
+    write: str
+
+
+@dataclass(frozen=True)
+class Duty:
+    """One job: who does it, who said so, and what is missing for it."""
+
+    role: str
+    provider: str
+    source: str
+    about: str
+    settings: dict[str, str]
+    missing: list[Missing] = field(default_factory=list)
 
 
 def check(
     config: File = None,
     preset: Preset = None,
     chat: Chat = None,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON, for programs.")] = False,
 ) -> None:
-    """Say what is configured, where it came from, and what is missing."""
+    """Say what is configured, where it came from, and what is missing; exit code 1 if something is."""
+    import json
+
+    from vivavoce.assembly import choose, introduction
+    from vivavoce.models.store import here
+
     loaded = configuration(file=config, preset=preset, chat=chat)
+    choices, store = choose(loaded.config), here()
+    duties = [_duty(loaded, choice, store) for choice in choices.values()]
+    missing = [each for duty in duties for each in duty.missing]
+    if as_json:
+        facts = {
+            "file": str(loaded.file) if loaded.file else None,
+            "preset": loaded.config.preset,
+            "server": _server(loaded),
+            "duties": [asdict(duty) for duty in duties],
+            "introduction": introduction(choices),
+            "complete": not missing,
+        }
+        typer.echo(json.dumps(facts, indent=2))
+    else:
+        for line in _lines(loaded, duties):
+            typer.echo(line)
+        typer.echo(f"\n{introduction(choices)}")
+        typer.echo(_verdict(missing))
+    raise typer.Exit(1 if missing else 0)
+
+
+def _duty(loaded: "Loaded", choice: "Choice", store: "Store") -> Duty:
+    said = loaded.config.slot(choice.role).settings
+    return Duty(
+        role=choice.role,
+        provider=choice.plugin.name,
+        source=loaded.origin(f"{choice.role}.provider"),
+        about=choice.about,
+        settings={key: f"{value} ({loaded.origin(f'{choice.role}.{key}')})" for key, value in said.items()},
+        missing=list(_missing(choice, store)),
+    )
+
+
+def _missing(choice: "Choice", store: "Store") -> Iterator[Missing]:
+    from vivavoce.assembly import missing_packages
+
+    if packages := missing_packages(choice.plugin.extra):
+        yield Missing(f"packages {', '.join(packages)}", f"pip install 'vivavoce[{choice.plugin.extra}]'")
+    for name in choice.models:
+        if store.present(name) is None:
+            yield Missing(f"weights {name}", f"viva models pull {name}")
+
+
+def _server(loaded: "Loaded") -> dict[str, str]:
+    server, keys = loaded.config.server, len(loaded.config.secrets)
+    return {
+        "host": f"{server.host} ({loaded.origin('server.host')})",
+        "port": f"{server.port} ({loaded.origin('server.port')})",
+        "data": f"{server.data} ({loaded.origin('server.data')})",
+        "keys": f"{keys} ({loaded.origin('keys')})" if keys else "none needed on this machine",
+    }
+
+
+def _lines(loaded: "Loaded", duties: list[Duty]) -> Iterator[str]:
+    yield f"file         {loaded.file or 'none; the defaults hold'}"
+    yield f"preset       {loaded.config.preset} ({loaded.origin('preset')})"
+    for key, value in _server(loaded).items():
+        yield f"{key:12} {value}"
+    for duty in duties:
+        yield f"\n{duty.role:12} {duty.provider} ({duty.source})"
+        yield f"{'':12} {duty.about}"
+        for key, value in duty.settings.items():
+            yield f"{'':12} {key} = {value}"
+        for each in duty.missing:
+            yield f"{'':12} MISSING {each.what}; write: {each.write}"
+
+
+def _verdict(missing: list[Missing]) -> str:
+    if not missing:
+        return "Nothing is missing."
+    lines = dict.fromkeys(each.write for each in missing)
+    return "\n".join(["Something is missing. Write:", *(f"  {line}" for line in lines)])

@@ -1,5 +1,6 @@
 """Listening: a socket, uvicorn behind it, and a goodbye at the end."""
 
+import logging
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -36,6 +37,7 @@ def listen(host: str, port: int) -> socket.socket:
 async def serving(web: Web, listening: socket.socket) -> AsyncIterator[str]:
     """Serve on a socket; give the URL. Leaving the block ends all conversations (1001) and stops listening."""
     server = _Server(_uvicorn(web, web.house.config.limits))
+    logging.getLogger("uvicorn.error").addFilter(_is_worth_saying)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(server.serve, [listening])
         try:
@@ -44,6 +46,11 @@ async def serving(web: Web, listening: socket.socket) -> AsyncIterator[str]:
             with anyio.move_on_after(GOODBYE_SECONDS, shield=True):
                 await web.hang_up()
             server.should_exit = True
+
+
+def _is_worth_saying(record: logging.LogRecord) -> bool:
+    """Keep uvicorn from calling it an error that a WebSocket was refused, which is how we say no."""
+    return record.getMessage() != "ASGI callable returned without completing handshake."
 
 
 class _Server(uvicorn.Server):

@@ -1,0 +1,33 @@
+"""A real server on a free port of this machine, with the stage's models."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+import pytest
+
+from vivavoce.assembly import House
+from vivavoce.config import Config
+from vivavoce.testing.stage import Stage
+from vivavoce.web.app import Web
+from vivavoce.web.server import listen, serving
+
+Site = Callable[..., AbstractAsyncContextManager[str]]
+
+
+@asynccontextmanager
+async def open_site(
+    stage: Stage | None = None, *, furnished: bool = True, **tables: object
+) -> AsyncIterator[str]:
+    """Serve with these tables of the configuration; give the URL."""
+    slots = {role: {"provider": "scripted"} for role in ("turn", "transcriber", "chat", "synthesizer")}
+    session = {"turn_detection": {"type": "server_vad", "silence_duration_ms": 200}}
+    house = House(Config(**{**slots, "session": session, **tables}))  # type: ignore[arg-type]
+    if furnished:
+        await house.furnish((stage or Stage(thinks=0, hears=0, speaks=0)).engine.crew)
+    async with serving(Web(house), listen("127.0.0.1", 0)) as url:
+        yield url
+
+
+@pytest.fixture
+def site() -> Site:
+    return open_site
