@@ -1,12 +1,13 @@
 """Finds providers by name. Our own come in through entry points, like a stranger's.
 
-A package offers a provider with an entry point in the group `vivavoce.providers` that leads to a `Plugin`.
+A package offers a provider with an entry point in the group `vivavoce.providers`, named by role and name such
+as `chat.qwen`, that leads to a `Plugin`.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar, cast
 
@@ -46,20 +47,24 @@ class Plugin(Generic[S]):
     extra: str | None = None
 
 
-@cache
-def names() -> Mapping[tuple[Role, str], Plugin[Any]]:
-    """Return every provider that is installed, by role and name."""
-    found = (cast("Plugin[Any]", point.load()) for point in entry_points(group=GROUP))
-    return {(plugin.role, plugin.name): plugin for plugin in found}
+def names() -> Sequence[tuple[Role, str]]:
+    """Return role and name of every provider that is installed."""
+    return [(role, name) for role in ROLES for name in sorted(_offered(role))]
 
 
 def find(role: Role, name: str) -> Plugin[Any]:
-    """Return the provider of that name, or say which there are."""
-    try:
-        return names()[role, name]
-    except KeyError:
-        known = ", ".join(sorted(n for r, n in names() if r == role)) or "none"
-        raise ConfigError(f"There is no {role} called {name!r}; installed are: {known}.") from None
+    """Return the provider of that name, or say which there are. Only this one is loaded."""
+    offered = _offered(role)
+    if name not in offered:
+        known = ", ".join(sorted(offered)) or "none"
+        raise ConfigError(f"There is no {role} called {name!r}; installed are: {known}.")
+    return cast("Plugin[Any]", offered[name].load())
+
+
+@cache
+def _offered(role: Role) -> Mapping[str, EntryPoint]:
+    points = [(*point.name.partition("."), point) for point in entry_points(group=GROUP)]
+    return {name: point for offered_role, _, name, point in points if offered_role == role}
 
 
 def settings_for(plugin: Plugin[S], table: Mapping[str, object]) -> S:
