@@ -38,7 +38,7 @@ setup: $(VENV)/.can-develop
 	@echo "The environment in $(VENV) is ready."
 
 docs: setup
-	@$(BIN)/mkdocs build --strict --quiet
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	@echo "The documentation is in site/index.html."
 
 $(VENV)/.has-tools: requirements/tools.txt

@@ -1,0 +1,142 @@
+"""What the documentation shows runs, and what there is, it mentions."""
+
+import os
+import re
+import subprocess
+import sys
+from array import array
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+
+import click
+import pytest
+import yaml
+from starlette.routing import BaseRoute, Mount
+from typer.main import get_command
+
+from samples.ask import ask
+from vivavoce.assembly import House
+from vivavoce.cli import app
+from vivavoce.config import Config, ServerTable, SessionTable
+from vivavoce.limits import Limits
+from vivavoce.models.manifest import known
+from vivavoce.providers.registry import find, names
+from vivavoce.testing.stage import Say, Stage
+from vivavoce.web.app import Web
+from vivavoce.web.server import listen, serving
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+SECOND = 24_000
+
+
+def page(name: str) -> str:
+    return (DOCS / name).read_text(encoding="utf-8")
+
+
+def scripted_house() -> House:
+    jobs = ("turn", "transcriber", "chat", "synthesizer")
+    return House(Config.model_validate({job: {"provider": "scripted"} for job in jobs}))
+
+
+def commands(command: click.Command, path: str = "viva") -> Iterator[tuple[str, click.Command]]:
+    if isinstance(command, click.Group):
+        for name, each in command.commands.items():
+            yield from commands(each, f"{path} {name}")
+    else:
+        yield path, command
+
+
+def endpoints(routes: list[BaseRoute]) -> Iterator[str]:
+    yield from (str(route.path) for route in routes if not isinstance(route, Mount) and hasattr(route, "path"))
+
+
+@pytest.mark.anyio
+@pytest.mark.real_time
+async def test_the_ten_lines_of_the_readme_hold_a_spoken_conversation() -> None:
+    stage = Stage(hears=0, thinks=0, speaks=0, replies=["Paris, of course."])
+    stage.sayings.sayings = [Say(0, "What is the capital of France?")]
+    house = scripted_house()
+    await house.furnish(stage.engine.crew)
+    question = array("h", [1000] * 2 * SECOND).tobytes() + bytes(2 * SECOND)
+    async with serving(Web(house), listen("127.0.0.1", 0)) as url:
+        answer = await ask(question, f"{url}/v1")
+    assert len(answer) > SECOND
+
+
+def test_the_readme_and_the_first_page_show_those_ten_lines() -> None:
+    sample = (ROOT / "tests/samples/ask.py").read_text()
+    lines = sample.partition("[start:sample]\n")[2].partition("# --8<--")[0].strip()
+    assert lines in (ROOT / "README.md").read_text(encoding="utf-8")
+    assert "tests/samples/ask.py:sample" in page("start.md")
+
+
+def test_every_setting_has_a_line() -> None:
+    text = page("reference/settings.md")
+    for table, model in {"": Config, "server": ServerTable, "session": SessionTable}.items():
+        for name in model.model_fields:
+            spellings = (f"`{name}`", f"[{name}]", f"`VIVAVOCE_{name.upper()}`")
+            assert any(spelling in text for spelling in spellings), f"{table}.{name}"
+
+
+def test_every_limit_has_a_line() -> None:
+    text = page("reference/limits.md")
+    for field in fields(Limits):
+        assert f"`{field.name}`" in text, field.name
+
+
+def test_every_command_and_option_has_a_line() -> None:
+    text = page("reference/commands.md")
+    for path, command in commands(get_command(app)):
+        assert f"## `{path}" in text, path
+        section = text.partition(f"## `{path}")[2].partition("\n## ")[0]
+        for parameter in command.params:
+            for option in [o for o in parameter.opts if o.startswith("--") and o != "--help"]:
+                assert f"`{option}" in section, f"{path} {option}"
+
+
+def test_every_endpoint_has_a_line() -> None:
+    text = page("reference/endpoints.md")
+    for path in endpoints(Web(scripted_house()).application.routes):
+        assert f"`{path}`" in text or f" {path}`" in text, path
+
+
+def test_every_provider_has_a_page_and_every_setting_of_it_a_line() -> None:
+    pages = "\n".join(path.read_text(encoding="utf-8") for path in (DOCS / "providers").glob("*.md"))
+    for role, name in names():
+        plugin = find(role, name)
+        assert f"`{name}`" in pages or f'"{name}"' in pages or f"# {name}" in pages, f"{role} {name}"
+        for setting in plugin.settings.__struct_fields__:
+            assert f"`{setting}`" in pages, f"{role} {name}: {setting}"
+
+
+def test_every_page_can_be_found_in_the_menu() -> None:
+    menu = yaml.safe_load((ROOT / "mkdocs.yml").read_text())["nav"]
+    listed = set(re.findall(r"[\w/.-]+\.md", str(menu)))
+    assert listed == {path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md")}
+
+
+def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
+    built = subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path)],
+        cwd=ROOT,
+        env={**os.environ, "NO_MKDOCS_2_WARNING": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert built.returncode == 0, built.stderr
+    assert (tmp_path / "index.html").is_file()
+
+
+def test_the_lock_files_name_no_address() -> None:
+    for lock in (ROOT / "requirements").glob("*.txt"):
+        text = lock.read_text()
+        assert "://" not in text, lock.name
+        assert text.count("--hash=sha256:") >= text.count("=="), lock.name
+
+
+def test_every_model_set_is_named() -> None:
+    for name in known().sets:
+        assert f"`{name}`" in page("models.md")
