@@ -270,7 +270,9 @@ def _turn_detection(table: Table) -> TurnDetection | None:
     detection = cast("TurnDetection", msgspec.convert(table, TurnDetection, strict=False))
     known = {"type", *type(detection).__struct_fields__}
     if strange := sorted(set(table) - known):
-        raise ValueError(f"{strange[0]} is not a setting of {table['type']}; it knows: {', '.join(sorted(known))}")
+        raise ValueError(
+            f"{strange[0]} is not a setting of {table['type']}; it knows: {', '.join(sorted(known))}"
+        )
     return detection
 
 

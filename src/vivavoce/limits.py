@@ -55,3 +55,5 @@ class Limits:
     """seconds that a client may take to read what is sent; then its line is closed"""
     speech_chars: int = 4096
     """characters of one text to be spoken (`POST /v1/audio/speech`)"""
+    requests: int = 8
+    """recordings and texts in work at once by HTTP; one more is refused and told to come back"""

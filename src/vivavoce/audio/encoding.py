@@ -1,0 +1,110 @@
+"""Speech as a file, written while it is spoken: WAV and raw PCM by hand, the rest by PyAV."""
+
+import struct
+from typing import TYPE_CHECKING, Protocol, cast
+
+if TYPE_CHECKING:
+    from av.audio.stream import AudioStream
+    from av.container import OutputContainer
+
+__all__ = ["CONTENT_TYPES", "Encoder", "encoder"]
+
+CONTENT_TYPES = {
+    "wav": "audio/wav",
+    "pcm": "audio/pcm",
+    "mp3": "audio/mpeg",
+    "opus": "audio/ogg",
+    "flac": "audio/flac",
+    "aac": "audio/aac",
+}
+_CODECS = {
+    "mp3": ("mp3", "libmp3lame"),
+    "opus": ("ogg", "libopus"),
+    "flac": ("flac", "flac"),
+    "aac": ("adts", "aac"),
+}
+_UNKNOWN = 0xFFFFFFFF
+
+
+class Encoder(Protocol):
+    """Turns mono PCM16 into a file, piece by piece."""
+
+    def push(self, sound: bytes) -> bytes:
+        """Take whole samples; return what of the file is now certain."""
+        ...
+
+    def finish(self) -> bytes:
+        """Return the rest of the file."""
+        ...
+
+
+def encoder(name: str, rate: int) -> Encoder:
+    """Return an encoder by the name of its format, one of `CONTENT_TYPES`.
+
+    Raises `ImportError` for those that need PyAV, if it is not installed.
+    """
+    if name == "pcm":
+        return _Plain(b"")
+    if name == "wav":
+        return _Plain(_wav_header(rate))
+    return _Packed(*_CODECS[name], rate)
+
+
+class _Plain:
+    def __init__(self, header: bytes) -> None:
+        self._header = header
+
+    def push(self, sound: bytes) -> bytes:
+        header, self._header = self._header, b""
+        return header + sound
+
+    def finish(self) -> bytes:
+        return self._header
+
+
+def _wav_header(rate: int) -> bytes:
+    """Return the header of a WAV whose length nobody knows yet."""
+    form = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, 1, rate, rate * 2, 2, 16)
+    return struct.pack("<4sI4s", b"RIFF", _UNKNOWN, b"WAVE") + form + struct.pack("<4sI", b"data", _UNKNOWN)
+
+
+class _Packed:
+    def __init__(self, container: str, codec: str, rate: int) -> None:
+        import av
+
+        self._sink = _Sink()
+        self._rate = rate
+        self._file: OutputContainer = av.open(self._sink, "w", format=container)
+        stream = self._file.add_stream(codec, rate=rate, layout="mono")
+        self._stream = cast("AudioStream", stream)
+
+    def push(self, sound: bytes) -> bytes:
+        import av
+
+        if sound:
+            frame = av.AudioFrame(format="s16", layout="mono", samples=len(sound) // 2)
+            frame.planes[0].update(sound.ljust(frame.planes[0].buffer_size, b"\0"))
+            frame.sample_rate = self._rate
+            self._file.mux(self._stream.encode(frame))
+        return self._sink.take()
+
+    def finish(self) -> bytes:
+        self._file.mux(self._stream.encode(None))
+        self._file.close()
+        return self._sink.take()
+
+
+class _Sink:
+    """A file that can only be written, as a connection."""
+
+    def __init__(self) -> None:
+        self._written = bytearray()
+
+    def write(self, data: bytes) -> int:
+        self._written += data
+        return len(data)
+
+    def take(self) -> bytes:
+        taken = bytes(self._written)
+        self._written.clear()
+        return taken
