@@ -6,6 +6,7 @@ import sys
 import typer
 
 from vivavoce.cli.check import check
+from vivavoce.cli.models import app as models
 from vivavoce.cli.serve import serve
 from vivavoce.errors import ConfigError, ProviderError
 
@@ -21,6 +22,7 @@ app = typer.Typer(
 )
 app.command()(serve)
 app.command()(check)
+app.add_typer(models, name="models")
 
 
 def main() -> None:

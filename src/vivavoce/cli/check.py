@@ -42,7 +42,10 @@ def check(
     chat: Chat = None,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON, for programs.")] = False,
 ) -> None:
-    """Say what is configured, where it came from, and what is missing; exit code 1 if something is."""
+    """Say what is configured, from where, and what is missing.
+
+    Exit code 1 if something is missing.
+    """
     import json
 
     from vivavoce.assembly import choose, introduction

@@ -27,7 +27,7 @@ def serve(
     preset: Preset = None,
     chat: Chat = None,
 ) -> None:
-    """Hold conversations with everyone who calls: browsers, and clients of the Realtime protocol."""
+    """Hold conversations with everyone who calls."""
     import anyio
 
     loaded = configuration(file=config, preset=preset, chat=chat, host=host, port=port, data=data)
