@@ -41,21 +41,26 @@ class Wanted:
 
 @dataclass
 class Pull:
-    """One pull into `folder`, by one process at a time. `free` tells the bytes free there; `stop` ends it."""
+    """One pull into `folder`, by one process at a time.
+
+    `accept` is given each file when it is in its place, with its SHA-256. `free` tells the bytes free where the
+    folder is. Setting `stop` ends the pull.
+    """
 
     folder: Path
     wanted: Sequence[Wanted]
     tools: Sequence[Tool]
     hub: str
-    token: str
+    token: str = field(repr=False)
+    accept: Callable[[Path, str], None]
     free: Callable[[Path], int]
     report: Report
     stop: Event
     _arrived: dict[str, int] = field(default_factory=dict)
     _lock: Lock = field(default_factory=Lock)
 
-    def files(self) -> Iterator[tuple[Wanted, str]]:
-        """Give each file when it is in its place, with its SHA-256. Raises `ConfigError`."""
+    def run(self) -> None:
+        """Fetch every file that is wanted. Raises `ConfigError`."""
         self._make_sure_of_room()
         downloads = self.folder / ".wheels"
         shutil.rmtree(downloads, ignore_errors=True)
@@ -64,7 +69,7 @@ class Pull:
         try:
             with Shelf(downloads, parts, tool, self._wheel_arrives, self.stop) as shelf:
                 for wanted in self.wanted:
-                    yield wanted, self._fetch(wanted, shelf)
+                    self.accept(wanted.target, self._fetch(wanted, shelf))
         finally:
             shutil.rmtree(downloads, ignore_errors=True)
 

@@ -178,9 +178,8 @@ class Store:
         return ids
 
     def _fetch(self, missing: Sequence[Wanted], report: Report, stop: Event) -> None:
-        pull = Pull(self.folder, missing, self.tools, self.hub, self.token, self.free, report, stop)
-        for wanted, sha256 in pull.files():
-            _accept(wanted.target, sha256)
+        pull = Pull(self.folder, missing, self.tools, self.hub, self.token, _accept, self.free, report, stop)
+        pull.run()
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
