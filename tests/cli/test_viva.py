@@ -1,0 +1,102 @@
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.real_time
+VIVA = str(Path(sys.executable).parent / "viva")
+HEAVY = (
+    "numpy",
+    "onnxruntime",
+    "xllamacpp",
+    "av",
+    "openai",
+    "pydantic",
+    "starlette",
+    "uvicorn",
+    "httpx",
+    "anyio",
+)
+
+
+def viva(folder: Path, *arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+    """Run `viva` in a folder, with nothing pulled and no network."""
+    alone = {"VIVAVOCE_CACHE": str(folder / "cache"), "VIVAVOCE_OFFLINE": "1", **environment}
+    return subprocess.run(
+        [VIVA, *arguments],
+        cwd=folder,
+        env={**os.environ, **alone},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+
+def test_importing_the_package_and_the_command_loads_nothing_heavy() -> None:
+    program = f"import sys, vivavoce, vivavoce.cli; print([m for m in {HEAVY!r} if m in sys.modules])"
+    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert loaded.stdout.strip() == "[]"
+
+
+def test_help_names_the_commands(tmp_path: Path) -> None:
+    said = viva(tmp_path, "--help").stdout
+    assert [name for name in ("serve", "check", "models") if f"\n  {name}" not in said] == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["serve", "--host", "0.0.0.0"], ["0.0.0.0", "VIVAVOCE_KEYS="]),  # noqa: S104
+        (["serve", "--preset", "parrot"], ["'parrot'", "scripted"]),
+        (["serve", "--config", "nowhere.toml"], ["nowhere.toml"]),
+        (["serve", "--port", "70000"], ["port", "65535"]),
+        (["serve", "--preset", "scripted", "--host", "no.such.host.invalid"], ["no.such.host.invalid"]),
+        (["serve", "--preset", "scripted", "--port", "0"], ["viva models pull"]),
+    ],
+)
+def test_the_owners_mistake_is_one_sentence_and_exit_code_2(
+    tmp_path: Path, arguments: list[str], words: list[str]
+) -> None:
+    environment = {"VIVAVOCE_KEYS": ""} if "0.0.0.0" in arguments else {"VIVAVOCE_KEYS": "sesame"}  # noqa: S104
+    done = viva(tmp_path, *arguments, **environment)
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.count("\n") == 1, done.stderr
+    assert [word for word in words if word not in done.stderr] == []
+
+
+def test_a_port_that_is_taken_is_one_sentence(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        done = viva(tmp_path, "serve", "--preset", "scripted", "--port", port)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert port in done.stderr
+    assert "--port" in done.stderr
+
+
+def test_check_says_what_is_missing_and_the_line_that_brings_it(tmp_path: Path) -> None:
+    (tmp_path / "vivavoce.toml").write_text("preset = 'scripted'\n[chat]\ntokens_per_second = 20\n")
+    done = viva(tmp_path, "check")
+    assert done.returncode == 1
+    assert "preset       scripted (vivavoce.toml)" in done.stdout
+    assert "tokens_per_second = 20 (vivavoce.toml)" in done.stdout
+    assert "viva models pull vad/silero-v6" in done.stdout
+
+
+def test_check_speaks_json(tmp_path: Path) -> None:
+    facts = json.loads(viva(tmp_path, "check", "--preset", "scripted", "--json").stdout)
+    assert facts["complete"] is False
+    assert {duty["role"]: duty["provider"] for duty in facts["duties"]}["chat"] == "scripted"
+    missing = [each for duty in facts["duties"] for each in duty["missing"]]
+    assert missing == [{"what": "weights vad/silero-v6", "write": "viva models pull vad/silero-v6"}]
+
+
+def test_check_never_shows_a_key(tmp_path: Path) -> None:
+    done = viva(tmp_path, "check", "--preset", "scripted", VIVAVOCE_KEYS="open-sesame")
+    assert "VIVAVOCE_KEYS in the environment" in done.stdout
+    assert "sesame" not in done.stdout + done.stderr
