@@ -8,7 +8,7 @@ they reach on recordings of people: `docs/why/turns.md`.
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from vivavoce.words import SENTENCE, completeness, is_backchannel, is_doubtful
+from vivavoce.words import SENTENCE, completeness, hesitates, is_backchannel, is_doubtful
 
 __all__ = [
     "Change",
@@ -108,12 +108,14 @@ HYSTERESIS = 0.7
 """Speech goes on while its probability is above this much of the threshold."""
 GAP_MS = 96
 """A shorter dip in the first speech is part of it."""
-GRUDGE = 0.3
-"""What the turn model's doubt takes away at most from what the words say."""
-GROWN_MS = 3000
-"""The turn model is heard in full on a turn of this length; it knows little about a word or two."""
-PATIENCE = 1.5
-"""How much longer than the caller's longest pause we doubt."""
+EAR = 0.3
+"""How much the turn model counts at most, beside the words."""
+GROWN_MS = 4000
+"""Length of a turn from which it counts so much: it knows little about a word or two."""
+MEMORY = 1.5
+"""How much of the caller's longest pause is added to what a full doubt costs."""
+HESITANT = 1.5
+"""How much longer than anybody those may be silent who said `um`."""
 HESITATION_MS = (160, 2000)
 """A silence of this length inside what somebody says is a pause of theirs."""
 EAGERNESS = {"low": 1.5, "medium": 1.0, "high": 0.6}
@@ -129,11 +131,15 @@ def patience(
     """
     if rules.silence_ms is not None:
         return rules.silence_ms
-    ear = GRUDGE * min(turn_ms / GROWN_MS, 1) * (1 - (0.5 if finished is None else finished))
-    doubt = 1 - (SENTENCE if words is None else completeness(words)) * (1 - ear)
+    ear = EAR * min(turn_ms / GROWN_MS, 1)
+    whole = SENTENCE if words is None else completeness(words)
+    doubt = 1 - (1 - ear) * whole - ear * (0.5 if finished is None else finished)
     eagerness = EAGERNESS[rules.eagerness]
-    span = rules.longest_ms - rules.shortest_ms + PATIENCE * longest_pause_ms
-    return min(rules.shortest_ms + eagerness * span * doubt, eagerness * rules.longest_ms)
+    longest = rules.longest_ms
+    if words is not None and hesitates(words):
+        return eagerness * HESITANT * longest
+    span = longest - rules.shortest_ms + MEMORY * longest_pause_ms
+    return min(rules.shortest_ms + eagerness * span * doubt, eagerness * longest)
 
 
 class Floor:

@@ -6,11 +6,11 @@ other languages only the punctuation is read. How far this can be trusted: `docs
 
 import re
 
-__all__ = ["SENTENCE", "completeness", "is_backchannel", "is_doubtful", "spelling"]
+__all__ = ["SENTENCE", "completeness", "hesitates", "is_backchannel", "is_doubtful", "spelling"]
 
 UNKNOWN = 0.5
-WHOLE, ANSWER, SENTENCE, PHRASE, FRAGMENT, OPEN = 1.0, 0.9, 0.75, 0.55, 0.2, 0.0
-"""How complete: a question or an order; a word or two; a statement; no sentence; a piece of one; cut off."""
+WHOLE, ANSWER, SENTENCE, PHRASE, PIECE = 1.0, 0.95, 0.75, 0.5, 0.1
+"""How complete: a question or an order; a word or two; a statement; no sentence; a piece of one."""
 
 
 def _these(words: str) -> frozenset[str]:
@@ -58,6 +58,8 @@ BACKCHANNELS = _these(
 SMALL = _these("i is it that's")
 """Words that do not make an `I see` or a `that's right` more than a backchannel."""
 
+LATIN = "ɏ"
+"""The last of the Latin letters: of other scripts, words and sentences are not told apart."""
 LEADING = LINKS | FILLERS | DETERMINERS | SUBJECTS | HELPERS | SAYING | PREPOSITIONS
 """Words after which, as the last, more must come."""
 STRANDED = _these(
@@ -77,8 +79,14 @@ def completeness(text: str) -> float:
     if len(words) == 1 and words[0] in GREETINGS:
         return SENTENCE
     if spelling(text):
-        return FRAGMENT if len(words) > 1 else PHRASE
+        return PIECE if len(words) > 1 else PHRASE
     return min(_by_mark(text, words), _by_last_word(text, words))
+
+
+def hesitates(text: str) -> bool:
+    """Say whether this ends in an `um`: whoever says so keeps the floor."""
+    words = _words(text)
+    return bool(words) and words[-1] in FILLERS
 
 
 def is_backchannel(text: str) -> bool:
@@ -121,12 +129,12 @@ def _mark(text: str) -> str:
 def _by_mark(text: str, words: list[str]) -> float:
     mark = _mark(text)
     if not mark:
-        return FRAGMENT if any(letter.isupper() or letter in ",.?!" for letter in text) else UNKNOWN
+        return PIECE if any(letter.isupper() or letter in ",.?!" for letter in text) else UNKNOWN
     if mark in "?？":
         return WHOLE if _is_request(words) else SENTENCE
     if mark in ".!。":
         return WHOLE if _is_request(words) else _as_statement(words)
-    return OPEN
+    return PIECE
 
 
 def _is_request(words: list[str]) -> bool:
@@ -141,18 +149,20 @@ def _is_request(words: list[str]) -> bool:
 
 
 def _as_statement(words: list[str]) -> float:
+    if any(letter > LATIN for word in words for letter in word):
+        return SENTENCE
     if len(words) <= 3 and words[0] not in LEADING:
         return ANSWER
     if _has_verb(words):
         return SENTENCE
-    return FRAGMENT if words[0] in LEADING - SUBJECTS - HELPERS else PHRASE
+    return PIECE if words[0] in LEADING - SUBJECTS - HELPERS else PHRASE
 
 
 def _by_last_word(text: str, words: list[str]) -> float:
     last, mark = words[-1], _mark(text)
     if last not in LEADING or (mark == "?" and len(words) > 2 and last not in LINKS | FILLERS):
         return 1.0
-    return PHRASE if last in STRANDED and mark in (".", "!") else OPEN
+    return PHRASE if last in STRANDED and mark in (".", "!") else PIECE
 
 
 def _has_verb(words: list[str]) -> bool:
