@@ -36,6 +36,7 @@ __all__ = [
     "InputAudioBufferSpeechStarted",
     "InputAudioBufferSpeechStopped",
     "InputAudioBufferTimeoutTriggered",
+    "LogProb",
     "McpListToolsCompleted",
     "McpListToolsFailed",
     "McpListToolsInProgress",
@@ -70,11 +71,13 @@ __all__ = [
     "SessionCreated",
     "SessionUpdate",
     "SessionUpdated",
+    "TokenDetails",
     "TokensUsage",
     "TranscriptionCompleted",
     "TranscriptionDelta",
     "TranscriptionError",
     "TranscriptionFailed",
+    "TranscriptionLanguage",
     "TranscriptionSegment",
     "TranscriptionUsage",
     "new_id",
@@ -130,13 +133,33 @@ class DurationUsage(Struct, tag_field="type", tag="duration", frozen=True, kw_on
     seconds: float
 
 
+class TokenDetails(Struct, frozen=True, kw_only=True):
+    text_tokens: int = 0
+    audio_tokens: int = 0
+
+
 class TokensUsage(Struct, tag_field="type", tag="tokens", frozen=True, kw_only=True):
+    """The details are always there: the JavaScript Agents SDK does without the whole event otherwise."""
+
     input_tokens: int
     output_tokens: int
     total_tokens: int
+    input_token_details: TokenDetails = TokenDetails()
 
 
 TranscriptionUsage = DurationUsage | TokensUsage
+
+
+class LogProb(Struct, frozen=True, kw_only=True):
+    """How sure the transcriber was of a token; `bytes` are its UTF-8."""
+
+    token: str
+    logprob: float
+    bytes: tuple[int, ...]
+
+
+class TranscriptionLanguage(Struct, frozen=True, kw_only=True):
+    code: str
 
 
 class RateLimit(Struct, frozen=True, kw_only=True):
@@ -312,8 +335,9 @@ class TranscriptionDelta(
     """Some more of what the caller said."""
 
     item_id: str
-    content_index: int
-    delta: str
+    content_index: int = 0
+    delta: str = ""
+    logprobs: tuple[LogProb, ...] | UnsetType | None = UNSET
 
 
 class TranscriptionCompleted(
@@ -325,6 +349,8 @@ class TranscriptionCompleted(
     content_index: int
     transcript: str
     usage: TranscriptionUsage
+    languages: tuple[TranscriptionLanguage, ...] | UnsetType | None = UNSET
+    logprobs: tuple[LogProb, ...] | UnsetType | None = UNSET
 
 
 class TranscriptionFailed(

@@ -18,8 +18,12 @@ __all__ = [
     "McpApprovalRequest",
     "McpApprovalResponse",
     "McpCall",
+    "McpError",
+    "McpHttpError",
     "McpListTools",
+    "McpProtocolError",
     "McpTool",
+    "McpToolExecutionError",
     "Message",
     "OutputAudio",
     "OutputText",
@@ -120,6 +124,23 @@ class McpListTools(Struct, tag_field="type", tag="mcp_list_tools", frozen=True, 
     id: str | UnsetType = UNSET
 
 
+class McpProtocolError(Struct, tag_field="type", tag="protocol_error", frozen=True, kw_only=True):
+    code: int
+    message: str
+
+
+class McpHttpError(Struct, tag_field="type", tag="http_error", frozen=True, kw_only=True):
+    code: int
+    message: str
+
+
+class McpToolExecutionError(Struct, tag_field="type", tag="tool_execution_error", frozen=True, kw_only=True):
+    message: str
+
+
+McpError = McpProtocolError | McpHttpError | McpToolExecutionError
+
+
 class McpCall(Struct, tag_field="type", tag="mcp_call", frozen=True, kw_only=True):
     id: str
     server_label: str
@@ -127,7 +148,7 @@ class McpCall(Struct, tag_field="type", tag="mcp_call", frozen=True, kw_only=Tru
     arguments: str
     approval_request_id: str | UnsetType | None = UNSET
     output: str | UnsetType | None = UNSET
-    error: dict[str, object] | UnsetType | None = UNSET
+    error: McpError | UnsetType | None = UNSET
 
 
 class McpApprovalRequest(Struct, tag_field="type", tag="mcp_approval_request", frozen=True, kw_only=True):

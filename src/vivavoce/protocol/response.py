@@ -22,18 +22,20 @@ __all__ = [
     "ResponseStatus",
     "StatusDetails",
     "Usage",
+    "WantedAudio",
+    "WantedOutput",
 ]
 
 ResponseStatus = Literal["in_progress", "completed", "cancelled", "incomplete", "failed"]
 
 
-class ResponseOutput(Struct, frozen=True, kw_only=True):
+class WantedOutput(Struct, frozen=True, kw_only=True):
     format: AudioFormat | UnsetType = UNSET
     voice: str | VoiceId | UnsetType = UNSET
 
 
-class ResponseAudio(Struct, frozen=True, kw_only=True):
-    output: ResponseOutput | UnsetType = UNSET
+class WantedAudio(Struct, frozen=True, kw_only=True):
+    output: WantedOutput | UnsetType = UNSET
 
 
 class ResponseParams(Struct, frozen=True, kw_only=True):
@@ -43,7 +45,7 @@ class ResponseParams(Struct, frozen=True, kw_only=True):
     input: tuple[Item | ItemReference, ...] | UnsetType = UNSET
     output_modalities: tuple[Literal["text", "audio"], ...] | UnsetType = UNSET
     instructions: str | UnsetType = UNSET
-    audio: ResponseAudio | UnsetType = UNSET
+    audio: WantedAudio | UnsetType = UNSET
     tools: tuple[Tool, ...] | UnsetType = UNSET
     tool_choice: ToolChoice | UnsetType = UNSET
     max_output_tokens: int | Literal["inf"] | UnsetType = UNSET
@@ -99,6 +101,17 @@ class Usage(Struct, frozen=True, kw_only=True):
     output_tokens: int
     input_token_details: InputTokens
     output_token_details: OutputTokens
+
+
+class ResponseOutput(Struct, frozen=True, kw_only=True):
+    """A voice is only its name here: OpenAI's clients do without the whole event otherwise."""
+
+    format: AudioFormat | UnsetType = UNSET
+    voice: str | UnsetType = UNSET
+
+
+class ResponseAudio(Struct, frozen=True, kw_only=True):
+    output: ResponseOutput | UnsetType = UNSET
 
 
 class Response(Struct, frozen=True, kw_only=True):

@@ -12,7 +12,9 @@ __all__ = [
     "AudioFormat",
     "FunctionTool",
     "InputSettings",
+    "McpApproval",
     "McpServerTool",
+    "McpToolFilter",
     "NoiseReduction",
     "OutputSettings",
     "Pcm",
@@ -31,6 +33,7 @@ __all__ = [
     "ToolChoiceFunction",
     "ToolChoiceMcp",
     "Tracing",
+    "TranscriptionAudio",
     "TranscriptionSession",
     "TranscriptionSettings",
     "TurnDetection",
@@ -121,6 +124,16 @@ class FunctionTool(Struct, tag_field="type", tag="function", frozen=True, kw_onl
     parameters: dict[str, object] | UnsetType = UNSET
 
 
+class McpToolFilter(Struct, frozen=True, kw_only=True):
+    tool_names: tuple[str, ...] | UnsetType = UNSET
+    read_only: bool | UnsetType = UNSET
+
+
+class McpApproval(Struct, frozen=True, kw_only=True):
+    always: McpToolFilter | UnsetType = UNSET
+    never: McpToolFilter | UnsetType = UNSET
+
+
 class McpServerTool(Struct, tag_field="type", tag="mcp", frozen=True, kw_only=True):
     server_label: str
     server_url: str | UnsetType = UNSET
@@ -128,9 +141,11 @@ class McpServerTool(Struct, tag_field="type", tag="mcp", frozen=True, kw_only=Tr
     connector_id: str | UnsetType = UNSET
     authorization: str | UnsetType = UNSET
     headers: dict[str, str] | UnsetType | None = UNSET
-    allowed_tools: tuple[str, ...] | dict[str, object] | UnsetType | None = UNSET
-    require_approval: Literal["always", "never"] | dict[str, object] | UnsetType | None = UNSET
+    allowed_tools: tuple[str, ...] | McpToolFilter | UnsetType | None = UNSET
+    require_approval: Literal["always", "never"] | McpApproval | UnsetType | None = UNSET
     defer_loading: bool | UnsetType = UNSET
+    tunnel_id: str | UnsetType = UNSET
+    allowed_callers: tuple[Literal["direct", "programmatic"], ...] | UnsetType | None = UNSET
 
 
 Tool = FunctionTool | McpServerTool
@@ -194,11 +209,15 @@ class Session(Struct, tag_field="type", tag="realtime", frozen=True, kw_only=Tru
     include: tuple[Literal["item.input_audio_transcription.logprobs"], ...] | UnsetType | None = UNSET
 
 
+class TranscriptionAudio(Struct, frozen=True, kw_only=True):
+    input: InputSettings | UnsetType = UNSET
+
+
 class TranscriptionSession(Struct, tag_field="type", tag="transcription", frozen=True, kw_only=True):
     """A session that only writes down: no answers."""
 
     id: str | UnsetType = UNSET
     object: Literal["realtime.transcription_session"] | UnsetType = UNSET
     expires_at: int | UnsetType = UNSET
-    audio: SessionAudio | UnsetType = UNSET
+    audio: TranscriptionAudio | UnsetType = UNSET
     include: tuple[Literal["item.input_audio_transcription.logprobs"], ...] | UnsetType | None = UNSET

@@ -9,7 +9,6 @@ from typing import TypeVar
 from msgspec import UNSET, Struct, UnsetType
 from msgspec.structs import asdict, replace
 
-from vivavoce.errors import ProtocolError
 from vivavoce.protocol.response import ResponseParams
 from vivavoce.protocol.session import (
     FunctionTool,
@@ -25,6 +24,7 @@ from vivavoce.protocol.session import (
     Tool,
     ToolChoice,
     ToolChoiceFunction,
+    TranscriptionAudio,
     TranscriptionSession,
 )
 from vivavoce.protocol.strict import invalid
@@ -70,7 +70,7 @@ The voice is left to the engine; `id` and `model` to whoever opens the line.
 """
 
 DEFAULT_TRANSCRIPTION = TranscriptionSession(
-    object="realtime.transcription_session", audio=SessionAudio(input=_INPUT), include=None
+    object="realtime.transcription_session", audio=TranscriptionAudio(input=_INPUT), include=None
 )
 """The same for a session that only writes down."""
 
@@ -115,15 +115,10 @@ def check_session(session: Session | TranscriptionSession, *, tools: int = TOOLS
     """Raise a `ProtocolError` for the first value that is out of its range. Absent fields are in order."""
     if session.audio:
         _check_input(session.audio.input or InputSettings())
-        _check_output(session.audio.output or OutputSettings())
     if isinstance(session, TranscriptionSession):
-        if session.audio and session.audio.output:
-            raise ProtocolError(
-                "Unknown parameter: 'session.audio.output': a transcription session does not speak.",
-                code="unknown_parameter",
-                param="session.audio.output",
-            )
         return
+    if session.audio:
+        _check_output(session.audio.output or OutputSettings())
     _check_modalities(session.output_modalities, "session")
     _check_tokens(session.max_output_tokens, "session")
     _check_tools(session.tools, "session", tools)

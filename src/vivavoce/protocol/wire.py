@@ -37,7 +37,7 @@ _CREATABLE = {
 
 
 class _Type(msgspec.Struct):
-    type: str = ""
+    type: str
 
 
 _type_of = msgspec.json.Decoder(_Type)
