@@ -357,7 +357,7 @@ const SAYS = {
   muted: ["Muted", "I do not hear you until you unmute."],
   writing: ["Write to me", "Or press the circle to talk."],
   reconnecting: ["The line dropped", "Trying to get it back."],
-  error: ["Something went wrong", ""],
+  error: ["That did not work", ""],
 };
 const NAMES = { idle: "Talk", writing: "Talk", error: "Talk again", speaking: "Stop the voice", thinking: "Stop the answer" };
 const ANNOUNCED = new Set(["connecting", "muted", "reconnecting"]);

@@ -1,0 +1,42 @@
+"""How the commands find somebody to talk with: a server, or models in this very process."""
+
+import os
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from vivavoce.errors import ConfigError
+
+if TYPE_CHECKING:
+    from vivavoce.config import Config
+    from vivavoce.line import Line
+
+__all__ = ["key_from", "own_line", "tell"]
+
+
+def tell(sentence: str) -> None:
+    """Say something beside the command's output."""
+    print(sentence, file=sys.stderr, flush=True)
+
+
+def key_from(variable: str | None) -> str | None:
+    """Return the key that a variable of the environment holds. Raises `ConfigError` if it holds none."""
+    if variable is None:
+        return None
+    if key := os.environ.get(variable):
+        return key
+    raise ConfigError(f"The environment holds no {variable}; write: export {variable}=the-key")
+
+
+@asynccontextmanager
+async def own_line(config: "Config", transport: str) -> AsyncIterator["Line"]:
+    """Load the models into this process, saying so, and give a line to them."""
+    from vivavoce.assembly import assemble
+    from vivavoce.cli.progress import Progress
+    from vivavoce.switchboard import Caller
+
+    async with assemble(config, tell=tell, report=Progress(tell)) as house:
+        tell(house.introduction)
+        async with house.switchboard.connect(Caller(transport)) as line:
+            yield line
