@@ -68,15 +68,16 @@ def choose(config: Config) -> Mapping[Role, Choice]:
         if role == "turn" and slot.provider == "none":
             continue
         plugin = find(role, slot.provider)
-        choices[role] = Choice(role, plugin, settings_for(plugin, slot.settings))
+        table = slot.settings
+        if "warm" in plugin.settings.__struct_fields__:  # a model that reads the instructions before they come
+            table = {"warm": config.session.instructions, **table}
+        choices[role] = Choice(role, plugin, settings_for(plugin, table))
     return choices
 
 
 def introduction(choices: Mapping[Role, Choice]) -> str:
     """Say to people who answers them, and how far to trust it."""
-    chat = choices["chat"]
-    caution = " It runs on this machine and is small: it may be wrong." if chat.models else ""
-    return f"You talk with {chat.about}.{caution}"
+    return f"You talk with {choices['chat'].about}."
 
 
 def missing_packages(extra: str | None) -> Sequence[str]:

@@ -14,7 +14,7 @@ File = Annotated[
     Path | None, typer.Option("--config", help="The configuration; else ./vivavoce.toml, if there is one.")
 ]
 Preset = Annotated[str | None, typer.Option(help="offline (the default) or scripted.")]
-Chat = Annotated[str | None, typer.Option(help="Size of the offline chat model: small or large.")]
+Chat = Annotated[str | None, typer.Option(help="The chat model; offline: small or large.")]
 
 
 def configuration(
@@ -33,6 +33,6 @@ def configuration(
     flags: dict[str, object] = {
         "preset": preset,
         "server": {key: value for key, value in server.items() if value is not None},
-        "chat": {} if chat is None else {"size": chat},
+        "chat": {} if chat is None else {"model": chat},
     }
     return load(file=file, flags={key: value for key, value in flags.items() if value is not None})

@@ -49,7 +49,7 @@ class SafeHeaders:
                 MutableHeaders(scope=message).update(HEADERS)
             await send(message)
 
-        await self.app(scope, receive, send_safely)
+        await self.app(scope, receive, send_safely if scope["type"] == "http" else send)
 
 
 @dataclass(frozen=True)
