@@ -1,0 +1,98 @@
+"""How a language model speaks instead of writing: what it is told, what it is shown, what it may utter.
+
+Being told is enough for a large model. A small one learns from example turns, and is held to speech by a
+grammar.
+"""
+
+import re
+import unicodedata
+
+from vivavoce.providers.dialogue import Said
+
+__all__ = ["EXAMPLES", "SPOKEN", "SPOKEN_OFFLINE", "is_latin", "sentences", "speakable", "system"]
+
+SPOKEN = (
+    "Your words are read aloud. Answer in one or two short spoken sentences, unless you are asked for more. "
+    "Never use markdown, lists, headings, emoji, code or symbols. Write numbers, dates and units the way a "
+    "person says them. If something is unclear, ask one short question. The listener can interrupt you."
+)
+"""For any model: how to speak."""
+
+SPOKEN_OFFLINE = (
+    "You are a friendly voice assistant on the phone, a computer program. You hear the caller well. Answer "
+    "what was asked, directly, in one or two short spoken sentences of plain words, unless you are asked for "
+    "more. You run offline: you have no clock, no internet and no eyes, so you can't know the time, date, "
+    "weather, news or prices. If you are not sure, say that you don't know."
+)
+"""For a small model: the same, and what it cannot know."""
+
+EXAMPLES = (
+    Said("user", "Hi there!"),
+    Said("assistant", "Hello! I'm listening. What can I do for you?"),
+    Said("user", "What's a glacier?"),
+    Said("assistant", "It's a huge mass of ice that slowly flows over land, a bit like a frozen river."),
+    Said("user", "I had a rough day."),
+    Said("assistant", "I'm sorry to hear that. Do you want to talk about what happened?"),
+    Said("user", "I love gardening."),
+    Said("assistant", "That sounds lovely! What do you like to grow?"),
+    Said("user", "What's the weather like today?"),
+    Said("assistant", "I can't look up the weather from here, sorry. A quick look outside may help."),
+    Said("user", "Tell me a story."),
+    Said(
+        "assistant",
+        "Once there was a small fox who wanted to touch the moon. Every night she climbed a little higher, "
+        "until one evening she saw it shining in a lake. She touched the water, smiled, and went home happy.",
+    ),
+    Said("user", "What time is it now?"),
+    Said("assistant", "I don't have a clock here, sorry."),
+    Said("user", "When do I see the dentist?\n(From appointments: date: 3 May, time: 9:30. Tell the caller.)"),
+    Said("assistant", "Your appointment is on the third of May at nine thirty."),
+)
+"""Turns that never happened, from which a small model takes its tone."""
+
+_LONG = re.compile(
+    r"\b(stor(y|ies)|tale|poem|song|essay|speech|long(er)?|at length|in (more )?detail|detailed|everything|"
+    r"step by step|more about|go on|keep going|continue|recite|count (from|to|up|down)|list (all|every))\b",
+    re.IGNORECASE,
+)
+_SHORT = re.compile(r"\b(short|brief(ly)?|concise(ly)?|few words|one sentence)\b", re.IGNORECASE)
+
+
+def system(instructions: str, manners: str) -> str:
+    """Return the system prompt: our manners first, the same for all, then the session's instructions."""
+    return "\n\n".join(part for part in (manners, instructions.strip()) if part)
+
+
+def sentences(instructions: str, asked: str) -> int:
+    """Say how many sentences an answer may have: three, or a dozen and more where length is asked for."""
+    wanted = _LONG.search(asked) or (_LONG.search(instructions) and not _SHORT.search(instructions))
+    return 16 if wanted and not _SHORT.search(asked) else 3
+
+
+def is_latin(text: str) -> bool:
+    """Say whether all letters of a text are Latin ones."""
+    return all(unicodedata.name(c, "").startswith("LATIN") for c in text if c.isalpha() and c not in "ªºµ")
+
+
+def speakable(most: int, *, latin: bool = True) -> str:
+    """Return a GBNF grammar of at most so many sentences that can be said aloud: words and punctuation only.
+
+    A Latin text keeps to Latin letters, so that a small model does not slip into another script; otherwise
+    every letter goes, and what cannot be spoken (markup, brackets, emoji) does not. Sentences end in 40 words.
+    """
+    if latin:
+        return (
+            f'root ::= s (" " s){{0,{most - 1}}}\n'
+            's ::= start "\'"? word? (sep word){0,39} [.!?]\n'
+            "start ::= [¿¡]? [A-ZÀ-ÖØ-ÞŒŠŽĄĆĘŁŃŚŹŻČĎĚŇŘŤŮĐĞİŐŰ]\n"
+            "word ::= (letter | number)+\n"
+            "letter ::= [a-zA-ZÀ-ÖØ-öø-ſ'’%$€£°-]\n"
+            "number ::= [0-9]+ ([.,:] [0-9]+)?\n"
+            'sep ::= [,;:]? " "\n'
+        )
+    return (
+        f'root ::= s (" "? s){{0,{most - 1}}}\n'
+        "s ::= c{1,240} [.!?。！？؟।]\n"
+        r"c ::= [^\x00-\x1F.!?。！？؟।*#_`~|<>{}\[\]()\\/=+^@&\"\u2010-\u2E7F\uE000-\uF8FF"
+        "\\U0001F000-\\U0001FFFF]\n"
+    )

@@ -1,0 +1,223 @@
+"""Qwen: answers offline, from weights on this machine, and is held to good manners because it is small.
+
+Every conversation returns to the slot of the model that has read it before: only its new words are read then.
+Where tools may be called, another slot chooses one while the spoken answer is being prepared: see `router`.
+"""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
+from pathlib import Path
+
+import anyio
+import anyio.to_thread
+import msgspec
+
+from vivavoce.errors import ConfigError, ProviderError
+from vivavoce.protocol.items import Item, Message
+from vivavoce.protocol.session import FunctionTool
+from vivavoce.providers import ChatRequest, ChatUsage, ToolCall, router
+from vivavoce.providers.dialogue import Said, dialogue, fit, last_words, tokens
+from vivavoce.providers.llama import Chunk, Failure, Llama, Timings
+from vivavoce.providers.manners import EXAMPLES, SPOKEN_OFFLINE, is_latin, sentences, speakable, system
+from vivavoce.providers.registry import Plugin, Weights
+from vivavoce.providers.slots import Slots
+
+__all__ = ["PLUGIN", "Qwen", "QwenSettings"]
+
+NAME = "qwen"
+SIZES = {"small": "llm/qwen2.5-coder-0.5b-instruct-q4", "large": "llm/qwen2.5-coder-1.5b-instruct-q4"}
+TITLES = {"small": "Qwen2.5-Coder 0.5B", "large": "Qwen2.5-Coder 1.5B"}
+ANSWER_TOKENS = 1024
+ARGUMENT_TOKENS = 160
+NAME_TOKENS = 32
+LEAST_CONTEXT = 1024
+
+
+class QwenSettings(msgspec.Struct, frozen=True):
+    """How the offline chat model is loaded.
+
+    `model` is `small` (0.5B), `large` (1.5B), or a GGUF file of one's own: its path, or
+    `hf:OWNER/REPOSITORY/FILE@REVISION`. `threads` are the cores it uses. `context` is how many tokens one
+    conversation may have before its oldest turns are forgotten. `slots` conversations are answered at once, and
+    more wait. `warm` is the instructions that most sessions have: they are read before the first caller comes.
+    """
+
+    model: str = "small"
+    threads: int = 2
+    context: int = 4096
+    slots: int = 2
+    warm: str = ""
+
+
+class Qwen:
+    """A chat model on this machine. Open one with `Qwen.load`."""
+
+    def __init__(self, llama: Llama, *, slots: int, context: int, read: Sequence[Said] = ()) -> None:
+        self._llama, self._context = llama, context
+        self._slots, self._router = Slots(slots, tuple(read)), slots
+
+    @classmethod
+    async def load(cls, path: Path, settings: QwenSettings) -> "Qwen":
+        """Load the weights and read what they all begin with. Raises `ConfigError`, `ProviderError`."""
+        slots = settings.slots + 1  # the last is the router's
+        load = partial(
+            Llama.load, path, provider=NAME, threads=settings.threads, context=settings.context, slots=slots
+        )
+        llama = await anyio.to_thread.run_sync(load, limiter=anyio.CapacityLimiter(1))
+        opening = [Said("system", system(settings.warm, SPOKEN_OFFLINE)), *EXAMPLES, Said("user", "Hello.")]
+        qwen = cls(llama, slots=settings.slots, context=settings.context, read=opening)
+        for slot in range(settings.slots):
+            await qwen._write(opening, slot=slot, max_tokens=1, grammar=speakable(3))
+        await qwen._write([*router.FIXED, Said("user", "Hello.")], slot=qwen._router, max_tokens=1)
+        return qwen
+
+    async def reply(self, request: ChatRequest) -> AsyncIterator[str | ToolCall | ChatUsage]:
+        """Answer in words, or with one tool call. Closing the iterator stops the model within a word.
+
+        Raises `ProviderError` where the last words do not fit, or a tool was demanded and cannot be called.
+        """
+        turns = dialogue(request.items)
+        wanted = router.eligible(request.tools, request.tool_choice)
+        if request.tool_choice in ("auto", "none"):
+            async with self._answering(request, turns) as chunks:
+                chosen = await self._choose(wanted, turns, none=True) if _may_call(request) else None
+                if chosen is None:
+                    async for piece in _spoken(chunks):
+                        yield piece
+                    return
+            wanted = [chosen]
+        async for called in self._call(wanted, turns):
+            yield called
+
+    def _answering(
+        self, request: ChatRequest, turns: Sequence[Said]
+    ) -> AbstractAsyncContextManager[AsyncIterator[Chunk]]:
+        """Begin to write the answer; leaving the block stops it."""
+        most = min(request.max_tokens or ANSWER_TOKENS, ANSWER_TOKENS, self._context // 4)
+        opening = [Said("system", system(request.instructions, SPOKEN_OFFLINE if request.spoken else ""))]
+        if request.spoken:
+            opening += EXAMPLES
+        room = self._context - most - sum(tokens(said.text) for said in opening)
+        prompt = tuple(said for said in [*opening, *fit(turns, room)] if said.text)
+        grammar = _grammar(request, last_words(turns)) if request.spoken else ""
+        return self._written(prompt, max_tokens=most, grammar=grammar)
+
+    async def _choose(
+        self, tools: Sequence[FunctionTool], turns: Sequence[Said], *, none: bool
+    ) -> FunctionTool | None:
+        prompt, _ = router.question(tools, turns)
+        grammar = router.names(tools, none=none)
+        name, _ = await self._write(prompt, slot=self._router, max_tokens=NAME_TOKENS, grammar=grammar)
+        return next((tool for tool in tools if tool.name == name), None)
+
+    async def _call(
+        self, tools: Sequence[FunctionTool], turns: Sequence[Said]
+    ) -> AsyncIterator[ToolCall | ChatUsage]:
+        tool = tools[0] if len(tools) == 1 else await self._choose(tools, turns, none=False)
+        if tool is None:
+            raise ProviderError(NAME, "was to call a tool, but there is none of that name")
+        prompt, request = router.question(tools, turns)
+        prompt += [Said("assistant", tool.name), Said("user", router.details(tool.name, request))]
+        schema = {"type": "json_schema", "json_schema": {"schema": router.form(tool)}}
+        arguments, usage = await self._write(
+            prompt, slot=self._router, max_tokens=ARGUMENT_TOKENS, response_format=schema
+        )
+        call = router.call(tool, arguments)
+        if call is None:
+            raise ProviderError(NAME, f"could not fill in the arguments of {tool.name}", retryable=True)
+        yield call
+        yield usage
+
+    async def _write(self, prompt: Sequence[Said], *, slot: int, **options: object) -> tuple[str, ChatUsage]:
+        async with self._llama.ask(_body(prompt, slot, options)) as chunks:
+            pieces = [piece async for piece in _spoken(chunks)]
+        text = "".join(piece for piece in pieces if isinstance(piece, str))
+        return text, next(piece for piece in pieces if isinstance(piece, ChatUsage))
+
+    @asynccontextmanager
+    async def _written(
+        self, prompt: tuple[Said, ...], **options: object
+    ) -> AsyncIterator[AsyncIterator[Chunk]]:
+        async with self._slots.lend(prompt) as slot, self._llama.ask(_body(prompt, slot, options)) as chunks:
+            yield chunks
+
+
+def _body(prompt: Sequence[Said], slot: int, options: Mapping[str, object]) -> dict[str, object]:
+    messages = [{"role": said.role, "content": said.text} for said in prompt]
+    given = {name: value for name, value in options.items() if value}
+    return {"messages": messages, "id_slot": slot, "temperature": 0.0, **given}
+
+
+def _may_call(request: ChatRequest) -> bool:
+    """Say whether to think of tools: after a tool's answer one speaks."""
+    tools = router.eligible(request.tools, request.tool_choice)
+    return bool(tools and request.items and _is_said(request.items[-1]))
+
+
+def _is_said(item: Item) -> bool:
+    return isinstance(item, Message) and item.role == "user"
+
+
+def _grammar(request: ChatRequest, asked: str) -> str:
+    latin = is_latin(request.instructions + asked)
+    return speakable(sentences(request.instructions, asked), latin=latin)
+
+
+async def _spoken(chunks: AsyncIterator[Chunk]) -> AsyncIterator[str | ChatUsage]:
+    """Give the words of an answer, and at last what it cost."""
+    timings, finish = Timings(), None
+    async for chunk in chunks:
+        if chunk.error:
+            raise ProviderError(NAME, _plain_words(chunk.error))
+        if text := chunk.text:
+            yield text
+        timings, finish = chunk.timings or timings, chunk.finish or finish
+    if finish is None:
+        raise ProviderError(NAME, "broke off in the middle of its answer", retryable=True)
+    yield ChatUsage(
+        input_tokens=timings.cache_n + timings.prompt_n,
+        output_tokens=timings.predicted_n,
+        cached_tokens=timings.cache_n,
+        finish="length" if finish == "length" else "stop",
+    )
+
+
+def _plain_words(failure: Failure) -> str:
+    if failure.type == "exceed_context_size_error":
+        return "the instructions, tools and last words are together more than fits; raise [chat] context"
+    return f"could not answer: {failure.message}"
+
+
+def _weights_of(settings: QwenSettings) -> str:
+    return SIZES.get(settings.model, settings.model)
+
+
+def _about(settings: QwenSettings) -> str:
+    title = TITLES.get(settings.model) or settings.model.partition("@")[0].rpartition("/")[2]
+    return f"{title}, offline; it may be wrong"
+
+
+async def _open(settings: QwenSettings, weights: Weights) -> Qwen:
+    for name in ("threads", "slots"):
+        if getattr(settings, name) < 1:
+            raise ConfigError(f"[chat] {name} must be at least 1.")
+    if settings.context < LEAST_CONTEXT:
+        raise ConfigError(f"[chat] context must be at least {LEAST_CONTEXT}.")
+    files = await weights(_weights_of(settings))
+    found = [path for path in files.values() if path.suffix == ".gguf"]
+    if len(found) != 1:
+        raise ConfigError(f"[chat] model {settings.model!r} must be one GGUF file, not {len(found)} of them.")
+    return await Qwen.load(found[0], settings)
+
+
+PLUGIN = Plugin(
+    role="chat",
+    name=NAME,
+    summary="Answers offline, from a small model on this machine. English above all; it may be wrong.",
+    settings=QwenSettings,
+    open=_open,
+    models=lambda settings: (_weights_of(settings),),
+    about=_about,
+    extra="local",
+)
