@@ -154,6 +154,7 @@ class Floor:
         self._gap_ms: float = 0
         self._onset_ms: float = 0
         self._words: str | None = None
+        self._nodded = False
         self.reset()
 
     def reset(self, rules: TurnRules | None = None) -> None:
@@ -204,6 +205,7 @@ class Floor:
         """
         if not self._stirred or stir != self._stir:
             return None
+        self._nodded = self._nodded or is_backchannel(words)
         self._words = words
         return self._start_if_believed()
 
@@ -226,11 +228,12 @@ class Floor:
         return self._start() if self._voiced_ms >= self._belief_ms() else None
 
     def _belief_ms(self) -> float:
+        """Say how much sound over our voice is enough. Words that came after an `uh-huh` may be misheard."""
         if self._words is None or is_doubtful(self._words):
             return self.rules.wordless_ms
         if not self._words.strip() or is_backchannel(self._words):
             return self.rules.backchannel_ms
-        return self.rules.start_ms
+        return self.rules.wordless_ms if self._nodded else self.rules.start_ms
 
     def _settle(self) -> Settled | None:
         was_stirred, self._stirred = self._stirred, False
@@ -290,4 +293,4 @@ class Floor:
         """Nothing that is not yet believed to be speech, or its end, has been heard."""
         self._voiced_ms = self._gap_ms = 0
         self._onset_ms = self.now_ms
-        self._words = None
+        self._words, self._nodded = None, False

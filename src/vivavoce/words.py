@@ -55,7 +55,7 @@ BACKCHANNELS = _these(
     "ah aha ahh alright cool exactly fine good great hm hmm huh hum indeed interesting mhm mm mm-hm"
     " mm-hmm mmhm mmm nice oh ok okay right see sure true uh uh-huh uhhuh uhuh um wow yeah yep yes yup"
 )
-SMALL = _these("i is it that's")
+SMALL = _these("i is it it's that's")
 """Words that do not make an `I see` or a `that's right` more than a backchannel."""
 
 LATIN = "ɏ"

@@ -116,7 +116,7 @@ def show(report: TurnReport, console: Console | None = None) -> None:
         turns = _of(medium, category)
         table.add_row(category, str(len(turns)), _early(turns), *_waits(turns))
     console.print(table)
-    table = Table("over our voice", "clips", "held us", "stopped us", "after p50 ms", "p95 ms", "within 400 ms")
+    table = Table("over our voice", "clips", "held us", "stopped us", "p50 ms", "after hold", "p95 ms")
     for kind in ("utterance", "backchannel", "noise"):
         table.add_row(kind, *_overs([over for over in report.over if _kind(over.category) == kind]))
     console.print(table)
@@ -244,9 +244,9 @@ def _waits(turns: Sequence[Turn]) -> tuple[str, str]:
 def _overs(overs: Sequence[Over]) -> Sequence[str]:
     stopped = [over.stopped_ms for over in overs if over.stopped_ms is not None]
     held = sum(over.held_ms is not None for over in overs)
-    soon = sum(ms <= 400 for ms in stopped)
-    median, late = _percentile(stopped, 50), _percentile(stopped, 95)
-    return str(len(overs)), str(held), str(len(stopped)), median, late, str(soon)
+    slow = [over.stopped_ms - over.held_ms for over in overs if over.stopped_ms and over.held_ms]
+    counts = str(len(overs)), str(held), str(len(stopped))
+    return *counts, _percentile(stopped, 50), _percentile(slow, 50), _percentile(slow, 95)
 
 
 def _kind(category: str) -> str:
