@@ -66,7 +66,7 @@ def _object(kind: inspect.StructType, spoken: bool) -> st.SearchStrategy[object]
     optional = {name: one for name, one in fields.items() if name not in required}
     objects: st.SearchStrategy[dict[str, object]] = st.fixed_dictionaries(required, optional=optional)
     if kind.tag_field:
-        objects = objects.map(lambda one: {kind.tag_field: kind.tag, **one})
+        objects = objects.map(lambda one: {str(kind.tag_field): kind.tag, **one})
     if kind.cls is Message:
         objects = objects.map(lambda one: _as_its_role_may(one, spoken))
     return objects

@@ -1,7 +1,7 @@
 """What we say, judged by OpenAI's own types; what their SDK says, understood by us."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import Annotated, get_args, get_origin
 
@@ -30,7 +30,7 @@ def members(union: object) -> dict[str, type[BaseModel]]:
     return {get_args(one.model_fields["type"].annotation)[0]: one for one in get_args(union)}
 
 
-def tags(kinds: list[type[Struct]]) -> dict[str, type[Struct]]:
+def tags(kinds: Sequence[type[Struct]]) -> dict[str, type[Struct]]:
     return {str(kind.__struct_config__.tag): kind for kind in kinds}
 
 
