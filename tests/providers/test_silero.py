@@ -6,7 +6,7 @@ import pytest
 from providers.offline import recording, weights
 from vivavoce.errors import ConfigError
 from vivavoce.providers import FRAME_BYTES, FRAME_MS
-from vivavoce.providers.onnx import open_session, samples
+from vivavoce.providers.onnx import open_session
 from vivavoce.providers.silero import PLUGIN, Silero, SileroDetector, SileroSettings
 
 pytestmark = [pytest.mark.anyio, pytest.mark.real_time]
@@ -58,6 +58,8 @@ async def test_two_callers_do_not_hear_each_other() -> None:
 
 @pytest.mark.models
 async def test_gain_makes_a_whisper_audible() -> None:
+    from vivavoce.providers.sound import samples
+
     quiet = (samples(recording("brooklyn")) * 20).astype("<i2").tobytes()
     plain, loud = await silero(), await silero(SileroSettings(gain=800))
     assert longest_speech_ms(plain.detector(), quiet) < longest_speech_ms(loud.detector(), quiet)

@@ -13,7 +13,7 @@ from vivavoce.providers import SPEAKING_RATE
 from vivavoce.providers.registry import Plugin, Weights
 
 if TYPE_CHECKING:
-    from vivavoce.providers.onnx import Floats
+    from vivavoce.providers.sound import Floats
 
 __all__ = ["PLUGIN", "Hibari", "HibariSettings"]
 

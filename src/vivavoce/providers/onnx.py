@@ -13,10 +13,11 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    Floats = NDArray[np.float32]
-    Array = NDArray[np.float32] | NDArray[np.int64] | NDArray[np.bool_]
+    from vivavoce.providers.sound import Floats
 
-__all__ = ["Session", "open_session", "samples"]
+    Array = Floats | NDArray[np.int64] | NDArray[np.bool_]
+
+__all__ = ["Session", "open_session"]
 
 
 class Session(Protocol):
@@ -50,10 +51,3 @@ def open_session(path: Path, *, threads: int = 1) -> Session:
     ) as error:
         raise ConfigError(f"{path.name} cannot be opened as a model; try: viva models verify.") from error
     return session
-
-
-def samples(pcm: bytes) -> "Floats":
-    """Return 16-bit little-endian PCM as numbers from -1 to 1; half a sample at the end is dropped."""
-    import numpy as np
-
-    return np.frombuffer(pcm, "<i2", len(pcm) // 2).astype(np.float32) / np.float32(32768)

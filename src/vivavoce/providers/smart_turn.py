@@ -12,11 +12,11 @@ import anyio.to_thread
 import msgspec
 
 from vivavoce.providers import HEARING_RATE
-from vivavoce.providers.onnx import Session, open_session, samples
+from vivavoce.providers.onnx import Session, open_session
 from vivavoce.providers.registry import Plugin, Weights
 
 if TYPE_CHECKING:
-    from vivavoce.providers.onnx import Floats
+    from vivavoce.providers.sound import Floats
 
 __all__ = ["PLUGIN", "SmartTurn", "SmartTurnSettings"]
 
@@ -43,6 +43,8 @@ class SmartTurn:
         return await anyio.to_thread.run_sync(self._judge, audio, limiter=self._turn, abandon_on_cancel=True)
 
     def _judge(self, audio: bytes) -> float:
+        from vivavoce.providers.sound import samples
+
         (answer,) = self._session.run(None, {"input_features": _features(samples(audio))[None]})
         return float(answer.reshape(-1)[0])
 

@@ -1,0 +1,109 @@
+import time
+
+import anyio
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from providers.offline import recording, weights
+from vivavoce.errors import ConfigError, ProviderError
+from vivavoce.providers.moonshine import PLUGIN, Moonshine, MoonshineSettings, surplus, vocabulary
+
+pytestmark = [pytest.mark.anyio, pytest.mark.real_time]
+
+
+async def moonshine() -> Moonshine:
+    return await PLUGIN.open(MoonshineSettings(), weights)  # type: ignore[return-value]
+
+
+@pytest.mark.models
+async def test_a_question_is_written_down() -> None:
+    heard = await (await moonshine()).transcribe(recording("brooklyn"), language="en")
+    assert heard.text.startswith("How")
+    assert heard.text.endswith("Brooklyn Bridge?")
+    assert heard.language == "en"
+
+
+@pytest.mark.models
+@pytest.mark.parametrize("name", ["noise-sb2", "noise-room"])
+async def test_nothing_is_written_for_noise(name: str) -> None:
+    assert (await (await moonshine()).transcribe(recording(name))).text == ""
+
+
+@pytest.mark.models
+@pytest.mark.parametrize("sound", [b"", b"\0", b"\1\2", bytes(320), bytes(16_000 * 2 * 3 + 1)])
+async def test_nothing_is_written_for_silence_of_any_length(sound: bytes) -> None:
+    assert (await (await moonshine()).transcribe(sound)).text == ""
+
+
+@pytest.mark.models
+async def test_a_faint_voice_is_understood_as_well() -> None:
+    from vivavoce.providers.sound import samples, to_pcm
+
+    faint = to_pcm(samples(recording("brooklyn")) / 40)
+    assert "Brooklyn Bridge" in (await (await moonshine()).transcribe(faint)).text
+
+
+@pytest.mark.models
+async def test_a_long_recording_is_written_to_its_end() -> None:
+    speech = recording("jfk") + bytes(16_000)
+    heard = await (await moonshine()).transcribe(speech * 4)
+    assert heard.text.count("country") == 8
+
+
+@pytest.mark.models
+async def test_who_no_longer_wants_the_words_need_not_wait_for_them() -> None:
+    transcriber = await moonshine()
+    hour = (recording("jfk") + bytes(8_000)) * 300
+    started = time.perf_counter()
+    with anyio.move_on_after(0.3) as gone:
+        await transcriber.transcribe(hour)
+    assert gone.cancelled_caught
+    assert time.perf_counter() - started < 2
+    assert (await transcriber.transcribe(recording("brooklyn"))).text
+
+
+@pytest.mark.models
+async def test_another_language_is_refused() -> None:
+    with pytest.raises(ProviderError, match="knows English only, not 'de'"):
+        await (await moonshine()).transcribe(recording("brooklyn"), language="de")
+
+
+@pytest.mark.parametrize(
+    ("tokens", "too_many"),
+    [
+        ([], 0),
+        ([7] * 5, 0),
+        ([7] * 12, 11),
+        ([1, 2, 1, 2, 1, 2], 0),
+        ([9, *[1, 2] * 6], 10),
+        ([9, *[1, 2, 3] * 4], 9),
+        ([1, 2, 3] * 3, 0),
+        ([*[1, 2, 3] * 4, 9], 0),
+    ],
+)
+def test_what_is_said_too_often_is_a_loop(tokens: list[int], too_many: int) -> None:
+    assert surplus(tokens) == too_many
+
+
+@given(st.lists(st.integers(0, 3), max_size=12), st.lists(st.integers(0, 3), min_size=1, max_size=6))
+def test_a_loop_of_any_length_is_noticed_and_the_first_time_stays(said: list[int], phrase: list[int]) -> None:
+    looped = said + phrase * 12
+    again = surplus(looped)
+    assert again > 0
+    assert len(looped) - again >= len(said)
+
+
+@given(st.lists(st.binary(max_size=300)))
+def test_a_vocabulary_is_read_as_it_was_written(words: list[bytes]) -> None:
+    def length(word: bytes) -> bytes:
+        n = len(word)
+        return bytes([n]) if n < 128 else bytes([128 + n % 128, n // 128])
+
+    assert vocabulary(b"".join(length(word) + word for word in words)) == words
+
+
+@pytest.mark.parametrize("file", [b"\x05abc", b"\x90", b"\x81\x01short"])
+def test_half_a_vocabulary_is_refused(file: bytes) -> None:
+    with pytest.raises(ConfigError, match="ends in the middle of a word"):
+        vocabulary(file)
