@@ -5,9 +5,11 @@ import sys
 
 import typer
 
+from vivavoce.cli.ask import ask
 from vivavoce.cli.check import check
 from vivavoce.cli.models import app as models
 from vivavoce.cli.serve import serve
+from vivavoce.cli.talk import talk
 from vivavoce.errors import ConfigError, ProviderError
 
 __all__ = ["app", "main"]
@@ -21,6 +23,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(serve)
+app.command()(ask)
+app.command()(talk)
 app.command()(check)
 app.add_typer(models, name="models")
 

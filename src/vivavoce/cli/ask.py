@@ -16,13 +16,13 @@ from vivavoce.errors import ConfigError, ProviderError
 
 if TYPE_CHECKING:
     from vivavoce.config import Config
-    from vivavoce.limits import Limits
     from vivavoce.line import Line
     from vivavoce.protocol.events import Event
     from vivavoce.protocol.response import Response
 
-__all__ = ["ask"]
+__all__ = ["ask", "read_sound"]
 
+STANDARD_INPUT = "-"
 RATE = 24_000
 BYTES_PER_SECOND = RATE * 2
 STAGES = ("heard", "transcribed", "first word", "first sound", "done")
@@ -45,9 +45,8 @@ def ask(
     import anyio
 
     loaded = configuration(file=config, preset=preset, chat=chat).config
-    name = "standard input" if recording == "-" else recording
-    sound = _sound(name, _read(recording), loaded.limits)
-    answer = anyio.run(_ask, sound, name, loaded, url, key_from(key_env))
+    sound = read_sound(recording, min(loaded.limits.buffer_seconds, loaded.limits.upload_seconds))
+    answer = anyio.run(_ask, sound, _name(recording), loaded, url, key_from(key_env))
     if output is not None:
         _write(output, answer.sound)
         tell(f"The answer is in {output}.")
@@ -63,21 +62,11 @@ class Answer:
     times: dict[str, float] = field(default_factory=dict)
 
 
-def _read(recording: str) -> bytes:
-    if recording == "-":
-        return sys.stdin.buffer.read()
-    try:
-        return Path(recording).read_bytes()
-    except OSError as error:
-        reason = "There is no such file" if isinstance(error, FileNotFoundError) else error.strerror
-        raise ConfigError(f"{recording} cannot be read: {reason}.") from error
-
-
-def _sound(name: str, data: bytes, limits: "Limits") -> bytes:
-    """Return a recording as 24 kHz PCM."""
+def read_sound(recording: str, longest: float) -> bytes:
+    """Return a recording as 24 kHz PCM. Raises `ConfigError` if it is none, or longer than so many seconds."""
     from vivavoce.audio.decoding import NotAudio, TooLong, decode
 
-    longest = min(limits.buffer_seconds, limits.upload_seconds)
+    name, data = _name(recording), _read(recording)
     if not data:
         raise ConfigError(f"{name} is empty.")
     try:
@@ -85,12 +74,26 @@ def _sound(name: str, data: bytes, limits: "Limits") -> bytes:
     except NotAudio as error:
         raise ConfigError(f"{name} is no recording: {error}.") from error
     except TooLong as error:
-        raise ConfigError(f"{name} is longer than {longest:g} seconds, too long for one question.") from error
+        raise ConfigError(f"{name} is too long: at most {longest:g} seconds.") from error
     except ImportError as error:
         raise ConfigError("Reading recordings needs PyAV; write: pip install 'vivavoce[local]'") from error
     if not sound:
         raise ConfigError(f"{name} holds no sound.")
     return sound
+
+
+def _name(recording: str) -> str:
+    return "standard input" if recording == STANDARD_INPUT else recording
+
+
+def _read(recording: str) -> bytes:
+    if recording == STANDARD_INPUT:
+        return sys.stdin.buffer.read()
+    try:
+        return Path(recording).read_bytes()
+    except OSError as error:
+        reason = "there is no such file" if isinstance(error, FileNotFoundError) else error.strerror
+        raise ConfigError(f"{recording} cannot be read: {reason}.") from error
 
 
 async def _ask(sound: bytes, name: str, config: "Config", url: str | None, key: str | None) -> Answer:
