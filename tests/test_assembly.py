@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from vivavoce.assembly import House, assemble, choose, introduction, missing_packages
 from vivavoce.config import Config, load
-from vivavoce.engines.speech import LONGEST, PAUSE, stretches
+from vivavoce.engines.speech import LONGEST, PAUSE, TOGETHER, stretches
 from vivavoce.errors import ConfigError
 from vivavoce.line import Line
 from vivavoce.models.store import Store
@@ -140,9 +140,19 @@ def test_every_frame_of_speech_is_heard(probabilities: list[float]) -> None:
     assert {at for at, speech in enumerate(probabilities) if speech} <= covered
 
 
-def test_a_pause_parts_two_utterances() -> None:
-    assert len(list(stretches([1.0] * 20 + [0.0] * (PAUSE + 1) + [1.0] * 20))) == 2
-    assert len(list(stretches([1.0] * 20 + [0.0] * (PAUSE // 2) + [1.0] * 20))) == 1
+def test_a_breath_keeps_two_utterances_together_and_a_long_pause_parts_them() -> None:
+    def parts(pause: int) -> int:
+        return len(list(stretches([1.0] * 20 + [0.0] * pause + [1.0] * 20)))
+
+    assert parts(TOGETHER) == 1
+    assert parts(TOGETHER + PAUSE) == 2
+
+
+def test_long_speech_is_cut_in_its_pauses() -> None:
+    sentence = [1.0] * (LONGEST // 3) + [0.0] * (PAUSE + 1)
+    found = list(stretches(sentence * 6))
+    assert len(found) == 3
+    assert all(end - begin <= LONGEST for begin, end in found)
 
 
 def test_speech_without_a_pause_is_cut_at_its_quietest() -> None:

@@ -18,7 +18,8 @@ __all__ = ["Speech", "stretches"]
 SPEECH = 0.5
 PAUSE = 800 // FRAME_MS
 MARGIN = 256 // FRAME_MS
-LONGEST = 20_000 // FRAME_MS
+TOGETHER = 2000 // FRAME_MS
+LONGEST = 15_000 // FRAME_MS
 """Transcribers are made for utterances: longer speech is cut, if need be where it is least like speech."""
 
 
@@ -69,7 +70,23 @@ class Speech:
 
 
 def stretches(probabilities: Sequence[float]) -> Iterator[tuple[int, int]]:
-    """Yield where somebody speaks, as frames from and to, given how likely each frame is speech."""
+    """Yield where somebody speaks, as frames from and to, given how likely each frame is speech.
+
+    Utterances with a short pause between them stay together while they are no longer than `LONGEST`.
+    """
+    part: tuple[int, int] | None = None
+    for begin, end in _utterances(probabilities):
+        if part and begin - part[1] < TOGETHER and end - part[0] <= LONGEST:
+            part = part[0], end
+            continue
+        if part:
+            yield part
+        part = begin, end
+    if part:
+        yield part
+
+
+def _utterances(probabilities: Sequence[float]) -> Iterator[tuple[int, int]]:
     begin, last = None, 0
     for at, probability in enumerate(probabilities):
         if probability >= SPEECH:
