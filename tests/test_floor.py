@@ -120,7 +120,7 @@ def test_a_whole_question_is_answered_as_soon_as_it_is_understood() -> None:
 def test_an_unfinished_sentence_is_waited_for() -> None:
     floor = paused()
     assert floor.judge(1, finished=0.1, words="How old is the") is None
-    assert 1000 < silence_until_stop(floor) < 1400
+    assert 1000 < silence_until_stop(floor) < 1440
 
 
 def test_a_statement_waits_some_hundred_milliseconds() -> None:
@@ -136,7 +136,7 @@ def test_who_says_um_may_think() -> None:
 
 
 def test_without_evidence_a_turn_ends_all_the_same() -> None:
-    assert silence_until_stop(paused()) == 1344
+    assert silence_until_stop(paused()) == 1440
 
 
 def test_evidence_that_could_not_be_had_leaves_it_to_silence() -> None:
@@ -432,4 +432,4 @@ def test_law_patience_has_bounds(
 ) -> None:
     rules = TurnRules(eagerness=eagerness)  # type: ignore[arg-type]
     ms = patience(rules, finished=finished, words=words, turn_ms=turn_ms, longest_pause_ms=pause_ms)
-    assert rules.shortest_ms <= ms <= 1.5 * 1.5 * rules.longest_ms
+    assert rules.shortest_ms <= ms <= 1.5 * 1.4 * rules.longest_ms + 1

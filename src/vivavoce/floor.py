@@ -50,7 +50,7 @@ class TurnRules:
     """speech that ends a pause; less is a click"""
     shortest_ms: int = 64
     """silence that ends a turn which is surely finished"""
-    longest_ms: int = 1400
+    longest_ms: int = 1500
     """silence that ends any turn, at medium eagerness"""
 
 
@@ -114,7 +114,7 @@ GROWN_MS = 4000
 """Length of a turn from which it counts so much: it knows little about a word or two."""
 MEMORY = 1.5
 """How much of the caller's longest pause is added to what a full doubt costs."""
-HESITANT = 1.5
+HESITANT = 1.4
 """How much longer than anybody those may be silent who said `um`."""
 HESITATION_MS = (160, 2000)
 """A silence of this length inside what somebody says is a pause of theirs."""
@@ -201,7 +201,7 @@ class Floor:
     def overheard(self, stir: int, words: str) -> Change | None:
         """Weigh what was said over us since that stir; may be empty, and told again as more is known.
 
-        Worth telling from some 200 ms of sound on, and again every 160 ms while it lasts.
+        Worth telling some 190 ms after the stir, and again every 130 ms while the sound lasts.
         """
         if not self._stirred or stir != self._stir:
             return None

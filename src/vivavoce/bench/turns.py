@@ -39,7 +39,7 @@ LEAD_MS = 300
 """Sound before a turn that the models are given with it."""
 EVIDENCE_MS = 100
 """How long the turn model and the transcriber take."""
-FIRST_LISTEN_MS, NEXT_LISTEN_MS, OVERHEARD_MS = 128, 160, 40
+FIRST_LISTEN_MS, NEXT_LISTEN_MS, OVERHEARD_MS = 192, 128, 40
 """When the words said over us are asked for, and how long a few of them take."""
 
 
