@@ -6,6 +6,7 @@ import sys
 import typer
 
 from vivavoce.cli.ask import ask
+from vivavoce.cli.bench import bench
 from vivavoce.cli.check import check
 from vivavoce.cli.models import app as models
 from vivavoce.cli.serve import serve
@@ -26,6 +27,7 @@ app.command()(serve)
 app.command()(ask)
 app.command()(talk)
 app.command()(check)
+app.command()(bench)
 app.add_typer(models, name="models")
 
 

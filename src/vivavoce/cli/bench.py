@@ -1,0 +1,180 @@
+"""`viva bench`: measure the running engine with real recordings, in real time."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from vivavoce.cli.options import Chat, File
+from vivavoce.errors import ConfigError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from vivavoce.bench.clips import Clip
+    from vivavoce.bench.server import Called, Setup
+    from vivavoce.bench.trials import Manner
+
+    Tell = Callable[[str], None]
+
+__all__ = ["bench"]
+
+What = Literal["all", "latency", "load", "barge-in", "hearing", "turns"]
+SCRIPTED_SILENCE_MS = 200
+BRIEF = "Answer in one sentence."
+
+
+@dataclass(frozen=True)
+class _Plan:
+    what: What
+    setup: "Setup"
+    manner: "Manner"
+    folder: Path
+    clips: "list[Clip]"
+    levels: list[int]
+    turns: int
+    busy: int
+
+
+def bench(
+    what: Annotated[
+        What, typer.Argument(help="latency, load, barge-in, hearing or turns; all is a short round.")
+    ] = "all",
+    preset: Annotated[str, typer.Option(help="offline, or scripted: providers of fixed delays.")] = "offline",
+    chat: Chat = None,
+    config: File = None,
+    conversations: Annotated[
+        str | None, typer.Option(help="How many at once, one level after another, such as 1,5,10,20,50.")
+    ] = None,
+    turns: Annotated[int | None, typer.Option(min=1, help="Questions in each conversation.")] = None,
+    recordings: Annotated[
+        Path | None, typer.Option(help="Folder of WAVs, if possible with a manifest.csv; else our own few.")
+    ] = None,
+    silence_ms: Annotated[
+        int | None, typer.Option(help="Silence that ends a turn; 0 leaves it to the server's own judgement.")
+    ] = None,
+    busy: Annotated[int, typer.Option(min=0, help="Other processes to keep busy meanwhile.")] = 0,
+    in_process: Annotated[
+        bool, typer.Option("--in-process", help="Without a server: the engine alone, in this process.")
+    ] = False,
+    json: Annotated[Path | None, typer.Option(help="Write what was measured here, too.")] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="As few as makes sense.")] = False,
+) -> None:
+    """Measure how soon answers come, what they cost, and whether people can interrupt."""
+    import anyio
+
+    from vivavoce.bench.clips import BUILT_IN, clips_in
+    from vivavoce.bench.server import Setup
+    from vivavoce.bench.trials import Manner
+
+    scripted = preset == "scripted"
+    silence = SCRIPTED_SILENCE_MS if silence_ms is None and scripted else silence_ms
+    folder = recordings or BUILT_IN
+    plan = _Plan(
+        what,
+        Setup(preset, chat, config, in_process),
+        Manner(silence or None, BRIEF if scripted else None),
+        folder,
+        clips_in(folder),
+        _levels(conversations, what, scripted=scripted, quick=quick),
+        turns or (2 if quick else 6),
+        busy,
+    )
+    found = anyio.run(_bench, plan)
+    if json is not None:
+        import msgspec
+
+        json.write_bytes(msgspec.json.format(msgspec.json.encode(found)))
+        print(f"All of it is in {json}.")
+
+
+def _levels(conversations: str | None, what: What, *, scripted: bool, quick: bool) -> list[int]:
+    if conversations is None:
+        many = [1, 5] if quick else [1, 5, 10, 20, 50]
+        few = [1, 5] if scripted else [1]
+        return (many if scripted else [1, 2]) if what == "load" else few
+    try:
+        levels = [int(part) for part in conversations.split(",")]
+    except ValueError:
+        levels = []
+    if not levels or min(levels) < 1:
+        raise ConfigError(f"--conversations {conversations} must be numbers such as 1,5,10.")
+    return levels
+
+
+async def _bench(plan: _Plan) -> dict[str, object]:
+    from rich.console import Console
+
+    from vivavoce.bench.machine import busy_neighbours, describe
+
+    console = Console()
+    machine = describe()
+    busy = f"; {plan.busy} other busy processes" if plan.busy else ""
+    console.print(
+        f"{machine}{busy}. Preset {plan.setup.preset}, {len(plan.clips)} recordings.", highlight=False
+    )
+    found: dict[str, object] = {"machine": machine, "busy": plan.busy, "preset": plan.setup.preset}
+    with busy_neighbours(plan.busy):
+        if plan.what == "turns":
+            return found | {"turns": await _turns(plan, console)}
+        return found | await _calls(plan, console)
+
+
+async def _calls(plan: _Plan, console: "Console") -> dict[str, object]:
+    from vivavoce.bench.server import called
+    from vivavoce.bench.trials import questions, warm_up
+
+    found: dict[str, object] = {}
+    with console.status("Starting the server and loading the models.") as status:
+        async with called(plan.setup) as server:
+            await warm_up(server, questions(plan.clips), plan.manner)
+            if plan.what in ("all", "latency", "load"):
+                found["levels"] = await _ask(plan, server, console, status.update)
+            if plan.what in ("all", "barge-in"):
+                found["barge-in"] = await _interrupt(plan, server, console, status.update)
+            if plan.what == "hearing":
+                found["hearing"] = await _listen(plan, server, console, status.update)
+    return found
+
+
+async def _ask(plan: _Plan, server: "Called", console: "Console", tell: "Tell") -> object:
+    from vivavoce.bench.report import show_latency, show_load
+    from vivavoce.bench.trials import level, questions
+
+    clips = questions(plan.clips)
+    levels = [await level(server, count, clips, plan.turns, plan.manner, tell) for count in plan.levels]
+    show_latency(levels, console)
+    if plan.what != "latency":
+        show_load(levels, console)
+    return levels
+
+
+async def _interrupt(plan: _Plan, server: "Called", console: "Console", tell: "Tell") -> object:
+    from vivavoce.bench.report import show_barge_in
+    from vivavoce.bench.trials import barge_in
+
+    found = await barge_in(server, plan.clips, plan.turns, plan.manner, tell)
+    show_barge_in(found, console)
+    return found
+
+
+async def _listen(plan: _Plan, server: "Called", console: "Console", tell: "Tell") -> object:
+    from vivavoce.bench.report import show_hearing
+    from vivavoce.bench.trials import hearing
+
+    report = await hearing(server, plan.clips, plan.manner, tell)
+    show_hearing(report, console)
+    return report
+
+
+async def _turns(plan: _Plan, console: "Console") -> object:
+    from vivavoce.bench.server import listeners
+    from vivavoce.bench.turns import run, show
+
+    with console.status("Loading the models, then playing every recording to the floor."):
+        vad, turn, transcriber = await listeners(plan.setup)
+        report = await run(plan.folder, vad=vad, turn=turn, transcriber=transcriber)
+    show(report, console)
+    return report
