@@ -326,6 +326,7 @@ async function stop() {
 
 async function write(text) {
   sound ??= open();
+  await sound.ready;
   if (phase === "idle" || phase === "error") {
     begin();
     afterwards.push(() => ask(text));

@@ -24,6 +24,8 @@ export class Sound {
 
   async #build() {
     this.context.resume();
+    if (!this.context.audioWorklet)
+      throw new NoMicrophone("This browser is too old for live sound. You can talk in a newer one, or over https.");
     await this.context.audioWorklet.addModule(new URL("worklet.js", import.meta.url));
     const options = { numberOfInputs: 0, outputChannelCount: [2] };
     this.mouth = new AudioWorkletNode(this.context, "mouth", options);
@@ -83,10 +85,11 @@ export class Sound {
     });
   }
 
-  close() {
+  async close() {
     for (const track of this.stream?.getTracks() ?? []) track.stop();
     if (navigator.audioSession) navigator.audioSession.type = "playback";
-    return this.context.close();
+    await this.ready.catch(() => {}); // a worklet that is still loading would complain
+    await this.context.close();
   }
 }
 

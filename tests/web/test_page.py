@@ -1,0 +1,222 @@
+"""The page in a real browser: a recording is its microphone, a real server the other end."""
+
+import re
+import shutil
+import wave
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+from playwright.async_api import Page, WebSocketRoute, async_playwright, expect
+
+from vivavoce.assembly import assemble
+from vivavoce.audio.resample import resample
+from vivavoce.config import PRESETS, Config
+from vivavoce.web.app import Web
+from vivavoce.web.server import listen, serving
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+RECORDINGS = Path(__file__).parent.parent / "recordings"
+QUESTION = "How old is the Brooklyn Bridge?"
+HEARD = {"1.6": f"{QUESTION} Answer at length.", "1.0": "Say that in one word."}
+
+pytestmark = [pytest.mark.anyio, pytest.mark.real_time, pytest.mark.browser, pytest.mark.models]
+
+
+class Open(Protocol):
+    """Opens the page, with a microphone that hears these silences (seconds) and recordings."""
+
+    def __call__(
+        self, *heard: float | str, preset: str = "scripted", refused: bool = False, **context: Any
+    ) -> AbstractAsyncContextManager[Page]: ...
+
+
+@pytest.fixture
+def opened(tmp_path: Path) -> Open:
+    @asynccontextmanager
+    async def open_page(
+        *heard: float | str, preset: str = "scripted", refused: bool = False, **context: Any
+    ) -> AsyncIterator[Page]:
+        tables = {**PRESETS[preset]}
+        if preset == "scripted":
+            tables["transcriber"] = {"provider": "scripted", "heard": HEARD}
+        async with (
+            assemble(Config.model_validate(tables)) as house,
+            serving(Web(house), listen("127.0.0.1", 0)) as url,
+            async_playwright() as playwright,
+        ):
+            browser = await playwright.chromium.launch(
+                executable_path=CHROMIUM, args=[] if refused else _microphone(tmp_path / "mic.wav", heard)
+            )
+            page = await browser.new_page(**context)
+            wrong: list[str] = []
+            page.on("pageerror", lambda error: wrong.append(str(error)))
+            page.on("console", lambda message: wrong.append(message.text))
+            await page.goto(url)
+            yield page
+            await browser.close()
+        assert wrong == []
+
+    return open_page
+
+
+def _microphone(path: Path, heard: tuple[float | str, ...]) -> list[str]:
+    """Write what the microphone hears, at 48 kHz, and return the flags for a browser that hears it once."""
+    with wave.open(str(path), "wb") as file:
+        file.setparams((1, 2, 48_000, 0, "NONE", ""))
+        for part in heard:
+            file.writeframes(_recording(part) if isinstance(part, str) else bytes(2 * round(part * 48_000)))
+    return [
+        "--use-fake-device-for-media-stream",
+        "--use-fake-ui-for-media-stream",
+        f"--use-file-for-fake-audio-capture={path}%noloop",
+    ]
+
+
+def _recording(name: str) -> bytes:
+    with wave.open(str(RECORDINGS / f"{name}.wav")) as file:
+        return resample(file.readframes(file.getnframes()), file.getframerate(), 48_000)
+
+
+async def talk(page: Page) -> None:
+    await page.get_by_role("button", name="Talk", exact=True).click()
+
+
+async def in_state(page: Page, state: str, seconds: float = 15) -> None:
+    await page.locator(f"body[data-state={state}]").wait_for(timeout=seconds * 1000)
+
+
+async def seen(page: Page) -> dict[str, Any]:
+    found: dict[str, Any] = await page.evaluate("window.vivavoce")
+    return found
+
+
+def said(page: Page, who: str, nth: int = 0) -> Any:
+    return page.locator(f"#turns li.{who} .words").nth(nth)
+
+
+async def test_a_question_is_heard_and_answered_aloud_with_captions_of_both_sides(opened: Open) -> None:
+    async with opened(1.5, "weather", 20.0) as page:
+        await talk(page)
+        await in_state(page, "speaking")
+        await expect(said(page, "you")).to_have_text("Say that in one word.")
+        await in_state(page, "listening")
+        await expect(said(page, "it")).to_have_text(re.compile(r"\w+\."))
+        told = await seen(page)
+        assert told["playedMs"] > 100
+        assert told["peak"] > 0.01
+        assert told["cuts"] == []
+
+
+async def test_an_interruption_stops_the_voice_and_strikes_out_what_was_not_heard(opened: Open) -> None:
+    async with opened(1.5, "brooklyn", 4.0, "weather", 20.0) as page:
+        await talk(page)
+        await in_state(page, "speaking")
+        await expect(said(page, "you", 1)).to_have_text("Say that in one word.", timeout=15_000)
+        (cut,) = (await seen(page))["cuts"]
+        assert 500 < cut["ms"] < 6000
+        first = said(page, "it", 0)
+        await expect(first).to_contain_text("There was once a lighthouse")
+        await expect(first.locator("del")).to_have_count(1)
+        await expect(said(page, "it", 1)).to_have_text(re.compile(r"\w+\."))
+
+
+async def test_the_server_is_told_what_was_heard(opened: Open) -> None:
+    async with opened(1.5, "brooklyn", 20.0) as page:
+        sent: list[str] = []
+        page.on("websocket", lambda line: line.on("framesent", lambda frame: sent.append(str(frame))))
+        await talk(page)
+        await in_state(page, "speaking")
+        await expect(said(page, "it")).to_contain_text("lighthouse")
+        await page.keyboard.press("Escape")
+        await in_state(page, "listening")
+        (cut,) = (await seen(page))["cuts"]
+        (truncate,) = [frame for frame in sent if "conversation.item.truncate" in frame]
+        assert f'"audio_end_ms":{cut["ms"]}' in truncate
+        assert any("response.cancel" in frame for frame in sent)
+
+
+async def test_whoever_has_no_microphone_is_told_so_and_writes(opened: Open) -> None:
+    async with opened(refused=True) as page:
+        await talk(page)
+        await in_state(page, "error")
+        await expect(page.get_by_role("alert")).to_contain_text("microphone")
+        box = page.get_by_label("Write instead of speaking")
+        await box.fill("Say exactly good morning.")
+        await box.press("Enter")
+        await expect(said(page, "you")).to_have_text("Say exactly good morning.")
+        await in_state(page, "speaking")
+        await in_state(page, "writing")
+        await expect(said(page, "it")).to_have_text(re.compile("good morning", re.IGNORECASE))
+        assert (await seen(page))["playedMs"] > 500
+
+
+async def test_writing_while_the_voice_sounds_stops_it_and_is_answered(opened: Open) -> None:
+    async with opened(30.0) as page:
+        box = page.get_by_label("Write instead of speaking")
+        await box.fill("Tell me a story.")
+        await box.press("Enter")
+        await expect(said(page, "it")).to_contain_text("lighthouse")
+        await box.fill("Say exactly enough.")
+        await box.press("Enter")
+        await expect(said(page, "it", 1)).to_have_text(re.compile("enough", re.IGNORECASE))
+        assert len((await seen(page))["cuts"]) == 1
+
+
+async def test_a_muted_microphone_is_not_heard(opened: Open) -> None:
+    async with opened(3.0, "brooklyn", 20.0) as page:
+        await talk(page)
+        await in_state(page, "listening")
+        await page.keyboard.press("Tab")
+        await page.get_by_role("button", name="Mute").click()
+        await in_state(page, "muted")
+        await expect(page.get_by_role("button", name="Mute")).to_have_attribute("aria-pressed", "true")
+        frames = (await seen(page))["framesSent"]
+        while (await seen(page))["framesSent"] < frames + 300:  # six seconds, in which the question is asked
+            await in_state(page, "muted")
+        await expect(said(page, "you")).to_have_count(0)
+
+
+async def test_a_line_that_drops_is_called_again_and_told_what_was_said(opened: Open) -> None:
+    async with opened(60.0) as page:
+        lines: list[WebSocketRoute] = []
+
+        async def listen_in(line: WebSocketRoute) -> None:
+            lines.append(line)
+            line.connect_to_server()
+
+        await page.route_web_socket("**/v1/realtime", listen_in)
+        box = page.get_by_label("Write instead of speaking")
+        await box.fill("My code word is marmalade.")
+        await box.press("Enter")
+        await in_state(page, "speaking")
+        await in_state(page, "writing")
+        await lines[0].close(code=3000, reason="the line dropped")
+        await expect(page.get_by_text("The line is back.")).to_be_visible()
+        await box.fill("What is my code word?")
+        await box.press("Enter")
+        await expect(page.locator("#turns li.it .words").last).to_have_text(re.compile("marmalade"))
+        assert len(lines) == 2
+
+
+async def test_the_page_says_who_answers_and_ends_when_told(opened: Open) -> None:
+    async with opened(30.0) as page:
+        await expect(page.locator("#about")).to_contain_text("You talk with a script")
+        await talk(page)
+        await in_state(page, "listening")
+        await page.get_by_role("button", name="End").click()
+        await in_state(page, "idle")
+        await talk(page)
+        await in_state(page, "listening")
+
+
+async def test_a_real_question_is_answered_by_the_offline_models(opened: Open) -> None:
+    async with opened(1.5, "brooklyn", 40.0, preset="offline") as page:
+        await talk(page)
+        await in_state(page, "speaking", 30)
+        await expect(said(page, "you")).to_have_text(re.compile("Brooklyn Bridge", re.IGNORECASE))
+        await in_state(page, "listening", 30)
+        await expect(said(page, "it")).to_have_text(re.compile("[a-z]{3}"))
+        assert (await seen(page))["peak"] > 0.01
