@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -433,3 +434,11 @@ def test_law_patience_has_bounds(
     rules = TurnRules(eagerness=eagerness)  # type: ignore[arg-type]
     ms = patience(rules, finished=finished, words=words, turn_ms=turn_ms, longest_pause_ms=pause_ms)
     assert rules.shortest_ms <= ms <= 1.5 * 1.4 * rules.longest_ms + 1
+
+
+def test_the_page_about_turns_shows_what_happens() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "turns.md").read_text(encoding="utf-8")
+    code, shown = page.split("```python\n")[1].split("```\n\n```\n")
+    printed: list[str] = []
+    exec(code, {"print": lambda change: printed.append(repr(change))})  # noqa: S102 (our own page)
+    assert printed == shown.split("```")[0].splitlines()

@@ -39,6 +39,8 @@ LEAD_MS = 300
 """Sound before a turn that the models are given with it."""
 EVIDENCE_MS = 100
 """How long the turn model and the transcriber take."""
+OVERHEARD_LEAD_MS = 200
+"""Sound before a stir that the transcriber is given with it."""
 FIRST_LISTEN_MS, NEXT_LISTEN_MS, OVERHEARD_MS = 192, 128, 40
 """When the words said over us are asked for, and how long a few of them take."""
 
@@ -86,6 +88,27 @@ class Clip:
         return self.sound[int(max(0, begin_ms)) * BYTES_PER_MS : int(end_ms) * BYTES_PER_MS]
 
 
+class Witness:
+    """Asks the models, and asks none twice about the same sound: the rules differ, the evidence does not."""
+
+    def __init__(self, turn: TurnDetector | None, transcriber: Transcriber) -> None:
+        self._turn, self._transcriber = turn, transcriber
+        self._finished: dict[bytes, float | None] = {}
+        self._words: dict[bytes, str] = {}
+
+    async def finished(self, sound: bytes) -> float | None:
+        """Say how likely this is all, if anybody can."""
+        if sound not in self._finished:
+            self._finished[sound] = await self._turn.is_over(sound) if self._turn else None
+        return self._finished[sound]
+
+    async def words(self, sound: bytes) -> str:
+        """Say what is said."""
+        if sound not in self._words:
+            self._words[sound] = (await self._transcriber.transcribe(sound)).text
+        return self._words[sound]
+
+
 async def run(
     folder: Path, *, vad: VoiceActivityModel, turn: TurnDetector | None, transcriber: Transcriber
 ) -> TurnReport:
@@ -93,14 +116,15 @@ async def run(
     rows = await anyio.to_thread.run_sync(_manifest, folder)
     clips = [await anyio.to_thread.run_sync(_clip, folder, row, vad) for row in rows]
     spoken = [clip for clip in clips if clip.category not in ("noise", "backchannel")]
+    witness = Witness(turn, transcriber)
     turns: dict[str, Sequence[Turn]] = {}
     for eagerness in ("medium", "low", "high"):
         rules = TurnRules(eagerness=eagerness)
-        turns[eagerness] = [await _close(clip, rules, turn, transcriber) for clip in spoken]
+        turns[eagerness] = [await _close(clip, rules, witness) for clip in spoken]
     for silence_ms in (500, 1000):
         rules = TurnRules(silence_ms=silence_ms)
-        turns[f"silence of {silence_ms} ms"] = [await _close(clip, rules, None, None) for clip in spoken]
-    return TurnReport(turns, [await _speak_over(clip, transcriber) for clip in clips])
+        turns[f"silence of {silence_ms} ms"] = [await _close(clip, rules, None) for clip in spoken]
+    return TurnReport(turns, [await _speak_over(clip, witness) for clip in clips])
 
 
 def show(report: TurnReport, console: Console | None = None) -> None:
@@ -165,9 +189,7 @@ def _room_tone() -> bytes:
 # playing
 
 
-async def _close(
-    clip: Clip, rules: TurnRules, turn: TurnDetector | None, transcriber: Transcriber | None
-) -> Turn:
+async def _close(clip: Clip, rules: TurnRules, witness: Witness | None) -> Turn:
     """Play a recording until its first turn is closed."""
     floor, start_ms, due_ms = Floor(rules), 0.0, float("inf")
     answer = partial(floor.judge, 0, finished=None, words=None)
@@ -180,10 +202,9 @@ async def _close(
         match change:
             case SpeechStarted(start_ms=start):
                 start_ms = start
-            case Paused(pause=pause) if transcriber:
+            case Paused(pause=pause) if witness:
                 sound = clip.between(start_ms - LEAD_MS, floor.now_ms)
-                finished = await turn.is_over(sound) if turn else None
-                words = (await transcriber.transcribe(sound)).text
+                finished, words = await witness.finished(sound), await witness.words(sound)
                 answer = partial(floor.judge, pause, finished=finished, words=words)
                 due_ms = floor.now_ms + EVIDENCE_MS
             case SpeechStopped():
@@ -193,7 +214,7 @@ async def _close(
     return Turn(clip.id, clip.category, None)
 
 
-async def _speak_over(clip: Clip, transcriber: Transcriber) -> Over:
+async def _speak_over(clip: Clip, witness: Witness) -> Over:
     """Play a recording over our voice, which never ends, until we are stopped."""
     floor, held_ms, due_ms = Floor(TurnRules()), None, float("inf")
     answer = partial(floor.overheard, 0, "")
@@ -214,8 +235,8 @@ async def _speak_over(clip: Clip, transcriber: Transcriber) -> Over:
             case _:
                 pass
         if floor.now_ms >= listen_ms:
-            said = await transcriber.transcribe(clip.between(stir.at_ms - 200, floor.now_ms))
-            answer = partial(floor.overheard, stir.stir, said.text)
+            words = await witness.words(clip.between(stir.at_ms - OVERHEARD_LEAD_MS, floor.now_ms))
+            answer = partial(floor.overheard, stir.stir, words)
             due_ms, listen_ms = floor.now_ms + OVERHEARD_MS, listen_ms + NEXT_LISTEN_MS
     return Over(clip.id, clip.category, held_ms, None)
 
