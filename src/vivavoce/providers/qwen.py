@@ -14,7 +14,7 @@ import anyio.to_thread
 import msgspec
 
 from vivavoce.errors import ConfigError, ProviderError
-from vivavoce.protocol.items import Item, Message
+from vivavoce.protocol.items import Message
 from vivavoce.protocol.session import FunctionTool
 from vivavoce.providers import ChatRequest, ChatUsage, ToolCall, router
 from vivavoce.providers.dialogue import Said, dialogue, fit, last_words, tokens
@@ -78,17 +78,21 @@ class Qwen:
         Raises `ProviderError` where the last words do not fit, or a tool was demanded and cannot be called.
         """
         turns = dialogue(request.items)
-        wanted = router.eligible(request.tools, request.tool_choice)
+        tools = router.eligible(request.tools, request.tool_choice)
         if request.tool_choice in ("auto", "none"):
             async with self._answering(request, turns) as chunks:
-                chosen = await self._choose(wanted, turns, none=True) if _may_call(request) else None
-                if chosen is None:
+                tool = await self._choose(tools, turns, none=True) if _is_asked(request) else None
+                if tool is None:
                     async for piece in _spoken(chunks):
                         yield piece
                     return
-            wanted = [chosen]
-        async for called in self._call(wanted, turns):
-            yield called
+        else:
+            tool = tools[0] if len(tools) == 1 else await self._choose(tools, turns, none=False)
+        if tool is None:
+            raise ProviderError(NAME, "is to call a tool, but there is none of that name")
+        call, usage = await self._call(tool, tools, turns)
+        yield call
+        yield usage
 
     def _answering(
         self, request: ChatRequest, turns: Sequence[Said]
@@ -106,17 +110,16 @@ class Qwen:
     async def _choose(
         self, tools: Sequence[FunctionTool], turns: Sequence[Said], *, none: bool
     ) -> FunctionTool | None:
+        if not tools:
+            return None
         prompt, _ = router.question(tools, turns)
         grammar = router.names(tools, none=none)
         name, _ = await self._write(prompt, slot=self._router, max_tokens=NAME_TOKENS, grammar=grammar)
         return next((tool for tool in tools if tool.name == name), None)
 
     async def _call(
-        self, tools: Sequence[FunctionTool], turns: Sequence[Said]
-    ) -> AsyncIterator[ToolCall | ChatUsage]:
-        tool = tools[0] if len(tools) == 1 else await self._choose(tools, turns, none=False)
-        if tool is None:
-            raise ProviderError(NAME, "was to call a tool, but there is none of that name")
+        self, tool: FunctionTool, tools: Sequence[FunctionTool], turns: Sequence[Said]
+    ) -> tuple[ToolCall, ChatUsage]:
         prompt, request = router.question(tools, turns)
         prompt += [Said("assistant", tool.name), Said("user", router.details(tool.name, request))]
         schema = {"type": "json_schema", "json_schema": {"schema": router.form(tool)}}
@@ -126,8 +129,7 @@ class Qwen:
         call = router.call(tool, arguments)
         if call is None:
             raise ProviderError(NAME, f"could not fill in the arguments of {tool.name}", retryable=True)
-        yield call
-        yield usage
+        return call, usage
 
     async def _write(self, prompt: Sequence[Said], *, slot: int, **options: object) -> tuple[str, ChatUsage]:
         async with self._llama.ask(_body(prompt, slot, options)) as chunks:
@@ -149,14 +151,10 @@ def _body(prompt: Sequence[Said], slot: int, options: Mapping[str, object]) -> d
     return {"messages": messages, "id_slot": slot, "temperature": 0.0, **given}
 
 
-def _may_call(request: ChatRequest) -> bool:
-    """Say whether to think of tools: after a tool's answer one speaks."""
-    tools = router.eligible(request.tools, request.tool_choice)
-    return bool(tools and request.items and _is_said(request.items[-1]))
-
-
-def _is_said(item: Item) -> bool:
-    return isinstance(item, Message) and item.role == "user"
+def _is_asked(request: ChatRequest) -> bool:
+    """Say whether the user spoke last; after a tool's answer one speaks, and calls no other."""
+    last = request.items[-1] if request.items else None
+    return isinstance(last, Message) and last.role == "user"
 
 
 def _grammar(request: ChatRequest, asked: str) -> str:

@@ -1,0 +1,154 @@
+"""Any OpenAI-compatible endpoint: where it is, who asks, and what went wrong.
+
+`Endpoint` is one pooled client, shared by all conversations. Keys come from the environment, and never show up
+in errors.
+"""
+
+import os
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+
+import httpx
+import msgspec
+
+from vivavoce.errors import ConfigError, ProviderError
+
+__all__ = ["OPENAI", "Endpoint", "EndpointSettings", "EventLines"]
+
+OPENAI = "https://api.openai.com/v1"
+CONNECTIONS = 200
+LINE_BYTES = 1024 * 1024
+ERROR_CHARS = 300
+ERROR_BYTES = 64 * 1024
+
+
+class EndpointSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Where an endpoint is and who asks.
+
+    `base_url` is the address up to and without `/chat/completions` or its like. `key_env` names the environment
+    variable that holds the key; empty if the endpoint wants none. `timeout` is the seconds that connecting may
+    take, and that the endpoint may be silent. `headers` are sent along. `api_version` makes it Azure's: the key
+    goes into `api-key`, the version into the address.
+    """
+
+    base_url: str = OPENAI
+    key_env: str = "OPENAI_API_KEY"
+    timeout: float = 20
+    headers: Mapping[str, str] = {}
+    api_version: str = ""
+
+
+class Endpoint:
+    """Asks one endpoint. `provider` is its name in errors."""
+
+    def __init__(self, client: httpx.AsyncClient, provider: str, secret: str = "") -> None:
+        self._client, self._provider, self._secret = client, provider, secret
+
+    @classmethod
+    def open(cls, settings: EndpointSettings, *, provider: str, role: str) -> "Endpoint":
+        """Prepare to ask. Raises `ConfigError` where the key is missing or the address is none."""
+        key = os.environ.get(settings.key_env, "").strip() if settings.key_env else ""
+        if settings.key_env and not key:
+            raise ConfigError(
+                f"[{role}] needs a key for {settings.base_url}; write {settings.key_env}=… in the environment, "
+                f'or key_env = "" in [{role}] if the endpoint wants none.'
+            )
+        if not settings.base_url.startswith(("http://", "https://")):
+            raise ConfigError(
+                f"[{role}] base_url must begin with http:// or https://, unlike {settings.base_url!r}."
+            )
+        headers = dict(settings.headers)
+        if key:
+            headers |= {"api-key": key} if settings.api_version else {"Authorization": f"Bearer {key}"}
+        client = httpx.AsyncClient(
+            base_url=settings.base_url.rstrip("/") + "/",
+            headers=headers,
+            params={"api-version": settings.api_version} if settings.api_version else {},
+            timeout=settings.timeout,
+            limits=httpx.Limits(max_connections=CONNECTIONS),
+        )
+        return cls(client, provider, key)
+
+    async def aclose(self) -> None:
+        """Hang up all connections."""
+        await self._client.aclose()
+
+    async def post(
+        self, path: str, *, data: Mapping[str, str], files: Mapping[str, tuple[str, bytes, str]]
+    ) -> bytes:
+        """Send a form and return the answer. Raises `ProviderError`."""
+        async with self._asked(self._client.build_request("POST", path, data=data, files=files)) as response:
+            return await response.aread()
+
+    @asynccontextmanager
+    async def stream(self, path: str, body: Mapping[str, object]) -> AsyncIterator[AsyncIterator[bytes]]:
+        """Send JSON and give the answer's bytes as they come. Leaving the block hangs up.
+
+        Raises `ProviderError`, in the block too.
+        """
+        async with self._asked(self._client.build_request("POST", path, json=body)) as response:
+            yield response.aiter_bytes()
+
+    @asynccontextmanager
+    async def _asked(self, request: httpx.Request) -> AsyncIterator[httpx.Response]:
+        try:
+            response = await self._client.send(request, stream=True)
+            try:
+                if response.is_error:
+                    raise await self._refused(response)
+                yield response
+            finally:
+                await response.aclose()
+        except httpx.TimeoutException as error:
+            raise ProviderError(self._provider, "took too long to answer", retryable=True) from error
+        except httpx.HTTPError as error:
+            said = self._safe(str(error)) or type(error).__name__
+            raise ProviderError(self._provider, f"the connection failed: {said}", retryable=True) from error
+
+    async def _refused(self, response: httpx.Response) -> ProviderError:
+        body = b""
+        async for chunk in response.aiter_bytes():
+            body += chunk
+            if len(body) > ERROR_BYTES:
+                break
+        again = response.status_code in (408, 409, 429) or response.status_code >= 500
+        return self.failure(f"answered {response.status_code}: {_message(body)}", retryable=again)
+
+    def failure(self, message: str, *, retryable: bool = False) -> ProviderError:
+        """Return the error to raise; the key, should the endpoint repeat it, is left out."""
+        return ProviderError(self._provider, self._safe(message), retryable=retryable)
+
+    def _safe(self, text: str) -> str:
+        return (text.replace(self._secret, "***") if self._secret else text)[:ERROR_CHARS]
+
+
+class _Error(msgspec.Struct, frozen=True):
+    message: str = ""
+
+
+class _Refusal(msgspec.Struct, frozen=True):
+    error: _Error | str = ""
+
+
+def _message(body: bytes) -> str:
+    """Return what an endpoint says went wrong, in whatever form it says it."""
+    try:
+        error = msgspec.json.decode(body, type=_Refusal).error
+    except msgspec.MsgspecError:
+        error = ""
+    said = error.message if isinstance(error, _Error) else error
+    return said or " ".join(body.decode(errors="replace").split()) or "no reason given"
+
+
+class EventLines:
+    """Puts the data of server-sent events together from bytes, cut anywhere."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """Return the data lines that are complete now. Raises `ValueError` where one grows without end."""
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        if len(self._rest) > LINE_BYTES:
+            raise ValueError(f"a line is longer than {LINE_BYTES} bytes")
+        return [line[5:].strip() for line in lines if line.startswith(b"data:")]

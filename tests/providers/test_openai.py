@@ -1,0 +1,441 @@
+"""The endpoints, asked over a real socket: a small server plays OpenAI and what can go wrong with it."""
+
+import json
+import socket
+import struct
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
+
+import anyio
+import pytest
+import uvicorn
+from hypothesis import given
+from hypothesis import strategies as st
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from vivavoce.errors import ConfigError, ProviderError
+from vivavoce.protocol.items import FunctionCall, FunctionCallOutput, InputText, McpCall, Message, OutputAudio
+from vivavoce.protocol.session import FunctionTool, ToolChoiceFunction, ToolChoiceMcp
+from vivavoce.providers import ChatRequest, ChatUsage, ToolCall, Transcript
+from vivavoce.providers.manners import SPOKEN
+from vivavoce.providers.openai_chat import PLUGIN as CHAT
+from vivavoce.providers.openai_chat import OpenAIChat, OpenAIChatSettings, body
+from vivavoce.providers.openai_http import EndpointSettings, EventLines
+from vivavoce.providers.openai_synthesizer import PLUGIN as SYNTHESIZER
+from vivavoce.providers.openai_synthesizer import Chunks, OpenAISynthesizer, OpenAISynthesizerSettings
+from vivavoce.providers.openai_transcriber import PLUGIN as TRANSCRIBER
+from vivavoce.providers.openai_transcriber import OpenAITranscriber, OpenAITranscriberSettings
+
+pytestmark = [pytest.mark.anyio, pytest.mark.real_time]
+
+KEY = "sk-very-secret"
+Answer = Callable[[Request], Response]
+
+
+class Far:
+    """The far end: answers as it is told, and remembers what it was asked."""
+
+    def __init__(self) -> None:
+        self.answer: Answer = lambda request: Response(status_code=500)
+        self.asked: list[tuple[Request, bytes]] = []
+        self.left = threading.Event()
+        self.url = ""
+
+    async def serve(self, request: Request) -> Response:
+        self.asked.append((request, await request.body()))
+        return self.answer(request)
+
+    @property
+    def body(self) -> dict[str, object]:
+        found = json.loads(self.asked[-1][1])
+        assert isinstance(found, dict)
+        return found
+
+
+@contextmanager
+def running(far: Far) -> Iterator[Far]:
+    app = Starlette(routes=[Route("/v1/{path:path}", far.serve, methods=["POST"])])
+    server = uvicorn.Server(uvicorn.Config(app, log_level="critical", lifespan="off", ws="none"))
+    door = socket.create_server(("127.0.0.1", 0))
+    far.url = f"http://127.0.0.1:{door.getsockname()[1]}/v1"
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [door]})
+    thread.start()
+    try:
+        yield far
+    finally:
+        server.should_exit = True
+        thread.join()
+        door.close()
+
+
+@pytest.fixture
+def far(monkeypatch: pytest.MonkeyPatch) -> Iterator[Far]:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    with running(Far()) as end:
+        yield end
+
+
+async def no_weights(model: str) -> dict[str, object]:
+    raise AssertionError("an endpoint needs no weights")
+
+
+def events(*chunks: object, done: bool = True) -> Answer:
+    lines = [f"data: {json.dumps(chunk)}\n\n" for chunk in chunks] + (["data: [DONE]\n\n"] if done else [])
+    return lambda request: StreamingResponse(iter([": hello\n\n", *lines]), media_type="text/event-stream")
+
+
+def delta(finish: str | None = None, **what: object) -> dict[str, object]:
+    return {"choices": [{"index": 0, "delta": what, "finish_reason": finish}]}
+
+
+def said(text: str) -> Message:
+    return Message(role="user", content=(InputText(text=text),))
+
+
+async def ask(far: Far, request: ChatRequest | None = None, **settings: object) -> list[object]:
+    chat = await CHAT.open(OpenAIChatSettings(base_url=far.url, **settings), no_weights)  # type: ignore[arg-type]
+    assert isinstance(chat, OpenAIChat)
+    try:
+        return [piece async for piece in chat.reply(request or ChatRequest(items=[said("Hi")]))]
+    finally:
+        await chat.aclose()
+
+
+async def test_words_come_as_they_are_written_and_then_the_usage(far: Far) -> None:
+    usage = {"prompt_tokens": 9, "completion_tokens": 2, "prompt_tokens_details": {"cached_tokens": 4}}
+    far.answer = events(delta(role="assistant", content=""), delta(content="Hel"), delta(content="lo é"),
+                        delta("stop"), {"choices": [], "usage": usage})  # fmt: skip
+    assert await ask(far) == ["Hel", "lo é", ChatUsage(9, 2, 4)]
+
+
+async def test_an_answer_cut_short_says_so(far: Far) -> None:
+    far.answer = events(delta(content="Well"), delta("length"))
+    assert await ask(far, ChatRequest(items=[said("Hi")], max_tokens=1)) == [
+        "Well",
+        ChatUsage(0, 0, 0, "length"),
+    ]
+    assert far.body["max_tokens"] == 1
+
+
+async def test_tool_calls_are_put_together_from_their_pieces(far: Far) -> None:
+    def piece(index: int, **function: str) -> dict[str, object]:
+        return {"index": index, "function": function}
+
+    far.answer = events(
+        delta(tool_calls=[piece(0, name="weather", arguments="")]),
+        delta(tool_calls=[piece(0, arguments='{"city": ')]),
+        delta(tool_calls=[piece(0, arguments='"Oslo"}'), piece(1, name="hang_up")]),
+        delta("tool_calls"),
+    )
+    tools = [FunctionTool(name="weather", description="Tells.", parameters={"type": "object"})]
+    assert await ask(far, ChatRequest(items=[said("Hi")], tools=tools)) == [
+        ToolCall("weather", '{"city": "Oslo"}'),
+        ToolCall("hang_up", "{}"),
+        ChatUsage(0, 0),
+    ]
+    assert far.body["tools"] == [
+        {
+            "type": "function",
+            "function": {"name": "weather", "description": "Tells.", "parameters": {"type": "object"}},
+        }
+    ]
+
+
+async def test_the_key_goes_where_the_endpoint_looks_for_it(far: Far) -> None:
+    far.answer = events(delta("stop"))
+    await ask(far, headers={"x-more": "1"})
+    request, _ = far.asked[-1]
+    assert (request.url.path, request.headers["authorization"]) == ("/v1/chat/completions", f"Bearer {KEY}")
+    assert request.headers["x-more"] == "1"
+    await ask(far, api_version="2026-01-01")
+    request, _ = far.asked[-1]
+    assert (request.headers["api-key"], request.query_params["api-version"]) == (KEY, "2026-01-01")
+    assert "authorization" not in request.headers
+
+
+async def test_an_endpoint_that_wants_no_key_gets_none(far: Far) -> None:
+    far.answer = events(delta("stop"))
+    await ask(far, key_env="")
+    assert "authorization" not in far.asked[-1][0].headers
+
+
+@pytest.mark.parametrize(
+    ("status", "content", "says", "again"),
+    [
+        (401, {"error": {"message": f"Incorrect API key provided: {KEY}"}}, "401: Incorrect API key", False),
+        (429, {"error": {"message": "Slow down"}}, "429: Slow down", True),
+        (404, {"error": "no such model"}, "404: no such model", False),
+        (500, ["?"], '500: ["?"]', True),
+    ],
+)
+async def test_a_refusal_is_told_with_its_reason_and_without_the_key(
+    far: Far, caplog: pytest.LogCaptureFixture, status: int, content: object, says: str, again: bool
+) -> None:
+    caplog.set_level("DEBUG")
+    far.answer = lambda request: JSONResponse(content, status)
+    with pytest.raises(ProviderError, match="openai: answered") as caught:
+        await ask(far)
+    assert says in str(caught.value)
+    assert caught.value.retryable is again
+    assert KEY not in str(caught.value) + caplog.text
+
+
+async def test_a_refusal_may_be_long_and_empty(far: Far) -> None:
+    far.answer = lambda request: Response(b"", 502)
+    with pytest.raises(ProviderError, match="no reason given"):
+        await ask(far)
+    far.answer = lambda request: Response(b"x" * 100_000, 400)
+    with pytest.raises(ProviderError) as caught:
+        await ask(far)
+    assert len(str(caught.value)) < 400
+
+
+@pytest.mark.parametrize("garbage", ["data: {\n\n", "data: [1]\n\n", 'data: {"choices": 7}\n\n'])
+async def test_garbage_is_no_answer(far: Far, garbage: str) -> None:
+    far.answer = lambda request: Response(garbage, media_type="text/event-stream")
+    with pytest.raises(ProviderError, match="no chat completion"):
+        await ask(far)
+
+
+async def test_an_error_may_come_in_the_middle(far: Far) -> None:
+    far.answer = events(delta(content="Well"), {"error": {"message": f"out of luck, {KEY}"}})
+    with pytest.raises(ProviderError, match=r"out of luck, \*\*\*"):
+        await ask(far)
+    far.answer = events({"error": "overloaded"})
+    with pytest.raises(ProviderError, match="overloaded"):
+        await ask(far)
+
+
+async def test_an_endpoint_that_hangs_up_has_not_answered(far: Far) -> None:
+    far.answer = events(delta(content="Well"), done=False)
+    with pytest.raises(ProviderError, match="hung up") as caught:
+        await ask(far)
+    assert caught.value.retryable
+
+    async def broken() -> AsyncIterator[bytes]:
+        yield b"data: "
+        raise ConnectionError
+
+    far.answer = lambda request: StreamingResponse(broken(), media_type="text/event-stream")
+    with pytest.raises(ProviderError, match="connection failed") as caught:
+        await ask(far)
+    assert caught.value.retryable
+
+
+async def test_a_silent_endpoint_takes_too_long(far: Far) -> None:
+    async def silent() -> AsyncIterator[bytes]:
+        yield b": hold the line\n\n"
+        await anyio.sleep_forever()
+
+    far.answer = lambda request: StreamingResponse(silent())
+    with pytest.raises(ProviderError, match="too long") as caught:
+        await ask(far, timeout=0.2)
+    assert caught.value.retryable
+
+
+async def test_nobody_at_the_address_is_a_failed_connection(far: Far) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as door:
+        far.url = f"http://127.0.0.1:{door.getsockname()[1]}/v1"
+    with pytest.raises(ProviderError, match="connection failed") as caught:
+        await ask(far)
+    assert caught.value.retryable
+
+
+async def test_closing_the_answer_hangs_up(far: Far) -> None:
+    async def endless() -> AsyncIterator[str]:
+        try:
+            while True:
+                yield f"data: {json.dumps(delta(content='on and '))}\n\n"
+                await anyio.sleep(0.01)
+        finally:
+            far.left.set()
+
+    far.answer = lambda request: StreamingResponse(endless(), media_type="text/event-stream")
+    chat = await CHAT.open(OpenAIChatSettings(base_url=far.url), no_weights)
+    assert isinstance(chat, OpenAIChat)
+    reply = chat.reply(ChatRequest(items=[said("Hi")]))
+    assert await anext(reply) == "on and "
+    await reply.aclose()  # type: ignore[attr-defined]
+    assert await anyio.to_thread.run_sync(far.left.wait, 5)
+    far.answer = events(delta(content="Hello"), delta("stop"))
+    assert [piece async for piece in chat.reply(ChatRequest(items=[said("Hi")]))] == ["Hello", ChatUsage(0, 0)]
+    await chat.aclose()
+
+
+@pytest.mark.parametrize("plugin", [CHAT, TRANSCRIBER, SYNTHESIZER])
+async def test_a_missing_key_is_told_with_the_line_to_write(
+    plugin: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    for one in (CHAT, TRANSCRIBER, SYNTHESIZER):
+        if one is plugin:
+            with pytest.raises(ConfigError, match="write OPENAI_API_KEY=…"):
+                await one.open(one.settings(), no_weights)
+            with pytest.raises(ConfigError, match="must begin with http"):
+                await one.open(one.settings(base_url="example.org", key_env=""), no_weights)
+            assert one.about(one.settings()).endswith("https://api.openai.com/v1")
+
+
+def test_what_is_asked_holds_the_conversation() -> None:
+    items = [
+        Message(role="system", content=(InputText(text="Be kind."),)),
+        said("Weather?"),
+        FunctionCall(name="weather", arguments="{}", call_id="c1"),
+        FunctionCallOutput(call_id="c1", output="sunny"),
+        FunctionCall(name="weather", arguments="{}", call_id="never answered"),
+        Message(role="assistant", content=(OutputAudio(transcript="It is sunny."),)),
+        McpCall(id="m1", server_label="s", name="look", arguments="{}", output="seen"),
+        McpCall(id="m2", server_label="s", name="look", arguments="{}"),
+        Message(role="user", content=()),
+    ]
+    request = ChatRequest(items=items, instructions="You are Viva.")
+    messages = body(request, OpenAIChatSettings(temperature=0.5))["messages"]
+
+    def called(id: str, name: str) -> dict[str, object]:
+        function = {"name": name, "arguments": "{}"}
+        return {"role": "assistant", "tool_calls": [{"id": id, "type": "function", "function": function}]}
+
+    assert messages == [
+        {"role": "system", "content": f"{SPOKEN}\n\nYou are Viva."},
+        {"role": "system", "content": "Be kind."},
+        {"role": "user", "content": "Weather?"},
+        called("c1", "weather"),
+        {"role": "tool", "tool_call_id": "c1", "content": "sunny"},
+        {"role": "assistant", "content": "It is sunny."},
+        called("m1", "look"),
+        {"role": "tool", "tool_call_id": "m1", "content": "seen"},
+    ]
+
+
+def test_what_is_not_spoken_has_no_manners() -> None:
+    asked = body(ChatRequest(items=[said("Hi")], spoken=False), OpenAIChatSettings(temperature=0.5))
+    assert asked["messages"] == [{"role": "user", "content": "Hi"}]
+    assert asked["temperature"] == 0.5
+    assert "tools" not in asked
+
+
+def test_a_tool_may_be_demanded() -> None:
+    tools = [FunctionTool(name="weather")]
+
+    def choice(which: object) -> object:
+        request = ChatRequest(items=[], tools=tools, tool_choice=which)  # type: ignore[arg-type]
+        return body(request, OpenAIChatSettings())["tool_choice"]
+
+    assert choice("required") == "required"
+    assert choice(ToolChoiceFunction(name="weather")) == {"type": "function", "function": {"name": "weather"}}
+    assert choice(ToolChoiceMcp(server_label="s")) == "auto"
+
+
+@given(st.data())
+def test_events_are_the_same_wherever_the_bytes_are_cut(data: st.DataObject) -> None:
+    texts = data.draw(st.lists(st.text()))
+    stream = b"".join(b"data: %b\r\n\r\n: beat\n\n" % json.dumps(t).encode() for t in texts)
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)))))
+    lines, found = EventLines(), []
+    for start, stop in zip([0, *cuts], [*cuts, len(stream)], strict=True):
+        found += lines.feed(stream[start:stop])
+    assert [json.loads(line) for line in found] == texts
+
+
+def test_a_line_does_not_grow_without_end() -> None:
+    lines = EventLines()
+    with pytest.raises(ValueError, match="longer than"):
+        lines.feed(b"x" * (1024 * 1024 + 1))
+
+
+# transcriber
+
+
+async def transcribe(far: Far, **how: str) -> Transcript:
+    settings = OpenAITranscriberSettings(base_url=far.url, model="ears")
+    transcriber = await TRANSCRIBER.open(settings, no_weights)
+    assert isinstance(transcriber, OpenAITranscriber)
+    try:
+        return await transcriber.transcribe(b"\1\0" * 160, **how)
+    finally:
+        await transcriber.aclose()
+
+
+async def test_a_recording_is_sent_as_wav_and_comes_back_as_words(far: Far) -> None:
+    far.answer = lambda request: JSONResponse({"text": " Hello there. ", "language": "english"})
+    assert await transcribe(far, language="en", prompt="names") == Transcript("Hello there.", "en")
+    request, form = far.asked[-1]
+    assert request.url.path == "/v1/audio/transcriptions"
+    assert request.headers["content-type"].startswith("multipart/form-data")
+    start = form.index(b"RIFF")
+    rate, data = struct.unpack_from("<I", form, start + 24)[0], struct.unpack_from("<I", form, start + 40)[0]
+    assert (rate, data) == (16_000, 320)
+    for word in (b"ears", b"names", b'name="language"'):
+        assert word in form
+
+
+async def test_the_endpoint_may_know_the_language(far: Far) -> None:
+    far.answer = lambda request: JSONResponse({"text": "Hallo.", "language": "de"})
+    assert await transcribe(far) == Transcript("Hallo.", "de")
+
+
+async def test_what_is_no_transcript_is_an_error(far: Far) -> None:
+    far.answer = lambda request: Response(b"<html>")
+    with pytest.raises(ProviderError, match="no transcript"):
+        await transcribe(far)
+    far.answer = lambda request: JSONResponse({"error": {"message": "busy"}}, 503)
+    with pytest.raises(ProviderError, match="503: busy"):
+        await transcribe(far)
+
+
+# synthesizer
+
+
+async def speak(far: Far, speed: float = 1.0, **settings: object) -> list[object]:
+    chosen = OpenAISynthesizerSettings(base_url=far.url, **settings)  # type: ignore[arg-type]
+    synthesizer = await SYNTHESIZER.open(chosen, no_weights)
+    assert isinstance(synthesizer, OpenAISynthesizer)
+    try:
+        return [chunk async for chunk in synthesizer.speak("Hello.", speed=speed)]
+    finally:
+        await synthesizer.aclose()
+
+
+SOUND, SILENCE = b"\x00\x10" * 24_000, b"\0\0" * 24_000
+
+
+async def test_speech_comes_in_short_chunks_without_the_silence_around_it(far: Far) -> None:
+    far.answer = lambda request: Response(SILENCE[:9_601] + b"\0" + SOUND[:19_200] + SILENCE)
+    chunks = await speak(far, speed=1.2, instructions="Whisper.")
+    sound = b"".join(chunk for chunk in chunks if isinstance(chunk, bytes))
+    assert all(isinstance(chunk, bytes) and 0 < len(chunk) <= 4_800 for chunk in chunks)
+    assert SOUND[:19_200] in sound
+    assert len(sound) <= 19_200 + 2 * 480 + 2
+    asked = {"input": "Hello.", "response_format": "pcm", "speed": 1.2, "instructions": "Whisper."}
+    assert asked.items() <= far.body.items()
+
+
+async def test_an_endpoint_without_a_sound_has_not_spoken(far: Far) -> None:
+    far.answer = lambda request: Response(SILENCE)
+    with pytest.raises(ProviderError, match="no sound"):
+        await speak(far)
+    assert "speed" not in far.body
+
+
+@given(st.lists(st.integers(0, 3)), st.data())
+def test_pauses_within_speech_are_kept(tenths: list[int], data: st.DataObject) -> None:
+    parts = [(SILENCE if i % 2 else SOUND)[: n * 4_800 + 2] for i, n in enumerate(tenths)]
+    stream = b"".join(parts)
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=9)))
+    chunks, found = Chunks(), []
+    for start, stop in zip([0, *cuts], [*cuts, len(stream)], strict=True):
+        found += chunks.feed(stream[start:stop])
+    sound = b"".join([*found, *chunks.end()])
+    first, last = stream.find(b"\x10"), stream.rfind(b"\x10")
+    assert chunks.heard is (first >= 0)
+    if chunks.heard:
+        assert sound[: last - first + 2] == stream[first - 1 : last + 1]
+
+
+def test_settings_of_all_three_begin_alike() -> None:
+    for plugin in (CHAT, TRANSCRIBER, SYNTHESIZER):
+        assert issubclass(plugin.settings, EndpointSettings)
