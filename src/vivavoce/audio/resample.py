@@ -1,6 +1,6 @@
-"""Change the sampling rate of live sound by a short polyphase filter: what is late here is late in the answer."""
+"""Change the sampling rate of live sound by a short polyphase filter: late here is late in the answer."""
 
-from functools import cache
+from functools import lru_cache
 from math import gcd
 from typing import TYPE_CHECKING
 
@@ -16,9 +16,15 @@ DELAY_MS = 1.4
 _ATTENUATION = 7.0
 """Kaiser's beta: what cannot be kept is some 70 dB down."""
 
+_UNIT = 1 << 20
+"""A weight of one. Whole weights times whole samples add up exactly, in any order."""
+
+_BLOCK = 1 << 15
+"""Bytes that are worked on at a time: many windows lie over each sample, and all of them are written out."""
+
 
 class Resampler:
-    """Resamples 16-bit little-endian mono PCM as it comes; however it is cut, the samples are the same (but for rounding).
+    """Resamples 16-bit little-endian mono PCM as it comes; however it is cut, the samples are the same.
 
     Rates are in Hz. Nothing is lost at the end but the `DELAY_MS` that are still in the filter.
     """
@@ -29,24 +35,27 @@ class Resampler:
 
         common = gcd(rate_in, rate_out)
         self._step, self._same = rate_in // common, rate_in == rate_out
-        self._filter = _filter(rate_out // common, self._step, rate_in)
-        self._heard: NDArray[np.float32] = np.zeros(len(self._filter) - self._step, np.float32)
+        self._filter = _filter(rate_out // common, self._step, _late(rate_out))
+        self._heard: NDArray[np.float64] = np.zeros(len(self._filter) - self._step)
 
     def push(self, sound: bytes) -> bytes:
-        """Take whole samples and return those that can be computed by now."""
-        import numpy as np
-        from numpy.lib.stride_tricks import sliding_window_view
-
-        if self._same or not sound:
+        """Take whole samples and return those that can be computed by now; half a sample is a `ValueError`."""
+        if self._same:
             return sound
-        heard = np.concatenate((self._heard, np.frombuffer(sound, "<i2")), dtype=np.float32)
+        return b"".join(self._push(sound[at : at + _BLOCK]) for at in range(0, len(sound), _BLOCK))
+
+    def _push(self, sound: bytes) -> bytes:
+        import numpy as np
+
+        heard = np.concatenate((self._heard, np.frombuffer(sound, "<i2")), dtype=np.float64)
         reach = len(self._filter)
         steps = (len(heard) - reach) // self._step + 1
-        self._heard = heard[steps * self._step :]
+        self._heard = heard[max(steps, 0) * self._step :].copy()
         if steps < 1:
             return b""
-        windows = sliding_window_view(heard, reach)[:: self._step]
-        out = np.rint(np.ascontiguousarray(windows) @ self._filter)
+        strides = (self._step * heard.itemsize, heard.itemsize)
+        windows = np.ndarray((steps, reach), np.float64, heard, 0, strides)
+        out = np.rint(np.ascontiguousarray(windows) @ self._filter / _UNIT)
         samples: NDArray[np.int16] = np.clip(out, -32768, 32767).astype("<i2")
         return samples.tobytes()
 
@@ -55,30 +64,36 @@ def resample(sound: bytes, rate_in: int, rate_out: int) -> bytes:
     """Resample a whole recording, all of it: nothing is left in the filter, nothing is late."""
     if rate_in == rate_out or not sound:
         return sound
-    rest = bytes(2 * int(rate_in * 2 * DELAY_MS / 1000))
-    late = int(rate_out * DELAY_MS / 1000)
+    rest = bytes(2 * (int(rate_in * 2 * DELAY_MS / 1000) + rate_in // gcd(rate_in, rate_out)))
+    late = _late(rate_out)
     length = len(sound) // 2 * rate_out // rate_in
     return Resampler(rate_in, rate_out).push(sound + rest)[2 * late : 2 * (late + length)]
 
 
-@cache
-def _filter(up: int, down: int, rate_in: int) -> "NDArray[np.float32]":
+def _late(rate_out: int) -> int:
+    """Return by how many samples of the outgoing sound the filter is late."""
+    return round(rate_out * DELAY_MS / 1000)
+
+
+@lru_cache(maxsize=32)
+def _filter(up: int, down: int, late: int) -> "NDArray[np.float64]":
     """Return the matrix by which a window of samples becomes the next `up` ones; then it moves on by `down`.
 
     Its columns are the phases of one low-pass filter (Crochiere and Rabiner, Multirate Digital Signal
-    Processing, 1983, chapter 3).
+    Processing, 1983, chapter 3), in whole numbers of `_UNIT`.
     """
     import numpy as np
 
-    half = int(rate_in * up * DELAY_MS / 1000)
+    half = late * down
     cutoff = 0.46 / max(up, down)
     at = np.arange(-half, half + 1)
     low_pass = 2 * cutoff * np.sinc(2 * cutoff * at) * np.kaiser(len(at), _ATTENUATION)
     low_pass *= up / low_pass.sum()
     reach = -(-len(low_pass) // up) + down
-    matrix = np.zeros((reach, up), np.float32)
+    matrix = np.zeros((reach, up))
     for phase in range(up):
         newest = reach - down + phase * down // up  # the last input sample that this output knows
         taps = low_pass[phase * down % up :: up]
         matrix[newest - np.arange(len(taps)), phase] = taps
-    return matrix
+    whole: NDArray[np.float64] = np.rint(matrix * _UNIT)
+    return whole
