@@ -212,8 +212,9 @@ class Loaded:
     origins: Mapping[str, str]
 
     def origin(self, path: str) -> str:
-        """Say where the value at a path such as `chat.provider` came from."""
-        return self.origins.get(path, "default")
+        """Say where the value at a path such as `chat.provider` came from; of a table, where its first did."""
+        below = (origin for known, origin in self.origins.items() if known.startswith(f"{path}."))
+        return self.origins.get(path) or next(below, "default")
 
 
 class _Environment(Config, BaseSettings):
@@ -250,7 +251,7 @@ def load(
     try:
         return Loaded(Config(**merged), found, origins)
     except ValidationError as error:
-        raise ConfigError(_sentence(error, origins)) from error
+        raise ConfigError(_sentence(error, Loaded(Config(), found, origins))) from error
 
 
 def is_loopback(host: str) -> bool:
@@ -332,7 +333,7 @@ def _name_variables(origins: dict[str, str], from_dotenv: Collection[str]) -> No
         origins[path] = f"{variable} in {'.env' if variable in from_dotenv else 'the environment'}"
 
 
-def _sentence(error: ValidationError, origins: Mapping[str, str]) -> str:
+def _sentence(error: ValidationError, loaded: Loaded) -> str:
     """Say which value is wrong, where it was written, and what it should be."""
     first = error.errors(include_url=False)[0]
     *tables, key = [str(part) for part in first["loc"]] or [""]
@@ -340,8 +341,7 @@ def _sentence(error: ValidationError, origins: Mapping[str, str]) -> str:
     if not key:
         return f"{message}."
     path = ".".join([*tables, key])
-    below = (where for known, where in origins.items() if known.startswith(f"{path}."))
-    origin = origins.get(path) or next(below, "default")
+    origin = loaded.origin(path)
     place = f"[{'.'.join(tables)}] {key}" if tables else key
     if first["type"] == "extra_forbidden":
         known = sorted(_known(tables))

@@ -100,3 +100,13 @@ def test_check_never_shows_a_key(tmp_path: Path) -> None:
     done = viva(tmp_path, "check", "--preset", "scripted", VIVAVOCE_KEYS="open-sesame")
     assert "VIVAVOCE_KEYS in the environment" in done.stdout
     assert "sesame" not in done.stdout + done.stderr
+
+
+def test_check_asks_for_the_key_of_an_endpoint_and_keeps_its_headers_to_itself(tmp_path: Path) -> None:
+    chat = "[chat]\nprovider = 'openai'\nkey_env = 'NO_SUCH_KEY'\nheaders = {X-Key = 'sesame'}\n"
+    (tmp_path / "vivavoce.toml").write_text("preset = 'scripted'\n" + chat)
+    done = viva(tmp_path, "check")
+    assert done.returncode == 1
+    assert "NO_SUCH_KEY=… in the environment" in done.stdout
+    assert "headers = X-Key (vivavoce.toml)" in done.stdout
+    assert "sesame" not in done.stdout

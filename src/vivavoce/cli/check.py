@@ -1,5 +1,6 @@
 """`viva check`: what is configured, from where, what is missing, and the line to write."""
 
+import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Annotated
@@ -80,9 +81,15 @@ def _duty(loaded: "Loaded", choice: "Choice", store: "Store") -> Duty:
         provider=choice.plugin.name,
         source=loaded.origin(f"{choice.role}.provider"),
         about=choice.about,
-        settings={key: f"{value} ({loaded.origin(f'{choice.role}.{key}')})" for key, value in said.items()},
+        settings={key: _setting(loaded, f"{choice.role}.{key}", value) for key, value in said.items()},
         missing=list(_missing(choice, store)),
     )
+
+
+def _setting(loaded: "Loaded", path: str, value: object) -> str:
+    """Tell a value and who said so; of a table, which may hold secrets, only the names."""
+    shown = ", ".join(sorted(value)) if isinstance(value, dict) else value
+    return f"{shown} ({loaded.origin(path)})"
 
 
 def _missing(choice: "Choice", store: "Store") -> Iterator[Missing]:
@@ -90,6 +97,9 @@ def _missing(choice: "Choice", store: "Store") -> Iterator[Missing]:
 
     if packages := missing_packages(choice.plugin.extra):
         yield Missing(f"packages {', '.join(packages)}", f"pip install 'vivavoce[{choice.plugin.extra}]'")
+    key_env = getattr(choice.settings, "key_env", "")
+    if key_env and not os.environ.get(key_env):
+        yield Missing(f"key {key_env}", f"{key_env}=… in the environment or in .env")
     for name in choice.models:
         if store.present(name) is None:
             yield Missing(f"weights {name}", f"viva models pull {name}")
