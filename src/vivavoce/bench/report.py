@@ -14,17 +14,7 @@ __all__ = ["show_barge_in", "show_hearing", "show_latency", "show_load"]
 def show_latency(levels: Sequence[Level], console: Console) -> None:
     """Print how long callers wait, and where the time goes."""
     table = Table(
-        *(
-            "conversations",
-            "turns",
-            "p50 ms",
-            "p90 ms",
-            "p95 ms",
-            "p50 ×",
-            "cut off",
-            "closed early",
-            "no answer",
-        ),
+        *("at once", "turns", "p50 ms", "p90 ms", "p95 ms", "ratio", "spoken over", "closed early", "failed"),
         title="True end of speech to first audible sample",
     )
     first = Spread(_latencies(levels[0].turns)).at(50)
@@ -41,9 +31,7 @@ def show_latency(levels: Sequence[Level], console: Console) -> None:
             _share(bool(turn.failed) for turn in level.turns),
         )
     console.print(table)
-    table = Table(
-        "conversations", *STAGES, title="When each stage came, after the end of speech (p50 / p90 ms)"
-    )
+    table = Table("at once", *STAGES, title="When each stage came, after the end of speech (ms, p50 / p90)")
     for level in levels:
         table.add_row(str(level.conversations), *(_stage(level.turns, stage) for stage in STAGES))
     console.print(table)
