@@ -1,3 +1,5 @@
+from collections.abc import AsyncIterator
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,7 +20,10 @@ def cut(text: str) -> list[str]:
     [
         ("Paris.", ["Paris."]),
         ("Sure, it is Paris. Anything else?", ["Sure, ", "it is Paris. ", "Anything else?"]),
-        ("The capital of France is Paris, of course. Yes.", ["The capital of France is ", "Paris, of course. ", "Yes."]),
+        (
+            "The capital of France is Paris, of course. Yes.",
+            ["The capital of France is ", "Paris, of course. ", "Yes."],
+        ),
         ("Dr. Smith is in. Call him.", ["Dr. Smith is in. ", "Call him."]),
         ("It costs 3.50 dollars. Really.", ["It costs 3.50 dollars. ", "Really."]),
         ("Go on", ["Go on"]),
@@ -43,8 +48,8 @@ def test_the_first_clause_is_never_longer_than_a_few_words(words: list[str]) -> 
 
 
 async def test_clauses_come_while_the_words_still_do() -> None:
-    async def words():
-        for word in "One two three four five six. Seven".split():
+    async def words() -> AsyncIterator[str]:
+        for word in ("One", "two", "three", "four", "five", "six.", "Seven"):
             yield word + " "
 
     assert [part async for part in clauses(words())] == ["One two three four five ", "six. ", "Seven "]
