@@ -9,11 +9,19 @@ from dataclasses import dataclass, field
 from typing import Protocol, TextIO
 
 import anyio
+from msgspec import UNSET
 
 from vivavoce.line import HungUp, Line
 from vivavoce.protocol import events as e
 from vivavoce.protocol.items import InputText, Message
 from vivavoce.protocol.response import Failed, Response
+from vivavoce.protocol.session import (
+    InputSettings,
+    Session,
+    SessionAudio,
+    TranscriptionSession,
+    TranscriptionSettings,
+)
 from vivavoce.transports.playout import Playout
 
 __all__ = ["FRAME_BYTES", "Captions", "Loudspeaker", "Microphone", "Terminal", "beats"]
@@ -27,6 +35,13 @@ _ROOM_FRAMES = 15
 _PATIENCE_SECONDS = 4
 """silence after which a conversation is over whose microphone has ended"""
 _HARMLESS = frozenset({"response_cancel_not_active", "item_truncate_invalid_item_id"})
+_WRITE_DOWN = e.SessionUpdate(
+    session=Session(
+        audio=SessionAudio(
+            input=InputSettings(transcription=TranscriptionSettings(model="gpt-4o-mini-transcribe"))
+        )
+    )
+)
 
 
 class Microphone(Protocol):
@@ -150,6 +165,8 @@ class Terminal:
     async def _hear(self, event: e.Event, line: Line) -> None:
         self._stirred_at = anyio.current_time()
         match event:
+            case e.SessionCreated(session=session) if not _writes_down(session):
+                await line.send(_WRITE_DOWN)
             case e.InputAudioBufferSpeechStarted():
                 await self._hush(line)
             case e.TranscriptionCompleted(transcript=words) if words.strip():
@@ -196,6 +213,12 @@ async def beats() -> AsyncIterator[float]:
         await anyio.sleep_until(due)
         yield due
         due += FRAME_BYTES / _BYTES_PER_SECOND
+
+
+def _writes_down(session: Session | TranscriptionSession) -> bool:
+    """Say whether we shall be told what we have said."""
+    heard = session.audio.input if session.audio else UNSET
+    return bool(heard and heard.transcription)
 
 
 def _ask(line: Line, text: str) -> Callable[[], Awaitable[None]]:

@@ -1,0 +1,137 @@
+"""Conversations in the terminal, in time that jumps: the real engine, and a sound card of arrays."""
+
+import io
+from array import array
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+import anyio
+import pytest
+
+from vivavoce.line import Heard
+from vivavoce.protocol import events as e
+from vivavoce.switchboard import Caller, Switchboard
+from vivavoce.testing.stage import Say, Stage
+from vivavoce.transports.files import FileMicrophone
+from vivavoce.transports.playout import Playout
+from vivavoce.transports.terminal import FRAME_BYTES, Captions, Terminal, beats
+
+pytestmark = pytest.mark.anyio
+
+RATE = 24_000
+LONG = "There was once a lighthouse at the edge of a quiet sea, and nobody knew who had built it."
+
+
+@dataclass
+class Speaker:
+    """A loudspeaker that keeps what it plays."""
+
+    lag_ms: float = 0.0
+    sound: bytearray = field(default_factory=bytearray)
+
+    async def play(self, playout: Playout) -> None:
+        async for _ in beats():
+            self.sound += playout.take(FRAME_BYTES)
+
+    def sounded(self, begin: float, end: float) -> bool:
+        return any(self.sound[int(begin * RATE) * 2 : int(end * RATE) * 2])
+
+
+@dataclass
+class Talk:
+    """What came of a conversation."""
+
+    captions: str
+    heard: list[Heard]
+    speaker: Speaker
+
+    def of(self, kind: type[e.Event]) -> list[e.Event]:
+        return [heard.event for heard in self.heard if isinstance(heard.event, kind)]
+
+
+def spoken(*says: Say, seconds: float) -> bytes:
+    sound = array("h", bytes(2 * round(seconds * RATE)))
+    for number, say in enumerate(says, 1):
+        begin, end = round(say.at * RATE), round(say.until * RATE)
+        sound[begin:end] = array("h", [1000 * number] * (end - begin))
+    return sound.tobytes()
+
+
+async def never() -> AsyncIterator[str]:
+    await anyio.sleep_forever()
+    yield ""
+
+
+async def hold(
+    stage: Stage,
+    *says: Say,
+    seconds: float,
+    typed: tuple[tuple[float, str], ...] = (),
+    headphones: bool = True,
+) -> Talk:
+    async def lines() -> AsyncIterator[str]:
+        began = anyio.current_time()
+        for at, text in typed:
+            await anyio.sleep_until(began + at)
+            yield text
+
+    heard: list[Heard] = []
+    stage.sayings.sayings = says
+    out, speaker = io.StringIO(), Speaker()
+    microphone = FileMicrophone(spoken(*says, seconds=seconds))
+    terminal = Terminal(microphone, speaker, lines() if typed else never(), Captions(out), headphones)
+    board = Switchboard(stage.engine, attend=[lambda caller: heard.append])
+    async with board.connect(Caller("terminal")) as line:
+        await terminal.talk(line)
+    return Talk(out.getvalue(), heard, speaker)
+
+
+async def test_both_sides_are_heard_and_written() -> None:
+    talk = await hold(Stage(replies=["Paris, of course."]), Say(0.5, "What is the capital?"), seconds=3)
+    assert talk.captions == "You: What is the capital?\nAnswer: Paris, of course. \n"
+    assert talk.speaker.sounded(1.7, 4)
+
+
+async def test_it_ends_when_the_recording_has_ended_and_all_is_said() -> None:
+    talk = await hold(Stage(replies=[LONG]), Say(0.5, "Tell me a story."), seconds=2)
+    assert talk.captions.rstrip().endswith("who had built it.")
+    assert not talk.speaker.sounded(len(talk.speaker.sound) / 2 / RATE - 3.5, 60)
+
+
+async def test_an_interruption_silences_the_voice_and_says_how_much_was_heard() -> None:
+    stage = Stage(replies=[LONG, "Yes."])
+    talk = await hold(stage, Say(0.5, "Tell me a story."), Say(4, "Stop, that is enough for now"), seconds=7)
+    (truncated,) = talk.of(e.ConversationItemTruncate)
+    assert isinstance(truncated, e.ConversationItemTruncate)
+    assert 1500 < truncated.audio_end_ms < 3500
+    assert " ...\nYou: Stop, that is enough" in talk.captions
+    assert not talk.speaker.sounded(4.6, 5.6)
+
+
+async def test_without_headphones_the_microphone_is_closed_while_the_voice_sounds() -> None:
+    stage = Stage(replies=[LONG, "Yes."])
+    talk = await hold(
+        stage,
+        Say(0.5, "Tell me a story."),
+        Say(4, "This is my own voice from the loudspeaker"),
+        seconds=7,
+        headphones=False,
+    )
+    assert talk.of(e.ConversationItemTruncate) == []
+    assert talk.captions.count("You:") == 1
+    assert talk.captions.rstrip().endswith("who had built it.")
+
+
+async def test_an_empty_line_interrupts() -> None:
+    talk = await hold(Stage(replies=[LONG]), Say(0.5, "Tell me a story."), seconds=5, typed=((4, ""),))
+    assert len(talk.of(e.ConversationItemTruncate)) == 1
+    assert len(talk.of(e.ResponseCancel)) == 1
+    assert not talk.speaker.sounded(4.1, 9)
+    assert len(talk.of(e.ResponseCreated)) == 1
+
+
+async def test_what_is_typed_over_the_voice_is_answered_next() -> None:
+    stage = Stage(replies=[LONG, "Good night."])
+    talk = await hold(stage, Say(0.5, "Tell me a story."), seconds=5, typed=((4, "Enough."),))
+    assert talk.captions.endswith(" ...\nAnswer: Good night. \n")
+    assert talk.of(e.ErrorEvent) == []
