@@ -7,7 +7,7 @@ waits for pieces any more, the thread is told so at the next one, and the model 
 import os
 import secrets
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from threading import Thread
@@ -145,5 +145,7 @@ class Llama:
         except (RuntimeError, ValueError) as error:
             hand_over({"error": {"message": str(error)}})
         finally:
-            with suppress(anyio.RunFinishedError):
+            try:
                 run_sync(send.close, token=loop)
+            except anyio.RunFinishedError:
+                send.close()

@@ -245,7 +245,7 @@ def _filled(schema: dict[str, object]) -> dict[str, object]:
 
 def _follow(reference: str, root: Json) -> Json:
     found: Json = root
-    for step in reference.removeprefix("#/").split("/"):
+    for step in reference.removeprefix("#").split("/")[1:]:
         found = _mapping(found.get(step))
     return found
 
@@ -305,6 +305,8 @@ def _inside(value: object, schema: Json) -> bool:
         return all(valid(one, _mapping(schema.get("items"))) for one in value)
     if isinstance(value, dict):
         properties, required = _mapping(schema.get("properties")), schema.get("required", [])
-        known = all(valid(one, _mapping(properties.get(name))) for name, one in value.items())
-        return known and all(name in value for name in cast("list[str]", required))
+        if schema.get("additionalProperties") is False and set(value) - set(properties):
+            return False
+        good = all(valid(one, _mapping(properties.get(name))) for name, one in value.items())
+        return good and all(name in value for name in cast("list[str]", required))
     return True
