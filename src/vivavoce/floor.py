@@ -201,7 +201,7 @@ class Floor:
     def overheard(self, stir: int, words: str) -> Change | None:
         """Weigh what was said over us since that stir; may be empty, and told again as more is known.
 
-        Worth telling some 190 ms after the stir, and again every 130 ms while the sound lasts.
+        Worth telling some 190 ms after the stir, and again every 100 ms while the sound lasts.
         """
         if not self._stirred or stir != self._stir:
             return None

@@ -41,7 +41,7 @@ EVIDENCE_MS = 100
 """How long the turn model and the transcriber take."""
 OVERHEARD_LEAD_MS = 200
 """Sound before a stir that the transcriber is given with it."""
-FIRST_LISTEN_MS, NEXT_LISTEN_MS, OVERHEARD_MS = 192, 128, 40
+FIRST_LISTEN_MS, NEXT_LISTEN_MS, OVERHEARD_MS = 192, 96, 40
 """When the words said over us are asked for, and how long a few of them take."""
 
 
