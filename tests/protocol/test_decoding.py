@@ -92,6 +92,16 @@ WRONG = [
         "missing_required_parameter",
         "audio_end_ms",
     ),
+    (
+        {"type": "conversation.item.truncate", "item_id": "i", "content_index": 0, "audio_end_ms": -1},
+        "invalid_value",
+        "audio_end_ms",
+    ),
+    (
+        {"type": "conversation.item.truncate", "item_id": "i", "content_index": 0, "audio_end_ms": 2.0**63},
+        "invalid_value",
+        "audio_end_ms",
+    ),
     (item(type="thought"), "invalid_value", "item.type"),
     (item(type="function_call_output", call_id="c", output={}), "invalid_value", "item.output"),
     (message("narrator"), "invalid_value", "item.role"),

@@ -3,10 +3,10 @@
 Sound is `bytes` here; only the wire writes it as base64. A server event gets its `event_id` when it is made.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 from uuid import uuid4
 
-from msgspec import UNSET, Struct, UnsetType, field
+from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from vivavoce.protocol.items import Item, Part
 from vivavoce.protocol.response import Response, ResponseParams
@@ -213,8 +213,8 @@ class ConversationItemTruncate(ClientEvent, tag="conversation.item.truncate", fr
     """Only so much of an answer was heard: `audio_end_ms` milliseconds of it."""
 
     item_id: str
-    content_index: int
-    audio_end_ms: int
+    content_index: Annotated[int, Meta(ge=0)]
+    audio_end_ms: Annotated[int, Meta(ge=0)]
 
 
 class ConversationItemDelete(ClientEvent, tag="conversation.item.delete", frozen=True, kw_only=True):

@@ -57,7 +57,7 @@ def fitted(value: object, kind: inspect.Type, path: str, text: Text) -> object:
             text(value, path)
             return value
         case inspect.IntType() if _whole(value):
-            return int(value)  # type: ignore[call-overload]
+            return _at_least(int(value), kind.ge, path)  # type: ignore[call-overload]
         case inspect.FloatType() if isinstance(value, int | float) and not isinstance(value, bool):
             return _finite(value, path)
         case inspect.BoolType() if isinstance(value, bool):
@@ -133,6 +133,12 @@ def _sound(value: str, path: str) -> str:
     return value
 
 
+def _at_least(value: int, least: int | None, path: str) -> int:
+    if least is not None and value < least:
+        raise invalid(path, f"expected at least {least}, got {value}.")
+    return value
+
+
 def _finite(value: float, path: str) -> float:
     try:
         number = float(value)
@@ -165,9 +171,10 @@ def _nullable(kind: inspect.Type) -> bool:
 
 
 def _whole(value: object) -> bool:
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    """Tell whether this is an integer that every JSON reader gets right, though it be written with a point."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not -(2**53) <= value <= 2**53:
         return False
-    return float.is_integer(value) if isinstance(value, float) else -(2**63) <= value < 2**63
+    return isinstance(value, int) or value.is_integer()
 
 
 def _join(path: str, name: str) -> str:
