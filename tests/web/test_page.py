@@ -20,7 +20,7 @@ from vivavoce.web.server import listen, serving
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 RECORDINGS = Path(__file__).parent.parent / "recordings"
 QUESTION = "How old is the Brooklyn Bridge?"
-HEARD = {"1.6": f"{QUESTION} Answer at length.", "1.0": "Say that in one word."}
+HEARD = {"1.6": f"{QUESTION} Answer at length.", "1.0": "Answer in ten words."}
 
 pytestmark = [pytest.mark.anyio, pytest.mark.real_time, pytest.mark.browser, pytest.mark.models]
 
@@ -101,9 +101,9 @@ async def test_a_question_is_heard_and_answered_aloud_with_captions_of_both_side
     async with opened(1.5, "weather", 20.0) as page:
         await talk(page)
         await in_state(page, "speaking")
-        await expect(said(page, "you")).to_have_text("Say that in one word.")
+        await expect(said(page, "you")).to_have_text("Answer in ten words.")
         await in_state(page, "listening")
-        await expect(said(page, "it")).to_have_text(re.compile(r"\w+\."))
+        await expect(said(page, "it")).to_have_text(re.compile(r"(\S+ ){9}\S+"))
         told = await seen(page)
         assert told["playedMs"] > 100
         assert told["peak"] > 0.01
@@ -114,13 +114,13 @@ async def test_an_interruption_stops_the_voice_and_strikes_out_what_was_not_hear
     async with opened(1.5, "brooklyn", 4.0, "weather", 20.0) as page:
         await talk(page)
         await in_state(page, "speaking")
-        await expect(said(page, "you", 1)).to_have_text("Say that in one word.", timeout=15_000)
+        await expect(said(page, "you", 1)).to_have_text("Answer in ten words.", timeout=15_000)
         (cut,) = (await seen(page))["cuts"]
         assert 500 < cut["ms"] < 6000
         first = said(page, "it", 0)
         await expect(first).to_contain_text("There was once a lighthouse")
         await expect(first.locator("del")).to_have_count(1)
-        await expect(said(page, "it", 1)).to_have_text(re.compile(r"\w+\."))
+        await expect(said(page, "it", 1)).to_have_text(re.compile(r"\w+"))
 
 
 async def test_the_server_is_told_what_was_heard(opened: Open) -> None:
@@ -206,7 +206,7 @@ async def test_the_page_says_who_answers_and_ends_when_told(opened: Open) -> Non
         await expect(page.locator("#about")).to_contain_text("You talk with a script")
         await talk(page)
         await in_state(page, "listening")
-        await page.get_by_role("button", name="End").click()
+        await page.get_by_role("button", name="End", exact=True).click()
         await in_state(page, "idle")
         await talk(page)
         await in_state(page, "listening")
