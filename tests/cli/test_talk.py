@@ -1,0 +1,51 @@
+import wave
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from cli.conftest import Serve, Viva
+from vivavoce.testing.stage import Say, Stage
+
+pytestmark = [pytest.mark.anyio, pytest.mark.real_time]
+Recording = Callable[..., Path]
+
+
+async def test_files_may_be_microphone_and_loudspeaker(
+    viva: Viva, serve: Serve, recording: Recording, tmp_path: Path
+) -> None:
+    stage = Stage(replies=["Paris, of course."], hears=0, thinks=0, speaks=0)
+    stage.sayings.sayings = [Say(0, "What is the capital of France?", seconds=1)]
+    question = recording((0, 0.5), (1000, 1), (0, 1))
+    async with serve(stage) as url:
+        done = await viva("talk", "--url", url, "--input", str(question), "--output", "heard.wav")
+    assert done.returncode == 0, done.stderr
+    told = done.stdout.decode()
+    assert "You: What is the capital of France?\nAnswer: Paris, of course." in told
+    with wave.open(str(tmp_path / "heard.wav")) as heard:
+        sound = heard.readframes(heard.getnframes())
+    assert not any(sound[: 24_000 * 2])
+    assert any(sound)
+
+
+async def test_what_is_typed_is_said_too(viva: Viva, serve: Serve, recording: Recording) -> None:
+    async with serve(Stage(replies=["Good evening."], thinks=0, speaks=0)) as url:
+        silence = str(recording((0, 1), name="silence.wav"))
+        done = await viva(
+            "talk", "--url", url, "--input", silence, "--output", "heard.wav", said=b"Good evening!\n"
+        )
+    assert b"Answer: Good evening." in done.stdout
+
+
+async def test_a_computer_without_a_microphone_is_told_so(viva: Viva) -> None:
+    done = await viva("talk", "--input", "no such microphone")
+    assert done.returncode == 2
+    (sentence,) = done.stderr.decode().strip().splitlines()
+    assert "microphone" in sentence
+
+
+async def test_a_server_that_is_not_there_is_the_worlds_fault(viva: Viva, recording: Recording) -> None:
+    silence = str(recording((0, 1), name="silence.wav"))
+    done = await viva("talk", "--url", "http://127.0.0.1:9", "--input", silence, "--output", "heard.wav")
+    assert done.returncode == 1
+    assert b"127.0.0.1:9: cannot be reached" in done.stderr
