@@ -56,6 +56,12 @@ def test_what_we_write_we_can_read(name: str) -> None:
     assert max(array("h", heard)) > max(array("h", sound)) / 2
 
 
+def test_nothing_said_adds_nothing_to_a_file() -> None:
+    with_pause, without = encoder("flac", 16_000), encoder("flac", 16_000)
+    paused = with_pause.push(b"") + with_pause.push(bytes(6400)) + with_pause.finish()
+    assert paused == without.push(bytes(6400)) + without.finish()
+
+
 def test_plain_sound_has_no_head() -> None:
     writer = encoder("pcm", 24_000)
     assert (writer.push(b"\x01\x02"), writer.finish()) == (b"\x01\x02", b"")
