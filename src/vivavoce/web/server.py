@@ -40,6 +40,7 @@ async def serving(web: Web, listening: socket.socket) -> AsyncIterator[str]:
     logging.getLogger("uvicorn.error").addFilter(_is_worth_saying)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(server.serve, [listening])
+        await server.answering.wait()  # uvicorn that is stopped before it has begun closes nothing
         try:
             yield _url(listening)
         finally:
@@ -54,6 +55,15 @@ def _is_worth_saying(record: logging.LogRecord) -> bool:
 
 
 class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.answering = anyio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to listen, and say so."""
+        await super().startup(sockets)
+        self.answering.set()
+
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Leave signals to whoever serves: conversations are to be ended with a goodbye."""
