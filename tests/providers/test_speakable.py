@@ -158,6 +158,14 @@ def test_other_languages_only_lose_their_markup() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "unit", ["1", "1/", "9.", "$1", "1,", " ", "a-", "a.", "[a](", "<a ", "- ", "1:", "+1 "]
+)
+def test_a_long_text_of_nonsense_is_said_or_not_but_soon(unit: str) -> None:
+    said = speakable(unit * (9_000 // len(unit)))
+    assert not any(char.isdigit() for char in said)
+
+
 TEXTS = st.text() | st.text(
     st.sampled_from("0123456789aAbmkxs .,:;!?-/'\"()$€£%°#*_`~[]<>|&@+=^×–\n½²e.g.") | st.characters()
 )

@@ -33,6 +33,7 @@ UNSAID = {"So", "Sk", "Cn", "Co", "Cs", "Me"}
 """Unicode's categories of emoji and of what nobody can say"""
 
 LINKS = rules(
+    (r"[ \t]+", " "),
     (r"(?m)^[ \t]*(?:```|~~~)[\w+-]*[ \t]*$", ""),
     (r"!?\[([^\[\]\n]*)\]\((?:[^()\s]|\([^()\s]*\))*(?: \"[^\"\n]*\")?\)", r"\1"),
 )

@@ -38,7 +38,8 @@ def digits(text: str) -> str:
 def decimal(text: str) -> str:
     """Say a number as it is written, with or without commas and a point: 1,249.50, .5, 007."""
     whole, point, rest = text.replace(",", "").partition(".")
-    said = digits(whole) if len(whole) > 1 and whole.startswith("0") else cardinal(int(whole or "0"))
+    spelled = len(whole) > 18 or (len(whole) > 1 and whole.startswith("0"))
+    said = digits(whole) if spelled else cardinal(int(whole or "0"))
     return f"{said} point {digits(rest)}" if point and rest else said
 
 
@@ -75,7 +76,7 @@ def fraction(over: int, under: int) -> str:
 def amount(number: str, one: str, many: str, cent: str, cents: str) -> str:
     """Say money: 1,249.50 is `one thousand two hundred forty-nine dollars and fifty cents`."""
     whole, _, rest = number.replace(",", "").partition(".")
-    if len(rest) not in (0, 2) or not cent:
+    if len(rest) not in (0, 2) or not cent or len(whole) > 18:
         return f"{decimal(number)} {one if number == '1' else many}"
     parts = []
     if int(whole or "0") or not int(rest or "0"):
