@@ -10,6 +10,9 @@ from vivavoce.bench.trials import BargeIn, HearingReport, Level
 
 __all__ = ["show_barge_in", "show_hearing", "show_latency", "show_load"]
 
+LATE_SECONDS = 0.1
+"""so late may a frame be sent before the measurement says more about the machine than about the server"""
+
 
 def show_latency(levels: Sequence[Level], console: Console) -> None:
     """Print how long callers wait, and where the time goes."""
@@ -35,6 +38,13 @@ def show_latency(levels: Sequence[Level], console: Console) -> None:
     for level in levels:
         table.add_row(str(level.conversations), *(_stage(level.turns, stage) for stage in STAGES))
     console.print(table)
+    if late := [level for level in levels if level.lag > LATE_SECONDS]:
+        counts = ", ".join(str(level.conversations) for level in late)
+        console.print(
+            f"Frames were sent up to {_ms(max(level.lag for level in late))} ms late with {counts} at once: ",
+            end="",
+        )
+        console.print("this machine was too busy to measure that.")
     for problem in sorted({turn.failed for level in levels for turn in level.turns if turn.failed}):
         console.print(f"Some turns had no answer: {problem}")
 

@@ -94,6 +94,7 @@ async def _in_process(setup: Setup) -> AsyncIterator[Called]:
 
 @asynccontextmanager
 async def _in_its_own(setup: Setup) -> AsyncIterator[Called]:
+    setup.config_loaded()  # the owner's mistakes are told here, not in the server's log
     port = _free_port()
     command = [sys.executable, "-c", "from vivavoce.cli import main; main()", "serve", *setup.flags]
     command += ["--host", "127.0.0.1", "--port", str(port)]
