@@ -140,7 +140,7 @@ class _Conversing:
                 code="invalid_value",
                 param="session.type",
             )
-        session = merge(self.call.session, update)
+        session = merge(self.call.session, update, tools=self.call.limits.tools)
         if self.voice.has_sounded and Manner.of(session).voice != Manner.of(self.call.session).voice:
             raise ProtocolError(
                 "Cannot update a conversation's voice if assistant audio is present.",
@@ -155,7 +155,7 @@ class _Conversing:
     # responses
 
     def _respond(self, params: ResponseParams) -> None:
-        check_response(params)
+        check_response(params, tools=self.call.limits.tools)
         if params.input is UNSET:
             given = self.turns.everything_said
         else:

@@ -3,13 +3,11 @@
 from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
-from vivavoce.audio.resample import resample
 from vivavoce.engines.call import Call
 from vivavoce.engines.turns import Turns
 from vivavoce.errors import ProtocolError
 from vivavoce.protocol import events as e
 from vivavoce.protocol.items import FunctionCall, FunctionCallOutput, InputAudio, Item, Message
-from vivavoce.providers import HEARING_RATE, SPEAKING_RATE
 
 __all__ = ["Items"]
 
@@ -117,7 +115,7 @@ class Items:
 
 
 def _without_sound(item: Item) -> tuple[Item, bytes]:
-    """Return an item without its sound, and the sound at `HEARING_RATE`, if it still has to be understood."""
+    """Return an item without its sound, and the sound, if it still has to be understood."""
     if not isinstance(item, Message):
         return item, b""
     sound = b""
@@ -130,7 +128,7 @@ def _without_sound(item: Item) -> tuple[Item, bytes]:
                     code="invalid_value",
                     param="item.content[0].audio",
                 )
-            sound += b"" if part.transcript else resample(part.audio, SPEAKING_RATE, HEARING_RATE)
+            sound += b"" if part.transcript else part.audio
             part = InputAudio(transcript=part.transcript or None)
         content.append(part)
     return replace(item, content=tuple(content)), sound

@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 from typing import TypedDict
 
+import anyio
 from msgspec.structs import replace
 
 from vivavoce.conversation import Conversation
@@ -94,8 +95,12 @@ class Reply:
         await self._send(e.ResponseOutputAudioDelta(**where, delta=chunk))
 
     async def call(self, call: ToolCall) -> None:
-        """Ask the client for a tool."""
-        await self._close_message("completed")
+        """Ask the client for a tool, all in one breath: half a call is none."""
+        with anyio.CancelScope(shield=True):
+            await self._close_message("completed")
+            await self._ask_for(call)
+
+    async def _ask_for(self, call: ToolCall) -> None:
         call_id = e.new_id("call")
         item = FunctionCall(
             id=e.new_id("item"),
@@ -134,12 +139,13 @@ class Reply:
         return self._manner.modality == "audio"
 
     async def _part(self) -> _PartPlace:
-        """Return the place of the message's part, opening both if need be."""
+        """Return the place of the message's part, opening both, in one breath, if need be."""
         if self._place is None:
-            self._text = ""
-            self._place = await self._open(self._message("in_progress", ()))
-            part = AudioPart(transcript="") if self._spoken else TextPart(text="")
-            await self._send(e.ResponseContentPartAdded(**self._place, content_index=0, part=part))
+            with anyio.CancelScope(shield=True):
+                self._text = ""
+                place = self._place = await self._open(self._message("in_progress", ()))
+                part = AudioPart(transcript="") if self._spoken else TextPart(text="")
+                await self._send(e.ResponseContentPartAdded(**place, content_index=0, part=part))
         return {**self._place, "content_index": 0}
 
     async def _close_message(self, status: ItemStatus, heard_ms: float | None = None) -> None:

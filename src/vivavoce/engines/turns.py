@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import anyio
 import anyio.lowlevel
 
+from vivavoce.audio.resample import Resampler
 from vivavoce.engines.call import Call
 from vivavoce.engines.listening import Ear, has_speech
 from vivavoce.engines.manner import Hearing
@@ -16,7 +17,7 @@ from vivavoce.errors import ProtocolError, ProviderError
 from vivavoce.floor import Change, Paused, Resumed, Settled, SpeechStarted, SpeechStopped, Stirred
 from vivavoce.protocol import events as e
 from vivavoce.protocol.items import InputAudio, InputText, Item, Message
-from vivavoce.providers import HEARING_RATE
+from vivavoce.providers import HEARING_RATE, SPEAKING_RATE
 
 __all__ = ["Turns"]
 
@@ -25,8 +26,8 @@ log = logging.getLogger(__name__)
 _LEAST_COMMIT_MS = 100
 _LEAD_MS = 200
 """Sound before a stretch of speech that a transcriber is given, so that it does not miss the beginning."""
-_FIRST_LISTEN_MS = 128
-_NEXT_LISTEN_MS = 160
+_FIRST_LISTEN_MS = 192
+_NEXT_LISTEN_MS = 96
 """When to find out what is being said over us: after a stir, and again."""
 _SILENT_CALLER = "The caller has said nothing for a while. Ask in a few words whether they are still there."
 
@@ -122,9 +123,9 @@ class Turns:
         self.ear.listen(hearing)
 
     def take_down(self, item_id: str, sound: bytes) -> None:
-        """Find out what is said in an item that the client has made of sound."""
+        """Find out what is said in an item that the client has made of sound at `SPEAKING_RATE`."""
         self._untold[item_id] = anyio.Event()
-        self.call.tasks.start_soon(self._take_down, item_id, sound)
+        self.call.tasks.start_soon(self._read, item_id, sound)
 
     async def everything_said(self) -> Sequence[Item]:
         """Return what an answer is to know, once everything committed is known in words.
@@ -303,6 +304,14 @@ class Turns:
         if await has_speech(sound, self.call.crew.vad.detector()):
             await self._find_words(pondering, sound)
         await self._tell(item_id, pondering, len(sound) / (2 * HEARING_RATE))
+
+    async def _read(self, item_id: str, sound: bytes) -> None:
+        """Take down a recording, a second at a time: it may be long, and others speak meanwhile."""
+        resampler, heard, second = Resampler(SPEAKING_RATE, HEARING_RATE), bytearray(), 2 * SPEAKING_RATE
+        for at in range(0, len(sound), second):
+            heard += resampler.push(sound[at : at + second])
+            await anyio.lowlevel.checkpoint()
+        await self._take_down(item_id, bytes(heard))
 
     async def _tell(self, item_id: str, pondering: Pondering, seconds: float) -> None:
         """Tell the client what was understood, if it wants to know; the conversation knows it in any case."""

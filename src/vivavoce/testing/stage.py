@@ -256,7 +256,7 @@ def _note(event: e.Event) -> str:
         case e.ResponseDone(response=response):
             return response.status
         case e.ErrorEvent(error=error):
-            return f"{error.code}: {error.message}"
+            return error.code or error.message
         case _:
             for name in ("delta", "transcript", "text", "arguments"):
                 value = getattr(event, name, "")
