@@ -110,7 +110,8 @@ class Reply:
             call_id=call_id,
             arguments="",
         )
-        place = await self._open(item)
+        place = self._take_place(item)
+        await self._announce(place, item)
         await self._send(e.ResponseFunctionCallArgumentsDelta(**place, call_id=call_id, delta=call.arguments))
         await self._send(
             e.ResponseFunctionCallArgumentsDone(
@@ -139,14 +140,20 @@ class Reply:
         return self._manner.modality == "audio"
 
     async def _part(self) -> _PartPlace:
-        """Return the place of the message's part, opening both, in one breath, if need be."""
-        if self._place is None:
-            with anyio.CancelScope(shield=True):
-                self._text = ""
-                place = self._place = await self._open(self._message("in_progress", ()))
-                part = AudioPart(transcript="") if self._spoken else TextPart(text="")
-                await self._send(e.ResponseContentPartAdded(**place, content_index=0, part=part))
-        return {**self._place, "content_index": 0}
+        """Return the place of the message's part, opening both if need be."""
+        place = self._place or await self._open_message()
+        return {**place, "content_index": 0}
+
+    async def _open_message(self) -> _Place:
+        """Open a message and its part, in one breath: what is half open cannot be closed."""
+        message = self._message("in_progress", ())
+        place = self._place = self._take_place(message)
+        self._text = ""
+        part = AudioPart(transcript="") if self._spoken else TextPart(text="")
+        with anyio.CancelScope(shield=True):
+            await self._announce(place, message)
+            await self._send(e.ResponseContentPartAdded(**place, content_index=0, part=part))
+        return place
 
     async def _close_message(self, status: ItemStatus, heard_ms: float | None = None) -> None:
         if self._place is None:
@@ -183,14 +190,14 @@ class Reply:
             content=content,
         )
 
-    async def _open(self, item: Message | FunctionCall) -> _Place:
-        """Add an item to the answer, and to the conversation if the answer is in it."""
-        place: _Place = {
-            "response_id": self.response.id,
-            "item_id": item.id or "",
-            "output_index": len(self.response.output),
-        }
+    def _take_place(self, item: Message | FunctionCall) -> _Place:
+        """Put an item into the answer."""
+        output_index = len(self.response.output)
         self.response = replace(self.response, output=(*self.response.output, item))
+        return {"response_id": self.response.id, "item_id": item.id or "", "output_index": output_index}
+
+    async def _announce(self, place: _Place, item: Message | FunctionCall) -> None:
+        """Tell of a new item, and add it to the conversation if the answer is in it."""
         await self._send(
             e.ResponseOutputItemAdded(
                 response_id=place["response_id"], output_index=place["output_index"], item=item
@@ -199,7 +206,6 @@ class Reply:
         if self._conversation is not None:
             previous = self._conversation.last_id
             await self._send(e.ConversationItemAdded(item=item, previous_item_id=previous))
-        return place
 
     async def _close(self, place: _Place, item: Message | FunctionCall) -> None:
         """Give an item of the answer its final form."""
