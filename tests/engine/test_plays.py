@@ -28,6 +28,7 @@ from vivavoce.protocol.session import (
     ServerVad,
     Session,
     SessionAudio,
+    TranscriptionSession,
     TranscriptionSettings,
 )
 from vivavoce.protocol.settings import DEFAULT, merge
@@ -644,3 +645,91 @@ def _last_words(stage: Stage) -> str:
     part = _messages(stage)[-1]
     assert isinstance(part, InputAudio)
     return str(part.transcript)
+
+
+# the rarer turns
+
+
+async def test_the_client_may_answer_turns_itself() -> None:
+    session = heard_as(turn_detection=ServerVad(create_response=False))
+    stage = Stage(["Paris."], session=session)
+    score = await stage.play(Say(0.5, "What is the capital?"), Do(4.0, e.ResponseCreate()), until=7)
+    assert score.at(e.ResponseCreated) >= 4.0
+    assert len(stage.chat.asked) == 1, "no draft either"
+
+
+async def test_committing_in_mid_turn_takes_what_was_said_so_far() -> None:
+    stage = Stage(["Paris."])
+    score = await stage.play(
+        Say(0.5, "What is the capital of France?"), Do(1.8, e.InputAudioBufferCommit()), until=4
+    )
+    assert score.of(e.InputAudioBufferCommitted)
+    assert score.at(e.InputAudioBufferCommitted) == pytest.approx(1.8, abs=0.05)
+
+
+async def test_a_turn_without_end_is_closed_at_the_limit_and_answered() -> None:
+    stage = Stage(["That was long."], limits=Limits(buffer_seconds=3))
+    score = await stage.play(Say(0.5, "and so on " * 20), until=9)
+    assert score.at(e.InputAudioBufferSpeechStopped) < 5
+    assert score.of(e.ResponseCreated)
+
+
+async def test_a_certain_response_can_be_cancelled() -> None:
+    params = ResponseParams(conversation="none", output_modalities=("text",))
+    stage = Stage([Forever()], limits=Limits(first_word_seconds=9))
+    score = await stage.play(
+        Do(0.1, e.ResponseCreate(response=params)),
+        Do(0.5, e.ResponseCancel(response_id="resp_other", event_id="wrong")),
+        Do(1.0, e.ResponseCancel()),
+        until=3,
+    )
+    assert error(score).event_id == "wrong"
+    assert done(score).response.status == "cancelled"
+
+
+async def test_only_so_many_responses_run_out_of_band() -> None:
+    params = ResponseParams(conversation="none", output_modalities=("text",))
+    stage = Stage([Forever()], limits=Limits(out_of_band=2, first_word_seconds=9))
+    score = await stage.play(*[Do(0.1 * n, e.ResponseCreate(response=params)) for n in range(3)], until=2)
+    assert "limits.out_of_band" in error(score).message
+
+
+async def test_a_conversation_holds_only_so_many_items() -> None:
+    items = [Message(role="user", content=(InputText(text=str(n)),)) for n in range(3)]
+    score = await Stage(limits=Limits(items=2)).play(
+        *[Do(0.1 * n, e.ConversationItemCreate(item=item)) for n, item in enumerate(items)], until=1
+    )
+    assert "limits.items" in error(score).message
+
+
+async def test_what_cannot_be_understood_over_our_voice_is_judged_by_its_length() -> None:
+    stage = Stage([STORY, "Fine."])
+    plays = [Say(0.5, "Tell me a story"), Say(4.0, "stop it now please")]
+    stage.engine.crew.transcriber.fails_from = 3.5
+    score = await stage.play(*plays, until=9)
+    assert done(score, 0).response.status == "cancelled"
+    assert score.at(e.InputAudioBufferSpeechStarted, 1) - 4.0 < 0.5
+
+
+async def test_a_conversation_does_not_become_a_transcription() -> None:
+    score = await Stage().play(Do(0.1, e.SessionUpdate(session=TranscriptionSession())), until=1)
+    assert error(score).param == "session.type"
+
+
+async def test_half_a_sample_in_an_item_is_refused() -> None:
+    item = Message(role="user", content=(InputAudio(audio=b"abc"),))
+    score = await Stage().play(Do(0.1, e.ConversationItemCreate(item=item)), until=1)
+    assert error(score).param == "item.content[0].audio"
+
+
+async def test_a_function_call_can_be_retrieved_and_not_truncated() -> None:
+    stage = Stage([ToolCall("weather", "{}")])
+    score = await stage.play(
+        Say(0.5, "How is the weather?"),
+        Do(3.0, e.ConversationItemCreate(item=FunctionCall(id="f", name="x", arguments="{}", call_id="c"))),
+        Do(3.1, e.ConversationItemRetrieve(item_id="f")),
+        Do(3.2, truncated("f", 0)),
+        until=4,
+    )
+    assert score.of(e.ConversationItemRetrieved)[0].item.name == "x"
+    assert error(score).param == "item_id"

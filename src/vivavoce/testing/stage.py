@@ -11,6 +11,7 @@ from array import array
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
+from math import inf
 
 import anyio
 
@@ -121,6 +122,7 @@ class _Transcriber:
     sayings: _Sayings
     delay: float
     failure: ProviderError | Forever | None
+    fails_from: float = inf
 
     async def transcribe(
         self, audio: bytes, *, language: str | None = None, prompt: str | None = None
@@ -128,6 +130,8 @@ class _Transcriber:
         if isinstance(self.failure, Forever):
             await anyio.sleep_forever()
         await anyio.sleep(self.delay)
+        if anyio.current_time() >= self.fails_from:
+            raise ProviderError("transcriber", "is deaf")
         if isinstance(self.failure, ProviderError):
             raise self.failure
         return Transcript(self.sayings.words(audio), language)
