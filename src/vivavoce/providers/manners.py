@@ -9,7 +9,17 @@ import unicodedata
 
 from vivavoce.providers.dialogue import Said
 
-__all__ = ["EXAMPLES", "SPOKEN", "SPOKEN_OFFLINE", "is_latin", "sentences", "speakable", "system"]
+__all__ = [
+    "EXAMPLES",
+    "FEW",
+    "MANY",
+    "SPOKEN",
+    "SPOKEN_OFFLINE",
+    "is_latin",
+    "sentences",
+    "speakable",
+    "system",
+]
 
 SPOKEN = (
     "Your words are read aloud. Answer in one or two short spoken sentences, unless you are asked for more. "
@@ -50,6 +60,9 @@ EXAMPLES = (
 )
 """Turns that never happened, from which a small model takes its tone."""
 
+FEW, MANY = 3, 16
+"""Sentences of an answer, and of one for which length was asked."""
+
 _LONG = re.compile(
     r"\b(stor(y|ies)|tale|poem|song|essay|speech|long(er)?|at length|in (more )?detail|detailed|everything|"
     r"step by step|more about|go on|keep going|continue|recite|count (from|to|up|down)|list (all|every))\b",
@@ -66,7 +79,7 @@ def system(instructions: str, manners: str) -> str:
 def sentences(instructions: str, asked: str) -> int:
     """Say how many sentences an answer may have: three, or a dozen and more where length is asked for."""
     wanted = _LONG.search(asked) or (_LONG.search(instructions) and not _SHORT.search(instructions))
-    return 16 if wanted and not _SHORT.search(asked) else 3
+    return MANY if wanted and not _SHORT.search(asked) else FEW
 
 
 def is_latin(text: str) -> bool:

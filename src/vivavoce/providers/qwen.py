@@ -19,7 +19,7 @@ from vivavoce.protocol.session import FunctionTool
 from vivavoce.providers import ChatRequest, ChatUsage, ToolCall, router
 from vivavoce.providers.dialogue import Said, dialogue, fit, last_words, tokens
 from vivavoce.providers.llama import Chunk, Failure, Llama, Timings
-from vivavoce.providers.manners import EXAMPLES, SPOKEN_OFFLINE, is_latin, sentences, speakable, system
+from vivavoce.providers.manners import EXAMPLES, FEW, SPOKEN_OFFLINE, is_latin, sentences, speakable, system
 from vivavoce.providers.registry import Plugin, Weights
 from vivavoce.providers.slots import Slots
 
@@ -32,6 +32,7 @@ ANSWER_TOKENS = 1024
 ARGUMENT_TOKENS = 160
 NAME_TOKENS = 32
 LEAST_CONTEXT = 1024
+NO_ECHO = 0.8
 
 
 class QwenSettings(msgspec.Struct, frozen=True):
@@ -68,7 +69,7 @@ class Qwen:
         opening = [Said("system", system(settings.warm, SPOKEN_OFFLINE)), *EXAMPLES, Said("user", "Hello.")]
         qwen = cls(llama, slots=settings.slots, context=settings.context, read=opening)
         for slot in range(settings.slots):
-            await qwen._write(opening, slot=slot, max_tokens=1, grammar=speakable(3))
+            await qwen._write(opening, slot=slot, max_tokens=1, grammar=speakable(FEW))
         await qwen._write([*router.FIXED, Said("user", "Hello.")], slot=qwen._router, max_tokens=1)
         return qwen
 
@@ -104,8 +105,8 @@ class Qwen:
             opening += EXAMPLES
         room = self._context - most - sum(tokens(said.text) for said in opening)
         prompt = tuple(said for said in [*opening, *fit(turns, room)] if said.text)
-        grammar = _grammar(request, last_words(turns)) if request.spoken else ""
-        return self._written(prompt, max_tokens=most, grammar=grammar)
+        held = _held_to_speech(request, last_words(turns)) if request.spoken else {}
+        return self._written(prompt, max_tokens=most, **held)
 
     async def _choose(
         self, tools: Sequence[FunctionTool], turns: Sequence[Said], *, none: bool
@@ -157,9 +158,11 @@ def _is_asked(request: ChatRequest) -> bool:
     return isinstance(last, Message) and last.role == "user"
 
 
-def _grammar(request: ChatRequest, asked: str) -> str:
-    latin = is_latin(request.instructions + asked)
-    return speakable(sentences(request.instructions, asked), latin=latin)
+def _held_to_speech(request: ChatRequest, asked: str) -> dict[str, object]:
+    most = sentences(request.instructions, asked)
+    grammar = speakable(most, latin=is_latin(request.instructions + asked))
+    # at length, a small model says its third sentence for ever, unless what it said before is made dear
+    return {"grammar": grammar, "dry_multiplier": NO_ECHO if most > FEW else 0}
 
 
 async def _spoken(chunks: AsyncIterator[Chunk]) -> AsyncIterator[str | ChatUsage]:
