@@ -2,7 +2,7 @@
 
 Left to their own tool format, models of this size write calls as prose, or call what nobody asked for (3 right
 of 20). Shown a few requests and held to the names of the tools, then to the schema of the one chosen, the 0.5B
-was right in 36 of 41, the 1.5B in 39. All of this is pure: the prompts, the forms, and what to make of the answers.
+was right in 36 of 41, the 1.5B in 39. All of this is pure: the prompts, the forms, what to make of the answers.
 """
 
 import re
