@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 np = pytest.importorskip("numpy")
 
-from vivavoce.providers.sound import levelled, pieces, samples, to_pcm, trimmed  # noqa: E402
+from vivavoce.providers.sound import levelled, pieces, rounded, samples, to_pcm, trimmed  # noqa: E402
 
 RATE = 100
 loudness = st.floats(-1, 1, width=32)
@@ -55,3 +55,12 @@ def test_silence_stays_silence() -> None:
     assert not levelled(np.zeros(100, np.float32)).any()
     assert not len(levelled(np.zeros(0, np.float32)))
     assert not len(trimmed(np.zeros(100, np.float32), RATE, 0.5, 0.01)[0])
+
+
+@given(st.lists(st.floats(-5, 5, width=32), max_size=50))
+def test_rounding_off_bends_only_the_peaks(values: list[float]) -> None:
+    sound = np.array(values, np.float32)
+    bent = rounded(sound, 0.7, 0.9)
+    assert np.abs(bent).max(initial=0) <= np.float32(0.9)
+    assert np.array_equal(bent[np.abs(sound) <= np.float32(0.7)], sound[np.abs(sound) <= np.float32(0.7)])
+    assert np.array_equal(np.sign(bent), np.sign(sound))

@@ -6,7 +6,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Floats", "levelled", "pieces", "samples", "to_pcm", "trimmed"]
+__all__ = ["Floats", "levelled", "pieces", "rounded", "samples", "to_pcm", "trimmed"]
 
 Floats: TypeAlias = NDArray[np.float32]
 
@@ -53,3 +53,10 @@ def trimmed(sound: Floats, rate: int, threshold: float, margin: float) -> tuple[
     keep = int(margin * rate)
     start, end = max(0, int(loud[0]) - keep), min(len(sound), int(loud[-1]) + 1 + keep)
     return sound[start:end], (len(sound) - end) / rate
+
+
+def rounded(sound: Floats, knee: float, ceiling: float) -> Floats:
+    """Return `sound` with its peaks above `knee` bent so that none reaches `ceiling`; below, as it was."""
+    room = ceiling - knee
+    over = np.maximum(np.abs(sound) - knee, 0)
+    return (np.clip(sound, -knee, knee) + np.sign(sound) * room * np.tanh(over / room)).astype(np.float32)
