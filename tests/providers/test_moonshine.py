@@ -54,10 +54,10 @@ async def test_a_long_recording_is_written_to_its_end() -> None:
 @pytest.mark.models
 async def test_who_no_longer_wants_the_words_need_not_wait_for_them() -> None:
     transcriber = await moonshine()
-    hour = (recording("jfk") + bytes(8_000)) * 300
+    minutes = (recording("jfk") + bytes(8_000)) * 50
     started = time.perf_counter()
     with anyio.move_on_after(0.3) as gone:
-        await transcriber.transcribe(hour)
+        await transcriber.transcribe(minutes)
     assert gone.cancelled_caught
     assert time.perf_counter() - started < 2
     assert (await transcriber.transcribe(recording("brooklyn"))).text
