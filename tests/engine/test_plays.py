@@ -733,3 +733,23 @@ async def test_a_function_call_can_be_retrieved_and_not_truncated() -> None:
     )
     assert score.of(e.ConversationItemRetrieved)[0].item.name == "x"
     assert error(score).param == "item_id"
+
+
+async def test_a_chat_model_may_read_new_instructions_before_the_first_question() -> None:
+    stage = Stage(["Fine."])
+    await stage.play(Do(0.1, e.SessionUpdate(session=Session(instructions="Be brief."))), until=1)
+    assert [request.instructions for request in stage.chat.prepared] == ["Be brief."]
+
+
+async def test_a_chat_model_that_cannot_prepare_does_not_end_the_call() -> None:
+    stage = Stage([ProviderError("chat", "is down")])
+    score = await stage.play(Do(0.1, e.SessionUpdate(session=Session(instructions="Be brief."))), until=1)
+    assert stage.chat.prepared
+    assert not score.of(e.ErrorEvent)
+
+
+async def test_a_caller_who_talks_on_drops_the_draft_before_the_next_pause() -> None:
+    stage = Stage(["Yes."], thinks=1.0)
+    score = await stage.play(Say(0.5, "I would like to know"), Say(1.98, "whether it rains"), until=7)
+    assert len(stage.chat.asked) == 2
+    assert done(score).response.status == "completed"

@@ -147,10 +147,12 @@ class _Conversing:
                 code="cannot_update_voice",
                 param="session.audio.output.voice",
             )
-        self.call.session = session
+        before, self.call.session = self.call.session, session
         self.call.edition += 1
         self.turns.listen(Hearing.of(session))
         await self.call.send(e.SessionUpdated(session=session))
+        if (session.instructions, session.tools) != (before.instructions, before.tools):
+            self.call.tasks.start_soon(self.voice.prepare)
 
     # responses
 

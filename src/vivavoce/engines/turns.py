@@ -29,6 +29,7 @@ _LEAD_MS = 200
 _FIRST_LISTEN_MS = 192
 _NEXT_LISTEN_MS = 96
 """When to find out what is being said over us: after a stir, and again."""
+_SYLLABLE_MS = 250
 _SILENT_CALLER = "The caller has said nothing for a while. Ask in a few words whether they are still there."
 
 
@@ -52,6 +53,7 @@ class Turn:
     start_ms: float
     heard_from_ms: float
     pondering: Pondering | None = None
+    resumed_ms: float | None = None
     draft: Draft | None = None
     drafts: int = 0
 
@@ -85,6 +87,7 @@ class Turns:
             if change is not None:
                 self._changes.append(change)
                 await self._work_off()
+            self._drop_what_is_outdated()
             if self._stir and self.ear.floor.now_ms >= self._listen_at_ms:
                 self._listen_at_ms += _NEXT_LISTEN_MS
                 self.call.tasks.start_soon(self._overhear, self._stir)
@@ -161,11 +164,14 @@ class Turns:
                 self.voice.go_on()
             case SpeechStarted(start_ms=start):
                 await self._begins(start)
-            case Paused(pause=pause):
-                self._ponder(pause)
-            case Resumed() if self._turn and self._turn.pondering:
-                self._turn.pondering.scope.cancel()
-                self._turn.pondering = None
+            case Paused(pause=pause) if self._turn:
+                self._turn.resumed_ms = None
+                self._ponder(self._turn, pause)
+            case Resumed(at_ms=at) if self._turn:
+                self._turn.resumed_ms = at
+                if self._turn.pondering:
+                    self._turn.pondering.scope.cancel()
+                    self._turn.pondering = None
             case SpeechStopped(end_ms=end):
                 await self._ends(end)
             case _:
@@ -215,13 +221,19 @@ class Turns:
 
     # thinking in a pause
 
-    def _ponder(self, pause: int) -> None:
-        turn = self._turn
-        if turn is None:
-            return
+    def _ponder(self, turn: Turn, pause: int) -> None:
         turn.pondering = Pondering(pause)
         sound = self.ear.tape.since(turn.heard_from_ms)
         self.call.tasks.start_soon(self._think_over, turn, turn.pondering, sound)
+
+    def _drop_what_is_outdated(self) -> None:
+        """Who goes on for more than a syllable has more to say than the draft knows."""
+        turn = self._turn
+        if turn is None or turn.draft is None or turn.resumed_ms is None:
+            return
+        if self.ear.floor.now_ms - turn.resumed_ms > _SYLLABLE_MS:
+            self.voice.drop(turn.draft)
+            turn.draft = None
 
     async def _think_over(self, turn: Turn, pondering: Pondering, sound: bytes) -> None:
         """Find out what was said, whether it was all, and begin an answer, all at once."""

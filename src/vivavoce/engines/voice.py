@@ -1,5 +1,6 @@
 """Our half of a turn: one answer at a time, begun quietly, read out, cut short by `hush`."""
 
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -13,9 +14,11 @@ from vivavoce.engines.reply import Reply
 from vivavoce.errors import ProtocolError, ProviderError
 from vivavoce.protocol.items import Item
 from vivavoce.protocol.response import Cancelled, Failed, FailedError, Incomplete, ResponseParams, StatusDetails
-from vivavoce.providers import SPEAKING_RATE, ChatRequest, ChatUsage, Mark, ToolCall
+from vivavoce.providers import SPEAKING_RATE, ChatRequest, ChatUsage, Mark, Preparing, ToolCall
 
 __all__ = ["Apology", "Draft", "Voice"]
+
+log = logging.getLogger(__name__)
 
 Reason = Literal["turn_detected", "client_cancelled"]
 
@@ -106,6 +109,16 @@ class Voice:
             self._speaking.answer.pace.release()
 
     # answering
+
+    async def prepare(self) -> None:
+        """Let the chat model read what this conversation begins with. Its failures show in answers."""
+        chat, limits = self.call.crew.chat, self.call.limits
+        if isinstance(chat, Preparing):
+            with anyio.move_on_after(limits.first_word_seconds):
+                try:
+                    await chat.prepare(self._request(Manner.of(self.call.session), ()))
+                except ProviderError as error:
+                    log.warning("%s", error)
 
     def draft(self, words: str, item: Item) -> Draft:
         """Begin quietly to answer what the caller seems to have said."""

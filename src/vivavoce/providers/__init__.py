@@ -7,7 +7,7 @@ loop, raises `ProviderError` when it cannot answer, and stops working when its c
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from vivavoce.protocol.items import Item
 from vivavoce.protocol.session import FunctionTool, ToolChoice
@@ -21,6 +21,7 @@ __all__ = [
     "ChatRequest",
     "ChatUsage",
     "Mark",
+    "Preparing",
     "Synthesizer",
     "ToolCall",
     "Transcriber",
@@ -106,6 +107,15 @@ class ChatUsage:
 class ChatModel(Protocol):
     def reply(self, request: ChatRequest) -> AsyncIterator[str | ToolCall | ChatUsage]:
         """Answer: text as it comes, whole tool calls, at last the usage. Closing it stops the model."""
+        ...
+
+
+@runtime_checkable
+class Preparing(Protocol):
+    """A chat model that answers sooner if it has read beforehand what every request will begin with."""
+
+    async def prepare(self, request: ChatRequest) -> None:
+        """Read the instructions and tools of a conversation. Cancelling it stops the reading."""
         ...
 
 

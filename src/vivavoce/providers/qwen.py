@@ -6,6 +6,7 @@ Where tools may be called, another slot chooses one while the spoken answer is b
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -94,6 +95,14 @@ class Qwen:
         call, usage = await self._call(tool, tools, turns)
         yield call
         yield usage
+
+    async def prepare(self, request: ChatRequest) -> None:
+        """Read what a conversation begins with, and its tools, so that its first question is answered soon."""
+        hello = [Said("user", "Hello.")]
+        async with self._answering(replace(request, max_tokens=1), hello) as chunks:
+            async for _ in _spoken(chunks):
+                pass
+        await self._choose(router.eligible(request.tools, request.tool_choice), hello, none=True)
 
     def _answering(
         self, request: ChatRequest, turns: Sequence[Said]

@@ -156,6 +156,12 @@ class _Chat:
     first_word: float
     next_word: float
     asked: list[ChatRequest] = field(default_factory=list)
+    prepared: list[ChatRequest] = field(default_factory=list)
+
+    async def prepare(self, request: ChatRequest) -> None:
+        self.prepared.append(request)
+        if isinstance(self.replies[0], ProviderError):
+            raise self.replies[0]
 
     async def reply(self, request: ChatRequest) -> AsyncIterator[str | ToolCall | ChatUsage]:
         self.asked.append(request)
