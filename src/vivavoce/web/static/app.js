@@ -5,6 +5,7 @@ import { Captions } from "./captions.js";
 import { NoMicrophone, Sound } from "./sound.js";
 
 const RETRY_MS = [250, 1000, 2000, 4000, 8000];
+const LOADING_MS = 1500;
 const KEPT_FRAMES = 250; // five seconds of a microphone, while the line is being connected
 const DEAF_MS = 4000;
 const STILL_MS = 4000;
@@ -107,13 +108,14 @@ function fail(sentence) {
 
 const KEY = new URLSearchParams(location.hash.slice(1)).get("key"); // for a server that asks for one: /#key=…
 
-function connect() {
+function connect(words = "Connecting") {
   const url = new URL("v1/realtime", location.href);
   url.protocol = url.protocol.replace("http", "ws");
   url.hash = "";
   const opening = new WebSocket(url, KEY ? ["realtime", `openai-insecure-api-key.${KEY}`] : ["realtime"]);
   line = opening;
-  enter(attempts ? "reconnecting" : "connecting", "Connecting");
+  if (attempts) enter("reconnecting");
+  else enter("connecting", words);
   opening.onmessage = ({ data }) => hears(JSON.parse(data));
   opening.onclose = ({ code }) => lost(code);
 }
@@ -122,7 +124,7 @@ async function lost(code) {
   line = undefined;
   const wasOpen = phase === "open";
   if (wasOpen && code === 1000) return fail("The conversation is over. Press to begin a new one.");
-  if (phase === "connecting") return fail(await whyNot());
+  if (phase === "connecting") return refused();
   if (attempts === RETRY_MS.length) return fail("The server cannot be reached. Press to try again.");
   if (wasOpen) captions.note("The line dropped. Trying again.");
   hearing = pondering = false;
@@ -133,15 +135,19 @@ async function lost(code) {
 }
 
 /** A browser does not say why a line was refused; the server does, when it is asked otherwise. */
-async function whyNot() {
+async function refused() {
+  let status;
   try {
-    const status = await (await fetch("v1/status")).json();
-    if (!status.ready) return "The models are still loading. Try again in a moment.";
-    if (status.key_needed) return "This server asks for a key: write #key= and the key behind this page's address.";
-    return "The server takes no more conversations just now. Try again in a moment.";
+    status = await (await fetch("v1/status")).json();
   } catch {
-    return "The server cannot be reached. Is it running?";
+    return fail("The server cannot be reached. Is it running?");
   }
+  if (phase !== "connecting") return; // ended meanwhile
+  if (status.key_needed && !KEY)
+    return fail("This server asks for a key: write #key= and the key behind this page's address.");
+  if (status.ready) return fail("The server takes no conversation just now. Try again in a moment.");
+  enter("connecting", "The models are loading");
+  setTimeout(() => phase === "connecting" && connect("The models are loading"), LOADING_MS);
 }
 
 function send(event) {
