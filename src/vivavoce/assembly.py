@@ -2,9 +2,10 @@
 
 import re
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, distribution, requires
 from threading import Event
 from typing import Any, Literal, Protocol, cast, runtime_checkable
@@ -148,6 +149,7 @@ class House:
         for choice in self.choices.values():
             _insist_on_packages(choice)
         await self._fetch()
+        await anyio.to_thread.run_sync(_import_packages, list(self.choices.values()))
         try:
             async with anyio.create_task_group() as tasks:
                 for choice in self.choices.values():
@@ -193,6 +195,14 @@ def _insist_on_packages(choice: Choice) -> None:
             f"[{choice.role}] {choice.plugin.name!r} needs {', '.join(missing)}; "
             f"write: pip install 'vivavoce[{choice.plugin.extra}]'"
         )
+
+
+def _import_packages(choices: Sequence[Choice]) -> None:
+    """Import what the providers need, in one thread; what is missing they report themselves, by name."""
+    for choice in choices:
+        for package in choice.plugin.packages:
+            with suppress(ImportError):
+                import_module(package)
 
 
 def _first(failures: ExceptionGroup[Exception]) -> Exception:

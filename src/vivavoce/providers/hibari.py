@@ -119,4 +119,5 @@ PLUGIN = Plugin(
     open=open_hibari,
     about=lambda settings: f"Hibari ({settings.voice}), on this machine, English only",
     extra="local",
+    packages=("numpy", "onnxruntime", "hibari"),
 )

@@ -223,4 +223,5 @@ PLUGIN = Plugin(
     models=lambda settings: (MODEL, SILERO),
     about=lambda settings: "Moonshine tiny, on this machine, English only",
     extra="local",
+    packages=("numpy", "onnxruntime"),
 )

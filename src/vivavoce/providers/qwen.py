@@ -230,4 +230,5 @@ PLUGIN = Plugin(
     models=lambda settings: (_weights_of(settings),),
     about=_about,
     extra="local",
+    packages=("xllamacpp",),
 )

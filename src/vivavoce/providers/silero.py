@@ -86,4 +86,5 @@ PLUGIN = Plugin(
     models=lambda settings: (MODEL,),
     about=lambda settings: "Silero VAD v6, on this machine",
     extra="local",
+    packages=("numpy", "onnxruntime"),
 )

@@ -107,4 +107,5 @@ PLUGIN = Plugin(
     models=lambda settings: (MODEL,),
     about=lambda settings: "Smart Turn v3.2, on this machine",
     extra="local",
+    packages=("numpy", "onnxruntime"),
 )
