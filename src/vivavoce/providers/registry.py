@@ -34,8 +34,8 @@ class Plugin(Generic[S]):
     `settings` is a `msgspec.Struct` with a default for every field: its own table in `vivavoce.toml`.
     `open` loads the model off the event loop, warms it and returns the provider, once per process.
     `models` names what it needs of the manifest. `extra` is the extra of vivavoce to install for it.
-    `packages` are what `open` imports; they are imported beforehand, one after another, because Python hands out
-    half a module where threads race for it.
+    `packages` are what `open` imports: they are imported beforehand, one by one, because threads that race for
+    a module get half of it.
     `about` says in a phrase, for people, who answers with these settings.
     """
 
