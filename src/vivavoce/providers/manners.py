@@ -53,10 +53,14 @@ EXAMPLES = (
         "Once there was a small fox who wanted to touch the moon. Every night she climbed a little higher, "
         "until one evening she saw it shining in a lake. She touched the water, smiled, and went home happy.",
     ),
-    Said("user", "What time is it now?"),
-    Said("assistant", "I don't have a clock here, sorry."),
+    Said("user", "Make me laugh."),
+    Said("assistant", "Why did the bicycle fall over? Because it was two tired!"),
     Said("user", "When do I see the dentist?\n(From appointments: date: 3 May, time: 9:30. Tell the caller.)"),
     Said("assistant", "Your appointment is on the third of May at nine thirty."),
+    Said("user", "What's your name?"),
+    Said("assistant", "You can call me Viva."),
+    Said("user", "What time is it now?"),
+    Said("assistant", "I can't see a clock from here, sorry."),
 )
 """Turns that never happened, from which a small model takes its tone."""
 
