@@ -175,22 +175,3 @@ async def test_a_spoken_question_gets_a_spoken_answer_offline(offline: str) -> N
         spoken = sound(events)
         assert len(spoken) / 24000 > 1.0
         assert max(spoken) > 3000
-
-
-async def test_ten_lines_make_a_conversation(scripted: str) -> None:
-    url = scripted
-    # region: ten-lines
-    client = AsyncOpenAI(base_url=url, api_key="none")
-    async with client.realtime.connect(model="vivavoce") as talk:
-        question = {"type": "input_audio", "audio": base64.b64encode(recording("brooklyn")).decode()}
-        await talk.conversation.item.create(item={"type": "message", "role": "user", "content": [question]})
-        await talk.response.create()
-        answer = b""
-        async for event in talk:
-            if event.type == "response.output_audio.delta":
-                answer += base64.b64decode(event.delta)
-            elif event.type == "response.done":
-                break
-    # endregion: ten-lines
-    assert len(answer) > 24000
-    await client.close()

@@ -34,7 +34,7 @@ app.add_typer(models, name="models")
 def main() -> None:
     """Run a command. The owner's mistakes end in one sentence and exit code 2, the world's in exit code 1."""
     # libgomp reads this when it is loaded: its threads otherwise spin, and starve whoever else has work
-    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+    os.environ.setdefault("GOMP_SPINCOUNT", "300")
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # its threads stall a small product for 100 ms
     failure: BaseException | None = None
     try:

@@ -90,7 +90,7 @@ class Llama:
         Raises `ConfigError` where xllamacpp is not installed, `ProviderError` where it cannot read the file.
         """
         # libgomp reads this when it is loaded: its threads otherwise spin, and starve whoever else has work
-        os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+        os.environ.setdefault("GOMP_SPINCOUNT", "300")
         try:
             import xllamacpp
         except ImportError as error:
