@@ -35,7 +35,7 @@ __all__ = ["Over", "Turn", "TurnReport", "run", "show"]
 BYTES_PER_MS = HEARING_RATE * 2 // 1000
 TAIL_MS = 2500
 """Room tone put after a recording, that its last word may be seen to be the last."""
-LEAD_MS = 300
+LEAD_MS = 350
 """Sound before a turn that the models are given with it."""
 EVIDENCE_MS = 100
 """How long the turn model and the transcriber take."""
