@@ -91,7 +91,7 @@ def perform(stage: Stage, acts: list[Act], until: float) -> Score:
     return anyio.run(play, backend_options={"loop_factory": JumpingClock})
 
 
-lawful = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+lawful = settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 @lawful
@@ -187,13 +187,13 @@ def test_no_silence_without_an_end(stage: Stage, caller: tuple[list[Act], float]
     assert created == {event.response.id for event in score.of(e.ResponseDone)}
 
 
-@settings(lawful, max_examples=20)
+@settings(lawful, max_examples=15)
 @given(stages(), callers())
 def test_the_same_play_gives_the_same_score(stage: Stage, caller: tuple[list[Act], float]) -> None:
     assert str(perform(stage, *caller)) == str(perform(stage, *caller))
 
 
-@settings(lawful, max_examples=20)
+@settings(lawful, max_examples=15)
 @given(stages(), callers(), tenths(1, 60))
 def test_hanging_up_ends_everything(stage: Stage, caller: tuple[list[Act], float], until: float) -> None:
     """`perform` returns only when every task of the conversation is gone: a leak would deadlock the clock."""
