@@ -2,14 +2,16 @@
 
 from dataclasses import dataclass, field
 
+import anyio
 from anyio.abc import TaskGroup
 
 from vivavoce.conversation import Conversation
+from vivavoce.errors import ProviderError
 from vivavoce.limits import Limits
 from vivavoce.line import Line
 from vivavoce.protocol.events import ServerEvent, new_id
 from vivavoce.protocol.session import Session
-from vivavoce.providers import ChatModel, Synthesizer, Transcriber, TurnDetector, VoiceActivityModel
+from vivavoce.providers import ChatModel, Synthesizer, Transcriber, Transcript, TurnDetector, VoiceActivityModel
 
 __all__ = ["Call", "Crew"]
 
@@ -23,6 +25,17 @@ class Crew:
     chat: ChatModel
     synthesizer: Synthesizer
     turn: TurnDetector | None = None
+
+    async def transcribe(
+        self, sound: bytes, *, seconds: float, language: str | None = None, prompt: str | None = None
+    ) -> Transcript:
+        """Ask the transcriber. Raises `ProviderError` if it fails, or takes longer than so many seconds."""
+        try:
+            with anyio.fail_after(seconds):
+                return await self.transcriber.transcribe(sound, language=language, prompt=prompt)
+        except TimeoutError as error:
+            message = f"no answer within {seconds:g} s (limits.transcribe_seconds)"
+            raise ProviderError("transcriber", message, retryable=True) from error
 
 
 @dataclass

@@ -9,7 +9,6 @@ import anyio.to_thread
 from vivavoce.engines.answer import timely
 from vivavoce.engines.call import Crew
 from vivavoce.engines.sentences import Breath
-from vivavoce.errors import ProviderError
 from vivavoce.limits import Limits
 from vivavoce.providers import FRAME_BYTES, FRAME_MS, Transcript
 
@@ -39,7 +38,11 @@ class Speech:
         Raises `ProviderError` when the transcriber fails or takes too long.
         """
         spoken = await anyio.to_thread.run_sync(self._find_speech, sound, limiter=self._threads)
-        parts = [await self._write_down(part, language, prompt) for part in spoken]
+        seconds = self.limits.transcribe_seconds
+        parts = [
+            await self.crew.transcribe(part, seconds=seconds, language=language, prompt=prompt)
+            for part in spoken
+        ]
         if not parts:
             return None
         return Transcript(" ".join(part.text for part in parts if part.text), parts[0].language)
@@ -58,15 +61,6 @@ class Speech:
         whole = range(0, len(sound) - FRAME_BYTES + 1, FRAME_BYTES)
         probabilities = [vad.probability(sound[at : at + FRAME_BYTES]) for at in whole]
         return [sound[a * FRAME_BYTES : b * FRAME_BYTES] for a, b in stretches(probabilities)]
-
-    async def _write_down(self, sound: bytes, language: str | None, prompt: str | None) -> Transcript:
-        seconds = self.limits.transcribe_seconds
-        try:
-            with anyio.fail_after(seconds):
-                return await self.crew.transcriber.transcribe(sound, language=language, prompt=prompt)
-        except TimeoutError as error:
-            message = f"no answer within {seconds:g} s (limits.transcribe_seconds)"
-            raise ProviderError("transcriber", message, retryable=True) from error
 
 
 def stretches(probabilities: Sequence[float]) -> Iterator[tuple[int, int]]:

@@ -17,7 +17,7 @@ from vivavoce.errors import ProtocolError, ProviderError
 from vivavoce.floor import Change, Paused, Resumed, Settled, SpeechStarted, SpeechStopped, Stirred
 from vivavoce.protocol import events as e
 from vivavoce.protocol.items import InputAudio, InputText, Item, Message
-from vivavoce.providers import HEARING_RATE, SPEAKING_RATE
+from vivavoce.providers import HEARING_RATE, SPEAKING_RATE, TurnDetector
 
 __all__ = ["Turns"]
 
@@ -150,7 +150,7 @@ class Turns:
             while self._changes:
                 await self._changed(self._changes.popleft())
 
-    async def _weighed(self, change: Change | None) -> None:
+    def _weighed(self, change: Change | None) -> None:
         if change is not None:
             self._changes.append(change)
             self.call.tasks.start_soon(self._work_off)
@@ -242,9 +242,9 @@ class Turns:
         with pondering.scope:
             async with anyio.create_task_group() as tasks:
                 if self.call.crew.turn and self._is_semantic():
-                    tasks.start_soon(self._find_end, pondering, sound)
+                    tasks.start_soon(self._find_end, self.call.crew.turn, pondering, sound)
                 await self._find_words(pondering, sound)
-                await self._judge(pondering)
+                self._judge(pondering)
                 self._redraft(turn, pondering)
 
     async def _find_words(self, pondering: Pondering, sound: bytes) -> None:
@@ -254,20 +254,18 @@ class Turns:
             pondering.failure = error
         pondering.known.set()
 
-    async def _find_end(self, pondering: Pondering, sound: bytes) -> None:
+    async def _find_end(self, detector: TurnDetector, pondering: Pondering, sound: bytes) -> None:
         """Ask the turn detector; without its answer, words and silence decide."""
-        if self.call.crew.turn is None:
-            return
         with anyio.move_on_after(self.call.limits.turn_seconds):
             try:
-                pondering.finished = await self.call.crew.turn.is_over(sound)
+                pondering.finished = await detector.is_over(sound)
             except ProviderError as error:
                 log.warning("%s", error)
-        await self._judge(pondering)
+        self._judge(pondering)
 
-    async def _judge(self, pondering: Pondering) -> None:
+    def _judge(self, pondering: Pondering) -> None:
         words = pondering.words if pondering.known.is_set() and not pondering.failure else None
-        await self._weighed(self.ear.floor.judge(pondering.pause, finished=pondering.finished, words=words))
+        self._weighed(self.ear.floor.judge(pondering.pause, finished=pondering.finished, words=words))
 
     def _redraft(self, turn: Turn, pondering: Pondering) -> None:
         """Keep the draft if it answers these words, else begin another, as far as the budget goes."""
@@ -345,14 +343,10 @@ class Turns:
             await self.call.line.send(told)
 
     async def _transcribe(self, sound: bytes) -> str:
-        seconds, hearing = self.call.limits.transcribe_seconds, self.ear.hearing
-        try:
-            with anyio.fail_after(seconds):
-                transcript = await self.call.crew.transcriber.transcribe(
-                    sound, language=hearing.language, prompt=hearing.prompt
-                )
-        except TimeoutError as error:
-            raise ProviderError("transcriber", f"was silent for {seconds:g} s", retryable=True) from error
+        hearing, seconds = self.ear.hearing, self.call.limits.transcribe_seconds
+        transcript = await self.call.crew.transcribe(
+            sound, seconds=seconds, language=hearing.language, prompt=hearing.prompt
+        )
         return transcript.text.strip()
 
     # over our voice, and in long silence
@@ -364,7 +358,7 @@ class Turns:
         except ProviderError as error:
             log.warning("%s", error)
             return
-        await self._weighed(self.ear.floor.overheard(stir.stir, words))
+        self._weighed(self.ear.floor.overheard(stir.stir, words))
 
     def _is_idle(self) -> bool:
         """Say whether nobody has spoken for as long as the session allows."""
