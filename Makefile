@@ -73,12 +73,16 @@ chromium:
 LOCK := env -u UV_FIND_LINKS -u UV_EXTRA_INDEX_URL $(UV) pip compile --quiet --upgrade --universal --python-version 3.11 \
 	--generate-hashes --no-emit-index-url --no-emit-find-links --no-header
 
+WHOLE := --extra local --extra terminal --extra webrtc --extra mcp
+
 lock: $(VENV)/.has-tools
 	@$(LOCK) requirements/tools.in --output-file requirements/tools.txt
-	@$(LOCK) pyproject.toml --extra local --extra terminal --constraint requirements/tools.txt --output-file requirements/run.txt
-	@$(LOCK) pyproject.toml --extra local --extra terminal --group dev --constraint requirements/run.txt --output-file requirements/dev.txt
-	@! grep -n '://' requirements/*.txt || { echo "An address has got into the lock files."; exit 1; }
+	@$(LOCK) pyproject.toml $(WHOLE) --constraint requirements/tools.txt --output-file requirements/run.txt
+	@$(LOCK) pyproject.toml $(WHOLE) --group dev --excludes requirements/unused --constraint requirements/run.txt --output-file requirements/dev.txt
+	@for client in requirements/clients/*.in; do \
+		$(LOCK) $$client --excludes requirements/clients/excluded --output-file $${client%.in}.txt || exit 1; done
+	@! grep -rn --include='*.txt' '://' requirements || { echo "An address has got into the lock files."; exit 1; }
 
 clean:
-	rm -rf $(VENV) site build dist .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-clients tests/clients/node/node_modules site build dist .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import UNSET
 
-from vivavoce.config import PRESETS, SLOTS, Config, ServerTable, SessionTable, is_loopback, load
+from vivavoce.config import PRESETS, SLOTS, Config, McpTable, ServerTable, SessionTable, is_loopback, load
 from vivavoce.errors import ConfigError
 from vivavoce.limits import Limits
 from vivavoce.protocol.session import InputSettings, SemanticVad, ServerVad, SessionAudio
@@ -171,6 +171,19 @@ def test_beyond_this_machine_a_key_is_needed(monkeypatch: pytest.MonkeyPatch) ->
     assert not load(flags={"server": {"host": "0.0.0.0"}}).config.server.is_local  # noqa: S104
 
 
+def test_a_webhook_needs_a_secret_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    write("[server]\nwebhook = 'https://museum.example/calls'\n")
+    assert "VIVAVOCE_WEBHOOK_SECRET=" in complaint()
+    monkeypatch.setenv("VIVAVOCE_WEBHOOK_SECRET", "whsec_no base64")
+    assert "not base64" in complaint()
+    monkeypatch.setenv("VIVAVOCE_WEBHOOK_SECRET", "whsec_c2VzYW1l")
+    assert "c2VzYW1l" not in repr(load().config)
+    write("webhook_secret = 'open'\n")
+    assert "VIVAVOCE_WEBHOOK_SECRET=" in complaint()
+    write("[server]\nwebhook = 'museum.example'\n")
+    assert "http" in complaint()
+
+
 @given(st.ip_addresses())
 def test_only_loopback_addresses_are_this_machine(address: object) -> None:
     assert is_loopback(str(address)) == (str(address).startswith("127.") or str(address) == "::1")
@@ -198,6 +211,7 @@ def test_localhost_is_this_machine_and_other_names_are_not() -> None:
         ("[session]\nspeed = 9", ["vivavoce.toml", "[session] speed", "1.5"]),
         ("[session.turn_detection]\ntype = 'x'", ["vivavoce.toml", "turn_detection", "'x'"]),
         ("[session.turn_detection]\nthreshold = 0.5", ["turn_detection", "threshold", "eagerness"]),
+        ("[mcp]\nservers = ['a.example']", ["vivavoce.toml", "[mcp] servers", "a.example", "http"]),
         ("preset = 'x'", ["preset", "'x'", "offline", "scripted"]),
         ("chat = 'qwen'", ["vivavoce.toml", "chat"]),
     ],
@@ -221,6 +235,34 @@ def test_a_file_that_is_named_must_be_there() -> None:
     assert "nowhere.toml" in complaint(file=Path("nowhere.toml"))
 
 
+# servers of tools
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("", None),
+        ("[mcp]\nservers = ['https://a.example']", None),
+        ("[mcp]\nallow = 'listed'", ()),
+        ("[mcp]\nallow = 'listed'\nservers = ['https://a.example']", ("https://a.example",)),
+        ("[server]\nhosts = ['voice.example']", ()),
+        ("[server]\norigins = ['https://voice.example']", ()),
+        ("[server]\nhosts = ['voice.example']\n[mcp]\nallow = 'any'", None),
+    ],
+)
+def test_whoever_lets_others_in_says_which_servers_they_may_name(
+    text: str, named: tuple[str, ...] | None
+) -> None:
+    write(text)
+    assert load().config.mcp_servers == named
+
+
+def test_with_keys_only_listed_servers_may_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VIVAVOCE_KEYS", "one")
+    monkeypatch.setenv("VIVAVOCE_MCP__SERVERS", "https://a.example, http://b.example/mcp")
+    assert load().config.mcp_servers == ("https://a.example", "http://b.example/mcp")
+
+
 # the reference
 
 
@@ -229,6 +271,7 @@ def test_a_file_that_is_named_must_be_there() -> None:
     [
         ("server", [*ServerTable.model_fields]),
         ("session", [*SessionTable.model_fields]),
+        ("mcp", [*McpTable.model_fields]),
         *((slot, ["provider"]) for slot in SLOTS),
     ],
 )
@@ -244,3 +287,20 @@ def test_every_limit_is_on_its_page_with_its_default() -> None:
     assert set(lines) == {field.name for field in fields(Limits)}
     for field in fields(Limits):
         assert f"| {field.default:,} |" in lines[field.name]
+
+
+def test_the_relays_password_is_not_for_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    write('[webrtc]\nturn = "turn:turn.example.org"\nturn_credential = "hush"')
+    assert "VIVAVOCE_WEBRTC__TURN_CREDENTIAL" in complaint()
+    write('[webrtc]\nturn = "turn:turn.example.org"')
+    monkeypatch.setenv("VIVAVOCE_WEBRTC__TURN_CREDENTIAL", "hush")
+    credential = load().config.webrtc.turn_credential
+    assert credential is not None
+    assert credential.get_secret_value() == "hush"
+    assert "hush" not in repr(load().config)
+
+
+@pytest.mark.parametrize("line", ['stun = "turn.example.org"', 'turn = "http://turn.example.org"', "ports = 5"])
+def test_who_helps_callers_by_webrtc_is_named_as_its_protocol_does(line: str) -> None:
+    write(f"[webrtc]\n{line}")
+    assert complaint().startswith(f"vivavoce.toml: [webrtc] {line.split()[0]}")

@@ -3,6 +3,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import UNSET
 
 from vivavoce.conversation import MS_PER_CHAR, Conversation, Spoken
 from vivavoce.protocol import events as e
@@ -11,11 +12,13 @@ from vivavoce.protocol.items import (
     InputAudio,
     InputImage,
     InputText,
+    McpCall,
     McpListTools,
     Message,
     OutputAudio,
     OutputText,
 )
+from vivavoce.protocol.response import Response, ResponseAudio, ResponseOutput
 from vivavoce.protocol.session import OutputSettings, Pcmu, Session, SessionAudio
 
 
@@ -135,6 +138,9 @@ def test_a_call_grows_as_its_arguments_come() -> None:
     )
     conversation = after(added(FunctionCall(id="f", name="look", arguments="")), delta, delta)
     assert conversation.items[0].arguments == "{}{}"
+    more = e.ResponseMcpCallArgumentsDelta(response_id="r", item_id="f", output_index=0, delta="{}")
+    call = McpCall(id="f", server_label="s", name="look", arguments="")
+    assert after(added(call), more, more).items[0].arguments == "{}{}"
     assert after(delta).items == ()
 
 
@@ -169,6 +175,12 @@ def test_sound_at_8_khz_is_counted_as_such() -> None:
     assert conversation.spoken_ms("a") == 600
 
 
+def test_what_is_settled_about_servers_is_not_said_by_anybody() -> None:
+    conversation = after(added(said("a", "Hi")), added(McpListTools(id="l", server_label="s", tools=()), "a"))
+    assert (conversation.last_id, conversation.last_said_id) == ("l", "a")
+    assert after().last_said_id is None
+
+
 def test_what_belongs_to_no_item_is_not_for_us() -> None:
     conversation = after(words("x"), sound(20), truncated(1), finished("completed", "x"))
     assert conversation.items == ()
@@ -184,6 +196,7 @@ def test_models_are_told_only_what_says_something() -> None:
         added(Message(id="d", role="user", content=(InputAudio(transcript="yes"),)), "c"),
         added(image, "d"),
         added(FunctionCall(id="f", name="look", arguments="{}"), "i"),
+        added(McpListTools(id="l", server_label="s", tools=()), "f"),
     )
     assert [item.id for item in conversation.messages()] == ["d", "i", "f"]
 
@@ -202,3 +215,47 @@ def test_more_time_is_never_fewer_words(told: list[tuple[str, int]], times: list
     assert spoken.text.startswith(early.rstrip())
     assert late.startswith(early)
     assert spoken.until(1e9) == spoken.text
+
+
+def test_sound_of_a_response_is_counted_in_its_own_format() -> None:
+    audio = ResponseAudio(output=ResponseOutput(format=Pcmu()))
+    response = Response(id="r", status="in_progress", output=(), conversation_id=None, audio=audio)
+    conversation = after(e.ResponseCreated(response=response), added(ANSWER), words("Hi"), sound(100))
+    assert conversation.spoken_ms("a") == 600
+    conversation.apply(e.ResponseDone(response=response))
+    conversation.apply(sound(100))
+    assert conversation.spoken_ms("a") == 700, "and then as the session says"
+
+
+def test_a_response_may_leave_its_format_to_the_session() -> None:
+    for audio in (UNSET, ResponseAudio(), ResponseAudio(output=ResponseOutput(voice="ash"))):
+        response = Response(id="r", status="in_progress", output=(), conversation_id=None, audio=audio)
+        conversation = after(e.ResponseCreated(response=response), added(ANSWER), sound(100))
+        assert conversation.spoken_ms("a") == 100
+
+
+def test_what_was_heard_is_never_more_than_a_truncation_left() -> None:
+    conversation = after(added(ANSWER), words("One two. "), sound(1000), words("Three four. "), sound(1000))
+    assert conversation.heard("a") == "One two. Three four. "
+    assert conversation.heard("a", 1000) == "One two."
+    conversation.apply(truncated(600))
+    assert conversation.heard("a") == conversation.heard("a", 1000) == "One"
+    assert conversation.heard("nobody") == ""
+
+
+def test_older_images_are_forgotten_and_newer_ones_stay() -> None:
+    def shown(item_id: str, size: int) -> Message:
+        content = (InputText(text="See?"), InputImage(image_url="x" * size))
+        return Message(id=item_id, role="user", content=content)
+
+    call = FunctionCall(id="f", name="look", arguments="{}")
+    conversation = after(
+        added(shown("a", 5)), added(shown("b", 5), "a"), added(call, "b"), added(shown("c", 5), "f")
+    )
+    conversation.forget_images(10)
+    kinds = {i.id: [type(p) for p in i.content] for i in conversation.items if isinstance(i, Message)}
+    assert kinds == {"a": [InputText, InputText], "b": [InputText, InputImage], "c": [InputText, InputImage]}
+    conversation.forget_images(4)
+    assert not any(
+        isinstance(p, InputImage) for i in conversation.items if isinstance(i, Message) for p in i.content
+    )

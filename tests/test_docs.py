@@ -18,7 +18,7 @@ from typer.main import get_command
 from samples.ask import ask
 from vivavoce.assembly import House
 from vivavoce.cli import app
-from vivavoce.config import Config, ServerTable, SessionTable
+from vivavoce.config import Config, ServerTable, SessionTable, WebRtcTable
 from vivavoce.limits import Limits
 from vivavoce.models.manifest import known
 from vivavoce.providers.registry import find, names
@@ -74,7 +74,8 @@ def test_the_readme_and_the_first_page_show_those_ten_lines() -> None:
 
 def test_every_setting_has_a_line() -> None:
     text = page("reference/settings.md")
-    for table, model in {"": Config, "server": ServerTable, "session": SessionTable}.items():
+    tables = {"": Config, "server": ServerTable, "session": SessionTable, "webrtc": WebRtcTable}
+    for table, model in tables.items():
         for name in model.model_fields:
             spellings = (f"`{name}`", f"[{name}]", f"`VIVAVOCE_{name.upper()}`")
             assert any(spelling in text for spelling in spellings), f"{table}.{name}"
@@ -131,7 +132,7 @@ def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
 
 
 def test_the_lock_files_name_no_address() -> None:
-    for lock in (ROOT / "requirements").glob("*.txt"):
+    for lock in (ROOT / "requirements").rglob("*.txt"):
         text = lock.read_text()
         assert "://" not in text, lock.name
         assert text.count("--hash=sha256:") >= text.count("=="), lock.name

@@ -17,12 +17,17 @@ from msgspec.structs import replace
 
 from vivavoce.config import Config
 from vivavoce.engines.cascade import Cascade, Crew
+from vivavoce.engines.mcp.servers import McpServers
 from vivavoce.engines.speech import Speech
+from vivavoce.engines.transcription import begun
 from vivavoce.errors import ConfigError
+from vivavoce.lobby import Lobby, TellOfCall
 from vivavoce.models.store import Report, Store, here
+from vivavoce.protocol.session import Session, TranscriptionSession
 from vivavoce.protocol.settings import DEFAULT, merge
-from vivavoce.providers.registry import ROLES, Plugin, Role, find, settings_for
-from vivavoce.switchboard import Attend, Switchboard
+from vivavoce.providers.registry import ROLES, Plugin, Role, find, names, settings_for
+from vivavoce.switchboard import Attend, Engine, Switchboard
+from vivavoce.webhook import Webhook
 
 __all__ = ["MODEL", "Choice", "House", "State", "assemble", "choose", "introduction", "missing_packages"]
 
@@ -66,14 +71,23 @@ def choose(config: Config) -> Mapping[Role, Choice]:
     choices = {}
     for role in ROLES:
         slot = config.slot(role)
-        if role == "turn" and slot.provider == "none":
+        name = _installed(role) if role == "denoiser" and slot.provider == "auto" else slot.provider
+        if role in ("turn", "denoiser") and name == "none":
             continue
-        plugin = find(role, slot.provider)
+        plugin = find(role, name)
         table = slot.settings
         if "warm" in plugin.settings.__struct_fields__:  # a model that reads the instructions before they come
             table = {"warm": config.session.instructions, **table}
         choices[role] = Choice(role, plugin, settings_for(plugin, table))
     return choices
+
+
+def _installed(role: Role) -> str:
+    """Return the first provider of a role for which nothing is missing, or `none`."""
+    for name in (name for known, name in names() if known == role):
+        if not missing_packages(find(role, name).extra):
+            return name
+    return "none"
 
 
 def introduction(choices: Mapping[Role, Choice]) -> str:
@@ -118,6 +132,7 @@ class House:
         self._tell, self._report, self._store, self._attend = tell, report, store or here(), attend
         self._providers: dict[Role, object] = {}
         self._switchboard: Switchboard | None = None
+        self._lobby: Lobby | None = None
         self._speech: Speech | None = None
 
     @property
@@ -131,11 +146,30 @@ class House:
         return introduction(self.choices)
 
     @property
+    def session(self) -> Session:
+        """How a conversation is held until its client says otherwise."""
+        return replace(merge(DEFAULT, self.config.session.session()), model=MODEL)
+
+    def as_it_will_be(self, wish: Session | TranscriptionSession) -> Session | TranscriptionSession:
+        """Return the whole session that begins with this wish. Raises `ProtocolError` if none can."""
+        if isinstance(wish, TranscriptionSession):
+            return begun(self.session, wish)
+        session = merge(self.session, wish, tools=self.config.limits.tools)
+        return replace(session, model=wish.model or session.model)
+
+    @property
     def switchboard(self) -> Switchboard:
         """Where callers are put through, once all is ready."""
         if self._switchboard is None:
             raise RuntimeError("the house is not open yet")
         return self._switchboard
+
+    @property
+    def lobby(self) -> Lobby:
+        """Where incoming calls wait to be accepted, once all is ready."""
+        if self._lobby is None:
+            raise RuntimeError("the house is not open yet")
+        return self._lobby
 
     @property
     def speech(self) -> Speech:
@@ -156,15 +190,26 @@ class House:
                     tasks.start_soon(self._open, choice)
         except ExceptionGroup as failures:
             raise _first(failures) from failures
-        await self.furnish(Crew(**cast("dict[str, Any]", self._providers)))
+        chat_is = self.choices["chat"].about.partition(",")[0]
+        await self.furnish(Crew(**cast("dict[str, Any]", self._providers), chat_is=chat_is))
 
     async def furnish(self, crew: Crew) -> None:
         """Put models to work that are loaded already: for tests, and for programs that bring their own."""
-        limits, session = self.config.limits, merge(DEFAULT, self.config.session.session())
-        cascade = Cascade(crew, session=replace(session, model=MODEL), limits=limits)
+        limits = self.config.limits
+        servers = McpServers(limits, self.config.mcp_servers)
+        cascade = Cascade(crew, session=self.session, limits=limits, reach=servers)
         await cascade.rehearse()
         self._speech = Speech(crew, limits)
-        self._switchboard = Switchboard(cascade, limits=limits, attend=self._attend)
+        self.employ(cascade)
+
+    def employ(self, engine: Engine) -> None:
+        """Let this engine answer from now on."""
+        self._switchboard = Switchboard(engine, limits=self.config.limits, attend=self._attend)
+        self._lobby = Lobby(self._switchboard, self._webhook())
+
+    def _webhook(self) -> TellOfCall | None:
+        url, secret = self.config.server.webhook, self.config.webhook_secret.get_secret_value()
+        return Webhook(url, secret, self.config.limits).tell if url else None
 
     async def close(self) -> None:
         """Put away what the providers hold."""

@@ -6,6 +6,7 @@ defaults, preset, file, `.env`, environment, command line. Every value remembers
 
 import os
 import tomllib
+from base64 import b64decode
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from ipaddress import ip_address
@@ -35,15 +36,17 @@ __all__ = [
     "SLOTS",
     "Config",
     "Loaded",
+    "McpTable",
     "ServerTable",
     "SessionTable",
     "Slot",
+    "WebRtcTable",
     "is_loopback",
     "load",
 ]
 
 FILE = "vivavoce.toml"
-SLOTS = ("vad", "turn", "transcriber", "chat", "synthesizer")
+SLOTS = ("vad", "turn", "transcriber", "chat", "synthesizer", "denoiser")
 
 Table = Mapping[str, object]
 
@@ -56,6 +59,7 @@ PRESETS: Mapping[str, Table] = {
         "transcriber": {"provider": "moonshine"},
         "chat": {"provider": "qwen"},
         "synthesizer": {"provider": "hibari"},
+        "denoiser": {"provider": "auto"},
     },
     "scripted": {
         "vad": {"provider": "silero"},
@@ -63,6 +67,7 @@ PRESETS: Mapping[str, Table] = {
         "transcriber": {"provider": "scripted"},
         "chat": {"provider": "scripted"},
         "synthesizer": {"provider": "scripted"},
+        "denoiser": {"provider": "none"},
     },
 }
 
@@ -84,11 +89,20 @@ class ServerTable(_Table):
     """web pages, such as `https://example.org`, that may connect besides our own and those of this machine"""
     hosts: tuple[str, ...] = ()
     """names, besides `localhost`, under which a server on loopback may be asked for"""
+    webhook: str = ""
+    """address that is told when a call rings (`realtime.call.incoming`), signed with the webhook's secret"""
 
     @field_validator("origins", "hosts", mode="before")
     @classmethod
     def _may_be_separated_by_commas(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else value
+
+    @field_validator("webhook")
+    @classmethod
+    def _is_on_the_web(cls, webhook: str) -> str:
+        if webhook and not webhook.startswith(("http://", "https://")):
+            raise ValueError(f"{webhook} is not an http or https address")
+        return webhook
 
     @property
     def is_local(self) -> bool:
@@ -96,8 +110,21 @@ class ServerTable(_Table):
         return is_loopback(self.host)
 
 
+class WebRtcTable(_Table):
+    """`[webrtc]`: who helps callers by WebRTC to find a way to us, where there is none straight."""
+
+    stun: Annotated[str | None, Field(pattern=r"^stun:[^?\s]+$")] = None
+    """server that tells us our address on the internet, such as `stun:stun.example.org:3478`"""
+    turn: Annotated[str | None, Field(pattern=r"^turns?:[^?\s]+(\?transport=(udp|tcp))?$")] = None
+    """server that relays where nothing else gets through, such as `turn:turn.example.org:3478?transport=udp`"""
+    turn_username: str | None = None
+    """who we are to the relay"""
+    turn_credential: SecretStr | None = None
+    """the relay's password; only from the environment"""
+
+
 class Slot(BaseModel):
-    """One of `[vad]`, `[turn]`, `[transcriber]`, `[chat]`, `[synthesizer]`: who does it, and how."""
+    """One of the tables `SLOTS`, such as `[vad]` or `[chat]`: who does it, and how."""
 
     model_config = ConfigDict(extra="allow", frozen=True, use_attribute_docstrings=True)
 
@@ -149,6 +176,28 @@ class SessionTable(_Table):
         return Session(instructions=self.instructions, audio=SessionAudio(input=hearing, output=speaking))
 
 
+class McpTable(_Table):
+    """`[mcp]`: which servers of tools a client may have us ask (`tools: [{"type": "mcp"}]`)."""
+
+    servers: tuple[str, ...] = ()
+    """addresses, such as `https://tools.example.org/mcp`, that clients may name, with all that lies below"""
+    allow: Literal["auto", "listed", "any"] = "auto"
+    """`listed`: those in `servers`; `any`: all; `auto`: all where only this machine comes in, without a key"""
+
+    @field_validator("servers", mode="before")
+    @classmethod
+    def _may_be_separated_by_commas(cls, value: object) -> object:
+        return tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else value
+
+    @field_validator("servers")
+    @classmethod
+    def _are_addresses(cls, servers: tuple[str, ...]) -> tuple[str, ...]:
+        for server in servers:
+            if not server.startswith(("http://", "https://")):
+                raise ValueError(f"{server} is not the http or https address of a server")
+        return servers
+
+
 class Config(_Table):
     """All that can be set. `Config()` is the default and reads nothing; `load` reads the layers."""
 
@@ -156,13 +205,18 @@ class Config(_Table):
     """`offline`: models on this machine; `scripted`: no models, predictable answers, for tests of clients"""
     keys: SecretStr = SecretStr("")
     """keys, separated by commas, of which a client must show one; only from the environment"""
+    webhook_secret: SecretStr = SecretStr("")
+    """what `[server] webhook` knows us by, such as `whsec_…`; only from the environment"""
     server: ServerTable = ServerTable()
     vad: Slot = Slot(provider="silero")
     turn: Slot = Slot(provider="smart-turn")
     transcriber: Slot = Slot(provider="moonshine")
     chat: Slot = Slot(provider="qwen")
     synthesizer: Slot = Slot(provider="hibari")
+    denoiser: Slot = Slot(provider="auto")
     session: SessionTable = SessionTable()
+    webrtc: WebRtcTable = WebRtcTable()
+    mcp: McpTable = McpTable()
     limits: Limits = Limits()
 
     @field_validator("limits", mode="before")
@@ -190,10 +244,36 @@ class Config(_Table):
             )
         return self
 
+    @model_validator(mode="after")
+    def _a_webhook_needs_a_secret(self) -> Self:
+        secret = self.webhook_secret.get_secret_value()
+        if self.server.webhook and not secret:
+            raise ValueError(
+                f"server.webhook {self.server.webhook} must know that it is us who tells it; "
+                "write VIVAVOCE_WEBHOOK_SECRET=whsec_… into the environment or into .env"
+            )
+        if secret.startswith("whsec_"):
+            try:
+                b64decode(secret.removeprefix("whsec_"), validate=True)
+            except ValueError as error:
+                raise ValueError("VIVAVOCE_WEBHOOK_SECRET: what follows whsec_ is not base64") from error
+        return self
+
     @property
     def secrets(self) -> tuple[str, ...]:
         """The keys, of which a client must show one; empty means that none is asked for."""
         return tuple(key for part in self.keys.get_secret_value().split(",") if (key := part.strip()))
+
+    @property
+    def mcp_servers(self) -> tuple[str, ...] | None:
+        """Addresses of the MCP servers that clients may name; None is any.
+
+        Whoever names one has this machine send requests there. Where only this machine's own programs can ask
+        for that, they could as well do it themselves.
+        """
+        server = self.server
+        alone = server.is_local and not (self.secrets or server.hosts or server.origins)
+        return None if self.mcp.allow == "any" or (self.mcp.allow == "auto" and alone) else self.mcp.servers
 
     def slot(self, role: str) -> Slot:
         """Return the table of a role, one of `SLOTS`."""
@@ -300,8 +380,12 @@ def _from_file(path: Path) -> Table:
         raise ConfigError(f"{path} cannot be read: {error.strerror}.") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not TOML: {error}.") from error
-    if "keys" in table:
-        raise ConfigError(f"{path}: keys are secrets; write VIVAVOCE_KEYS=… into the environment or into .env.")
+    if "turn_credential" in table.get("webrtc", ()):
+        variable = "VIVAVOCE_WEBRTC__TURN_CREDENTIAL=…"
+        raise ConfigError(f"{path}: [webrtc] turn_credential is a secret; write {variable} into .env.")
+    for name in table.keys() & {"keys", "webhook_secret"}:
+        variable = f"VIVAVOCE_{name.upper()}=…"
+        raise ConfigError(f"{path}: {name} is secret; write {variable} into the environment or into .env.")
     return table
 
 
@@ -350,5 +434,11 @@ def _sentence(error: ValidationError, loaded: Loaded) -> str:
 
 
 def _known(tables: Sequence[str]) -> Collection[str]:
-    models: dict[str, type[BaseModel]] = {"": Config, "server": ServerTable, "session": SessionTable}
+    models: dict[str, type[BaseModel]] = {
+        "": Config,
+        "server": ServerTable,
+        "session": SessionTable,
+        "webrtc": WebRtcTable,
+        "mcp": McpTable,
+    }
     return models[".".join(tables)].model_fields

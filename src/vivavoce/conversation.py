@@ -5,16 +5,23 @@ from dataclasses import dataclass, field
 from msgspec import UNSET
 from msgspec.structs import replace
 
+from vivavoce.formats import bytes_per_ms
 from vivavoce.protocol import events as e
 from vivavoce.protocol.items import (
     FunctionCall,
     InputAudio,
+    InputImage,
     InputText,
     Item,
+    McpApprovalRequest,
+    McpApprovalResponse,
+    McpCall,
+    McpListTools,
     Message,
     OutputAudio,
     OutputText,
 )
+from vivavoce.protocol.response import Response
 from vivavoce.protocol.session import Pcm, Session
 
 __all__ = ["Conversation", "Spoken"]
@@ -72,6 +79,7 @@ class Conversation:
         self._order: list[str] = []
         self._spoken: dict[str, Spoken] = {}
         self._heard_ms: dict[str, float] = {}
+        self._bytes_per_ms: dict[str, int] = {}
 
     @property
     def items(self) -> tuple[Item, ...]:
@@ -81,6 +89,11 @@ class Conversation:
     @property
     def last_id(self) -> str | None:
         return self._order[-1] if self._order else None
+
+    @property
+    def last_said_id(self) -> str | None:
+        """The last item with which somebody goes on; what is settled about MCP servers meanwhile is none."""
+        return next((i for i in reversed(self._order) if not isinstance(self._items[i], _ASIDE)), None)
 
     def __contains__(self, item_id: object) -> bool:
         return item_id in self._items
@@ -101,13 +114,28 @@ class Conversation:
         spoken = self._spoken.get(item_id)
         return spoken.ms if spoken else None
 
-    def heard(self, item_id: str, ms: float) -> str:
-        """Return the words of a spoken answer that were over after so many milliseconds of it."""
-        return self._spoken[item_id].until(ms)
+    def heard(self, item_id: str, ms: float | None = None) -> str:
+        """Return the words of a spoken answer that were over after so many milliseconds of it.
+
+        They are never more than a truncation has left.
+        """
+        spoken, cut = self._spoken.get(item_id) or Spoken(), self._heard_ms.get(item_id)
+        times = [one for one in (ms, cut) if one is not None]
+        return spoken.until(min(times)) if times else spoken.text
 
     def messages(self) -> tuple[Item, ...]:
         """Return what a model is to know: every item that says something, answers as far as they were heard."""
         return tuple(item for item in self.items if not _is_mute(item))
+
+    def forget_images(self, most: int) -> None:
+        """Keep images of at most so many bytes, the newest; of others it is only known that there were any."""
+        kept = 0
+        for item_id in reversed(self._order):
+            item = self._items[item_id]
+            if isinstance(item, Message):
+                kept += sum(len(part.image_url) for part in item.content if isinstance(part, InputImage))
+                if kept > most:
+                    self._items[item_id] = _without_images(item)
 
     def apply(self, event: e.Event) -> None:
         """Take in one event. Client events change nothing: what counts is what the engine confirms."""
@@ -116,6 +144,10 @@ class Conversation:
                 e.SessionCreated(session=Session() as session) | e.SessionUpdated(session=Session() as session)
             ):
                 self.session = session
+            case e.ResponseCreated(response=response):
+                self._bytes_per_ms[response.id] = self._rate(response)
+            case e.ResponseDone(response=response):
+                self._bytes_per_ms.pop(response.id, None)
             case e.ConversationItemAdded(item=item, previous_item_id=previous):
                 self._add(item, previous)
             case e.ConversationItemDone(item=item):
@@ -133,12 +165,16 @@ class Conversation:
                 self._spoken.setdefault(item_id, Spoken()).say(words)
                 self._items[item_id] = self._as_heard(self._items[item_id])
             case e.ResponseOutputAudioDelta(item_id=item_id, delta=sound) if item_id in self._items:
-                self._spoken.setdefault(item_id, Spoken()).ms += len(sound) / self._bytes_per_ms()
+                rate = self._bytes_per_ms.get(event.response_id) or self._rate()
+                self._spoken.setdefault(item_id, Spoken()).ms += len(sound) / rate
             case e.ResponseOutputTextDelta(item_id=item_id, delta=words) if item_id in self._items:
                 self._items[item_id] = _longer(self._items[item_id], words)
-            case e.ResponseFunctionCallArgumentsDelta(item_id=item_id, delta=more):
+            case (
+                e.ResponseFunctionCallArgumentsDelta(item_id=item_id, delta=more)
+                | e.ResponseMcpCallArgumentsDelta(item_id=item_id, delta=more)
+            ):
                 call = self._items.get(item_id)
-                if isinstance(call, FunctionCall):
+                if isinstance(call, FunctionCall | McpCall):
                     self._items[item_id] = replace(call, arguments=call.arguments + more)
             case _:
                 pass
@@ -167,17 +203,24 @@ class Conversation:
         """Return a spoken answer with the words that were heard of it: all, unless it was truncated."""
         if not isinstance(item, Message) or item.id is UNSET or item.id not in self._spoken:
             return item
-        ms, spoken = self._heard_ms.get(item.id), self._spoken[item.id]
-        if ms is None and finished:
+        if finished and item.id not in self._heard_ms:
             return item
-        words = spoken.text if ms is None else spoken.until(ms)
-        return replace(item, content=(OutputAudio(transcript=words),))
+        return replace(item, content=(OutputAudio(transcript=self.heard(item.id)),))
 
-    def _bytes_per_ms(self) -> int:
-        audio = self.session.audio if self.session else UNSET
-        output = audio.output if audio else UNSET
-        spoken_as = output.format if output else UNSET
-        return 48 if not spoken_as or isinstance(spoken_as, Pcm) else 8
+    def _rate(self, response: Response | None = None) -> int:
+        """Return how many bytes of sound a millisecond has: a response may have a format of its own."""
+        for settled in (response, self.session):
+            audio = settled.audio if settled else UNSET
+            output = audio.output if audio else UNSET
+            if output and output.format:
+                return bytes_per_ms(output.format)
+        return bytes_per_ms(Pcm())
+
+
+def _without_images(item: Message) -> Message:
+    forgotten = InputText(text="(An image that was shown here is not kept any more.)")
+    parts = (forgotten if isinstance(part, InputImage) else part for part in item.content)
+    return replace(item, content=tuple(parts))
 
 
 def _transcribed(item: Item, transcript: str) -> Item:
@@ -204,9 +247,13 @@ def _longer(item: Item, words: str) -> Item:
     return replace(item, content=(OutputText(text=said + words),))
 
 
+_ASIDE = McpListTools, McpApprovalRequest, McpApprovalResponse
+"""What client and server settle about MCP servers; the model knows the tools, and what came of its calls."""
+
+
 def _is_mute(item: Item) -> bool:
     if not isinstance(item, Message):
-        return False
+        return isinstance(item, _ASIDE)
     return not any(_says(part) for part in item.content)
 
 

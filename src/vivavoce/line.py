@@ -1,38 +1,122 @@
 """A line carries events both ways: a transport holds one end, an engine the other."""
 
-from collections.abc import AsyncIterator, Callable
+import asyncio
+from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Literal, Self
 
-import anyio
-from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
-
 from vivavoce.protocol.events import Event
 
-__all__ = ["Heard", "HungUp", "Line", "Listener", "open_line", "tapped"]
-
-HungUp = (anyio.BrokenResourceError, anyio.ClosedResourceError)
-"""What sending raises when the other end has left. It is nobody's fault."""
+__all__ = ["Heard", "HungUp", "Lane", "Line", "Listener", "Rejected", "open_line"]
 
 
-@dataclass(frozen=True)
+class HungUp(Exception):
+    """What sending raises when the other end has left. It is nobody's fault."""
+
+
+class Rejected(Exception):
+    """A call was turned away by whoever was asked, with SIP's status. It is nobody's fault."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(f"the call was turned away with {status}")
+        self.status = status
+
+
+class Lane:
+    """One direction of a line: events queue here, from many to one, at most `depth` of them.
+
+    It wakes somebody only where somebody waits: sound passes here fifty times a second, and a queue that lets
+    the event loop turn for each of them costs more than reading the sound. So does making an event for each, as
+    anyio's must be; asyncio's can be cleared.
+    """
+
+    def __init__(self, depth: int) -> None:
+        self._events: deque[Event] = deque()
+        self._depth = depth
+        self._told_all = self._deaf = False
+        self._news, self._room = asyncio.Event(), asyncio.Event()
+
+    async def put(self, event: Event) -> None:
+        """Add an event; wait while the lane is full. Raises `HungUp` when nobody listens any more."""
+        while len(self._events) >= self._depth and not self._is_closed:
+            self._room.clear()
+            await self._room.wait()
+        self.push(event)
+
+    def push(self, event: Event) -> None:
+        """Add an event without waiting, be the lane full or not. Raises `HungUp` like `put`."""
+        if self._is_closed:
+            raise HungUp
+        self._events.append(event)
+        if len(self._events) == 1:
+            self._news.set()
+
+    @property
+    def is_full(self) -> bool:
+        """Whether `put` would wait."""
+        return len(self._events) >= self._depth
+
+    async def take(self) -> Event | None:
+        """Return the next event, or None when there will be no more."""
+        while not self._events:
+            if self._is_closed:
+                return None
+            self._news.clear()
+            await self._news.wait()
+        if len(self._events) == self._depth:
+            self._room.set()
+        return self._events.popleft()
+
+    def end(self) -> None:
+        """Nobody will add anything; what is there can still be taken."""
+        self._told_all = True
+        self._wake()
+
+    def abandon(self) -> None:
+        """Nobody will take anything; what is there is lost."""
+        self._deaf = True
+        self._events.clear()
+        self._wake()
+
+    @property
+    def _is_closed(self) -> bool:
+        return self._told_all or self._deaf
+
+    def _wake(self) -> None:
+        self._news.set()
+        self._room.set()
+
+
 class Line:
     """One end: iterate to hear, `send` to speak, leave the block to hang up.
 
     Both directions are bounded: `send` waits while the other end lags behind.
     """
 
-    incoming: MemoryObjectReceiveStream[Event]
-    outgoing: MemoryObjectSendStream[Event]
+    def __init__(self, incoming: Lane, outgoing: Lane) -> None:
+        self._incoming, self._outgoing = incoming, outgoing
 
     async def send(self, event: Event) -> None:
         """Say one event. Raises `HungUp` when the other end has left."""
-        await self.outgoing.send(event)
+        await self._outgoing.put(event)
 
-    async def __aiter__(self) -> AsyncIterator[Event]:
-        async for event in self.incoming:
-            yield event
+    def offer(self, event: Event) -> bool:
+        """Say an event if nobody has to wait for that, and tell whether it was. Raises `HungUp` like `send`."""
+        if self._outgoing.is_full:
+            return False
+        self._outgoing.push(event)
+        return True
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Event:
+        event = await self._incoming.take()
+        if event is None:
+            raise StopAsyncIteration
+        return event
 
     async def __aenter__(self) -> Self:
         return self
@@ -41,15 +125,14 @@ class Line:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Hang up: the other end's iteration ends, its sending raises `HungUp`."""
-        self.outgoing.close()
-        self.incoming.close()
+        self._outgoing.end()
+        self._incoming.abandon()
 
 
 def open_line(depth: int = 32) -> tuple[Line, Line]:
     """Return both ends of a new line. `depth` bounds by how many events either side may run ahead."""
-    to_engine, from_transport = anyio.create_memory_object_stream[Event](depth)
-    to_transport, from_engine = anyio.create_memory_object_stream[Event](depth)
-    return Line(from_engine, to_engine), Line(from_transport, to_transport)
+    up, down = Lane(depth), Lane(depth)
+    return Line(up, down), Line(down, up)
 
 
 @dataclass(frozen=True)
@@ -63,26 +146,3 @@ class Heard:
 
 Listener = Callable[[Heard], None]
 """Hears what passes on a line. It is called in passing and must not wait."""
-
-
-@dataclass(frozen=True)
-class _Tapped(Line):
-    listeners: tuple[Listener, ...] = ()
-
-    async def send(self, event: Event) -> None:
-        self._tell(Heard(event, "server", anyio.current_time()))
-        await self.outgoing.send(event)
-
-    async def __aiter__(self) -> AsyncIterator[Event]:
-        async for event in self.incoming:
-            self._tell(Heard(event, "client", anyio.current_time()))
-            yield event
-
-    def _tell(self, heard: Heard) -> None:
-        for listener in self.listeners:
-            listener(heard)
-
-
-def tapped(line: Line, *listeners: Listener) -> Line:
-    """Return an engine's end of a line on which `listeners` hear all that passes, in order."""
-    return _Tapped(line.incoming, line.outgoing, listeners)

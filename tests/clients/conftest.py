@@ -11,6 +11,9 @@ from pathlib import Path
 import httpx
 import pytest
 
+from clients.recorder import Recorder, recording
+from clients.talk import sound_of
+
 READY_SECONDS = 180
 
 
@@ -37,14 +40,16 @@ def running(*options: str, folder: Path) -> Iterator[str]:
 
 
 def _wait_until_ready(url: str, server: "subprocess.Popen[bytes]", log: Path) -> None:
-    transport = httpx.HTTPTransport(retries=10)
+    transport = httpx.HTTPTransport(retries=2)
     with httpx.Client(transport=transport, timeout=READY_SECONDS) as client:
         while server.poll() is None:
             try:
-                if client.get(url).status_code == 200:
-                    return
+                answer = client.get(url)
             except httpx.ConnectError:
                 continue
+            if answer.status_code == 200:
+                return
+            assert answer.status_code == 503, f"{answer.text}\n{log.read_text()[-5000:]}"
     raise AssertionError(f"the server did not start:\n{log.read_text()}")
 
 
@@ -58,3 +63,35 @@ def scripted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def offline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with running(folder=tmp_path_factory.mktemp("offline")) as url:
         yield url
+
+
+@pytest.fixture(scope="module")
+def relay(scripted: str) -> Iterator[Recorder]:
+    """Stand between the server and all that the clients of one file say."""
+    with recording(scripted) as relay:
+        yield relay
+
+
+@pytest.fixture
+def recorder(scripted: str) -> Iterator[Recorder]:
+    """Stand before the scripted server; what it has said is checked when the test is over."""
+    with recording(scripted) as relay:
+        yield relay
+    relay.check()
+
+
+@pytest.fixture
+def recorder_offline(offline: str) -> Iterator[Recorder]:
+    """The same before the offline models."""
+    with recording(offline) as relay:
+        yield relay
+    relay.check()
+
+
+@pytest.fixture(scope="session")
+def sounds(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder of recordings as a client sends them: 24 kHz PCM16."""
+    folder = tmp_path_factory.mktemp("sounds")
+    for name in ("brooklyn", "weather"):
+        (folder / f"{name}.pcm").write_bytes(sound_of(name))
+    return folder

@@ -33,7 +33,7 @@ from vivavoce.protocol.session import (
 )
 from vivavoce.protocol.settings import DEFAULT, merge
 from vivavoce.providers import ToolCall
-from vivavoce.testing.stage import Answer, Do, Forever, Say, Score, Stage
+from vivavoce.testing.stage import Answer, Do, Forever, React, Say, Score, Stage
 
 pytestmark = pytest.mark.anyio
 
@@ -87,10 +87,12 @@ async def test_a_spoken_question_is_answered_in_the_order_of_the_protocol() -> N
     assert events == [
         "session.created",
         "input_audio_buffer.speech_started",
+        "conversation.item.input_audio_transcription.delta",
         "input_audio_buffer.speech_stopped",
         "input_audio_buffer.committed",
         "conversation.item.added",
         "conversation.item.done",
+        "conversation.item.input_audio_transcription.delta",
         "conversation.item.input_audio_transcription.completed",
         "response.created",
         "response.output_item.added",
@@ -104,6 +106,7 @@ async def test_a_spoken_question_is_answered_in_the_order_of_the_protocol() -> N
         "conversation.item.done",
         "response.output_item.done",
         "response.done",
+        "rate_limits.updated",
     ]
 
 
@@ -596,7 +599,7 @@ async def test_an_item_of_sound_is_understood() -> None:
     )
     assert score.of(e.TranscriptionCompleted)[0].transcript == "hello from a file"
     (retrieved,) = score.of(e.ConversationItemRetrieved)
-    assert retrieved.item.content == (InputAudio(transcript="hello from a file"),)
+    assert retrieved.item.content == (InputAudio(audio=sound, transcript="hello from a file"),)
 
 
 async def test_a_conversation_lasts_only_so_long() -> None:
@@ -680,10 +683,12 @@ async def test_a_certain_response_can_be_cancelled() -> None:
     score = await stage.play(
         Do(0.1, e.ResponseCreate(response=params)),
         Do(0.5, e.ResponseCancel(response_id="resp_other", event_id="wrong")),
-        Do(1.0, e.ResponseCancel()),
+        Do(0.6, e.ResponseCancel(event_id="nameless")),
+        React(1.0, lambda score: e.ResponseCancel(response_id=score.of(e.ResponseCreated)[0].response.id)),
         until=3,
     )
-    assert error(score).event_id == "wrong"
+    refused = [event.error.event_id for event in score.of(e.ErrorEvent)]
+    assert refused == ["wrong", "nameless"], "without an id, it is about the conversation"
     assert done(score).response.status == "cancelled"
 
 

@@ -7,7 +7,7 @@ import msgspec
 from hypothesis import strategies as st
 from msgspec import inspect
 
-from vivavoce.protocol.items import Message
+from vivavoce.protocol.items import McpApprovalResponse, Message
 
 ROLES = {
     "user": {"input_text", "input_audio", "input_image"},
@@ -20,11 +20,14 @@ JSON = st.recursive(
     max_leaves=6,
 )
 NARROWER: dict[str, st.SearchStrategy[object]] = {
+    "server_url": st.just("https://tools.example/mcp"),
     "effort": st.sampled_from(["minimal", "low", "medium", "high", "xhigh"]),
     "connector_id": st.sampled_from(["connector_dropbox", "connector_gmail"]),
     "variables": st.dictionaries(st.text(max_size=5), st.text(max_size=5), max_size=3),
 }
 """Fields of which the SDK lists the values that it knows today, and we let others pass."""
+MISSED_BY_THE_SDK = [(McpApprovalResponse, "id")]
+"""Fields that OpenAI's clients may leave out, though the SDK for Python insists on them."""
 TEXT = st.text(st.characters(codec="utf-8"), max_size=12)
 
 
@@ -62,7 +65,12 @@ def _object(kind: inspect.StructType, spoken: bool) -> st.SearchStrategy[object]
         one.encode_name: NARROWER.get(one.encode_name, st.deferred(_of(one.type, spoken)))
         for one in kind.fields
     }
-    required = {one.encode_name: fields[one.encode_name] for one in kind.fields if one.required}
+    missed = {one for cls, one in MISSED_BY_THE_SDK if cls is kind.cls}
+    required = {
+        one.encode_name: fields[one.encode_name]
+        for one in kind.fields
+        if one.required or one.encode_name in missed
+    }
     optional = {name: one for name, one in fields.items() if name not in required}
     objects: st.SearchStrategy[dict[str, object]] = st.fixed_dictionaries(required, optional=optional)
     if kind.tag_field:

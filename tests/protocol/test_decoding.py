@@ -69,6 +69,11 @@ WRONG = [
         "invalid_value",
         "session.prompt.variables.a",
     ),
+    (
+        session(tools=[{"type": "function", "name": "f", "parameters": {"a": [{"b": "x" * 101}]}}]),
+        "invalid_value",
+        "session.tools[0].parameters.a",
+    ),
     (session(audio={"output": {"speed": 10**400}}), "invalid_value", "session.audio.output.speed"),
     (session(audio={"output": {"speed": True}}), "invalid_value", "session.audio.output.speed"),
     (session(audio={"output": {"voice": 7}}), "invalid_value", "session.audio.output.voice"),
@@ -149,6 +154,66 @@ def test_what_is_not_an_event_at_all_is_an_invalid_event(data: str | bytes) -> N
     with pytest.raises(ProtocolError) as caught:
         decode_client(data)
     assert (caught.value.code, caught.value.param, caught.value.event_id) == ("invalid_event", None, None)
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        b'"audio_end_ms":1e999}',
+        b'"audio_end_ms":' + b"9" * 5000 + b"}",
+        b'"audio_end_ms":NaN}',
+        b'"item_id":"\xff"}',
+        b'"item_id":"\\ud800"}',
+        b'"item_id":"a\x00b"}',
+        b'"item_id":"a',
+        b'"item_id":' + b"[" * 100_000,
+        b'"item_id":[' + b"0," * 40_000 + b"0]}",
+    ],
+    ids=lambda rest: repr(rest[:30]),
+)
+def test_what_cannot_be_read_may_still_have_a_name(rest: bytes) -> None:
+    with pytest.raises(ProtocolError) as caught:
+        decode_client(b'{"type":"conversation.item.truncate", "event_id" : "mine",' + rest)
+    assert (caught.value.code, caught.value.event_id) == ("invalid_event", "mine")
+
+
+def test_a_name_holds_512_characters() -> None:
+    assert decode_client(f'{{"type":"response.cancel","event_id":"{"x" * 512}"}}')
+    for kind in ("response.cancel", "nonsense", "input_audio_buffer.append"):
+        with pytest.raises(ProtocolError) as caught:
+            decode_client(f'{{"type":"{kind}","audio":"AAAA","event_id":"{"x" * 513}"}}')
+        assert caught.value.event_id is None
+
+
+def test_of_a_name_given_twice_the_last_counts() -> None:
+    assert decode_client('{"type":"session.update","type":"response.cancel"}') == e.ResponseCancel()
+    said = '{"type":"input_audio_buffer.append","audio":"AAAA","audio":"AAEC"}'
+    assert decode_client(said) == e.InputAudioBufferAppend(audio=b"\x00\x01\x02")
+
+
+def test_an_event_holds_so_many_values() -> None:
+    names = {str(number): "x" for number in range(50)}
+    update = json.dumps(session(prompt={"id": "p", "variables": names}))
+    assert decode_client(update)
+    with pytest.raises(ProtocolError, match=r"more than 20 values \(limits.values\)") as caught:
+        decode_client(update, values=20)
+    assert caught.value.code == "invalid_event"
+
+
+@pytest.mark.parametrize(
+    ("event", "param"),
+    [
+        ({"type": "response.cancel", "x" * 200: 1}, "x" * 64 + "…"),
+        (
+            {"type": "response.create", "response": {"metadata": {"y" * 200: 1}}},
+            f"response.metadata.{'y' * 64}…",
+        ),
+    ],
+)
+def test_of_a_long_name_only_the_beginning_is_repeated(event: dict[str, object], param: str) -> None:
+    with pytest.raises(ProtocolError) as caught:
+        decode_client(json.dumps(event))
+    assert caught.value.param == param
 
 
 @pytest.mark.parametrize("size", [0, 2, 30_000])

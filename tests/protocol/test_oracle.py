@@ -1,7 +1,7 @@
 """What we say, judged by OpenAI's own types; what their SDK says, understood by us."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cache
 from typing import Annotated, get_args, get_origin
 
@@ -12,6 +12,7 @@ from msgspec import Struct
 from openai.types import realtime as sdk
 from pydantic import BaseModel, TypeAdapter
 
+from clients.rules.spelling import unknown
 from protocol.shapes import made, said
 from vivavoce.protocol import events as e
 from vivavoce.protocol.settings import DEFAULT, DEFAULT_TRANSCRIPTION
@@ -52,17 +53,6 @@ def test_no_event_of_ours_is_unknown_to_the_sdk() -> None:
 @pytest.mark.parametrize("tag", sorted(OUR_SERVER))
 def test_an_event_has_the_fields_that_the_sdk_knows(tag: str) -> None:
     assert {*OUR_SERVER[tag].__struct_fields__, "type"} == set(THEIR_SERVER[tag].model_fields)
-
-
-def unknown(model: object, path: str = "") -> Iterator[str]:
-    """The fields of what we said that OpenAI's types have no place for."""
-    if isinstance(model, BaseModel):
-        yield from (f"{path}.{name}".lstrip(".") for name in model.model_extra or {})
-        for name in model.model_fields_set & set(type(model).model_fields):
-            yield from unknown(getattr(model, name), f"{path}.{name}")
-    elif isinstance(model, list):
-        for one in model:
-            yield from unknown(one, f"{path}[]")
 
 
 @cache

@@ -181,6 +181,15 @@ def test_a_transcription_session_listens_and_does_not_speak() -> None:
     assert (caught.value.code, caught.value.param) == ("unknown_parameter", "session.audio.output")
 
 
+def test_tracing_stays_as_it_is_while_it_is_on() -> None:
+    traced = merge(DEFAULT, asked(tracing="auto"))
+    assert merge(traced, asked(tracing="auto", instructions="Be kind.")).tracing == "auto"
+    with pytest.raises(ProtocolError) as caught:
+        merge(traced, asked(tracing={"workflow_name": "mine"}))
+    assert (caught.value.code, caught.value.param) == ("invalid_value", "session.tracing")
+    assert merge(traced, asked(tracing=None)).tracing is None
+
+
 # one response
 
 
@@ -204,6 +213,19 @@ def test_a_response_is_checked_as_a_session_is(params: ResponseParams, param: st
     with pytest.raises(ProtocolError) as caught:
         check_response(params)
     assert (caught.value.code, caught.value.param) == ("invalid_value", param)
+
+
+def test_a_response_may_choose_among_the_sessions_tools() -> None:
+    session = merge(DEFAULT, asked(tools=[TOOL]))
+    check_response(wanted(tool_choice={"type": "function", "name": "look"}), session)
+    check_response(wanted(tool_choice="required"), session)
+    for params, param in (
+        (wanted(tool_choice={"type": "function", "name": "fly"}), "response.tool_choice.name"),
+        (wanted(tool_choice="required", tools=[]), "response.tool_choice"),
+    ):
+        with pytest.raises(ProtocolError) as caught:
+            check_response(params, session)
+        assert (caught.value.code, caught.value.param) == ("invalid_value", param)
 
 
 @given(

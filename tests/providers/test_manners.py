@@ -14,6 +14,7 @@ from vivavoce.protocol.items import (
     InputText,
     McpCall,
     McpListTools,
+    McpToolExecutionError,
     Message,
     OutputAudio,
     OutputText,
@@ -51,6 +52,13 @@ def test_what_a_tool_says_is_a_remark_beside_the_question() -> None:
         FunctionCallOutput(call_id="2", output="It is\n here."),
         McpCall(id="3", server_label="s", name="look", arguments="{}", output=""),
         McpCall(id="4", server_label="s", name="look", arguments="{}"),
+        McpCall(
+            id="5",
+            server_label="s",
+            name="look",
+            arguments="{}",
+            error=McpToolExecutionError(message="too dark"),
+        ),
     ]
     assert dialogue(items) == [
         Said(
@@ -58,7 +66,9 @@ def test_what_a_tool_says_is_a_remark_beside_the_question() -> None:
             "Where is my order?\n"
             "(From order_status: sent: yes, by: ship; van, left: unknown, n: 2. Tell the caller.)\n"
             "(From the tool: It is here. Tell the caller.)\n"
-            "(From look: done. Tell the caller.)",
+            "(From look: done. Tell the caller.)\n"
+            "(From look: There is no answer yet. Tell the caller.)\n"
+            "(From look: It has failed: too dark. Tell the caller.)",
         )
     ]
 

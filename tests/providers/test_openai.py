@@ -6,6 +6,7 @@ import struct
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import anyio
 import pytest
@@ -18,13 +19,21 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from vivavoce.errors import ConfigError, ProviderError
-from vivavoce.protocol.items import FunctionCall, FunctionCallOutput, InputText, McpCall, Message, OutputAudio
+from vivavoce.protocol.items import (
+    FunctionCall,
+    FunctionCallOutput,
+    InputImage,
+    InputText,
+    McpCall,
+    Message,
+    OutputAudio,
+)
 from vivavoce.protocol.session import FunctionTool, ToolChoiceFunction, ToolChoiceMcp
 from vivavoce.providers import ChatRequest, ChatUsage, ToolCall, Transcript
 from vivavoce.providers.manners import SPOKEN
 from vivavoce.providers.openai_chat import PLUGIN as CHAT
 from vivavoce.providers.openai_chat import OpenAIChat, OpenAIChatSettings, body
-from vivavoce.providers.openai_http import EndpointSettings, EventLines
+from vivavoce.providers.openai_http import Endpoint, EndpointSettings, EventLines
 from vivavoce.providers.openai_synthesizer import PLUGIN as SYNTHESIZER
 from vivavoce.providers.openai_synthesizer import Chunks, OpenAISynthesizer, OpenAISynthesizerSettings
 from vivavoce.providers.openai_transcriber import PLUGIN as TRANSCRIBER
@@ -308,7 +317,62 @@ def test_what_is_asked_holds_the_conversation() -> None:
         {"role": "assistant", "content": "It is sunny."},
         called("m1", "look"),
         {"role": "tool", "tool_call_id": "m1", "content": "seen"},
+        called("m2", "look"),
+        {"role": "tool", "tool_call_id": "m2", "content": "There is no answer yet."},
     ]
+
+
+def test_calls_that_were_made_together_stand_each_with_its_answer() -> None:
+    calls = [FunctionCall(name="look", arguments="{}", call_id=f"c{n}") for n in (1, 2, 3)]
+    outputs = [FunctionCallOutput(call_id=f"c{n}", output=str(n)) for n in (2, 1, 9)]
+    messages = body(ChatRequest(items=[*calls, *outputs], spoken=False), OpenAIChatSettings())["messages"]
+    assert isinstance(messages, list)
+    said = [one.get("content") or one["tool_calls"][0]["id"] for one in messages]
+    assert said == ["c1", "1", "c2", "2"], "what has no answer, or answers nothing, is left out"
+
+
+def test_images_are_shown_beside_the_words() -> None:
+    near, far = (
+        InputImage(image_url="data:image/png;base64,AAAA"),
+        InputImage(image_url="https://x/y", detail="low"),
+    )
+    items = [
+        Message(role="user", content=(InputText(text="What is this?"), near, far)),
+        Message(role="user", content=(near,)),
+    ]
+    (words, alone) = body(ChatRequest(items=items, spoken=False), OpenAIChatSettings())["messages"]
+    shown = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
+    assert words["content"] == [
+        {"type": "text", "text": "What is this?"},
+        shown,
+        {"type": "image_url", "image_url": {"url": "https://x/y", "detail": "low"}},
+    ]
+    assert alone["content"] == [shown]
+
+
+async def test_a_filter_of_the_endpoints_is_told(far: Far) -> None:
+    far.answer = events(delta(content="Well"), delta("content_filter"))
+    assert (await ask(far))[-1] == ChatUsage(0, 0, 0, "content_filter")
+
+
+def test_calls_come_one_at_a_time_if_so_wished() -> None:
+    request = ChatRequest(items=[], tools=[FunctionTool(name="weather")], parallel_tool_calls=False)
+    assert body(request, OpenAIChatSettings())["parallel_tool_calls"] is False
+    assert "parallel_tool_calls" not in body(replace(request, parallel_tool_calls=True), OpenAIChatSettings())
+    assert "parallel_tool_calls" not in body(replace(request, tools=[]), OpenAIChatSettings())
+
+
+async def test_a_model_says_what_it_can_read_and_see(far: Far) -> None:
+    settings = OpenAIChatSettings(base_url=far.url, key_env="", context=8000, images=False)
+    chat = OpenAIChat(Endpoint.open(settings, provider="openai", role="chat"), settings)
+    assert not chat.sees
+    few, many = ChatRequest(items=[], max_tokens=100), ChatRequest(items=[], max_tokens=4000)
+    assert chat.room(few) - chat.room(many) == 1900, "an answer has at most a quarter"
+    assert chat.room(replace(few, instructions="x" * 3000)) < chat.room(few) - 900
+    assert chat.room(replace(few, instructions="x" * 30_000)) == 0
+    tool = FunctionTool(name="weather", description="x" * 3000)
+    assert chat.room(replace(few, tools=[tool])) < chat.room(few) - 900
+    await chat.aclose()
 
 
 def test_what_is_not_spoken_has_no_manners() -> None:

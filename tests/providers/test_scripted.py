@@ -11,14 +11,18 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from vivavoce.errors import ProviderError
 from vivavoce.protocol.items import (
     FunctionCall,
     FunctionCallOutput,
     InputAudio,
+    InputImage,
     InputText,
     Item,
+    McpCall,
+    McpToolExecutionError,
     Message,
     OutputAudio,
 )
@@ -326,6 +330,20 @@ def test_it_says_what_the_tool_has_answered(output: str, aloud: str) -> None:
     assert planned.text == aloud
 
 
+def test_it_says_what_became_of_a_servers_tool() -> None:
+    asked = user("What's the weather in Paris?")
+    call = McpCall(id="m", server_label="s", name="get_weather", arguments="{}")
+    failed = replace(call, error=McpToolExecutionError(message="fog."))
+    outcomes = {
+        "Sunny.": replace(call, output="Sunny."),
+        "It has failed: fog.": failed,
+        "There is no answer yet.": call,
+    }
+    for said, item in outcomes.items():
+        planned = plan(ChatRequest((asked, item), tools=TOOLS))
+        assert (planned.calls, planned.text) == ((), said)
+
+
 def test_arguments_fit_their_schema() -> None:
     schema = {
         "type": "object",
@@ -547,6 +565,19 @@ async def test_the_turn_detector_has_one_opinion() -> None:
     patient = ScriptedTurnDetector(TurnSettings(patience_seconds=2))
     assert await patient.is_over(sound(1)) == 0.0
     assert await patient.is_over(sound(3)) == 1.0
+
+
+def test_what_is_shown_is_told() -> None:
+    image = InputImage(image_url="data:image/png;base64,AAAAAAA=")
+    link = InputImage(image_url="https://example.org/cat.png")
+
+    def shown(*parts: InputImage) -> Message:
+        return Message(role="user", content=(InputText(text="What is this?"), *parts))
+
+    assert said(shown(image)) == "I see an image of 5 bytes."
+    assert said(shown(image, link)) == "I see an image of 5 bytes and an image at https://example.org/cat.png."
+    assert "I see" not in said(shown(image), "And now?"), "what is shown counts once"
+    assert said(Message(role="user", content=(InputText(text="Say hello"), image))) == "hello"
 
 
 @pytest.mark.parametrize("plugin", [TRANSCRIBER, CHAT, SYNTHESIZER, TURN], ids=lambda plugin: plugin.role)

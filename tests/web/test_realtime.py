@@ -1,66 +1,24 @@
 import base64
 import json
 from array import array
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 import anyio
 import anyio.lowlevel
 import pytest
-from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 from websockets.typing import Subprotocol
 
 from vivavoce.testing.stage import Say, Stage
+from web.dialling import BETA, MODEL, Site, ask, calling, closing_code, door, hear
 
 pytestmark = [pytest.mark.anyio, pytest.mark.real_time]
 
-MODEL = "?model=gpt-realtime"
-Site = Callable[..., AbstractAsyncContextManager[str]]
 
-
-def door(url: str, query: str = MODEL) -> str:
-    return url.replace("http", "ws", 1) + "/v1/realtime" + query
-
-
-async def hear(client: ClientConnection, *kinds: str) -> dict[str, Any]:
-    """Return the next event of one of these types."""
-    with anyio.fail_after(5):
-        while True:
-            event: dict[str, Any] = json.loads(await client.recv())
-            if event["type"] in kinds:
-                return event
-
-
-async def ask(client: ClientConnection, text: str) -> str:
-    """Ask in writing and return the written answer."""
-    item = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": text}]}
-    await client.send(json.dumps({"type": "conversation.item.create", "item": item}))
-    await client.send(json.dumps({"type": "response.create", "response": {"output_modalities": ["text"]}}))
-    answer = await hear(client, "response.output_text.done")
-    await hear(client, "response.done")
-    return str(answer["text"])
-
-
-@asynccontextmanager
-async def calling(
-    url: str, query: str = "?model=gpt-realtime", **wishes: Any
-) -> AsyncIterator[ClientConnection]:
-    async with connect(door(url, query), compression=None, **wishes) as client:
-        yield client
-
-
-async def closing_code(client: ClientConnection) -> int:
-    with anyio.fail_after(5):
-        await client.wait_closed()
-    assert client.close_code is not None
-    return client.close_code
-
-
-async def refusal(url: str, **wishes: Any) -> tuple[int, dict[str, Any], Any]:
+async def refusal(url: str, query: str = MODEL, **wishes: Any) -> tuple[int, dict[str, Any], Any]:
     with pytest.raises(InvalidStatus) as caught:
-        async with calling(url, **wishes):
+        async with calling(url, query, **wishes):
             pass
     response = caught.value.response
     return response.status_code, json.loads(response.body)["error"], response.headers
@@ -69,7 +27,7 @@ async def refusal(url: str, **wishes: Any) -> tuple[int, dict[str, Any], Any]:
 async def test_a_caller_is_put_through_and_answered(site: Site) -> None:
     async with site(Stage(replies=["Paris, of course."], thinks=0)) as url, calling(url) as client:
         assert (await hear(client, "session.created"))["session"]["type"] == "realtime"
-        assert (await ask(client, "What is the capital of France?")).strip() == "Paris, of course."
+        assert (await ask(client, "What is the capital of France?")) == "Paris, of course."
 
 
 async def test_a_spoken_turn_is_answered_with_sound(site: Site) -> None:
@@ -93,57 +51,81 @@ async def test_whatever_model_is_asked_for_is_echoed(site: Site) -> None:
 
 
 @pytest.mark.parametrize(
-    "frame",
+    ("path", "query"),
     [
-        "",
-        "{",
-        "[]",
-        "null",
-        '"hello"',
-        "{}",
-        '{"type": 1}',
-        '{"type": "no.such.event", "event_id": "e1"}',
-        '{"type": "input_audio_buffer.append"}',
-        '{"type": "input_audio_buffer.append", "audio": 7}',
-        '{"type": "input_audio_buffer.append", "audio": "%%%"}',
-        '{"type": "input_audio_buffer.append", "audio": "AAAA"}',
-        '{"type": "session.update", "session": {"type": "realtime", "audio": 3}}',
-        '{"type": "conversation.item.create", "item": {"type": "riddle"}}',
-        '{"type": "response.cancel"}',
-        '{"type": "\ud800"}'.encode("utf-8", "surrogatepass").replace(b"\xed\xa0\x80", b"\\ud800").decode(),
-        "[" * 100_000,
-        b"\x00\x01\x02",
-        b"",
+        ("/v1/realtime", "?model=gpt-realtime&temperature=0.8&voice=alloy"),
+        ("/realtime", "?model=gpt-realtime&model=other"),
+        ("/openai/v1/realtime", "?model=gpt-realtime&api-key=x"),
+        ("/openai/realtime", "?api-version=2024-10-01-preview&deployment=gpt-realtime&api-key=x"),
     ],
-    ids=lambda frame: repr(frame[:60]),
 )
-async def test_a_bad_frame_is_answered_and_harms_nobody(site: Site, frame: str | bytes) -> None:
-    async with site() as url, calling(url) as client, calling(url) as neighbour:
-        await client.send(frame)
+async def test_every_address_of_openais_and_azures_leads_here(site: Site, path: str, query: str) -> None:
+    async with site(Stage(replies=["Yes."], thinks=0)) as url, calling(url, query, path) as client:
+        assert (await hear(client, "session.created"))["session"]["model"] == "gpt-realtime"
+
+
+WAYS_TO_THE_BETA = [
+    BETA,
+    {"subprotocols": [Subprotocol("realtime"), Subprotocol("openai-beta.realtime-v1")]},
+    {"query": "?api-version=2025-04-01-preview&deployment=gpt-realtime", "path": "/openai/realtime"},
+]
+
+
+@pytest.mark.parametrize("wishes", WAYS_TO_THE_BETA, ids=["header", "subprotocol", "api-version"])
+async def test_the_beta_is_spoken_with_those_who_speak_it(site: Site, wishes: dict[str, Any]) -> None:
+    stage = Stage(replies=["Paris, of course."], thinks=0, hears=0, speaks=0)
+    async with site(stage) as url, calling(url, **wishes) as client, calling(url) as neighbour:
+        session = (await hear(client, "session.created"))["session"]
+        assert (session["model"], session["input_audio_format"]) == ("gpt-realtime", "pcm16")
+        wrong = {"type": "session.update", "event_id": "mine", "session": {"speed": 9}}
+        await client.send(json.dumps(wrong))
         error = (await hear(client, "error"))["error"]
-        assert error["type"] == "invalid_request_error"
-        assert error["message"]
-        assert (await ask(client, "Still there?")).strip() == "Yes."
-        assert (await ask(neighbour, "And you?")).strip() == "Yes."
+        assert (error["param"], error["event_id"]) == ("session.speed", "mine")
+        item = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "Where?"}]}
+        await client.send(json.dumps({"type": "conversation.item.create", "item": item}))
+        assert (await hear(client, "conversation.item.created"))["item"]["role"] == "user"
+        await client.send(json.dumps({"type": "response.create"}))
+        assert base64.b64decode((await hear(client, "response.audio.delta"))["delta"])
+        response = (await hear(client, "response.done"))["response"]
+        assert response["modalities"] == ["text", "audio"]
+        assert response["output"][0]["content"][0]["type"] == "audio"
+        assert (await ask(neighbour, "And you?")) == "Paris, of course."
 
 
-async def test_a_frame_too_large_ends_that_conversation_only(site: Site) -> None:
-    async with (
-        site(limits={"message_bytes": 10_000}) as url,
-        calling(url) as client,
-        calling(url) as neighbour,
-    ):
-        await client.send('{"type": "input_audio_buffer.append", "audio": "' + "A" * 20_000 + '"}')
-        assert await closing_code(client) == 1009
-        assert (await ask(neighbour, "And you?")).strip() == "Yes."
+async def test_another_may_join_a_call_see_it_and_steer_it(site: Site) -> None:
+    async with site() as url, calling(url) as client:
+        call = (await hear(client, "session.created"))["session"]["id"]
+        async with calling(url, f"?call_id={call}") as beside:
+            session = (await hear(beside, "session.created"))["session"]
+            assert (session["id"], session["model"]) == (call, "vivavoce")
+            assert (await ask(client, "Is anybody there?")) == "Yes."
+            assert (await hear(beside, "response.output_text.done"))["text"].strip() == "Yes."
+            assert (await ask(beside, "And you?")) == "Yes."
+            await hear(client, "response.done")
+        assert (await ask(client, "Still there?")) == "Yes."
 
 
-async def test_sound_too_long_for_one_append_is_refused(site: Site) -> None:
-    async with site(limits={"append_bytes": 1000}) as url, calling(url) as client:
-        sound = base64.b64encode(bytes(2000)).decode()
-        await client.send(json.dumps({"type": "input_audio_buffer.append", "audio": sound}))
-        assert "limits.append_bytes" in (await hear(client, "error"))["error"]["message"]
-        assert (await ask(client, "Still there?")).strip() == "Yes."
+async def test_who_joins_is_told_when_the_call_is_over(site: Site) -> None:
+    async with site() as url, calling(url) as client:
+        call = (await hear(client, "session.created"))["session"]["id"]
+        async with calling(url, f"?call_id={call}") as beside:
+            await client.close()
+            assert await closing_code(beside) == 1000
+
+
+async def test_a_call_that_there_is_not_cannot_be_joined(site: Site) -> None:
+    async with site() as url:
+        status, error, _ = await refusal(url, "?call_id=rtc_nobody")
+        assert (status, error["code"], error["type"]) == (404, "call_id_not_found", "not_found_error")
+
+
+async def test_a_call_has_room_for_so_many_others(site: Site) -> None:
+    async with site(limits={"sidebands": 1}) as url, calling(url) as client:
+        call = (await hear(client, "session.created"))["session"]["id"]
+        async with calling(url, f"?call_id={call}"):
+            status, error, _ = await refusal(url, f"?call_id={call}")
+            assert (status, error["code"], error["type"]) == (429, "rate_limit_exceeded", "rate_limit_error")
+            assert "limits.sidebands" in error["message"]
 
 
 async def test_a_flood_waits_and_harms_nobody(site: Site) -> None:
@@ -152,7 +134,7 @@ async def test_a_flood_waits_and_harms_nobody(site: Site) -> None:
         for number in range(120):
             await client.send(json.dumps({"type": "nonsense", "event_id": f"e{number}"}))
         async with calling(url) as neighbour:
-            assert (await ask(neighbour, "And you?")).strip() == "Yes."
+            assert (await ask(neighbour, "And you?")) == "Yes."
         answered = [(await hear(client, "error"))["error"]["event_id"] for _ in range(120)]
         assert answered == [f"e{number}" for number in range(120)]
         assert anyio.current_time() - began > 1.5
@@ -167,6 +149,8 @@ async def test_the_realtime_subprotocol_is_chosen(site: Site) -> None:
             assert client.subprotocol == "realtime"
         async with calling(url, subprotocols=offered[2:]) as client:
             assert client.subprotocol is None
+        async with calling(url, subprotocols=[Subprotocol("openai-beta.realtime-v1")]) as client:
+            assert client.subprotocol == "openai-beta.realtime-v1"
 
 
 async def test_one_more_than_there_is_room_for_is_told_to_come_back(site: Site) -> None:
@@ -178,7 +162,7 @@ async def test_one_more_than_there_is_room_for_is_told_to_come_back(site: Site) 
             assert int(headers["Retry-After"]) > 0
             assert error["code"] == "server_busy"
             assert "limits.conversations" in error["message"]
-            assert (await ask(client, "Still there?")).strip() == "Yes."
+            assert (await ask(client, "Still there?")) == "Yes."
         async with calling(url) as client:
             await hear(client, "session.created")
 

@@ -6,19 +6,20 @@ from rich.console import Console
 from rich.table import Table
 
 from vivavoce.bench.measures import STAGES, Spread, Turn, slope
+from vivavoce.bench.transport import BARE, Way
 from vivavoce.bench.trials import BargeIn, HearingReport, Level
 
-__all__ = ["show_barge_in", "show_hearing", "show_latency", "show_load"]
+__all__ = ["show_barge_in", "show_detour", "show_hearing", "show_latency", "show_load", "show_ways"]
 
 LATE_SECONDS = 0.1
 """so late may a frame be sent before the measurement says more about the machine than about the server"""
 
 
-def show_latency(levels: Sequence[Level], console: Console) -> None:
+def show_latency(levels: Sequence[Level], console: Console, *, way: str = "") -> None:
     """Print how long callers wait, and where the time goes."""
     table = Table(
         *("at once", "turns", "p50 ms", "p90 ms", "p95 ms", "ratio", "spoken over", "closed early", "failed"),
-        title="True end of speech to first audible sample",
+        title=" ".join(filter(None, ("True end of speech to first audible sample", way))),
     )
     first = Spread(_latencies(levels[0].turns)).at(50)
     for level in levels:
@@ -47,6 +48,15 @@ def show_latency(levels: Sequence[Level], console: Console) -> None:
         console.print("this machine was too busy to measure that.")
     for problem in sorted({turn.failed for level in levels for turn in level.turns if turn.failed}):
         console.print(f"Some turns had no answer: {problem}")
+
+
+def show_detour(near: Sequence[Level], far: Sequence[Level], console: Console) -> None:
+    """Print how much later answers are heard on one way than on another."""
+    for one, other in zip(near, far, strict=True):
+        ways = [Spread(_latencies(level.turns)).at(50) for level in (one, other)]
+        if ways[0] is not None and ways[1] is not None:
+            later = _ms(ways[1] - ways[0])
+            console.print(f"With {one.conversations} at once WebRTC is {later} ms later (p50).")
 
 
 def show_load(levels: Sequence[Level], console: Console) -> None:
@@ -102,6 +112,21 @@ def show_hearing(report: HearingReport, console: Console) -> None:
         f"Noise and silence: {len(report.answered)} of {len(report.silent)} were answered"
         f"{_named(report.answered)}, {len(report.invented)} had words put to them{_named(report.invented)}."
     )
+
+
+def show_ways(ways: Sequence[Way], hearing: float, console: Console) -> None:
+    """Print what carrying the sound costs, beside a bare server, and what hearing it costs."""
+    table = Table(
+        *("way", "at once", "CPU ms / s", "beside bare", "ratio", "latest frame ms"),
+        title="What one second of one caller's sound costs the server",
+    )
+    bare = {way.conversations: way.cpu_ms for way in ways if way.name == BARE}
+    for way in ways:
+        spent, floor = way.cpu_ms, bare.get(way.conversations)
+        compared = (f"{spent - floor:+.2f}", f"{spent / floor:.2f}") if spent and floor else ("-", "-")
+        table.add_row(way.name, str(way.conversations), _number(spent), *compared, _ms(way.lag))
+    console.print(table)
+    console.print(f"Resampling and voice activity detection alone take {hearing:.2f} ms of CPU for it.")
 
 
 def _latencies(turns: Sequence[Turn]) -> list[float]:

@@ -24,7 +24,7 @@ from vivavoce.models.store import here
 from vivavoce.providers import Transcriber, TurnDetector, VoiceActivityModel
 from vivavoce.providers.registry import Role
 
-__all__ = ["Called", "Setup", "called", "listeners"]
+__all__ = ["Called", "Setup", "called", "listeners", "started"]
 
 READY_SECONDS = 600
 STOP_SECONDS = 10
@@ -95,12 +95,20 @@ async def _in_process(setup: Setup) -> AsyncIterator[Called]:
 @asynccontextmanager
 async def _in_its_own(setup: Setup) -> AsyncIterator[Called]:
     setup.config_loaded()  # the owner's mistakes are told here, not in the server's log
-    port = _free_port()
     command = [sys.executable, "-c", "from vivavoce.cli import main; main()", "serve", *setup.flags]
-    command += ["--host", "127.0.0.1", "--port", str(port)]
+    async with started([*command, "--host", "127.0.0.1", "--port"]) as ready:
+        yield ready
+
+
+@asynccontextmanager
+async def started(command: Sequence[str]) -> AsyncIterator[Called]:
+    """Run a server in a process of its own, whose command ends in the port, and stop it at the end."""
+    port = _free_port()
     url = f"http://127.0.0.1:{port}"
     with tempfile.TemporaryFile() as log:
-        async with await anyio.open_process(command, stdin=None, stdout=log, stderr=log) as process:
+        async with await anyio.open_process(
+            [*command, str(port)], stdin=None, stdout=log, stderr=log
+        ) as process:
             try:
                 with anyio.move_on_after(READY_SECONDS) as waiting:
                     await _until_ready(url, process)

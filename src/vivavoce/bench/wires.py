@@ -19,7 +19,7 @@ from vivavoce.protocol.session import Session
 from vivavoce.providers import SPEAKING_RATE
 from vivavoce.switchboard import Caller, Switchboard
 
-__all__ = ["Dial", "Wire", "dial_switchboard", "dial_websocket"]
+__all__ = ["Dial", "Wire", "dial_switchboard", "dial_websocket", "noted"]
 
 
 class Wire(Protocol):
@@ -83,12 +83,14 @@ class _OverWebSocket:
         try:
             while True:
                 text = await self._socket.recv(decode=False)
-                yield _noted(_frame.decode(text), anyio.current_time())
+                yield noted(text, anyio.current_time())
         except ConnectionClosed:
             return
 
 
-def _noted(frame: _Frame, at: float) -> Note:
+def noted(text: str | bytes, at: float) -> Note:
+    """Note an event that arrived at this time."""
+    frame = _frame.decode(text)
     sound = _sound.decode(frame.delta) if frame.type == _AUDIO else b""
     response = frame.response
     return Note(

@@ -21,8 +21,10 @@ if TYPE_CHECKING:
 
 __all__ = ["bench"]
 
-What = Literal["all", "latency", "load", "barge-in", "hearing", "turns"]
+What = Literal["all", "latency", "load", "barge-in", "hearing", "turns", "transport"]
 SCRIPTED_SILENCE_MS = 200
+HEARING_SECONDS = 30
+TRANSPORT_SECONDS = 12
 BRIEF = "Answer in one sentence."
 
 
@@ -36,11 +38,12 @@ class _Plan:
     levels: list[int]
     turns: int
     busy: int
+    webrtc: bool
 
 
 def bench(
     what: Annotated[
-        What, typer.Argument(help="latency, load, barge-in, hearing or turns; all is a short round.")
+        What, typer.Argument(help="latency, load, barge-in, hearing, turns or transport; all is a short round.")
     ] = "all",
     preset: Annotated[str, typer.Option(help="offline, or scripted: providers of fixed delays.")] = "offline",
     chat: Chat = None,
@@ -58,6 +61,9 @@ def bench(
     busy: Annotated[int, typer.Option(min=0, help="Other processes to keep busy meanwhile.")] = 0,
     in_process: Annotated[
         bool, typer.Option("--in-process", help="Without a server: the engine alone, in this process.")
+    ] = False,
+    webrtc: Annotated[
+        bool, typer.Option("--webrtc", help="Ask by WebRTC, too, and compare (latency).")
     ] = False,
     json: Annotated[Path | None, typer.Option(help="Write what was measured here, too.")] = None,
     quick: Annotated[bool, typer.Option("--quick", help="As few as makes sense.")] = False,
@@ -81,6 +87,7 @@ def bench(
         _levels(conversations, what, scripted=scripted, quick=quick),
         turns or (2 if quick else 6),
         busy,
+        webrtc,
     )
     found = anyio.run(_bench, plan)
     if json is not None:
@@ -92,6 +99,8 @@ def bench(
 
 def _levels(conversations: str | None, what: What, *, scripted: bool, quick: bool) -> list[int]:
     if conversations is None:
+        if what == "transport":
+            return [10] if quick else [20, 50]
         many = [1, 5] if quick else [1, 5, 10, 20, 50]
         few = [1, 5] if scripted else [1]
         return (many if scripted else [1, 2]) if what == "load" else few
@@ -119,6 +128,8 @@ async def _bench(plan: _Plan) -> dict[str, object]:
     with busy_neighbours(plan.busy):
         if plan.what == "turns":
             return found | {"turns": await _turns(plan, console)}
+        if plan.what == "transport":
+            return found | await _transport(plan, console)
         return found | await _calls(plan, console)
 
 
@@ -140,7 +151,7 @@ async def _calls(plan: _Plan, console: "Console") -> dict[str, object]:
 
 
 async def _ask(plan: _Plan, server: "Called", console: "Console", tell: "Tell") -> object:
-    from vivavoce.bench.report import show_latency, show_load
+    from vivavoce.bench.report import show_detour, show_latency, show_load
     from vivavoce.bench.trials import level, questions
 
     clips = questions(plan.clips)
@@ -148,7 +159,24 @@ async def _ask(plan: _Plan, server: "Called", console: "Console", tell: "Tell") 
     show_latency(levels, console)
     if plan.what != "latency":
         show_load(levels, console)
-    return levels
+    if not plan.webrtc:
+        return levels
+    called = _by_webrtc(server)
+    calls = [await level(called, count, clips, plan.turns, plan.manner, tell) for count in plan.levels]
+    show_latency(calls, console, way="by WebRTC")
+    show_detour(levels, calls, console)
+    return {"websocket": levels, "webrtc": calls}
+
+
+def _by_webrtc(server: "Called") -> "Called":
+    from dataclasses import replace
+    from os import environ
+
+    from vivavoce.bench.webrtc import dial_webrtc
+
+    if server.url is None:
+        raise ConfigError("--webrtc needs a server; leave out --in-process.")
+    return replace(server, dial=dial_webrtc(server.url, environ.get("VIVAVOCE_KEYS")))
 
 
 async def _interrupt(plan: _Plan, server: "Called", console: "Console", tell: "Tell") -> object:
@@ -178,3 +206,14 @@ async def _turns(plan: _Plan, console: "Console") -> object:
         report = await run(plan.folder, vad=vad, turn=turn, transcriber=transcriber)
     show(report, console)
     return report
+
+
+async def _transport(plan: _Plan, console: "Console") -> dict[str, object]:
+    from vivavoce.bench.report import show_ways
+    from vivavoce.bench.transport import hearing_alone, measure
+
+    with console.status("Hearing alone, without a server.") as status:
+        hearing = await hearing_alone(HEARING_SECONDS)
+        ways = await measure(plan.levels, TRANSPORT_SECONDS, status.update)
+    show_ways(ways, hearing, console)
+    return {"hearing_alone_ms": hearing, "ways": ways}

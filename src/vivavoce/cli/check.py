@@ -127,6 +127,11 @@ def _lines(loaded: "Loaded", duties: list[Duty]) -> Iterator[str]:
             yield f"{'':12} {key} = {value}"
         for each in duty.missing:
             yield f"{'':12} MISSING {each.what}; write: {each.write}"
+    if all(duty.role != "denoiser" for duty in duties):
+        source = loaded.origin("denoiser.provider")
+        yield f"\n{'denoiser':12} none ({source}); noise_reduction is accepted, and nothing is done"
+        if loaded.config.denoiser.provider == "auto":
+            yield f"{'':12} if you want it done, write: pip install 'vivavoce[denoise]'"
 
 
 def _verdict(missing: list[Missing]) -> str:

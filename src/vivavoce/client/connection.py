@@ -109,7 +109,7 @@ async def _hear(socket: ClientConnection, far: Line) -> None:
             async for message in socket:
                 if (event := _read(message)) is not None:
                     await far.send(event)
-        except (ConnectionClosed, *HungUp):
+        except (ConnectionClosed, HungUp):
             return
 
 
@@ -126,5 +126,5 @@ async def _say(socket: ClientConnection, far: Line) -> None:
     try:
         async for event in far:
             await socket.send(encode(event))
-    except (ConnectionClosed, *HungUp):
+    except (ConnectionClosed, HungUp):
         return

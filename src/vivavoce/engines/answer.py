@@ -12,7 +12,7 @@ from vivavoce.engines.call import Crew
 from vivavoce.engines.manner import Manner
 from vivavoce.engines.pace import Pace
 from vivavoce.engines.sentences import clauses, pause_after
-from vivavoce.errors import ProviderError
+from vivavoce.errors import ProtocolError, ProviderError
 from vivavoce.limits import Limits
 from vivavoce.providers import (
     SPEAKING_RATE,
@@ -23,7 +23,7 @@ from vivavoce.providers import (
 )
 from vivavoce.providers.speakable import speakable
 
-__all__ = ["Answer", "Piece", "Words", "timely"]
+__all__ = ["Answer", "Failure", "Piece", "Words", "timely"]
 
 T = TypeVar("T")
 _CHUNKS_AHEAD = 48
@@ -36,7 +36,10 @@ class Words:
     text: str
 
 
-Piece = Words | bytes | Mark | ToolCall | ChatUsage | ProviderError
+Failure = ProviderError | ProtocolError
+"""Why there is no answer: the world failed, or what was asked for cannot be answered."""
+
+Piece = Words | bytes | Mark | ToolCall | ChatUsage | Failure
 
 
 class Answer:
@@ -69,12 +72,12 @@ class Answer:
         self.pieces.close()
 
     async def think(self) -> None:
-        """Ask the chat model and the synthesizer. A failure of theirs is the last piece."""
+        """Ask the chat model and the synthesizer. A failure is the last piece."""
         async with self._thoughts:
             try:
                 request = await self._ask()
                 await (self._speak(request) if self.manner.modality == "audio" else self._write(request))
-            except ProviderError as error:
+            except (ProviderError, ProtocolError) as error:
                 await self._thoughts.send(error)
 
     async def _write(self, request: ChatRequest) -> None:
@@ -106,7 +109,8 @@ class Answer:
         await self._conclude(said=words_said)
 
     async def _conclude(self, *, said: bool) -> None:
-        if not said and not self._calls:
+        cut_short = self._usage and self._usage.finish != "stop"
+        if not said and not self._calls and not cut_short:
             raise ProviderError("chat", "answered nothing")
         for last in (*self._calls, self._usage):
             if last is not None:
@@ -120,10 +124,14 @@ class Answer:
                 match piece:
                     case str():
                         yield piece
-                    case ToolCall():
+                    case ToolCall() if self._may_call():
                         self._calls.append(piece)
                     case ChatUsage():
                         self._usage = piece
+
+    def _may_call(self) -> bool:
+        """Hold a model to what was wished: no tools, or one at a time."""
+        return self.manner.tool_choice != "none" and (self.manner.parallel_tool_calls or not self._calls)
 
     async def _sound(self, clause: str) -> AsyncGenerator[bytes | Mark, None]:
         aloud = speakable(clause)

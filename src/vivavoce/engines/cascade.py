@@ -1,6 +1,5 @@
 """The cascade engine: hear, understand, answer, speak. Here is its table of contents: one `match`."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import anyio
@@ -12,13 +11,17 @@ from vivavoce.engines.call import Call, Crew
 from vivavoce.engines.items import Items
 from vivavoce.engines.listening import Ear
 from vivavoce.engines.manner import Hearing, Manner
+from vivavoce.engines.mcp.hosts import named
+from vivavoce.engines.mcp.servers import McpServers, Reach
+from vivavoce.engines.minutes import Minutes
+from vivavoce.engines.transcription import begun, changed, no_answers
 from vivavoce.engines.turns import Turns
 from vivavoce.engines.voice import Apology, Voice
 from vivavoce.errors import ProtocolError
 from vivavoce.limits import Limits
 from vivavoce.line import Line
 from vivavoce.protocol import events as e
-from vivavoce.protocol.items import Item, ItemReference
+from vivavoce.protocol.items import McpApprovalResponse
 from vivavoce.protocol.response import ResponseParams
 from vivavoce.protocol.session import Session, TranscriptionSession
 from vivavoce.protocol.settings import DEFAULT, check_response, merge
@@ -40,6 +43,7 @@ class Cascade:
     session: Session = DEFAULT
     limits: Limits = field(default_factory=Limits)
     apology: Apology = field(default_factory=lambda: Apology(APOLOGY))
+    reach: Reach = field(default_factory=McpServers)
 
     async def rehearse(self) -> None:
         """Make the sound of the apology while all is well. Raises `ProviderError` if that is not the case."""
@@ -49,33 +53,41 @@ class Cascade:
         chunks = [c async for c in timely(sound, wait, wait, provider="synthesizer") if isinstance(c, bytes)]
         self.apology = Apology(self.apology.text, b"".join(chunks))
 
-    async def converse(self, line: Line) -> None:
-        """Hold one conversation. Cancelling it ends all that it started."""
+    async def converse(self, line: Line, session: Session | TranscriptionSession | None = None) -> None:
+        """Hold one conversation, as `session` wants it. Cancelling it ends all that it started."""
         async with line, anyio.create_task_group() as tasks:
-            session = replace(self.session, id=e.new_id("sess"), object="realtime.session")
-            call = Call(line, self.crew, self.limits, session, tasks)
-            await _Conversing(call, self.apology).run()
+            held = self.session
+            if isinstance(session, Session):
+                held = merge(held, session, tools=self.limits.tools)
+            held = replace(held, id=e.new_id("sess"), object="realtime.session")
+            call = Call(line, self.crew, self.limits, held, tasks)
+            if isinstance(session, TranscriptionSession):
+                call.transcription = begun(held, session)
+            await _Conversing(call, self.apology, self.reach).run()
             tasks.cancel_scope.cancel()
 
 
 class _Conversing:
     """One conversation, from the first event to the last."""
 
-    def __init__(self, call: Call, apology: Apology) -> None:
+    def __init__(self, call: Call, apology: Apology, reach: Reach) -> None:
         self.call = call
-        self.voice = Voice(call, apology)
-        hearing = Hearing.of(call.session)
+        self.voice = Voice(call, apology, reach)
+        hearing = Hearing.of(call.held)
         ear = Ear(
             call.crew.vad.detector(),
             hearing,
             we_speak=self._we_speak,
             buffer_seconds=call.limits.buffer_seconds,
+            model=call.crew.denoiser,
         )
-        self.turns = Turns(call, self.voice, ear)
-        self.items = Items(call, self.turns)
+        self.minutes = Minutes(call, ear)
+        self.turns = Turns(call, self.voice, ear, self.minutes)
+        self.items = Items(call, self.voice, self.minutes)
 
     async def run(self) -> None:
-        await self.call.send(e.SessionCreated(session=self.call.session))
+        await self.call.send(e.SessionCreated(session=self.call.held))
+        await self._visit_servers()
         with anyio.move_on_after(self.call.limits.conversation_minutes * 60) as life:
             async for event in self.call.line:
                 try:
@@ -92,13 +104,17 @@ class _Conversing:
     async def _handle(self, event: e.Event) -> None:
         match event:
             case e.InputAudioBufferAppend(audio=sound):
-                await self._hear(sound)
+                await self.turns.hear(sound)
             case e.InputAudioBufferCommit():
                 await self.turns.commit()
             case e.InputAudioBufferClear():
                 await self.turns.clear()
             case e.SessionUpdate(session=update):
                 await self._update(update)
+            case e.ConversationItemCreate(item=McpApprovalResponse() as word, previous_item_id=previous):
+                errand = self.voice.errands.awaiting(word)
+                await self.items.create(word, previous)
+                errand.decide(word)
             case e.ConversationItemCreate(item=item, previous_item_id=previous):
                 await self.items.create(item, previous)
             case e.ConversationItemRetrieve(item_id=item_id):
@@ -124,52 +140,51 @@ class _Conversing:
     def _we_speak(self) -> bool:
         return self.voice.audible and self.turns.ear.hearing.interrupt_response
 
-    async def _hear(self, sound: bytes) -> None:
-        if len(sound) % 2:
-            raise ProtocolError(
-                f"audio must be whole samples of 16 bits; this append has {len(sound)} bytes, an odd number.",
-                code="invalid_value",
-                param="audio",
-            )
-        await self.turns.hear(sound)
-
     async def _update(self, update: Session | TranscriptionSession) -> None:
+        if type(update) is not type(self.call.held):
+            self._check_untouched()
         if isinstance(update, TranscriptionSession):
+            await self._update_transcription(update)
+            return
+        session = merge(self.call.session, update, tools=self.call.limits.tools)
+        self.voice.check_update(session)
+        self.voice.hosts.check(update.tools, "session")
+        before, self.call.session, self.call.transcription = self.call.session, session, None
+        self.call.edition += 1
+        self.turns.listen(Hearing.of(session))
+        await self.call.send(e.SessionUpdated(session=self.call.held))
+        await self._visit_servers()
+        if (session.instructions, session.tools) != (before.instructions, before.tools):
+            self.call.tasks.start_soon(self.voice.prepare)
+
+    async def _update_transcription(self, update: TranscriptionSession) -> None:
+        known = self.call.transcription
+        self.call.transcription = changed(known, update) if known else begun(self.call.session, update)
+        self.turns.listen(Hearing.of(self.call.transcription))
+        await self.call.send(e.SessionUpdated(session=self.call.transcription))
+
+    async def _visit_servers(self) -> None:
+        if self.call.transcription is None:
+            await self.voice.hosts.visit(named(self.call.session.tools))
+
+    def _check_untouched(self) -> None:
+        """Let a session change its type while nothing has been said in it."""
+        if self.turns.ear.floor.now_ms or self.call.conversation.last_said_id or self.voice.busy:
             raise ProtocolError(
-                "This is a conversation; its type cannot be changed to 'transcription'.",
+                "A session cannot change its type once something was said; connect anew, for transcripts alone "
+                "with ?intent=transcription.",
                 code="invalid_value",
                 param="session.type",
             )
-        session = merge(self.call.session, update, tools=self.call.limits.tools)
-        if self.voice.has_sounded and Manner.of(session).voice != Manner.of(self.call.session).voice:
-            raise ProtocolError(
-                "Cannot update a conversation's voice if assistant audio is present.",
-                code="cannot_update_voice",
-                param="session.audio.output.voice",
-            )
-        before, self.call.session = self.call.session, session
-        self.call.edition += 1
-        self.turns.listen(Hearing.of(session))
-        await self.call.send(e.SessionUpdated(session=session))
-        if (session.instructions, session.tools) != (before.instructions, before.tools):
-            self.call.tasks.start_soon(self.voice.prepare)
 
     # responses
 
     def _respond(self, params: ResponseParams) -> None:
-        check_response(params, tools=self.call.limits.tools)
-        if params.input is UNSET:
-            given = self.turns.everything_said
-        else:
-            items = [self._referred(item) for item in params.input]
-
-            async def given() -> Sequence[Item]:
-                return items
-
+        if self.call.transcription:
+            raise no_answers()
+        check_response(params, self.call.session, tools=self.call.limits.tools)
+        given = self.minutes.everything_said if params.input is UNSET else self.items.given(params.input)
         self.voice.respond(params, given=given, out_of_band=params.conversation == "none")
-
-    def _referred(self, item: Item | ItemReference) -> Item:
-        return self.items.find(item.id, "retrieve") if isinstance(item, ItemReference) else item
 
 
 def _naming(error: ProtocolError, event: e.Event) -> e.ErrorEvent:

@@ -4,11 +4,20 @@ from collections.abc import Callable, Iterator
 
 import anyio.lowlevel
 
-from vivavoce.audio.resample import Resampler
+from vivavoce.audio.dtmf import Keypad
 from vivavoce.engines.manner import Hearing
 from vivavoce.errors import ProtocolError
 from vivavoce.floor import Change, Floor, SpeechStopped, TurnRules
-from vivavoce.providers import FRAME_BYTES, FRAME_MS, HEARING_RATE, SPEAKING_RATE, VoiceActivityDetector
+from vivavoce.formats import Listened, bytes_per_ms
+from vivavoce.protocol.session import AudioFormat, Pcm
+from vivavoce.providers import (
+    FRAME_BYTES,
+    FRAME_MS,
+    HEARING_RATE,
+    Denoiser,
+    DenoisingModel,
+    VoiceActivityDetector,
+)
 
 __all__ = ["Ear", "Tape", "has_speech"]
 
@@ -24,6 +33,10 @@ class Tape:
     def __init__(self) -> None:
         self._sound = bytearray()
         self._begin_ms = 0.0
+
+    @property
+    def begin_ms(self) -> float:
+        return self._begin_ms
 
     @property
     def end_ms(self) -> float:
@@ -55,7 +68,10 @@ class Tape:
 
 
 class Ear:
-    """Cuts a caller's sound into frames, asks whether they are speech, and tells the floor."""
+    """Cuts a caller's sound into frames, asks whether they are speech, and tells the floor.
+
+    The keys of a telephone are no speech: they are in `pressed`, and the models hear silence instead.
+    """
 
     def __init__(
         self,
@@ -64,22 +80,38 @@ class Ear:
         *,
         we_speak: Callable[[], bool],
         buffer_seconds: float,
+        model: DenoisingModel | None = None,
     ) -> None:
-        """Listen as `hearing` says; `we_speak` tells whether the caller hears us just now."""
+        """Listen as `hearing` says; `we_speak` tells whether the caller hears us just now.
+
+        `model` takes the noise out of what is heard, if `hearing` wants that.
+        """
         self.hearing = hearing
         self.tape = Tape()
         self.floor = Floor(hearing.rules or TurnRules())
         self._detector, self._we_speak, self._buffer_ms = detector, we_speak, buffer_seconds * 1000
-        self._resampler = Resampler(SPEAKING_RATE, HEARING_RATE)
-        self._rest = b""
+        self._listened, self._keypad = Listened(hearing.format), _keypad(hearing.format)
+        self._rest, self.pressed = b"", ""
+        self._model = model
+        self._denoiser = self._denoiser_for(hearing)
 
     def listen(self, hearing: Hearing) -> None:
-        """Listen otherwise from now on."""
+        """Listen otherwise from the next sound on."""
         if hearing.rules != self.hearing.rules:
             self.floor.reset(hearing.rules)
             if hearing.rules is None:
+                self.tape.record(self._rest)
+                self._rest = b""
                 self.clear()
+        if hearing.format != self.hearing.format:
+            self._listened, self._keypad = Listened(hearing.format), _keypad(hearing.format)
+        if hearing.noise_reduction != self.hearing.noise_reduction:
+            self._denoiser = self._denoiser_for(hearing)
         self.hearing = hearing
+
+    def _denoiser_for(self, hearing: Hearing) -> Denoiser | None:
+        wanted = hearing.noise_reduction
+        return self._model.denoiser(wanted) if self._model and wanted else None
 
     def clear(self) -> None:
         """Forget what was heard and not yet committed."""
@@ -87,24 +119,26 @@ class Ear:
         self.tape.forget(self.tape.end_ms)
 
     def record(self, sound: bytes) -> None:
-        """Take in sound at `SPEAKING_RATE` in manual turns: nobody asks whether it is speech."""
-        if self.tape.ms > self._buffer_ms:
+        """Take in sound of the session's format in manual turns: nobody asks whether it is speech."""
+        if self.tape.ms + len(sound) / bytes_per_ms(self.hearing.format) > self._buffer_ms:
             raise ProtocolError(
                 f"The input buffer is full ({self._buffer_ms / 1000:g} s, limits.buffer_seconds): "
                 "commit it or clear it.",
                 code="input_audio_buffer_full",
                 param="audio",
             )
-        self.tape.record(self._resampler.push(sound))
+        heard = self._listened.push(sound)
+        frames = (heard[at : at + FRAME_BYTES] for at in range(0, len(heard), FRAME_BYTES))
+        self.tape.record(b"".join(map(self._cleaned, frames)))
         self.floor.now_ms = self.tape.end_ms
 
     def hear(self, sound: bytes) -> Iterator[Change | None]:
-        """Take in sound at `SPEAKING_RATE`; yield after every frame what it changed, often nothing."""
-        heard = self._rest + self._resampler.push(sound)
+        """Take in sound of the session's format; yield after every frame what it changed, often nothing."""
+        heard = self._rest + self._listened.push(sound)
         whole = len(heard) // FRAME_BYTES * FRAME_BYTES
         self._rest = heard[whole:]
         for at in range(0, whole, FRAME_BYTES):
-            frame = heard[at : at + FRAME_BYTES]
+            frame = self._cleaned(heard[at : at + FRAME_BYTES])
             self.tape.record(frame)
             probability = self._detector.probability(frame)
             yield self.floor.hear(probability, FRAME_MS, we_speak=self._we_speak())
@@ -113,6 +147,18 @@ class Ear:
             elif self.tape.ms > self._buffer_ms:
                 self.floor.reset()
                 yield SpeechStopped(self.floor.now_ms)
+
+    def _cleaned(self, frame: bytes) -> bytes:
+        """Return a frame, or less, as the models are to hear it."""
+        if self._keypad:
+            self.pressed += self._keypad.push(frame)
+            frame = bytes(len(frame)) if self._keypad.held else frame
+        return self._denoiser.clean(frame) if self._denoiser else frame
+
+
+def _keypad(format: AudioFormat) -> Keypad | None:
+    """Whoever sends a telephone's sound may have a telephone's keys."""
+    return None if isinstance(format, Pcm) else Keypad(HEARING_RATE)
 
 
 async def has_speech(sound: bytes, detector: VoiceActivityDetector) -> bool:

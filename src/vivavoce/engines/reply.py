@@ -1,6 +1,6 @@
 """The protocol's bookkeeping of one answer: whatever it opens, it closes."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import TypedDict
 
 import anyio
@@ -8,11 +8,15 @@ from msgspec.structs import replace
 
 from vivavoce.conversation import Conversation
 from vivavoce.engines.manner import Manner
+from vivavoce.engines.mcp.errands import Errand, Errands
+from vivavoce.engines.sounds import Sounds
+from vivavoce.formats import Spoken
 from vivavoce.protocol import events as e
 from vivavoce.protocol.items import (
     AudioPart,
     FunctionCall,
     ItemStatus,
+    McpCall,
     Message,
     OutputAudio,
     OutputText,
@@ -35,6 +39,9 @@ __all__ = ["Reply"]
 
 Send = Callable[[e.ServerEvent], Awaitable[None]]
 _MS_PER_AUDIO_TOKEN = 50
+_DELTA_CHARS = 8
+_MOST_DELTAS = 64
+_BYTES_PER_MS = 2 * SPEAKING_RATE // 1000
 
 
 class _Place(TypedDict):
@@ -57,13 +64,19 @@ class Reply:
         send: Send,
         manner: Manner,
         conversation: Conversation | None,
+        sounds: Sounds,
+        errands: Errands,
         *,
         conversation_id: str | None = None,
         metadata: dict[str, str] | None = None,
     ) -> None:
         self._send, self._manner, self._conversation = send, manner, conversation
+        self._sounds, self._errands = sounds, errands
+        self._left_to_do: list[Errand] = []
         self._place: _Place | None = None
-        self._text, self._bytes = "", 0
+        self._open: str | None = None
+        self._text, self._spoken_as = "", Spoken(manner.format)
+        self._ms, self._begins_ms = 0.0, 0.0
         self.response = Response(
             id=e.new_id("resp"),
             status="in_progress",
@@ -74,6 +87,10 @@ class Reply:
             audio=ResponseAudio(output=ResponseOutput(format=manner.format, voice=manner.voice or "default")),
             metadata=metadata,
         )
+
+    def is_open(self, item_id: str) -> bool:
+        """Say whether there is more to tell of this item."""
+        return item_id == self._open
 
     async def begin(self) -> None:
         """Announce the answer."""
@@ -89,16 +106,31 @@ class Reply:
             await self._send(e.ResponseOutputTextDelta(**where, delta=text))
 
     async def sound(self, chunk: bytes) -> None:
-        """Give more sound to the words."""
+        """Give more sound to the words: PCM at `SPEAKING_RATE`, which the client hears in its own format."""
         where = await self._part()
-        self._bytes += len(chunk)
-        await self._send(e.ResponseOutputAudioDelta(**where, delta=chunk))
+        self._ms += len(chunk) / _BYTES_PER_MS
+        if told := self._spoken_as.push(chunk):
+            self._sounds.add(where["item_id"], told)
+            await self._send(e.ResponseOutputAudioDelta(**where, delta=told))
 
     async def call(self, call: ToolCall) -> None:
-        """Ask the client for a tool, all in one breath: half a call is none."""
+        """Ask the client for a tool, or a server that has it, all in one breath: half a call is none."""
+        errand = self._errands.find(call, self._manner)
         with anyio.CancelScope(shield=True):
             await self._close_message("completed")
-            await self._ask_for(call)
+            await (self._leave(errand) if errand else self._ask_for(call))
+
+    async def _leave(self, errand: Errand) -> None:
+        """Tell of a call that is done when the answer is over; who does it also closes it."""
+        item = errand.item
+        place = self._take_place(replace(item, arguments=""))
+        await self._announce(place, replace(item, arguments=""))
+        for more in _pieces(item.arguments):
+            await self._send(e.ResponseMcpCallArgumentsDelta(**place, delta=more))
+        await self._send(e.ResponseMcpCallArgumentsDone(**place, arguments=item.arguments))
+        self._put(place, item)
+        await self._errands.take(errand, place["response_id"], place["output_index"])
+        self._left_to_do.append(errand)
 
     async def _ask_for(self, call: ToolCall) -> None:
         call_id = e.new_id("call")
@@ -112,7 +144,8 @@ class Reply:
         )
         place = self._take_place(item)
         await self._announce(place, item)
-        await self._send(e.ResponseFunctionCallArgumentsDelta(**place, call_id=call_id, delta=call.arguments))
+        for more in _pieces(call.arguments):
+            await self._send(e.ResponseFunctionCallArgumentsDelta(**place, call_id=call_id, delta=more))
         await self._send(
             e.ResponseFunctionCallArgumentsDone(
                 **place, call_id=call_id, name=call.name, arguments=call.arguments
@@ -128,12 +161,13 @@ class Reply:
         usage: ChatUsage | None = None,
         heard_ms: float | None = None,
     ) -> None:
-        """Close what is open, and the answer itself. `heard_ms` leaves of the message what was heard."""
+        """Close what is open, and the answer itself. `heard_ms` of all its sound were heard."""
         await self._close_message("completed" if status == "completed" else "incomplete", heard_ms)
         self.response = replace(
             self.response, status=status, status_details=details, usage=self._usage(usage or ChatUsage(0, 0))
         )
         await self._send(e.ResponseDone(response=self.response))
+        self._errands.run(self._left_to_do)
 
     @property
     def _spoken(self) -> bool:
@@ -148,7 +182,10 @@ class Reply:
         """Open a message and its part, in one breath: what is half open cannot be closed."""
         message = self._message("in_progress", ())
         place = self._place = self._take_place(message)
-        self._text = ""
+        self._open = place["item_id"]
+        self._text, self._spoken_as, self._begins_ms = "", Spoken(self._manner.format), self._ms
+        if self._spoken and self._conversation is not None:
+            self._sounds.open(place["item_id"], self._manner.format)
         part = AudioPart(transcript="") if self._spoken else TextPart(text="")
         with anyio.CancelScope(shield=True):
             await self._announce(place, message)
@@ -173,11 +210,17 @@ class Reply:
             await self._send(e.ResponseOutputTextDone(**where, text=self._text))
             await self._send(e.ResponseContentPartDone(**where, part=TextPart(text=self._text)))
             await self._close(place, self._message(status, (OutputText(text=self._text),), place["item_id"]))
+        self._open = None
 
     def _heard(self, place: _Place, heard_ms: float | None) -> str:
-        if heard_ms is None or self._conversation is None:
+        """Return the words of the message that were heard, and leave of its sound as much."""
+        if self._conversation is None:
             return self._text
-        return self._conversation.heard(place["item_id"], heard_ms)
+        if heard_ms is None:
+            return self._conversation.heard(place["item_id"])
+        in_message = max(0.0, heard_ms - self._begins_ms)
+        self._sounds.cut(place["item_id"], in_message)
+        return self._conversation.heard(place["item_id"], in_message)
 
     def _message(
         self, status: ItemStatus, content: tuple[OutputAudio | OutputText, ...], item_id: str | None = None
@@ -190,13 +233,13 @@ class Reply:
             content=content,
         )
 
-    def _take_place(self, item: Message | FunctionCall) -> _Place:
+    def _take_place(self, item: Message | FunctionCall | McpCall) -> _Place:
         """Put an item into the answer."""
         output_index = len(self.response.output)
         self.response = replace(self.response, output=(*self.response.output, item))
         return {"response_id": self.response.id, "item_id": item.id or "", "output_index": output_index}
 
-    async def _announce(self, place: _Place, item: Message | FunctionCall) -> None:
+    async def _announce(self, place: _Place, item: Message | FunctionCall | McpCall) -> None:
         """Tell of a new item, and add it to the conversation if the answer is in it."""
         await self._send(
             e.ResponseOutputItemAdded(
@@ -209,9 +252,7 @@ class Reply:
 
     async def _close(self, place: _Place, item: Message | FunctionCall) -> None:
         """Give an item of the answer its final form."""
-        output = list(self.response.output)
-        output[place["output_index"]] = item
-        self.response = replace(self.response, output=tuple(output))
+        self._put(place, item)
         if self._conversation is not None and place["item_id"] in self._conversation:
             previous = self._conversation.before(place["item_id"])
             await self._send(e.ConversationItemDone(item=item, previous_item_id=previous))
@@ -221,9 +262,14 @@ class Reply:
             )
         )
 
+    def _put(self, place: _Place, item: Message | FunctionCall | McpCall) -> None:
+        output = list(self.response.output)
+        output[place["output_index"]] = item
+        self.response = replace(self.response, output=tuple(output))
+
     def _usage(self, chat: ChatUsage) -> Usage:
         """Count the model's tokens as text, our sound at the protocol's rate of 20 tokens a second."""
-        audio = self._bytes * 1000 // (2 * SPEAKING_RATE) // _MS_PER_AUDIO_TOKEN
+        audio = round(self._ms) // _MS_PER_AUDIO_TOKEN
         return Usage(
             total_tokens=chat.input_tokens + chat.output_tokens + audio,
             input_tokens=chat.input_tokens,
@@ -235,3 +281,9 @@ class Reply:
             ),
             output_token_details=OutputTokens(text_tokens=chat.output_tokens, audio_tokens=audio),
         )
+
+
+def _pieces(arguments: str) -> Iterator[str]:
+    """Cut a call's arguments into deltas: as small as words, but never very many."""
+    size = max(_DELTA_CHARS, len(arguments) // _MOST_DELTAS + 1)
+    return (arguments[at : at + size] for at in range(0, len(arguments), size))

@@ -11,6 +11,7 @@ from vivavoce.engines.call import Crew
 from vivavoce.engines.sentences import Breath
 from vivavoce.limits import Limits
 from vivavoce.providers import FRAME_BYTES, FRAME_MS, Transcript
+from vivavoce.providers.speakable import speakable
 
 __all__ = ["Speech", "stretches"]
 
@@ -50,8 +51,9 @@ class Speech:
     async def speak(self, text: str, *, voice: str | None = None, speed: float = 1.0) -> AsyncIterator[bytes]:
         """Read `text` out, sentence by sentence: chunks of PCM at `SPEAKING_RATE`."""
         breath, wait = Breath(begun=True), self.limits.first_sound_seconds
-        for sentence in filter(str.strip, [*breath.take(text), breath.finish()]):
-            sound = self.crew.synthesizer.speak(sentence.strip(), voice=voice, speed=speed)
+        sentences = (speakable(sentence).strip() for sentence in [*breath.take(text), breath.finish()])
+        for sentence in filter(None, sentences):
+            sound = self.crew.synthesizer.speak(sentence, voice=voice, speed=speed)
             async for chunk in timely(sound, wait, wait, provider="synthesizer"):
                 if isinstance(chunk, bytes):
                     yield chunk

@@ -1,23 +1,26 @@
-"""The caller's half of a turn: heard, thought about in every pause, taken down when it is over."""
+"""The caller's half of a turn: heard, thought about in every pause, answered when it is over."""
 
 import logging
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import anyio
 import anyio.lowlevel
 
-from vivavoce.audio.resample import Resampler
+from vivavoce.dates import unix_now
 from vivavoce.engines.call import Call
-from vivavoce.engines.listening import Ear, has_speech
+from vivavoce.engines.captions import Captions
+from vivavoce.engines.listening import Ear
 from vivavoce.engines.manner import Hearing
+from vivavoce.engines.minutes import STRETCH_MS, Finding, Minutes, said
 from vivavoce.engines.voice import Draft, Voice
 from vivavoce.errors import ProtocolError, ProviderError
 from vivavoce.floor import Change, Paused, Resumed, Settled, SpeechStarted, SpeechStopped, Stirred
+from vivavoce.formats import bytes_per_ms, check_samples
 from vivavoce.protocol import events as e
-from vivavoce.protocol.items import InputAudio, InputText, Item, Message
-from vivavoce.providers import HEARING_RATE, SPEAKING_RATE, TurnDetector
+from vivavoce.protocol.items import InputText, Item, Message
+from vivavoce.providers import HEARING_RATE, TurnDetector
 
 __all__ = ["Turns"]
 
@@ -36,15 +39,12 @@ _SILENT_CALLER = "The caller has said nothing for a while. Ask in a few words wh
 
 
 @dataclass
-class Pondering:
-    """What is found out in a pause: the words so far, and perhaps an answer already begun."""
+class Pondering(Finding):
+    """What is found out in a pause: the words so far, and whether they are all."""
 
-    pause: int
+    pause: int = 0
     scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
-    known: anyio.Event = field(default_factory=anyio.Event)
-    words: str = ""
     finished: float | None = None
-    failure: ProviderError | None = None
 
 
 @dataclass
@@ -54,6 +54,7 @@ class Turn:
     item_id: str
     start_ms: float
     heard_from_ms: float
+    captions: Captions
     pondering: Pondering | None = None
     resumed_ms: float | None = None
     draft: Draft | None = None
@@ -67,11 +68,11 @@ class Turns:
     call: Call
     voice: Voice
     ear: Ear
+    minutes: Minutes
+    now: Callable[[], int] = unix_now
     _turn: Turn | None = None
     _changes: deque[Change] = field(default_factory=deque)
     _one_at_a_time: anyio.Lock = field(default_factory=anyio.Lock)
-    _untold: dict[str, anyio.Event] = field(default_factory=dict)
-    _failed: dict[str, ProviderError] = field(default_factory=dict)
     _stir: Stirred | None = None
     _listen_at_ms: float = 0
     _quiet_since_ms: float = 0
@@ -79,13 +80,35 @@ class Turns:
     # what the client says
 
     async def hear(self, sound: bytes) -> None:
-        """Take in a frame of any length, at `SPEAKING_RATE`."""
+        """Take in a frame of any length, in the session's format; others need not wait for the end of it."""
+        check_samples(sound, self.ear.hearing.format, "audio")
         if self.ear.hearing.rules is None:
-            self.ear.record(sound)
+            self._record(sound)
+            await self._tell_keys()
             return
-        for frame, change in enumerate(self.ear.hear(sound)):
-            if frame % 64 == 63:  # two seconds at once: let others speak
+        stretch = STRETCH_MS * bytes_per_ms(self.ear.hearing.format)
+        for at in range(0, len(sound), stretch):
+            if at:
                 await anyio.lowlevel.checkpoint()
+            await self._hear(sound[at : at + stretch])
+            await self._tell_keys()
+
+    def _record(self, sound: bytes) -> None:
+        """Take in sound in manual turns. Only where nobody answers it is written down as it comes."""
+        self.ear.record(sound)
+        if self.call.transcription:
+            self._turn = self._turn or self._turn_from(self.ear.tape.begin_ms, self.ear.tape.begin_ms)
+            self._turn.captions.look()
+
+    async def _tell_keys(self) -> None:
+        """Tell which keys were pressed. Whoever presses keys is still there."""
+        keys, self.ear.pressed = self.ear.pressed, ""
+        for key in keys:
+            self._quiet_since_ms = self.ear.floor.now_ms
+            await self.call.line.send(e.DtmfEventReceived(event=key, received_at=self.now()))
+
+    async def _hear(self, sound: bytes) -> None:
+        for change in self.ear.hear(sound):
             if change is not None:
                 self._changes.append(change)
                 await self._work_off()
@@ -93,6 +116,8 @@ class Turns:
             if self._stir and self.ear.floor.now_ms >= self._listen_at_ms:
                 self._listen_at_ms += _NEXT_LISTEN_MS
                 self.call.tasks.start_soon(self._overhear, self._stir)
+            if self._turn and not self._turn.pondering:
+                self._turn.captions.look()
             if self._is_idle():
                 await self._nudge()
 
@@ -108,11 +133,12 @@ class Turns:
                     f"{_LEAST_COMMIT_MS}ms of audio, but buffer only has {ms:.2f}ms of audio.",
                     code="input_audio_buffer_commit_empty",
                 )
-            item_id = self._turn.item_id if self._turn else e.new_id("item")
+            turn = self._turn or self._turn_from(since, since)
+            self.minutes.keep(turn.item_id, turn.start_ms)
             self._forget_turn()
             self.ear.clear()
-            await self._put_down(item_id)
-        self.call.tasks.start_soon(self._take_down, item_id, sound)
+            await self.minutes.put_down(turn.item_id)
+        self.call.tasks.start_soon(self.minutes.take_down, turn.captions, sound)
 
     async def clear(self) -> None:
         """Forget what was heard and not committed."""
@@ -126,22 +152,6 @@ class Turns:
         if hearing.rules != self.ear.hearing.rules:
             self._forget_turn()
         self.ear.listen(hearing)
-
-    def take_down(self, item_id: str, sound: bytes) -> None:
-        """Find out what is said in an item that the client has made of sound at `SPEAKING_RATE`."""
-        self._untold[item_id] = anyio.Event()
-        self.call.tasks.start_soon(self._read, item_id, sound)
-
-    async def everything_said(self) -> Sequence[Item]:
-        """Return what an answer is to know, once everything committed is known in words.
-
-        Raises `ProviderError` if the last thing said could not be understood.
-        """
-        for told in list(self._untold.values()):
-            await told.wait()
-        if failure := self._failed.get(self.call.conversation.last_id or ""):
-            raise failure
-        return self.call.conversation.messages()
 
     # changes of the floor
 
@@ -168,6 +178,7 @@ class Turns:
                 await self._begins(start)
             case Paused(pause=pause) if self._turn:
                 self._turn.resumed_ms = None
+                self._turn.captions.stop()
                 self._ponder(self._turn, pause)
             case Resumed(at_ms=at) if self._turn:
                 self._turn.resumed_ms = at
@@ -182,7 +193,7 @@ class Turns:
     async def _begins(self, start_ms: float) -> None:
         self._stir = None
         start = max(0.0, start_ms - self.ear.hearing.prefix_padding_ms)
-        self._turn = Turn(e.new_id("item"), start, heard_from_ms=min(start, start_ms - _LEAD_MS))
+        self._turn = self._turn_from(start, min(start, start_ms - _LEAD_MS))
         if self.ear.hearing.interrupt_response:
             self.voice.hush("turn_detected")
         else:
@@ -191,30 +202,28 @@ class Turns:
             e.InputAudioBufferSpeechStarted(audio_start_ms=round(start), item_id=self._turn.item_id)
         )
 
+    def _turn_from(self, start_ms: float, heard_from_ms: float) -> Turn:
+        item_id = e.new_id("item")
+        return Turn(item_id, start_ms, heard_from_ms, Captions(self.call, self.ear, item_id, heard_from_ms))
+
     async def _ends(self, end_ms: float) -> None:
         turn, self._turn = self._turn, None
         if turn is None:
             return
+        turn.captions.stop()
         await self.call.send(e.InputAudioBufferSpeechStopped(audio_end_ms=round(end_ms), item_id=turn.item_id))
         pondering = turn.pondering
         if pondering is None:
-            pondering = Pondering(0)
+            pondering = Pondering()
             sound = self.ear.tape.since(turn.heard_from_ms)
-            self.call.tasks.start_soon(self._find_words, pondering, sound)
-        await self._put_down(turn.item_id)
+            self.call.tasks.start_soon(self.minutes.find, pondering, sound)
+        self.minutes.keep(turn.item_id, turn.start_ms)
+        await self.minutes.put_down(turn.item_id)
         self.call.tasks.start_soon(self._answer, turn, pondering, (end_ms - turn.start_ms) / 1000)
-
-    async def _put_down(self, item_id: str) -> None:
-        """Make an item of what was said."""
-        self._untold[item_id] = anyio.Event()
-        previous = self.call.conversation.last_id
-        item = _said(item_id, None)
-        await self.call.send(e.InputAudioBufferCommitted(item_id=item_id, previous_item_id=previous))
-        await self.call.send(e.ConversationItemAdded(item=item, previous_item_id=previous))
-        await self.call.send(e.ConversationItemDone(item=item, previous_item_id=previous))
 
     def _forget_turn(self) -> None:
         if self._turn:
+            self._turn.captions.stop()
             self.voice.drop(self._turn.draft)
             if self._turn.pondering:
                 self._turn.pondering.scope.cancel()
@@ -224,7 +233,7 @@ class Turns:
     # thinking in a pause
 
     def _ponder(self, turn: Turn, pause: int) -> None:
-        turn.pondering = Pondering(pause)
+        turn.pondering = Pondering(pause=pause)
         sound = self.ear.tape.since(turn.heard_from_ms)
         self.call.tasks.start_soon(self._think_over, turn, turn.pondering, sound)
 
@@ -243,16 +252,11 @@ class Turns:
             async with anyio.create_task_group() as tasks:
                 if self.call.crew.turn and self._is_semantic():
                     tasks.start_soon(self._find_end, self.call.crew.turn, pondering, sound)
-                await self._find_words(pondering, sound)
+                await self.minutes.find(pondering, sound)
                 self._judge(pondering)
                 self._redraft(turn, pondering)
-
-    async def _find_words(self, pondering: Pondering, sound: bytes) -> None:
-        try:
-            pondering.words = await self._transcribe(sound)
-        except ProviderError as error:
-            pondering.failure = error
-        pondering.known.set()
+                if not pondering.failure:
+                    await turn.captions.hear(pondering.words)
 
     async def _find_end(self, detector: TurnDetector, pondering: Pondering, sound: bytes) -> None:
         """Ask the turn detector; without its answer, words and silence decide."""
@@ -276,7 +280,7 @@ class Turns:
         wanted = self.ear.hearing.create_response and pondering.words and not self.voice.busy
         if wanted and turn.drafts < self.call.limits.drafts:
             turn.drafts += 1
-            item = _said(turn.item_id, pondering.words)
+            item = said(turn.item_id, pondering.words)
             turn.draft = self.voice.draft(pondering.words, item)
 
     def _draft_for(self, turn: Turn, words: str) -> Draft | None:
@@ -293,13 +297,13 @@ class Turns:
     async def _answer(self, turn: Turn, pondering: Pondering, seconds: float) -> None:
         """What was said was said: taking it down is never interrupted. Only the last thing said is answered."""
         await pondering.known.wait()
-        await self._tell(turn.item_id, pondering, seconds)
+        await self.minutes.tell(turn.captions, pondering, seconds)
         draft = self._draft_for(turn, pondering.words)
         if draft is not turn.draft:
             self.voice.drop(turn.draft)
         if self.ear.hearing.create_response and (pondering.words or pondering.failure):
             await self.voice.free()
-            if self._turn is None and self.call.conversation.last_id == turn.item_id:
+            if self._turn is None and self.call.conversation.last_said_id == turn.item_id:
                 self._respond(draft, pondering.failure)
                 return
         self.voice.drop(draft)
@@ -308,53 +312,14 @@ class Turns:
         if draft and not failure:
             self.voice.release(draft)
         else:
-            self.voice.respond(given=self.everything_said)
-
-    async def _take_down(self, item_id: str, sound: bytes) -> None:
-        """Find out what was said in a manual turn, if anything was."""
-        pondering = Pondering(0)
-        if await has_speech(sound, self.call.crew.vad.detector()):
-            await self._find_words(pondering, sound)
-        await self._tell(item_id, pondering, len(sound) / (2 * HEARING_RATE))
-
-    async def _read(self, item_id: str, sound: bytes) -> None:
-        """Take down a recording, a second at a time: it may be long, and others speak meanwhile."""
-        resampler, heard, second = Resampler(SPEAKING_RATE, HEARING_RATE), bytearray(), 2 * SPEAKING_RATE
-        for at in range(0, len(sound), second):
-            heard += resampler.push(sound[at : at + second])
-            await anyio.lowlevel.checkpoint()
-        await self._take_down(item_id, bytes(heard))
-
-    async def _tell(self, item_id: str, pondering: Pondering, seconds: float) -> None:
-        """Tell the client what was understood, if it wants to know; the conversation knows it in any case."""
-        told: e.TranscriptionCompleted | e.TranscriptionFailed
-        if pondering.failure:
-            self._failed[item_id] = pondering.failure
-            problem = e.TranscriptionError(type="server_error", message=str(pondering.failure))
-            told = e.TranscriptionFailed(item_id=item_id, content_index=0, error=problem)
-        else:
-            usage = e.DurationUsage(seconds=round(seconds, 3))
-            told = e.TranscriptionCompleted(
-                item_id=item_id, content_index=0, transcript=pondering.words, usage=usage
-            )
-        self.call.conversation.apply(told)
-        self._untold.pop(item_id, anyio.Event()).set()
-        if self.ear.hearing.transcribe:
-            await self.call.line.send(told)
-
-    async def _transcribe(self, sound: bytes) -> str:
-        hearing, seconds = self.ear.hearing, self.call.limits.transcribe_seconds
-        transcript = await self.call.crew.transcribe(
-            sound, seconds=seconds, language=hearing.language, prompt=hearing.prompt
-        )
-        return transcript.text.strip()
+            self.voice.respond(given=self.minutes.everything_said)
 
     # over our voice, and in long silence
 
     async def _overhear(self, stir: Stirred) -> None:
         """Find out what is being said over us; if it cannot be, its length decides."""
         try:
-            words = await self._transcribe(self.ear.tape.since(stir.at_ms - _STIR_LEAD_MS))
+            words = await self.minutes.transcribe(self.ear.tape.since(stir.at_ms - _STIR_LEAD_MS))
         except ProviderError as error:
             log.warning("%s", error)
             return
@@ -378,21 +343,10 @@ class Turns:
                 audio_start_ms=round(since), audio_end_ms=round(now), item_id=item_id
             )
         )
-        await self._put_down(item_id)
-        self._untold.pop(item_id).set()
+        await self.minutes.put_down_silence(item_id)
         note = Message(role="system", content=(InputText(text=_SILENT_CALLER),))
 
         async def given() -> Sequence[Item]:
-            return (*await self.everything_said(), note)
+            return (*await self.minutes.everything_said(), note)
 
         self.voice.respond(given=given)
-
-
-def _said(item_id: str, words: str | None) -> Message:
-    return Message(
-        id=item_id,
-        object="realtime.item",
-        status="completed",
-        role="user",
-        content=(InputAudio(transcript=words),),
-    )

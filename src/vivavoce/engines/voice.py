@@ -1,47 +1,33 @@
 """Our half of a turn: one answer at a time, begun quietly, read out, cut short by `hush`."""
 
 import logging
+import sys
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import InitVar, dataclass, field, replace
 
 import anyio
+from msgspec import UNSET
 
-from vivavoce.engines.answer import Answer, Words
+from vivavoce.engines.answer import Answer
 from vivavoce.engines.call import Call
 from vivavoce.engines.manner import Manner
+from vivavoce.engines.mcp.errands import Errands
+from vivavoce.engines.mcp.hosts import Hosts, named
+from vivavoce.engines.mcp.servers import Reach
+from vivavoce.engines.memory import remembered
+from vivavoce.engines.rates import Rates
 from vivavoce.engines.reply import Reply
+from vivavoce.engines.utterance import Apology, Reason, Utterance
 from vivavoce.errors import ProtocolError, ProviderError
+from vivavoce.protocol import events as e
 from vivavoce.protocol.items import Item
-from vivavoce.protocol.response import Cancelled, Failed, FailedError, Incomplete, ResponseParams, StatusDetails
-from vivavoce.providers import SPEAKING_RATE, ChatRequest, ChatUsage, Mark, Preparing, ToolCall
+from vivavoce.protocol.response import ResponseParams
+from vivavoce.protocol.session import Session
+from vivavoce.providers import Bounded, ChatRequest, Preparing
 
 __all__ = ["Apology", "Draft", "Voice"]
 
 log = logging.getLogger(__name__)
-
-Reason = Literal["turn_detected", "client_cancelled"]
-
-
-@dataclass(frozen=True)
-class Apology:
-    """What is said when a model fails, and its sound, made while all was well."""
-
-    text: str
-    sound: bytes = b""
-
-
-@dataclass
-class Utterance:
-    """An answer and how it is told. Without a reply it is a draft, of which nobody knows."""
-
-    answer: Answer
-    reply: Reply | None = None
-    begun: bool = False
-    ended: anyio.Event = field(default_factory=anyio.Event)
-    failure: ProviderError | None = None
-    usage: ChatUsage | None = None
-    reason: Reason = "client_cancelled"
 
 
 @dataclass(frozen=True)
@@ -59,9 +45,19 @@ class Voice:
 
     call: Call
     apology: Apology
+    reach: InitVar[Reach]
     _speaking: Utterance | None = None
     _aside: list[Utterance] = field(default_factory=list)
-    has_sounded: bool = False
+    _has_sounded: bool = False
+    rates: Rates = field(init=False)
+    hosts: Hosts = field(init=False)
+    errands: Errands = field(init=False)
+
+    def __post_init__(self, reach: Reach) -> None:
+        limits = self.call.limits
+        self.hosts = Hosts(self.call, reach, learned=self.prepare)
+        self.errands = Errands(self.call, self.hosts)
+        self.rates = Rates(responses=limits.responses_per_minute, tokens=limits.tokens_per_minute)
 
     @property
     def busy(self) -> bool:
@@ -72,6 +68,12 @@ class Voice:
     def audible(self) -> bool:
         """Whether the caller hears us."""
         return self._speaking is not None and self._speaking.answer.pace.audible
+
+    @property
+    def has_sounded(self) -> bool:
+        """Whether our voice was ever to be heard in this conversation."""
+        under_way = [*self._aside, *([self._speaking] if self._speaking else [])]
+        return self._has_sounded or any(utterance.has_sounded for utterance in under_way)
 
     async def free(self) -> None:
         """Return when no answer is under way in the conversation."""
@@ -90,13 +92,23 @@ class Voice:
             self._speaking.answer.scope.cancel()
 
     def cancel(self, response_id: str | None) -> None:
-        """Do what `response.cancel` asks, or say that there is nothing to cancel."""
-        running = [*self._aside, *([self._speaking] if self._speaking and self.busy else [])]
-        for utterance in running:
+        """Do what `response.cancel` asks, or say that there is nothing to cancel.
+
+        Without an id it is about the conversation: answers out of band are cancelled by name.
+        """
+        speaking = [self._speaking] if self._speaking and self.busy else []
+        for utterance in [*speaking, *(self._aside if response_id else [])]:
             if utterance.reply and response_id in (utterance.reply.response.id, None):
                 utterance.answer.scope.cancel()
                 return
         raise ProtocolError("Cancellation failed: no active response found", code="response_cancel_not_active")
+
+    async def leave_off(self, item_id: str) -> None:
+        """Fall silent if this item is what we are saying; return once its answer is over."""
+        speaking = self._speaking
+        if speaking and self.busy and speaking.reply and speaking.reply.is_open(item_id):
+            self.hush("client_cancelled")
+            await speaking.ended.wait()
 
     def hold(self) -> None:
         """Send no more sound until it is clear whether the caller interrupts."""
@@ -107,6 +119,27 @@ class Voice:
         """It was nothing: go on speaking."""
         if self._speaking:
             self._speaking.answer.pace.release()
+
+    # changing
+
+    def check_update(self, session: Session) -> None:
+        """Raise `ProtocolError` if the session cannot become this one after what we said, or while we speak."""
+        wished, now = Manner.of(session), Manner.of(self.call.session)
+        self._check_voice(wished.voice, "session.audio.output.voice")
+        if self.busy and wished.speed != now.speed:
+            raise ProtocolError(
+                "The speed can only be changed between turns, not while a response is in progress.",
+                code="invalid_value",
+                param="session.audio.output.speed",
+            )
+
+    def _check_voice(self, wished: str | None, param: str, *, out_of_band: bool = False) -> None:
+        if self.has_sounded and not out_of_band and wished != Manner.of(self.call.session).voice:
+            raise ProtocolError(
+                "Cannot update a conversation's voice if assistant audio is present.",
+                code="cannot_update_voice",
+                param=param,
+            )
 
     # answering
 
@@ -124,7 +157,11 @@ class Voice:
         """Begin quietly to answer what the caller seems to have said."""
         manner = Manner.of(self.call.session)
         items = (*self.call.conversation.messages(), item)
-        utterance = Utterance(self._answer(manner, _known(self._request(manner, items))))
+
+        async def ask() -> ChatRequest:
+            return self._request(manner, items)
+
+        utterance = Utterance(self._answer(manner, ask))
         self.call.tasks.start_soon(self._perform, utterance)
         return Draft(words, self.call.edition, utterance)
 
@@ -135,6 +172,11 @@ class Voice:
 
     def release(self, draft: Draft) -> None:
         """The turn is over and the draft was right: say it."""
+        if self.rates.refusal(anyio.current_time()):
+            self.drop(draft)
+            self.respond(given=_nothing)
+            return
+        self.rates.begin(anyio.current_time())
         utterance = draft.utterance
         utterance.reply = self._reply(utterance.answer.manner, None)
         self._speaking = utterance
@@ -147,7 +189,39 @@ class Voice:
         given: Callable[[], Awaitable[Sequence[Item]]],
         out_of_band: bool = False,
     ) -> None:
-        """Answer `given` items, which are asked for once the answer has begun."""
+        """Answer `given` items, which are asked for once the answer has begun.
+
+        Raises `ProtocolError` if there can be no answer now. Without `params` nobody asked but the caller who
+        spoke: a rate limit then makes the answer fail.
+        """
+        manner, own = Manner.of(self.call.session, params), named(params.tools if params else ())
+        self._check_room(out_of_band=out_of_band)
+        self.hosts.check(params.tools if params else (), "response")
+        self.hosts.check_choice(manner)
+        self._check_voice(manner.voice, "response.audio.output.voice", out_of_band=out_of_band)
+        now = anyio.current_time()
+        refusal = self.rates.refusal(now)
+        if refusal and params:
+            raise refusal
+
+        async def ask() -> ChatRequest:
+            if refusal:
+                raise refusal
+            await self.hosts.ready(manner, own)
+            return self._request(manner, await given(), aside=out_of_band)
+
+        if not refusal:
+            self.rates.begin(now)
+        utterance = Utterance(self._answer(manner, ask), self._reply(manner, params, out_of_band=out_of_band))
+        utterance.answer.released.set()
+        if out_of_band:
+            self._aside.append(utterance)
+        else:
+            self._speaking = utterance
+        self.call.tasks.start_soon(self._perform, utterance)
+
+    def _check_room(self, *, out_of_band: bool) -> None:
+        """Raise `ProtocolError` if as many answers are under way as there may be."""
         if out_of_band and len(self._aside) >= self.call.limits.out_of_band:
             raise ProtocolError(
                 f"{len(self._aside)} responses are running out of band (limits.out_of_band); wait.",
@@ -159,150 +233,62 @@ class Voice:
                 "Wait until the response is finished before creating a new one.",
                 code="conversation_already_has_active_response",
             )
-        manner = Manner.of(self.call.session, params)
-
-        async def ask() -> ChatRequest:
-            return self._request(manner, await given())
-
-        utterance = Utterance(self._answer(manner, ask), self._reply(manner, params, out_of_band=out_of_band))
-        utterance.answer.released.set()
-        if out_of_band:
-            self._aside.append(utterance)
-        else:
-            self._speaking = utterance
-        self.call.tasks.start_soon(self._perform, utterance)
 
     async def _perform(self, utterance: Utterance) -> None:
         """Think, and once released, speak. The line after the `with` is where every answer ends."""
         answer = utterance.answer
         with answer:
             if utterance.reply:  # asked for by name: it is announced, even if it is cancelled at once
-                await self._begin(utterance, utterance.reply)
+                await utterance.begin()
             with answer.scope:
                 async with anyio.create_task_group() as thinking:
                     thinking.start_soon(answer.think)
                     await answer.released.wait()
-                    await self._tell(utterance)
-        if utterance.reply and utterance.begun:
-            await self._end(utterance, utterance.reply, cut_short=answer.scope.cancelled_caught)
+                    await utterance.tell(self.apology)
+        if utterance.begun:
+            await self._end(utterance, cut_short=answer.scope.cancelled_caught)
         utterance.ended.set()
 
-    async def _begin(self, utterance: Utterance, reply: Reply) -> None:
-        if not utterance.begun:
-            await reply.begin()
-            utterance.begun = True
-
-    async def _end(self, utterance: Utterance, reply: Reply, *, cut_short: bool) -> None:
+    async def _end(self, utterance: Utterance, *, cut_short: bool) -> None:
         if utterance in self._aside:
             self._aside.remove(utterance)
-        usage, failure = utterance.usage, utterance.failure
-        details: StatusDetails | None = None
-        if cut_short:
-            details, heard = Cancelled(reason=utterance.reason), utterance.answer.pace.heard_ms
-            await reply.end("cancelled", details=details, usage=usage, heard_ms=heard)
-        elif failure:
-            error = FailedError(type="server_error", code="provider_error", message=str(failure))
-            await reply.end("failed", details=Failed(error=error), usage=usage)
-        elif usage and usage.finish == "length":
-            await reply.end("incomplete", details=Incomplete(reason="max_output_tokens"), usage=usage)
-        else:
-            await reply.end("completed", usage=usage)
-
-    async def _tell(self, utterance: Utterance) -> None:
-        if utterance.reply is None:
-            raise RuntimeError("an answer is released with a reply")
-        await self._begin(utterance, utterance.reply)
-        try:
-            await self._read_out(utterance, utterance.reply)
-        except ProviderError as error:
-            utterance.failure = error
-            await self._apologise(utterance, utterance.reply)
-
-    async def _read_out(self, utterance: Utterance, reply: Reply) -> None:
-        answer, unsaid, said = utterance.answer, "", 0
-        async for piece in answer.pieces:
-            match piece:
-                case Words(text=text):
-                    await _say(reply, unsaid[said:])
-                    unsaid, said = text, 0
-                    if answer.manner.modality == "text":
-                        await _say(reply, unsaid)
-                        unsaid = ""
-                case Mark(chars=chars):
-                    until = _word_end(unsaid, chars)
-                    await _say(reply, unsaid[said:until])
-                    said = max(said, until)
-                case bytes():
-                    await answer.pace.wait(_seconds(piece))
-                    if not said:
-                        await _say(reply, unsaid)
-                        said = len(unsaid)
-                    await reply.sound(piece)
-                    self.has_sounded = True
-                case ToolCall():
-                    await _say(reply, unsaid[said:])
-                    unsaid, said = "", 0
-                    await reply.call(piece)
-                case ChatUsage():
-                    utterance.usage = piece
-                case ProviderError():
-                    raise piece
-        await _say(reply, unsaid[said:])
-
-    async def _apologise(self, utterance: Utterance, reply: Reply) -> None:
-        await reply.words(self.apology.text)
-        if utterance.answer.manner.modality == "text":
-            return
-        chunk = SPEAKING_RATE // 10 * 2
-        for at in range(0, len(self.apology.sound), chunk):
-            await utterance.answer.pace.wait(0.1)
-            await reply.sound(self.apology.sound[at : at + chunk])
+        cost = await utterance.end(cut_short=cut_short)
+        self._has_sounded = self._has_sounded or utterance.has_sounded
+        now = anyio.current_time()
+        self.rates.spend(cost, now)
+        await self.call.send(e.RateLimitsUpdated(rate_limits=self.rates.left(now)))
 
     def _answer(self, manner: Manner, ask: Callable[[], Awaitable[ChatRequest]]) -> Answer:
         return Answer(self.call.crew, ask, manner, self.call.limits)
 
-    def _request(self, manner: Manner, items: Sequence[Item]) -> ChatRequest:
-        limit, wish = self.call.limits.output_tokens, manner.max_output_tokens
-        return ChatRequest(
+    def _request(self, manner: Manner, items: Sequence[Item], *, aside: bool = False) -> ChatRequest:
+        """Ask with as much of the conversation as fits. Raises `ProtocolError` if none may be left out."""
+        limits, wish = self.call.limits, manner.max_output_tokens
+        tools, choice = self.hosts.offer(manner, aside=aside)
+        request = ChatRequest(
             items=items,
             instructions=manner.instructions,
-            tools=manner.tools,
-            tool_choice=manner.tool_choice,
-            max_tokens=limit if wish == "inf" else min(limit, wish),
+            tools=tools,
+            tool_choice=choice,
+            max_tokens=limits.output_tokens if wish == "inf" else min(limits.output_tokens, wish),
             spoken=manner.modality == "audio",
+            parallel_tool_calls=manner.parallel_tool_calls,
         )
+        chat = self.call.crew.chat
+        room = chat.room(request) if isinstance(chat, Bounded) else sys.maxsize
+        return replace(request, items=remembered(items, manner.truncation, room=room, most=limits.items))
 
     def _reply(self, manner: Manner, params: ResponseParams | None, *, out_of_band: bool = False) -> Reply:
         return Reply(
             self.call.send,
             manner,
             None if out_of_band else self.call.conversation,
+            self.call.sounds,
+            self.errands,
             conversation_id=None if out_of_band else self.call.id,
-            metadata=(params.metadata or None) if params else None,
+            metadata=(None if params.metadata is UNSET else params.metadata) if params else None,
         )
 
 
-def _known(request: ChatRequest) -> Callable[[], Awaitable[ChatRequest]]:
-    async def ask() -> ChatRequest:
-        return request
-
-    return ask
-
-
-async def _say(reply: Reply, words: str) -> None:
-    if words:
-        await reply.words(words)
-
-
-def _seconds(sound: bytes) -> float:
-    return len(sound) / (2 * SPEAKING_RATE)
-
-
-def _word_end(text: str, at: int) -> int:
-    """Return where the word that begins at `at`, and the space behind it, end."""
-    end = at
-    while end < len(text) and not text[end].isspace():
-        end += 1
-    while end < len(text) and text[end].isspace():
-        end += 1
-    return end
+async def _nothing() -> Sequence[Item]:
+    return ()

@@ -100,7 +100,7 @@ class Event(Struct, tag_field="type", frozen=True, kw_only=True):
 class ClientEvent(Event, frozen=True, kw_only=True):
     """Said by a client, who may give it an `event_id` for our errors to name."""
 
-    event_id: str | UnsetType = UNSET
+    event_id: Annotated[str, Meta(max_length=512)] | UnsetType = UNSET
 
 
 class ServerEvent(Event, frozen=True, kw_only=True):

@@ -159,9 +159,11 @@ class McpApprovalRequest(Struct, tag_field="type", tag="mcp_approval_request", f
 
 
 class McpApprovalResponse(Struct, tag_field="type", tag="mcp_approval_response", frozen=True, kw_only=True):
-    id: str
+    """A client's word on an `McpApprovalRequest`. Only some SDKs give it an id."""
+
     approval_request_id: str
     approve: bool
+    id: str | UnsetType = UNSET
     reason: str | UnsetType | None = UNSET
 
 

@@ -11,7 +11,6 @@ from msgspec.structs import asdict, replace
 
 from vivavoce.protocol.response import ResponseParams
 from vivavoce.protocol.session import (
-    FunctionTool,
     InputSettings,
     NoiseReduction,
     OutputSettings,
@@ -21,18 +20,13 @@ from vivavoce.protocol.session import (
     ServerVad,
     Session,
     SessionAudio,
-    Tool,
-    ToolChoice,
-    ToolChoiceFunction,
     TranscriptionAudio,
     TranscriptionSession,
 )
 from vivavoce.protocol.strict import invalid
+from vivavoce.protocol.tools import TOOLS, check_choice, check_tools
 
-__all__ = ["DEFAULT", "DEFAULT_TRANSCRIPTION", "TOOLS", "check_response", "check_session", "merge"]
-
-TOOLS = 128
-"""tools that a session may name"""
+__all__ = ["DEFAULT", "DEFAULT_TRANSCRIPTION", "check_response", "check_session", "merge"]
 
 _SERVER_VAD = ServerVad(
     threshold=0.5,
@@ -98,8 +92,16 @@ def merge(session: _S, update: Session | TranscriptionSession, *, tools: int = T
     }
     merged = replace(session, **changed)
     if isinstance(merged, Session):
-        _check_choice(merged.tool_choice, merged.tools, "session")
+        check_choice(merged.tool_choice, merged.tools, "session")
+        _check_tracing(session, merged)
     return merged
+
+
+def _check_tracing(before: Session | TranscriptionSession, after: Session) -> None:
+    """Tracing can be switched on and off; while it is on, it stays as it is."""
+    known = before.tracing if isinstance(before, Session) else None
+    if known and after.tracing and after.tracing != known:
+        raise invalid("session.tracing", "tracing is on already, and cannot be changed then.")
 
 
 def _merged(old: object, new: object) -> object:
@@ -121,18 +123,20 @@ def check_session(session: Session | TranscriptionSession, *, tools: int = TOOLS
         _check_output(session.audio.output or OutputSettings())
     _check_modalities(session.output_modalities, "session")
     _check_tokens(session.max_output_tokens, "session")
-    _check_tools(session.tools, "session", tools)
+    check_tools(session.tools, "session", tools)
     if isinstance(session.truncation, RetentionRatio):
         _check_range(session.truncation.retention_ratio, 0, 1, "session.truncation.retention_ratio")
 
 
-def check_response(params: ResponseParams, *, tools: int = TOOLS) -> None:
+def check_response(params: ResponseParams, session: Session = DEFAULT, *, tools: int = TOOLS) -> None:
     """Raise a `ProtocolError` for the first value of a `response.create` that is out of its range."""
     _check_modalities(params.output_modalities, "response")
     _check_tokens(params.max_output_tokens, "response")
-    _check_tools(params.tools, "response", tools)
-    if params.tools is not UNSET:
-        _check_choice(params.tool_choice, params.tools, "response")
+    check_tools(params.tools, "response", tools)
+    offered = session.tools if params.tools is UNSET else params.tools
+    check_choice(params.tool_choice, offered, "response")
+    if params.tool_choice == "required" and not offered:
+        raise invalid("response.tool_choice", "there is no tool that could be called.")
     _check_metadata(params.metadata or {})
 
 
@@ -165,30 +169,6 @@ def _check_modalities(modalities: Iterable[str] | UnsetType, at: str) -> None:
 def _check_tokens(tokens: int | str | UnsetType, at: str) -> None:
     if isinstance(tokens, int) and not 1 <= tokens <= 4096:
         raise invalid(f"{at}.max_output_tokens", f"expected 1 to 4096 or 'inf', got {tokens}.")
-
-
-def _check_tools(tools: tuple[Tool, ...] | UnsetType, at: str, most: int) -> None:
-    if tools is UNSET:
-        return
-    if len(tools) > most:
-        raise invalid(f"{at}.tools", f"{len(tools)} tools; there may be {most} (limits.tools).")
-    seen = set[str]()
-    for index, tool in enumerate(tools):
-        name, field = (
-            (tool.name, "name") if isinstance(tool, FunctionTool) else (tool.server_label, "server_label")
-        )
-        param = f"{at}.tools[{index}].{field}"
-        if not name:
-            raise invalid(param, "a tool needs a name.")
-        if name in seen:
-            raise invalid(param, f"there are two tools called '{name}'.")
-        seen.add(name)
-
-
-def _check_choice(choice: ToolChoice | UnsetType, tools: tuple[Tool, ...] | UnsetType, at: str) -> None:
-    names = {tool.name for tool in tools or () if isinstance(tool, FunctionTool)}
-    if isinstance(choice, ToolChoiceFunction) and choice.name not in names:
-        raise invalid(f"{at}.tool_choice.name", f"there is no tool called '{choice.name}'.")
 
 
 def _check_metadata(metadata: dict[str, str]) -> None:

@@ -12,10 +12,12 @@ from msgspec import inspect
 
 from vivavoce.errors import ProtocolError
 
-__all__ = ["Text", "fitted", "invalid", "missing"]
+__all__ = ["Text", "bounded", "fitted", "invalid", "joined", "missing", "unknown"]
 
 DEPTH = 64
 """levels of nesting that free-form values, such as a tool's JSON Schema, may have"""
+NAME_CHARS = 64
+"""characters of a client's own names that an error repeats"""
 
 Text = Callable[[str, str], None]
 """Is shown every text and its path, and raises `ProtocolError` if that is too long."""
@@ -33,6 +35,21 @@ def invalid(param: str, message: str) -> ProtocolError:
     return ProtocolError(f"Invalid value for '{param}': {message}", code="invalid_value", param=param)
 
 
+def unknown(param: str) -> ProtocolError:
+    """There is no such field."""
+    return ProtocolError(f"Unknown parameter: '{param}'.", code="unknown_parameter", param=param)
+
+
+def bounded(chars: int, *, but: str) -> Text:
+    """Return what is told every text: it holds so many characters, unless its name ends like `but`."""
+
+    def short(text: str, param: str) -> None:
+        if len(text) > chars and not param.endswith(but):
+            raise invalid(param, f"{len(text)} characters; a text holds {chars} (limits.text_chars).")
+
+    return short
+
+
 def fitted(value: object, kind: inspect.Type, path: str, text: Text) -> object:
     """Return `value` as `msgspec.convert` can take it, or raise a `ProtocolError` that names the field.
 
@@ -46,16 +63,16 @@ def fitted(value: object, kind: inspect.Type, path: str, text: Text) -> object:
         case inspect.VarTupleType() if isinstance(value, list):
             return [fitted(one, kind.item_type, f"{path}[{i}]", text) for i, one in enumerate(value)]
         case inspect.DictType() if isinstance(value, Mapping):
-            return {key: fitted(one, kind.value_type, f"{path}.{key}", text) for key, one in value.items()}
+            return {key: fitted(one, kind.value_type, joined(path, key), text) for key, one in value.items()}
         case inspect.CustomType():
-            return _shallow(value, path)
+            return _shallow(value, path, text)
         case inspect.LiteralType():
             return _literal(value, kind, path)
         case inspect.BytesType() if isinstance(value, str):
             return _sound(value, path)
         case inspect.StrType() if isinstance(value, str):
             text(value, path)
-            return value
+            return _short_enough(value, kind.max_length, path)
         case inspect.IntType() if _whole(value):
             return _at_least(int(value), kind.ge, path)  # type: ignore[call-overload]
         case inspect.FloatType() if isinstance(value, int | float) and not isinstance(value, bool):
@@ -75,13 +92,12 @@ def _fields(value: Mapping[object, object], kind: inspect.StructType, path: str,
         if name == kind.tag_field:
             result[name] = one
         elif not isinstance(name, str) or name not in known:
-            param = _join(path, str(name))
-            raise ProtocolError(f"Unknown parameter: '{param}'.", code="unknown_parameter", param=param)
+            raise unknown(joined(path, str(name)))
         elif one is not None or known[name].required or _nullable(known[name].type):
-            result[name] = fitted(one, known[name].type, _join(path, name), text)
+            result[name] = fitted(one, known[name].type, joined(path, name), text)
     for name, field in known.items():
         if field.required and name not in result:
-            raise missing(_join(path, name))
+            raise missing(joined(path, name))
     return result
 
 
@@ -91,10 +107,10 @@ def _choose(value: object, union: inspect.UnionType, path: str) -> inspect.Type:
     if tagged and isinstance(value, Mapping):
         where = next(iter(tagged.values())).tag_field or ""
         if where not in value:
-            raise missing(_join(path, where))
+            raise missing(joined(path, where))
         tag = value[where]
         if not isinstance(tag, str) or tag not in tagged:
-            raise invalid(_join(path, where), f"expected {_one_of(tagged)}, got {_name(tag)}.")
+            raise invalid(joined(path, where), f"expected {_one_of(tagged)}, got {_name(tag)}.")
         return tagged[tag]
     for one in union.types:
         if _meant(value, one):
@@ -133,6 +149,12 @@ def _sound(value: str, path: str) -> str:
     return value
 
 
+def _short_enough(value: str, most: int | None, path: str) -> str:
+    if most is not None and len(value) > most:
+        raise invalid(path, f"{len(value)} characters; it holds {most}.")
+    return value
+
+
 def _at_least(value: int, least: int | None, path: str) -> int:
     if least is not None and value < least:
         raise invalid(path, f"expected at least {least}, got {value}.")
@@ -149,10 +171,13 @@ def _finite(value: float, path: str) -> float:
     return number
 
 
-def _shallow(value: object, path: str) -> object:
-    """Return a free-form value, provided that it can be written again: nesting has an end."""
+def _shallow(value: object, path: str, text: Text) -> object:
+    """Return a free-form value, if it can be written again: its nesting has an end, and so have its texts."""
     level = [value]
     for _ in range(DEPTH):
+        for one in level:
+            if isinstance(one, str):
+                text(one, path)
         level = [deeper for one in level for deeper in _inside(one)]
         if not level:
             return value
@@ -177,7 +202,10 @@ def _whole(value: object) -> bool:
     return isinstance(value, int) or value.is_integer()
 
 
-def _join(path: str, name: str) -> str:
+def joined(path: str, name: str) -> str:
+    """Return the path of a field; of a long name of a client's own only its beginning."""
+    if len(name) > NAME_CHARS:
+        name = f"{name[:NAME_CHARS]}…"
     return f"{path}.{name}" if path else name
 
 

@@ -5,28 +5,38 @@ the field and carries the event's `event_id`, so that an `error` event can say s
 leniently (`decode_server`): unknown events and fields are nobody's fault, only news.
 """
 
+import re
+from collections.abc import Callable
+
 import msgspec
 from msgspec import inspect
 
 from vivavoce.errors import ProtocolError
 from vivavoce.protocol import events as e
 from vivavoce.protocol.items import Item, Message
-from vivavoce.protocol.strict import fitted, invalid, missing
+from vivavoce.protocol.spelling import respelled
+from vivavoce.protocol.strict import bounded, fitted, invalid, missing
 
-__all__ = ["APPEND_BYTES", "TEXT_CHARS", "decode_client", "decode_server", "encode", "error_event"]
+__all__ = ["APPEND_BYTES", "TEXT_CHARS", "VALUES", "decode_client", "decode_server", "encode", "error_event"]
 
 APPEND_BYTES = 15 * 1024 * 1024
 TEXT_CHARS = 100_000
+VALUES = 40_000
+NAME_CHARS = 512
 
 _SERVER_KINDS: tuple[type[e.Event], ...] = (*e.ServerEvent.__subclasses__(), e.DtmfEventReceived)
 _CLIENT = {str(kind.__struct_config__.tag): kind for kind in e.ClientEvent.__subclasses__()}
 _SERVER = {str(kind.__struct_config__.tag): kind for kind in _SERVER_KINDS}
 _SHAPES = {tag: inspect.type_info(kind) for tag, kind in _CLIENT.items()}
-_SERVER_DECODERS = {tag: msgspec.json.Decoder(kind) for tag, kind in _SERVER.items()}
+_SERVER_DECODERS = {kind: msgspec.json.Decoder(kind) for kind in _SERVER_KINDS}
+
+Said = dict[str, object]
+"""What a client said, as JSON has it."""
 
 _append = msgspec.json.Decoder(e.InputAudioBufferAppend)
 _anything = msgspec.json.Decoder()
 _encoder = msgspec.json.Encoder()
+_name = re.compile(rb'"event_id"\s*:\s*"([^"\\\x00-\x1f]{1,512})"')
 
 _CREATABLE = {
     "user": ("input_text", "input_audio", "input_image"),
@@ -49,24 +59,27 @@ def encode(event: e.Event) -> str:
 
 
 def decode_client(
-    data: str | bytes, *, append_bytes: int = APPEND_BYTES, text_chars: int = TEXT_CHARS
+    data: str | bytes,
+    *,
+    append_bytes: int = APPEND_BYTES,
+    text_chars: int = TEXT_CHARS,
+    values: int = VALUES,
+    translate: Callable[[Said], Said] = lambda said: said,
 ) -> e.ClientEvent:
     """Read what a client said.
 
     Raises `ProtocolError` for whatever is wrong with it, and nothing else. `append_bytes` bounds the sound of
-    one append, `text_chars` the characters of one text (not those of an image's URL).
+    one append, `text_chars` the characters of one text (not those of an image's URL), `values` the commas of
+    one event. `translate` gives what was said in another dialect in this one.
     """
     try:
         event: e.ClientEvent = _append.decode(data)  # most of what is ever said: read once, unknown fields pass
     except (msgspec.DecodeError, UnicodeError, RecursionError):
-        event = _decode_strictly(data, text_chars)
+        event = _decode_strictly(data, text_chars, values, translate)
     if isinstance(event, e.InputAudioBufferAppend) and len(event.audio) > append_bytes:
-        raise _naming(
-            invalid(
-                "audio", f"{len(event.audio)} bytes; one append holds {append_bytes} (limits.append_bytes)."
-            ),
-            event.event_id,
-        )
+        size = len(event.audio)
+        too_long = invalid("audio", f"{size} bytes; one append holds {append_bytes} (limits.append_bytes).")
+        raise _naming(too_long, event.event_id)
     return event
 
 
@@ -77,10 +90,17 @@ def decode_server(data: str | bytes) -> e.Event | None:
     lacks what its type must have.
     """
     try:
-        decoder = _SERVER_DECODERS.get(_type_of.decode(data).type)
-        return decoder.decode(data) if decoder else None
+        kind = _SERVER.get(_type_of.decode(data).type)
+        return _read(data, kind) if kind else None
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise ProtocolError(f"The server's event cannot be read: {error}", code="invalid_event") from error
+
+
+def _read(data: str | bytes, kind: type[e.Event]) -> e.Event:
+    try:
+        return _SERVER_DECODERS[kind].decode(data)
+    except msgspec.ValidationError:
+        return msgspec.convert(respelled(_anything.decode(data)), kind)
 
 
 def error_event(error: ProtocolError, event_id: str | None = None) -> e.ErrorEvent:
@@ -95,15 +115,25 @@ def error_event(error: ProtocolError, event_id: str | None = None) -> e.ErrorEve
     return e.ErrorEvent(error=details)
 
 
-def _decode_strictly(data: str | bytes, text_chars: int) -> e.ClientEvent:
-    said = _object(data)
+def _decode_strictly(
+    data: str | bytes, text_chars: int, values: int, translate: Callable[[Said], Said]
+) -> e.ClientEvent:
+    raw = data.encode("utf-8", "surrogatepass") if isinstance(data, str) else data
     try:
-        return _event(said, text_chars)
+        said = _object(raw, values)
+    except ProtocolError as error:  # it cannot be read, but perhaps its name can
+        found = _name.search(raw)
+        raise _naming(error, found and found[1].decode(errors="replace"))  # noqa: B904 (it is the same error)
+    try:
+        return _event(translate(said), text_chars)
     except ProtocolError as error:
-        raise _naming(error, said.get("event_id")) from error.__cause__
+        raise _naming(error, said.get("event_id"))  # noqa: B904 (it is the same error)
 
 
-def _object(data: str | bytes) -> dict[str, object]:
+def _object(data: bytes, values: int) -> Said:
+    if data.count(b",") > values:  # told before all of them are read: that would hold up the neighbours
+        message = f"The event has more than {values} values (limits.values)."
+        raise ProtocolError(message, code="invalid_event")
     try:
         said: object = _anything.decode(data)
     except RecursionError as error:
@@ -115,18 +145,15 @@ def _object(data: str | bytes) -> dict[str, object]:
     return said
 
 
-def _event(said: dict[str, object], text_chars: int) -> e.ClientEvent:
+def _event(said: Said, text_chars: int) -> e.ClientEvent:
     if "type" not in said:
         raise missing("type")
     tag = said["type"]
     if not isinstance(tag, str) or tag not in _CLIENT:
         raise invalid("type", "this is no event that a client can send.")
 
-    def short(text: str, param: str) -> None:
-        if len(text) > text_chars and not param.endswith(".image_url"):
-            raise invalid(param, f"{len(text)} characters; a text holds {text_chars} (limits.text_chars).")
-
-    event = msgspec.convert(fitted(said, _SHAPES[tag], "", short), _CLIENT[tag])
+    text = bounded(text_chars, but=".image_url")
+    event = msgspec.convert(fitted(said, _SHAPES[tag], "", text), _CLIENT[tag])
     if isinstance(event, e.ConversationItemCreate):
         _check_content(event.item)
     return event
@@ -148,5 +175,6 @@ def _check_content(item: Item) -> None:
 
 def _naming(error: ProtocolError, event_id: object) -> ProtocolError:
     """Return the error with the id of the event that caused it, if it has a usable one."""
-    name = event_id if isinstance(event_id, str) else None
-    return ProtocolError(error.message, code=error.code, param=error.param, event_id=name)
+    if isinstance(event_id, str) and len(event_id) <= NAME_CHARS:
+        error.event_id = event_id
+    return error

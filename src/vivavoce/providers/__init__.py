@@ -10,18 +10,23 @@ from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
 from vivavoce.protocol.items import Item
-from vivavoce.protocol.session import FunctionTool, ToolChoice
+from vivavoce.protocol.session import FunctionTool, NoiseReduction, ToolChoice
 
 __all__ = [
     "FRAME_BYTES",
     "FRAME_MS",
     "HEARING_RATE",
     "SPEAKING_RATE",
+    "Bounded",
     "ChatModel",
     "ChatRequest",
     "ChatUsage",
+    "Denoiser",
+    "DenoisingModel",
+    "Live",
     "Mark",
     "Preparing",
+    "Seeing",
     "Synthesizer",
     "ToolCall",
     "Transcriber",
@@ -51,6 +56,20 @@ class VoiceActivityModel(Protocol):
     def detector(self) -> VoiceActivityDetector: ...
 
 
+class Denoiser(Protocol):
+    """Hears one caller; remembers what it needs between frames."""
+
+    def clean(self, sound: bytes) -> bytes:
+        """Return as much sound as is given, with less noise in it and a little late. Takes little time."""
+        ...
+
+
+class DenoisingModel(Protocol):
+    """One loaded model, from which every conversation that wants it gets its own denoiser."""
+
+    def denoiser(self, reduction: NoiseReduction) -> Denoiser: ...
+
+
 class TurnDetector(Protocol):
     async def is_over(self, audio: bytes) -> float:
         """Say how likely (0 to 1) the caller has finished. `audio` is the turn so far, up to a pause."""
@@ -71,6 +90,14 @@ class Transcriber(Protocol):
     ) -> Transcript: ...
 
 
+@runtime_checkable
+class Live(Protocol):
+    """A transcriber that may be asked in mid-speech, again and again: it is not paid for each."""
+
+    @property
+    def live(self) -> bool: ...
+
+
 @dataclass(frozen=True)
 class ChatRequest:
     """One question to a chat model: everything said so far, and how to answer it.
@@ -84,6 +111,7 @@ class ChatRequest:
     tool_choice: ToolChoice = "auto"
     max_tokens: int | None = None
     spoken: bool = True
+    parallel_tool_calls: bool = True
 
 
 @dataclass(frozen=True)
@@ -96,12 +124,15 @@ class ToolCall:
 
 @dataclass(frozen=True)
 class ChatUsage:
-    """Last of a reply: what it cost in the model's tokens, and whether it was cut short by `max_tokens`."""
+    """Last of a reply: what it cost in the model's tokens, and what ended it.
+
+    `length` is `max_tokens`; `content_filter` is a filter of the model's, which let no more pass.
+    """
 
     input_tokens: int
     output_tokens: int
     cached_tokens: int = 0
-    finish: Literal["stop", "length"] = "stop"
+    finish: Literal["stop", "length", "content_filter"] = "stop"
 
 
 class ChatModel(Protocol):
@@ -116,6 +147,23 @@ class Preparing(Protocol):
 
     async def prepare(self, request: ChatRequest) -> None:
         """Read the instructions and tools of a conversation. Cancelling it stops the reading."""
+        ...
+
+
+@runtime_checkable
+class Seeing(Protocol):
+    """A chat model that says whether it can be shown images. Others cannot."""
+
+    @property
+    def sees(self) -> bool: ...
+
+
+@runtime_checkable
+class Bounded(Protocol):
+    """A chat model that can read only so much at once. Others are asked with the whole conversation."""
+
+    def room(self, request: ChatRequest) -> int:
+        """Return how many tokens its items may have, beside everything else that is asked, and the answer."""
         ...
 
 

@@ -18,7 +18,7 @@ from vivavoce.protocol.items import (
     OutputText,
 )
 
-__all__ = ["Said", "dialogue", "fit", "last_words", "tokens", "words"]
+__all__ = ["Said", "dialogue", "fit", "last_words", "outcome", "tokens", "words"]
 
 _OUTPUT_CHARS = 4000
 
@@ -69,8 +69,15 @@ def _remarks(items: Sequence[Item]) -> Iterator[Said]:
                 called[call_id] = name
             case FunctionCallOutput(call_id=call_id, output=output):
                 yield _result(called.get(call_id, "the tool"), output)
-            case McpCall(name=name, output=str(output)):
-                yield _result(name, output)
+            case McpCall(name=name):
+                yield _result(name, outcome(item))
+
+
+def outcome(call: McpCall) -> str:
+    """Return what came of an MCP server's tool, for a model: what it said, or why it said nothing."""
+    if isinstance(call.output, str):
+        return call.output
+    return f"It has failed: {call.error.message}" if call.error else "There is no answer yet."
 
 
 def _result(tool: str, output: str) -> Said:

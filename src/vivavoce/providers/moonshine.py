@@ -61,6 +61,8 @@ class _Written:
 class Moonshine:
     """Transcribes one utterance at a time; others wait their turn."""
 
+    live = True
+
     def __init__(self, files: dict[str, Session], words: Sequence[bytes]) -> None:
         self._encoder, self._decoder, self._silero = files["encoder"], files["decoder"], files["silero"]
         self._words = words

@@ -15,8 +15,10 @@ from msgspec import UNSET
 from vivavoce.protocol.items import (
     FunctionCallOutput,
     InputAudio,
+    InputImage,
     InputText,
     Item,
+    McpCall,
     Message,
     OutputAudio,
     OutputText,
@@ -24,6 +26,7 @@ from vivavoce.protocol.items import (
 from vivavoce.protocol.session import FunctionTool, ToolChoiceFunction
 from vivavoce.providers import ChatRequest, ToolCall
 from vivavoce.providers.arguments import arguments_from
+from vivavoce.providers.dialogue import outcome
 from vivavoce.providers.numerals import number_from, numeral
 
 __all__ = ["UNHEARD", "Plan", "plan", "text_of"]
@@ -64,6 +67,7 @@ class _Said:
     replies: Sequence[str]
     outputs: Sequence[str]
     rules: str
+    images: Sequence[str] = ()
 
 
 def plan(request: ChatRequest) -> Plan:
@@ -102,7 +106,19 @@ def _said(request: ChatRequest) -> _Said:
         replies=[text_of(message) for message in reversed(messages) if message.role == "assistant"],
         outputs=_last_outputs(request.items),
         rules="\n".join([*reversed(systems), request.instructions]),
+        images=_images(messages),
     )
+
+
+def _images(messages: Sequence[Message]) -> list[str]:
+    """Return what the user shows in the last message."""
+    shown = messages[-1].content if messages else ()
+    return [_about(part.image_url) for part in shown if isinstance(part, InputImage)]
+
+
+def _about(url: str) -> str:
+    head, comma, data = url.partition(";base64,")
+    return f"an image of {len(data.rstrip('=')) * 3 // 4} bytes" if comma else f"an image at {head}"
 
 
 def _last_outputs(items: Sequence[Item]) -> list[str]:
@@ -113,6 +129,8 @@ def _last_outputs(items: Sequence[Item]) -> list[str]:
             break
         if isinstance(item, FunctionCallOutput):
             outputs.append(item.output)
+        if isinstance(item, McpCall):
+            outputs.append(outcome(item))
     return outputs[::-1]
 
 
@@ -298,6 +316,8 @@ def _spoken(said: _Said) -> str:
             return exact
         if (count := _counting(" ".join(sentences))) is not None:
             return count
+    if said.images:
+        return f"I see {' and '.join(said.images)}."
     if (fact := _recalled(said)) is not None:
         return _fitted(fact.text, fact.value, length)
     return _fitted(_echo(said.asked), "Yes", length)

@@ -1,15 +1,24 @@
 """A chat model behind any OpenAI-compatible `/chat/completions`, streamed, with its own tool calls."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import msgspec
 from msgspec import UNSET
 
-from vivavoce.protocol.items import FunctionCall, FunctionCallOutput, Item, McpCall, Message
+from vivavoce.protocol.items import (
+    ContentPart,
+    FunctionCall,
+    FunctionCallOutput,
+    InputImage,
+    Item,
+    McpCall,
+    Message,
+)
 from vivavoce.protocol.session import FunctionTool, ToolChoice, ToolChoiceFunction
 from vivavoce.providers import ChatRequest, ChatUsage, ToolCall
-from vivavoce.providers.dialogue import words
+from vivavoce.providers.dialogue import outcome, tokens, words
 from vivavoce.providers.manners import SPOKEN, system
 from vivavoce.providers.openai_http import Endpoint, EndpointSettings, EventLines
 from vivavoce.providers.registry import Plugin, Weights
@@ -20,10 +29,16 @@ NAME = "openai"
 
 
 class OpenAIChatSettings(EndpointSettings, frozen=True, kw_only=True):
-    """Which model, and where. `temperature` is left to the endpoint unless given."""
+    """Which model, and where. `temperature` is left to the endpoint unless given.
+
+    `images` says whether it sees. `context` is how many tokens it can read; with more of a conversation it is
+    not asked.
+    """
 
     model: str = "gpt-4o-mini"
     temperature: float | None = None
+    images: bool = True
+    context: int = 128_000
 
 
 class _Function(msgspec.Struct, frozen=True):
@@ -72,6 +87,17 @@ class OpenAIChat:
 
     endpoint: Endpoint
     settings: OpenAIChatSettings
+
+    @property
+    def sees(self) -> bool:
+        """Whether it can be shown images."""
+        return self.settings.images
+
+    def room(self, request: ChatRequest) -> int:
+        """Return how many tokens are left for the conversation, in a cautious estimate."""
+        told = [request.instructions, SPOKEN, *(msgspec.json.encode(tool).decode() for tool in request.tools)]
+        answer = min(request.max_tokens or 0, self.settings.context // 4)
+        return max(0, self.settings.context - answer - sum(map(tokens, told)))
 
     async def aclose(self) -> None:
         """Hang up all connections."""
@@ -132,8 +158,14 @@ def _told(usage: _Usage, finish: str) -> ChatUsage:
         input_tokens=usage.prompt_tokens,
         output_tokens=usage.completion_tokens,
         cached_tokens=(details.cached_tokens or 0) if details else 0,
-        finish="length" if finish == "length" else "stop",
+        finish=_FINISHES.get(finish, "stop"),
     )
+
+
+_FINISHES: dict[str, Literal["length", "content_filter"]] = {
+    "length": "length",
+    "content_filter": "content_filter",
+}
 
 
 def body(request: ChatRequest, settings: OpenAIChatSettings) -> dict[str, object]:
@@ -148,6 +180,8 @@ def body(request: ChatRequest, settings: OpenAIChatSettings) -> dict[str, object
     }
     if request.tools:
         asked |= {"tools": [_tool(tool) for tool in request.tools], "tool_choice": _choice(request.tool_choice)}
+        if not request.parallel_tool_calls:
+            asked["parallel_tool_calls"] = False
     if request.max_tokens is not None:
         asked["max_tokens"] = request.max_tokens
     if settings.temperature is not None:
@@ -156,22 +190,34 @@ def body(request: ChatRequest, settings: OpenAIChatSettings) -> dict[str, object
 
 
 def _messages(items: Sequence[Item]) -> list[dict[str, object]]:
-    answered = {item.call_id for item in items if isinstance(item, FunctionCallOutput)}
-    return [message for item in items for message in _message(item, answered)]
+    outputs = {item.call_id: item.output for item in items if isinstance(item, FunctionCallOutput)}
+    return [message for item in items for message in _message(item, outputs)]
 
 
-def _message(item: Item, answered: set[str]) -> list[dict[str, object]]:
+def _message(item: Item, outputs: Mapping[str, str]) -> list[dict[str, object]]:
+    """Say an item in the endpoint's way. A call stands with its answer: one without the other is refused."""
     match item:
-        case Message(role=role, content=content) if text := words(content):
-            return [{"role": role, "content": text}]
-        # an endpoint refuses calls without their answers
-        case FunctionCall(name=name, arguments=arguments, call_id=str(call_id)) if call_id in answered:
-            return [_called(call_id, name, arguments)]
-        case FunctionCallOutput(call_id=call_id, output=output):
-            return [_answer(call_id, output)]
-        case McpCall(id=call_id, name=name, arguments=arguments, output=str(output)):
-            return [_called(call_id, name, arguments), _answer(call_id, output)]
+        case Message(role=role, content=content) if said := _content(content):
+            return [{"role": role, "content": said}]
+        case FunctionCall(name=name, arguments=arguments, call_id=str(call_id)) if call_id in outputs:
+            return [_called(call_id, name, arguments), _answer(call_id, outputs[call_id])]
+        case McpCall(id=call_id, name=name, arguments=arguments):
+            return [_called(call_id, name, arguments), _answer(call_id, outcome(item))]
     return []
+
+
+def _content(content: Sequence[ContentPart]) -> str | list[dict[str, object]]:
+    """Return what is said in a message, with the images where it shows any."""
+    images = [_image(part) for part in content if isinstance(part, InputImage)]
+    text = words(content)
+    if not images:
+        return text
+    return [{"type": "text", "text": text}, *images] if text else images
+
+
+def _image(image: InputImage) -> dict[str, object]:
+    detail = {} if image.detail is UNSET else {"detail": image.detail}
+    return {"type": "image_url", "image_url": {"url": image.image_url, **detail}}
 
 
 def _called(call_id: str, name: str, arguments: str) -> dict[str, object]:

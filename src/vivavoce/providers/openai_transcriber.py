@@ -15,9 +15,10 @@ NAME = "openai"
 
 
 class OpenAITranscriberSettings(EndpointSettings, frozen=True, kw_only=True):
-    """Which model, and where."""
+    """Which model, and where. `live` asks it in mid-speech too, which is paid for each time."""
 
     model: str = "gpt-4o-mini-transcribe"
+    live: bool = False
 
 
 class _Answer(msgspec.Struct, frozen=True):
@@ -31,6 +32,11 @@ class OpenAITranscriber:
 
     endpoint: Endpoint
     settings: OpenAITranscriberSettings
+
+    @property
+    def live(self) -> bool:
+        """Whether it may be asked for partial transcripts."""
+        return self.settings.live
 
     async def aclose(self) -> None:
         """Hang up all connections."""

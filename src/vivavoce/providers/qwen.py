@@ -96,6 +96,11 @@ class Qwen:
         yield call
         yield usage
 
+    def room(self, request: ChatRequest) -> int:
+        """Return how many tokens are left for the conversation; tools have a place of their own."""
+        opening = _opening(request)
+        return max(0, self._context - self._longest(request) - sum(tokens(said.text) for said in opening))
+
     async def prepare(self, request: ChatRequest) -> None:
         """Read what a conversation begins with, and its tools, so that its first question is answered soon."""
         hello = [Said("user", "Hello.")]
@@ -108,14 +113,14 @@ class Qwen:
         self, request: ChatRequest, turns: Sequence[Said]
     ) -> AbstractAsyncContextManager[AsyncIterator[Chunk]]:
         """Begin to write the answer; leaving the block stops it."""
-        most = min(request.max_tokens or ANSWER_TOKENS, ANSWER_TOKENS, self._context // 4)
-        opening = [Said("system", system(request.instructions, SPOKEN_OFFLINE if request.spoken else ""))]
-        if request.spoken:
-            opening += EXAMPLES
-        room = self._context - most - sum(tokens(said.text) for said in opening)
-        prompt = tuple(said for said in [*opening, *fit(turns, room)] if said.text)
+        turns = fit(turns, self.room(request))
+        prompt = tuple(said for said in [*_opening(request), *turns] if said.text)
         held = _held_to_speech(request, last_words(turns)) if request.spoken else {}
-        return self._written(prompt, max_tokens=most, **held)
+        return self._written(prompt, max_tokens=self._longest(request), **held)
+
+    def _longest(self, request: ChatRequest) -> int:
+        """Return how many tokens an answer may have."""
+        return min(request.max_tokens or ANSWER_TOKENS, ANSWER_TOKENS, self._context // 4)
 
     async def _choose(
         self, tools: Sequence[FunctionTool], turns: Sequence[Said], *, none: bool
@@ -153,6 +158,12 @@ class Qwen:
     ) -> AsyncIterator[AsyncIterator[Chunk]]:
         async with self._slots.lend(prompt) as slot, self._llama.ask(_body(prompt, slot, options)) as chunks:
             yield chunks
+
+
+def _opening(request: ChatRequest) -> list[Said]:
+    """Return what stands before the conversation."""
+    told = Said("system", system(request.instructions, SPOKEN_OFFLINE if request.spoken else ""))
+    return [told, *(EXAMPLES if request.spoken else ())]
 
 
 def _body(prompt: Sequence[Said], slot: int, options: Mapping[str, object]) -> dict[str, object]:

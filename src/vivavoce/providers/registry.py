@@ -18,8 +18,8 @@ from vivavoce.errors import ConfigError
 __all__ = ["ROLES", "Plugin", "Role", "Weights", "find", "names", "settings_for"]
 
 GROUP = "vivavoce.providers"
-Role = Literal["vad", "turn", "transcriber", "chat", "synthesizer"]
-ROLES: tuple[Role, ...] = ("vad", "turn", "transcriber", "chat", "synthesizer")
+Role = Literal["vad", "turn", "transcriber", "chat", "synthesizer", "denoiser"]
+ROLES: tuple[Role, ...] = ("vad", "turn", "transcriber", "chat", "synthesizer", "denoiser")
 
 Weights = Callable[[str], Awaitable[Mapping[str, Path]]]
 """Gives the files of a model by its id in the manifest, such as `stt/moonshine-tiny-en`."""

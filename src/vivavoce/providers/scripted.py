@@ -66,6 +66,11 @@ class ScriptedTranscriber:
         self._settings = settings or TranscriberSettings()
         self._heard = {float(seconds): text for seconds, text in self._settings.heard.items()}
 
+    @property
+    def live(self) -> bool:
+        """Whether what it tells in mid-speech may be believed: not if the words depend on the seconds."""
+        return not self._heard
+
     async def transcribe(
         self, audio: bytes, *, language: str | None = None, prompt: str | None = None
     ) -> Transcript:
@@ -124,7 +129,9 @@ class ChatSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ScriptedChat:
-    """Obeys plain instructions, a word at a time. A token is a word."""
+    """Obeys plain instructions, a word at a time, and tells what images it is shown. A token is a word."""
+
+    sees = True
 
     def __init__(self, settings: ChatSettings | None = None) -> None:
         self._settings = settings or ChatSettings()

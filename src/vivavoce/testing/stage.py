@@ -7,6 +7,7 @@ A play is what the caller does and when; its score is every event with its time.
 milliseconds and is always the same.
 """
 
+import sys
 from array import array
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -14,14 +15,16 @@ from dataclasses import dataclass, field
 from math import inf
 
 import anyio
+from msgspec import UNSET
 
 from vivavoce.engines.cascade import Cascade, Crew
 from vivavoce.errors import ProviderError
+from vivavoce.formats import Spoken
 from vivavoce.limits import Limits
 from vivavoce.line import Heard, HungUp, Line
 from vivavoce.protocol import events as e
 from vivavoce.protocol.items import Message
-from vivavoce.protocol.session import Session
+from vivavoce.protocol.session import AudioFormat, Pcm, Session, TranscriptionSession
 from vivavoce.protocol.settings import DEFAULT
 from vivavoce.providers import (
     HEARING_RATE,
@@ -34,7 +37,7 @@ from vivavoce.providers import (
 )
 from vivavoce.switchboard import Caller, Switchboard
 
-__all__ = ["Act", "Answer", "Do", "Forever", "Say", "Score", "Stage"]
+__all__ = ["Act", "Answer", "Do", "Forever", "React", "Say", "Score", "Stage"]
 
 
 # what the caller does
@@ -73,7 +76,15 @@ class Answer:
     event: Callable[[str], e.ClientEvent]
 
 
-Act = Say | Do | Answer
+@dataclass(frozen=True)
+class React:
+    """At this time the client sends an event about what has passed so far."""
+
+    at: float
+    event: "Callable[[Score], e.ClientEvent]"
+
+
+Act = Say | Do | Answer | React
 
 
 @dataclass(frozen=True)
@@ -123,10 +134,13 @@ class _Transcriber:
     delay: float
     failure: ProviderError | Forever | None
     fails_from: float = inf
+    live: bool = True
+    asked: int = 0
 
     async def transcribe(
         self, audio: bytes, *, language: str | None = None, prompt: str | None = None
     ) -> Transcript:
+        self.asked += 1
         if isinstance(self.failure, Forever):
             await anyio.sleep_forever()
         await anyio.sleep(self.delay)
@@ -147,7 +161,7 @@ class _Turn:
         return self.finished
 
 
-Reply = str | ToolCall | ProviderError | Forever
+Reply = str | ToolCall | ChatUsage | ProviderError | Forever
 
 
 @dataclass
@@ -157,6 +171,11 @@ class _Chat:
     next_word: float
     asked: list[ChatRequest] = field(default_factory=list)
     prepared: list[ChatRequest] = field(default_factory=list)
+    reads: int = sys.maxsize
+    sees: bool = False
+
+    def room(self, request: ChatRequest) -> int:
+        return self.reads
 
     async def prepare(self, request: ChatRequest) -> None:
         self.prepared.append(request)
@@ -177,6 +196,9 @@ class _Chat:
                     raise part
                 case ToolCall():
                     yield part
+                case ChatUsage():
+                    yield part
+                    return
                 case str():
                     for word in part.split():
                         if request.max_tokens is not None and words >= request.max_tokens:
@@ -194,6 +216,7 @@ class _Synthesizer:
     marks: bool
     failure: ProviderError | Forever | None
     seconds_per_char: float = _SECONDS_PER_CHAR
+    chunk: int = SPEAKING_RATE // 10
 
     async def speak(
         self, text: str, *, voice: str | None = None, speed: float = 1.0
@@ -209,8 +232,8 @@ class _Synthesizer:
                 yield Mark(at)
             samples = round((len(word) + 1) * self.seconds_per_char / speed * SPEAKING_RATE)
             at += len(word) + 1
-            for begin in range(0, samples, SPEAKING_RATE // 10):
-                yield array("h", [_LOUD] * min(SPEAKING_RATE // 10, samples - begin)).tobytes()
+            for begin in range(0, samples, self.chunk):
+                yield array("h", [_LOUD] * min(self.chunk, samples - begin)).tobytes()
 
 
 # the stage
@@ -280,7 +303,8 @@ class Stage:
     """Where plays are played: the real engine and switchboard, with providers that follow a script.
 
     `replies` answer the caller's turns in order, the last one all further turns; each is text, a `ToolCall`, a
-    `ProviderError`, `Forever`, or several of these.
+    `ProviderError`, `Forever`, or several of these. `wish` is what the caller asks for from the beginning. The
+    sound comes in the format that the session is told.
     """
 
     replies: Sequence[Reply | Sequence[Reply]] = ("Yes.",)
@@ -294,6 +318,7 @@ class Stage:
     speaks: float = 0.1
     speaking_fails: ProviderError | Forever | None = None
     marks: bool = False
+    wish: Session | TranscriptionSession | None = None
 
     def __post_init__(self) -> None:
         self.sayings = _Sayings(())
@@ -315,13 +340,15 @@ class Stage:
         score = Score([], anyio.current_time())
         self.sayings.sayings = [act for act in acts if isinstance(act, Say)]
         switchboard = Switchboard(self.engine, limits=self.limits, attend=[lambda caller: score.heard.append])
-        async with switchboard.connect(Caller("stage")) as line, anyio.create_task_group() as audience:
+        caller = Caller("stage", session=self.wish)
+        async with switchboard.connect(caller) as line, anyio.create_task_group() as audience:
             audience.start_soon(_hear_out, line)
             await self._act(line, acts, score, until)
             audience.cancel_scope.cancel()
         return score
 
     async def _act(self, line: Line, acts: Sequence[Act], score: Score, until: float) -> None:
+        voice = Spoken(_format(self.wish) or _format(self.session) or Pcm())
         deeds = sorted((act for act in acts if not isinstance(act, Say)), key=lambda deed: deed.at)
         for frame in range(round(until * 1000 / _FRAME_MS)):
             at = frame * _FRAME_MS / 1000
@@ -329,12 +356,30 @@ class Stage:
             try:
                 while deeds and deeds[0].at <= at:
                     deed = deeds.pop(0)
-                    await line.send(deed.event if isinstance(deed, Do) else deed.event(score.answer_id))
+                    event = _deed(deed, score)
+                    await line.send(event)
+                    if isinstance(event, e.SessionUpdate) and (changed := _format(event.session)):
+                        voice = Spoken(changed)
                 sample = self.sayings.sample(at)
                 sound = array("h", [sample] * (SPEAKING_RATE * _FRAME_MS // 1000)).tobytes()
-                await line.send(e.InputAudioBufferAppend(audio=sound))
+                await line.send(e.InputAudioBufferAppend(audio=voice.push(sound)))
             except HungUp:
                 return
+
+
+def _format(session: Session | TranscriptionSession | None) -> AudioFormat | None:
+    audio = session.audio if session else UNSET
+    return (audio.input.format or None) if audio and audio.input else None
+
+
+def _deed(deed: Do | Answer | React, score: Score) -> e.ClientEvent:
+    match deed:
+        case Do(event=event):
+            return event
+        case Answer(event=about):
+            return about(score.answer_id)
+        case React(event=about_all):
+            return about_all(score)
 
 
 async def _hear_out(line: Line) -> None:

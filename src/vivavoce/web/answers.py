@@ -9,9 +9,17 @@ from starlette.responses import JSONResponse, Response
 
 from vivavoce.errors import ProtocolError, ProviderError
 
-__all__ = ["HANDLERS", "RETRY_AFTER", "Refused", "not_ready", "refusal"]
+__all__ = ["HANDLERS", "RETRY_AFTER", "Refused", "failed", "not_ready", "ours", "refusal"]
 
 RETRY_AFTER = {"retry-after": "5"}
+STATUSES = {
+    "call_id_not_found": 404,
+    "call_not_accepted": 409,
+    "call_not_ringing": 409,
+    "rate_limit_exceeded": 429,
+    "server_busy": 503,
+}
+"""With which status a `ProtocolError` is told; others are the client's to mend, 400."""
 TYPES = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
 
 
@@ -35,6 +43,11 @@ def refusal(error: Refused) -> Response:
     return _answer(error.status, error.message, error.code, error.param, error.headers)
 
 
+def failed(error: ProviderError) -> Mapping[str, object]:
+    """Return the body that says that a model failed, for an answer whose status has been sent already."""
+    return _body(502, str(error), "provider_error", None)
+
+
 def _answer(
     status: int,
     message: str,
@@ -42,13 +55,22 @@ def _answer(
     param: str | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> Response:
+    return JSONResponse(_body(status, message, code, param), status, dict(headers or {}))
+
+
+def _body(status: int, message: str, code: str | None, param: str | None) -> Mapping[str, object]:
     kind = TYPES.get(status, "server_error" if status >= 500 else "invalid_request_error")
-    body = {"error": {"message": message, "type": kind, "param": param, "code": code}}
-    return JSONResponse(body, status, dict(headers or {}))
+    return {"error": {"message": message, "type": kind, "param": param, "code": code}}
 
 
 async def _refused(_: Request, error: Exception) -> Response:
     return refusal(cast("Refused", error))
+
+
+async def _wrong(_: Request, error: Exception) -> Response:
+    wrong = cast("ProtocolError", error)
+    status = STATUSES.get(wrong.code, 400)
+    return _answer(status, wrong.message, wrong.code, wrong.param, RETRY_AFTER if status == 503 else None)
 
 
 async def _failed(_: Request, error: Exception) -> Response:
@@ -61,13 +83,14 @@ async def _http(_: Request, error: Exception) -> Response:
     return _answer(wrong.status_code, f"{wrong.detail}.", None, headers=wrong.headers)
 
 
-async def _ours(_: Request, __: Exception) -> Response:
+async def ours(_: Request, __: Exception) -> Response:
+    """Answer an error of ours; it is raised again, so that it is seen."""
     return _answer(500, "An error of the server's; others are not harmed by it.", "internal_error")
 
 
 HANDLERS: Mapping[type[Exception], Callable[[Request, Exception], Awaitable[Response]]] = {
     Refused: _refused,
+    ProtocolError: _wrong,
     ProviderError: _failed,
     HTTPException: _http,
-    Exception: _ours,
 }

@@ -1,25 +1,38 @@
 """The web application: the Realtime door, the page, and a few questions by HTTP."""
 
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from importlib.resources import files
 from pathlib import Path
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
+from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp
 
 from vivavoce.assembly import MODEL, House
 from vivavoce.line import Line
 from vivavoce.switchboard import Caller
+from vivavoce.transports.handshake import PATHS, Handshake
 from vivavoce.transports.realtime import Realtime
-from vivavoce.web.answers import HANDLERS, RETRY_AFTER, not_ready
+from vivavoce.web.answers import HANDLERS, RETRY_AFTER, not_ready, ours
+from vivavoce.web.calls import Calls
+from vivavoce.web.completions import Completions
+from vivavoce.web.control import Control
+from vivavoce.web.cors import Cors
+from vivavoce.web.places import Places
+from vivavoce.web.secrets import ClientSecrets
 from vivavoce.web.security import Guard, SafeHeaders
+from vivavoce.web.sessions import Sessions
 from vivavoce.web.speech import Audio
 
 __all__ = ["Web"]
+
+Endpoint = Callable[[Request], Awaitable[Response]] | ASGIApp
 
 STATIC = Path(str(files("vivavoce.web") / "static"))
 
@@ -30,22 +43,38 @@ class Web:
     def __init__(self, house: House) -> None:
         self.house = house
         self.realtime = Realtime(self._connect, house.config.limits)
-        audio = Audio(house)
+        self.calls = Calls(house)
+        places = Places(house)
+        audio, completions = Audio(house, places), Completions(house, places)
+        secrets = ClientSecrets(house.config.limits.client_secrets)
+        sessions, control = Sessions(house, secrets), Control(house)
         self.application = Starlette(
             routes=[
                 Route("/", self._page),
                 Mount("/static", StaticFiles(directory=STATIC)),
-                WebSocketRoute("/v1/realtime", self.realtime),
-                Route("/v1/audio/transcriptions", audio.transcriptions, methods=["POST"]),
-                Route("/v1/audio/speech", audio.speech, methods=["POST"]),
-                Route("/v1/models", self._models),
+                *(WebSocketRoute(path, self.realtime) for path in PATHS),
+                *(Route(path, self.calls, methods=["POST"]) for path in self.calls.paths),
+                *_also_azures("/v1/realtime/client_secrets", sessions.client_secrets),
+                *_also_azures("/v1/realtime/sessions", sessions.sessions),
+                *_also_azures("/v1/realtime/transcription_sessions", sessions.transcription_sessions),
+                *_also_azures("/v1/realtime/calls/{call_id}/accept", control.accept),
+                *_also_azures("/v1/realtime/calls/{call_id}/reject", control.reject),
+                *_also_azures("/v1/realtime/calls/{call_id}/refer", control.refer),
+                *_also_azures("/v1/realtime/calls/{call_id}/hangup", control.hang_up),
+                *_also_azures("/v1/audio/transcriptions", audio.transcriptions),
+                *_also_azures("/v1/audio/speech", audio.speech),
+                *_also_azures("/v1/chat/completions", completions),
+                Route("/openai/deployments/{deployment}/chat/completions", completions, methods=["POST"]),
+                *(Route(path, self._models) for path in ("/v1/models", "/openai/v1/models", "/openai/models")),
                 Route("/v1/status", self._status),
                 Route("/healthz", self._healthz),
                 Route("/readyz", self._readyz),
             ],
             middleware=[
                 Middleware(SafeHeaders),
-                Middleware(Guard, server=house.config.server, keys=house.config.secrets),
+                Middleware(Cors, server=house.config.server),
+                Middleware(ServerErrorMiddleware, handler=ours),  # within those that put headers on answers
+                Middleware(Guard, server=house.config.server, keys=house.config.secrets, secrets=secrets),
             ],
             exception_handlers=HANDLERS,
         )
@@ -53,11 +82,14 @@ class Web:
     async def hang_up(self) -> None:
         """Tell every conversation that the server goes away; return when all have ended."""
         await self.realtime.hang_up()
+        await self.calls.hang_up()
 
-    def _connect(self, address: str, model: str | None) -> AbstractAsyncContextManager[Line]:
+    def _connect(self, caller: Handshake) -> AbstractAsyncContextManager[Line]:
         if not self.house.ready:
             raise not_ready()
-        return self.house.switchboard.connect(Caller("realtime", address, model))
+        if caller.call_id is not None:
+            return self.house.switchboard.join(caller.call_id)
+        return self.house.switchboard.connect(Caller("realtime", caller.address, caller.model, caller.session))
 
     async def _page(self, _: Request) -> Response:
         return FileResponse(STATIC / "index.html")
@@ -93,3 +125,8 @@ class Web:
             {"id": name, "object": "model", "created": 0, "owned_by": MODEL} for name in dict.fromkeys(names)
         ]
         return JSONResponse({"object": "list", "data": models})
+
+
+def _also_azures(path: str, endpoint: Endpoint) -> list[Route]:
+    """Return the routes of what is posted to OpenAI's address, or to the same at Azure."""
+    return [Route(where, endpoint, methods=["POST"]) for where in (path, f"/openai{path}")]

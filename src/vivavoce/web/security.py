@@ -5,20 +5,26 @@ strangers are known by their `Origin`, and strange names by their `Host`.
 """
 
 import hmac
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from vivavoce.config import ServerTable, is_loopback
+from vivavoce.transports.handshake import PATHS
 from vivavoce.web.answers import Refused, refusal
+from vivavoce.web.secrets import PREFIX, ClientSecrets
 
-__all__ = ["KEY_SUBPROTOCOL", "OPEN_PATHS", "Guard", "SafeHeaders"]
+__all__ = ["KEY_SUBPROTOCOL", "OPEN_PATHS", "Guard", "SafeHeaders", "may_connect"]
 
 KEY_SUBPROTOCOL = "openai-insecure-api-key."
+KEY_NAME = "api-key"
+"""how Azure calls the header, and in its preview the query parameter, that show the key"""
 OPEN_PATHS = frozenset({"/", "/healthz", "/readyz", "/v1/status"})
+DOORS = frozenset({*PATHS, *(f"{path}/calls" for path in PATHS)})
+"""where conversations begin, by WebSocket or by a call"""
 READING = frozenset({"GET", "HEAD"})
 
 
@@ -59,6 +65,7 @@ class Guard:
     app: ASGIApp
     server: ServerTable
     keys: tuple[str, ...]
+    secrets: ClientSecrets
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or answer it with 401, 403 or 421."""
@@ -70,15 +77,15 @@ class Guard:
         return await self.app(scope, receive, send)
 
     def _check(self, scope: Scope) -> None:
-        headers = Headers(scope=scope)
+        headers, shown = Headers(scope=scope), _take_keys(scope)
         self._check_host(headers.get("host", ""))
         if scope["type"] == "websocket" or scope["method"] not in READING:
             self._check_origin(headers.get("origin"), headers.get("host", ""))
-        if self.keys and not _is_open(scope["path"]):
-            self._check_key(headers, scope)
+        if not _is_open(scope["path"]):
+            self._check_keys(shown, scope)
 
     def _check_host(self, host: str) -> None:
-        name = urlsplit(f"//{host}").hostname or ""
+        name = _split(f"//{host}").hostname or ""
         if self.server.is_local and not is_loopback(name) and name not in self.server.hosts:
             raise Refused(
                 421,
@@ -87,33 +94,69 @@ class Guard:
             )
 
     def _check_origin(self, origin: str | None, host: str) -> None:
-        if origin is None or origin in self.server.origins:
-            return
-        page = urlsplit(origin)
-        if not is_loopback(page.hostname or "") and page.netloc != host:
+        if origin is not None and not may_connect(self.server, origin, host):
             raise Refused(
                 403, "Pages of this origin may not connect (server.origins).", code="origin_not_allowed"
             )
 
-    def _check_key(self, headers: Headers, scope: Scope) -> None:
-        shown = list(_shown(headers, scope))
+    def _check_keys(self, shown: Sequence[str], scope: Scope) -> None:
         matches = [hmac.compare_digest(key.encode(), known.encode()) for key in shown for known in self.keys]
-        if not any(matches):
+        if any(matches):
+            return
+        if secret := next((key for key in shown if key.startswith(PREFIX)), None):
+            self._admit(secret, scope)
+        elif self.keys:
             message = (
                 "The key is not one of this server's." if shown else "This server asks for a key (bearer)."
             )
             raise Refused(401, message, code="invalid_api_key")
+
+    def _admit(self, secret: str, scope: Scope) -> None:
+        """Let in who shows a client secret, bound as they are, and where no key is asked for as well."""
+        session = self.secrets.session(secret)
+        if session is None:
+            raise Refused(401, "This client secret is none of ours, or has expired.", code="invalid_api_key")
+        if not _begins_a_conversation(scope):
+            message = "A client secret is good for beginning a Realtime conversation, and for nothing else."
+            raise Refused(403, message, code="client_secret_not_allowed")
+        scope.setdefault("state", {})["session"] = session
+
+
+def may_connect(server: ServerTable, origin: str, host: str) -> bool:
+    """Say whether pages of this origin may: our own, those of this machine, and those that the owner names."""
+    if origin in server.origins:
+        return True
+    page = _split(origin)
+    return is_loopback(page.hostname or "") or page.netloc == host != ""
+
+
+def _split(address: str) -> SplitResult:
+    """Take an address apart; one that is none has no parts."""
+    try:
+        return urlsplit(address)
+    except ValueError:
+        return urlsplit("")
+
+
+def _begins_a_conversation(scope: Scope) -> bool:
+    query = parse_qsl(scope["query_string"].decode("latin-1"))
+    return scope["path"] in DOORS and not any(name == "call_id" for name, _ in query)
 
 
 def _is_open(path: str) -> bool:
     return path in OPEN_PATHS or path.startswith("/static/")
 
 
-def _shown(headers: Headers, scope: Scope) -> Iterator[str]:
-    """Yield the keys that a client shows. Browsers can set no header on a WebSocket: they use a subprotocol."""
+def _take_keys(scope: Scope) -> Sequence[str]:
+    """Return the keys that a client shows; one in the query is taken out, for addresses are written down."""
+    headers = Headers(scope=scope)
     scheme, _, key = headers.get("authorization", "").partition(" ")
-    if scheme.lower() == "bearer":
-        yield key.strip()
-    for offered in scope.get("subprotocols", ()):
-        if offered.startswith(KEY_SUBPROTOCOL):
-            yield offered.removeprefix(KEY_SUBPROTOCOL)
+    keys = [key.strip()] if scheme.lower() == "bearer" else []
+    keys += headers.getlist(KEY_NAME)
+    query = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
+    if asked := [value for name, value in query if name == KEY_NAME]:
+        keys += asked
+        scope["query_string"] = urlencode([pair for pair in query if pair[0] != KEY_NAME]).encode()
+    offered = scope.get("subprotocols", ())  # browsers can set no header on a WebSocket
+    keys += [name.removeprefix(KEY_SUBPROTOCOL) for name in offered if name.startswith(KEY_SUBPROTOCOL)]
+    return keys

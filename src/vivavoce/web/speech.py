@@ -9,13 +9,14 @@ import msgspec
 from starlette.datastructures import FormData, UploadFile
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
-from starlette.types import Message
 
 from vivavoce.assembly import House
 from vivavoce.audio.decoding import NotAudio, TooLong, decode
 from vivavoce.audio.encoding import CONTENT_TYPES, Encoder, encoder
 from vivavoce.providers import HEARING_RATE, SPEAKING_RATE
-from vivavoce.web.answers import Refused, not_ready
+from vivavoce.web.answers import Refused
+from vivavoce.web.bodies import bounded, read, too_large
+from vivavoce.web.places import Places
 
 __all__ = ["Audio"]
 
@@ -36,37 +37,30 @@ class SpeechRequest(msgspec.Struct, frozen=True):
 
 
 def _admitted(endpoint: Endpoint) -> Endpoint:
-    """Let in as many requests at once as `limits.requests` says, once the models are loaded."""
+    """Let in a request once there is a place for it."""
 
     @wraps(endpoint)
     async def admitted(audio: "Audio", request: Request) -> Response:
-        limit = audio.limits.requests
-        if not audio.house.ready:
-            raise not_ready()
-        if audio.at_work >= limit:
-            message = f"All {limit} places (limits.requests) are taken; try again in a moment."
-            raise Refused(503, message, code="server_busy", retry=True)
-        audio.at_work += 1
-        try:
+        with audio.places.take():
             return await endpoint(audio, request)
-        finally:
-            audio.at_work -= 1
 
     return admitted
 
 
 class Audio:
-    """The two endpoints. `at_work` counts the requests that are being answered."""
+    """The two endpoints."""
 
-    def __init__(self, house: House) -> None:
-        self.house, self.limits, self.at_work = house, house.config.limits, 0
+    def __init__(self, house: House, places: Places) -> None:
+        self.house, self.limits, self.places = house, house.config.limits, places
         self._threads = anyio.CapacityLimiter(2)
 
     @_admitted
     async def transcriptions(self, request: Request) -> Response:
         """Write a recording down."""
         _insist(request, "multipart/form-data")
-        async with _bounded(request, self.limits.upload_bytes + FORM_BYTES).form(max_files=1) as form:
+        async with bounded(request, self.limits.upload_bytes + FORM_BYTES, "upload_bytes").form(
+            max_files=1
+        ) as form:
             form_of_answer = _word(form, "response_format") or "json"
             if form_of_answer not in WRITTEN:
                 raise _wrong("response_format", f"response_format is one of {', '.join(WRITTEN)}.")
@@ -99,7 +93,7 @@ class Audio:
 
     async def _read_wish(self, request: Request) -> SpeechRequest:
         limit = self.limits.speech_chars
-        body = await _bounded(request, limit * 8 + FORM_BYTES).body()
+        body = await read(request, limit * 8 + FORM_BYTES, "speech_chars")
         try:
             wish = msgspec.json.decode(body, type=SpeechRequest)
         except msgspec.DecodeError as error:
@@ -119,7 +113,7 @@ class Audio:
         if not isinstance(file, UploadFile):
             raise _wrong("file", "The form has no recording in its field 'file'.")
         if file.size is not None and file.size > limit:
-            raise _too_large(limit)
+            raise too_large(limit, "upload_bytes")
         if not file.size:
             raise _wrong("file", "This recording is empty.", code="empty_recording")
         return await file.read()
@@ -163,23 +157,6 @@ def _insist(request: Request, kind: str) -> None:
         raise Refused(415, f"The body must be {kind}.", code="unsupported_media_type")
 
 
-def _bounded(request: Request, limit: int) -> Request:
-    """Return the request with a body that is refused as soon as it is longer than `limit` bytes."""
-    read = 0
-
-    async def receive() -> Message:
-        nonlocal read
-        message = await request.receive()
-        read += len(message.get("body", b""))
-        if read > limit:
-            raise _too_large(limit)
-        return message
-
-    if int(request.headers.get("content-length", "0")) > limit:
-        raise _too_large(limit)
-    return Request(request.scope, receive)
-
-
 def _word(form: FormData, name: str) -> str | None:
     value = form.get(name)
     return value.strip() or None if isinstance(value, str) else None
@@ -187,11 +164,6 @@ def _word(form: FormData, name: str) -> str | None:
 
 def _wrong(param: str | None, message: str, *, code: str = "invalid_value") -> Refused:
     return Refused(400, message, code=code, param=param)
-
-
-def _too_large(limit: int) -> Refused:
-    message = f"The body is larger than the {limit:,} bytes that are allowed (limits.upload_bytes)."
-    return Refused(413, message, code="body_too_large")
 
 
 def _needs_pyav(what: str, param: str) -> Refused:

@@ -1,0 +1,148 @@
+"""The beta dialect: the protocol as it was before GA, and as Azure's preview still has it.
+
+It differs in names and shapes, not in what is meant; so it is tables beside the wire, and not a second engine.
+What a client says is spelled as GA has it before it is read, and what a server says once it is made. An error
+names the parameter as the client spelled it.
+"""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from vivavoce.errors import ProtocolError
+from vivavoce.protocol import events as e
+from vivavoce.protocol import wire
+from vivavoce.protocol.beta_objects import (
+    RESPONSE,
+    SESSION,
+    TRANSCRIPTION,
+    WISHES,
+    Json,
+    flattened,
+    nested,
+    read_item,
+    write_item,
+)
+from vivavoce.protocol.session import Session, TranscriptionSession
+
+__all__ = ["EVENTS", "decode_client", "encode", "flat"]
+
+EVENTS: Mapping[str, str | None] = {
+    "conversation.item.added": "conversation.item.created",
+    "conversation.item.done": None,
+    "response.output_text.delta": "response.text.delta",
+    "response.output_text.done": "response.text.done",
+    "response.output_audio.delta": "response.audio.delta",
+    "response.output_audio.done": "response.audio.done",
+    "response.output_audio_transcript.delta": "response.audio_transcript.delta",
+    "response.output_audio_transcript.done": "response.audio_transcript.done",
+}
+"""What a server's events are called; others are called the same, and None is not said at all."""
+
+
+def flat(session: Session | TranscriptionSession) -> Json:
+    """Return a session as the beta has it, as JSON values."""
+    fields = SESSION if isinstance(session, Session) else TRANSCRIPTION
+    return flattened(msgspec.to_builtins(session), fields)
+
+
+# what a client says
+
+
+def decode_client(
+    data: str | bytes,
+    *,
+    append_bytes: int = wire.APPEND_BYTES,
+    text_chars: int = wire.TEXT_CHARS,
+    values: int = wire.VALUES,
+) -> e.ClientEvent:
+    """Read what a client said, as `wire.decode_client` does; errors name what the client wrote."""
+    try:
+        return wire.decode_client(
+            data, append_bytes=append_bytes, text_chars=text_chars, values=values, translate=_translated
+        )
+    except ProtocolError as error:
+        error.message, error.param = _spelled(error)
+        raise
+
+
+def _translated(said: Json) -> Json:
+    match said:
+        case {"type": "session.update", "session": dict(session)}:
+            return {**said, "session": {"type": "realtime", **nested(session, SESSION, "session")}}
+        case {"type": "transcription_session.update", "session": dict(session)}:
+            wishes = {"type": "transcription", **nested(session, TRANSCRIPTION, "session")}
+            return {**said, "type": "session.update", "session": wishes}
+        case {"type": "transcription_session.update"}:
+            return {**said, "type": "session.update"}
+        case {"type": "conversation.item.create", "item": item}:
+            return {**said, "item": read_item(item)}
+        case {"type": "response.create", "response": dict(response)}:
+            return {**said, "response": nested(response, WISHES, "response")}
+    return said
+
+
+# what a server says
+
+_PARAMS = {"session.type": "type"} | {
+    f"{at}.{spelling.path}": f"{at}.{name}"
+    for at, fields in (("session", SESSION), ("response", WISHES))
+    for name, spelling in fields.items()
+    if spelling.path not in ("", name)
+}
+UNKNOWN = "unknown_parameter"
+"""with this code, a name of GA's is the client's own: the beta has no such field"""
+
+_RESHAPED = {"session", "item", "response", "error"}
+_KINDS: tuple[type[e.Event], ...] = tuple(e.ServerEvent.__subclasses__())
+_SHAPED = frozenset(kind for kind in _KINDS if _RESHAPED & set(kind.__struct_fields__))
+_HEADS = {
+    kind: (len(f'{{"type":"{tag}"'), f'{{"type":"{name}"')
+    for kind in _KINDS
+    if (name := EVENTS.get(tag := str(kind.__struct_config__.tag)))
+}
+"""How the JSON of an event begins that only has another name: sound is written once, and its head put on."""
+
+_encoder = msgspec.json.Encoder()
+
+
+def encode(event: e.Event) -> str | None:
+    """Write an event as JSON text; None if the beta does not know it."""
+    kind = type(event)
+    if kind in _SHAPED:
+        shaped = _shaped(event)
+        return _encoder.encode(shaped).decode() if shaped else None
+    text = wire.encode(event)
+    if kind not in _HEADS:
+        return text
+    length, head = _HEADS[kind]
+    return head + text[length:]
+
+
+def _shaped(event: e.Event) -> Json | None:
+    said: Json = msgspec.to_builtins(event)
+    said["type"] = EVENTS.get(said["type"], said["type"])
+    match event:
+        case e.ConversationItemDone():
+            return None
+        case e.SessionCreated(session=session) | e.SessionUpdated(session=session):
+            said["session"] = flat(session)
+            if isinstance(session, TranscriptionSession):
+                said["type"] = f"transcription_{said['type']}"
+        case e.ErrorEvent(error=error):
+            said["error"]["message"], said["error"]["param"] = _spelled(error)
+        case e.ResponseCreated() | e.ResponseDone():
+            said["response"] = flattened(said["response"], RESPONSE)
+    if "item" in said:
+        said["item"] = write_item(said["item"])
+    return said
+
+
+def _spelled(error: ProtocolError | e.ErrorDetails) -> tuple[str, str | None]:
+    """Return an error's message and parameter as the beta spells them."""
+    said = error.param or ""
+    for ga, name in _PARAMS.items():
+        if said.startswith((f"{ga}.", f"{ga}[")) or (said == ga and error.code != UNKNOWN):
+            param = name + said[len(ga) :]
+            return error.message.replace(f"'{said}'", f"'{param}'"), param
+    return error.message, error.param

@@ -1,0 +1,103 @@
+"""The tools that a session names: which are in order, and what of them others may see."""
+
+import re
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+from msgspec import UNSET, UnsetType
+from msgspec.structs import replace
+
+from vivavoce.protocol.session import (
+    FunctionTool,
+    McpServerTool,
+    Session,
+    Tool,
+    ToolChoice,
+    ToolChoiceFunction,
+    ToolChoiceMcp,
+    TranscriptionSession,
+)
+from vivavoce.protocol.strict import invalid, missing
+
+__all__ = ["TOOLS", "check_choice", "check_tools", "without_secrets"]
+
+TOOLS = 128
+"""tools that a session may name"""
+
+_NO_ADDRESS = "expected the http or https address of an MCP server, without a user's name or a fragment."
+_NOT_A_CLIENTS = {"host", "connection", "content-length", "transfer-encoding"}
+"""Headers that say where a request goes, and how; a client may not decide that for us."""
+_S = TypeVar("_S", Session, TranscriptionSession)
+
+
+def check_tools(tools: tuple[Tool, ...] | UnsetType, at: str, most: int) -> None:
+    """Raise a `ProtocolError` for the first tool that is not in order. `at` is where they are named."""
+    if tools is UNSET:
+        return
+    if len(tools) > most:
+        raise invalid(f"{at}.tools", f"{len(tools)} tools; there may be {most} (limits.tools).")
+    seen = set[str]()
+    for index, tool in enumerate(tools):
+        name, field = (
+            (tool.name, "name") if isinstance(tool, FunctionTool) else (tool.server_label, "server_label")
+        )
+        param = f"{at}.tools[{index}].{field}"
+        if not name:
+            raise invalid(param, "a tool needs a name.")
+        if name in seen:
+            raise invalid(param, f"there are two tools called '{name}'.")
+        seen.add(name)
+        if isinstance(tool, McpServerTool):
+            _check_server(tool, f"{at}.tools[{index}]")
+
+
+def _check_server(server: McpServerTool, at: str) -> None:
+    for name in ("connector_id", "tunnel_id"):
+        if getattr(server, name) is not UNSET:
+            raise invalid(f"{at}.{name}", "only OpenAI has these; name the `server_url` of an MCP server.")
+    if not server.server_url:
+        raise missing(f"{at}.server_url")
+    if not _is_address(server.server_url):
+        raise invalid(f"{at}.server_url", _NO_ADDRESS)
+    if server.authorization and not _is_plain(server.authorization):
+        raise invalid(f"{at}.authorization", "expected a token of printable ASCII characters.")
+    for name, value in (server.headers or {}).items():
+        if name.lower() in _NOT_A_CLIENTS:
+            raise invalid(f"{at}.headers.{name}", "this header is not a client's to set.")
+        if not re.fullmatch(r"[\w!#$%&'*+.^`|~-]+", name, re.ASCII) or not _is_plain(value):
+            raise invalid(f"{at}.headers.{name}", "expected a header of printable ASCII characters.")
+
+
+def _is_address(url: str) -> bool:
+    """Say whether this is an address on the web that everybody reads alike."""
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname if parts.port != 0 and parts.scheme in ("http", "https") else None
+    except ValueError:
+        return False
+    return bool(host) and _is_plain(url) and not set("@ \\#") & set(url.partition("?")[0])
+
+
+def _is_plain(text: str) -> bool:
+    return text.isascii() and text.isprintable()
+
+
+def check_choice(choice: ToolChoice | UnsetType, tools: tuple[Tool, ...] | UnsetType, at: str) -> None:
+    """Raise a `ProtocolError` for a `tool_choice` that is none of the tools."""
+    names = {tool.name for tool in tools or () if isinstance(tool, FunctionTool)}
+    labels = {tool.server_label for tool in tools or () if isinstance(tool, McpServerTool)}
+    if isinstance(choice, ToolChoiceFunction) and choice.name not in names:
+        raise invalid(f"{at}.tool_choice.name", f"there is no tool called '{choice.name}'.")
+    if isinstance(choice, ToolChoiceMcp) and choice.server_label not in labels:
+        raise invalid(f"{at}.tool_choice.server_label", f"there is no MCP server '{choice.server_label}'.")
+
+
+def without_secrets(session: _S) -> _S:
+    """Return the session as it may be shown: what a client said for an MCP server's ears alone is left out."""
+    if isinstance(session, TranscriptionSession) or not session.tools:
+        return session
+    shown = tuple(
+        replace(tool, authorization=UNSET, headers=UNSET) if isinstance(tool, McpServerTool) else tool
+        for tool in session.tools
+    )
+    return replace(session, tools=shown)

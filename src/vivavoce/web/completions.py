@@ -1,0 +1,220 @@
+"""Chat completions: the chat model that answers callers, asked in writing, for the side tasks of a client.
+
+Whoever provides the model, it is asked as it always is, so that all are asked alike.
+"""
+
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from functools import partial
+from secrets import token_hex
+
+import anyio
+import msgspec
+from starlette.requests import Request
+from starlette.types import Message, Receive, Scope, Send
+
+from vivavoce.assembly import MODEL, House
+from vivavoce.dates import unix_now
+from vivavoce.engines.answer import timely
+from vivavoce.engines.images import check_images
+from vivavoce.errors import ProviderError
+from vivavoce.limits import Limits
+from vivavoce.protocol.events import new_id
+from vivavoce.providers import ChatUsage, ToolCall
+from vivavoce.web.answers import failed
+from vivavoce.web.bodies import read
+from vivavoce.web.places import Places
+from vivavoce.web.questions import Question, items_of, read_question, request_of
+
+__all__ = ["Completions"]
+
+log = logging.getLogger(__name__)
+
+Json = Mapping[str, object]
+Piece = str | ToolCall | ChatUsage
+Reply = AsyncGenerator[Piece, None]
+
+
+class Completions:
+    """An ASGI application. A place is taken until the last word is written."""
+
+    def __init__(self, house: House, places: Places, now: Callable[[], int] = unix_now) -> None:
+        self.house, self.limits, self._places, self._now = house, house.config.limits, places, now
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one question, whole or as it is written; stop when the client leaves."""
+        request = Request(scope, receive)
+        with self._places.take():
+            body = await read(request, self.limits.body_bytes, "body_bytes")
+            question = read_question(body, self.limits)
+            self._check_images(question)
+            model = question.model or request.path_params.get("deployment", MODEL)
+            wording = _Wording(model, self._now(), tells_usage=question.stream_options.include_usage)
+            answer = _streamed if question.stream else _whole
+            async with aclosing(self._reply(question)) as reply:
+                try:
+                    work = partial(answer, reply, wording, _timely(send, self.limits))
+                    await _unless_they_leave(receive, work)
+                except TimeoutError:
+                    log.info("a client took longer than limits.send_seconds to read; its answer is dropped")
+
+    def _check_images(self, question: Question) -> None:
+        for index, said in enumerate(question.messages):
+            for item in items_of(said):
+                check_images(item, self.house.speech.crew, self.limits, f"messages[{index}]")
+
+    async def _reply(self, question: Question) -> Reply:
+        """Ask the model, and hold it to what was wished: no tools, or one at a time."""
+        may_call = question.tool_choice != "none"
+        asked = self.house.speech.crew.chat.reply(request_of(question, self.limits))
+        waits = self.limits.first_word_seconds, self.limits.next_word_seconds
+        async with aclosing(timely(asked, *waits, provider="chat")) as pieces:
+            async for piece in pieces:
+                if isinstance(piece, ToolCall):
+                    if not may_call:
+                        continue
+                    may_call = question.parallel_tool_calls
+                yield piece
+
+
+async def _unless_they_leave(receive: Receive, work: Callable[[], Awaitable[None]]) -> None:
+    """Do the work; drop it when the client leaves."""
+
+    async def watch(work: anyio.CancelScope) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            continue
+        work.cancel()
+
+    try:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(watch, tasks.cancel_scope)
+            await work()
+            tasks.cancel_scope.cancel()
+    except ExceptionGroup as failures:  # of one: who watches does not fail
+        raise failures.exceptions[0] from None
+
+
+def _timely(send: Send, limits: Limits) -> Send:
+    """Return a `send` that gives up on a client who does not read."""
+
+    async def send_in_time(message: Message) -> None:
+        with anyio.fail_after(limits.send_seconds):
+            await send(message)
+
+    return send_in_time
+
+
+# how an answer is written
+
+
+@dataclass
+class _Wording:
+    """What all parts of one answer have in common, and what became of it so far."""
+
+    model: str
+    created: int
+    tells_usage: bool
+    id: str = field(default_factory=lambda: f"chatcmpl-{token_hex(12)}")
+    calls: int = 0
+    usage: ChatUsage = field(default_factory=lambda: ChatUsage(0, 0))
+
+    @property
+    def finish(self) -> str:
+        """Why the answer ended."""
+        return "tool_calls" if self.calls else self.usage.finish
+
+    def whole(self, text: str | None, calls: list[Json]) -> Json:
+        """Return an answer that is written at once."""
+        message: dict[str, object] = {"role": "assistant", "content": text, "refusal": None}
+        if calls:
+            message["tool_calls"] = calls
+        choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": self.finish}
+        return {**self._head("chat.completion"), "choices": [choice], "usage": _told(self.usage)}
+
+    def chunk(self, delta: Json, finish: str | None = None) -> Json:
+        """Return a part of an answer that is written as it comes."""
+        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
+        last = {"usage": None} if self.tells_usage else {}
+        return {**self._head("chat.completion.chunk"), "choices": [choice], **last}
+
+    def last(self) -> Json:
+        """Return what comes after the last part: what it cost."""
+        return {**self._head("chat.completion.chunk"), "choices": [], "usage": _told(self.usage)}
+
+    def call(self, call: ToolCall) -> Json:
+        """Return a tool call, and count it."""
+        self.calls += 1
+        function = {"name": call.name, "arguments": call.arguments}
+        return {"id": new_id("call"), "type": "function", "function": function}
+
+    def _head(self, kind: str) -> dict[str, object]:
+        return {"id": self.id, "object": kind, "created": self.created, "model": self.model}
+
+
+async def _whole(reply: Reply, wording: _Wording, send: Send) -> None:
+    text, calls = "", list[Json]()
+    async for piece in reply:
+        match piece:
+            case str():
+                text += piece
+            case ToolCall():
+                calls.append(wording.call(piece))
+            case ChatUsage():
+                wording.usage = piece
+    answer = msgspec.json.encode(wording.whole(text or (None if calls else ""), calls))
+    await _begin(send, b"application/json")
+    await _write(send, answer, more=False)
+
+
+async def _streamed(reply: Reply, wording: _Wording, send: Send) -> None:
+    chunks = _chunks(reply, wording)
+    first = await anext(chunks)  # what fails before the first word is still answered with a status
+    await _begin(send, b"text/event-stream; charset=utf-8")
+    await _write(send, _line(first))
+    try:
+        async for chunk in chunks:
+            await _write(send, _line(chunk))
+        await _write(send, b"data: [DONE]\n\n", more=False)
+    except ProviderError as error:
+        await _write(send, _line(failed(error)), more=False)
+
+
+async def _chunks(reply: Reply, wording: _Wording) -> AsyncIterator[Json]:
+    opening: dict[str, object] = {"role": "assistant", "content": ""}
+    async for piece in reply:
+        match piece:
+            case str():
+                yield wording.chunk({**opening, "content": piece})
+            case ToolCall():
+                index = wording.calls
+                yield wording.chunk({**opening, "tool_calls": [{"index": index, **wording.call(piece)}]})
+            case ChatUsage():
+                wording.usage = piece
+                continue
+        opening = {}
+    yield wording.chunk(opening, wording.finish)
+    if wording.tells_usage:
+        yield wording.last()
+
+
+def _told(usage: ChatUsage) -> Json:
+    return {
+        "prompt_tokens": usage.input_tokens,
+        "completion_tokens": usage.output_tokens,
+        "total_tokens": usage.input_tokens + usage.output_tokens,
+        "prompt_tokens_details": {"cached_tokens": usage.cached_tokens},
+    }
+
+
+def _line(said: Json) -> bytes:
+    return b"data: " + msgspec.json.encode(said) + b"\n\n"
+
+
+async def _begin(send: Send, kind: bytes) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", kind)]})
+
+
+async def _write(send: Send, body: bytes, *, more: bool = True) -> None:
+    await send({"type": "http.response.body", "body": body, "more_body": more})

@@ -1,0 +1,61 @@
+"""What a WebSocket says before its first event."""
+
+from typing import Any
+
+import pytest
+
+from vivavoce.protocol.dialects import BETA, GA
+from vivavoce.protocol.session import Session, TranscriptionSession
+from vivavoce.transports.handshake import Handshake, read
+
+
+def scope(query: str = "", *, state: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
+    return {
+        "type": "websocket",
+        "query_string": query.encode(),
+        "client": ("10.0.0.7", 5000),
+        "headers": [],
+        "state": state or {},
+        **more,
+    }
+
+
+def test_who_calls_and_whom_they_want() -> None:
+    assert read(scope("model=gpt-realtime&voice=ash")) == Handshake("10.0.0.7", "gpt-realtime")
+    assert read(scope("deployment=ours")).model == "ours"
+    assert read(scope("model=first&model=second")).model == "first"
+    assert read(scope("model=", client=None)) == Handshake()
+
+
+def test_who_joins_a_call_brings_no_wishes_of_their_own() -> None:
+    state = {"session": Session(model="gpt-realtime")}
+    assert read(scope("call_id=rtc_1&model=m", state=state)) == Handshake("10.0.0.7", call_id="rtc_1")
+
+
+def test_an_intent_or_a_key_says_how_the_conversation_is_to_be_held() -> None:
+    assert read(scope("intent=transcription")).session == TranscriptionSession()
+    assert read(scope("intent=conversation")).session is None
+    key = Session(instructions="Be kind.", model="gpt-realtime-mini")
+    assert read(scope(state={"session": key})) == Handshake("10.0.0.7", "gpt-realtime-mini", key)
+    assert read(scope("model=mine", state={"session": key})).model == "mine"
+    assert read(scope("intent=transcription", state={"session": key})).session == key
+    assert read(scope(state={"session": Session()})).model is None
+
+
+@pytest.mark.parametrize(
+    ("said", "beta"),
+    [
+        (scope("model=m"), False),
+        (scope(headers=[(b"openai-beta", b"realtime=v1")]), True),
+        (scope(headers=[(b"openai-beta", b"assistants=v2, realtime=v1")]), True),
+        (scope(headers=[(b"openai-beta", b"assistants=v2")]), False),
+        (scope(subprotocols=["realtime", "openai-insecure-api-key.x", "openai-beta.realtime-v1"]), True),
+        (scope(subprotocols=["realtime"]), False),
+        (scope("api-version=2024-10-01-preview"), True),
+        (scope("api-version=2025-04-01-preview&call_id=rtc_1"), True),
+        (scope("api-version=v1"), False),
+        (scope("api-version=preview"), False),
+    ],
+)
+def test_a_dialect_is_chosen_for_each_connection(said: dict[str, Any], beta: bool) -> None:
+    assert read(said).dialect is (BETA if beta else GA)
