@@ -22,6 +22,13 @@ RECORDINGS = Path(__file__).parent.parent / "recordings"
 QUESTION = "How old is the Brooklyn Bridge?"
 HEARD = {"1.6": f"{QUESTION} Answer at length.", "1.0": "Answer in ten words."}
 
+SLOW_TO_HUSH = """() => {
+    const post = MessagePort.prototype.postMessage;
+    MessagePort.prototype.postMessage = function (message, ...rest) {
+        setTimeout(() => post.call(this, message, ...rest), message.hush ? 300 : 0);
+    };
+}"""
+
 pytestmark = [pytest.mark.anyio, pytest.mark.real_time, pytest.mark.browser, pytest.mark.models]
 
 
@@ -143,6 +150,19 @@ async def test_the_server_is_told_what_was_heard(opened: Open) -> None:
         (truncate,) = [frame for frame in sent if "conversation.item.truncate" in frame]
         assert f'"audio_end_ms":{cut["ms"]}' in truncate
         assert any("response.cancel" in frame for frame in sent)
+
+
+async def test_a_voice_that_is_slow_to_fall_silent_is_not_taken_for_speaking(opened: Open) -> None:
+    async with opened(1.5, "brooklyn", 20.0) as page:
+        await page.evaluate(SLOW_TO_HUSH)
+        await talk(page)
+        await in_state(page, "speaking")
+        await expect(said(page, "it")).to_contain_text("lighthouse")
+        await page.keyboard.press("Escape")
+        await in_state(page, "listening")
+        while not (await seen(page))["cuts"]:
+            await in_state(page, "listening")
+        await in_state(page, "listening")
 
 
 async def test_whoever_has_no_microphone_is_told_so_and_writes(opened: Open) -> None:

@@ -11,6 +11,7 @@ import uvicorn
 from vivavoce.errors import ConfigError
 from vivavoce.limits import Limits
 from vivavoce.web.app import Web
+from vivavoce.web.frames import Frames
 
 __all__ = ["listen", "serving"]
 
@@ -38,15 +39,16 @@ async def serving(web: Web, listening: socket.socket) -> AsyncIterator[str]:
     """Serve on a socket; give the URL. Leaving the block ends all conversations (1001) and stops listening."""
     server = _Server(_uvicorn(web, web.house.config.limits))
     logging.getLogger("uvicorn.error").addFilter(_is_worth_saying)
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(server.serve, [listening])
-        await server.answering.wait()  # uvicorn that is stopped before it has begun closes nothing
-        try:
-            yield _url(listening)
-        finally:
-            with anyio.move_on_after(GOODBYE_SECONDS, shield=True):
-                await web.hang_up()
-            server.should_exit = True
+    with listening:  # uvicorn closes it as well, unless an exception cancels it
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(server.serve, [listening])
+            await server.answering.wait()  # uvicorn that is stopped before it has begun closes nothing
+            try:
+                yield _url(listening)
+            finally:
+                with anyio.move_on_after(GOODBYE_SECONDS, shield=True):
+                    await web.hang_up()
+                server.should_exit = True
 
 
 def _is_worth_saying(record: logging.LogRecord) -> bool:
@@ -77,7 +79,7 @@ def _uvicorn(web: Web, limits: Limits) -> uvicorn.Config:
         log_level="warning",
         access_log=False,
         server_header=False,
-        ws="websockets-sansio",
+        ws=Frames,
         ws_max_size=limits.message_bytes,
         ws_per_message_deflate=False,  # sound does not get smaller, and costs 5 µs an event
         ws_ping_interval=PING_SECONDS,

@@ -307,12 +307,14 @@ function finished(item) {
 /** Fall silent, and tell the server what of the answer was heard. */
 async function quiet() {
   if (!voiced || !sound) return;
+  dropped.add(voiced); // it still sounds until the audio thread has heard of it
   voiced = null;
   for (const { item, ms } of await sound.hush()) cut(item, ms);
 }
 
 function cut(item, ms) {
   dropped.add(item);
+  if (voiced === item) voiced = null;
   const answer = captions.answer(item);
   if (answer) Object.assign(answer, { heard: ms, cut: true });
   captions.show(item);
