@@ -8,16 +8,20 @@ import pytest
 
 from vivavoce.errors import ProtocolError
 from vivavoce.limits import Limits
-from vivavoce.line import HungUp, Line, open_line
+from vivavoce.line import Heard, HungUp, Line, Listener, open_line
 from vivavoce.protocol import events as e
 from vivavoce.protocol.items import InputText, Message
 from vivavoce.protocol.response import ResponseParams
-from vivavoce.protocol.session import FunctionTool, Session
+from vivavoce.protocol.session import FunctionTool, McpServerTool, Session
 from vivavoce.protocol.settings import DEFAULT
+from vivavoce.protocol.wire import error_event
 from vivavoce.switchboard import Busy, Caller, Switchboard
 from vivavoce.testing.stage import Stage
 
 pytestmark = pytest.mark.anyio
+
+UNREADABLE = error_event(ProtocolError("The event is not valid JSON.", code="invalid_event"), "mine")
+"""What a transport sends in place of an event that it could not read."""
 
 QUESTION = e.ConversationItemCreate(item=Message(role="user", content=(InputText(text="Hello?"),)))
 
@@ -96,6 +100,44 @@ async def test_listeners_hear_both_sides_in_order_and_know_who_spoke() -> None:
         ("client", e.ConversationItemCreate),
         ("server", e.SessionCreated),
     ]
+
+
+async def test_listeners_hear_no_secrets() -> None:
+    heard: list[Heard | Caller] = []
+
+    def attend(caller: Caller) -> Listener:
+        heard.append(caller)
+        return heard.append
+
+    desk = McpServerTool(
+        server_label="desk",
+        server_url="https://desk.example",
+        authorization="secret",
+        headers={"X-Key": "secret"},
+    )
+    async with Switchboard(Echo(), attend=[attend]).connect(
+        Caller("test", session=Session(tools=(desk,)))
+    ) as line:
+        for event in (
+            e.SessionUpdate(session=Session(tools=(desk,))),
+            e.ResponseCreate(response=ResponseParams(tools=(desk,))),
+        ):
+            await line.send(event)
+            await answer(line)
+    assert str(heard).count("https://desk.example") == 3
+    assert "secret" not in str(heard)
+
+
+async def test_what_cannot_be_read_is_answered_in_its_turn() -> None:
+    heard: list[Heard] = []
+    switchboard = Switchboard(Stage().engine, attend=[lambda caller: heard.append])
+    async with switchboard.connect(Caller("test")) as line:
+        for event in (e.ResponseCancel(event_id="first"), UNREADABLE, e.ResponseCancel(event_id="last")):
+            await line.send(event)
+        told = [await answer(line) for _ in range(4)]
+    named = [event.error.event_id for event in told if isinstance(event, e.ErrorEvent)]
+    assert named == ["first", "mine", "last"]
+    assert [said.event for said in heard if said.by == "server"] == told
 
 
 async def test_a_line_is_bounded_both_ways() -> None:
@@ -214,6 +256,48 @@ async def test_who_joins_may_say_whatever_the_caller_may() -> None:
         await joined.line.send(e.ResponseCancel(event_id="mine"))
         error = await joined.until(e.ErrorEvent)
         assert (error.error.code, error.error.event_id) == ("response_cancel_not_active", "mine")  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("unreadable", [False, True])
+async def test_an_error_is_heard_by_whoever_made_the_mistake(unreadable: bool) -> None:
+    mistake = UNREADABLE if unreadable else e.ResponseCancel(event_id="mine")
+    switchboard = Switchboard(Stage().engine)
+    async with a_call_and_one_who_joined(switchboard, Caller("test")) as (near, joined):
+        for clumsy, other in ((joined, near), (near, joined)):
+            await clumsy.line.send(mistake)
+            await clumsy.line.send(e.InputAudioBufferClear())
+            error = await clumsy.until(e.ErrorEvent)
+            assert error.error.event_id == "mine"  # type: ignore[attr-defined]
+            cleared = clumsy.kinds.count(e.InputAudioBufferCleared) + 1
+            await other.until(e.InputAudioBufferCleared, cleared)
+            assert other.kinds.count(e.ErrorEvent) == (other is joined)
+
+
+async def test_so_is_one_about_sound_that_is_heard_at_once() -> None:
+    switchboard = Switchboard(Stage().engine)
+    async with a_call_and_one_who_joined(switchboard, Caller("test")) as (near, joined):
+        assert joined.line.offer(e.InputAudioBufferAppend(audio=b"odd"))
+        await joined.until(e.ErrorEvent)
+        assert e.ErrorEvent not in near.kinds
+
+
+async def test_what_concerns_the_call_is_heard_by_all() -> None:
+    switchboard = Switchboard(Stage(limits=Limits(conversation_minutes=0.5)).engine)
+    async with a_call_and_one_who_joined(switchboard, Caller("test")) as (near, joined):
+        await joined.line.send(e.InputAudioBufferClear())
+        for ear in (near, joined):
+            error = await ear.until(e.ErrorEvent)
+            assert error.error.code == "session_expired"  # type: ignore[attr-defined]
+
+
+async def test_who_made_a_mistake_and_left_is_not_told() -> None:
+    switchboard = Switchboard(Stage().engine)
+    async with a_call_and_one_who_joined(switchboard, Caller("test")) as (near, joined):
+        async with switchboard.join(near.events[0].session.id) as hasty:  # type: ignore[attr-defined]
+            await hasty.send(UNREADABLE)
+        await near.line.send(e.InputAudioBufferClear())
+        await joined.until(e.InputAudioBufferCleared)
+        assert e.ErrorEvent not in near.kinds + joined.kinds
 
 
 async def test_who_leaves_again_ends_nothing() -> None:

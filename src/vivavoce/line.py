@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Literal, Self
 
-from vivavoce.protocol.events import Event
+from vivavoce.protocol.events import ErrorEvent, Event
 
 __all__ = ["Heard", "HungUp", "Lane", "Line", "Listener", "Rejected", "open_line"]
 
@@ -101,6 +101,10 @@ class Line:
     async def send(self, event: Event) -> None:
         """Say one event. Raises `HungUp` when the other end has left."""
         await self._outgoing.put(event)
+
+    async def refuse(self, error: ErrorEvent) -> None:
+        """Say what is wrong with the event that was heard last. Raises `HungUp` like `send`."""
+        await self.send(error)
 
     def offer(self, event: Event) -> bool:
         """Say an event if nobody has to wait for that, and tell whether it was. Raises `HungUp` like `send`."""

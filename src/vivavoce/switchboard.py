@@ -3,16 +3,19 @@
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol
 
 import anyio
+from msgspec import structs
 
 from vivavoce.errors import ProtocolError
 from vivavoce.limits import Limits
 from vivavoce.line import Heard, HungUp, Lane, Line, Listener
 from vivavoce.protocol import events as e
+from vivavoce.protocol.response import ResponseParams
 from vivavoce.protocol.session import Session, TranscriptionSession
+from vivavoce.protocol.tools import without_secrets
 
 __all__ = ["Attend", "Busy", "Caller", "Engine", "Refer", "Switchboard", "no_such_call"]
 
@@ -52,7 +55,8 @@ class Caller:
 
 
 Attend = Callable[[Caller], Listener]
-"""Gives the listener that is to hear a caller's conversation."""
+"""Gives the listener that is to hear a caller's conversation. What is meant for an MCP server alone (a tool's
+`authorization` and `headers`) is never heard."""
 
 
 class Busy(ProtocolError):
@@ -91,7 +95,8 @@ class Switchboard:
         """
         if len(self._exchanges) >= self.limits.conversations:
             raise Busy(self.limits.conversations)
-        listeners = tuple(attend(caller) for attend in self._attend)
+        introduced = replace(caller, session=caller.session and without_secrets(caller.session))
+        listeners = tuple(attend(introduced) for attend in self._attend)
         exchange = self._exchanges[caller.id] = _Exchange(caller, self.limits, listeners)
         try:
             async with anyio.create_task_group() as tasks, _CallersEnd(exchange) as near:
@@ -177,24 +182,31 @@ class _Exchange:
         return (self.session.id or None) if self.session else None
 
     def note(self, event: e.Event, by: Literal["client", "server"]) -> None:
-        """Tell those who listen, in passing."""
+        """Tell those who listen, in passing; secrets are not for their ears."""
+        shown = _without_secrets(event) if by == "client" and self._listeners else event
+        for listener in self._listeners:
+            listener(Heard(shown, by, anyio.current_time()))
+
+    def tell(self, event: e.Event) -> None:
+        """Tell those who listen, and those who have joined, what the server says."""
         if isinstance(event, e.SessionCreated | e.SessionUpdated):
             self.session = event.session
-        for listener in self._listeners:
-            listener(Heard(event, by, anyio.current_time()))
-        if by == "server" and self.beside:
-            self._tell_beside(event)
-
-    def _tell_beside(self, event: e.Event) -> None:
+        self.note(event, "server")
         if self.caller.plays and isinstance(event, e.ResponseOutputAudioDelta):
             return  # its sound is on the caller's own way only
         for lane in tuple(self.beside):
-            if lane.is_full:
-                log.info("somebody who joined %s reads too slowly; their line is closed", self.caller.id)
-                lane.push(_too_slow(self._limits))
-                self._dismiss(lane)
-            else:
-                lane.push(event)
+            self.tell_beside(lane, event)
+
+    def tell_beside(self, lane: Lane, event: e.Event) -> None:
+        """Tell one who has joined, unless they have left."""
+        if lane not in self.beside:
+            return
+        if lane.is_full:
+            log.info("somebody who joined %s reads too slowly; their line is closed", self.caller.id)
+            lane.push(_too_slow(self._limits))
+            self._dismiss(lane)
+        else:
+            lane.push(event)
 
     def _dismiss(self, lane: Lane) -> None:
         lane.end()
@@ -206,33 +218,63 @@ class _Exchange:
             self._dismiss(lane)
 
 
+class _SaidBeside(e.Event, frozen=True, kw_only=True):
+    """What somebody says who has joined, and the lane on which they hear."""
+
+    event: e.Event
+    lane: Lane
+
+
 class _EnginesEnd(Line):
-    """Where all that passes is noted, in the order in which the engine hears and says it."""
+    """Where all that passes is noted, in the order in which the engine hears and says it.
+
+    An `error` for one event is for whoever said that. One that comes from a transport, in place of an event
+    that it could not read, is answered here when its turn comes.
+    """
 
     def __init__(self, exchange: _Exchange) -> None:
         super().__init__(exchange.down, exchange.up)
         self._exchange = exchange
+        self._joined: Lane | None = None
+        """whoever said what was heard last, if that is somebody who has joined"""
 
     async def send(self, event: e.Event) -> None:
-        self._exchange.note(event, "server")
+        self._exchange.tell(event)
         await self._outgoing.put(event)
 
+    async def refuse(self, error: e.ErrorEvent) -> None:
+        self._exchange.note(error, "server")
+        if self._joined is None:
+            await self._outgoing.put(error)
+        else:
+            self._exchange.tell_beside(self._joined, error)
+
     async def __anext__(self) -> e.Event:
-        event = await super().__anext__()
-        self._exchange.note(event, "client")
-        return event
+        while True:
+            event, self._joined = _who_said(await super().__anext__())
+            if not isinstance(event, e.ErrorEvent):
+                self._exchange.note(event, "client")
+                return event
+            await self.refuse(event)
+
+
+def _who_said(event: e.Event) -> tuple[e.Event, Lane | None]:
+    return (event.event, event.lane) if isinstance(event, _SaidBeside) else (event, None)
 
 
 class _CallersEnd(Line):
-    """What a transport that plays the sound itself has to tell is turned round: it is the client's to hear."""
+    """What a transport that plays the sound itself has to tell is turned round: it is the client's to hear.
+
+    Not so an `error`: it waits for its turn, behind what was said before.
+    """
 
     def __init__(self, exchange: _Exchange) -> None:
         super().__init__(exchange.up, exchange.down)
         self._exchange = exchange
 
     async def send(self, event: e.Event) -> None:
-        if isinstance(event, e.ServerEvent | e.DtmfEventReceived):
-            self._exchange.note(event, "server")
+        if isinstance(event, e.ServerEvent | e.DtmfEventReceived) and not isinstance(event, e.ErrorEvent):
+            self._exchange.tell(event)
             self._incoming.push(event)  # whoever sends it is also the one who takes it: never wait here
         else:
             await self._outgoing.put(event)
@@ -250,11 +292,28 @@ class _Sideband(Line):
             self._exchange.note(event, "client")
             await self._exchange.up.put(event)
         else:
-            await self._outgoing.put(event)
+            await self._outgoing.put(self._from_us(event))
+
+    def offer(self, event: e.Event) -> bool:
+        return super().offer(self._from_us(event))
+
+    def _from_us(self, event: e.Event) -> "_SaidBeside":
+        return _SaidBeside(event=event, lane=self._incoming)
 
     async def __aexit__(self, *_: object) -> None:
         """Leave; the conversation goes on."""
         self._incoming.abandon()
+
+
+def _without_secrets(event: e.Event) -> e.Event:
+    """Return what a client said without what it said for an MCP server's ears alone."""
+    match event:
+        case e.SessionUpdate(session=session):
+            return structs.replace(event, session=without_secrets(session))
+        case e.ResponseCreate(response=ResponseParams() as wish):
+            return structs.replace(event, response=without_secrets(wish))
+        case _:
+            return event
 
 
 def _too_slow(limits: Limits) -> e.Event:

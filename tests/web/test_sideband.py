@@ -84,15 +84,18 @@ async def test_tools_may_stay_with_the_one_who_joined(site: Site) -> None:
             assert [tool["name"] for tool in updated["session"]["tools"]] == ["get_weather"]
 
 
-async def test_what_is_wrong_with_an_event_is_heard_by_all_and_with_a_frame_by_its_sender(site: Site) -> None:
+async def test_a_mistake_is_told_in_its_turn_to_whoever_made_it(site: Site) -> None:
     async with site() as url, a_joined_call(url) as (client, joined, _):
-        await joined.send("{")
         await say(joined, type="response.cancel", event_id="mine")
-        first, second = [(await hear(joined, until="error"))[-1]["error"] for _ in range(2)]
-        assert second["code"] == "response_cancel_not_active"
-        assert second["event_id"] == "mine"
-        (heard,) = await hear(client, until="error")
-        assert heard["error"] == second != first
+        await joined.send("{")
+        await say(joined, type="input_audio_buffer.append", audio="AAAA")
+        await say(joined, type="input_audio_buffer.clear")
+        heard = await hear(joined, until="input_audio_buffer.cleared")
+        codes = [event["error"]["code"] for event in heard[:-1]]
+        assert codes == ["response_cancel_not_active", "invalid_event", "invalid_value"]
+        assert [event["type"] for event in await hear(client, until="input_audio_buffer.cleared")] == [
+            "input_audio_buffer.cleared"
+        ]
 
 
 async def test_the_call_goes_on_without_who_joined_but_not_the_other_way_round(site: Site) -> None:

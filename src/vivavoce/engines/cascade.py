@@ -93,7 +93,7 @@ class _Conversing:
                 try:
                     await self._handle(event)
                 except ProtocolError as error:
-                    await self.call.send(_naming(error, event))
+                    await self.call.line.refuse(_naming(error, event))
         if life.cancelled_caught:
             minutes = self.call.limits.conversation_minutes
             message = (

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
+from vivavoce.protocol.response import ResponseParams
 from vivavoce.protocol.session import (
     FunctionTool,
     McpServerTool,
@@ -27,7 +28,7 @@ TOOLS = 128
 _NO_ADDRESS = "expected the http or https address of an MCP server, without a user's name or a fragment."
 _NOT_A_CLIENTS = {"host", "connection", "content-length", "transfer-encoding"}
 """Headers that say where a request goes, and how; a client may not decide that for us."""
-_S = TypeVar("_S", Session, TranscriptionSession)
+_S = TypeVar("_S", bound=Session | TranscriptionSession | ResponseParams)
 
 
 def check_tools(tools: tuple[Tool, ...] | UnsetType, at: str, most: int) -> None:
@@ -92,12 +93,15 @@ def check_choice(choice: ToolChoice | UnsetType, tools: tuple[Tool, ...] | Unset
         raise invalid(f"{at}.tool_choice.server_label", f"there is no MCP server '{choice.server_label}'.")
 
 
-def without_secrets(session: _S) -> _S:
-    """Return the session as it may be shown: what a client said for an MCP server's ears alone is left out."""
-    if isinstance(session, TranscriptionSession) or not session.tools:
-        return session
+def without_secrets(wish: _S) -> _S:
+    """Return a session, or what an answer is wished to be, as it may be shown.
+
+    What a client said for an MCP server's ears alone is left out.
+    """
+    if isinstance(wish, TranscriptionSession) or not wish.tools:
+        return wish
     shown = tuple(
         replace(tool, authorization=UNSET, headers=UNSET) if isinstance(tool, McpServerTool) else tool
-        for tool in session.tools
+        for tool in wish.tools
     )
-    return replace(session, tools=shown)
+    return replace(wish, tools=shown)

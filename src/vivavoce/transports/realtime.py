@@ -112,7 +112,7 @@ class _Conversation:
         try:
             event = self._read(frame)
             heard = isinstance(event, InputAudioBufferAppend) and self.line.offer(event)
-        except (ProtocolError, HungUp):
+        except HungUp:
             return False
         self._heard += heard
         return heard
@@ -127,8 +127,6 @@ class _Conversation:
                 second, self._heard = anyio.current_time(), 0
             try:
                 await self.line.send(self._read(message.get("text")))
-            except ProtocolError as error:
-                await self._say(error_event(error))
             except HungUp:  # what the engine said last is still on its way to the client
                 await anyio.sleep_forever()
         self.code = None
@@ -140,12 +138,17 @@ class _Conversation:
         return message
 
     def _read(self, text: str | bytes | None) -> Event:
-        if text is None:
-            raise ProtocolError("Events are JSON in text frames; this frame was binary.", code="invalid_event")
+        """Return the event in a frame, or the error for it: the line brings that back in its turn."""
         limits = self.limits
-        return self.handshake.dialect.decode_client(
-            text, append_bytes=limits.append_bytes, text_chars=limits.text_chars, values=limits.values
-        )
+        try:
+            if text is None:
+                problem = "Events are JSON in text frames; this frame was binary."
+                raise ProtocolError(problem, code="invalid_event")
+            return self.handshake.dialect.decode_client(
+                text, append_bytes=limits.append_bytes, text_chars=limits.text_chars, values=limits.values
+            )
+        except ProtocolError as error:
+            return error_event(error)
 
     # from the engine to the client
 

@@ -147,20 +147,22 @@ class _Call:
             if heard > self.limits.events_per_second:
                 await anyio.sleep_until(second + 1)
                 second, heard = anyio.current_time(), 0
-            try:
-                await self._obey(self._read(message))
-            except ProtocolError as error:
-                await self._say(error_event(error))
+            await self._obey(self._read(message))
 
-    def _read(self, message: str | bytes) -> e.ClientEvent:
-        if isinstance(message, bytes):
-            raise ProtocolError("Events are JSON in text; this message was binary.", code="invalid_event")
+    def _read(self, message: str | bytes) -> e.Event:
+        """Return the event in a message, or the error for it: the line brings that back in its turn."""
         limits = self.limits
-        return self.handshake.dialect.decode_client(
-            message, append_bytes=limits.append_bytes, text_chars=limits.text_chars, values=limits.values
-        )
+        try:
+            if isinstance(message, bytes):
+                problem = "Events are JSON in text; this message was binary."
+                raise ProtocolError(problem, code="invalid_event")
+            return self.handshake.dialect.decode_client(
+                message, append_bytes=limits.append_bytes, text_chars=limits.text_chars, values=limits.values
+            )
+        except ProtocolError as error:
+            return error_event(error)
 
-    async def _obey(self, event: e.ClientEvent) -> None:
+    async def _obey(self, event: e.Event) -> None:
         if isinstance(event, e.OutputAudioBufferClear):
             self._fall_silent()
         else:
