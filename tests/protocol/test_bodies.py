@@ -4,6 +4,7 @@ from msgspec import UNSET, Struct, UnsetType
 from vivavoce.errors import ProtocolError
 from vivavoce.protocol.bodies import read_body, read_object, read_session
 from vivavoce.protocol.session import Session, TranscriptionSession
+from vivavoce.protocol.wire import decode_client
 
 
 class Wish(Struct, frozen=True, kw_only=True):
@@ -57,3 +58,12 @@ def test_what_is_wrong_with_a_session_is_named(body: bytes, param: str) -> None:
 
 def test_any_object_can_be_read() -> None:
     assert read_object(b'{"a": [1]}') == {"a": [1]}
+
+
+@pytest.mark.parametrize("data", [b"{", b"[]", b'"\xff"', b'{"a": ' + b"[" * 100_000, b'{"a": [1,1,1,1,1]}'])
+def test_what_is_wrong_is_said_in_the_words_of_an_event(data: bytes) -> None:
+    with pytest.raises(ProtocolError) as body:
+        read_object(data, values=3)
+    with pytest.raises(ProtocolError) as event:
+        decode_client(data, values=3)
+    assert body.value.message.replace("body", "event") == event.value.message

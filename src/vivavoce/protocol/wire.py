@@ -17,7 +17,16 @@ from vivavoce.protocol.items import Item, Message
 from vivavoce.protocol.spelling import respelled
 from vivavoce.protocol.strict import bounded, fitted, invalid, missing
 
-__all__ = ["APPEND_BYTES", "TEXT_CHARS", "VALUES", "decode_client", "decode_server", "encode", "error_event"]
+__all__ = [
+    "APPEND_BYTES",
+    "TEXT_CHARS",
+    "VALUES",
+    "decode_client",
+    "decode_server",
+    "encode",
+    "error_event",
+    "read_object",
+]
 
 APPEND_BYTES = 15 * 1024 * 1024
 TEXT_CHARS = 100_000
@@ -103,6 +112,24 @@ def _read(data: str | bytes, kind: type[e.Event]) -> e.Event:
         return msgspec.convert(respelled(_anything.decode(data)), kind)
 
 
+def read_object(data: bytes, *, values: int = VALUES, what: str = "event", code: str = "invalid_event") -> Said:
+    """Read a JSON object with at most so many commas, whatever is in it.
+
+    Raises `ProtocolError` with this `code` if there is none; `what` is what it calls the data.
+    """
+    if data.count(b",") > values:  # told before all of them are read: that would hold up the neighbours
+        raise ProtocolError(f"The {what} has more than {values} values (limits.values).", code=code)
+    try:
+        said: object = _anything.decode(data)
+    except RecursionError as error:
+        raise ProtocolError(f"The {what} is nested too deeply.", code=code) from error
+    except (msgspec.DecodeError, UnicodeError) as error:
+        raise ProtocolError(f"The {what} is not valid JSON: {error}.", code=code) from error
+    if not isinstance(said, dict):
+        raise ProtocolError(f"The {what} is not a JSON object.", code=code)
+    return said
+
+
 def error_event(error: ProtocolError, event_id: str | None = None) -> e.ErrorEvent:
     """Make the `error` event that tells a client. `event_id` names its event where the error does not."""
     details = e.ErrorDetails(
@@ -120,7 +147,7 @@ def _decode_strictly(
 ) -> e.ClientEvent:
     raw = data.encode("utf-8", "surrogatepass") if isinstance(data, str) else data
     try:
-        said = _object(raw, values)
+        said = read_object(raw, values=values)
     except ProtocolError as error:  # it cannot be read, but perhaps its name can
         found = _name.search(raw)
         raise _naming(error, found and found[1].decode(errors="replace"))  # noqa: B904 (it is the same error)
@@ -128,21 +155,6 @@ def _decode_strictly(
         return _event(translate(said), text_chars)
     except ProtocolError as error:
         raise _naming(error, said.get("event_id"))  # noqa: B904 (it is the same error)
-
-
-def _object(data: bytes, values: int) -> Said:
-    if data.count(b",") > values:  # told before all of them are read: that would hold up the neighbours
-        message = f"The event has more than {values} values (limits.values)."
-        raise ProtocolError(message, code="invalid_event")
-    try:
-        said: object = _anything.decode(data)
-    except RecursionError as error:
-        raise ProtocolError("The event is nested too deeply.", code="invalid_event") from error
-    except (msgspec.DecodeError, UnicodeError) as error:
-        raise ProtocolError(f"The event is not valid JSON: {error}", code="invalid_event") from error
-    if not isinstance(said, dict):
-        raise ProtocolError("An event is a JSON object.", code="invalid_event")
-    return said
 
 
 def _event(said: Said, text_chars: int) -> e.ClientEvent:

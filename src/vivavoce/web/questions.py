@@ -167,7 +167,7 @@ class Question(Struct, frozen=True, kw_only=True):
 
 def read_question(body: bytes, limits: Limits) -> Question:
     """Read a body. Raises `ProtocolError` with the `param` that is wrong."""
-    question = read_body(body, Question, text_chars=limits.text_chars)
+    question = read_body(body, Question, text_chars=limits.text_chars, values=limits.values)
     _check_messages(question.messages, limits.items)
     _check_tools(question, limits.tools)
     for name in ("max_tokens", "max_completion_tokens"):
