@@ -37,22 +37,22 @@ def finish(playlist: Playlist, name: str) -> None:
 def test_an_answer_starts_with_its_first_sample_and_stops_after_its_last() -> None:
     playlist = Playlist(60)
     playlist.begin(ONE, in_conversation=True)
-    assert playlist.take(FRAME) == bytes(FRAME)
+    assert playlist.pull(FRAME) == b""
     assert told(playlist) == []
     playlist.say(ONE, "item", b"\1" * 30 * MS)
-    playlist.take(FRAME)
+    playlist.pull(FRAME)
     assert told(playlist) == [f"started {ONE}"]
     playlist.end(ONE, "item")
     playlist.done(ONE)
     assert told(playlist) == []
-    assert playlist.take(FRAME) == b"\1" * 10 * MS + bytes(10 * MS)
+    assert playlist.pull(FRAME) == b"\1" * 10 * MS
     assert told(playlist) == [f"stopped {ONE}"]
 
 
 def test_an_answer_that_has_been_played_stops_when_it_is_done() -> None:
     playlist = Playlist(60)
     answering(playlist, ONE, 20)
-    playlist.take(2 * FRAME)
+    playlist.pull(2 * FRAME)
     assert told(playlist) == [f"started {ONE}"]
     finish(playlist, ONE)
     assert told(playlist) == [f"stopped {ONE}"]
@@ -62,7 +62,7 @@ def test_an_answer_without_sound_is_not_played() -> None:
     playlist = Playlist(60)
     playlist.begin(ONE, in_conversation=True)
     playlist.done(ONE)
-    playlist.take(FRAME)
+    playlist.pull(FRAME)
     playlist.clear()
     assert told(playlist) == []
 
@@ -71,10 +71,10 @@ def test_who_is_interrupted_is_truncated_to_what_was_heard() -> None:
     playlist = Playlist(60)
     answering(playlist, ONE, 400)
     finish(playlist, ONE)
-    playlist.take(150 * MS)
+    playlist.pull(150 * MS)
     playlist.clear()
     assert told(playlist) == [f"started {ONE}", f"cleared {ONE}", f"truncate item of {ONE} 150"]
-    assert playlist.take(FRAME) == bytes(FRAME)
+    assert playlist.pull(FRAME) == b""
     playlist.clear()
     assert told(playlist) == []
 
@@ -89,10 +89,10 @@ def test_an_answer_interrupted_before_its_first_sample_was_not_heard_at_all() ->
 def test_the_rest_of_an_answer_that_was_cleared_is_not_played() -> None:
     playlist = Playlist(60)
     answering(playlist, ONE, 40)
-    playlist.take(FRAME)
+    playlist.pull(FRAME)
     playlist.clear()
     playlist.say(ONE, f"item of {ONE}", b"\1" * FRAME)
-    assert playlist.take(FRAME) == bytes(FRAME)
+    assert playlist.pull(FRAME) == b""
     finish(playlist, ONE)
     assert told(playlist) == [f"started {ONE}", f"cleared {ONE}", f"truncate item of {ONE} 20"]
 
@@ -100,7 +100,7 @@ def test_the_rest_of_an_answer_that_was_cleared_is_not_played() -> None:
 def test_an_answer_out_of_band_leaves_nothing_to_truncate() -> None:
     playlist = Playlist(60)
     answering(playlist, ONE, 40, in_conversation=False)
-    playlist.take(FRAME)
+    playlist.pull(FRAME)
     playlist.clear()
     assert told(playlist) == [f"started {ONE}", f"cleared {ONE}"]
 
@@ -108,7 +108,7 @@ def test_an_answer_out_of_band_leaves_nothing_to_truncate() -> None:
 def test_an_item_that_was_deleted_is_not_truncated() -> None:
     playlist = Playlist(60)
     answering(playlist, ONE, 40)
-    playlist.take(FRAME)
+    playlist.pull(FRAME)
     playlist.delete(f"item of {ONE}")
     playlist.clear()
     assert told(playlist) == [f"started {ONE}", f"cleared {ONE}"]
@@ -120,7 +120,7 @@ def test_what_was_played_to_its_end_is_not_truncated_when_what_follows_is() -> N
     playlist.say(ONE, "first", b"\1" * FRAME)
     playlist.end(ONE, "first")
     playlist.say(ONE, "second", b"\2" * 3 * FRAME)
-    playlist.take(2 * FRAME)
+    playlist.pull(2 * FRAME)
     playlist.clear()
     assert told(playlist) == [f"started {ONE}", f"cleared {ONE}", "truncate second 20"]
 
@@ -129,11 +129,11 @@ def test_one_voice_is_heard_out_before_the_next() -> None:
     playlist = Playlist(60)
     playlist.begin(ONE, in_conversation=True)
     answering(playlist, TWO, 20)
-    playlist.take(FRAME)
+    playlist.pull(FRAME)
     playlist.say(ONE, f"item of {ONE}", b"\3" * FRAME)
-    assert playlist.take(FRAME) == bytes(FRAME)
+    assert playlist.pull(FRAME) == b""
     finish(playlist, TWO)
-    assert playlist.take(FRAME) == b"\3" * FRAME
+    assert playlist.pull(FRAME) == b"\3" * FRAME
     assert told(playlist) == [f"started {TWO}", f"stopped {TWO}", f"started {ONE}"]
 
 
@@ -144,7 +144,7 @@ def test_more_sound_than_may_wait_is_refused_once_and_dropped() -> None:
         playlist.say(ONE, f"item of {ONE}", b"\1" * 40 * MS)
     playlist.say(ONE, f"item of {ONE}", b"\1" * 20 * MS)
     finish(playlist, ONE)
-    assert playlist.take(100 * MS) == b"\1" * 80 * MS + bytes(20 * MS)
+    assert playlist.pull(100 * MS) == b"\1" * 80 * MS
     assert told(playlist) == [f"started {ONE}", f"stopped {ONE}"]
     answering(playlist, TWO, 100)
 
@@ -170,7 +170,7 @@ def test_every_answer_starts_and_ends_once_and_one_at_a_time(script: list[tuple[
             finished.add(name)
             finish(playlist, name)
         elif act == "take":
-            playlist.take(ms * MS)
+            playlist.pull(ms * MS)
         elif act == "clear":
             playlist.clear()
         news += told(playlist)
@@ -194,7 +194,7 @@ def test_nothing_is_lost_and_what_was_heard_adds_up(says: list[int], takes: list
     playlist.begin(ONE, in_conversation=True)
     for ms in says:
         playlist.say(ONE, "item", b"\1" * ms * MS)
-    heard = sum(len(playlist.take(ms * MS).rstrip(b"\0")) for ms in takes)
+    heard = sum(len(playlist.pull(ms * MS)) for ms in takes)
     assert heard == min(sum(says), sum(takes)) * MS
     playlist.clear()
     truncated = [event.audio_end_ms for event in playlist.news if isinstance(event, e.ConversationItemTruncate)]

@@ -96,7 +96,7 @@ class _Playing:
 class Playlist:
     """Answers that are played by the server: one voice at a time, and each is told when it begins and ends.
 
-    Nothing here waits or knows the time: who calls `take` every 20 ms is the clock. What there is to tell
+    Nothing here waits or knows the time: who calls `pull` every 20 ms is the clock. What there is to tell
     (`output_audio_buffer.*`, and what was heard of an answer that was cut short) collects in `news`.
     """
 
@@ -142,8 +142,8 @@ class Playlist:
             self._answers[response_id].done = True
             self._finish(response_id)
 
-    def take(self, size: int) -> bytes:
-        """Return the next bytes to play, with silence where nobody speaks."""
+    def pull(self, size: int) -> bytes:
+        """Return the next bytes to play, as many as there are, at most so many: none where nobody speaks."""
         taken = b""
         while len(taken) < size and (response_id := self._next()) is not None:
             answer = self._answers[response_id]
@@ -156,7 +156,7 @@ class Playlist:
             self._finish(response_id)
             if response_id in self._answers:  # the rest of it is yet to come
                 break
-        return taken.ljust(size, b"\0")
+        return taken
 
     def clear(self) -> None:
         """Fall silent: drop what was not played, and tell of each answer how much was heard."""

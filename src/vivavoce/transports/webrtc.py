@@ -28,6 +28,7 @@ from vivavoce.protocol.session import (
 )
 from vivavoce.protocol.wire import error_event
 from vivavoce.providers import SPEAKING_RATE
+from vivavoce.transports.beat import FRAME_SECONDS, Beat
 from vivavoce.transports.handshake import Handshake
 from vivavoce.transports.messages import written
 from vivavoce.transports.offer import Ice, check_offer
@@ -40,10 +41,8 @@ __all__ = ["Ice", "WebRtc", "check_offer"]
 
 log = logging.getLogger(__name__)
 
-FRAME_BYTES, FRAME_SECONDS = 960, 0.02
+FRAME_BYTES = 960
 """20 ms of mono PCM16 at 24 kHz"""
-_LATE_SECONDS = 0.06
-"""how late the clock may be and catch up; what is later was missed"""
 _BURST_SECONDS = 2.5
 """a caller's sound may come at twice its speed for so long, as after a network that hung, and no faster"""
 
@@ -101,6 +100,7 @@ class _Call:
     limits: Limits
     _playlist: Playlist = field(init=False)
     _news: anyio.Event = field(default_factory=anyio.Event)
+    _sound: anyio.Event = field(default_factory=anyio.Event)
     _heard_as: Spoken = field(default_factory=lambda: Spoken(Pcm()))
     _spoken_as: AudioFormat = field(default_factory=Pcm)
     _spoken: dict[str, Listened] = field(default_factory=dict)
@@ -231,6 +231,7 @@ class _Call:
         spoken = self._spoken.setdefault(event.response_id, Listened(self._spoken_as, SPEAKING_RATE))
         try:
             self._playlist.say(event.response_id, event.item_id, spoken.push(event.delta))
+            self._sound.set()
         except ProtocolError as error:
             await self._say(error_event(error))
 
@@ -245,16 +246,22 @@ class _Call:
     async def _play(self) -> None:
         """Play 20 ms every 20 ms: this is the clock by which we know what was heard."""
         await self.peer.opened.wait()
-        due = anyio.current_time()
+        beat = Beat(anyio.current_time())
         while True:
-            missed = 0
-            if (late := anyio.current_time() - due) > _LATE_SECONDS:
-                missed = int(late / FRAME_SECONDS)
-                due += missed * FRAME_SECONDS
-            self.peer.voice.say(self._playlist.take(FRAME_BYTES), missed=missed)
+            missed = beat.missed(anyio.current_time())
+            sound = self._playlist.pull(FRAME_BYTES)
+            self.peer.voice.say(sound.ljust(FRAME_BYTES, b"\0"), missed=missed)
             self._tell_news()
-            due += FRAME_SECONDS
-            await anyio.sleep_until(due)
+            beat.go_on(silent=not sound)
+            if not sound:
+                await self._wait_for_sound(beat)
+            await anyio.sleep_until(beat.due)
+
+    async def _wait_for_sound(self, beat: Beat) -> None:
+        self._sound = anyio.Event()
+        with anyio.CancelScope(deadline=beat.due):
+            await self._sound.wait()
+            beat.hurry(anyio.current_time())
 
     def _fall_silent(self) -> None:
         self._playlist.clear()
