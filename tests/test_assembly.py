@@ -6,9 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vivavoce.assembly import House, assemble, choose, introduction, missing_packages
-from vivavoce.config import Config, load
+from vivavoce.config import Config
 from vivavoce.engines.speech import LONGEST, PAUSE, TOGETHER, stretches
 from vivavoce.errors import ConfigError
+from vivavoce.layers import load
 from vivavoce.line import Line
 from vivavoce.models.store import Store
 from vivavoce.protocol.events import SessionCreated

@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import UNSET
 
-from vivavoce.config import PRESETS, SLOTS, Config, McpTable, ServerTable, SessionTable, is_loopback, load
+from vivavoce.config import PRESETS, SLOTS, Config, McpTable, ServerTable, SessionTable, is_loopback
 from vivavoce.errors import ConfigError
+from vivavoce.layers import load
 from vivavoce.limits import Limits
 from vivavoce.protocol.session import InputSettings, SemanticVad, ServerVad, SessionAudio
 
@@ -213,7 +214,10 @@ def test_localhost_is_this_machine_and_other_names_are_not() -> None:
         ("[session.turn_detection]\nthreshold = 0.5", ["turn_detection", "threshold", "eagerness"]),
         ("[mcp]\nservers = ['a.example']", ["vivavoce.toml", "[mcp] servers", "a.example", "http"]),
         ("preset = 'x'", ["preset", "'x'", "offline", "scripted"]),
-        ("chat = 'qwen'", ["vivavoce.toml", "chat"]),
+        ("chat = 'qwen'", ["vivavoce.toml", "chat is a table"]),
+        ("limits = 1", ["vivavoce.toml", "limits is a table"]),
+        ("webrtc = 1", ["vivavoce.toml", "webrtc is a table"]),
+        ("[server]\norigins = [1]", ["vivavoce.toml", "[server] origins", "string"]),
     ],
 )
 def test_a_mistake_in_the_file_is_named(text: str, words: list[str]) -> None:
@@ -221,6 +225,11 @@ def test_a_mistake_in_the_file_is_named(text: str, words: list[str]) -> None:
     said = complaint()
     assert "\n" not in said
     assert [word for word in words if word not in said] == []
+
+
+def test_a_flag_does_not_hide_a_mistake_below_it() -> None:
+    write("server = 1")
+    assert complaint(flags={"server": {"port": 9000}}).startswith("vivavoce.toml: server is a table")
 
 
 def test_a_mistake_in_the_environment_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,25 +1,19 @@
-"""What the owner chose: one `vivavoce.toml`, the environment, the command line, and a default for everything.
+"""What the owner may choose: a table for each matter, and a default for everything.
 
-The empty file is a local, keyless assistant. A later layer wins over an earlier one, value by value:
-defaults, preset, file, `.env`, environment, command line. Every value remembers where it came from.
+`Config()` is a local, keyless assistant. `layers.load` reads what was chosen otherwise.
 """
 
-import os
-import tomllib
 from base64 import b64decode
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import fields
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, cast
+from typing import Annotated, Literal, Self, cast
 
 import msgspec
-from dotenv import dotenv_values
 from platformdirs import user_data_path
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
-from vivavoce.errors import ConfigError
 from vivavoce.limits import Limits
 from vivavoce.protocol.session import (
     InputSettings,
@@ -31,26 +25,26 @@ from vivavoce.protocol.session import (
 )
 
 __all__ = [
-    "FILE",
+    "BASE",
     "PRESETS",
     "SLOTS",
     "Config",
-    "Loaded",
     "McpTable",
     "ServerTable",
     "SessionTable",
     "Slot",
+    "Table",
     "WebRtcTable",
     "is_loopback",
-    "load",
 ]
 
-FILE = "vivavoce.toml"
 SLOTS = ("vad", "turn", "transcriber", "chat", "synthesizer", "denoiser")
 
 Table = Mapping[str, object]
+"""A table as it is written, before anything has read it."""
 
-_BASE: Mapping[str, Mapping[str, Table]] = {"session": {"turn_detection": {"type": "semantic_vad"}}}
+BASE: Mapping[str, Mapping[str, Table]] = {"session": {"turn_detection": {"type": "semantic_vad"}}}
+"""the defaults that a layer may have to take away whole: another `type` starts its table anew"""
 
 PRESETS: Mapping[str, Table] = {
     "offline": {
@@ -153,7 +147,7 @@ class SessionTable(_Table):
     """language of the callers as ISO 639-1, where the transcriber wants to know"""
     transcription: bool = True
     """whether clients are sent what the caller said"""
-    turn_detection: Table = _BASE["session"]["turn_detection"]
+    turn_detection: Table = BASE["session"]["turn_detection"]
     """`type` is `semantic_vad`, `server_vad` or `none`; the rest is as in the protocol"""
 
     @field_validator("turn_detection")
@@ -199,7 +193,7 @@ class McpTable(_Table):
 
 
 class Config(_Table):
-    """All that can be set. `Config()` is the default and reads nothing; `load` reads the layers."""
+    """All that can be set. `Config()` is the default and reads nothing; `layers.load` reads what was chosen."""
 
     preset: Literal["offline", "scripted"] = "offline"
     """`offline`: models on this machine; `scripted`: no models, predictable answers, for tests of clients"""
@@ -283,57 +277,6 @@ class Config(_Table):
         return slot
 
 
-@dataclass(frozen=True)
-class Loaded:
-    """The configuration, and where each value came from."""
-
-    config: Config
-    file: Path | None
-    origins: Mapping[str, str]
-
-    def origin(self, path: str) -> str:
-        """Say where the value at a path such as `chat.provider` came from; of a table, where its first did."""
-        below = (origin for known, origin in self.origins.items() if known.startswith(f"{path}."))
-        return self.origins.get(path) or next(below, "default")
-
-
-class _Environment(Config, BaseSettings):
-    """Names the environment's variables for pydantic-settings; nobody makes one."""
-
-    model_config = SettingsConfigDict(env_prefix="VIVAVOCE_", env_nested_delimiter="__", enable_decoding=False)
-
-
-def load(
-    *,
-    file: Path | None = None,
-    flags: Table | None = None,
-    dotenv: Path = Path(".env"),
-) -> Loaded:
-    """Read all layers. `file` must exist if named; else `vivavoce.toml` of this folder is read if it is there.
-
-    `flags` are the command line's values, as tables. What `.env` names is put into the process's environment
-    unless it is there already, so that providers find their keys. Raises `ConfigError`.
-    """
-    found = file or (Path(FILE) if Path(FILE).is_file() else None)
-    from_dotenv = _read_dotenv(dotenv)
-    higher = [
-        ("environment", _from_environment()),
-        ("command line", flags or {}),
-    ]
-    if found:
-        higher.insert(0, (str(found), _from_file(found)))
-    preset = _preset([table for _, table in higher])
-    merged: dict[str, Any] = {}
-    origins: dict[str, str] = {}
-    for origin, table in [("default", _BASE), (f"preset {preset}", PRESETS[preset]), *higher]:
-        _lay(merged, table, origin, origins)
-    _name_variables(origins, from_dotenv)
-    try:
-        return Loaded(Config(**merged), found, origins)
-    except ValidationError as error:
-        raise ConfigError(_sentence(error, Loaded(Config(), found, origins))) from error
-
-
 def is_loopback(host: str) -> bool:
     """Say whether a host name or address means this machine."""
     if host.lower() == "localhost":
@@ -355,90 +298,3 @@ def _turn_detection(table: Table) -> TurnDetection | None:
             f"{strange[0]} is not a setting of {table['type']}; it knows: {', '.join(sorted(known))}"
         )
     return detection
-
-
-def _read_dotenv(path: Path) -> set[str]:
-    """Put what `.env` names into the environment unless it is there; return which names were."""
-    written = dotenv_values(path) if path.is_file() else {}
-    new = {name: value for name, value in written.items() if value is not None and name not in os.environ}
-    os.environ.update(new)
-    return set(new)
-
-
-def _from_environment() -> Table:
-    tables = {f"VIVAVOCE_{name.upper()}__" for name in Config.model_fields}
-    for name in os.environ:
-        if name.startswith("VIVAVOCE_") and "__" in name and not name.startswith(tuple(tables)):
-            raise ConfigError(f"{name} names no table; there are: {', '.join(Config.model_fields)}.")
-    return EnvSettingsSource(_Environment)()
-
-
-def _from_file(path: Path) -> Table:
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be read: {error.strerror}.") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not TOML: {error}.") from error
-    if "turn_credential" in table.get("webrtc", ()):
-        variable = "VIVAVOCE_WEBRTC__TURN_CREDENTIAL=…"
-        raise ConfigError(f"{path}: [webrtc] turn_credential is a secret; write {variable} into .env.")
-    for name in table.keys() & {"keys", "webhook_secret"}:
-        variable = f"VIVAVOCE_{name.upper()}=…"
-        raise ConfigError(f"{path}: {name} is secret; write {variable} into the environment or into .env.")
-    return table
-
-
-def _preset(tables: Sequence[Table]) -> str:
-    """Return the preset that the highest of these layers names."""
-    name = next((table["preset"] for table in reversed(tables) if "preset" in table), "offline")
-    if not isinstance(name, str) or name not in PRESETS:
-        raise ConfigError(f"There is no preset {name!r}; there are: {', '.join(PRESETS)}.")
-    return name
-
-
-def _lay(below: dict[str, Any], above: Table, origin: str, origins: dict[str, str], path: str = "") -> None:
-    """Lay one layer over those below it. A table that names another provider or type starts anew."""
-    if any(key in above and key in below and above[key] != below[key] for key in ("provider", "type")):
-        below.clear()
-        for old in [known for known in origins if known.startswith(path)]:
-            del origins[old]
-    for key, value in above.items():
-        if isinstance(value, Mapping) and isinstance(below.setdefault(key, {}), dict):
-            _lay(below[key], value, origin, origins, f"{path}{key}.")
-        else:
-            below[key] = value
-            origins[f"{path}{key}"] = origin
-
-
-def _name_variables(origins: dict[str, str], from_dotenv: Collection[str]) -> None:
-    for path in [path for path, origin in origins.items() if origin == "environment"]:
-        variable = "VIVAVOCE_" + path.replace(".", "__").upper()
-        origins[path] = f"{variable} in {'.env' if variable in from_dotenv else 'the environment'}"
-
-
-def _sentence(error: ValidationError, loaded: Loaded) -> str:
-    """Say which value is wrong, where it was written, and what it should be."""
-    first = error.errors(include_url=False)[0]
-    *tables, key = [str(part) for part in first["loc"]] or [""]
-    message = first["msg"].removeprefix("Value error, ")
-    if not key:
-        return f"{message}."
-    path = ".".join([*tables, key])
-    origin = loaded.origin(path)
-    place = f"[{'.'.join(tables)}] {key}" if tables else key
-    if first["type"] == "extra_forbidden":
-        known = sorted(_known(tables))
-        return f"{origin}: {place} is not a setting; there are: {', '.join(known)}."
-    return f"{origin}: {place}: {message}."
-
-
-def _known(tables: Sequence[str]) -> Collection[str]:
-    models: dict[str, type[BaseModel]] = {
-        "": Config,
-        "server": ServerTable,
-        "session": SessionTable,
-        "webrtc": WebRtcTable,
-        "mcp": McpTable,
-    }
-    return models[".".join(tables)].model_fields

@@ -18,8 +18,9 @@ import httpx
 from vivavoce.assembly import assemble, choose
 from vivavoce.bench.machine import Cost, cost_of
 from vivavoce.bench.wires import Dial, dial_switchboard, dial_websocket
-from vivavoce.config import Config, load
+from vivavoce.config import Config
 from vivavoce.errors import ProviderError
+from vivavoce.layers import load
 from vivavoce.models.store import here
 from vivavoce.providers import Transcriber, TurnDetector, VoiceActivityModel
 from vivavoce.providers.registry import Role

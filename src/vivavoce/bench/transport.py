@@ -21,7 +21,7 @@ from vivavoce.audio.resample import Resampler
 from vivavoce.bench.clips import FRAME_SECONDS, HUSHED
 from vivavoce.bench.server import Called, Setup, called, listeners, started
 from vivavoce.bench.wires import Wire
-from vivavoce.config import load
+from vivavoce.layers import load
 from vivavoce.line import Line
 from vivavoce.protocol import events as e
 from vivavoce.protocol.session import Session, TranscriptionSession

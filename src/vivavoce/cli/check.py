@@ -11,7 +11,7 @@ from vivavoce.cli.options import Chat, File, Preset, configuration
 
 if TYPE_CHECKING:
     from vivavoce.assembly import Choice
-    from vivavoce.config import Loaded
+    from vivavoce.layers import Loaded
     from vivavoce.models.store import Store
 
 __all__ = ["check"]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from vivavoce.config import Loaded
+    from vivavoce.layers import Loaded
 
 __all__ = ["Chat", "File", "Preset", "configuration"]
 
@@ -27,7 +27,7 @@ def configuration(
     data: Path | None = None,
 ) -> "Loaded":
     """Read all layers, the command line's last. Raises `ConfigError`."""
-    from vivavoce.config import load
+    from vivavoce.layers import load
 
     server = {"host": host, "port": port, "data": data}
     flags: dict[str, object] = {

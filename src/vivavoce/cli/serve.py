@@ -12,7 +12,7 @@ from vivavoce.cli.options import Chat, File, Preset, configuration
 if TYPE_CHECKING:
     from anyio import CancelScope
 
-    from vivavoce.config import Loaded
+    from vivavoce.layers import Loaded
 
 __all__ = ["serve"]
 
