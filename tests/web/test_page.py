@@ -29,6 +29,19 @@ SLOW_TO_HUSH = """() => {
     };
 }"""
 
+SLOW_MICROPHONE = """() => {
+    const media = navigator.mediaDevices, open = media.getUserMedia.bind(media);
+    const { promise, resolve } = Promise.withResolvers();
+    let stream;
+    media.getUserMedia = async (wish) => (await promise, (stream = await open(wish)));
+    window.open_microphone = async () => {
+        resolve();
+        while (stream?.getTracks().some((track) => track.readyState !== "ended") ?? true)
+            await new Promise((passed) => setTimeout(passed, 10));
+        return stream.getTracks().map((track) => track.readyState);
+    };
+}"""
+
 pytestmark = [pytest.mark.anyio, pytest.mark.real_time, pytest.mark.browser, pytest.mark.models]
 
 
@@ -175,6 +188,7 @@ async def test_whoever_has_no_microphone_is_told_so_and_writes(opened: Open) -> 
         await box.press("Enter")
         await expect(said(page, "you")).to_have_text("Say exactly good morning.")
         await in_state(page, "speaking")
+        await expect(page.locator("#hint")).to_have_text("Press the circle to stop the voice.")
         await in_state(page, "writing")
         await expect(said(page, "it")).to_have_text(re.compile("good morning", re.IGNORECASE))
         assert (await seen(page))["playedMs"] > 500
@@ -190,6 +204,18 @@ async def test_writing_while_the_voice_sounds_stops_it_and_is_answered(opened: O
         await box.press("Enter")
         await expect(said(page, "it", 1)).to_have_text(re.compile("enough", re.IGNORECASE))
         assert len((await seen(page))["cuts"]) == 1
+
+
+async def test_what_is_written_while_the_voice_is_slow_to_fall_silent_is_answered(opened: Open) -> None:
+    async with opened(30.0) as page:
+        await page.evaluate(SLOW_TO_HUSH)
+        box = page.get_by_label("Write instead of speaking")
+        await box.fill("Tell me a story.")
+        await box.press("Enter")
+        await expect(said(page, "it")).to_contain_text("lighthouse")
+        await box.fill("Say exactly enough.")
+        await box.press("Enter")
+        await expect(said(page, "it", 1)).to_have_text(re.compile("enough", re.IGNORECASE))
 
 
 async def test_a_muted_microphone_is_not_heard(opened: Open) -> None:
@@ -220,8 +246,12 @@ async def test_a_line_that_drops_is_called_again_and_told_what_was_said(opened: 
         await box.press("Enter")
         await in_state(page, "speaking")
         await in_state(page, "writing")
+        await box.fill("Tell me a story.")
+        await box.press("Enter")
+        await in_state(page, "speaking")
         await lines[0].close(code=3000, reason="the line dropped")
         await expect(page.get_by_text("The line is back.")).to_be_visible()
+        await in_state(page, "writing")
         await box.fill("What is my code word?")
         await box.press("Enter")
         await expect(page.locator("#turns li.it .words").last).to_have_text(re.compile("marmalade"))
@@ -237,6 +267,17 @@ async def test_the_page_says_who_answers_and_ends_when_told(opened: Open) -> Non
         await in_state(page, "idle")
         await talk(page)
         await in_state(page, "listening")
+
+
+async def test_whoever_ends_before_the_microphone_is_open_is_not_heard(opened: Open) -> None:
+    async with opened(30.0) as page:
+        await page.evaluate(SLOW_MICROPHONE)
+        await talk(page)
+        await in_state(page, "connecting")
+        await page.get_by_role("button", name="End", exact=True).click()
+        await in_state(page, "idle")
+        assert await page.evaluate("window.open_microphone()") == ["ended"]
+        await in_state(page, "idle")
 
 
 async def test_whoever_comes_while_the_models_load_waits_for_them(opened: Open) -> None:

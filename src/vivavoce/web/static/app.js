@@ -25,6 +25,7 @@ let muted = false;
 let hearing = false; // the caller speaks
 let pondering = false; // the caller has spoken, and no answer has begun
 let response = null; // the answer under way
+let arriving = null; // the item whose sound comes
 let voiced = null; // the item that is being heard
 let dropped = new Set(); // items whose sound is not wanted any more
 let afterwards = []; // what to do when the answer under way has ended
@@ -41,15 +42,17 @@ const seen = (window.vivavoce = { playedMs: 0, peak: 0, cuts: [], framesSent: 0 
 async function talk() {
   if (sound?.listening) return;
   const fresh = phase === "idle" || phase === "error";
-  sound ??= open();
+  const opening = (sound ??= open());
   if (fresh) begin();
   try {
     enter(phase === "open" ? "open" : "connecting", "Opening the microphone");
-    await sound.listen();
+    await opening.listen();
+    if (sound !== opening) return; // ended meanwhile
     lastHeard = performance.now();
     stayAwake();
   } catch (error) {
     if (!(error instanceof NoMicrophone)) throw error;
+    if (sound !== opening) return;
     if (fresh) return fail(error.message + " You can also write.");
     trouble(error.message);
   }
@@ -90,7 +93,7 @@ function hangUp() {
   line?.close();
   line = undefined;
   hearing = pondering = muted = false;
-  response = voiced = null;
+  response = arriving = voiced = null;
   dropped = new Set();
   afterwards = [];
   kept = [];
@@ -129,7 +132,7 @@ async function lost(code) {
   if (wasOpen) captions.note("The line dropped. Trying again.");
   hearing = pondering = false;
   response = null;
-  afterwards = [];
+  complete(arriving);
   setTimeout(() => phase === "reconnecting" && connect(), RETRY_MS[attempts++] * (0.8 + 0.4 * Math.random()));
   enter("reconnecting");
 }
@@ -228,8 +231,7 @@ function hears(event) {
       voice(event.item_id, event.delta);
       break;
     case "response.output_audio.done":
-      captions.answer(event.item_id)?.finish();
-      if (!dropped.has(event.item_id)) sound?.end(event.item_id);
+      complete(event.item_id);
       break;
     case "response.done":
       done(event.response);
@@ -279,8 +281,16 @@ function voice(item, base64) {
   if (dropped.has(item)) return;
   const samples = new Int16Array(Uint8Array.from(atob(base64), (char) => char.charCodeAt(0)).buffer);
   captions.answer(item)?.sound(samples.length);
+  arriving = item;
   voiced ??= item;
   sound?.play(item, samples);
+}
+
+/** No more of this item's sound comes: all was sent, or the line has dropped. */
+function complete(item) {
+  arriving = null;
+  captions.answer(item)?.finish();
+  if (item && !dropped.has(item)) sound?.end(item);
 }
 
 function played({ item, ms, level }) {
@@ -340,9 +350,8 @@ async function write(text) {
     afterwards.push(() => ask(text));
     return connect();
   }
-  const busy = response !== null;
   await stop();
-  if (busy || phase !== "open") afterwards.push(() => ask(text));
+  if (response || phase !== "open") afterwards.push(() => ask(text));
   else ask(text);
 }
 
@@ -395,7 +404,7 @@ function show(words) {
   }
   page.dataset.state = now;
   $("state").textContent = words ?? says;
-  $("hint").textContent = hint;
+  $("hint").textContent = now === "speaking" && !sound?.listening ? "Press the circle to stop the voice." : hint;
   $("orb-name").textContent = NAMES[now] ?? "Talk";
   $("orb").setAttribute("aria-disabled", String(!(now in NAMES)));
   const calling = phase === "open" || phase === "connecting" || phase === "reconnecting";
