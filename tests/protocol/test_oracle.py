@@ -22,8 +22,9 @@ NOT_SPOKEN = {
     "conversation.created": "in the SDK's union, but the service has not sent it since the beta",
     "conversation.item.created": "the beta's name for conversation.item.added",
 }
-BEYOND_THE_SDK = {"id", "object", "expires_at", "model"}
-"""The service sends these with a session; the SDK types it by what a client may ask for."""
+BEYOND_THE_SDK = {"id", "object", "expires_at", "model", "_temperature"}
+"""The service sends these with a session; the SDK types it by what a client may ask for. The last is
+for the beta."""
 
 
 def members(union: object) -> dict[str, type[BaseModel]]:

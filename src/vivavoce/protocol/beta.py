@@ -40,10 +40,15 @@ EVENTS: Mapping[str, str | None] = {
 """What a server's events are called; others are called the same, and None is not said at all."""
 
 
+TEMPERATURE = 0.8
+"""What a session's `temperature` is until its client says otherwise."""
+
+
 def flat(session: Session | TranscriptionSession) -> Json:
     """Return a session as the beta has it, as JSON values."""
-    fields = SESSION if isinstance(session, Session) else TRANSCRIPTION
-    return flattened(msgspec.to_builtins(session), fields)
+    if isinstance(session, TranscriptionSession):
+        return flattened(msgspec.to_builtins(session), TRANSCRIPTION)
+    return {"temperature": TEMPERATURE, **flattened(msgspec.to_builtins(session), SESSION)}
 
 
 # what a client says

@@ -111,7 +111,6 @@ _ANSWERING = {
     "tools": Spelling("tools", _read_tools),
     "tool_choice": Spelling("tool_choice", _read_choice),
     "max_response_output_tokens": Spelling("max_output_tokens"),
-    "temperature": Spelling(),
 }
 _IGNORED = {"type": Spelling(), "client_secret": Spelling()}
 
@@ -119,6 +118,7 @@ SESSION: Mapping[str, Spelling] = {
     **_same("id", "object", "expires_at", "model", "instructions"),
     **_ANSWERING,
     "speed": Spelling("audio.output.speed"),
+    "temperature": Spelling("_temperature"),
     **_HEARING,
     **_same("tracing", "prompt", "include"),
     **_IGNORED,
@@ -162,6 +162,7 @@ WISHES: Mapping[str, Spelling] = {
     **_same("conversation", "instructions", "metadata", "max_output_tokens"),
     "input": Spelling("input", _read_items),
     **_ANSWERING,
+    "temperature": Spelling(),
 }
 """What a `response.create` may wish."""
 

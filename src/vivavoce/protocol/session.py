@@ -6,7 +6,7 @@ One set of types serves the client's partial update and the server's full accoun
 
 from typing import Literal
 
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Struct, UnsetType, field
 
 __all__ = [
     "AudioFormat",
@@ -207,6 +207,8 @@ class Session(Struct, tag_field="type", tag="realtime", frozen=True, kw_only=Tru
     truncation: Literal["auto", "disabled"] | RetentionRatio | UnsetType = UNSET
     tracing: Literal["auto"] | Tracing | UnsetType | None = UNSET
     include: tuple[Literal["item.input_audio_transcription.logprobs"], ...] | UnsetType | None = UNSET
+    temperature: float | UnsetType = field(default=UNSET, name="_temperature")
+    """only the beta has it, and is told it again; the models' owner decides"""
 
 
 class TranscriptionAudio(Struct, frozen=True, kw_only=True):
