@@ -219,6 +219,17 @@ def test_it_repeats_itself() -> None:
     assert said("Hello", assistant("Good morning."), "Say that again.") == "Good morning."
 
 
+def test_it_repeats_what_was_heard_last_where_of_the_latest_answer_nothing_was() -> None:
+    items = ("Hello", assistant("Good morning."), "Go on.", assistant(""), "Say that again.")
+    assert said(*items) == "Good morning."
+    assert said(*items, instructions="Answer in one word.") == "Good."
+    assert said("Hello", assistant(""), "Say that again in one sentence.").startswith("You said")
+
+
+def test_a_blank_is_nothing_to_remember() -> None:
+    assert said("My name is  .", instructions="Answer in one word.") == "Yes."
+
+
 # word for word
 
 

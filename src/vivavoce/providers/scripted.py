@@ -26,7 +26,8 @@ from vivavoce.providers import (
     ToolCall,
     Transcript,
 )
-from vivavoce.providers.obedience import UNHEARD, plan, text_of
+from vivavoce.providers.obedience import plan
+from vivavoce.providers.obedience.said import UNHEARD, text_of
 from vivavoce.providers.registry import Plugin, Weights
 
 __all__ = [
