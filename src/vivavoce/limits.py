@@ -35,6 +35,8 @@ class Limits:
     """seconds of sound in one turn, or not yet committed"""
     body_bytes: int = 20 * 1024 * 1024
     """bytes of a JSON body (`POST /v1/chat/completions`)"""
+    body_seconds: float = 60
+    """seconds that the body of a request may take to come"""
     session_bytes: int = 512 * 1024
     """bytes of a session's settings that come by HTTP"""
     sdp_bytes: int = 64 * 1024

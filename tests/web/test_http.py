@@ -10,6 +10,7 @@ import anyio
 import av
 import httpx
 import pytest
+from anyio.abc import SocketStream
 from starlette.routing import Route, WebSocketRoute
 
 from vivavoce.assembly import House
@@ -180,7 +181,7 @@ async def test_a_text_is_read_out_in_the_format_asked_for(site: Site, name: str)
         else:
             with av.open(io.BytesIO(answer.content)) as file:
                 seconds = sum(frame.samples / frame.sample_rate for frame in file.decode(audio=0))
-        assert seconds == pytest.approx(1.6, abs=0.3)
+        assert seconds == pytest.approx(1.9, abs=0.3)
 
 
 async def test_speech_is_mp3_unless_said_otherwise(site: Site) -> None:
@@ -195,13 +196,14 @@ async def test_speech_is_mp3_unless_said_otherwise(site: Site) -> None:
         ({"input": "  \n"}, "input"),
         ({"input": "a" * 5000}, "input"),
         ({"speed": 9}, "speed"),
-        ({"response_format": "midi"}, None),
-        ({"input": 7}, None),
+        ({"input": "… *** 🙂"}, "input"),
+        ({"response_format": "midi"}, "response_format"),
+        ({"stream_format": "sse"}, "stream_format"),
+        ({"voice": 7}, "voice"),
+        ({"input": 7}, "input"),
     ],
 )
-async def test_a_wish_that_cannot_be_met_is_refused(
-    site: Site, fields: dict[str, Any], param: str | None
-) -> None:
+async def test_a_wish_that_cannot_be_met_is_refused(site: Site, fields: dict[str, Any], param: str) -> None:
     async with site() as url, asking(url) as client:
         answer = await client.post("/v1/audio/speech", json={"input": "Hello.", **fields})
         assert error(answer, 400)["param"] == param
@@ -221,6 +223,90 @@ async def test_a_synthesizer_that_fails_is_answered_with_a_status(site: Site) ->
     async with site(stage) as url, asking(url) as client:
         stage.engine.crew.synthesizer.failure = ProviderError("throat", "is sore")  # type: ignore[attr-defined]
         assert "is sore" in error(await say(client), 502)["message"]
+
+
+async def test_the_sound_takes_a_place_until_it_has_all_been_sent(site: Site) -> None:
+    async with site(Stage(speaks=0), limits={"requests": 1}) as url, asking(url) as client:
+        wish = {"input": "Hello there. " * 300, "response_format": "wav"}
+        async with client.stream("POST", "/v1/audio/speech", json=wish) as answer:
+            assert answer.status_code == 200
+            assert error(await say(client), 503)["code"] == "server_busy"
+        with anyio.fail_after(5):  # who leaves gives it back
+            while (await say(client)).status_code == 503:
+                continue
+
+
+async def test_a_synthesizer_that_fails_in_the_middle_breaks_the_answer_off(site: Site) -> None:
+    stage = Stage(speaks=0)
+    async with site(stage) as url, asking(url) as client:
+        throat: Any = stage.engine.crew.synthesizer
+        wish = {"input": "Hello there. " * 300, "response_format": "wav"}
+        async with client.stream("POST", "/v1/audio/speech", json=wish) as answer:
+            assert answer.status_code == 200
+            throat.failure = ProviderError("throat", "is sore")
+            with pytest.raises(httpx.RemoteProtocolError):
+                await answer.aread()
+
+
+async def test_a_speaker_takes_breath_between_two_sentences(site: Site) -> None:
+    async with site(Stage(speaks=0)) as url, asking(url) as client:
+        whole = (await say(client, "Hello there. Hello there.", response_format="pcm")).content
+        part = (await say(client, "Hello there.", response_format="pcm")).content
+        breath = whole[len(part) : -len(part)]
+        assert (len(breath) / 2 / 24_000, set(breath)) == (0.28, {0})
+
+
+async def test_a_text_is_said_as_people_read_it(site: Site) -> None:
+    stage = Stage(speaks=0)
+    async with site(stage) as url, asking(url) as client:
+        await say(client, "It costs **$5**.", voice={"id": "alloy"})
+        assert stage.engine.crew.synthesizer.said[-1] == "It costs five dollars."  # type: ignore[attr-defined]
+
+
+# bodies that mean no good
+
+
+@asynccontextmanager
+async def beginning(url: str, path: str, kind: str) -> AsyncIterator[SocketStream]:
+    """Post one byte of nine."""
+    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {kind}\r\nContent-Length: 9\r\n\r\n-"
+    async with await anyio.connect_tcp("127.0.0.1", int(url.rpartition(":")[2])) as stream:
+        await stream.send(head.encode())
+        yield stream
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("/v1/audio/speech", "application/json"),
+        ("/v1/chat/completions", "application/json"),
+        ("/v1/realtime/client_secrets", "application/json"),
+        ("/v1/audio/transcriptions", "multipart/form-data; boundary=x"),
+        ("/v1/realtime/calls", "multipart/form-data; boundary=x"),
+    ],
+)
+async def test_a_body_that_does_not_come_gives_its_place_back(site: Site, path: str, kind: str) -> None:
+    async with site(limits={"requests": 1, "body_seconds": 0.2}) as url, asking(url) as client:
+        async with beginning(url, path, kind) as stream:
+            with anyio.fail_after(5):
+                answer = await stream.receive()
+        assert answer.startswith(b"HTTP/1.1 408 ")
+        assert b"limits.body_seconds" in answer
+        assert (await say(client)).status_code == 200
+
+
+async def test_who_leaves_in_the_middle_of_their_body_is_no_error_of_ours(
+    site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with site(limits={"requests": 1}) as url, asking(url) as client:
+        async with beginning(url, "/v1/chat/completions", "application/json"):
+            with anyio.fail_after(5):
+                while (await say(client)).status_code != 503:
+                    continue
+        with anyio.fail_after(5):
+            while (await say(client)).status_code == 503:
+                continue
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
 
 
 # the rest

@@ -23,7 +23,7 @@ from vivavoce.providers import (
 )
 from vivavoce.providers.speakable import speakable
 
-__all__ = ["Answer", "Failure", "Piece", "Words", "timely"]
+__all__ = ["Answer", "Failure", "Piece", "Words", "silence", "timely"]
 
 T = TypeVar("T")
 _CHUNKS_AHEAD = 48
@@ -90,19 +90,19 @@ class Answer:
 
     async def _speak(self, request: ChatRequest) -> None:
         words_said = sound_made = False
-        silence = 0.0
+        gap = 0.0
         async with aclosing(self._words(request)) as words, aclosing(clauses(words)) as spoken:
             async for clause in spoken:
                 words_said = True
                 await self._thoughts.send(Words(clause))
                 async with aclosing(self._sound(clause)) as sound:
                     async for chunk in sound:
-                        if silence and isinstance(chunk, bytes):
-                            await self._thoughts.send(_silence(silence / self.manner.speed))
-                            silence = 0.0
+                        if gap and isinstance(chunk, bytes):
+                            await self._thoughts.send(silence(gap / self.manner.speed))
+                            gap = 0.0
                         sound_made = sound_made or isinstance(chunk, bytes)
                         await self._thoughts.send(chunk)
-                silence = pause_after(clause) if sound_made else 0.0
+                gap = pause_after(clause) if sound_made else 0.0
                 await self.released.wait()
         if words_said and not sound_made:
             raise ProviderError("synthesizer", "made no sound")
@@ -144,7 +144,8 @@ class Answer:
                 yield Mark(chunk.chars * len(clause) // len(aloud)) if isinstance(chunk, Mark) else chunk
 
 
-def _silence(seconds: float) -> bytes:
+def silence(seconds: float) -> bytes:
+    """Return so much PCM at `SPEAKING_RATE` in which nothing is heard."""
     return bytes(2 * int(seconds * SPEAKING_RATE))
 
 

@@ -1,14 +1,15 @@
 """Speech outside conversations: a recording is written down, a text is read out."""
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
 
 import anyio
 import anyio.to_thread
 
-from vivavoce.engines.answer import timely
+from vivavoce.engines.answer import silence, timely
 from vivavoce.engines.call import Crew
-from vivavoce.engines.sentences import Breath
+from vivavoce.engines.sentences import Breath, pause_after
 from vivavoce.limits import Limits
 from vivavoce.providers import FRAME_BYTES, FRAME_MS, Transcript
 from vivavoce.providers.speakable import speakable
@@ -48,15 +49,23 @@ class Speech:
             return None
         return Transcript(" ".join(part.text for part in parts if part.text), parts[0].language)
 
-    async def speak(self, text: str, *, voice: str | None = None, speed: float = 1.0) -> AsyncIterator[bytes]:
-        """Read `text` out, sentence by sentence: chunks of PCM at `SPEAKING_RATE`."""
-        breath, wait = Breath(begun=True), self.limits.first_sound_seconds
+    async def speak(
+        self, text: str, *, voice: str | None = None, speed: float = 1.0
+    ) -> AsyncGenerator[bytes, None]:
+        """Read `text` out, sentence by sentence: chunks of PCM at `SPEAKING_RATE`; none if it has no words.
+
+        Closing it stops the synthesizer. Raises `ProviderError` when that fails or takes too long.
+        """
+        breath, wait, pause = Breath(begun=True), self.limits.first_sound_seconds, b""
         sentences = (speakable(sentence).strip() for sentence in [*breath.take(text), breath.finish()])
         for sentence in filter(None, sentences):
             sound = self.crew.synthesizer.speak(sentence, voice=voice, speed=speed)
-            async for chunk in timely(sound, wait, wait, provider="synthesizer"):
-                if isinstance(chunk, bytes):
-                    yield chunk
+            async with aclosing(timely(sound, wait, wait, provider="synthesizer")) as chunks:
+                async for chunk in chunks:
+                    if isinstance(chunk, bytes):
+                        yield pause + chunk
+                        pause = b""
+            pause = silence(pause_after(sentence) / speed)
 
     def _find_speech(self, sound: bytes) -> list[bytes]:
         vad = self.crew.vad.detector()

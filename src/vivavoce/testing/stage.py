@@ -217,10 +217,12 @@ class _Synthesizer:
     failure: ProviderError | Forever | None
     seconds_per_char: float = _SECONDS_PER_CHAR
     chunk: int = SPEAKING_RATE // 10
+    said: list[str] = field(default_factory=list)
 
     async def speak(
         self, text: str, *, voice: str | None = None, speed: float = 1.0
     ) -> AsyncIterator[bytes | Mark]:
+        self.said.append(text)
         if isinstance(self.failure, Forever):
             await anyio.sleep_forever()
         await anyio.sleep(self.first_sound)

@@ -4,12 +4,22 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import cast
 
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
 from vivavoce.errors import ProtocolError, ProviderError
 
-__all__ = ["HANDLERS", "RETRY_AFTER", "Refused", "failed", "not_ready", "ours", "refusal"]
+__all__ = [
+    "HANDLERS",
+    "RETRY_AFTER",
+    "Refused",
+    "failed",
+    "needs_pyav",
+    "not_ready",
+    "ours",
+    "refusal",
+    "wrong",
+]
 
 RETRY_AFTER = {"retry-after": "5"}
 STATUSES = {
@@ -43,6 +53,17 @@ def refusal(error: Refused) -> Response:
     return _answer(error.status, error.message, error.code, error.param, error.headers)
 
 
+def wrong(param: str | None, message: str, *, code: str = "invalid_value") -> Refused:
+    """What was sent cannot be worked on; `param` names the part of it."""
+    return Refused(400, message, code=code, param=param)
+
+
+def needs_pyav(what: str, param: str) -> Refused:
+    """PyAV is not installed here."""
+    message = f"{what} needs PyAV on the server; its owner writes: pip install 'vivavoce[local]'."
+    return Refused(501, message, code="not_installed", param=param)
+
+
 def failed(error: ProviderError) -> Mapping[str, object]:
     """Return the body that says that a model failed, for an answer whose status has been sent already."""
     return _body(502, str(error), "provider_error", None)
@@ -68,9 +89,9 @@ async def _refused(_: Request, error: Exception) -> Response:
 
 
 async def _wrong(_: Request, error: Exception) -> Response:
-    wrong = cast("ProtocolError", error)
-    status = STATUSES.get(wrong.code, 400)
-    return _answer(status, wrong.message, wrong.code, wrong.param, RETRY_AFTER if status == 503 else None)
+    fault = cast("ProtocolError", error)
+    status = STATUSES.get(fault.code, 400)
+    return _answer(status, fault.message, fault.code, fault.param, RETRY_AFTER if status == 503 else None)
 
 
 async def _failed(_: Request, error: Exception) -> Response:
@@ -79,8 +100,13 @@ async def _failed(_: Request, error: Exception) -> Response:
 
 
 async def _http(_: Request, error: Exception) -> Response:
-    wrong = cast("HTTPException", error)
-    return _answer(wrong.status_code, f"{wrong.detail}.", None, headers=wrong.headers)
+    http = cast("HTTPException", error)
+    return _answer(http.status_code, f"{http.detail.rstrip('.')}.", None, headers=http.headers)
+
+
+async def _left(_: Request, __: Exception) -> Response:
+    """Who left before their request was whole hears nothing any more; it is nobody's fault."""
+    return Response(status_code=400)
 
 
 async def ours(_: Request, __: Exception) -> Response:
@@ -93,4 +119,5 @@ HANDLERS: Mapping[type[Exception], Callable[[Request, Exception], Awaitable[Resp
     ProtocolError: _wrong,
     ProviderError: _failed,
     HTTPException: _http,
+    ClientDisconnect: _left,
 }

@@ -28,7 +28,8 @@ from vivavoce.web.places import Places
 from vivavoce.web.secrets import ClientSecrets
 from vivavoce.web.security import Guard, SafeHeaders
 from vivavoce.web.sessions import Sessions
-from vivavoce.web.speech import Audio
+from vivavoce.web.speech import Speaking
+from vivavoce.web.transcriptions import Transcriptions
 
 __all__ = ["Web"]
 
@@ -45,7 +46,8 @@ class Web:
         self.realtime = Realtime(self._connect, house.config.limits)
         self.calls = Calls(house)
         places = Places(house)
-        audio, completions = Audio(house, places), Completions(house, places)
+        transcriptions, speaking = Transcriptions(house, places), Speaking(house, places)
+        completions = Completions(house, places)
         secrets = ClientSecrets(house.config.limits.client_secrets)
         sessions, control = Sessions(house, secrets), Control(house)
         self.application = Starlette(
@@ -61,8 +63,8 @@ class Web:
                 *_also_azures("/v1/realtime/calls/{call_id}/reject", control.reject),
                 *_also_azures("/v1/realtime/calls/{call_id}/refer", control.refer),
                 *_also_azures("/v1/realtime/calls/{call_id}/hangup", control.hang_up),
-                *_also_azures("/v1/audio/transcriptions", audio.transcriptions),
-                *_also_azures("/v1/audio/speech", audio.speech),
+                *_also_azures("/v1/audio/transcriptions", transcriptions),
+                *_also_azures("/v1/audio/speech", speaking),
                 *_also_azures("/v1/chat/completions", completions),
                 Route("/openai/deployments/{deployment}/chat/completions", completions, methods=["POST"]),
                 *(Route(path, self._models) for path in ("/v1/models", "/openai/v1/models", "/openai/models")),
@@ -78,6 +80,7 @@ class Web:
             ],
             exception_handlers=HANDLERS,
         )
+        self.application.router.redirect_slashes = False  # `Guard` has taken those too many out
 
     async def hang_up(self) -> None:
         """Tell every conversation that the server goes away; return when all have ended."""

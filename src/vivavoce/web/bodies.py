@@ -1,33 +1,54 @@
-"""The bodies of requests, as long as they may be."""
+"""The bodies of requests, as long as they may be, and as slow."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import anyio
 from starlette.requests import Request
 from starlette.types import Message
 
+from vivavoce.limits import Limits
 from vivavoce.web.answers import Refused
 
-__all__ = ["bounded", "read", "too_large"]
+__all__ = ["bounded", "insist", "read", "too_large"]
 
 
-def bounded(request: Request, limit: int, name: str) -> Request:
-    """Return the request with a body that is refused as soon as it is longer than `limit`, called `name`."""
+@asynccontextmanager
+async def bounded(request: Request, limits: Limits, most: int, name: str) -> AsyncIterator[Request]:
+    """Give the request with a body that is to be read in this block.
+
+    It is refused as soon as it is longer than `most` bytes, a limit called `name`, or does not come in time.
+    """
     read = 0
 
     async def receive() -> Message:
         nonlocal read
         message = await request.receive()
         read += len(message.get("body", b""))
-        if read > limit:
-            raise too_large(limit, name)
+        if read > most:
+            raise too_large(most, name)
         return message
 
-    if int(request.headers.get("content-length", "0")) > limit:
-        raise too_large(limit, name)
-    return Request(request.scope, receive)
+    if int(request.headers.get("content-length", "0")) > most:
+        raise too_large(most, name)
+    try:
+        with anyio.fail_after(limits.body_seconds):
+            yield Request(request.scope, receive)
+    except TimeoutError as error:
+        message = f"The body did not come within {limits.body_seconds:g} seconds (limits.body_seconds)."
+        raise Refused(408, message, code="body_too_slow") from error
 
 
-async def read(request: Request, limit: int, name: str) -> bytes:
-    """Return the whole body. Raises `Refused` as soon as it is longer than `limit`."""
-    return await bounded(request, limit, name).body()
+async def read(request: Request, limits: Limits, most: int, name: str) -> bytes:
+    """Return the whole body. Raises `Refused` where it is longer than `most`, or slow."""
+    async with bounded(request, limits, most, name) as body:
+        return await body.body()
+
+
+def insist(request: Request, kind: str) -> None:
+    """Raise `Refused` for a body of another media type."""
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != kind:
+        raise Refused(415, f"The body must be {kind}.", code="unsupported_media_type")
 
 
 def too_large(limit: int, name: str) -> Refused:

@@ -99,12 +99,15 @@ class Calls:
     async def _read(self, request: Request) -> tuple[str, Settings | None]:
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind == "application/sdp":
-            return self._offer(await read(request, self.limits.sdp_bytes, "sdp_bytes")), None
+            return self._offer(await read(request, self.limits, self.limits.sdp_bytes, "sdp_bytes")), None
         if kind != "multipart/form-data":
             message = "The body must be application/sdp, or multipart/form-data with the parts sdp and session."
             raise Refused(415, message, code="unsupported_media_type")
         limit = self.limits.sdp_bytes + self.limits.session_bytes + FORM_BYTES
-        async with bounded(request, limit, "sdp_bytes, session_bytes").form(max_part_size=limit) as form:
+        async with (
+            bounded(request, self.limits, limit, "sdp_bytes, session_bytes") as body,
+            body.form(max_part_size=limit) as form,
+        ):
             sdp, session = await _part(form, "sdp"), await _part(form, "session")
         if sdp is None:
             raise missing("sdp")
@@ -120,7 +123,7 @@ class Calls:
     def _session(self, session: bytes) -> Settings:
         if len(session) > self.limits.session_bytes:
             raise too_large(self.limits.session_bytes, "session_bytes")
-        return read_session(session, text_chars=self.limits.text_chars)
+        return read_session(session, text_chars=self.limits.text_chars, values=self.limits.values)
 
 
 async def _insist_on_packages() -> None:

@@ -3,34 +3,30 @@
 Whoever provides the model, it is asked as it always is, so that all are asked alike.
 """
 
-import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from functools import partial
 from secrets import token_hex
 
-import anyio
 import msgspec
 from starlette.requests import Request
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from vivavoce.assembly import MODEL, House
 from vivavoce.dates import unix_now
 from vivavoce.engines.answer import timely
 from vivavoce.engines.images import check_images
 from vivavoce.errors import ProviderError
-from vivavoce.limits import Limits
 from vivavoce.protocol.events import new_id
 from vivavoce.providers import ChatUsage, ToolCall
 from vivavoce.web.answers import failed
 from vivavoce.web.bodies import read
 from vivavoce.web.places import Places
 from vivavoce.web.questions import Question, items_of, read_question, request_of
+from vivavoce.web.readers import begin, tell, while_they_read
 
 __all__ = ["Completions"]
-
-log = logging.getLogger(__name__)
 
 Json = Mapping[str, object]
 Piece = str | ToolCall | ChatUsage
@@ -47,18 +43,14 @@ class Completions:
         """Answer one question, whole or as it is written; stop when the client leaves."""
         request = Request(scope, receive)
         with self._places.take():
-            body = await read(request, self.limits.body_bytes, "body_bytes")
+            body = await read(request, self.limits, self.limits.body_bytes, "body_bytes")
             question = read_question(body, self.limits)
             self._check_images(question)
             model = question.model or request.path_params.get("deployment", MODEL)
             wording = _Wording(model, self._now(), tells_usage=question.stream_options.include_usage)
             answer = _streamed if question.stream else _whole
             async with aclosing(self._reply(question)) as reply:
-                try:
-                    work = partial(answer, reply, wording, _timely(send, self.limits))
-                    await _unless_they_leave(receive, work)
-                except TimeoutError:
-                    log.info("a client took longer than limits.send_seconds to read; its answer is dropped")
+                await while_they_read(receive, send, self.limits, partial(answer, reply, wording))
 
     def _check_images(self, question: Question) -> None:
         for index, said in enumerate(question.messages):
@@ -77,33 +69,6 @@ class Completions:
                         continue
                     may_call = question.parallel_tool_calls
                 yield piece
-
-
-async def _unless_they_leave(receive: Receive, work: Callable[[], Awaitable[None]]) -> None:
-    """Do the work; drop it when the client leaves."""
-
-    async def watch(work: anyio.CancelScope) -> None:
-        while (await receive())["type"] != "http.disconnect":
-            continue
-        work.cancel()
-
-    try:
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(watch, tasks.cancel_scope)
-            await work()
-            tasks.cancel_scope.cancel()
-    except ExceptionGroup as failures:  # of one: who watches does not fail
-        raise failures.exceptions[0] from None
-
-
-def _timely(send: Send, limits: Limits) -> Send:
-    """Return a `send` that gives up on a client who does not read."""
-
-    async def send_in_time(message: Message) -> None:
-        with anyio.fail_after(limits.send_seconds):
-            await send(message)
-
-    return send_in_time
 
 
 # how an answer is written
@@ -164,21 +129,21 @@ async def _whole(reply: Reply, wording: _Wording, send: Send) -> None:
             case ChatUsage():
                 wording.usage = piece
     answer = msgspec.json.encode(wording.whole(text or (None if calls else ""), calls))
-    await _begin(send, b"application/json")
-    await _write(send, answer, more=False)
+    await begin(send, "application/json")
+    await tell(send, answer, more=False)
 
 
 async def _streamed(reply: Reply, wording: _Wording, send: Send) -> None:
     chunks = _chunks(reply, wording)
     first = await anext(chunks)  # what fails before the first word is still answered with a status
-    await _begin(send, b"text/event-stream; charset=utf-8")
-    await _write(send, _line(first))
+    await begin(send, "text/event-stream; charset=utf-8")
+    await tell(send, _line(first))
     try:
         async for chunk in chunks:
-            await _write(send, _line(chunk))
-        await _write(send, b"data: [DONE]\n\n", more=False)
+            await tell(send, _line(chunk))
+        await tell(send, b"data: [DONE]\n\n", more=False)
     except ProviderError as error:
-        await _write(send, _line(failed(error)), more=False)
+        await tell(send, _line(failed(error)), more=False)
 
 
 async def _chunks(reply: Reply, wording: _Wording) -> AsyncIterator[Json]:
@@ -210,11 +175,3 @@ def _told(usage: ChatUsage) -> Json:
 
 def _line(said: Json) -> bytes:
     return b"data: " + msgspec.json.encode(said) + b"\n\n"
-
-
-async def _begin(send: Send, kind: bytes) -> None:
-    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", kind)]})
-
-
-async def _write(send: Send, body: bytes, *, more: bool = True) -> None:
-    await send({"type": "http.response.body", "body": body, "more_body": more})

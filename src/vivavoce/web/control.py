@@ -40,8 +40,8 @@ class Control:
     async def accept(self, request: Request) -> Response:
         """Put an incoming call through, to be held as the body says; answer when it is."""
         call_id = self._call_id(request)
-        body = await read(request, self.limits.session_bytes, "session_bytes")
-        session = read_session(body, text_chars=self.limits.text_chars)
+        body = await read(request, self.limits, self.limits.session_bytes, "session_bytes")
+        session = read_session(body, text_chars=self.limits.text_chars, values=self.limits.values)
         self.house.as_it_will_be(session)  # what is wrong with it is told before anybody is put through
         await self.house.lobby.accept(call_id, session)
         return Response()
@@ -49,7 +49,7 @@ class Control:
     async def reject(self, request: Request) -> Response:
         """Turn an incoming call away."""
         call_id = self._call_id(request)
-        wish = read_body(await read(request, self.limits.session_bytes, "session_bytes"), Reject)
+        wish = read_body(await read(request, self.limits, self.limits.session_bytes, "session_bytes"), Reject)
         if not 400 <= wish.status_code <= 699:
             raise invalid("status_code", f"expected 400 to 699, got {wish.status_code}.")
         self.house.lobby.reject(call_id, wish.status_code)
@@ -58,7 +58,7 @@ class Control:
     async def refer(self, request: Request) -> Response:
         """Hand a call over to a number or an address."""
         call_id = self._running(request)
-        wish = read_body(await read(request, self.limits.session_bytes, "session_bytes"), Refer)
+        wish = read_body(await read(request, self.limits, self.limits.session_bytes, "session_bytes"), Refer)
         if not _URI.fullmatch(wish.target_uri):
             raise invalid(
                 "target_uri", "expected something like 'tel:+14155550123' or 'sip:agent@example.com'."

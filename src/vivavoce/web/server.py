@@ -52,8 +52,11 @@ async def serving(web: Web, listening: socket.socket) -> AsyncIterator[str]:
 
 
 def _is_worth_saying(record: logging.LogRecord) -> bool:
-    """Keep uvicorn from calling it an error that a WebSocket was refused, which is how we say no."""
-    return record.getMessage() != "ASGI callable returned without completing handshake."
+    """Keep uvicorn from calling it an error that a WebSocket was refused, or that an answer breaks off.
+
+    The one is how we say no; the other, how we tell of a failure in the middle of a sound.
+    """
+    return not record.getMessage().startswith("ASGI callable returned without completing ")
 
 
 class _Server(uvicorn.Server):

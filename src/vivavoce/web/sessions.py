@@ -76,7 +76,8 @@ class Sessions:
 
     async def client_secrets(self, request: Request) -> Response:
         """Issue a secret bound to a session, as GA has it."""
-        wish = read_body(await self._body(request), SecretWish, text_chars=self.limits.text_chars)
+        texts, values = self.limits.text_chars, self.limits.values
+        wish = read_body(await self._body(request), SecretWish, text_chars=texts, values=values)
         return _json(self._issue(wish.session, wish.expires_after.seconds, "expires_after.seconds"))
 
     async def sessions(self, request: Request) -> Response:
@@ -88,7 +89,7 @@ class Sessions:
         return await self._legacy(request, "transcription_session.update")
 
     async def _legacy(self, request: Request, update: str) -> Response:
-        said = read_object(await self._body(request) or b"{}")
+        said = read_object(await self._body(request) or b"{}", values=self.limits.values)
         terms = {name: said.pop(name) for name in ("client_secret",) if name in said}
         seconds = read_body(msgspec.json.encode(terms), LegacyWish).client_secret.seconds
         event = msgspec.json.encode({"type": update, "session": said})
@@ -99,7 +100,7 @@ class Sessions:
         return _json({**beta.flat(secret.session), "client_secret": shown})
 
     async def _body(self, request: Request) -> bytes:
-        return await read(request, self.limits.session_bytes, "session_bytes")
+        return await read(request, self.limits, self.limits.session_bytes, "session_bytes")
 
     def _issue(self, wish: Settings, seconds: int, param: str) -> Secret:
         if not SHORTEST <= seconds <= LONGEST:
