@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from protocol.shapes import JSON, made
 from vivavoce.errors import ProtocolError
-from vivavoce.protocol import beta, first_beta, wire
+from vivavoce.protocol import beta, wire
 from vivavoce.protocol import events as e
 from vivavoce.protocol.beta_objects import FORMATS, RESPONSE, SESSION, TRANSCRIPTION, WISHES
 from vivavoce.protocol.items import AudioPart, FunctionCall, InputAudio, Message, OutputAudio, OutputText
@@ -346,17 +346,6 @@ def test_an_item_is_created_and_never_done() -> None:
     assert told(e.ConversationItemAdded(item=mine))["item"]["content"] == [
         {"type": "input_audio", "transcript": None}
     ]
-
-
-def test_the_first_beta_is_spared_what_came_later() -> None:
-    later = e.TranscriptionDelta(item_id="i", content_index=0, delta="Hello")
-    known = e.ResponseOutputTextDelta(
-        response_id="r", item_id="i", output_index=0, content_index=0, delta="Hello"
-    )
-    assert beta.encode(later)
-    assert first_beta.encode(later) is None
-    assert first_beta.encode(known) == beta.encode(known)
-    assert first_beta.decode_client is beta.decode_client
 
 
 def test_sound_has_another_name_only() -> None:

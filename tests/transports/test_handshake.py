@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from vivavoce.protocol.dialects import BETA, GA
+from vivavoce.protocol.dialects import BETA, FIRST_BETA, GA, Dialect
 from vivavoce.protocol.session import Session, TranscriptionSession
 from vivavoce.transports.handshake import Handshake, read
 
@@ -43,19 +43,23 @@ def test_an_intent_or_a_key_says_how_the_conversation_is_to_be_held() -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "beta"),
+    ("said", "dialect"),
     [
-        (scope("model=m"), False),
-        (scope(headers=[(b"openai-beta", b"realtime=v1")]), True),
-        (scope(headers=[(b"openai-beta", b"assistants=v2, realtime=v1")]), True),
-        (scope(headers=[(b"openai-beta", b"assistants=v2")]), False),
-        (scope(subprotocols=["realtime", "openai-insecure-api-key.x", "openai-beta.realtime-v1"]), True),
-        (scope(subprotocols=["realtime"]), False),
-        (scope("api-version=2024-10-01-preview"), True),
-        (scope("api-version=2025-04-01-preview&call_id=rtc_1"), True),
-        (scope("api-version=v1"), False),
-        (scope("api-version=preview"), False),
+        (scope("model=m"), GA),
+        (scope(headers=[(b"openai-beta", b"realtime=v1")]), BETA),
+        (scope(headers=[(b"openai-beta", b"assistants=v2, realtime=v1")]), BETA),
+        (scope(headers=[(b"openai-beta", b"assistants=v2")]), GA),
+        (scope(subprotocols=["realtime", "openai-insecure-api-key.x", "openai-beta.realtime-v1"]), BETA),
+        (scope(subprotocols=["realtime"]), GA),
+        (scope("api-version=2024-10-01-preview"), FIRST_BETA),
+        (
+            scope("api-version=2024-10-01-preview", headers=[(b"openai-beta", b"realtime=v1")]),
+            FIRST_BETA,
+        ),
+        (scope("api-version=2025-04-01-preview&call_id=rtc_1"), BETA),
+        (scope("api-version=v1"), GA),
+        (scope("api-version=preview"), GA),
     ],
 )
-def test_a_dialect_is_chosen_for_each_connection(said: dict[str, Any], beta: bool) -> None:
-    assert read(said).dialect is (BETA if beta else GA)
+def test_a_dialect_is_chosen_for_each_connection(said: dict[str, Any], dialect: Dialect) -> None:
+    assert read(said).dialect is dialect

@@ -1,11 +1,11 @@
-"""The dialects of the protocol, of which each connection chooses one: GA, and the beta before it."""
+"""The dialects of the protocol, of which each connection chooses one: GA, the beta, and the first beta."""
 
 from typing import Protocol
 
-from vivavoce.protocol import beta, wire
+from vivavoce.protocol import beta, first_beta, wire
 from vivavoce.protocol.events import ClientEvent, Event
 
-__all__ = ["BETA", "GA", "Dialect"]
+__all__ = ["BETA", "FIRST_BETA", "GA", "Dialect"]
 
 
 class Dialect(Protocol):
@@ -24,3 +24,4 @@ class Dialect(Protocol):
 
 GA: Dialect = wire
 BETA: Dialect = beta
+FIRST_BETA: Dialect = first_beta

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from starlette.types import Scope, Send
 
 from vivavoce.errors import ProtocolError
-from vivavoce.protocol.dialects import BETA, GA, Dialect
+from vivavoce.protocol.dialects import BETA, FIRST_BETA, GA, Dialect
 from vivavoce.protocol.events import Event, SessionCreated, SessionUpdated
 from vivavoce.protocol.session import Session, TranscriptionSession
 
@@ -26,6 +26,8 @@ BETA_SUBPROTOCOL = "openai-beta.realtime-v1"
 BETA_HEADER = (b"openai-beta", "realtime=v1")
 GA_API_VERSIONS = frozenset({"v1", "preview", "latest"})
 """What Azure calls its GA interface, if a client names it at all; dated versions are of the beta."""
+SECOND_PREVIEW = "2025"
+"""Dates before this are of Azure's first preview."""
 
 RETRY_AFTER_SECONDS = 5
 BUSY = (503, "server_error")
@@ -59,7 +61,7 @@ def read(scope: Scope) -> Handshake:
     """Read what a WebSocket's `scope` says. A session that the caller's key brings is in its `state`."""
     query = dict(reversed(parse_qsl(scope["query_string"].decode("latin-1"))))  # of two the first counts
     address, call_id = (scope.get("client") or ("",))[0], query.get("call_id")
-    dialect = BETA if _is_beta(scope, query) else GA
+    dialect = _dialect(scope, query)
     if call_id is not None:
         return Handshake(address, call_id=call_id, dialect=dialect)
     session = scope.get("state", {}).get("session")
@@ -71,13 +73,14 @@ def read(scope: Scope) -> Handshake:
     return Handshake(address, model, session, dialect=dialect)
 
 
-def _is_beta(scope: Scope, query: Mapping[str, str]) -> bool:
+def _dialect(scope: Scope, query: Mapping[str, str]) -> Dialect:
+    version = query.get("api-version", "v1")
+    if version not in GA_API_VERSIONS:
+        return FIRST_BETA if version < SECOND_PREVIEW else BETA
     name, value = BETA_HEADER
     if any(header == name and value in said.decode("latin-1") for header, said in scope["headers"]):
-        return True
-    if BETA_SUBPROTOCOL in scope.get("subprotocols", ()):
-        return True
-    return query.get("api-version", "v1") not in GA_API_VERSIONS
+        return BETA
+    return BETA if BETA_SUBPROTOCOL in scope.get("subprotocols", ()) else GA
 
 
 async def accept(scope: Scope, send: Send) -> None:
