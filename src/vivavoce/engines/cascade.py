@@ -6,6 +6,7 @@ import anyio
 from msgspec import UNSET
 from msgspec.structs import replace
 
+from vivavoce.dates import unix_now
 from vivavoce.engines.answer import timely
 from vivavoce.engines.call import Call, Crew
 from vivavoce.engines.items import Items
@@ -59,7 +60,8 @@ class Cascade:
             held = self.session
             if isinstance(session, Session):
                 held = merge(held, session, tools=self.limits.tools)
-            held = replace(held, id=e.new_id("sess"), object="realtime.session")
+            expires_at = unix_now() + round(self.limits.conversation_minutes * 60)
+            held = replace(held, id=e.new_id("sess"), object="realtime.session", expires_at=expires_at)
             call = Call(line, self.crew, self.limits, held, tasks)
             if isinstance(session, TranscriptionSession):
                 call.transcription = begun(held, session)

@@ -27,7 +27,8 @@ def begun(session: Session, wish: TranscriptionSession) -> TranscriptionSession:
     """
     hears = (session.audio or SessionAudio()).input or InputSettings()
     hears = replace(hears, transcription=hears.transcription or TranscriptionSettings())
-    own = replace(DEFAULT_TRANSCRIPTION, id=session.id, audio=TranscriptionAudio(input=hears))
+    audio = TranscriptionAudio(input=hears)
+    own = replace(DEFAULT_TRANSCRIPTION, id=session.id, expires_at=session.expires_at, audio=audio)
     return changed(own, wish)
 
 

@@ -1,0 +1,27 @@
+"""What a conversation says of itself before anything else."""
+
+import pytest
+
+from vivavoce.dates import unix_now
+from vivavoce.limits import Limits
+from vivavoce.protocol import events as e
+from vivavoce.protocol.session import Session, TranscriptionSession
+from vivavoce.testing.stage import Do, Stage
+
+pytestmark = pytest.mark.anyio
+
+Settings = Session | TranscriptionSession
+
+
+@pytest.mark.parametrize("wish", [Session(), TranscriptionSession()])
+async def test_a_client_knows_from_the_beginning_when_its_session_ends(wish: Settings) -> None:
+    earliest = unix_now() + 600
+    score = await Stage(limits=Limits(conversation_minutes=10), wish=wish).play(
+        Do(0.1, e.SessionUpdate(session=wish)), until=0.3
+    )
+    (created,), (updated,) = score.of(e.SessionCreated), score.of(e.SessionUpdated)
+    assert isinstance(created, e.SessionCreated)
+    assert isinstance(updated, e.SessionUpdated)
+    assert isinstance(created.session.expires_at, int)
+    assert earliest <= created.session.expires_at <= unix_now() + 600
+    assert updated.session.expires_at == created.session.expires_at
