@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import pytest
 
-from engine.answering import STORY, ask, done, errors, spoken_as
+from engine.plays import STORY, ask, done, errors, spoken_as
 from vivavoce.limits import Limits
 from vivavoce.protocol import events as e
 from vivavoce.protocol.items import InputAudio, Message, OutputAudio

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from msgspec import UNSET
 
-from engine.answering import STORY, ask, done, errors, types, user
+from engine.plays import STORY, ask, done, errors, types, user
 from engine.test_laws import callers, lawful, perform, stages
 from vivavoce.errors import ProviderError
 from vivavoce.limits import Limits

@@ -9,7 +9,8 @@ import anyio
 import pytest
 from msgspec.structs import replace
 
-from engine.hearing import deltas, errors, heard_as, types, wholes
+from engine.hearing import deltas, told_as, wholes
+from engine.plays import errors, types
 from vivavoce.audio import g711
 from vivavoce.audio.dtmf import tone
 from vivavoce.audio.resample import resample
@@ -50,14 +51,14 @@ def named(format: AudioFormat) -> str:
 
 @pytest.mark.parametrize("format", FORMATS, ids=named)
 async def test_a_caller_is_heard_in_every_format(format: AudioFormat) -> None:
-    score = await Stage(["Paris."], session=heard_as(format=format)).play(Say(1.0, QUESTION), until=9)
+    score = await Stage(["Paris."], session=told_as(format=format)).play(Say(1.0, QUESTION), until=9)
     assert list(wholes(score).values()) == [QUESTION]
     assert score.of(e.ResponseDone)[0].response.status == "completed"
 
 
 @pytest.mark.parametrize("format", FORMATS, ids=named)
 async def test_times_are_those_of_the_sound(format: AudioFormat) -> None:
-    score = await Stage(session=heard_as(format=format)).play(Say(1.0, "Hello.", seconds=1), until=4)
+    score = await Stage(session=told_as(format=format)).play(Say(1.0, "Hello.", seconds=1), until=4)
     (started,) = score.of(e.InputAudioBufferSpeechStarted)
     (stopped,) = score.of(e.InputAudioBufferSpeechStopped)
     assert started.audio_start_ms == pytest.approx(1000 - 300, abs=40), "with its prefix padding"
@@ -65,14 +66,14 @@ async def test_times_are_those_of_the_sound(format: AudioFormat) -> None:
 
 
 async def test_the_prefix_padding_never_reaches_before_the_beginning() -> None:
-    session = heard_as(turn_detection=ServerVad(prefix_padding_ms=1000))
+    session = told_as(turn_detection=ServerVad(prefix_padding_ms=1000))
     score = await Stage(session=session).play(Say(0.4, "Hello.", seconds=1), until=3)
     assert score.of(e.InputAudioBufferSpeechStarted)[0].audio_start_ms == 0
 
 
 @pytest.mark.parametrize("format", FORMATS, ids=named)
 async def test_a_commit_needs_100_ms_in_every_format(format: AudioFormat) -> None:
-    stage = Stage(session=heard_as(format=format, turn_detection=None))
+    stage = Stage(session=told_as(format=format, turn_detection=None))
     score = await stage.play(
         Do(0.08, e.InputAudioBufferCommit()), Do(0.14, e.InputAudioBufferCommit()), until=1
     )
@@ -81,7 +82,7 @@ async def test_a_commit_needs_100_ms_in_every_format(format: AudioFormat) -> Non
 
 
 async def test_the_format_may_change_in_the_middle() -> None:
-    stage = Stage(["Yes."], session=heard_as())
+    stage = Stage(["Yes."], session=told_as())
     telephone = Session(audio=SessionAudio(input=InputSettings(format=Pcmu())))
     said = [Say(0.5, "Am I on the line?"), Say(4.0, "And now by telephone?")]
     acts = [Do(3.0, e.SessionUpdate(session=telephone)), *said]
@@ -94,7 +95,7 @@ async def test_the_format_may_change_in_the_middle() -> None:
 @pytest.mark.parametrize(("format", "refused"), [(Pcm(), 1), (Pcmu(), 0), (Pcma(), 0)])
 async def test_only_formats_of_two_bytes_can_have_half_a_sample(format: AudioFormat, refused: int) -> None:
     odd = e.InputAudioBufferAppend(audio=b"\xd5" * 161)
-    score = await Stage(session=heard_as(format=format)).play(Do(0.1, odd), until=0.5)
+    score = await Stage(session=told_as(format=format)).play(Do(0.1, odd), until=0.5)
     assert errors(score) == [("invalid_value", "audio")] * refused
 
 
@@ -103,7 +104,7 @@ async def test_sound_in_an_item_is_in_the_sessions_format(law: g711.Law) -> None
     telephone = Pcmu() if law == "ulaw" else Pcma()
     sound = g711.encode(array("h", [1000] * g711.RATE).tobytes(), law)
     item = Message(role="user", content=(InputAudio(audio=sound),))
-    stage = Stage(session=heard_as(format=telephone))
+    stage = Stage(session=told_as(format=telephone))
     score = await stage.play(
         Say(2.0, "One two", seconds=1), Do(0.1, e.ConversationItemCreate(item=item)), until=1.5
     )
@@ -113,7 +114,7 @@ async def test_sound_in_an_item_is_in_the_sessions_format(law: g711.Law) -> None
 
 
 async def test_an_append_longer_than_the_buffer_is_refused_whole() -> None:
-    stage = Stage(session=heard_as(format=Pcmu(), turn_detection=None), limits=Limits(buffer_seconds=2))
+    stage = Stage(session=told_as(format=Pcmu(), turn_detection=None), limits=Limits(buffer_seconds=2))
     long = e.InputAudioBufferAppend(audio=b"\xff" * 3 * g711.RATE)
     score = await stage.play(Do(0.2, long), Do(0.5, e.InputAudioBufferCommit()), until=1)
     assert errors(score) == [("input_audio_buffer_full", "audio")]
@@ -138,7 +139,7 @@ async def test_an_append_longer_than_the_buffer_is_refused_whole() -> None:
 def test_what_the_client_says_of_the_words_is_handed_on(
     settings: TranscriptionSettings, language: str | None, prompt: str | None
 ) -> None:
-    hearing = Hearing.of(heard_as(transcription=settings))
+    hearing = Hearing.of(told_as(transcription=settings))
     assert (hearing.language, hearing.prompt) == (language, prompt)
 
 
@@ -153,7 +154,7 @@ def while_speaking(score: Score) -> list[e.TranscriptionDelta]:
 
 
 async def test_a_conversation_shows_the_words_while_they_are_spoken() -> None:
-    score = await Stage(["Paris."], session=heard_as()).play(Say(0.5, QUESTION), until=9)
+    score = await Stage(["Paris."], session=told_as()).play(Say(0.5, QUESTION), until=9)
     assert len(while_speaking(score)) >= 2
     assert deltas(score) == wholes(score)
     (started,) = score.of(e.InputAudioBufferSpeechStarted)
@@ -161,14 +162,14 @@ async def test_a_conversation_shows_the_words_while_they_are_spoken() -> None:
 
 
 async def test_who_wants_no_transcripts_is_told_nothing_and_nobody_looks() -> None:
-    stage = Stage(["Paris."], session=heard_as(transcription=None))
+    stage = Stage(["Paris."], session=told_as(transcription=None))
     score = await stage.play(Say(0.5, QUESTION), until=9)
     assert not score.of(e.TranscriptionDelta, e.TranscriptionCompleted)
     assert stage.engine.crew.transcriber.asked == 1, "in the pause"
 
 
 async def test_a_transcriber_that_is_paid_is_asked_in_pauses_only() -> None:
-    stage = Stage(["Paris."], session=heard_as())
+    stage = Stage(["Paris."], session=told_as())
     stage.engine.crew.transcriber.live = False
     score = await stage.play(Say(0.5, QUESTION), until=9)
     assert stage.engine.crew.transcriber.asked == 1
@@ -177,14 +178,14 @@ async def test_a_transcriber_that_is_paid_is_asked_in_pauses_only() -> None:
 
 
 async def test_it_is_asked_once_a_second_at_most() -> None:
-    stage = Stage(["Paris."], session=heard_as(), hears=0.05)
+    stage = Stage(["Paris."], session=told_as(), hears=0.05)
     await stage.play(Say(0.5, QUESTION), until=9)
     spoken = len(QUESTION) * 0.06
     assert stage.engine.crew.transcriber.asked <= spoken + 1
 
 
 async def test_a_slow_transcriber_is_asked_less_often() -> None:
-    stage = Stage(["Paris."], session=heard_as(), hears=0.5)
+    stage = Stage(["Paris."], session=told_as(), hears=0.5)
     await stage.play(Say(0.5, QUESTION), until=9)
     assert stage.engine.crew.transcriber.asked == 2, "once, for it took half a second of four; and in the pause"
 
@@ -192,7 +193,7 @@ async def test_a_slow_transcriber_is_asked_less_often() -> None:
 async def test_a_client_may_want_to_wait_longer_for_surer_words() -> None:
     asked = []
     for delay in ("minimal", "low", "medium", "high", "xhigh"):
-        stage = Stage(["Paris."], session=heard_as(transcription=TranscriptionSettings(delay=delay)))
+        stage = Stage(["Paris."], session=told_as(transcription=TranscriptionSettings(delay=delay)))
         await stage.play(Say(0.5, QUESTION), until=9)
         asked.append(stage.engine.crew.transcriber.asked)
     assert asked == sorted(asked, reverse=True)
@@ -201,7 +202,7 @@ async def test_a_client_may_want_to_wait_longer_for_surer_words() -> None:
 
 async def test_a_turn_of_which_no_more_is_shown_is_written_down_at_its_end() -> None:
     words = " ".join(f"word{n}" for n in range(20))
-    stage = Stage(session=heard_as(), limits=Limits(glimpse_seconds=2))
+    stage = Stage(session=told_as(), limits=Limits(glimpse_seconds=2))
     score = await stage.play(Say(0.5, words), until=12)
     assert stage.engine.crew.transcriber.asked <= 3
     assert deltas(score) == wholes(score)
@@ -211,8 +212,8 @@ async def test_the_answer_is_as_soon_as_without() -> None:
     """A glimpse under way when a pause begins is taken back: at every phase of it the answer comes as fast."""
     for tenths in range(10):
         said = Say(0.5, "What is the capital of France?", seconds=1.8 + tenths / 10)
-        plain = await Stage(["Paris."], session=heard_as(transcription=None), hears=0.4).play(said, until=8)
-        shown = await Stage(["Paris."], session=heard_as(), hears=0.4).play(said, until=8)
+        plain = await Stage(["Paris."], session=told_as(transcription=None), hears=0.4).play(said, until=8)
+        shown = await Stage(["Paris."], session=told_as(), hears=0.4).play(said, until=8)
         assert shown.at(e.ResponseOutputAudioDelta) == pytest.approx(
             plain.at(e.ResponseOutputAudioDelta), abs=0.001
         )
@@ -223,14 +224,14 @@ async def test_pauses_count_as_evidence() -> None:
     said = [
         Say(0.5 + n * 1.0, words, seconds=0.7) for n, words in enumerate(["one two", "three four", "five six."])
     ]
-    stage = Stage(session=heard_as(), hears=0.05)
+    stage = Stage(session=told_as(), hears=0.05)
     score = await stage.play(*said, until=7)
     assert len(while_speaking(score)) >= 1
     assert deltas(score) == wholes(score)
 
 
 async def test_a_transcriber_that_fails_in_mid_speech_fails_only_at_the_end() -> None:
-    stage = Stage(session=heard_as(), hearing_fails=ProviderError("transcriber", "is deaf"))
+    stage = Stage(session=told_as(), hearing_fails=ProviderError("transcriber", "is deaf"))
     score = await stage.play(Say(0.5, QUESTION), until=9)
     assert stage.engine.crew.transcriber.asked == 2
     assert len(score.of(e.TranscriptionFailed)) == 1
@@ -238,13 +239,13 @@ async def test_a_transcriber_that_fails_in_mid_speech_fails_only_at_the_end() ->
 
 
 async def test_a_transcriber_that_never_answers_is_given_up() -> None:
-    stage = Stage(session=heard_as(), hearing_fails=Forever(), limits=Limits(transcribe_seconds=1))
+    stage = Stage(session=told_as(), hearing_fails=Forever(), limits=Limits(transcribe_seconds=1))
     score = await stage.play(Say(0.5, QUESTION), until=9)
     assert len(score.of(e.TranscriptionFailed)) == 1
 
 
 async def test_a_cleared_buffer_tells_no_more_words() -> None:
-    score = await Stage(session=heard_as()).play(
+    score = await Stage(session=told_as()).play(
         Say(0.5, QUESTION), Do(3.0, e.InputAudioBufferClear()), until=3.6
     )
     cleared = types(score).index("input_audio_buffer.cleared")
@@ -317,7 +318,7 @@ def keys(score: Score) -> str:
 @pytest.mark.parametrize("law", ["ulaw", "alaw"])
 async def test_a_telephones_keys_are_told_and_are_no_speech(law: g711.Law) -> None:
     line = Pcmu() if law == "ulaw" else Pcma()
-    stage = Stage(session=heard_as(format=line))
+    stage = Stage(session=told_as(format=line))
     score = await stage.play(press(0.5, "147*", law=law), press(2.0, "#", seconds=0.8, law=law), until=5)
     assert keys(score) == "147*#"
     assert not score.of(e.InputAudioBufferSpeechStarted)
@@ -326,27 +327,27 @@ async def test_a_telephones_keys_are_told_and_are_no_speech(law: g711.Law) -> No
 
 async def test_a_key_is_told_with_its_date() -> None:
     before = unix_now()
-    score = await Stage(session=heard_as(format=Pcmu())).play(press(0.5, "5"), until=2)
+    score = await Stage(session=told_as(format=Pcmu())).play(press(0.5, "5"), until=2)
     (pressed,) = score.of(e.DtmfEventReceived)
     assert before <= pressed.received_at <= unix_now()
 
 
 async def test_a_key_in_the_middle_of_a_sentence_is_neither_lost_nor_written_down() -> None:
-    stage = Stage(["Yes."], session=heard_as(format=Pcmu()))
+    stage = Stage(["Yes."], session=told_as(format=Pcmu()))
     score = await stage.play(Say(0.5, "Press five to go on now please"), press(1.2, "5", seconds=0.06), until=7)
     assert keys(score) == "5"
     assert len(score.of(e.InputAudioBufferSpeechStarted)) == 1
 
 
 async def test_a_key_does_not_interrupt_us() -> None:
-    stage = Stage(["One two three four five six seven eight nine ten."], session=heard_as(format=Pcmu()))
+    stage = Stage(["One two three four five six seven eight nine ten."], session=told_as(format=Pcmu()))
     score = await stage.play(Say(0.5, "Count to ten."), press(3.0, "5", seconds=0.5), until=9)
     assert keys(score) == "5"
     assert [event.response.status for event in score.of(e.ResponseDone)] == ["completed"]
 
 
 async def test_in_manual_turns_keys_are_told_and_cut_out() -> None:
-    stage = Stage(session=heard_as(format=Pcmu(), turn_detection=None))
+    stage = Stage(session=told_as(format=Pcmu(), turn_detection=None))
     score = await stage.play(press(0.5, "9", seconds=0.6), Do(2.0, e.InputAudioBufferCommit()), until=3)
     assert keys(score) == "9"
     assert list(wholes(score).values()) == [""]
@@ -354,12 +355,12 @@ async def test_in_manual_turns_keys_are_told_and_cut_out() -> None:
 
 async def test_who_sends_no_telephones_sound_has_no_keys() -> None:
     sound = resample(tone("5", 0.5, 8000), 8000, 24_000)
-    score = await Stage(session=heard_as()).play(Do(0.5, e.InputAudioBufferAppend(audio=sound)), until=3)
+    score = await Stage(session=told_as()).play(Do(0.5, e.InputAudioBufferAppend(audio=sound)), until=3)
     assert not score.of(e.DtmfEventReceived)
 
 
 async def test_who_presses_keys_is_still_there() -> None:
-    session = heard_as(format=Pcmu(), turn_detection=ServerVad(idle_timeout_ms=5000))
+    session = told_as(format=Pcmu(), turn_detection=ServerVad(idle_timeout_ms=5000))
     score = await Stage(session=session).play(press(3.0, "1"), until=7)
     assert not score.of(e.InputAudioBufferTimeoutTriggered)
 
@@ -392,7 +393,7 @@ NOISE_AND_WORDS = (Say(0.5, "whirr whirr whirr"), Say(2.5, "Is anybody there?"))
 
 @pytest.mark.parametrize("kind", ["near_field", "far_field"])
 async def test_noise_reduction_is_done_before_anybody_hears(kind: Literal["near_field", "far_field"]) -> None:
-    stage, denoiser = with_denoiser(heard_as(noise_reduction=NoiseReduction(type=kind)))
+    stage, denoiser = with_denoiser(told_as(noise_reduction=NoiseReduction(type=kind)))
     score = await stage.play(*NOISE_AND_WORDS, until=6)
     assert list(wholes(score).values()) == ["Is anybody there?"]
     assert len(score.of(e.InputAudioBufferSpeechStarted)) == 1
@@ -400,20 +401,20 @@ async def test_noise_reduction_is_done_before_anybody_hears(kind: Literal["near_
 
 
 async def test_in_manual_turns_too() -> None:
-    stage, _ = with_denoiser(heard_as(turn_detection=None, noise_reduction=NoiseReduction(type="near_field")))
+    stage, _ = with_denoiser(told_as(turn_detection=None, noise_reduction=NoiseReduction(type="near_field")))
     score = await stage.play(*NOISE_AND_WORDS, Do(5.0, e.InputAudioBufferCommit()), until=6)
     assert list(wholes(score).values()) == ["Is anybody there?"]
 
 
 async def test_who_does_not_ask_for_it_is_heard_as_they_are() -> None:
-    stage, denoiser = with_denoiser(heard_as())
+    stage, denoiser = with_denoiser(told_as())
     score = await stage.play(*NOISE_AND_WORDS, until=7)
     assert not denoiser.asked
     assert list(wholes(score).values()) == ["whirr whirr whirr", "Is anybody there?"]
 
 
 async def test_it_can_be_switched_on_and_off() -> None:
-    stage, denoiser = with_denoiser(heard_as())
+    stage, denoiser = with_denoiser(told_as())
     on = InputSettings(noise_reduction=NoiseReduction(type="far_field", strength=0.5))
     off = InputSettings(noise_reduction=None)
     updates = [Session(audio=SessionAudio(input=settings)) for settings in (on, off)]
@@ -440,7 +441,7 @@ async def test_without_a_denoiser_it_is_accepted_all_the_same(reduction: NoiseRe
 
 
 async def test_silence_is_counted_from_the_end_of_what_we_say() -> None:
-    session = heard_as(turn_detection=ServerVad(idle_timeout_ms=5000))
+    session = told_as(turn_detection=ServerVad(idle_timeout_ms=5000))
     stage = Stage(["That is a rather long answer to a short question.", "Still there?"], session=session)
     score = await stage.play(Say(0.5, "Hello."), until=16)
     (timeout, *_) = score.of(e.InputAudioBufferTimeoutTriggered)
@@ -453,7 +454,7 @@ async def test_silence_is_counted_from_the_end_of_what_we_say() -> None:
 
 
 async def test_silence_becomes_an_empty_item_and_is_answered_in_order() -> None:
-    session = heard_as(turn_detection=ServerVad(idle_timeout_ms=5000))
+    session = told_as(turn_detection=ServerVad(idle_timeout_ms=5000))
     score = await Stage(["Still there?"], session=session).play(until=6)
     expected = [
         "session.created",
@@ -472,7 +473,7 @@ async def test_silence_becomes_an_empty_item_and_is_answered_in_order() -> None:
 
 
 async def test_who_speaks_is_not_asked_whether_they_are_there() -> None:
-    session = heard_as(turn_detection=ServerVad(idle_timeout_ms=5000))
+    session = told_as(turn_detection=ServerVad(idle_timeout_ms=5000))
     said = [Say(4.0, "Wait, let me think about it for a while."), Say(10.5, "Yes.")]
     score = await Stage(["Fine."], session=session).play(*said, until=12)
     assert not score.of(e.InputAudioBufferTimeoutTriggered)

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.hearing import heard_as, written_as
+from engine.hearing import told_as, written_as
 from engine.test_laws import callers, lawful, perform, stages
 from vivavoce.protocol import events as e
 from vivavoce.protocol.session import InputSettings, ServerVad, Session, SessionAudio, TranscriptionSettings
@@ -67,7 +67,7 @@ def test_a_session_that_only_writes_down_never_answers(
 @given(stages(), callers())
 def test_what_is_committed_is_written_down(stage: Stage, caller: tuple[list[Act], float]) -> None:
     """All of it, within the transcriber's deadline: or it is said why not."""
-    stage.engine.session = merge(heard_as(), Session())
+    stage.engine.session = merge(told_as(), Session())
     acts, until = caller
     score = perform(stage, acts, until + 20)
     assert {event.item_id for event in score.of(e.InputAudioBufferCommitted)} == {

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.answering import ask, done, user
+from engine.plays import ask, done, user
 from vivavoce.engines.memory import budget, cost, remembered
 from vivavoce.errors import ProtocolError
 from vivavoce.protocol import events as e

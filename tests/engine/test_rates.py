@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.answering import ask, done, errors, types
+from engine.plays import ask, done, errors, types
 from vivavoce.engines.rates import Rates, Window
 from vivavoce.limits import Limits
 from vivavoce.protocol import events as e

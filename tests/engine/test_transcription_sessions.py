@@ -3,7 +3,8 @@
 import pytest
 from msgspec import UNSET
 
-from engine.hearing import deltas, errors, heard_as, types, wholes, written_as
+from engine.hearing import deltas, told_as, wholes, written_as
+from engine.plays import errors, types
 from vivavoce.errors import ProviderError
 from vivavoce.protocol import events as e
 from vivavoce.protocol.items import InputAudio, InputText, Message
@@ -52,7 +53,7 @@ async def test_what_is_said_is_written_down_in_the_order_of_the_protocol() -> No
 
 
 async def test_the_session_is_shown_as_what_it_is() -> None:
-    score = await stage(session=heard_as(turn_detection=SemanticVad(), transcription=None)).play(until=0.2)
+    score = await stage(session=told_as(turn_detection=SemanticVad(), transcription=None)).play(until=0.2)
     (created,) = score.of(e.SessionCreated)
     session = created.session
     assert isinstance(session, TranscriptionSession)
