@@ -57,6 +57,8 @@ async def test_whatever_model_is_asked_for_is_echoed(site: Site) -> None:
         ("/realtime", "?model=gpt-realtime&model=other"),
         ("/openai/v1/realtime", "?model=gpt-realtime&api-key=x"),
         ("/openai/realtime", "?api-version=2024-10-01-preview&deployment=gpt-realtime&api-key=x"),
+        ("/v1//realtime", "?model=gpt-realtime"),
+        ("/v1/realtime/", "?model=gpt-realtime"),
     ],
 )
 async def test_every_address_of_openais_and_azures_leads_here(site: Site, path: str, query: str) -> None:

@@ -84,6 +84,17 @@ async def test_without_a_key_of_ours_nobody_comes_in(site: Site, headers: dict[s
         assert await status(url, additional_headers=headers) == 401
 
 
+async def test_slashes_too_many_lead_to_the_same_place_by_the_same_door(site: Site) -> None:
+    """Clients write `f"{base_url}/realtime"`, and a base URL may end in a slash, as semantic-kernel's does."""
+    door = "/v1//realtime/client_secrets/"
+    async with site(keys="sesame") as url, asking(url) as stranger:
+        assert (await stranger.post(door, json={})).status_code == 401
+        assert (await stranger.get("/v1//status")).status_code == 200, "open to all, as ever"
+        async with asking(url, headers={"authorization": "Bearer sesame"}) as client:
+            assert (await client.post(door, json={})).status_code == 200
+            assert (await client.get("/static/")).status_code == 404
+
+
 async def test_where_no_key_is_asked_for_any_will_do(site: Site) -> None:
     async with site() as url, asking(url, headers={"authorization": "Bearer sk-whatever"}) as client:
         assert (await client.get("/v1/models")).status_code == 200

@@ -70,6 +70,7 @@ class Guard:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or answer it with 401, 403 or 421."""
         if scope["type"] != "lifespan":
+            scope["path"] = _plain(scope["path"])
             try:
                 self._check(scope)
             except Refused as error:
@@ -141,6 +142,11 @@ def _split(address: str) -> SplitResult:
 def _begins_a_conversation(scope: Scope) -> bool:
     query = parse_qsl(scope["query_string"].decode("latin-1"))
     return scope["path"] in DOORS and not any(name == "call_id" for name, _ in query)
+
+
+def _plain(path: str) -> str:
+    """Return a path without slashes too many: clients join addresses in ways of their own (`/v1//realtime/`)."""
+    return "/" + "/".join(filter(None, path.split("/")))
 
 
 def _is_open(path: str) -> bool:
