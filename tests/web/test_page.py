@@ -8,6 +8,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
+import anyio
 import pytest
 from playwright.async_api import Page, WebSocketRoute, async_playwright, expect
 
@@ -19,6 +20,9 @@ from vivavoce.web.server import listen, serving
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 RECORDINGS = Path(__file__).parent.parent / "recordings"
+TRUNCATE = "conversation.item.truncate"
+PATIENCE = 60
+"""Seconds, for machines with much else to do; only a test that fails takes so long."""
 QUESTION = "How old is the Brooklyn Bridge?"
 HEARD = {"1.6": f"{QUESTION} Answer at length.", "1.0": "Answer in ten words."}
 
@@ -31,16 +35,10 @@ SLOW_TO_HUSH = """() => {
 
 SLOW_MICROPHONE = """() => {
     const media = navigator.mediaDevices, open = media.getUserMedia.bind(media);
-    const { promise, resolve } = Promise.withResolvers();
-    let stream;
-    media.getUserMedia = async (wish) => (await promise, (stream = await open(wish)));
-    window.open_microphone = async () => {
-        resolve();
-        while (stream?.getTracks().some((track) => track.readyState !== "ended") ?? true)
-            await new Promise((passed) => setTimeout(passed, 10));
-        return stream.getTracks().map((track) => track.readyState);
-    };
+    const allowed = new Promise((resolve) => (window.allow = resolve));
+    media.getUserMedia = async (wish) => (await allowed, (window.stream = await open(wish)));
 }"""
+CLOSED = "window.stream?.getTracks().every((track) => track.readyState === 'ended')"
 
 pytestmark = [pytest.mark.anyio, pytest.mark.real_time, pytest.mark.browser, pytest.mark.models]
 
@@ -77,6 +75,8 @@ def opened(tmp_path: Path) -> Open:
                 executable_path=CHROMIUM, args=[] if refused else _microphone(tmp_path / "mic.wav", heard)
             )
             page = await browser.new_page()
+            page.set_default_timeout(1000 * PATIENCE)
+            expect.set_options(timeout=1000 * PATIENCE)
             wrong: list[str] = []
             page.on("pageerror", lambda error: wrong.append(str(error)))
             page.on("console", lambda message: wrong.append(message.text))
@@ -111,8 +111,8 @@ async def talk(page: Page) -> None:
     await page.get_by_role("button", name="Talk", exact=True).click()
 
 
-async def in_state(page: Page, state: str, seconds: float = 15) -> None:
-    await page.locator(f"body[data-state={state}]").wait_for(timeout=seconds * 1000)
+async def in_state(page: Page, state: str) -> None:
+    await page.locator(f"body[data-state={state}]").wait_for()
 
 
 async def seen(page: Page) -> dict[str, Any]:
@@ -141,7 +141,7 @@ async def test_an_interruption_stops_the_voice_and_strikes_out_what_was_not_hear
     async with opened(1.5, "brooklyn", 4.0, "weather", 20.0) as page:
         await talk(page)
         await in_state(page, "speaking")
-        await expect(said(page, "you", 1)).to_have_text("Answer in ten words.", timeout=15_000)
+        await expect(said(page, "you", 1)).to_have_text("Answer in ten words.")
         (cut,) = (await seen(page))["cuts"]
         assert 500 < cut["ms"] < 6000
         first = said(page, "it", 0)
@@ -153,14 +153,17 @@ async def test_an_interruption_stops_the_voice_and_strikes_out_what_was_not_hear
 async def test_the_server_is_told_what_was_heard(opened: Open) -> None:
     async with opened(1.5, "brooklyn", 20.0) as page:
         sent: list[str] = []
-        page.on("websocket", lambda line: line.on("framesent", lambda frame: sent.append(str(frame))))
-        await talk(page)
+        async with page.expect_websocket() as dialled:
+            await talk(page)
+        line = await dialled.value
+        line.on("framesent", lambda frame: sent.append(str(frame)))
         await in_state(page, "speaking")
         await expect(said(page, "it")).to_contain_text("lighthouse")
-        await page.keyboard.press("Escape")
+        async with line.expect_event("framesent", lambda frame: TRUNCATE in str(frame)):
+            await page.keyboard.press("Escape")
         await in_state(page, "listening")
         (cut,) = (await seen(page))["cuts"]
-        (truncate,) = [frame for frame in sent if "conversation.item.truncate" in frame]
+        (truncate,) = [frame for frame in sent if TRUNCATE in frame]
         assert f'"audio_end_ms":{cut["ms"]}' in truncate
         assert any("response.cancel" in frame for frame in sent)
 
@@ -219,7 +222,7 @@ async def test_what_is_written_while_the_voice_is_slow_to_fall_silent_is_answere
 
 
 async def test_a_muted_microphone_is_not_heard(opened: Open) -> None:
-    async with opened(3.0, "brooklyn", 20.0) as page:
+    async with opened(4.0, "brooklyn", 20.0) as page:
         await talk(page)
         await in_state(page, "listening")
         await page.keyboard.press("Tab")
@@ -227,7 +230,7 @@ async def test_a_muted_microphone_is_not_heard(opened: Open) -> None:
         await in_state(page, "muted")
         await expect(page.get_by_role("button", name="Mute")).to_have_attribute("aria-pressed", "true")
         frames = (await seen(page))["framesSent"]
-        while (await seen(page))["framesSent"] < frames + 300:  # six seconds, in which the question is asked
+        while (await seen(page))["framesSent"] < frames + 350:  # seven seconds, in which the question is asked
             await in_state(page, "muted")
         await expect(said(page, "you")).to_have_count(0)
 
@@ -276,7 +279,10 @@ async def test_whoever_ends_before_the_microphone_is_open_is_not_heard(opened: O
         await in_state(page, "connecting")
         await page.get_by_role("button", name="End", exact=True).click()
         await in_state(page, "idle")
-        assert await page.evaluate("window.open_microphone()") == ["ended"]
+        await page.evaluate("window.allow()")
+        with anyio.fail_after(PATIENCE):
+            while not await page.evaluate(CLOSED):
+                await in_state(page, "idle")
         await in_state(page, "idle")
 
 
@@ -294,8 +300,8 @@ async def test_a_real_question_is_answered_by_the_offline_models(opened: Open) -
     await house.open()
     async with opened(1.5, "brooklyn", 40.0, house=house) as page:
         await talk(page)
-        await in_state(page, "speaking", 30)
+        await in_state(page, "speaking")
         await expect(said(page, "you")).to_have_text(re.compile("bridge", re.IGNORECASE))
-        await in_state(page, "listening", 30)
+        await in_state(page, "listening")
         await expect(said(page, "it")).to_have_text(re.compile("[a-z]{3}"))
         assert (await seen(page))["peak"] > 0.01

@@ -34,7 +34,7 @@ export class Sound {
   }
 
   #told(data) {
-    if (data.cuts) this.#hushed?.(data.cuts.map(({ item, ms }) => ({ item, ms: this.#heard(ms) })));
+    if (data.cuts) this.#hushes.shift()(data.cuts.map(({ item, ms }) => ({ item, ms: this.#heard(ms) })));
     else if (data.finished) this.onfinished(data.finished);
     else this.onplayed({ ...data, ms: this.#heard(data.ms) });
   }
@@ -49,6 +49,7 @@ export class Sound {
     if (navigator.audioSession) navigator.audioSession.type = "play-and-record";
     this.stream = await microphone();
     await this.ready;
+    if (this.#closed) return this.#letGo();
     const [track] = this.stream.getAudioTracks();
     track.onended = () => this.onlost();
     this.ear = new AudioWorkletNode(this.context, "ear", { numberOfOutputs: 0 });
@@ -75,21 +76,28 @@ export class Sound {
     this.mouth?.port.postMessage({ end: item });
   }
 
-  #hushed;
+  #hushes = []; // who waits to be told what was cut, in order
 
   /** Stop the voice at once and tell what was heard of each unfinished answer: [{item, ms}]. */
   hush() {
     return new Promise((resolve) => {
-      this.#hushed = resolve;
+      this.#hushes.push(resolve);
       this.mouth.port.postMessage({ hush: true });
     });
   }
 
+  #closed = false;
+
   async close() {
-    for (const track of this.stream?.getTracks() ?? []) track.stop();
+    this.#closed = true;
+    this.#letGo();
     if (navigator.audioSession) navigator.audioSession.type = "playback";
     await this.ready.catch(() => {}); // a worklet that is still loading would complain
     await this.context.close();
+  }
+
+  #letGo() {
+    for (const track of this.stream?.getTracks() ?? []) track.stop();
   }
 }
 
