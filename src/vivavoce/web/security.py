@@ -145,7 +145,7 @@ def _begins_a_conversation(scope: Scope) -> bool:
 
 
 def _plain(path: str) -> str:
-    """Return a path without slashes too many: clients join addresses in ways of their own (`/v1//realtime/`)."""
+    """Return a path without slashes too many, as clients leave them in (`/v1//realtime/`)."""
     return "/" + "/".join(filter(None, path.split("/")))
 
 
