@@ -375,6 +375,12 @@ async def test_a_model_says_what_it_can_read_and_see(far: Far) -> None:
     await chat.aclose()
 
 
+def test_what_a_client_wishes_of_the_model_is_passed_on() -> None:
+    wishes = {"temperature": 0.2, "response_format": {"type": "json_object"}, "logit_bias": {"5": -100.0}}
+    asked = body(ChatRequest([said("Hello.")], wishes=wishes), OpenAIChatSettings(temperature=1))
+    assert {name: asked[name] for name in wishes} == wishes
+
+
 def test_what_is_not_spoken_has_no_manners() -> None:
     asked = body(ChatRequest(items=[said("Hi")], spoken=False), OpenAIChatSettings(temperature=0.5))
     assert asked["messages"] == [{"role": "user", "content": "Hi"}]

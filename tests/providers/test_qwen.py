@@ -12,7 +12,7 @@ import anyio
 import pytest
 
 from providers.offline import weights
-from vivavoce.errors import ConfigError, ProviderError
+from vivavoce.errors import ConfigError, ProtocolError, ProviderError
 from vivavoce.protocol.items import FunctionCall, FunctionCallOutput, InputText, Item, Message, OutputText
 from vivavoce.protocol.session import FunctionTool, ToolChoiceFunction
 from vivavoce.providers import ChatRequest, ChatUsage, ToolCall
@@ -124,6 +124,32 @@ async def test_what_is_not_spoken_is_not_held_to_speech() -> None:
     assert asked["messages"] == [{"role": "user", "content": "Hi"}]
     assert asked["max_tokens"] == 9
     assert "grammar" not in asked
+
+
+async def test_an_answer_is_held_to_the_form_that_a_client_wishes() -> None:
+    server, wishes = Scripted(words("{}")), {"response_format": {"type": "json_object"}, "stop": ["END"]}
+    qwen = open_scripted(server)
+    await ask(qwen, user("Hi"), spoken=False, wishes=wishes)
+    (asked,) = server.asked
+    assert {name: asked[name] for name in wishes} == wishes
+    assert set(wishes) <= qwen.heeds
+    huge = {"response_format": {"type": "json_schema", "json_schema": {"schema": {"a": "b" * 40_000}}}}
+    with pytest.raises(ProtocolError, match="more than"):
+        await ask(qwen, user("Hi"), spoken=False, wishes=huge)
+
+
+@pytest.mark.parametrize(
+    "message",
+    ["Unable to generate parser: JSON schema error at #: unknown type", "failed to parse grammar"],
+)
+async def test_a_form_that_is_none_is_its_authors_fault(message: str) -> None:
+    wishes = {"response_format": {"type": "json_schema"}}
+    with failing({"error": {"message": message}}) as server:
+        with pytest.raises(ProtocolError, match="held to it") as caught:
+            await ask(open_scripted(server), user("Hi"), spoken=False, wishes=wishes)
+        assert caught.value.param == "response_format.json_schema.schema"
+        with pytest.raises(ProviderError):
+            await ask(open_scripted(server), user("Hi"))
 
 
 async def test_a_conversation_returns_to_its_slot() -> None:

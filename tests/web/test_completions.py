@@ -31,6 +31,7 @@ TOOL: Any = {
         "parameters": {"type": "object", "properties": {"city": {"type": "string"}}},
     },
 }
+SCHEMA: Any = {"type": "json_schema", "json_schema": {"name": "title", "schema": {"type": "object"}}}
 CALL = ToolCall("get_weather", '{"city":"Paris"}')
 
 
@@ -155,6 +156,50 @@ async def test_an_answer_is_no_longer_than_was_wished(site: Site, name: str) -> 
         assert answer.choices[0].message.content == "Paris, of "
 
 
+@pytest.mark.parametrize("stop", ["of", [" co", "course"], ["nowhere", "of course"]])
+async def test_an_answer_ends_where_it_was_told_to(site: Site, stop: Any) -> None:
+    async with site(a_stage(["Paris, of course.", Forever()])) as url, client_of(url) as client:
+        answer = await client.chat.completions.create(model="m", messages=HELLO, stop=stop)
+        assert answer.choices[0].message.content in {"Paris, ", "Paris, of"}
+        assert answer.choices[0].finish_reason == "stop"
+        assert answer.usage is None, "nobody knows what it cost"
+
+
+async def test_what_was_no_stop_after_all_is_written(site: Site) -> None:
+    async with site(a_stage(["Paris, of", CALL])) as url, client_of(url) as client:
+        answer = await client.chat.completions.create(model="m", messages=HELLO, tools=[TOOL], stop="of course")
+        assert answer.choices[0].message.content == "Paris, of "
+        assert answer.choices[0].finish_reason == "tool_calls"
+        assert answer.usage is not None
+
+
+async def test_a_model_that_heeds_more_is_told_more(site: Site) -> None:
+    stage = a_stage('{"title": "Paris"}')
+    stage.chat.heeds = frozenset({"response_format", "logit_bias", "temperature", "stop"})
+    async with site(stage) as url, client_of(url) as client:
+        await client.chat.completions.create(
+            model="m",
+            messages=HELLO,
+            response_format=SCHEMA,
+            logit_bias={"50256": -100},
+            temperature=0.2,
+            top_p=0.5,
+            stop=["END"],
+        )
+        await client.chat.completions.create(
+            model="m", messages=HELLO, response_format={"type": "text"}, logit_bias={}, stop=None
+        )
+    assert [asked.wishes for asked in stage.chat.asked] == [
+        {
+            "response_format": SCHEMA,
+            "logit_bias": {"50256": -100},
+            "temperature": 0.2,
+            "stop": ["END"],
+        },
+        {},
+    ]
+
+
 # as they are written
 
 
@@ -185,6 +230,18 @@ async def test_what_is_streamed_is_as_openai_streams_it(site: Site) -> None:
     (call,) = [call for chunk in chunks for call in chunk.choices[0].delta.tool_calls or ()]
     assert (call.index, call.function and call.function.name) == (0, "get_weather")
     assert chunks[-1].choices[0].finish_reason == "tool_calls"
+
+
+async def test_a_streamed_answer_ends_where_it_was_told_to(site: Site) -> None:
+    async with site(a_stage(["Paris, of course.", Forever()])) as url:
+        wish = {"stream": True, "stream_options": {"include_usage": True}, "stop": ", of c"}
+        answer = await post(url, {"messages": HELLO, **wish})
+    *lines, done, _ = answer.text.split("\n\n")
+    chunks = [
+        ChatCompletionChunk.model_validate_json(line.removeprefix("data: "), strict=True) for line in lines
+    ]
+    assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks) == "Paris"
+    assert (chunks[-1].choices[0].finish_reason, done) == ("stop", "data: [DONE]")
 
 
 async def test_openais_client_puts_a_streamed_call_together(site: Site) -> None:
@@ -259,9 +316,19 @@ async def test_one_more_than_there_is_room_for_is_told_to_come_back(site: Site) 
     ("wish", "param"),
     [
         ({"n": 2}, "n"),
-        ({"stop": ["END"]}, "stop"),
+        ({"stop": ["a", "b", "c", "d", "e"]}, "stop"),
+        ({"stop": "a" * 300}, "stop"),
+        ({"stop": 7}, "stop"),
+        ({"logit_bias": {"50256": -100}}, "logit_bias"),
+        ({"logit_bias": {"50256": "never"}}, "logit_bias.50256"),
+        ({"response_format": {"type": "json_object"}}, "response_format"),
+        ({"response_format": SCHEMA}, "response_format"),
+        ({"response_format": {"type": "grammar"}}, "response_format.type"),
+        ({"temperature": 3}, "temperature"),
+        ({"top_p": -1}, "top_p"),
+        ({"presence_penalty": "much"}, "presence_penalty"),
         ({"logprobs": True}, "logprobs"),
-        ({"response_format": {"type": "json_schema", "json_schema": {}}}, "response_format.type"),
+        ({"response_format": {"type": "json_schema", "json_schema": {}}}, "response_format.json_schema.name"),
         ({"modalities": ["text", "audio"]}, "modalities[1]"),
         ({"max_tokens": 0}, "max_tokens"),
         ({"functions": []}, "functions"),

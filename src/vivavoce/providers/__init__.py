@@ -5,8 +5,8 @@ Sound for hearing is 16-bit little-endian mono PCM at `HEARING_RATE`, sound for 
 loop, raises `ProviderError` when it cannot answer, and stops working when its caller is cancelled.
 """
 
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal, Protocol, runtime_checkable
 
 from vivavoce.protocol.items import Item
@@ -23,6 +23,7 @@ __all__ = [
     "ChatUsage",
     "Denoiser",
     "DenoisingModel",
+    "Heeding",
     "Live",
     "Mark",
     "Preparing",
@@ -102,7 +103,8 @@ class Live(Protocol):
 class ChatRequest:
     """One question to a chat model: everything said so far, and how to answer it.
 
-    `spoken` asks for words to be said aloud: short sentences, no markup.
+    `spoken` asks for words to be said aloud: short sentences, no markup. `wishes` is what else a client has of
+    the model, by the names and in the values of OpenAI's chat completions: nothing that it does not heed.
     """
 
     items: Sequence[Item]
@@ -112,6 +114,7 @@ class ChatRequest:
     max_tokens: int | None = None
     spoken: bool = True
     parallel_tool_calls: bool = True
+    wishes: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -156,6 +159,17 @@ class Seeing(Protocol):
 
     @property
     def sees(self) -> bool: ...
+
+
+@runtime_checkable
+class Heeding(Protocol):
+    """A chat model that heeds `ChatRequest.wishes`: those of these names. Others heed none.
+
+    It raises `ProtocolError` for one whose value it cannot follow.
+    """
+
+    @property
+    def heeds(self) -> frozenset[str]: ...
 
 
 @runtime_checkable

@@ -26,6 +26,17 @@ from vivavoce.providers.registry import Plugin, Weights
 __all__ = ["PLUGIN", "OpenAIChat", "OpenAIChatSettings"]
 
 NAME = "openai"
+HEEDS = frozenset(
+    {
+        "frequency_penalty",
+        "logit_bias",
+        "presence_penalty",
+        "response_format",
+        "seed",
+        "temperature",
+        "top_p",
+    }
+)
 
 
 class OpenAIChatSettings(EndpointSettings, frozen=True, kw_only=True):
@@ -92,6 +103,11 @@ class OpenAIChat:
     def sees(self) -> bool:
         """Whether it can be shown images."""
         return self.settings.images
+
+    @property
+    def heeds(self) -> frozenset[str]:
+        """What a client may wish of it: the endpoint is told, and judges."""
+        return HEEDS
 
     def room(self, request: ChatRequest) -> int:
         """Return how many tokens are left for the conversation, in a cautious estimate."""
@@ -186,7 +202,7 @@ def body(request: ChatRequest, settings: OpenAIChatSettings) -> dict[str, object
         asked["max_tokens"] = request.max_tokens
     if settings.temperature is not None:
         asked["temperature"] = settings.temperature
-    return asked
+    return asked | dict(request.wishes)
 
 
 def _messages(items: Sequence[Item]) -> list[dict[str, object]]:

@@ -14,9 +14,10 @@ import anyio
 import anyio.to_thread
 import msgspec
 
-from vivavoce.errors import ConfigError, ProviderError
+from vivavoce.errors import ConfigError, ProtocolError, ProviderError
 from vivavoce.protocol.items import Message
 from vivavoce.protocol.session import FunctionTool
+from vivavoce.protocol.strict import invalid
 from vivavoce.providers import ChatRequest, ChatUsage, ToolCall, router
 from vivavoce.providers.dialogue import Said, dialogue, fit, last_words, tokens
 from vivavoce.providers.llama import Chunk, Failure, Llama, Timings
@@ -34,6 +35,9 @@ ARGUMENT_TOKENS = 160
 NAME_TOKENS = 32
 LEAST_CONTEXT = 1024
 NO_ECHO = 0.8
+HEEDS = frozenset({"response_format", "stop"})
+FORM_BYTES = 32 * 1024
+"""of a JSON Schema; a grammar of thousands of rules would keep the model from ever writing a word"""
 
 
 class QwenSettings(msgspec.Struct, frozen=True):
@@ -77,15 +81,18 @@ class Qwen:
     async def reply(self, request: ChatRequest) -> AsyncIterator[str | ToolCall | ChatUsage]:
         """Answer in words, or with one tool call. Closing the iterator stops the model within a word.
 
-        Raises `ProviderError` where the last words do not fit, or a tool was demanded and cannot be called.
+        Raises `ProviderError` where the last words do not fit, or a tool was demanded and cannot be called,
+        `ProtocolError` for a form to which no answer can be held.
         """
+        if len(msgspec.json.encode(request.wishes)) > FORM_BYTES:
+            raise _no_form(f": it has more than {FORM_BYTES:,} bytes")
         turns = dialogue(request.items)
         tools = router.eligible(request.tools, request.tool_choice)
         if request.tool_choice in ("auto", "none"):
             async with self._answering(request, turns) as chunks:
                 tool = await self._choose(tools, turns, none=True) if _is_asked(request) else None
                 if tool is None:
-                    async for piece in _spoken(chunks):
+                    async for piece in _spoken(chunks, held="response_format" in request.wishes):
                         yield piece
                     return
         else:
@@ -95,6 +102,11 @@ class Qwen:
         call, usage = await self._call(tool, tools, turns)
         yield call
         yield usage
+
+    @property
+    def heeds(self) -> frozenset[str]:
+        """What a client may wish of it: a form, to which it is held by a grammar, and where to end."""
+        return HEEDS
 
     def room(self, request: ChatRequest) -> int:
         """Return how many tokens are left for the conversation; tools have a place of their own."""
@@ -115,7 +127,7 @@ class Qwen:
         """Begin to write the answer; leaving the block stops it."""
         turns = fit(turns, self.room(request))
         prompt = tuple(said for said in [*_opening(request), *turns] if said.text)
-        held = _held_to_speech(request, last_words(turns)) if request.spoken else {}
+        held = _held_to_speech(request, last_words(turns)) if request.spoken else request.wishes
         return self._written(prompt, max_tokens=self._longest(request), **held)
 
     def _longest(self, request: ChatRequest) -> int:
@@ -185,11 +197,14 @@ def _held_to_speech(request: ChatRequest, asked: str) -> dict[str, object]:
     return {"grammar": grammar, "dry_multiplier": NO_ECHO if most > FEW else 0}
 
 
-async def _spoken(chunks: AsyncIterator[Chunk]) -> AsyncIterator[str | ChatUsage]:
-    """Give the words of an answer, and at last what it cost."""
+async def _spoken(chunks: AsyncIterator[Chunk], *, held: bool = False) -> AsyncIterator[str | ChatUsage]:
+    """Give the words of an answer, and at last what it cost. `held` says that a client gave it its form."""
     timings, finish = Timings(), None
     async for chunk in chunks:
         if chunk.error:
+            _, form, reason = chunk.error.message.partition("JSON schema error")
+            if held and (form or "parse grammar" in chunk.error.message):
+                raise _no_form(reason)
             raise ProviderError(NAME, _plain_words(chunk.error))
         if text := chunk.text:
             yield text
@@ -202,6 +217,10 @@ async def _spoken(chunks: AsyncIterator[Chunk]) -> AsyncIterator[str | ChatUsage
         cached_tokens=timings.cache_n,
         finish="length" if finish == "length" else "stop",
     )
+
+
+def _no_form(reason: str) -> ProtocolError:
+    return invalid("response_format.json_schema.schema", f"no answer can be held to it{reason}.")
 
 
 def _plain_words(failure: Failure) -> str:

@@ -173,6 +173,7 @@ class _Chat:
     prepared: list[ChatRequest] = field(default_factory=list)
     reads: int = sys.maxsize
     sees: bool = False
+    heeds: frozenset[str] = frozenset()
 
     def room(self, request: ChatRequest) -> int:
         return self.reads

@@ -19,12 +19,13 @@ from vivavoce.engines.answer import timely
 from vivavoce.engines.images import check_images
 from vivavoce.errors import ProviderError
 from vivavoce.protocol.events import new_id
-from vivavoce.providers import ChatUsage, ToolCall
+from vivavoce.providers import ChatRequest, ChatUsage, Heeding, ToolCall
 from vivavoce.web.answers import failed
 from vivavoce.web.bodies import read
 from vivavoce.web.places import Places
 from vivavoce.web.questions import Question, items_of, read_question, request_of
 from vivavoce.web.readers import begin, tell, while_they_read
+from vivavoce.web.stops import Stops
 
 __all__ = ["Completions"]
 
@@ -46,10 +47,12 @@ class Completions:
             body = await read(request, self.limits, self.limits.body_bytes, "body_bytes")
             question = read_question(body, self.limits)
             self._check_images(question)
+            chat = self.house.speech.crew.chat
+            asked = request_of(question, self.limits, chat.heeds if isinstance(chat, Heeding) else ())
             model = question.model or request.path_params.get("deployment", MODEL)
             wording = _Wording(model, self._now(), tells_usage=question.stream_options.include_usage)
             answer = _streamed if question.stream else _whole
-            async with aclosing(self._reply(question)) as reply:
+            async with aclosing(self._reply(question, asked)) as reply:
                 await while_they_read(receive, send, self.limits, partial(answer, reply, wording))
 
     def _check_images(self, question: Question) -> None:
@@ -57,18 +60,24 @@ class Completions:
             for item in items_of(said):
                 check_images(item, self.house.speech.crew, self.limits, f"messages[{index}]")
 
-    async def _reply(self, question: Question) -> Reply:
-        """Ask the model, and hold it to what was wished: no tools, or one at a time."""
-        may_call = question.tool_choice != "none"
-        asked = self.house.speech.crew.chat.reply(request_of(question, self.limits))
+    async def _reply(self, question: Question, asked: ChatRequest) -> Reply:
+        """Ask the model, and hold it to what was wished: no tools, or one at a time, and where to end."""
+        may_call, stops = question.tool_choice != "none", Stops(question.stops)
         waits = self.limits.first_word_seconds, self.limits.next_word_seconds
-        async with aclosing(timely(asked, *waits, provider="chat")) as pieces:
+        reply = self.house.speech.crew.chat.reply(asked)
+        async with aclosing(timely(reply, *waits, provider="chat")) as pieces:
             async for piece in pieces:
+                text = stops.take(piece) if isinstance(piece, str) else stops.finish()
+                if text:
+                    yield text
+                if stops.met:
+                    return
+                if isinstance(piece, ChatUsage) or (isinstance(piece, ToolCall) and may_call):
+                    yield piece
                 if isinstance(piece, ToolCall):
-                    if not may_call:
-                        continue
-                    may_call = question.parallel_tool_calls
-                yield piece
+                    may_call = may_call and question.parallel_tool_calls
+        if text := stops.finish():
+            yield text
 
 
 # how an answer is written
@@ -83,12 +92,15 @@ class _Wording:
     tells_usage: bool
     id: str = field(default_factory=lambda: f"chatcmpl-{token_hex(12)}")
     calls: int = 0
-    usage: ChatUsage = field(default_factory=lambda: ChatUsage(0, 0))
+    usage: ChatUsage | None = None
+    """unknown where the answer was ended at a text by us, not by the model"""
 
     @property
     def finish(self) -> str:
         """Why the answer ended."""
-        return "tool_calls" if self.calls else self.usage.finish
+        if self.calls:
+            return "tool_calls"
+        return self.usage.finish if self.usage else "stop"
 
     def whole(self, text: str | None, calls: list[Json]) -> Json:
         """Return an answer that is written at once."""
@@ -96,7 +108,8 @@ class _Wording:
         if calls:
             message["tool_calls"] = calls
         choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": self.finish}
-        return {**self._head("chat.completion"), "choices": [choice], "usage": _told(self.usage)}
+        cost = {"usage": _told(self.usage)} if self.usage else {}
+        return {**self._head("chat.completion"), "choices": [choice], **cost}
 
     def chunk(self, delta: Json, finish: str | None = None) -> Json:
         """Return a part of an answer that is written as it comes."""
@@ -104,9 +117,9 @@ class _Wording:
         last = {"usage": None} if self.tells_usage else {}
         return {**self._head("chat.completion.chunk"), "choices": [choice], **last}
 
-    def last(self) -> Json:
+    def last(self, usage: ChatUsage) -> Json:
         """Return what comes after the last part: what it cost."""
-        return {**self._head("chat.completion.chunk"), "choices": [], "usage": _told(self.usage)}
+        return {**self._head("chat.completion.chunk"), "choices": [], "usage": _told(usage)}
 
     def call(self, call: ToolCall) -> Json:
         """Return a tool call, and count it."""
@@ -160,8 +173,8 @@ async def _chunks(reply: Reply, wording: _Wording) -> AsyncIterator[Json]:
                 continue
         opening = {}
     yield wording.chunk(opening, wording.finish)
-    if wording.tells_usage:
-        yield wording.last()
+    if wording.tells_usage and wording.usage:
+        yield wording.last(wording.usage)
 
 
 def _told(usage: ChatUsage) -> Json:

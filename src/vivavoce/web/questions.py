@@ -1,13 +1,13 @@
 """What is asked of `/v1/chat/completions`, read strictly, and as our chat models are asked.
 
-What a model of ours cannot be told, and would not miss (`temperature`, `seed`), is read and ignored; what would
+What the model does not heed, and nobody would miss (`temperature`, `seed`), is read and ignored; what would
 change the meaning of the answer is refused by its name.
 """
 
-from collections.abc import Iterator, Sequence
-from typing import Literal
+from collections.abc import Collection, Iterator, Sequence
+from typing import Literal, cast
 
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Struct, UnsetType, to_builtins
 
 from vivavoce.limits import Limits
 from vivavoce.protocol.bodies import read_body
@@ -26,6 +26,17 @@ from vivavoce.protocol.strict import invalid
 from vivavoce.providers import ChatRequest
 
 __all__ = ["Question", "items_of", "read_question", "request_of"]
+
+STOPS, STOP_CHARS = 4, 256
+"""texts at which an answer may be ended, and their length"""
+PREFERENCES = ("temperature", "top_p", "presence_penalty", "frequency_penalty", "seed")
+"""wishes that are granted where they can be"""
+RANGES = {
+    "temperature": (0, 2),
+    "top_p": (0, 1),
+    "presence_penalty": (-2, 2),
+    "frequency_penalty": (-2, 2),
+}
 
 
 # what is said
@@ -123,15 +134,27 @@ class StreamOptions(Struct, frozen=True, kw_only=True):
     include_obfuscation: bool = False
 
 
-class Format(Struct, frozen=True, kw_only=True):
-    """The only format of an answer. No model of ours can be held to a schema from here."""
+class Text(Struct, tag_field="type", tag="text", frozen=True, kw_only=True):
+    pass
 
-    type: Literal["text"] = "text"
-    json_schema: object = UNSET
+
+class JsonObject(Struct, tag_field="type", tag="json_object", frozen=True, kw_only=True):
+    pass
+
+
+class Schema(Struct, frozen=True, kw_only=True):
+    name: str
+    description: str | UnsetType = UNSET
+    schema: dict[str, object] | UnsetType = UNSET
+    strict: bool | UnsetType = UNSET
+
+
+class JsonSchema(Struct, tag_field="type", tag="json_schema", frozen=True, kw_only=True):
+    json_schema: Schema
 
 
 class Question(Struct, frozen=True, kw_only=True):
-    """The body of `POST /v1/chat/completions`. What is typed `object` is ignored."""
+    """The body of `POST /v1/chat/completions`. What is typed `object` is the model's to judge, or ignored."""
 
     messages: tuple[Said, ...]
     model: str = ""
@@ -144,14 +167,15 @@ class Question(Struct, frozen=True, kw_only=True):
     max_completion_tokens: int | UnsetType = UNSET
     stop: str | tuple[str, ...] = ()
     n: Literal[1] = 1
-    response_format: Format = Format()
+    response_format: Text | JsonObject | JsonSchema = Text()
+    logit_bias: dict[str, float] = {}
     modalities: tuple[Literal["text"], ...] = ("text",)
     logprobs: bool = False
     top_logprobs: object = UNSET
-    temperature: object = UNSET
-    top_p: object = UNSET
-    presence_penalty: object = UNSET
-    frequency_penalty: object = UNSET
+    temperature: float | UnsetType = UNSET
+    top_p: float | UnsetType = UNSET
+    presence_penalty: float | UnsetType = UNSET
+    frequency_penalty: float | UnsetType = UNSET
     seed: object = UNSET
     user: object = UNSET
     safety_identifier: object = UNSET
@@ -164,6 +188,12 @@ class Question(Struct, frozen=True, kw_only=True):
     prompt_cache_key: object = UNSET
     prompt_cache_retention: object = UNSET
 
+    @property
+    def stops(self) -> tuple[str, ...]:
+        """At which texts the answer is to end."""
+        stops = (self.stop,) if isinstance(self.stop, str) else self.stop
+        return tuple(filter(None, stops))
+
 
 def read_question(body: bytes, limits: Limits) -> Question:
     """Read a body. Raises `ProtocolError` with the `param` that is wrong."""
@@ -173,15 +203,20 @@ def read_question(body: bytes, limits: Limits) -> Question:
     for name in ("max_tokens", "max_completion_tokens"):
         if (most := getattr(question, name)) is not UNSET and most < 1:
             raise invalid(name, f"expected at least 1, got {most}.")
-    if question.stop:
-        raise invalid("stop", "answers here cannot be ended at a text; use max_completion_tokens.")
+    _check_stops(question.stops)
+    for name, (least, most) in RANGES.items():
+        if (value := getattr(question, name)) is not UNSET and not least <= value <= most:
+            raise invalid(name, f"expected {least} to {most}, got {value:g}.")
     if question.logprobs:
         raise invalid("logprobs", "no model here tells how likely its words are.")
     return question
 
 
-def request_of(question: Question, limits: Limits) -> ChatRequest:
-    """Return a question as our chat models are asked: in writing, not to be read aloud."""
+def request_of(question: Question, limits: Limits, heeds: Collection[str] = ()) -> ChatRequest:
+    """Return a question as our chat models are asked: in writing, not to be read aloud.
+
+    `heeds` are the wishes that the model heeds. Raises `ProtocolError` for one that it must and does not.
+    """
     told = _opening(question.messages)
     most = question.max_completion_tokens or question.max_tokens or limits.output_tokens
     return ChatRequest(
@@ -195,7 +230,27 @@ def request_of(question: Question, limits: Limits) -> ChatRequest:
         max_tokens=min(most, limits.output_tokens),
         spoken=False,
         parallel_tool_calls=question.parallel_tool_calls,
+        wishes=_wishes(question, heeds),
     )
+
+
+def _wishes(question: Question, heeds: Collection[str]) -> dict[str, object]:
+    wished: dict[str, object] = {name: getattr(question, name) for name in PREFERENCES}
+    form, bias = question.response_format, question.logit_bias
+    needed = {"response_format": UNSET if isinstance(form, Text) else form, "logit_bias": bias or UNSET}
+    for name, value in needed.items():
+        if value is not UNSET and name not in heeds:
+            raise invalid(name, "the chat model here does not heed it.")
+    wished |= needed | {"stop": list(question.stops) or UNSET}
+    given = {name: value for name, value in wished.items() if value is not UNSET and name in heeds}
+    return cast("dict[str, object]", to_builtins(given))
+
+
+def _check_stops(stops: Sequence[str]) -> None:
+    if len(stops) > STOPS:
+        raise invalid("stop", f"{len(stops)} texts; there may be {STOPS}.")
+    if any(len(stop) > STOP_CHARS for stop in stops):
+        raise invalid("stop", f"a text at which to stop holds {STOP_CHARS} characters.")
 
 
 def _opening(messages: Sequence[Said]) -> list[System | Developer]:
