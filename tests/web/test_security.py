@@ -64,6 +64,14 @@ async def test_a_key_may_be_shown_in_the_query_as_azures_preview_has_it(site: Si
         assert await status(url, "?api-key=") == 401
 
 
+async def test_a_token_may_be_shown_in_the_query_as_azures_javascript_client_does(site: Site) -> None:
+    """A browser sets no header on a WebSocket: `AzureOpenAI` with a token provider puts it into the address."""
+    async with site(keys="sesame") as url:
+        assert await status(url, "?deployment=m&Authorization=Bearer+sesame") == 101
+        assert await status(url, "?deployment=m&Authorization=Bearer+wrong") == 401
+        assert await status(url, "?deployment=m&Authorization=sesame") == 401
+
+
 async def test_a_key_may_be_shown_as_a_subprotocol(site: Site) -> None:
     async with site(keys="sesame") as url:
         for key, answer in (("sesame", 101), ("wrong", 401)):
@@ -110,6 +118,7 @@ async def test_no_key_is_ever_written_down(site: Site, caplog: pytest.LogCapture
         for key in ("sesame", "sesam"):
             await client.get(f"/v1/models?api-key={key}", headers={"authorization": f"Bearer {key}"})
             await status(url, f"?model=m&api-key={key}", additional_headers={"api-key": key})
+            await status(url, f"?model=m&Authorization=Bearer%20{key}")
         uvicorn.removeHandler(caplog.handler)
     assert '"WebSocket /v1/realtime?model=m"' in caplog.text, "uvicorn writes down who connects"
     assert "sesam" not in caplog.text

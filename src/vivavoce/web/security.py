@@ -22,6 +22,8 @@ __all__ = ["KEY_SUBPROTOCOL", "OPEN_PATHS", "Guard", "SafeHeaders", "may_connect
 KEY_SUBPROTOCOL = "openai-insecure-api-key."
 KEY_NAME = "api-key"
 """how Azure calls the header, and in its preview the query parameter, that show the key"""
+KEY_PARAMETERS = frozenset({KEY_NAME, "authorization"})
+"""headers, and parameters in Azure's preview, that show a key; as the latter both are for browsers"""
 OPEN_PATHS = frozenset({"/", "/healthz", "/readyz", "/v1/status"})
 DOORS = frozenset({*PATHS, *(f"{path}/calls" for path in PATHS)})
 """where conversations begin, by WebSocket or by a call"""
@@ -156,13 +158,18 @@ def _is_open(path: str) -> bool:
 def _take_keys(scope: Scope) -> Sequence[str]:
     """Return the keys that a client shows; one in the query is taken out, for addresses are written down."""
     headers = Headers(scope=scope)
-    scheme, _, key = headers.get("authorization", "").partition(" ")
-    keys = [key.strip()] if scheme.lower() == "bearer" else []
-    keys += headers.getlist(KEY_NAME)
     query = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
-    if asked := [value for name, value in query if name == KEY_NAME]:
-        keys += asked
-        scope["query_string"] = urlencode([pair for pair in query if pair[0] != KEY_NAME]).encode()
+    asked = [(name.lower(), value) for name, value in query if name.lower() in KEY_PARAMETERS]
+    if asked:
+        left = [(name, value) for name, value in query if name.lower() not in KEY_PARAMETERS]
+        scope["query_string"] = urlencode(left).encode()
+    shown = [(name, value) for name, value in headers.items() if name in KEY_PARAMETERS] + asked
+    keys = [key for name, value in shown if (key := value if name == KEY_NAME else _bearer(value))]
     offered = scope.get("subprotocols", ())  # browsers can set no header on a WebSocket
     keys += [name.removeprefix(KEY_SUBPROTOCOL) for name in offered if name.startswith(KEY_SUBPROTOCOL)]
     return keys
+
+
+def _bearer(authorization: str) -> str:
+    scheme, _, key = authorization.partition(" ")
+    return key.strip() if scheme.lower() == "bearer" else ""
