@@ -2,7 +2,7 @@
 
 import logging
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import anyio
@@ -14,12 +14,12 @@ from vivavoce.engines.captions import Captions
 from vivavoce.engines.listening import Ear
 from vivavoce.engines.manner import Hearing
 from vivavoce.engines.minutes import STRETCH_MS, Finding, Minutes, said
+from vivavoce.engines.silence import Silence
 from vivavoce.engines.voice import Draft, Voice
 from vivavoce.errors import ProtocolError, ProviderError
 from vivavoce.floor import Change, Paused, Resumed, Settled, SpeechStarted, SpeechStopped, Stirred
 from vivavoce.formats import bytes_per_ms, check_samples
 from vivavoce.protocol import events as e
-from vivavoce.protocol.items import InputText, Item, Message
 from vivavoce.providers import HEARING_RATE, TurnDetector
 
 __all__ = ["Turns"]
@@ -35,7 +35,6 @@ _FIRST_LISTEN_MS = 192
 _NEXT_LISTEN_MS = 96
 """When to find out what is being said over us: after a stir, and again."""
 _SYLLABLE_MS = 250
-_SILENT_CALLER = "The caller has said nothing for a while. Ask in a few words whether they are still there."
 
 
 @dataclass
@@ -75,7 +74,10 @@ class Turns:
     _one_at_a_time: anyio.Lock = field(default_factory=anyio.Lock)
     _stir: Stirred | None = None
     _listen_at_ms: float = 0
-    _quiet_since_ms: float = 0
+    silence: Silence = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.silence = Silence(self.call, self.voice, self.ear, self.minutes)
 
     # what the client says
 
@@ -104,7 +106,7 @@ class Turns:
         """Tell which keys were pressed. Whoever presses keys is still there."""
         keys, self.ear.pressed = self.ear.pressed, ""
         for key in keys:
-            self._quiet_since_ms = self.ear.floor.now_ms
+            self.silence.begin_anew()
             await self.call.line.send(e.DtmfEventReceived(event=key, received_at=self.now()))
 
     async def _hear(self, sound: bytes) -> None:
@@ -118,8 +120,7 @@ class Turns:
                 self.call.tasks.start_soon(self._overhear, self._stir)
             if self._turn and not self._turn.pondering:
                 self._turn.captions.look()
-            if self._is_idle():
-                await self._nudge()
+            await self.silence.watch(caller_speaks=self._turn is not None)
 
     async def commit(self) -> None:
         """The client says that the caller has finished."""
@@ -166,7 +167,7 @@ class Turns:
             self.call.tasks.start_soon(self._work_off)
 
     async def _changed(self, change: Change) -> None:
-        self._quiet_since_ms = self.ear.floor.now_ms
+        self.silence.begin_anew()
         match change:
             case Stirred(at_ms=at):
                 self.voice.hold()
@@ -314,7 +315,7 @@ class Turns:
         else:
             self.voice.respond(given=self.minutes.everything_said)
 
-    # over our voice, and in long silence
+    # over our voice
 
     async def _overhear(self, stir: Stirred) -> None:
         """Find out what is being said over us; if it cannot be, its length decides."""
@@ -324,29 +325,3 @@ class Turns:
             log.warning("%s", error)
             return
         self._weighed(self.ear.floor.overheard(stir.stir, words))
-
-    def _is_idle(self) -> bool:
-        """Say whether nobody has spoken for as long as the session allows."""
-        patience = self.ear.hearing.idle_timeout_ms
-        now = self.ear.floor.now_ms
-        if patience is None or self._turn or self.voice.busy or self.voice.audible:
-            self._quiet_since_ms = now
-            return False
-        return now - self._quiet_since_ms >= patience
-
-    async def _nudge(self) -> None:
-        """Nobody speaks: make an empty item of it and say something."""
-        item_id, since, now = e.new_id("item"), self._quiet_since_ms, self.ear.floor.now_ms
-        self._quiet_since_ms = now
-        await self.call.send(
-            e.InputAudioBufferTimeoutTriggered(
-                audio_start_ms=round(since), audio_end_ms=round(now), item_id=item_id
-            )
-        )
-        await self.minutes.put_down_silence(item_id)
-        note = Message(role="system", content=(InputText(text=_SILENT_CALLER),))
-
-        async def given() -> Sequence[Item]:
-            return (*await self.minutes.everything_said(), note)
-
-        self.voice.respond(given=given)
