@@ -19,6 +19,8 @@ BUILT_IN = Path(__file__).parent / "recordings"
 FRAME_SECONDS = 0.02
 FRAME = int(SPEAKING_RATE * FRAME_SECONDS) * 2
 
+_NEEDED = {"id", "file", "speech_start_s", "speech_end_s"}
+
 
 def frames(sound: bytes) -> list[bytes]:
     """Cut sound at `SPEAKING_RATE` into frames of 20 ms, the last filled up with silence."""
@@ -57,27 +59,46 @@ class Clip:
 
 
 def clips_in(folder: Path) -> list[Clip]:
-    """Return the recordings of a folder: those of its `manifest.csv`, else every WAV, measured by energy."""
+    """Return the recordings of a folder: those of its `manifest.csv`, else every WAV, measured by energy.
+
+    Raises `ConfigError` where there are none, or the manifest cannot be read.
+    """
     manifest = folder / "manifest.csv"
     if manifest.is_file():
-        with manifest.open(newline="", encoding="utf-8") as file:
-            return [_listed(folder, row) for row in csv.DictReader(file)]
+        return [_listed(manifest, row) for row in _rows(manifest)]
     found = sorted(folder.glob("*.wav"))
     if not found:
         raise ConfigError(f"{folder} holds neither a manifest.csv nor any .wav file.")
     return [_measured(path) for path in found]
 
 
-def _listed(folder: Path, row: Mapping[str, str]) -> Clip:
+def _rows(manifest: Path) -> list[dict[str, str]]:
+    try:
+        with manifest.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file, restval=""))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise ConfigError(f"{manifest} cannot be read: {error}.") from error
+    if not rows or _NEEDED - rows[0].keys():
+        raise ConfigError(f"{manifest} needs rows with the columns {', '.join(sorted(_NEEDED))}.")
+    return rows
+
+
+def _listed(manifest: Path, row: Mapping[str, str]) -> Clip:
+    def seconds(column: str) -> float:
+        try:
+            return float(row.get(column) or 0)
+        except ValueError as error:
+            raise ConfigError(f"{manifest}: {row['id']} has {row[column]!r} as its {column}.") from error
+
     return Clip(
         name=row["id"],
-        path=folder / row["file"],
+        path=manifest.parent / row["file"],
         category=row.get("category", ""),
         transcript=row.get("transcript", ""),
         language=row.get("language", "") or "en",
-        speech_start=float(row["speech_start_s"] or 0),
-        speech_end=float(row["speech_end_s"] or 0),
-        surely=float(row.get("end_spread_s") or 0) <= 0.2,
+        speech_start=seconds("speech_start_s"),
+        speech_end=seconds("speech_end_s"),
+        surely=seconds("end_spread_s") <= 0.2,
     )
 
 

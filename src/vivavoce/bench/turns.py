@@ -1,12 +1,10 @@
 """Measures turn-taking on recordings of people: may they finish, how long do they wait, do they get a word in?
 
-The folder holds recordings and a `manifest.csv` with the columns `id`, `file`, `category`, `speech_start_s` and
-`speech_end_s`. Categories: `noise` is nobody speaking, `backchannel` an `uh-huh`, `meeting` is left out, all
-else is an utterance, `pause` one with pauses inside. Time is that of the sound, and evidence comes as
-late as is said here: the figures are the same on every machine.
+The folder is read by `clips`. Categories: `noise` is nobody speaking, `backchannel` an `uh-huh`, `meeting` is
+left out, all else is an utterance, `pause` one with pauses inside. Time is that of the sound, and evidence
+comes as late as is said here: the figures are the same on every machine.
 """
 
-import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -19,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from vivavoce.audio.decoding import NotAudio, TooLong, decode
+from vivavoce.bench.clips import Clip, clips_in
 from vivavoce.errors import ConfigError
 from vivavoce.floor import Floor, Paused, Settled, SpeechStarted, SpeechStopped, Stirred, TurnRules
 from vivavoce.providers import (
@@ -30,7 +29,7 @@ from vivavoce.providers import (
     VoiceActivityModel,
 )
 
-__all__ = ["Over", "Turn", "TurnReport", "run", "show"]
+__all__ = ["Closed", "Over", "TurnReport", "run", "show"]
 
 BYTES_PER_MS = HEARING_RATE * 2 // 1000
 TAIL_MS = 2500
@@ -46,7 +45,7 @@ FIRST_LISTEN_MS, NEXT_LISTEN_MS, OVERHEARD_MS = 192, 96, 40
 
 
 @dataclass(frozen=True)
-class Turn:
+class Closed:
     """How long after the end of this utterance its turn was closed; less than 0 is too early, None never."""
 
     clip: str
@@ -68,20 +67,27 @@ class Over:
 class TurnReport:
     """Turns by the name of the rule that closed them, and what was said over us."""
 
-    turns: Mapping[str, Sequence[Turn]]
+    turns: Mapping[str, Sequence[Closed]]
     over: Sequence[Over]
 
 
 @dataclass(frozen=True)
-class Clip:
-    """One recording, with what the detector says of every frame."""
+class Take:
+    """One recording at `HEARING_RATE`, with what the detector says of every frame."""
 
-    id: str
-    category: str
-    start_ms: float
-    end_ms: float
+    clip: Clip
     sound: bytes
     probabilities: Sequence[float]
+
+    @property
+    def start_ms(self) -> float:
+        """When its speech begins."""
+        return self.clip.speech_start * 1000
+
+    @property
+    def end_ms(self) -> float:
+        """When its speech is over."""
+        return self.clip.speech_end * 1000
 
     def between(self, begin_ms: float, end_ms: float) -> bytes:
         """Return the sound from one time to another."""
@@ -113,18 +119,18 @@ async def run(
     folder: Path, *, vad: VoiceActivityModel, turn: TurnDetector | None, transcriber: Transcriber
 ) -> TurnReport:
     """Play every recording to the floor: alone, and over our voice. Raises `ConfigError` for a bad folder."""
-    rows = await anyio.to_thread.run_sync(_manifest, folder)
-    clips = [await anyio.to_thread.run_sync(_clip, folder, row, vad) for row in rows]
-    spoken = [clip for clip in clips if clip.category not in ("noise", "backchannel")]
+    clips = [clip for clip in await anyio.to_thread.run_sync(clips_in, folder) if clip.category != _LEFT_OUT]
+    takes = [await anyio.to_thread.run_sync(_take, clip, vad) for clip in clips]
+    spoken = [take for take in takes if take.clip.category not in ("noise", "backchannel")]
     witness = Witness(turn, transcriber)
-    turns: dict[str, Sequence[Turn]] = {}
+    turns: dict[str, Sequence[Closed]] = {}
     for eagerness in ("medium", "low", "high"):
         rules = TurnRules(eagerness=eagerness)
-        turns[eagerness] = [await _close(clip, rules, witness) for clip in spoken]
+        turns[eagerness] = [await _close(take, rules, witness) for take in spoken]
     for silence_ms in (500, 1000):
         rules = TurnRules(silence_ms=silence_ms)
-        turns[f"silence of {silence_ms} ms"] = [await _close(clip, rules, None) for clip in spoken]
-    return TurnReport(turns, [await _speak_over(clip, witness) for clip in clips])
+        turns[f"silence of {silence_ms} ms"] = [await _close(take, rules, None) for take in spoken]
+    return TurnReport(turns, [await _speak_over(take, witness) for take in takes])
 
 
 def show(report: TurnReport, console: Console | None = None) -> None:
@@ -148,35 +154,21 @@ def show(report: TurnReport, console: Console | None = None) -> None:
 
 # reading
 
-_NEEDED = {"id", "file", "category", "speech_start_s", "speech_end_s"}
 _LEFT_OUT = "meeting"
 _LONGEST_S = 120
 
 
-def _manifest(folder: Path) -> list[dict[str, str]]:
+def _take(clip: Clip, vad: VoiceActivityModel) -> Take:
+    if clip.path is None:
+        raise RuntimeError("what is read from a folder is a file")
     try:
-        with (folder / "manifest.csv").open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file))
-    except OSError as error:
-        raise ConfigError(f"Cannot read {folder / 'manifest.csv'}: {error.strerror}.") from error
-    if not rows or _NEEDED - rows[0].keys():
-        raise ConfigError(
-            f"{folder / 'manifest.csv'} needs rows with the columns {', '.join(sorted(_NEEDED))}."
-        )
-    return [row for row in rows if row["category"] != _LEFT_OUT]
-
-
-def _clip(folder: Path, row: Mapping[str, str], vad: VoiceActivityModel) -> Clip:
-    try:
-        sound = decode((folder / row["file"]).read_bytes(), rate=HEARING_RATE, max_seconds=_LONGEST_S)
+        sound = decode(clip.path.read_bytes(), rate=HEARING_RATE, max_seconds=_LONGEST_S)
     except (OSError, NotAudio, TooLong) as error:
-        raise ConfigError(f"Cannot read the recording {folder / row['file']}: {error!r}.") from error
+        raise ConfigError(f"{clip.path} cannot be read as a recording: {error}.") from error
     sound += _room_tone()
     hear = vad.detector().probability
     frames = range(0, len(sound) - FRAME_BYTES + 1, FRAME_BYTES)
-    probabilities = [hear(sound[at : at + FRAME_BYTES]) for at in frames]
-    start, end = (float(row[edge] or 0) * 1000 for edge in ("speech_start_s", "speech_end_s"))
-    return Clip(row["id"], row["category"], start, end, sound, probabilities)
+    return Take(clip, sound, [hear(sound[at : at + FRAME_BYTES]) for at in frames])
 
 
 def _room_tone() -> bytes:
@@ -189,11 +181,11 @@ def _room_tone() -> bytes:
 # playing
 
 
-async def _close(clip: Clip, rules: TurnRules, witness: Witness | None) -> Turn:
+async def _close(take: Take, rules: TurnRules, witness: Witness | None) -> Closed:
     """Play a recording until its first turn is closed."""
     floor, start_ms, due_ms = Floor(rules), 0.0, float("inf")
     answer = partial(floor.judge, 0, finished=None, words=None)
-    for probability in clip.probabilities:
+    for probability in take.probabilities:
         change = floor.hear(probability, FRAME_MS, we_speak=False)
         if change is None and floor.now_ms + FRAME_MS > due_ms:
             change, at_ms, due_ms = answer(), due_ms, float("inf")
@@ -203,61 +195,61 @@ async def _close(clip: Clip, rules: TurnRules, witness: Witness | None) -> Turn:
             case SpeechStarted(start_ms=start):
                 start_ms = start
             case Paused(pause=pause) if witness:
-                sound = clip.between(start_ms - LEAD_MS, floor.now_ms)
+                sound = take.between(start_ms - LEAD_MS, floor.now_ms)
                 finished, words = await witness.finished(sound), await witness.words(sound)
                 answer = partial(floor.judge, pause, finished=finished, words=words)
                 due_ms = floor.now_ms + EVIDENCE_MS
             case SpeechStopped():
-                return Turn(clip.id, clip.category, at_ms - clip.end_ms)
+                return Closed(take.clip.name, take.clip.category, at_ms - take.end_ms)
             case _:
                 pass
-    return Turn(clip.id, clip.category, None)
+    return Closed(take.clip.name, take.clip.category, None)
 
 
-async def _speak_over(clip: Clip, witness: Witness) -> Over:
+async def _speak_over(take: Take, witness: Witness) -> Over:
     """Play a recording over our voice, which never ends, until we are stopped."""
     floor, held_ms, due_ms = Floor(TurnRules()), None, float("inf")
     answer = partial(floor.overheard, 0, "")
     stir, listen_ms = Stirred(0, 0), float("inf")
-    for probability in clip.probabilities:
+    for probability in take.probabilities:
         change = floor.hear(probability, FRAME_MS, we_speak=True)
         at_ms = floor.now_ms
         if change is None and floor.now_ms + FRAME_MS > due_ms:
             change, at_ms, due_ms = answer(), due_ms, float("inf")
         match change:
             case SpeechStarted():
-                return Over(clip.id, clip.category, held_ms, at_ms - clip.start_ms)
+                return Over(take.clip.name, take.clip.category, held_ms, at_ms - take.start_ms)
             case Stirred(at_ms=at):
                 stir, listen_ms = change, at + FIRST_LISTEN_MS
-                held_ms = at - clip.start_ms if held_ms is None else held_ms
+                held_ms = at - take.start_ms if held_ms is None else held_ms
             case Settled():
                 listen_ms = due_ms = float("inf")
             case _:
                 pass
         if floor.now_ms >= listen_ms:
-            words = await witness.words(clip.between(stir.at_ms - OVERHEARD_LEAD_MS, floor.now_ms))
+            words = await witness.words(take.between(stir.at_ms - OVERHEARD_LEAD_MS, floor.now_ms))
             answer = partial(floor.overheard, stir.stir, words)
             due_ms, listen_ms = floor.now_ms + OVERHEARD_MS, listen_ms + NEXT_LISTEN_MS
-    return Over(clip.id, clip.category, held_ms, None)
+    return Over(take.clip.name, take.clip.category, held_ms, None)
 
 
 # summing up
 
 
-def _of(turns: Sequence[Turn], category: str) -> Sequence[Turn]:
+def _of(turns: Sequence[Closed], category: str) -> Sequence[Closed]:
     return [turn for turn in turns if turn.category == category]
 
 
-def _early(turns: Sequence[Turn]) -> str:
+def _early(turns: Sequence[Closed]) -> str:
     early = sum(turn.wait_ms is not None and turn.wait_ms < 0 for turn in turns)
     return f"{100 * early / len(turns):.1f} % ({early}/{len(turns)})" if turns else "-"
 
 
-def _lost(turns: Sequence[Turn]) -> int:
+def _lost(turns: Sequence[Closed]) -> int:
     return sum(turn.wait_ms is None for turn in turns)
 
 
-def _waits(turns: Sequence[Turn]) -> tuple[str, str]:
+def _waits(turns: Sequence[Closed]) -> tuple[str, str]:
     waits = [turn.wait_ms for turn in turns if turn.wait_ms is not None and turn.wait_ms >= 0]
     return _percentile(waits, 50), _percentile(waits, 95)
 

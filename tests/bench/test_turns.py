@@ -107,6 +107,9 @@ async def test_a_folder_that_cannot_be_read_is_said_to_be_so(tmp_path: Path) -> 
     (tmp_path / "manifest.csv").write_text("a,b\n1,2\n")
     with pytest.raises(ConfigError, match="columns"):
         await run(tmp_path, vad=Loudness(), turn=None, transcriber=knowing)
+    manifest(tmp_path, [("lost", "read", "soon", "1")])
+    with pytest.raises(ConfigError, match="lost has 'soon' as its speech_start_s"):
+        await run(tmp_path, vad=Loudness(), turn=None, transcriber=knowing)
     manifest(tmp_path, [("lost", "read", "0", "1")])
     with pytest.raises(ConfigError, match=r"lost\.wav"):
         await run(tmp_path, vad=Loudness(), turn=None, transcriber=knowing)
