@@ -7,19 +7,9 @@ from engine.plays import TRANSCRIBED, ask, done, error, truncated
 from vivavoce.errors import ProviderError
 from vivavoce.limits import Limits
 from vivavoce.protocol import events as e
-from vivavoce.protocol.items import (
-    FunctionCall,
-    InputAudio,
-    InputText,
-    Message,
-)
+from vivavoce.protocol.items import FunctionCall, InputAudio, InputText, Message
 from vivavoce.protocol.response import Failed
-from vivavoce.protocol.session import (
-    OutputSettings,
-    Session,
-    SessionAudio,
-    TranscriptionSession,
-)
+from vivavoce.protocol.session import OutputSettings, Session, SessionAudio, TranscriptionSession
 from vivavoce.providers import ToolCall
 from vivavoce.testing.stage import Do, Forever, Say, Stage
 

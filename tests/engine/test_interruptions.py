@@ -7,15 +7,9 @@ import pytest
 from engine.plays import QUICK, STORY, ask, done, error, heard_as, messages, truncated
 from vivavoce.limits import Limits
 from vivavoce.protocol import events as e
-from vivavoce.protocol.items import (
-    InputText,
-    Message,
-    OutputAudio,
-)
+from vivavoce.protocol.items import InputText, Message, OutputAudio
 from vivavoce.protocol.response import Cancelled, ResponseParams
-from vivavoce.protocol.session import (
-    ServerVad,
-)
+from vivavoce.protocol.session import ServerVad
 from vivavoce.testing.stage import Answer, Do, Forever, React, Say, Stage
 
 pytestmark = pytest.mark.anyio

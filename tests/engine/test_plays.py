@@ -8,10 +8,7 @@ from engine.plays import MANUAL, STORY, TRANSCRIBED, done, error, heard_as, mess
 from vivavoce.errors import ProviderError
 from vivavoce.limits import Limits
 from vivavoce.protocol import events as e
-from vivavoce.protocol.items import (
-    InputAudio,
-    Message,
-)
+from vivavoce.protocol.items import InputAudio, Message
 from vivavoce.protocol.session import (
     InputSettings,
     SemanticVad,

@@ -4,14 +4,7 @@ from array import array
 
 import pytest
 
-from engine.plays import (
-    STORY,
-    TRANSCRIBED,
-    ask,
-    done,
-    error,
-    types,
-)
+from engine.plays import STORY, TRANSCRIBED, ask, done, error, types
 from vivavoce.limits import Limits
 from vivavoce.protocol import events as e
 from vivavoce.protocol.items import (
@@ -24,10 +17,7 @@ from vivavoce.protocol.items import (
     OutputText,
 )
 from vivavoce.protocol.response import Incomplete, ResponseParams
-from vivavoce.protocol.session import (
-    FunctionTool,
-    Session,
-)
+from vivavoce.protocol.session import FunctionTool, Session
 from vivavoce.providers import ToolCall
 from vivavoce.testing.stage import Do, Forever, Say, Stage
 
