@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import subprocess
 import sys
 import threading
@@ -103,7 +104,9 @@ async def offer(**kind: Any) -> str:
         ("hello", "not SDP"),
         ("v=0\r\nnonsense\r\n", "not SDP"),
         ("v=0\r\ns=-\r\n", "no audio"),
-        ("v=0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111\r\n", "no data channel"),
+        ("v=0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 0\r\n", "audio must be Opus"),
+        ("v=0\r\nm=audio 0 UDP/TLS/RTP/SAVPF 111\r\na=rtpmap:111 opus/48000/2\r\n", "no audio"),
+        ("v=0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=rtpmap:111 opus/48000/2\r\n", "no data channel"),
     ],
 )
 def test_what_is_no_offer_is_refused_before_anything_is_done(sdp: str, why: str) -> None:
@@ -199,6 +202,16 @@ def damaged(sdp: str, chance: Random) -> str:
         case _:
             lines[at] = "".join(chance.choice("0 :=/x") if chance.random() < 0.2 else c for c in lines[at])
     return "\r\n".join(lines)
+
+
+async def test_who_hides_their_address_is_waited_for() -> None:
+    async with open_site() as site:
+        phone = Phone()
+        nobody = "6e5376c2-8b34-4e8b-b3ad-013226137d7c.local"  # as a browser without a microphone says
+        hidden = re.sub(r"(a=candidate:\S+ \d \w+ \d+ )\S+", rf"\g<1>{nobody}", await phone.offer())
+        await phone.take(await site.offer(hidden))
+        await phone.until(has("session.created"), seconds=10)
+        await phone.connection.close()
 
 
 # how calls end

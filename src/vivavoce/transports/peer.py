@@ -19,7 +19,7 @@ from aiortc import (
 from aiortc.exceptions import InternalError, InvalidAccessError, InvalidStateError, OperationError
 
 from vivavoce.limits import Limits
-from vivavoce.transports.offer import Ice, largest_message, wrong_offer
+from vivavoce.transports.offer import Ice, largest_message, taken, with_refusals, wrong_offer
 from vivavoce.transports.opus import Ear, Voice
 
 __all__ = ["Peer"]
@@ -81,16 +81,17 @@ class Peer:
         # aiortc's jitter buffer is for ears, 80 ms long, and leads to a thread: we take the packets ourselves
         ours.receiver._RTCRtpReceiver__jitter_buffer = self.ear  # type: ignore[attr-defined]
         try:
-            await self._connection.setRemoteDescription(RTCSessionDescription(offer, "offer"))
+            await self._connection.setRemoteDescription(RTCSessionDescription(taken(offer), "offer"))
             for other in self._connection.getTransceivers():
                 other.direction = "sendrecv" if other is ours else "inactive"
             await self._connection.setLocalDescription()
+            answer = with_refusals(self._connection.localDescription.sdp, offer)
         except _UNREADABLE as error:
             raise wrong_offer("it cannot be read") from error
         except _UNFIT as error:
             raise wrong_offer("there is nothing in it that we can agree to; audio must be Opus") from error
         self.largest_message = largest_message(offer)
-        return self._connection.localDescription.sdp
+        return answer
 
     async def say(self, text: str) -> None:
         """Send a message, once most of what went before has left; or keep it until the channel is open.
