@@ -1,7 +1,10 @@
-"""Time jumps in these tests, unless a test is marked `real_time`."""
+"""Time jumps in these tests, unless they are `real_time`. Two real servers are there for whoever needs them."""
+
+from collections.abc import Iterator
 
 import pytest
 
+from clients.serving import running
 from vivavoce.testing.clock import JumpingClock
 
 
@@ -10,3 +13,15 @@ def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, object
     if request.node.get_closest_marker("real_time"):
         return "asyncio", {}
     return "asyncio", {"loop_factory": JumpingClock}
+
+
+@pytest.fixture(scope="session")
+def scripted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with running("--preset", "scripted", folder=tmp_path_factory.mktemp("scripted")) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def offline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with running(folder=tmp_path_factory.mktemp("offline")) as url:
+        yield url

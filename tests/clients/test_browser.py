@@ -18,10 +18,10 @@ import httpx
 import pytest
 from playwright.sync_api import BrowserType, Page, sync_playwright
 
-from clients.conftest import running
 from clients.javascript import NODE, Held, Reports, obeys, packages, write_recordings
 from clients.recorder import Recorder, recording
 from clients.rules import check
+from clients.serving import running
 from clients.talk import sound_of
 
 pytestmark = [pytest.mark.real_time, pytest.mark.browser]

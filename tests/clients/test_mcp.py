@@ -1,6 +1,5 @@
 """A real MCP server, a real vivavoce, and the stock `openai` client between which everything passes."""
 
-import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -8,12 +7,11 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from openai import AsyncOpenAI
 
-from clients.conftest import running
 from clients.recorder import Recorder
+from clients.serving import answers, reserved_port, running
 from clients.talk import Talk, has, on_the_phone, only
 
 pytestmark = [pytest.mark.anyio, pytest.mark.real_time]
@@ -25,25 +23,18 @@ KEY = "mellon"
 @contextmanager
 def desk(kind: str) -> Iterator[int]:
     """Run the weather desk; give its port once somebody answers there."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    with subprocess.Popen(
-        [sys.executable, str(DESK), kind, str(port)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    ) as server:
+    with (
+        reserved_port() as port,
+        subprocess.Popen(
+            [sys.executable, str(DESK), kind, str(port)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        ) as server,
+    ):
         try:
-            with httpx.Client(timeout=60) as client:
-                while server.poll() is None:
-                    try:
-                        client.get(f"http://127.0.0.1:{port}/")
-                        break
-                    except httpx.ConnectError:
-                        continue
-            assert server.poll() is None
+            assert any(answers(f"http://127.0.0.1:{port}/", server))
             yield port
         finally:
             server.terminate()
-            server.wait(timeout=20)
+            server.wait(timeout=60)
 
 
 @pytest.fixture(scope="module")

@@ -25,6 +25,7 @@ PATIENCE = 60
 """Seconds, for machines with much else to do; only a test that fails takes so long."""
 QUESTION = "How old is the Brooklyn Bridge?"
 HEARD = {"1.6": f"{QUESTION} Answer at length.", "1.0": "Answer in ten words."}
+TRANSCRIBER = {"provider": "scripted", "heard": HEARD}
 
 SLOW_TO_HUSH = """() => {
     const post = MessagePort.prototype.postMessage;
@@ -51,11 +52,8 @@ class Open(Protocol):
     ) -> AbstractAsyncContextManager[Page]: ...
 
 
-def configured(preset: str) -> Config:
-    tables = {**PRESETS[preset]}
-    if preset == "scripted":
-        tables["transcriber"] = {"provider": "scripted", "heard": HEARD}
-    return Config.model_validate(tables)
+def a_house() -> House:
+    return House(Config.model_validate({**PRESETS["scripted"], "transcriber": TRANSCRIBER}))
 
 
 @pytest.fixture
@@ -65,31 +63,34 @@ def opened(tmp_path: Path) -> Open:
         *heard: float | str, house: House | None = None, refused: bool = False
     ) -> AsyncIterator[Page]:
         if house is None:
-            house = House(configured("scripted"))
+            house = a_house()
             await house.open()
-        async with (
-            serving(Web(house), listen("127.0.0.1", 0)) as url,
-            async_playwright() as playwright,
-        ):
-            browser = await playwright.chromium.launch(
-                executable_path=CHROMIUM, args=[] if refused else _microphone(tmp_path / "mic.wav", heard)
-            )
-            page = await browser.new_page()
-            page.set_default_timeout(1000 * PATIENCE)
-            expect.set_options(timeout=1000 * PATIENCE)
-            wrong: list[str] = []
-            page.on("pageerror", lambda error: wrong.append(str(error)))
-            page.on("console", lambda message: wrong.append(message.text))
-            await page.goto(url)
+        flags = [] if refused else microphone(tmp_path / "mic.wav", *heard)
+        async with serving(Web(house), listen("127.0.0.1", 0)) as url, browsing(url, flags) as page:
             yield page
-            await browser.close()
         await house.close()
-        assert [line for line in wrong if "response code: 503" not in line] == []
 
     return open_page
 
 
-def _microphone(path: Path, heard: tuple[float | str, ...]) -> list[str]:
+@asynccontextmanager
+async def browsing(url: str, flags: list[str]) -> AsyncIterator[Page]:
+    """Open the page of a server in a browser with these flags; nothing may go wrong in it."""
+    expect.set_options(timeout=1000 * PATIENCE)
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
+        page = await browser.new_page()
+        page.set_default_timeout(1000 * PATIENCE)
+        wrong: list[str] = []
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on("console", lambda message: wrong.append(message.text))
+        await page.goto(url)
+        yield page
+        await browser.close()
+    assert [line for line in wrong if "response code: 503" not in line] == []
+
+
+def microphone(path: Path, *heard: float | str) -> list[str]:
     """Write what the microphone hears, at 48 kHz, and return the flags for a browser that hears it once."""
     with wave.open(str(path), "wb") as file:
         file.setparams((1, 2, 48_000, 0, "NONE", ""))
@@ -287,7 +288,7 @@ async def test_whoever_ends_before_the_microphone_is_open_is_not_heard(opened: O
 
 
 async def test_whoever_comes_while_the_models_load_waits_for_them(opened: Open) -> None:
-    house = House(configured("scripted"))
+    house = a_house()
     async with opened(60.0, house=house) as page:
         await talk(page)
         await expect(page.locator("#state")).to_have_text("The models are loading")
@@ -295,10 +296,9 @@ async def test_whoever_comes_while_the_models_load_waits_for_them(opened: Open) 
         await in_state(page, "listening")
 
 
-async def test_a_real_question_is_answered_by_the_offline_models(opened: Open) -> None:
-    house = House(configured("offline"))
-    await house.open()
-    async with opened(1.5, "brooklyn", 40.0, house=house) as page:
+async def test_a_real_question_is_answered_by_the_offline_models(offline: str, tmp_path: Path) -> None:
+    flags = microphone(tmp_path / "mic.wav", 1.5, "brooklyn", 40.0)
+    async with browsing(offline.removesuffix("/v1"), flags) as page:
         await talk(page)
         await in_state(page, "speaking")
         await expect(said(page, "you")).to_have_text(re.compile("bridge", re.IGNORECASE))
