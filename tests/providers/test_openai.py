@@ -448,6 +448,16 @@ async def test_the_endpoint_may_know_the_language(far: Far) -> None:
     assert await transcribe(far) == Transcript("Hallo.", "de")
 
 
+async def test_a_transcript_without_end_is_not_waited_for(far: Far) -> None:
+    def endless() -> Iterator[bytes]:
+        while True:
+            yield b" " * 65_536
+
+    far.answer = lambda request: StreamingResponse(endless())
+    with anyio.fail_after(10), pytest.raises(ProviderError, match="more than 1048576 bytes"):
+        await transcribe(far)
+
+
 async def test_what_is_no_transcript_is_an_error(far: Far) -> None:
     far.answer = lambda request: Response(b"<html>")
     with pytest.raises(ProviderError, match="no transcript"):

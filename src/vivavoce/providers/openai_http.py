@@ -18,6 +18,7 @@ __all__ = ["OPENAI", "Endpoint", "EndpointSettings", "EventLines"]
 OPENAI = "https://api.openai.com/v1"
 CONNECTIONS = 200
 LINE_BYTES = 1024 * 1024
+ANSWER_BYTES = 1024 * 1024
 ERROR_CHARS = 300
 ERROR_BYTES = 64 * 1024
 
@@ -76,9 +77,12 @@ class Endpoint:
     async def post(
         self, path: str, *, data: Mapping[str, str], files: Mapping[str, tuple[str, bytes, str]]
     ) -> bytes:
-        """Send a form and return the answer. Raises `ProviderError`."""
+        """Send a form and return the answer, of at most `ANSWER_BYTES`. Raises `ProviderError`."""
         async with self._asked(self._client.build_request("POST", path, data=data, files=files)) as response:
-            return await response.aread()
+            answer = await _at_most(ANSWER_BYTES, response)
+        if len(answer) > ANSWER_BYTES:
+            raise self.failure(f"answered with more than {ANSWER_BYTES} bytes")
+        return answer
 
     @asynccontextmanager
     async def stream(self, path: str, body: Mapping[str, object]) -> AsyncIterator[AsyncIterator[bytes]]:
@@ -106,11 +110,7 @@ class Endpoint:
             raise ProviderError(self._provider, f"the connection failed: {said}", retryable=True) from error
 
     async def _refused(self, response: httpx.Response) -> ProviderError:
-        body = b""
-        async for chunk in response.aiter_bytes():
-            body += chunk
-            if len(body) > ERROR_BYTES:
-                break
+        body = await _at_most(ERROR_BYTES, response)
         again = response.status_code in (408, 409, 429) or response.status_code >= 500
         return self.failure(f"answered {response.status_code}: {_message(body)}", retryable=again)
 
@@ -120,6 +120,16 @@ class Endpoint:
 
     def _safe(self, text: str) -> str:
         return (text.replace(self._secret, "***") if self._secret else text)[:ERROR_CHARS]
+
+
+async def _at_most(limit: int, response: httpx.Response) -> bytes:
+    """Return what is answered, but leave off once there is more than `limit` bytes of it."""
+    body = bytearray()
+    async for chunk in response.aiter_bytes():
+        body += chunk
+        if len(body) > limit:
+            break
+    return bytes(body)
 
 
 class _Error(msgspec.Struct, frozen=True):
