@@ -65,7 +65,10 @@ class Servers:
     refused: str = "nowhere"
     breaks: bool = False
     arrived: list[str] = field(default_factory=list)
+    opening: float = 0
+    parting: float = 0
     left: int = 0
+    parted: int = 0
     called: list[tuple[str, dict[str, object]]] = field(default_factory=list)
 
     def refuses(self, url: str) -> str | None:
@@ -74,10 +77,13 @@ class Servers:
     @asynccontextmanager
     async def connect(self, server: McpServerTool) -> AsyncIterator["Servers"]:
         self.arrived.append(server.server_label)
+        await anyio.sleep(self.opening)
         try:
             yield self
         finally:
             self.left += 1
+            await anyio.sleep(self.parting)
+            self.parted += 1
         if self.breaks:
             raise RuntimeError("the connection broke")
 
@@ -335,6 +341,21 @@ async def test_a_tool_is_called_after_the_answer_and_the_client_goes_on() -> Non
     assert score.of(e.ResponseOutputItemDone)[0].item == call  # type: ignore[attr-defined]
     assert stage.chat.asked[1].items[1] == call
     assert len(score.of(e.ResponseCreated)) == 2
+
+
+async def test_a_server_is_told_when_the_caller_hangs_up() -> None:
+    servers = Servers(parting=0.5, working=inf)
+    await play(update(0, DICE), *ask(0.5), servers=servers)
+    assert (servers.left, servers.parted) == (1, 1), "though one of its tools was still at work"
+
+
+@pytest.mark.parametrize("at", ["the door", "goodbye"])
+async def test_a_server_keeps_nobody_who_hangs_up(at: str) -> None:
+    servers = Servers(parting=inf) if at == "goodbye" else Servers(opening=inf)
+    began = anyio.current_time()
+    await play(update(0, DICE), until=1, servers=servers)
+    assert anyio.current_time() - began < 4
+    assert servers.parted == 0
 
 
 async def test_what_a_client_asks_while_a_tool_works_is_answered() -> None:

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 import anyio
@@ -34,7 +35,7 @@ def key(server: McpServerTool) -> bytes:
 class Visit:
     """One server, as one conversation knows it. A task of its own among `tasks` holds the connection.
 
-    Cancelling it breaks the connection off, without a goodbye.
+    Cancelling it says goodbye (MCP, "Session Management": `DELETE`), which takes at most two seconds.
     """
 
     def __init__(self, server: McpServerTool, reach: Reach, tasks: TaskGroup, seconds: float) -> None:
@@ -84,22 +85,54 @@ class Visit:
             return self._host
 
     async def _stay(self, *, task_status: TaskStatus[ToolServer]) -> None:
-        """Hold the connection until goodbye. A connection that breaks later is our visit's end, and no more."""
-        goodbye = self._goodbye = anyio.Event()
-        entered = False
+        """Hold the connection until goodbye, be it that we are cancelled. Who has not yet come in says none."""
+        stay = _Stay()
+        self._goodbye = stay.goodbye
         try:
-            with anyio.CancelScope() as stay:
-                async with self._reach.connect(self.server) as host:
-                    entered = True
-                    task_status.started(host)
-                    await goodbye.wait()
-                    stay.deadline = anyio.current_time() + _GOODBYE_SECONDS
-        except Exception as error:
-            if not entered:
-                raise
-            log.info(
-                "the connection with MCP server %r broke: %s", self.server.server_label, type(error).__name__
-            )
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._hold, stay, task_status)
+                try:
+                    await stay.goodbye.wait()
+                    await stay.entered.wait()
+                except anyio.get_cancelled_exc_class():
+                    stay.end()
+                    raise
+        except ExceptionGroup as failures:  # of one: that nobody lets us in
+            failure = failures.exceptions[0]
+            raise failure from failure.__cause__
         finally:
-            if self._goodbye is goodbye:
+            if self._goodbye is stay.goodbye:
                 self._host = None
+
+    async def _hold(self, stay: "_Stay", task_status: TaskStatus[ToolServer]) -> None:
+        """Connect. A connection that breaks later is our visit's end, and no more."""
+        try:
+            with stay.scope:
+                async with self._reach.connect(self.server) as host:
+                    stay.entered.set()
+                    task_status.started(host)
+                    await stay.goodbye.wait()
+                    stay.scope.deadline = anyio.current_time() + _GOODBYE_SECONDS
+        except Exception as error:
+            if not stay.entered.is_set():
+                raise
+            label = self.server.server_label
+            log.info("the connection with MCP server %r broke: %s", label, type(error).__name__)
+        finally:
+            stay.entered.set()
+            stay.goodbye.set()
+
+
+@dataclass
+class _Stay:
+    """One connection. What holds it is shielded: a server is told that we leave, within `_GOODBYE_SECONDS`."""
+
+    scope: anyio.CancelScope = field(default_factory=lambda: anyio.CancelScope(shield=True))
+    entered: anyio.Event = field(default_factory=anyio.Event)
+    goodbye: anyio.Event = field(default_factory=anyio.Event)
+
+    def end(self) -> None:
+        """Say goodbye; if there is nobody yet to say it to, break off."""
+        self.goodbye.set()
+        if not self.entered.is_set():
+            self.scope.cancel()
