@@ -1,14 +1,17 @@
 """Which servers of tools may be named, and what those that mean no good can do: little."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
+from typing import Any
 
 import anyio
+import msgspec
 import pytest
 from anyio.abc import SocketAttribute, SocketStream
 
 from vivavoce.engines.mcp.servers import McpServers, ToolFailure
+from vivavoce.engines.mcp.visits import Visit
 from vivavoce.limits import Limits
 from vivavoce.protocol.items import McpError, McpHttpError, McpProtocolError
 from vivavoce.protocol.session import McpServerTool
@@ -67,14 +70,18 @@ def http(status: str, body: bytes = b"", *headers: str) -> bytes:
 
 
 @asynccontextmanager
-async def answering(answer: bytes) -> AsyncIterator[tuple[str, list[bytes]]]:
-    """Answer every request with the same bytes; give the address, and what was asked."""
+async def answering(answer: bytes | Callable[[bytes], bytes]) -> AsyncIterator[tuple[str, list[bytes]]]:
+    """Answer every request, with the same bytes or as it is asked; give the address, and what was asked."""
     asked: list[bytes] = []
 
     async def serve(stream: SocketStream) -> None:
         async with stream:
-            asked.append(await stream.receive())
-            await stream.send(answer)
+            request = await stream.receive()
+            if request.startswith(b"POST"):
+                while not request.rstrip().endswith(b"}"):
+                    request += await stream.receive()
+            asked.append(request)
+            await stream.send(answer(request) if callable(answer) else answer)
 
     listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
     port = listener.extra_attributes[SocketAttribute.local_port]()
@@ -146,3 +153,38 @@ async def test_nobody_is_sent_elsewhere_with_a_secret() -> None:
     assert asked == []
     assert b"authorization: bearer mellon" in asked_first[0].lower()
     assert b"x-a: b" in asked_first[0].lower()
+
+
+# servers that keep a session
+
+
+def of_the_year_before(request: bytes) -> bytes:
+    """Answer as servers do that know their visitors by `Mcp-Session-Id`."""
+    head, _, body = request.partition(b"\r\n\r\n")
+    if not head.startswith(b"POST"):
+        return http("200 OK" if head.startswith(b"DELETE") else "405 Method Not Allowed")
+    asked = msgspec.json.decode(body, type=dict[str, Any])
+    if "id" not in asked:
+        return http("202 Accepted")
+    told: dict[str, object] = {"error": {"code": -32601, "message": "Method not found"}}
+    if asked["method"] == "initialize":
+        about = {"name": "old", "version": "1"}
+        told = {"result": {"protocolVersion": "2025-06-18", "capabilities": {"tools": {}}, "serverInfo": about}}
+    elif asked["method"] == "tools/list":
+        told = {"result": {"tools": []}}
+    return http("200 OK", msgspec.json.encode({"jsonrpc": "2.0", "id": asked["id"], **told}), json, SESSION)
+
+
+SESSION = "Mcp-Session-Id: visitor-1"
+
+
+@pytest.mark.anyio
+@pytest.mark.real_time
+async def test_a_session_is_ended_when_the_caller_hangs_up() -> None:
+    async with answering(of_the_year_before) as (url, asked):
+        async with anyio.create_task_group() as tasks:
+            server = McpServerTool(server_label="x", server_url=url)
+            assert await Visit(server, McpServers(allowed=None), tasks, 10).list() == []
+            tasks.cancel_scope.cancel()
+        (goodbye,) = [request.lower() for request in asked if request.startswith(b"DELETE")]
+        assert SESSION.lower().encode() in goodbye
