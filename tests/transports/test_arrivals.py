@@ -21,7 +21,7 @@ def push(arrivals: Arrivals, number: int, *, start: int = 0, time: int | None = 
 
 
 def numbers(pieces: list[bytes | int]) -> list[int]:
-    return [int.from_bytes(piece[1:], "big") for piece in pieces if isinstance(piece, bytes)]
+    return [int.from_bytes(piece[1:], "big") for piece in pieces if isinstance(piece, bytes) and piece[1:]]
 
 
 def length(pieces: list[bytes | int]) -> int:
@@ -64,11 +64,24 @@ def test_a_packet_that_is_overtaken_is_waited_for() -> None:
     assert [numbers(push(arrivals, n)) for n in (0, 2, 3, 1, 4)] == [[0], [], [], [1, 2, 3], [4]]
 
 
-def test_a_packet_that_does_not_come_is_silence() -> None:
+def test_a_packet_that_does_not_come_is_concealed() -> None:
     arrivals = Arrivals()
     heard = [push(arrivals, n) for n in (0, 2, 3, 4, 5)]
     assert heard[:4] == [[packet(0)], [], [], []]
-    assert heard[4] == [FRAME, packet(2), packet(3), packet(4), packet(5)]
+    assert heard[4] == [TOC, packet(2), packet(3), packet(4), packet(5)]
+
+
+def test_of_what_is_lost_for_long_the_beginning_is_concealed_and_the_rest_silence() -> None:
+    arrivals = Arrivals()
+    heard = [push(arrivals, n) for n in (0, 11, 12, 13, 14)]
+    assert heard[4][:6] == [TOC] * 5 + [5 * FRAME]
+
+
+def test_an_empty_packet_is_not_heard() -> None:
+    arrivals = Arrivals()
+    push(arrivals, 0)
+    assert arrivals.push(1, 0, b"") == []
+    assert arrivals.push(2, FRAME, packet(1)) == [packet(1)]
 
 
 def test_no_packet_is_heard_twice_or_too_late() -> None:
@@ -103,7 +116,7 @@ def test_what_was_held_back_is_heard_when_nothing_more_comes() -> None:
     arrivals = Arrivals()
     push(arrivals, 0)
     push(arrivals, 2)
-    assert arrivals.pass_time(FRAME) == [FRAME, packet(2), FRAME]
+    assert arrivals.pass_time(FRAME) == [TOC, packet(2), FRAME]
 
 
 def test_words_that_come_late_are_heard_all_the_same() -> None:

@@ -363,10 +363,40 @@ async def test_what_the_voice_says_the_ear_hears_at_once() -> None:
     await frames.aclose()
 
 
-def received(number: int, packet: Any) -> Any:
+async def test_what_the_network_loses_of_a_sound_is_made_up_from_what_was_before() -> None:
+    from vivavoce.transports.opus import Ear, Voice
+
+    voice, ear = Voice(), Ear()
+    frames = ear.frames()
+    loudest = []
+    for number in range(40):
+        voice.say(array("h", [8000 if n // 24 % 2 else -8000 for n in range(480)]).tobytes())
+        packet = await voice.recv()
+        if number != 20:
+            ear.add(received(number, packet))
+        if number < 20 or number > 23:  # three packets wait for the lost one
+            loudest.append(max(array("h", await anext(frames))[100:]))
+    assert min(loudest[4:]) > 2000
+    await frames.aclose()
+
+
+async def test_who_speaks_next_on_the_same_track_is_heard() -> None:
+    from vivavoce.transports.opus import Ear, Voice
+
+    voice, ear = Voice(), Ear()
+    frames = ear.frames()
+    for number in (500, 501, 502, 503, 400, 401, 402):  # the other's numbers are behind
+        voice.say(array("h", [8000 if n // 24 % 2 else -8000 for n in range(480)]).tobytes())
+        ear.add(received(number, await voice.recv(), source=1 if number >= 500 else 2))
+        heard = max(array("h", await anext(frames)))
+        assert heard > 4000 or number in (500, 501, 502)
+    await frames.aclose()
+
+
+def received(number: int, packet: Any, source: int = 1) -> Any:
     from aiortc.rtp import RtpPacket
 
-    arrived = RtpPacket(payload_type=111, sequence_number=number, timestamp=packet.pts)
+    arrived = RtpPacket(payload_type=111, sequence_number=number, timestamp=packet.pts, ssrc=source)
     arrived.payload = bytes(packet)
     return arrived
 

@@ -15,12 +15,17 @@ _STRANGE = 1000
 """packets, one way or the other, from which on a sender has begun anew"""
 _LONGEST_GAP = RATE
 """samples of silence put in for what did not come; what is longer was filled as it passed"""
+_CONCEALED = RATE // 10
+"""samples of what was lost that the decoder makes up from what was before; the rest is silence"""
 
 _SILK, _HYBRID, _CELT = (480, 960, 1920, 2880), (480, 960), (120, 240, 480, 960)
 """samples in a frame, by an Opus packet's configuration (RFC 6716, section 3.1)"""
 
 Piece = bytes | int
-"""A packet to decode, or so many samples of silence."""
+"""A packet to decode, or so many samples of silence.
+
+A packet of its first byte alone has no frame: the decoder conceals what was lost (RFC 6716, section 4.4).
+"""
 
 
 def samples(packet: bytes) -> int:
@@ -34,12 +39,13 @@ def samples(packet: bytes) -> int:
 
 
 class Arrivals:
-    """Puts packets in order, none twice, and silence where there are none."""
+    """Puts packets in order, none twice; what was lost is concealed, and where nothing was sent is silence."""
 
     def __init__(self) -> None:
         self._next: int | None = None
         self._clock = 0
         self._held: dict[int, tuple[int, bytes]] = {}
+        self._kind = b""
 
     def push(self, sequence: int, timestamp: int, packet: bytes) -> list[Piece]:
         """Take a packet, by its 16-bit number and 32-bit time, and return what can be heard by now."""
@@ -49,9 +55,8 @@ class Arrivals:
         if ahead < 0:  # it comes twice, or too late
             return []
         self._held[self._next + ahead] = timestamp, packet
-        if len(self._held) > _PATIENCE and self._next not in self._held:
-            self._next = min(self._held)
-        return self._in_order(self._next)
+        given_up = len(self._held) > _PATIENCE and self._next not in self._held
+        return self._in_order(min(self._held) if given_up else self._next)
 
     def pass_time(self, length: int) -> list[Piece]:
         """So many samples long nothing has come: return what was held back, and silence."""
@@ -63,16 +68,27 @@ class Arrivals:
 
     def _in_order(self, sequence: int) -> list[Piece]:
         pieces: list[Piece] = []
+        lost = sequence != self._next
         while sequence in self._held:
             timestamp, packet = self._held.pop(sequence)
-            gap = _ahead(timestamp, self._clock, 32)
-            if 0 < gap <= _LONGEST_GAP:
-                pieces.append(gap)
-            pieces.append(packet)
-            self._clock = timestamp + samples(packet)
+            if packet:  # an empty one only fills the network
+                pieces += self._gap(_ahead(timestamp, self._clock, 32), lost=lost)
+                pieces.append(packet)
+                self._clock = timestamp + samples(packet)
+                self._kind = bytes([packet[0] & ~3])  # of one frame
+                lost = False
             sequence += 1
         self._next = sequence
         return pieces
+
+    def _gap(self, length: int, *, lost: bool) -> list[Piece]:
+        """Return what is heard for so many samples that are not there."""
+        if not 0 < length <= _LONGEST_GAP:
+            return []
+        frame = samples(self._kind)
+        concealed = min(length, _CONCEALED) // frame if lost and frame else 0
+        silence = length - concealed * frame
+        return [*[self._kind] * concealed, *([silence] if silence else [])]
 
 
 def _ahead(number: int, of: int, bits: int) -> int:

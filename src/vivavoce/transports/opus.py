@@ -72,7 +72,7 @@ class Ear:
     def __init__(self) -> None:
         self._decoder = _codec("r", RATE)
         self._resampler = Resampler(RATE, SPEAKING_RATE)
-        self._arrivals = Arrivals()
+        self._arrivals, self._source = Arrivals(), 0
         self._packets: deque[RtpPacket] = deque(maxlen=_UNHEARD_PACKETS)
         self._news = anyio.Event()
         self._rest = b""
@@ -103,6 +103,8 @@ class Ear:
         heard: list[Piece] = []
         while self._packets:
             packet = self._packets.popleft()
+            if packet.ssrc != self._source:  # somebody else speaks now, and counts from elsewhere
+                self._source, self._arrivals = packet.ssrc, Arrivals()
             heard += self._arrivals.push(packet.sequence_number, packet.timestamp, packet.payload)
         return heard
 
