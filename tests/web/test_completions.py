@@ -371,6 +371,8 @@ async def test_what_would_not_be_missed_is_ignored(site: Site) -> None:
             temperature=0.2,
             top_p=0.9,
             seed=7,
+            prompt_cache_key="titles",
+            extra_body={"prompt_cache_options": {"mode": "implicit"}},
             user="ada",
             metadata={"a": "b"},
             store=False,

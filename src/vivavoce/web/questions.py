@@ -187,6 +187,7 @@ class Question(Struct, frozen=True, kw_only=True):
     prediction: object = UNSET
     prompt_cache_key: object = UNSET
     prompt_cache_retention: object = UNSET
+    prompt_cache_options: object = UNSET
 
     @property
     def stops(self) -> tuple[str, ...]:
