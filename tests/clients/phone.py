@@ -50,14 +50,15 @@ class Microphone(MediaStreamTrack):
 
 
 class Phone:
-    """Offers, calls, talks, and keeps what comes back: events, and 20 ms pieces of sound with their times."""
+    """Offers, calls, talks, and keeps what comes back: events, and how loud each 20 ms of sound was."""
 
     def __init__(self, *, direction: str = "sendrecv", channel: str | None = "oai-events") -> None:
         self.connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
         self.microphone = Microphone()
         self.connection.addTransceiver(self.microphone, direction)
         self.score: list[tuple[Direction, Event]] = []
-        self.heard: list[tuple[float, array[int]]] = []
+        self.heard: list[int] = []
+        """the loudest sample of each 20 ms"""
         self.errors: list[str] = []
         self.location = ""
         self.over = anyio.Event()
@@ -117,9 +118,14 @@ class Phone:
             while not done():
                 await self._news.wait()
 
-    def loud(self, since: float = 0) -> list[float]:
-        """Return when there was something to be heard."""
-        return [at for at, sound in self.heard if at >= since and max(sound) > LOUD]
+    def loud(self) -> list[float]:
+        """Return when there was something to be heard, in seconds of sound."""
+        return [at / 50 for at, peak in enumerate(self.heard) if peak > LOUD]
+
+    async def until_silent(self, seconds: float) -> float:
+        """Wait for so much silence; return the seconds from the first to the last sound."""
+        await self.until_heard(lambda: len(self.heard) / 50 > self.loud()[-1] + seconds)
+        return self.loud()[-1] - self.loud()[0]
 
     async def listen(self) -> None:
         """Hear the server's track, until it ends."""
@@ -127,7 +133,7 @@ class Phone:
         try:
             while track:
                 sound = array("h", bytes((await track.recv()).planes[0])[: 4 * FRAME])
-                self.heard.append((anyio.current_time(), sound))
+                self.heard.append(max(sound))
                 self._tell_news()
         except MediaStreamError:
             return
