@@ -50,9 +50,9 @@ class Answer:
     """
 
     def __init__(
-        self, crew: Crew, ask: Callable[[], Awaitable[ChatRequest]], manner: Manner, limits: Limits
+        self, crew: Crew, ask: Callable[[], Awaitable[ChatRequest | None]], manner: Manner, limits: Limits
     ) -> None:
-        """Answer what `ask` gives, once it gives it."""
+        """Answer what `ask` gives, once it gives it; to None there is nothing to be said."""
         self.manner = manner
         self.scope = anyio.CancelScope()
         self.pace = Pace(limits.ahead_seconds)
@@ -76,6 +76,8 @@ class Answer:
         async with self._thoughts:
             try:
                 request = await self._ask()
+                if request is None:
+                    return
                 await (self._speak(request) if self.manner.modality == "audio" else self._write(request))
             except (ProviderError, ProtocolError) as error:
                 await self._thoughts.send(error)

@@ -302,16 +302,18 @@ class Turns:
         draft = self._draft_for(turn, pondering.words)
         if draft is not turn.draft:
             self.voice.drop(turn.draft)
-        if self.ear.hearing.create_response and (pondering.words or pondering.failure):
+        if self.ear.hearing.create_response:
             await self.voice.free()
             if self._turn is None and self.call.conversation.last_said_id == turn.item_id:
-                self._respond(draft, pondering.failure)
+                self._respond(draft, pondering)
                 return
         self.voice.drop(draft)
 
-    def _respond(self, draft: Draft | None, failure: ProviderError | None) -> None:
-        if draft and not failure:
+    def _respond(self, draft: Draft | None, pondering: Pondering) -> None:
+        if draft and not pondering.failure:
             self.voice.release(draft)
+        elif not pondering.words and not pondering.failure:
+            self.voice.say_nothing()
         else:
             self.voice.respond(given=self.minutes.everything_said)
 

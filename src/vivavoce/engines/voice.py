@@ -220,6 +220,17 @@ class Voice:
             self._speaking = utterance
         self.call.tasks.start_soon(self._perform, utterance)
 
+    def say_nothing(self) -> None:
+        """Answer what was no words by a response without any: clients wait for one after each turn."""
+        manner = Manner.of(self.call.session)
+
+        async def ask() -> None:
+            return None
+
+        self._speaking = Utterance(self._answer(manner, ask), self._reply(manner, None))
+        self._speaking.answer.released.set()
+        self.call.tasks.start_soon(self._perform, self._speaking)
+
     def _check_room(self, *, out_of_band: bool) -> None:
         """Raise `ProtocolError` if as many answers are under way as there may be."""
         if out_of_band and len(self._aside) >= self.call.limits.out_of_band:
@@ -258,7 +269,7 @@ class Voice:
         self.rates.spend(cost, now)
         await self.call.send(e.RateLimitsUpdated(rate_limits=self.rates.left(now)))
 
-    def _answer(self, manner: Manner, ask: Callable[[], Awaitable[ChatRequest]]) -> Answer:
+    def _answer(self, manner: Manner, ask: Callable[[], Awaitable[ChatRequest | None]]) -> Answer:
         return Answer(self.call.crew, ask, manner, self.call.limits)
 
     def _request(self, manner: Manner, items: Sequence[Item], *, aside: bool = False) -> ChatRequest:
