@@ -4,6 +4,7 @@ A question is worked on in a thread of ours, which hands each piece to the event
 waits for pieces any more, the thread is told so at the next one, and the model stops within a word.
 """
 
+import atexit
 import os
 import secrets
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -12,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from threading import Thread
 from typing import Protocol
+from weakref import WeakSet
 
 import anyio
 import msgspec
@@ -25,6 +27,16 @@ __all__ = ["Chunk", "Failure", "Llama", "Server", "Timings"]
 
 PIECES = 8192
 READ_AT_ONCE = 128
+LAST_SECONDS = 5
+
+_at_work: WeakSet[Thread] = WeakSet()
+
+
+@atexit.register
+def _let_them_finish() -> None:
+    """Wait for who still works: a thread that Python ends inside the model's C++ ends the process."""
+    for thread in tuple(_at_work):
+        thread.join(LAST_SECONDS)
 
 
 class Timings(msgspec.Struct, frozen=True):
@@ -124,7 +136,9 @@ class Llama:
         send, receive = anyio.create_memory_object_stream[Chunk](PIECES)
         body = {**request, "stream": True, "return_progress": True, "cache_prompt": True}
         work = partial(self._work, body, send, current_token())
-        Thread(target=work, name="llama", daemon=True).start()
+        thread = Thread(target=work, name="llama", daemon=True)
+        _at_work.add(thread)
+        thread.start()
         with receive:
             yield receive
 
