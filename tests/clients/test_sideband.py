@@ -84,7 +84,7 @@ async def test_a_call_by_webrtc_is_steered_and_ended_by_websocket_and_http(scrip
             order = [event["type"] for event in phone.events][1:]
             assert order[: len(heard)] == heard
         await client.realtime.calls.hangup(call_id)
-        with anyio.fail_after(10):
+        with anyio.fail_after(30):
             await phone.over.wait()
 
 

@@ -27,7 +27,7 @@ async def calling(
 
 async def hear(client: ClientConnection, *kinds: str) -> dict[str, Any]:
     """Return the next event of one of these types."""
-    with anyio.fail_after(5):
+    with anyio.fail_after(30):
         while True:
             event: dict[str, Any] = json.loads(await client.recv())
             if event["type"] in kinds:
@@ -46,7 +46,7 @@ async def ask(client: ClientConnection, text: str, *, beta: bool = False) -> str
 
 
 async def closing_code(client: ClientConnection) -> int:
-    with anyio.fail_after(5):
+    with anyio.fail_after(30):
         await client.wait_closed()
     assert client.close_code is not None
     return client.close_code

@@ -41,12 +41,12 @@ def a_stage(*replies: Any) -> Stage:
 
 @asynccontextmanager
 async def client_of(url: str) -> AsyncIterator[AsyncOpenAI]:
-    async with AsyncOpenAI(api_key="x", base_url=f"{url}/v1", max_retries=0, timeout=5) as client:
+    async with AsyncOpenAI(api_key="x", base_url=f"{url}/v1", max_retries=0, timeout=30) as client:
         yield client
 
 
 async def post(url: str, body: object, path: str = PATH) -> httpx.Response:
-    async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=5) as client:
+    async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=30) as client:
         return await client.post(path, json=body)
 
 

@@ -70,7 +70,7 @@ class Scene:
 
     async def post(self, action: str, **wishes: object) -> tuple[int, str | None, str | None]:
         """Return status, code and param of a plain request's answer."""
-        async with httpx.AsyncClient(base_url=self.url, trust_env=False, timeout=5) as client:
+        async with httpx.AsyncClient(base_url=self.url, trust_env=False, timeout=30) as client:
             answer = await client.post(f"/v1/realtime/calls/{action}", **wishes)  # type: ignore[arg-type]
         error = answer.json()["error"] if answer.content else {"code": None, "param": None}
         return answer.status_code, error["code"], error["param"]
@@ -88,7 +88,7 @@ async def a_scene() -> AsyncIterator[Scene]:
         telephone = Telephone(house)
         tasks.start_soon(telephone.ring)
         await telephone.ringing.wait()
-        with anyio.fail_after(10):
+        with anyio.fail_after(20):
             yield Scene(url, client, telephone)
         tasks.cancel_scope.cancel()
 

@@ -249,7 +249,7 @@ async def test_events_are_heard_in_the_order_in_which_they_were_said() -> None:
                     listener.begin.set()
 
         tasks.start_soon(speak)
-        with anyio.fail_after(10):
+        with anyio.fail_after(30):
             while len(listener.heard) < len(names):
                 await hear(client, "input_audio_buffer.cleared")
     assert listener.heard == names

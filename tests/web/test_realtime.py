@@ -199,7 +199,7 @@ async def test_a_client_that_does_not_read_is_dropped(site: Site) -> None:
         await client.send(json.dumps({"type": "conversation.item.create", "item": item}))
         for _ in range(200):
             await client.send(json.dumps({"type": "conversation.item.retrieve", "item_id": "item_long"}))
-        with anyio.fail_after(10):
+        with anyio.fail_after(8):
             assert await place_comes_free(url)
 
 

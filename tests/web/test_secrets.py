@@ -34,7 +34,7 @@ TOOL = {"type": "function", "name": "get_weather", "parameters": {"type": "objec
 @asynccontextmanager
 async def asking(url: str, key: str | None = None) -> AsyncIterator[httpx.AsyncClient]:
     headers = {"authorization": f"Bearer {key}"} if key else {}
-    async with httpx.AsyncClient(base_url=url, timeout=5, trust_env=False, headers=headers) as client:
+    async with httpx.AsyncClient(base_url=url, timeout=30, trust_env=False, headers=headers) as client:
         yield client
 
 
@@ -55,7 +55,7 @@ async def calling(url: str, key: str, query: str = "") -> AsyncIterator[ClientCo
 
 
 async def first(client: ClientConnection) -> dict[str, Any]:
-    with anyio.fail_after(5):
+    with anyio.fail_after(30):
         event: dict[str, Any] = json.loads(await client.recv())
     assert event["type"] == "session.created"
     session: dict[str, Any] = event["session"]

@@ -22,7 +22,7 @@ STRANGERS = ("https://evil.example", "null", "http://localhost.evil.example", "h
 
 @asynccontextmanager
 async def asking(url: str, **wishes: Any) -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(base_url=url, timeout=5, trust_env=False, **wishes) as client:
+    async with httpx.AsyncClient(base_url=url, timeout=30, trust_env=False, **wishes) as client:
         yield client
 
 

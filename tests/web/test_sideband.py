@@ -37,7 +37,7 @@ async def say(client: ClientConnection, **event: object) -> None:
 async def hear(client: ClientConnection, *, until: str) -> list[dict[str, Any]]:
     """Return what comes, up to the next event of this type."""
     heard: list[dict[str, Any]] = []
-    with anyio.fail_after(5):
+    with anyio.fail_after(30):
         while not heard or heard[-1]["type"] != until:
             heard.append(json.loads(await client.recv()))
     return heard
@@ -53,7 +53,7 @@ async def a_joined_call(url: str) -> AsyncIterator[tuple[ClientConnection, Clien
 
 
 async def closing_code(client: ClientConnection) -> int | None:
-    with anyio.fail_after(5):
+    with anyio.fail_after(30):
         await client.wait_closed()
     return client.close_code
 
@@ -137,7 +137,7 @@ async def test_who_joined_and_does_not_read_is_dropped_alone(site: Site) -> None
             await say(client, type="conversation.item.retrieve", item_id="item_long")
             await hear(client, until="conversation.item.retrieved")
             await hear(joined, until="conversation.item.retrieved")
-        with anyio.fail_after(5):
+        with anyio.fail_after(8):
             assert await place_comes_free(url, call_id)
 
 
@@ -162,7 +162,7 @@ async def test_openais_client_joins_a_call_of_openais_client(site: Site) -> None
         async with client.realtime.connect(call_id=call_id) as joined:
             await joined.conversation.item.create(item=QUESTION["item"])  # type: ignore[arg-type]
             await joined.response.create(response={"output_modalities": ["text"]})
-            with anyio.fail_after(5):
+            with anyio.fail_after(30):
                 while (event := await joined.recv()).type != "response.output_text.done":
                     continue
         assert event.text.strip() == "Paris, of course."
