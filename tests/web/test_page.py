@@ -41,6 +41,8 @@ SLOW_MICROPHONE = """() => {
 }"""
 CLOSED = "window.stream?.getTracks().every((track) => track.readyState === 'ended')"
 
+WITHOUT_LIVE_SOUND = "() => Object.defineProperty(BaseAudioContext.prototype, 'audioWorklet', { value: null })"
+
 pytestmark = [pytest.mark.anyio, pytest.mark.real_time, pytest.mark.browser, pytest.mark.models]
 
 
@@ -196,6 +198,17 @@ async def test_whoever_has_no_microphone_is_told_so_and_writes(opened: Open) -> 
         await in_state(page, "writing")
         await expect(said(page, "it")).to_have_text(re.compile("good morning", re.IGNORECASE))
         assert (await seen(page))["playedMs"] > 500
+
+
+async def test_who_has_a_browser_without_live_sound_reads_the_answer(opened: Open) -> None:
+    async with opened(30.0) as page:
+        await page.evaluate(WITHOUT_LIVE_SOUND)
+        box = page.get_by_label("Write instead of speaking")
+        await box.fill("Say exactly good morning.")
+        await box.press("Enter")
+        await expect(said(page, "it")).to_have_text(re.compile("good morning", re.IGNORECASE))
+        await in_state(page, "writing")
+        await expect(page.get_by_role("alert")).to_contain_text("over https")
 
 
 async def test_writing_while_the_voice_sounds_stops_it_and_is_answered(opened: Open) -> None:

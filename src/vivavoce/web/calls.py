@@ -130,7 +130,7 @@ async def _insist_on_packages() -> None:
     """Import aiortc, which takes a while the first time. Raises `Refused` if it is not here."""
     try:
         await anyio.to_thread.run_sync(import_module, PEER)
-    except ImportError as error:
+    except ModuleNotFoundError as error:
         message = "WebRTC needs aiortc on the server; its owner writes: pip install 'vivavoce[webrtc]'."
         raise Refused(501, message, code="not_installed") from error
 

@@ -278,12 +278,12 @@ function append(frame) {
 // speaking
 
 function voice(item, base64) {
-  if (dropped.has(item)) return;
+  if (dropped.has(item) || !sound?.plays) return;
   const samples = new Int16Array(Uint8Array.from(atob(base64), (char) => char.charCodeAt(0)).buffer);
   captions.answer(item)?.sound(samples.length);
   arriving = item;
   voiced ??= item;
-  sound?.play(item, samples);
+  sound.play(item, samples);
 }
 
 /** No more of this item's sound comes: all was sent, or the line has dropped. */
@@ -344,9 +344,10 @@ async function stop() {
 
 async function write(text) {
   sound ??= open();
-  await sound.ready;
+  const silent = await sound.ready.then(() => "", ({ message }) => message);
   if (phase === "idle" || phase === "error") {
     begin();
+    trouble(silent);
     afterwards.push(() => ask(text));
     return connect();
   }

@@ -20,6 +20,7 @@ export class Sound {
   constructor() {
     this.context = new AudioContext({ latencyHint: "interactive" });
     this.ready = this.#build();
+    this.ready.catch(() => {}); // whoever needs it awaits it, and learns why
   }
 
   async #build() {
@@ -66,9 +67,13 @@ export class Sound {
     for (const track of this.stream?.getAudioTracks() ?? []) track.enabled = !muted;
   }
 
+  get plays() {
+    return this.mouth !== undefined;
+  }
+
   /** Queue `samples` (Int16Array, 24 kHz) of an answer. */
   play(item, samples) {
-    this.mouth?.port.postMessage({ item, samples }, [samples.buffer]);
+    this.mouth.port.postMessage({ item, samples }, [samples.buffer]);
   }
 
   /** All sound of an answer is queued. */
