@@ -17,6 +17,8 @@ from typing import Any
 import anyio
 import httpx
 import pytest
+from aiortc import RTCIceTransport
+from aiortc.exceptions import InvalidStateError
 from websockets.asyncio.client import connect
 
 from clients.phone import Phone, calling, has, only
@@ -223,6 +225,22 @@ async def test_who_never_connects_is_let_go() -> None:
         assert (await site.offer(await offer())).status_code == 201
         with anyio.fail_after(10):
             await quiet.wait()
+
+
+async def test_a_connection_that_breaks_while_it_is_made_harms_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def start(transport: RTCIceTransport, remote: object) -> None:
+        raise InvalidStateError("RTCIceTransport is closed")
+
+    async with open_site(connect_seconds=0.2) as site:
+        quiet, good = site.engine.quiet, await offer()
+        with monkeypatch.context() as patch:
+            patch.setattr(RTCIceTransport, "start", start)
+            assert (await site.offer(good)).status_code == 201
+            with anyio.fail_after(10):
+                await quiet.wait()
+        async with calling(site.url) as phone:
+            phone.write("Still there?", output_modalities=["text"])
+            await phone.until(has("response.done"))
 
 
 async def test_who_closes_the_connection_has_hung_up() -> None:

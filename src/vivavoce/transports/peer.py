@@ -34,6 +34,19 @@ _FAREWELL_SECONDS = 1
 _CLOSING_SECONDS = 5
 
 
+class _Connection(RTCPeerConnection):
+    """aiortc's, which connects in a task that nobody awaits: what goes wrong there is told of, and ends there.
+
+    It goes wrong for descriptions that could be read but make no sense, and when the caller leaves meanwhile.
+    """
+
+    async def _RTCPeerConnection__connect(self) -> None:  # noqa: N802  (its name)
+        try:
+            await super()._RTCPeerConnection__connect()  # type: ignore[misc]
+        except (*_UNREADABLE, *_UNFIT) as error:
+            log.info("no connection to a WebRTC caller could be made: %r", error)
+
+
 class Peer:
     """A caller's connection: their sound and their messages, ours to them. Leaving the block closes it.
 
@@ -49,7 +62,7 @@ class Peer:
         self.opened, self.gone = anyio.Event(), anyio.Event()
         self.largest_message = 0
         self._limits = limits
-        self._connection = RTCPeerConnection(RTCConfiguration(iceServers=servers))
+        self._connection = _Connection(RTCConfiguration(iceServers=servers))
         self._channel: RTCDataChannel | None = None
         self._unsaid: deque[str] = deque()
         self._heard: deque[str | bytes] = deque()
