@@ -10,6 +10,7 @@ BIN := $(VENV)/bin
 UV := VIRTUAL_ENV=$(VENV) $(BIN)/uv
 OURSELVES := $(UV) pip install --quiet --no-deps --no-build-isolation --editable .
 
+ALONE := real_time or models or browser
 HAS_CHROMIUM := { command -v chromium || command -v chromium-browser || command -v google-chrome; } >/dev/null 2>&1
 
 .PHONY: run test setup docs lock clean check chromium
@@ -21,11 +22,15 @@ run: $(VENV)/.can-run
 test: setup chromium check
 	@echo "Fetching the offline models, unless they are here."
 	@$(BIN)/viva models pull
-	@echo "Running the tests."
-	@$(HAS_CHROMIUM) || [ -n "$$CI" ] || marks="not browser"; \
-		$(BIN)/coverage run -m pytest -v -m "$$marks" $(ARGS)
+	@echo "Running the tests that need no clock, several at once."
+	@$(BIN)/coverage erase
+	@$(BIN)/coverage run -m pytest -v -n auto -m "not ($(ALONE))"
+	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report >$(VENV)/coverage.txt || \
 		{ cat $(VENV)/coverage.txt; echo "These files decide, so every line and branch of them needs a test."; exit 1; }
+	@echo "Running the tests with sockets, models and a browser, one at a time."
+	@$(HAS_CHROMIUM) || [ -n "$$CI" ] || without="and not browser"; \
+		$(BIN)/pytest -v -m "($(ALONE)) $$without"
 
 check: setup
 	@echo "Checking style, types and layers."
@@ -84,5 +89,5 @@ lock: $(VENV)/.has-tools
 	@! grep -rn --include='*.txt' '://' requirements || { echo "An address has got into the lock files."; exit 1; }
 
 clean:
-	rm -rf $(VENV) .venv-clients tests/clients/node/node_modules site build dist .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-clients tests/clients/node/node_modules site build dist .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
