@@ -114,6 +114,12 @@ async def talk(page: Page) -> None:
     await page.get_by_role("button", name="Talk", exact=True).click()
 
 
+async def write(page: Page, text: str) -> None:
+    box = page.get_by_label("Write instead of speaking")
+    await box.fill(text)
+    await box.press("Enter")
+
+
 async def in_state(page: Page, state: str) -> None:
     await page.locator(f"body[data-state={state}]").wait_for()
 
@@ -189,9 +195,7 @@ async def test_whoever_has_no_microphone_is_told_so_and_writes(opened: Open) -> 
         await talk(page)
         await in_state(page, "error")
         await expect(page.get_by_role("alert")).to_contain_text("microphone")
-        box = page.get_by_label("Write instead of speaking")
-        await box.fill("Say exactly good morning.")
-        await box.press("Enter")
+        await write(page, "Say exactly good morning.")
         await expect(said(page, "you")).to_have_text("Say exactly good morning.")
         await in_state(page, "speaking")
         await expect(page.locator("#hint")).to_have_text("Press the circle to stop the voice.")
@@ -203,9 +207,7 @@ async def test_whoever_has_no_microphone_is_told_so_and_writes(opened: Open) -> 
 async def test_who_has_a_browser_without_live_sound_reads_the_answer(opened: Open) -> None:
     async with opened(30.0) as page:
         await page.evaluate(WITHOUT_LIVE_SOUND)
-        box = page.get_by_label("Write instead of speaking")
-        await box.fill("Say exactly good morning.")
-        await box.press("Enter")
+        await write(page, "Say exactly good morning.")
         await expect(said(page, "it")).to_have_text(re.compile("good morning", re.IGNORECASE))
         await in_state(page, "writing")
         await expect(page.get_by_role("alert")).to_contain_text("over https")
@@ -213,12 +215,9 @@ async def test_who_has_a_browser_without_live_sound_reads_the_answer(opened: Ope
 
 async def test_writing_while_the_voice_sounds_stops_it_and_is_answered(opened: Open) -> None:
     async with opened(30.0) as page:
-        box = page.get_by_label("Write instead of speaking")
-        await box.fill("Tell me a story.")
-        await box.press("Enter")
+        await write(page, "Tell me a story.")
         await expect(said(page, "it")).to_contain_text("lighthouse")
-        await box.fill("Say exactly enough.")
-        await box.press("Enter")
+        await write(page, "Say exactly enough.")
         await expect(said(page, "it", 1)).to_have_text(re.compile("enough", re.IGNORECASE))
         assert len((await seen(page))["cuts"]) == 1
 
@@ -226,12 +225,9 @@ async def test_writing_while_the_voice_sounds_stops_it_and_is_answered(opened: O
 async def test_what_is_written_while_the_voice_is_slow_to_fall_silent_is_answered(opened: Open) -> None:
     async with opened(30.0) as page:
         await page.evaluate(SLOW_TO_HUSH)
-        box = page.get_by_label("Write instead of speaking")
-        await box.fill("Tell me a story.")
-        await box.press("Enter")
+        await write(page, "Tell me a story.")
         await expect(said(page, "it")).to_contain_text("lighthouse")
-        await box.fill("Say exactly enough.")
-        await box.press("Enter")
+        await write(page, "Say exactly enough.")
         await expect(said(page, "it", 1)).to_have_text(re.compile("enough", re.IGNORECASE))
 
 
@@ -258,19 +254,15 @@ async def test_a_line_that_drops_is_called_again_and_told_what_was_said(opened: 
             line.connect_to_server()
 
         await page.route_web_socket("**/v1/realtime", listen_in)
-        box = page.get_by_label("Write instead of speaking")
-        await box.fill("My code word is marmalade.")
-        await box.press("Enter")
+        await write(page, "My code word is marmalade.")
         await in_state(page, "speaking")
         await in_state(page, "writing")
-        await box.fill("Tell me a story.")
-        await box.press("Enter")
+        await write(page, "Tell me a story.")
         await in_state(page, "speaking")
         await lines[0].close(code=3000, reason="the line dropped")
         await expect(page.get_by_text("The line is back.")).to_be_visible()
         await in_state(page, "writing")
-        await box.fill("What is my code word?")
-        await box.press("Enter")
+        await write(page, "What is my code word?")
         await expect(page.locator("#turns li.it .words").last).to_have_text(re.compile("marmalade"))
         assert len(lines) == 2
 
