@@ -73,6 +73,20 @@ class Limits:
     """characters of what an MCP tool says; the rest is cut off"""
     mcp_bytes: int = 4 * 1024 * 1024
     """bytes of one answer of an MCP server"""
+    tool_seconds: float = 30
+    """seconds that a tool of the house may take, unless it says otherwise itself; then it has failed"""
+    tool_calls: int = 16
+    """calls of the house's tools at work at once in one conversation; one more fails"""
+    tool_rounds: int = 8
+    """times that answers may call tools one after the other, before the caller has said something again"""
+    tool_output_chars: int = 20_000
+    """characters of what a tool of the house says; the rest is cut off"""
+    card_chars: int = 20_000
+    """characters of a card that a tool shows; a longer one is not shown"""
+    filler_seconds: float = 1.2
+    """seconds after which a slow tool that has a filler says it"""
+    confirm_seconds: float = 60
+    """seconds that a caller has for a yes or a no, where a tool needs one; then it is not done"""
     responses_per_minute: int = 120
     """responses that one conversation may begin in a minute; then `rate_limit_exceeded`"""
     tokens_per_minute: int = 200_000

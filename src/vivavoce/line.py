@@ -5,11 +5,11 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Literal, Self
+from typing import Literal, Protocol, Self
 
-from vivavoce.protocol.events import ErrorEvent, Event
+from vivavoce.protocol.events import ClientEvent, ErrorEvent, Event, OwnEvent
 
-__all__ = ["Heard", "HungUp", "Lane", "Line", "Listener", "Rejected", "open_line"]
+__all__ = ["Attendant", "Heard", "HungUp", "Lane", "Line", "Listener", "Rejected", "Seat", "open_line"]
 
 
 class HungUp(Exception):
@@ -150,3 +150,41 @@ class Heard:
 
 Listener = Callable[[Heard], None]
 """Hears what passes on a line. It is called in passing and must not wait."""
+
+
+class Seat(Protocol):
+    """Where an attendant sits beside a line: what it says there the engine hears as the caller's.
+
+    All three raise `HungUp` once the conversation is over.
+    """
+
+    async def say(self, event: ClientEvent) -> None:
+        """Say something of our own to the engine. Its `error` is for the attendant's ears alone."""
+        ...
+
+    async def put_back(self, event: ClientEvent) -> None:
+        """Let the engine hear now what the caller has said, and the attendant had kept back."""
+        ...
+
+    async def tell(self, event: OwnEvent) -> None:
+        """Tell those who listen, and of the others those who know events of our own."""
+        ...
+
+
+class Attendant(Protocol):
+    """Listens to one conversation, and may speak in it, as the caller: for its tools, say."""
+
+    def passing(self, event: ClientEvent) -> ClientEvent | None:
+        """Return what the engine is to hear of what the caller says; None keeps it back, for now or for good.
+
+        It is called in passing, before anybody hears the event, and must not wait.
+        """
+        ...
+
+    def hear(self, heard: Heard) -> None:
+        """Hear what passes, our own words among it. It is called in passing and must not wait."""
+        ...
+
+    async def attend(self, seat: Seat) -> None:
+        """Work until the conversation is over, when it is cancelled. What it raises is an error of ours."""
+        ...

@@ -16,6 +16,7 @@ ROWS = {row[1]: row[2] for row in re.finditer(r"^\| `([\w.]+)` \| ([^|]*) \|", P
 KINDS: list[type[e.Event]] = [
     *e.ClientEvent.__subclasses__(),
     *e.ServerEvent.__subclasses__(),
+    *e.OwnEvent.__subclasses__(),
     e.DtmfEventReceived,
 ]
 EVENTS = {str(kind.__struct_config__.tag): kind for kind in KINDS}

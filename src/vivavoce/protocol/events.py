@@ -13,6 +13,8 @@ from vivavoce.protocol.response import Response, ResponseParams
 from vivavoce.protocol.session import Session, TranscriptionSession
 
 __all__ = [
+    "AssistantChanged",
+    "CardShown",
     "ClientEvent",
     "ConversationItemAdded",
     "ConversationItemCreate",
@@ -25,6 +27,7 @@ __all__ = [
     "ConversationItemTruncated",
     "DtmfEventReceived",
     "DurationUsage",
+    "EngineChanged",
     "ErrorDetails",
     "ErrorEvent",
     "Event",
@@ -44,6 +47,7 @@ __all__ = [
     "OutputAudioBufferCleared",
     "OutputAudioBufferStarted",
     "OutputAudioBufferStopped",
+    "OwnEvent",
     "RateLimit",
     "RateLimitsUpdated",
     "ResponseCancel",
@@ -604,3 +608,33 @@ class DtmfEventReceived(Event, tag="input_audio_buffer.dtmf_event_received", fro
 
     event: str
     received_at: int
+
+
+# what only we say
+
+
+class OwnEvent(Event, frozen=True, kw_only=True):
+    """Said by a server of ours, to those who know: no other client would understand it."""
+
+    event_id: str = field(default_factory=_new_event_id)
+
+
+class CardShown(OwnEvent, tag="vivavoce.card", frozen=True, kw_only=True):
+    """A tool has something to show while the voice speaks. `html` is safe to put into a page as it is."""
+
+    call_id: str
+    title: str
+    html: str
+
+
+class AssistantChanged(OwnEvent, tag="vivavoce.assistant", frozen=True, kw_only=True):
+    """Another assistant has taken over."""
+
+    name: str
+
+
+class EngineChanged(OwnEvent, tag="vivavoce.engine", frozen=True, kw_only=True):
+    """Who answers from now on, and why; `lost` is nobody, until the connection is made again."""
+
+    engine: Literal["remote", "cascade", "lost"]
+    reason: str

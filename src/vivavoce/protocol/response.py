@@ -8,6 +8,7 @@ from vivavoce.protocol.items import Item, ItemReference
 from vivavoce.protocol.session import AudioFormat, PromptReference, Reasoning, Tool, ToolChoice, VoiceId
 
 __all__ = [
+    "VERBATIM",
     "CachedTokens",
     "Cancelled",
     "Failed",
@@ -24,7 +25,13 @@ __all__ = [
     "Usage",
     "WantedAudio",
     "WantedOutput",
+    "verbatim",
 ]
+
+VERBATIM = "vivavoce.verbatim"
+"""The name in a response's `metadata` of words to be said as they are: our cascade does that itself."""
+METADATA_CHARS = 512
+"""characters of one value of `metadata`"""
 
 ResponseStatus = Literal["in_progress", "completed", "cancelled", "incomplete", "failed"]
 
@@ -128,3 +135,16 @@ class Response(Struct, frozen=True, kw_only=True):
     audio: ResponseAudio | UnsetType = UNSET
     usage: Usage | None = None
     metadata: dict[str, str] | None = None
+
+
+def verbatim(text: str) -> ResponseParams:
+    """Return the wish for an answer of just these words (at most `METADATA_CHARS` of them).
+
+    An engine that does not know `VERBATIM` is asked for them in so many words.
+    """
+    text = text[:METADATA_CHARS]
+    return ResponseParams(
+        instructions=f"Say exactly these words, and nothing else: {text}",
+        tool_choice="none",
+        metadata={VERBATIM: text},
+    )

@@ -33,7 +33,11 @@ TEXT_CHARS = 100_000
 VALUES = 40_000
 NAME_CHARS = 512
 
-_SERVER_KINDS: tuple[type[e.Event], ...] = (*e.ServerEvent.__subclasses__(), e.DtmfEventReceived)
+_SERVER_KINDS: tuple[type[e.Event], ...] = (
+    *e.ServerEvent.__subclasses__(),
+    *e.OwnEvent.__subclasses__(),
+    e.DtmfEventReceived,
+)
 _CLIENT = {str(kind.__struct_config__.tag): kind for kind in e.ClientEvent.__subclasses__()}
 _SERVER = {str(kind.__struct_config__.tag): kind for kind in _SERVER_KINDS}
 _SHAPES = {tag: inspect.type_info(kind) for tag, kind in _CLIENT.items()}

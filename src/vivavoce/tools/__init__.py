@@ -1,0 +1,1 @@
+"""Tools: what an answer may do besides speaking."""
