@@ -4,9 +4,17 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from vivavoce.errors import VivavoceError
 from vivavoce.protocol.session import FunctionTool
 
-__all__ = ["Assistant", "Card", "Context", "Outcome", "Tool"]
+__all__ = ["Assistant", "Card", "Context", "Outcome", "Tool", "ToolError"]
+
+
+class ToolError(VivavoceError):
+    """What a tool raises when it cannot do what it is asked for: its sentence is told to the model as it is.
+
+    Of anything else that a tool raises the model learns only that the tool has failed.
+    """
 
 
 @dataclass(frozen=True)
@@ -45,7 +53,7 @@ class Outcome:
 class Tool:
     """A function that the model may call, by its name, with arguments that fit `parameters` (JSON Schema).
 
-    `run` is given the arguments as JSON text. It raises whatever it likes: the model is told that it failed.
+    `run` is given the arguments as JSON text. It raises `ToolError` to say why it fails, or whatever it likes.
     `seconds` is how long it may take (None is `limits.tool_seconds`), and `at_once` how many calls of it, of
     all conversations together, may be at work. `filler` is said when it is slow. `confirm` is a question, in
     which `{names}` of arguments stand for their values: only when the caller's own next words say yes to it is
