@@ -4,6 +4,7 @@ import logging
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from types import TracebackType
 from typing import Literal
 
 import anyio
@@ -202,6 +203,13 @@ class EnginesEnd(Line):
             elif (passed := self._passed(said, event)) is not None:
                 self._exchange.note(passed, "client")
                 return passed
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Hang up; not where something broke, for then the switchboard has a last word to say."""
+        if kind is None:
+            await super().__aexit__(kind, error, trace)
 
     def _passed(self, said: e.Event, event: e.Event) -> e.Event | None:
         """Return what the engine is to hear of an event."""

@@ -16,6 +16,7 @@ from vivavoce.engines.mcp.hosts import Hosts, named
 from vivavoce.engines.mcp.servers import Reach
 from vivavoce.engines.memory import remembered
 from vivavoce.engines.rates import Rates
+from vivavoce.engines.reciting import Reciting, recited
 from vivavoce.engines.reply import Reply
 from vivavoce.engines.utterance import Apology, Reason, Utterance
 from vivavoce.errors import ProtocolError, ProviderError
@@ -212,7 +213,8 @@ class Voice:
 
         if not refusal:
             self.rates.begin(now)
-        utterance = Utterance(self._answer(manner, ask), self._reply(manner, params, out_of_band=out_of_band))
+        answer = self._answer(manner, ask, recite=recited(params) if params else None)
+        utterance = Utterance(answer, self._reply(manner, params, out_of_band=out_of_band))
         utterance.answer.released.set()
         if out_of_band:
             self._aside.append(utterance)
@@ -269,8 +271,15 @@ class Voice:
         self.rates.spend(cost, now)
         await self.call.send(e.RateLimitsUpdated(rate_limits=self.rates.left(now)))
 
-    def _answer(self, manner: Manner, ask: Callable[[], Awaitable[ChatRequest | None]]) -> Answer:
-        return Answer(self.call.crew, ask, manner, self.call.limits)
+    def _answer(
+        self,
+        manner: Manner,
+        ask: Callable[[], Awaitable[ChatRequest | None]],
+        *,
+        recite: str | None = None,
+    ) -> Answer:
+        crew = self.call.crew if recite is None else replace(self.call.crew, chat=Reciting(recite))
+        return Answer(crew, ask, manner, self.call.limits)
 
     def _request(self, manner: Manner, items: Sequence[Item], *, aside: bool = False) -> ChatRequest:
         """Ask with as much of the conversation as fits. Raises `ProtocolError` if none may be left out."""

@@ -35,7 +35,7 @@ from vivavoce.providers import (
     ToolCall,
     Transcript,
 )
-from vivavoce.switchboard import Caller, Switchboard
+from vivavoce.switchboard import Caller, Engine, Seating, Switchboard
 
 __all__ = ["Act", "Answer", "Do", "Forever", "React", "Say", "Score", "Stage"]
 
@@ -307,7 +307,7 @@ class Stage:
 
     `replies` answer the caller's turns in order, the last one all further turns; each is text, a `ToolCall`, a
     `ProviderError`, `Forever`, or several of these. `wish` is what the caller asks for from the beginning. The
-    sound comes in the format that the session is told.
+    sound comes in the format that the session is told. `seat` gives the attendant. The `engine` may be replaced.
     """
 
     replies: Sequence[Reply | Sequence[Reply]] = ("Yes.",)
@@ -322,11 +322,12 @@ class Stage:
     speaking_fails: ProviderError | Forever | None = None
     marks: bool = False
     wish: Session | TranscriptionSession | None = None
+    seat: Seating | None = None
 
     def __post_init__(self) -> None:
         self.sayings = _Sayings(())
         self.chat = _Chat(self.replies, self.thinks, self.next_word)
-        self.engine = Cascade(
+        self.engine: Engine = Cascade(
             Crew(
                 vad=_Vad(),
                 transcriber=_Transcriber(self.sayings, self.hears, self.hearing_fails),
@@ -342,7 +343,9 @@ class Stage:
         """Play to the end and return the score. The caller hangs up after `until` seconds."""
         score = Score([], anyio.current_time())
         self.sayings.sayings = [act for act in acts if isinstance(act, Say)]
-        switchboard = Switchboard(self.engine, limits=self.limits, attend=[lambda caller: score.heard.append])
+        switchboard = Switchboard(
+            self.engine, limits=self.limits, attend=[lambda caller: score.heard.append], seat=self.seat
+        )
         caller = Caller("stage", session=self.wish)
         async with switchboard.connect(caller) as line, anyio.create_task_group() as audience:
             audience.start_soon(_hear_out, line)

@@ -16,7 +16,7 @@ from vivavoce.protocol.dialects import BETA, FIRST_BETA, GA, Dialect
 from vivavoce.protocol.events import Event, SessionCreated, SessionUpdated
 from vivavoce.protocol.session import Session, TranscriptionSession
 
-__all__ = ["PATHS", "Handshake", "accept", "read", "refuse"]
+__all__ = ["PATHS", "Handshake", "accept", "read", "refuse", "wants_extras"]
 
 PATHS = ("/v1/realtime", "/openai/v1/realtime", "/openai/realtime", "/realtime")
 """Where OpenAI's and Azure's clients look for the protocol."""
@@ -40,6 +40,7 @@ class Handshake:
     """Who calls, and what for: a conversation of their own, or (`call_id`) one that is under way.
 
     `session` is how the key that they showed, or `intent`, wants the conversation held from the beginning.
+    `extras` says that they know events of our own.
     """
 
     address: str = ""
@@ -47,6 +48,7 @@ class Handshake:
     session: Session | TranscriptionSession | None = None
     call_id: str | None = None
     dialect: Dialect = GA
+    extras: bool = False
 
     def named(self, event: Event) -> Event:
         """Echo the model that the client asked for: clients hard-code its name, whoever answers."""
@@ -61,16 +63,21 @@ def read(scope: Scope) -> Handshake:
     """Read what a WebSocket's `scope` says. A session that the caller's key brings is in its `state`."""
     query = dict(reversed(parse_qsl(scope["query_string"].decode("latin-1"))))  # of two the first counts
     address, call_id = (scope.get("client") or ("",))[0], query.get("call_id")
-    dialect = _dialect(scope, query)
+    dialect, extras = _dialect(scope, query), wants_extras(query)
     if call_id is not None:
-        return Handshake(address, call_id=call_id, dialect=dialect)
+        return Handshake(address, call_id=call_id, dialect=dialect, extras=extras)
     session = scope.get("state", {}).get("session")
     if session is None and query.get("intent") == "transcription":
         session = TranscriptionSession()
     model = query.get("model") or query.get("deployment")
     if model is None and isinstance(session, Session) and session.model:
         model = session.model
-    return Handshake(address, model, session, dialect=dialect)
+    return Handshake(address, model, session, dialect=dialect, extras=extras)
+
+
+def wants_extras(query: Mapping[str, str]) -> bool:
+    """Say whether a client asks for events of our own (`?extras=1`)."""
+    return query.get("extras", "0") not in ("", "0", "false")
 
 
 def _dialect(scope: Scope, query: Mapping[str, str]) -> Dialect:

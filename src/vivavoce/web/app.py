@@ -91,8 +91,10 @@ class Web:
         if not self.house.ready:
             raise not_ready()
         if caller.call_id is not None:
-            return self.house.switchboard.join(caller.call_id)
-        return self.house.switchboard.connect(Caller("realtime", caller.address, caller.model, caller.session))
+            return self.house.switchboard.join(caller.call_id, extras=caller.extras)
+        return self.house.switchboard.connect(
+            Caller("realtime", caller.address, caller.model, caller.session, extras=caller.extras)
+        )
 
     async def _page(self, _: Request) -> Response:
         return FileResponse(STATIC / "index.html")

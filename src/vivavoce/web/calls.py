@@ -21,7 +21,7 @@ from vivavoce.protocol.session import Session, TranscriptionSession
 from vivavoce.protocol.settings import DEFAULT_TRANSCRIPTION, merge
 from vivavoce.protocol.strict import missing
 from vivavoce.switchboard import Caller
-from vivavoce.transports.handshake import Handshake
+from vivavoce.transports.handshake import Handshake, wants_extras
 from vivavoce.transports.webrtc import Ice, WebRtc, check_offer
 from vivavoce.web.answers import Refused, not_ready
 from vivavoce.web.bodies import bounded, read, too_large
@@ -62,7 +62,13 @@ class Calls:
         offer, session = await self._read(request)
         handshake = self._handshake(request, session)
         caller = Caller(
-            "webrtc", handshake.address, handshake.model, handshake.session, plays=True, id=new_id("rtc")
+            "webrtc",
+            handshake.address,
+            handshake.model,
+            handshake.session,
+            plays=True,
+            extras=handshake.extras,
+            id=new_id("rtc"),
         )
         answered = partial(_answer, request, send, caller.id)
         refusal: ProtocolError | None = None
@@ -81,7 +87,8 @@ class Calls:
             model = session.model
         address = request.client.host if request.client else ""
         dialect = BETA if request.url.path == LEGACY_PATH else GA
-        return Handshake(address, model, session, dialect=dialect)
+        extras = wants_extras(request.query_params)
+        return Handshake(address, model, session, dialect=dialect, extras=extras)
 
     def _settled(self, bound: Settings | None, wish: Settings | None) -> Settings | None:
         """Return how the call is to be held: as its key says, then as it says itself. What is wrong is told."""
