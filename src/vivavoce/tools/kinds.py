@@ -1,13 +1,18 @@
 """What a tool is, what it is told, and what may come of it."""
 
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
-from vivavoce.errors import VivavoceError
+from vivavoce.errors import ConfigError, VivavoceError
+from vivavoce.protocol.response import METADATA_CHARS
 from vivavoce.protocol.session import FunctionTool
 
 __all__ = ["Assistant", "Card", "Context", "Outcome", "Tool", "ToolError"]
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 _-]{0,47}")
+_LANGUAGE = re.compile(r"[a-z]{2,3}(-[A-Za-z0-9]+)*")
 
 
 class ToolError(VivavoceError):
@@ -80,7 +85,8 @@ class Tool:
 class Assistant:
     """Who answers: by which instructions, with which tools, in which voice, and with which words first.
 
-    `hand_over` are those to whom it may pass the caller on. `language` is what is spoken (ISO 639-1).
+    `language` is what is spoken (ISO 639-1). `hand_over` are those to whom it may pass the caller on:
+    assistants, or names of some that can be reached from the first one. Raises `ConfigError` for what cannot be.
     """
 
     instructions: str
@@ -89,4 +95,22 @@ class Assistant:
     voice: str | None = None
     greeting: str = ""
     language: str | None = None
-    hand_over: "Sequence[Assistant]" = field(default=(), repr=False)
+    hand_over: "Sequence[Assistant | str]" = field(default=(), repr=False)
+
+    def __post_init__(self) -> None:
+        who = f"The assistant {self.name!r}"
+        if not _NAME.fullmatch(self.name):
+            raise ConfigError(f"{who} needs another name: 1 to 48 letters, digits, spaces, '-' and '_'.")
+        if len(self.greeting) > METADATA_CHARS:
+            raise ConfigError(
+                f"{who} has a greeting of {len(self.greeting)} characters; at most {METADATA_CHARS}."
+            )
+        if self.language is not None and not _LANGUAGE.fullmatch(self.language):
+            raise ConfigError(
+                f"{who} speaks {self.language!r}; write its code in ISO 639-1, such as 'en' or 'hi'."
+            )
+        if isinstance(self.hand_over, str):
+            raise ConfigError(f"{who} hands over to a list: write hand_over=[{self.hand_over!r}].")
+        for tool in cast("Sequence[object]", self.tools):
+            if not isinstance(tool, Tool):
+                raise ConfigError(f"{who} has a tool that is none, {tool!r}; write @tool before the function.")
