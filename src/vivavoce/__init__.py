@@ -4,17 +4,44 @@ Everything speaks one language, the OpenAI Realtime protocol: an engine that ans
 `vivavoce.line.Line`, a transport that carries a person at the other. The documentation describes the house.
 """
 
+from importlib import import_module
 from importlib.metadata import version
+from typing import TYPE_CHECKING
 
 from vivavoce.errors import ConfigError, ProtocolError, ProviderError, VivavoceError
 from vivavoce.limits import Limits
 
+if TYPE_CHECKING:
+    from vivavoce.client import RealtimeClient
+    from vivavoce.tools.function import tool
+    from vivavoce.tools.kinds import Assistant, Card, Context, Outcome, Tool
+
 __all__ = [
+    "Assistant",
+    "Card",
     "ConfigError",
+    "Context",
     "Limits",
+    "Outcome",
     "ProtocolError",
     "ProviderError",
+    "RealtimeClient",
+    "Tool",
     "VivavoceError",
+    "tool",
 ]
 
 __version__ = version("vivavoce")
+
+_LATER = {
+    "RealtimeClient": "vivavoce.client",
+    "tool": "vivavoce.tools.function",
+    **dict.fromkeys(("Assistant", "Card", "Context", "Outcome", "Tool"), "vivavoce.tools.kinds"),
+}
+"""Where the names are whose modules take their time: they are fetched for whoever asks for them."""
+
+
+def __getattr__(name: str) -> object:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_LATER[name]), name)
