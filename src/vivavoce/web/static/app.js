@@ -25,6 +25,7 @@ let muted = false;
 let hearing = false; // the caller speaks
 let pondering = false; // the caller has spoken, and no answer has begun
 let response = null; // the answer under way
+let calls = new Set(); // tools at work, of which nothing was said yet
 let arriving = null; // the item whose sound comes
 let voiced = null; // the item that is being heard
 let dropped = new Set(); // items whose sound is not wanted any more
@@ -95,6 +96,7 @@ function hangUp() {
   hearing = pondering = muted = false;
   response = arriving = voiced = null;
   dropped = new Set();
+  calls = new Set();
   afterwards = [];
   kept = [];
 }
@@ -112,7 +114,7 @@ function fail(sentence) {
 const KEY = new URLSearchParams(location.hash.slice(1)).get("key"); // for a server that asks for one: /#key=…
 
 function connect(words = "Connecting") {
-  const url = new URL("v1/realtime", location.href);
+  const url = new URL("v1/realtime?extras=1", location.href); // we know what only vivavoce says
   url.protocol = url.protocol.replace("http", "ws");
   url.hash = "";
   const opening = new WebSocket(url, KEY ? ["realtime", `openai-insecure-api-key.${KEY}`] : ["realtime"]);
@@ -132,6 +134,7 @@ async function lost(code) {
   if (wasOpen) captions.note("The line dropped. Trying again.");
   hearing = pondering = false;
   response = null;
+  calls = new Set();
   complete(arriving);
   setTimeout(() => phase === "reconnecting" && connect(), RETRY_MS[attempts++] * (0.8 + 0.4 * Math.random()));
   enter("reconnecting");
@@ -205,6 +208,9 @@ function hears(event) {
     case "conversation.item.added":
       added(event.item);
       break;
+    case "conversation.item.done":
+      if (event.item.status === "incomplete") calls.delete(event.item.call_id);
+      break;
     case "conversation.item.deleted":
       captions.remove(event.item_id);
       break;
@@ -236,6 +242,15 @@ function hears(event) {
     case "response.done":
       done(event.response);
       break;
+    case "vivavoce.card":
+      captions.card(event.title, event.html);
+      break;
+    case "vivavoce.assistant":
+      captions.note(`You now talk with ${event.name}.`);
+      break;
+    case "vivavoce.engine":
+      captions.note(ENGINES[event.engine]);
+      break;
     case "error":
       wrong(event.error);
       break;
@@ -243,9 +258,20 @@ function hears(event) {
   show();
 }
 
-function added({ id, type, role, content }) {
+const ENGINES = {
+  lost: "The far end does not answer. Trying again.",
+  remote: "The far end is back.",
+  cascade: "The far end does not answer. From here on the models of this server do.",
+};
+
+function added({ id, type, role, content, call_id: call }) {
+  if (type === "function_call") calls.add(call);
+  if (type === "function_call_output") calls.delete(call);
   if (type !== "message" || past.delete(id)) return;
-  if (role === "assistant") return captions.add(id, "it");
+  if (role === "assistant") {
+    calls.clear();
+    return captions.add(id, "it");
+  }
   if (role === "user") captions.add(id, "you", content.map((part) => part.text ?? part.transcript ?? "").join(" "));
 }
 
@@ -257,6 +283,7 @@ function done({ status, status_details: details }) {
 
 function wrong({ code, message }) {
   if (HARMLESS.has(code)) return;
+  if (code === "conversation_already_has_active_response") return afterwards.push(wantAnswer); // a greeting, say
   if (code === "session_expired") return fail("This conversation has lasted as long as it may. Press for a new one.");
   trouble(message);
 }
@@ -359,6 +386,10 @@ async function write(text) {
 function ask(text) {
   const item = { type: "message", role: "user", content: [{ type: "input_text", text }] };
   send({ type: "conversation.item.create", item });
+  wantAnswer();
+}
+
+function wantAnswer() {
   send({ type: "response.create" });
   pondering = true;
   show();
@@ -385,7 +416,7 @@ function state() {
   if (phase !== "open") return phase;
   if (hearing) return "hearing";
   if (voiced) return "speaking";
-  if (response || pondering) return "thinking";
+  if (response || pondering || calls.size) return "thinking";
   if (!sound?.listening) return "writing";
   return muted ? "muted" : "listening";
 }

@@ -118,6 +118,16 @@ export class Captions {
     this.#append(make("li", "note", text));
   }
 
+  /** Something to look at. The server has taken out of the HTML whatever could do harm. */
+  card(title, html) {
+    const body = make("div", "body");
+    body.innerHTML = html;
+    for (const table of body.querySelectorAll("table")) table.replaceWith(make("div", "wide", table.cloneNode(true)));
+    const element = make("li", "card", body);
+    if (title) element.prepend(make("h2", "", title));
+    this.#append(element);
+  }
+
   /** What was said, for a new line after the old one dropped: [{who, text}]. */
   said() {
     const heard = ({ who, text, answer }) => ({ who, text: answer ? answer.split()[0] : text });
