@@ -8,6 +8,7 @@ import anyio
 import pytest
 
 from engine.plays import ask, done
+from vivavoce.errors import ProtocolError
 from vivavoce.line import Heard, Line, Seat
 from vivavoce.protocol import events as e
 from vivavoce.protocol.response import verbatim
@@ -124,6 +125,22 @@ async def test_an_engine_far_away_finds_fault_later_and_still_whoever_said_it_is
         told = await until(line, e.InputAudioBufferCleared)
     assert [event.error.event_id for event in told if isinstance(event, e.ErrorEvent)] == ["theirs"]
     assert {event.error.event_id for event in attendant.heard_of(e.ErrorEvent)} == {"mine", "theirs"}
+
+
+async def test_an_attendant_may_refuse_what_a_caller_says() -> None:
+    def refuse(event: e.ClientEvent) -> e.ClientEvent:
+        if isinstance(event, e.SessionUpdate):
+            raise ProtocolError("Not here.", code="invalid_value", param="session")
+        return event
+
+    attendant = Attendant(pass_on=refuse)
+    async with attended(attendant).connect(Caller("test")) as line:
+        await line.send(e.SessionUpdate(session=Session(), event_id="mine"))
+        await line.send(e.InputAudioBufferClear())
+        told = await until(line, e.InputAudioBufferCleared)
+    (error,) = [event.error for event in told if isinstance(event, e.ErrorEvent)]
+    assert (error.message, error.param, error.event_id) == ("Not here.", "session", "mine")
+    assert not attendant.heard_of(e.SessionUpdate)
 
 
 async def test_an_attendant_may_change_what_passes() -> None:

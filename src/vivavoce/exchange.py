@@ -10,12 +10,14 @@ from typing import Literal
 import anyio
 from msgspec import UNSET, structs
 
+from vivavoce.errors import ProtocolError
 from vivavoce.limits import Limits
 from vivavoce.line import Attendant, Heard, Lane, Line, Listener
 from vivavoce.protocol import events as e
 from vivavoce.protocol.response import ResponseParams
 from vivavoce.protocol.session import Session, TranscriptionSession
 from vivavoce.protocol.tools import without_secrets
+from vivavoce.protocol.wire import error_event
 
 __all__ = ["Caller", "CallersEnd", "EnginesEnd", "Exchange", "Refer", "Sideband"]
 
@@ -198,9 +200,10 @@ class EnginesEnd(Line):
         while True:
             said = await super().__anext__()
             event, self._asker = (said.event, said.asker) if isinstance(said, _SaidBeside) else (said, None)
-            if isinstance(event, e.ErrorEvent):
-                await self.refuse(event)
-            elif (passed := self._passed(said, event)) is not None:
+            passed = self._passed(said, event)
+            if isinstance(passed, e.ErrorEvent):
+                await self.refuse(passed)
+            elif passed is not None:
                 self._exchange.note(passed, "client")
                 return passed
 
@@ -212,13 +215,18 @@ class EnginesEnd(Line):
             await super().__aexit__(kind, error, trace)
 
     def _passed(self, said: e.Event, event: e.Event) -> e.Event | None:
-        """Return what the engine is to hear of an event."""
+        """Return what the engine is to hear of an event, or what is wrong with it."""
         if isinstance(said, _SaidBeside):
             self._exchange.remember(event, said.asker)
             if said.attends:
                 return event
         attendant = self._exchange.attendant
-        return attendant.passing(event) if attendant and isinstance(event, e.ClientEvent) else event
+        if attendant is None or not isinstance(event, e.ClientEvent):
+            return event
+        try:
+            return attendant.passing(event)
+        except ProtocolError as error:
+            return error_event(error, event.event_id or None)
 
 
 class CallersEnd(Line):

@@ -177,7 +177,8 @@ class Attendant(Protocol):
     def passing(self, event: ClientEvent) -> ClientEvent | None:
         """Return what the engine is to hear of what the caller says; None keeps it back, for now or for good.
 
-        It is called in passing, before anybody hears the event, and must not wait.
+        It is called in passing, before anybody hears the event, and must not wait. Where it raises
+        `ProtocolError`, nobody hears the event, and the caller is told why.
         """
         ...
 
