@@ -86,7 +86,7 @@ class Assistant:
     """Who answers: by which instructions, with which tools, in which voice, and with which words first.
 
     `language` is what is spoken (ISO 639-1). `hand_over` are those to whom it may pass the caller on:
-    assistants, or names of some that can be reached from the first one. Raises `ConfigError` for what cannot be.
+    assistants, or names of some that the first one can reach. Raises `ConfigError` for what cannot be.
     """
 
     instructions: str
