@@ -1,6 +1,7 @@
 """JSON Schema of Python types, as models read it best: without references, and in words."""
 
 from collections.abc import Mapping
+from typing import cast
 
 import msgspec
 
@@ -43,13 +44,16 @@ def _inline(node: object, definitions: Mapping[str, Schema], within: tuple[str, 
             name = reference.removeprefix(_REFERENCE)
             if name in within:
                 raise TypeError(f"{name} contains itself")
-            meant = {key: value for key, value in definitions[name].items() if key != "title"}
-            return _inline({**meant, **beside}, definitions, (*within, name))
-        case {"discriminator": {"mapping": _}, **beside}:  # names references, and repeats what is said anyway
-            return _inline(beside, definitions, within)
+            meant = {**definitions[name], **cast("Schema", beside)}
+            meant.pop("title", None)
+            return _inline(meant, definitions, (*within, name))
         case dict():
             fields: Schema = node
-            return {key: _inline(value, definitions, within) for key, value in fields.items()}
+            return {
+                key: _inline(value, definitions, within)
+                for key, value in fields.items()
+                if not (key == "discriminator" and isinstance(value, dict) and "mapping" in value)  # references
+            }
         case list():
             return [_inline(value, definitions, within) for value in node]
         case _:

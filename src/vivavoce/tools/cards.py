@@ -1,0 +1,82 @@
+"""Cards as HTML that any page may show: words, lists, tables and links, and nothing that acts or is fetched."""
+
+from functools import cache
+
+import anyio.to_thread
+import nh3
+from markdown_it import MarkdownIt
+
+from vivavoce.tools.kinds import Card
+
+__all__ = ["as_html"]
+
+_QUICK = 2000
+"""characters that take some milliseconds at worst"""
+_TAGS = {
+    *("h1", "h2", "h3", "h4", "h5", "h6", "p", "br", "hr", "div", "span", "blockquote", "pre", "code", "kbd"),
+    *("b", "strong", "i", "em", "u", "s", "del", "ins", "mark", "small", "sub", "sup", "abbr", "time", "a"),
+    *("ul", "ol", "li", "dl", "dt", "dd"),
+    *("table", "caption", "thead", "tbody", "tfoot", "tr", "th", "td"),
+}
+_ATTRIBUTES = {
+    "*": {"dir", "lang"},
+    "a": {"href", "title"},
+    "abbr": {"title"},
+    "ol": {"start"},
+    "td": {"align", "colspan", "rowspan"},
+    "th": {"align", "colspan", "rowspan", "scope"},
+    "time": {"datetime"},
+}
+"""No classes, names or styles, which belong to the page; no images, which would tell a stranger who looks."""
+
+_SANITISER = nh3.Cleaner(
+    tags=_TAGS,
+    attributes=_ATTRIBUTES,
+    clean_content_tags={
+        "script",
+        "style",
+        "title",
+        "template",
+        "textarea",
+        "iframe",
+        "noscript",
+        "svg",
+        "math",
+    },
+    url_schemes={"http", "https", "mailto", "tel"},
+    url_relative="deny",
+    link_rel="noopener noreferrer",
+    set_tag_attribute_values={"a": {"target": "_blank"}},  # a click must not end the call
+)
+
+
+async def as_html(card: Card, most: int) -> str | None:
+    """Return what a card shows, made safe; None if that is more than `most` characters.
+
+    Twenty thousand characters that mean no good can be a second's work, which is none for the event loop.
+    """
+    size = len(card.title) + len(card.markdown) + len(card.html)
+    if size > most:
+        return None
+    html = _html(card) if size <= _QUICK else await anyio.to_thread.run_sync(_html, card)
+    return html if len(html) <= most else None
+
+
+def _html(card: Card) -> str:
+    return _SANITISER.clean(_from_markdown(card.markdown) + card.html)
+
+
+def _from_markdown(markdown: str) -> str:
+    """Return the HTML of CommonMark with tables. Columns are aligned by `align`: styles are the page's."""
+    reader = _reader()
+    tokens = reader.parse(markdown)
+    for token in tokens:
+        style = token.attrs.pop("style", None)
+        if isinstance(style, str):
+            token.attrSet("align", style.removeprefix("text-align:"))
+    return str(reader.renderer.render(tokens, reader.options, {}))
+
+
+@cache
+def _reader() -> MarkdownIt:
+    return MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"])
