@@ -120,4 +120,5 @@ PLUGIN = Plugin(
     about=lambda settings: f"Hibari ({settings.voice}), on this machine, English only",
     extra="local",
     packages=("numpy", "onnxruntime", "hibari"),
+    languages=("en",),
 )

@@ -226,4 +226,5 @@ PLUGIN = Plugin(
     about=lambda settings: "Moonshine tiny, on this machine, English only",
     extra="local",
     packages=("numpy", "onnxruntime"),
+    languages=("en",),
 )

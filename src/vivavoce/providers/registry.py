@@ -37,6 +37,7 @@ class Plugin(Generic[S]):
     `packages` are what `open` imports: they are imported beforehand, one by one, because threads that race for
     a module get half of it.
     `about` says in a phrase, for people, who answers with these settings.
+    `languages` are those that it knows (ISO 639-1), where it does not know as many as there are.
     """
 
     role: Role
@@ -48,6 +49,7 @@ class Plugin(Generic[S]):
     about: Callable[[S], str] = lambda settings: ""
     extra: str | None = None
     packages: Sequence[str] = ()
+    languages: Sequence[str] | None = None
 
 
 def names() -> Sequence[tuple[Role, str]]:
