@@ -17,11 +17,11 @@ from msgspec.structs import replace
 
 from vivavoce.config import Config
 from vivavoce.engines.cascade import Cascade, Crew
-from vivavoce.engines.mcp.servers import McpServers
 from vivavoce.engines.speech import Speech
 from vivavoce.engines.transcription import begun
 from vivavoce.errors import ConfigError
 from vivavoce.lobby import Lobby, TellOfCall
+from vivavoce.mcp.servers import McpServers
 from vivavoce.models.store import Report, Store, here
 from vivavoce.protocol.session import Session, TranscriptionSession
 from vivavoce.protocol.settings import DEFAULT, merge

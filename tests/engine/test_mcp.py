@@ -10,8 +10,8 @@ import anyio
 import pytest
 from msgspec.structs import replace
 
-from vivavoce.engines.mcp.servers import ToolFailure
 from vivavoce.limits import Limits
+from vivavoce.mcp.servers import ToolFailure
 from vivavoce.protocol import events as e
 from vivavoce.protocol.items import (
     InputText,

@@ -13,7 +13,6 @@ from vivavoce.engines.items import Items
 from vivavoce.engines.listening import Ear
 from vivavoce.engines.manner import Hearing, Manner
 from vivavoce.engines.mcp.hosts import named
-from vivavoce.engines.mcp.servers import McpServers, Reach
 from vivavoce.engines.minutes import Minutes
 from vivavoce.engines.transcription import begun, changed, no_answers
 from vivavoce.engines.turns import Turns
@@ -21,6 +20,7 @@ from vivavoce.engines.voice import Apology, Voice
 from vivavoce.errors import ProtocolError
 from vivavoce.limits import Limits
 from vivavoce.line import Line
+from vivavoce.mcp.servers import McpServers, Reach
 from vivavoce.protocol import events as e
 from vivavoce.protocol.items import McpApprovalResponse
 from vivavoce.protocol.response import ResponseParams

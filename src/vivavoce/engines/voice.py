@@ -13,13 +13,13 @@ from vivavoce.engines.call import Call
 from vivavoce.engines.manner import Manner
 from vivavoce.engines.mcp.errands import Errands
 from vivavoce.engines.mcp.hosts import Hosts, named
-from vivavoce.engines.mcp.servers import Reach
 from vivavoce.engines.memory import remembered
 from vivavoce.engines.rates import Rates
 from vivavoce.engines.reciting import Reciting, recited
 from vivavoce.engines.reply import Reply
 from vivavoce.engines.utterance import Apology, Reason, Utterance
 from vivavoce.errors import ProtocolError, ProviderError
+from vivavoce.mcp.servers import Reach
 from vivavoce.protocol import events as e
 from vivavoce.protocol.items import Item
 from vivavoce.protocol.response import ResponseParams

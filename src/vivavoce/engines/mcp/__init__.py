@@ -1,5 +1,1 @@
-"""Tools of MCP servers.
-
-`servers` are reached over `http`, `visits` hold the connections, `hosts` offer the `tools` to answers, and
-`errands` are what an answer leaves to be done.
-"""
+"""MCP servers that a session names: `hosts` offer their tools, `errands` are what answers leave to be done."""

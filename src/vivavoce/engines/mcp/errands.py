@@ -20,9 +20,9 @@ from msgspec.structs import replace
 from vivavoce.engines.call import Call
 from vivavoce.engines.manner import Manner
 from vivavoce.engines.mcp.hosts import Hosts
-from vivavoce.engines.mcp.servers import ToolFailure
-from vivavoce.engines.mcp.tools import needs_approval
-from vivavoce.engines.mcp.visits import Visit
+from vivavoce.mcp.servers import ToolFailure
+from vivavoce.mcp.tools import needs_approval
+from vivavoce.mcp.visits import Visit
 from vivavoce.protocol import events as e
 from vivavoce.protocol.items import (
     McpApprovalRequest,

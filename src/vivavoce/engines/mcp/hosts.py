@@ -10,10 +10,10 @@ from msgspec.structs import replace
 
 from vivavoce.engines.call import Call
 from vivavoce.engines.manner import Manner
-from vivavoce.engines.mcp.servers import Reach, ToolFailure
-from vivavoce.engines.mcp.tools import Names, as_function, needs_approval
-from vivavoce.engines.mcp.visits import Visit, key
 from vivavoce.errors import ProviderError
+from vivavoce.mcp.servers import Reach, ToolFailure
+from vivavoce.mcp.tools import Names, as_function, needs_approval
+from vivavoce.mcp.visits import Visit, key
 from vivavoce.protocol import events as e
 from vivavoce.protocol.items import McpListTools, McpProtocolError, McpTool
 from vivavoce.protocol.session import (

@@ -17,7 +17,7 @@ from vivavoce.protocol.session import McpServerTool
 
 __all__ = ["McpServers", "Reach", "ToolFailure", "ToolServer"]
 
-_HTTP = "vivavoce.engines.mcp.http"
+_HTTP = "vivavoce.mcp.http"
 _REFUSED = -32600
 """JSON-RPC's code for what is not done at all."""
 _SESSION_LOST = 404

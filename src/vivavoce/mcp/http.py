@@ -14,8 +14,8 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import MCPError
 from mcp_types import CallToolResult, Tool
 
-from vivavoce.engines.mcp.servers import ToolFailure, ToolServer
 from vivavoce.limits import Limits
+from vivavoce.mcp.servers import ToolFailure, ToolServer
 from vivavoce.protocol.items import McpError, McpHttpError, McpProtocolError, McpTool, McpToolExecutionError
 from vivavoce.protocol.session import McpServerTool
 

@@ -9,8 +9,8 @@ import anyio
 import msgspec
 from anyio.abc import TaskGroup, TaskStatus
 
-from vivavoce.engines.mcp.servers import Reach, ToolFailure, ToolServer
-from vivavoce.engines.mcp.tools import is_allowed
+from vivavoce.mcp.servers import Reach, ToolFailure, ToolServer
+from vivavoce.mcp.tools import is_allowed
 from vivavoce.protocol.items import McpProtocolError, McpTool
 from vivavoce.protocol.session import McpServerTool
 

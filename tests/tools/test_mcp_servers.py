@@ -10,9 +10,9 @@ import msgspec
 import pytest
 from anyio.abc import SocketAttribute, SocketStream
 
-from vivavoce.engines.mcp.servers import McpServers, ToolFailure
-from vivavoce.engines.mcp.visits import Visit
 from vivavoce.limits import Limits
+from vivavoce.mcp.servers import McpServers, ToolFailure
+from vivavoce.mcp.visits import Visit
 from vivavoce.protocol.items import McpError, McpHttpError, McpProtocolError
 from vivavoce.protocol.session import McpServerTool
 
