@@ -13,7 +13,7 @@ from vivavoce.protocol.response import VERBATIM, ResponseParams
 from vivavoce.protocol.session import Session
 from vivavoce.protocol.strict import invalid
 
-__all__ = ["permitted"]
+__all__ = ["allowed", "permitted"]
 
 
 def permitted(event: e.ClientEvent) -> e.ClientEvent:
@@ -23,13 +23,17 @@ def permitted(event: e.ClientEvent) -> e.ClientEvent:
     """
     match event:
         case e.SessionUpdate(session=Session() as wish):
-            held = replace(wish, instructions=UNSET, prompt=UNSET, tools=UNSET, tool_choice=UNSET)
-            return replace(event, session=held)
+            return replace(event, session=allowed(wish))
         case e.ResponseCreate(response=ResponseParams() as wish):
             return replace(event, response=_permitted(wish))
         case e.ConversationItemCreate(item=item):
             _check(item, "item")
     return event
+
+
+def allowed(wish: Session) -> Session:
+    """Return what of a session a client may decide."""
+    return replace(wish, instructions=UNSET, prompt=UNSET, tools=UNSET, tool_choice=UNSET)
 
 
 def _permitted(wish: ResponseParams) -> ResponseParams:

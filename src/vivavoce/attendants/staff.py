@@ -8,7 +8,8 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from vivavoce.errors import ConfigError
-from vivavoce.protocol.session import InputSettings, Session, SessionAudio
+from vivavoce.protocol.session import InputSettings, OutputSettings, Session, SessionAudio
+from vivavoce.protocol.settings import merge
 from vivavoce.tools.kinds import Assistant, Context, Outcome, Tool
 from vivavoce.tools.languages import language_name
 
@@ -51,6 +52,12 @@ class Staff:
                 f"{assistant.name!r} has two tools called {twice!r}; give one of them another name."
             )
         return tools
+
+    def begin(self, session: Session) -> Session:
+        """Return a session as it is when the first assistant answers, who also gives it its voice."""
+        session = merge(session, self.session_of(self.first, session))
+        voice = OutputSettings(voice=self.first.voice or UNSET)
+        return merge(session, Session(audio=SessionAudio(output=voice)))
 
     def session_of(self, assistant: Assistant, held: Session) -> Session:
         """Return what of a session is to change when this assistant answers. The voice is another matter."""
