@@ -1,46 +1,35 @@
 """What the desk can do: seven tools on the shop's books.
 
-What the desk will not do it refuses with a sentence, which the model speaks. Who calls is settled by code, in
-`customer_info`, for this one conversation: no prompt and no clever caller gets round it.
+What the desk will not do it refuses by a `ToolError`, a sentence that the model is told. Who calls is settled
+by code, in `customer_info`, for this one conversation: no prompt and no clever caller gets round it.
 """
 
-from collections.abc import Callable, Sequence
-from datetime import date
-from functools import wraps
-from typing import Literal, ParamSpec, TypeVar
-
-from sqlalchemy.orm import Session
+from collections.abc import Sequence
 
 from vivavoce import Card, Context, Tool, tool
 
-from . import cards, rules
+from . import rules
+from .callbacks import plan
+from .cards import callback_card, cancellation_card, order_card
 from .catalogue import find
-from .rules import Refusal
-from .shop import Callback, Customer, Order, OrderState, Return, books, now
-from .times import moment, spoken
+from .identity import caller, identify, order_of_caller
+from .shop import Return, State, books, now
+from .telling import about_customer, about_order, about_product, money
+from .times import moment, spoken_moment
 
-__all__ = ["TOOLS", "Field"]
-
-Field = Literal["email", "phone", "address"]
-P = ParamSpec("P")
-R = TypeVar("R")
-
-
-def refusing(work: Callable[P, R]) -> Callable[P, R | str]:
-    """Tell the model why something is refused: that is an answer, and no failure."""
-
-    @wraps(work)
-    def done(*args: P.args, **kwargs: P.kwargs) -> R | str:
-        try:
-            return work(*args, **kwargs)
-        except Refusal as refusal:
-            return str(refusal)
-
-    return done
+__all__ = [
+    "TOOLS",
+    "cancel_order",
+    "customer_info",
+    "order_status",
+    "product_info",
+    "return_order",
+    "schedule_callback",
+    "update_account",
+]
 
 
 @tool
-@refusing
 def customer_info(customer_id: str, postcode: str, context: Context) -> str:
     """Check who is calling, and look up what the shop knows of them.
 
@@ -52,15 +41,11 @@ def customer_info(customer_id: str, postcode: str, context: Context) -> str:
         postcode: the postcode of their address
     """
     with books.begin() as session:
-        customer = session.get(Customer, rules.number(customer_id, "customer"))
-        if rules.locked(context.state) or customer is None or not rules.same(customer.postcode, postcode):
-            return _wrong_try(session, customer, context)
-        context.state["customer"] = customer.id
-        return _about(customer)
+        known = identify(session, context, customer_id, postcode)
+        return known if isinstance(known, str) else about_customer(known)
 
 
 @tool
-@refusing
 def order_status(order_id: str, context: Context) -> tuple[str, Card]:
     """Tell how far one of the caller's orders is, what it holds, and when it arrives.
 
@@ -70,12 +55,11 @@ def order_status(order_id: str, context: Context) -> tuple[str, Card]:
         order_id: the order's number, four digits
     """
     with books.begin() as session:
-        order = _order(session, context, order_id)
-        return rules.told(order), cards.order(order)
+        order = order_of_caller(session, context, order_id)
+        return about_order(order, now().date()), order_card(order)
 
 
 @tool
-@refusing
 def return_order(order_id: str, reason: str, context: Context) -> str:
     """Take back an order that was delivered, and refund it.
 
@@ -86,16 +70,18 @@ def return_order(order_id: str, reason: str, context: Context) -> str:
         order_id: the order's number, four digits
         reason: what is wrong with it, in the caller's words
     """
+    today = now().date()
     with books.begin() as session:
-        order = _order(session, context, order_id)
-        rules.may_return(order, now().date())
-        order.returned = Return(reason=reason.strip(), asked_on=now().date())
-        label = f"A label for the parcel goes to {order.customer.email}."
-        return f"The return of order {order.id} is noted. {label} {rules.money(order.total)} are refunded."
+        order = order_of_caller(session, context, order_id)
+        rules.may_return(order, today)
+        order.returned = Return(reason=rules.brief(reason), asked_on=today)
+        return (
+            f"The return of order {order.id} is noted. A label for the parcel goes to {order.customer.email}; "
+            f"when the parcel is here, {money(order.cents)} go back the way they were paid."
+        )
 
 
 @tool
-@refusing
 def product_info(product: str) -> str:
     """Describe a product that the shop sells: its price, whether it is in stock, and what it is like.
 
@@ -105,12 +91,11 @@ def product_info(product: str) -> str:
         product: what it is called, in words
     """
     with books.begin() as session:
-        return find(session, product)
+        return "\n".join(about_product(found) for found in find(session, product))
 
 
 @tool
-@refusing
-def update_account(field: Field, value: str, context: Context) -> str:
+def update_account(field: rules.Field, value: str, context: Context) -> str:
     """Change the caller's email address, phone number or postal address.
 
     People say: "my new email is ada@example.org", "change my phone number to 5550142", "we've moved".
@@ -120,14 +105,13 @@ def update_account(field: Field, value: str, context: Context) -> str:
         value: what it is from now on
     """
     with books.begin() as session:
-        customer = _customer(session, context)
-        value = rules.valid(field, value)
-        setattr(customer, field, value)
-        return f"Changed: the {field} of {customer.name} is now {value}."
+        customer = caller(session, context)
+        written = rules.valid(field, value)
+        setattr(customer, field, written)
+        return f"The {field} of {customer.name} is now {written}."
 
 
 @tool(confirm="Shall I cancel order {order_id}?")
-@refusing
 def cancel_order(order_id: str, context: Context, reason: str = "") -> tuple[str, Card]:
     """Cancel an order that has not left yet.
 
@@ -138,17 +122,17 @@ def cancel_order(order_id: str, context: Context, reason: str = "") -> tuple[str
         reason: why, if the caller said so
     """
     with books.begin() as session:
-        order = _order(session, context, order_id)
+        order = order_of_caller(session, context, order_id)
         rules.may_cancel(order)
-        order.state, order.cancelled_on, order.cancelled_because = OrderState.CANCELLED, now().date(), reason.strip()
+        order.state, order.cancelled_on = State.CANCELLED, now().date()
+        order.cancelled_because = rules.brief(reason)
         for line in order.lines:
             line.product.stock += line.count
-        said = f"Order {order.id} is cancelled. {rules.money(order.total)} go back the way they were paid."
-        return said, cards.cancellation(order)
+        told = f"Order {order.id} is cancelled. {money(order.cents)} go back the way they were paid."
+        return told, cancellation_card(order)
 
 
 @tool
-@refusing
 def schedule_callback(time: str, context: Context, phone: str = "") -> tuple[str, Card]:
     """Have a person of the shop call the caller back.
 
@@ -156,14 +140,14 @@ def schedule_callback(time: str, context: Context, phone: str = "") -> tuple[str
 
     Args:
         time: when, in words such as "tomorrow at ten", or as 2026-11-23 10:00
-        phone: number to call, if it is another than the one that the shop knows
+        phone: the number to call, if it is another than the one that the shop knows
     """
+    at = rules.may_call(moment(time, now()), now())
     with books.begin() as session:
-        at = rules.may_call(moment(time, now()), now())
-        customer = _customer(session, context) if not phone else session.get(Customer, _caller(context))
-        number = rules.valid("phone", phone) if customer is None or phone else customer.phone
-        session.add(Callback(customer=customer, phone=number, at=at))
-        return f"Noted: somebody calls {number} {spoken(at)}.", cards.callback(at, number)
+        customer = caller(session, context)
+        number = rules.valid("phone", phone) if phone else customer.phone
+        plan(session, number, at, customer)
+        return f"A colleague calls {number} on {spoken_moment(at)}.", callback_card(at, number)
 
 
 TOOLS: Sequence[Tool] = (
