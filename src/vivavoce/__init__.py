@@ -14,7 +14,7 @@ from vivavoce.limits import Limits
 if TYPE_CHECKING:
     from vivavoce.client import RealtimeClient
     from vivavoce.tools.function import tool
-    from vivavoce.tools.kinds import Assistant, Card, Context, Outcome, Tool
+    from vivavoce.tools.kinds import Assistant, Card, Context, Outcome, Tool, ToolError
 
 __all__ = [
     "Assistant",
@@ -27,6 +27,7 @@ __all__ = [
     "ProviderError",
     "RealtimeClient",
     "Tool",
+    "ToolError",
     "VivavoceError",
     "tool",
 ]
@@ -36,7 +37,7 @@ __version__ = version("vivavoce")
 _LATER = {
     "RealtimeClient": "vivavoce.client",
     "tool": "vivavoce.tools.function",
-    **dict.fromkeys(("Assistant", "Card", "Context", "Outcome", "Tool"), "vivavoce.tools.kinds"),
+    **dict.fromkeys(("Assistant", "Card", "Context", "Outcome", "Tool", "ToolError"), "vivavoce.tools.kinds"),
 }
 """Where the names are whose modules take their time: they are fetched for whoever asks for them."""
 
