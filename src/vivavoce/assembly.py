@@ -15,6 +15,9 @@ import anyio.to_thread
 from msgspec import Struct
 from msgspec.structs import replace
 
+from vivavoce.attendants.assistant import OnDuty
+from vivavoce.attendants.permitted import allowed
+from vivavoce.attendants.staff import Staff, told
 from vivavoce.config import Config
 from vivavoce.engines.cascade import Cascade, Crew
 from vivavoce.engines.speech import Speech
@@ -26,7 +29,9 @@ from vivavoce.models.store import Report, Store, here
 from vivavoce.protocol.session import Session, TranscriptionSession
 from vivavoce.protocol.settings import DEFAULT, merge
 from vivavoce.providers.registry import ROLES, Plugin, Role, find, names, settings_for
-from vivavoce.switchboard import Attend, Engine, Switchboard
+from vivavoce.switchboard import Attend, Engine, Seating, Switchboard
+from vivavoce.tools.kinds import Assistant
+from vivavoce.tools.languages import language_name, same_language
 from vivavoce.webhook import Webhook
 
 __all__ = ["MODEL", "Choice", "House", "State", "assemble", "choose", "introduction", "missing_packages"]
@@ -66,8 +71,9 @@ class Choice:
         return self.plugin.about(self.settings) or self.plugin.name
 
 
-def choose(config: Config) -> Mapping[Role, Choice]:
+def choose(config: Config, assistant: Assistant | None = None) -> Mapping[Role, Choice]:
     """Find every provider and read its table. Raises `ConfigError`."""
+    instructions = told(assistant) if assistant else config.session.instructions
     choices = {}
     for role in ROLES:
         slot = config.slot(role)
@@ -77,7 +83,7 @@ def choose(config: Config) -> Mapping[Role, Choice]:
         plugin = find(role, name)
         table = slot.settings
         if "warm" in plugin.settings.__struct_fields__:  # a model that reads the instructions before they come
-            table = {"warm": config.session.instructions, **table}
+            table = {"warm": instructions, **table}
         choices[role] = Choice(role, plugin, settings_for(plugin, table))
     return choices
 
@@ -90,9 +96,25 @@ def _installed(role: Role) -> str:
     return "none"
 
 
-def introduction(choices: Mapping[Role, Choice]) -> str:
+def introduction(choices: Mapping[Role, Choice], assistant: Assistant | None = None) -> str:
     """Say to people who answers them, and how far to trust it."""
-    return f"You talk with {choices['chat'].about}."
+    name = f"{assistant.name}: " if assistant else ""
+    return f"You talk with {name}{choices['chat'].about}."
+
+
+def strangers(choices: Mapping[Role, Choice], config: Config, staff: Staff | None = None) -> Sequence[str]:
+    """Say of every provider that has to do with speech which of the languages to be spoken it does not know."""
+    people = {one.name: one.language for one in staff.known.values()} if staff else {}
+    spoken = {
+        language: who for who, language in {"[session]": config.session.language, **people}.items() if language
+    }
+    return [
+        f"[{role}] {choice.plugin.name} does not know {language_name(language)}, which {who} asks for: "
+        f"name a provider that does."
+        for role, choice in choices.items()
+        for language, who in spoken.items()
+        if not any(same_language(language, known) for known in choice.plugin.languages or [language])
+    ]
 
 
 def missing_packages(extra: str | None) -> Sequence[str]:
@@ -121,13 +143,15 @@ class House:
         self,
         config: Config,
         *,
+        assistant: Assistant | None = None,
         tell: Tell = lambda sentence: None,
         report: Report | None = None,
         store: Store | None = None,
         attend: Sequence[Attend] = (),
     ) -> None:
-        self.config = config
-        self.choices = choose(config)
+        self.config, self.assistant = config, assistant
+        self.staff = Staff(assistant) if assistant else None
+        self.choices = choose(config, assistant)
         self.states: dict[Role, State] = dict.fromkeys(self.choices, "waiting")
         self._tell, self._report, self._store, self._attend = tell, report, store or here(), attend
         self._providers: dict[Role, object] = {}
@@ -143,18 +167,19 @@ class House:
     @property
     def introduction(self) -> str:
         """Say to people who answers them, and how far to trust it."""
-        return introduction(self.choices)
+        return introduction(self.choices, self.assistant)
 
     @property
     def session(self) -> Session:
         """How a conversation is held until its client says otherwise."""
-        return replace(merge(DEFAULT, self.config.session.session()), model=MODEL)
+        session = replace(merge(DEFAULT, self.config.session.session()), model=MODEL)
+        return self.staff.begin(session) if self.staff else session
 
     def as_it_will_be(self, wish: Session | TranscriptionSession) -> Session | TranscriptionSession:
         """Return the whole session that begins with this wish. Raises `ProtocolError` if none can."""
         if isinstance(wish, TranscriptionSession):
             return begun(self.session, wish)
-        session = merge(self.session, wish, tools=self.config.limits.tools)
+        session = merge(self.session, allowed(wish) if self.staff else wish, tools=self.config.limits.tools)
         return replace(session, model=wish.model or session.model)
 
     @property
@@ -182,6 +207,8 @@ class House:
         """Fetch what is missing, load and warm all models at once. Raises `ConfigError`, `ProviderError`."""
         for choice in self.choices.values():
             _insist_on_packages(choice)
+        for stranger in strangers(self.choices, self.config, self.staff):
+            self._tell(stranger)
         await self._fetch()
         await anyio.to_thread.run_sync(_import_packages, list(self.choices.values()))
         try:
@@ -204,8 +231,14 @@ class House:
 
     def employ(self, engine: Engine) -> None:
         """Let this engine answer from now on."""
-        self._switchboard = Switchboard(engine, limits=self.config.limits, attend=self._attend)
+        limits, seat = self.config.limits, self._seating()
+        self._switchboard = Switchboard(engine, limits=limits, attend=self._attend, seat=seat)
         self._lobby = Lobby(self._switchboard, self._webhook())
+
+    def _seating(self) -> Seating | None:
+        """Return what gives each conversation its attendant."""
+        staff, limits = self.staff, self.config.limits
+        return (lambda caller: OnDuty(staff, limits, caller.id)) if staff else None
 
     def _webhook(self) -> TellOfCall | None:
         url, secret = self.config.server.webhook, self.config.webhook_secret.get_secret_value()
@@ -260,6 +293,7 @@ def _first(failures: ExceptionGroup[Exception]) -> Exception:
 async def assemble(
     config: Config,
     *,
+    assistant: Assistant | None = None,
     tell: Tell = lambda sentence: None,
     report: Report | None = None,
     attend: Sequence[Attend] = (),
@@ -268,7 +302,7 @@ async def assemble(
 
     `tell` hears, in sentences for people, what has been loaded; `report` what is being fetched.
     """
-    house = House(config, tell=tell, report=report, attend=attend)
+    house = House(config, assistant=assistant, tell=tell, report=report, attend=attend)
     try:
         await house.open()
         yield house

@@ -33,7 +33,9 @@ class Greeting:
     def passing(self, event: e.ClientEvent) -> e.ClientEvent | None:
         """Hear what the caller says before the engine does, and keep back a wish that has to wait."""
         match event:
-            case e.ResponseCreate() if self._phase == "under way" and not _is_aside(event):
+            case e.ResponseCreate() if _is_aside(event):
+                pass
+            case e.ResponseCreate() if self._phase == "under way":
                 self._kept.append(event)
                 self._tell()
                 return None

@@ -27,6 +27,7 @@ from vivavoce.protocol.response import ResponseParams
 from vivavoce.protocol.session import Session, TranscriptionSession
 from vivavoce.protocol.settings import DEFAULT, check_response, merge
 from vivavoce.protocol.wire import error_event
+from vivavoce.providers import ChatRequest, Preparing
 
 __all__ = ["Cascade", "Crew"]
 
@@ -47,8 +48,21 @@ class Cascade:
     reach: Reach = field(default_factory=McpServers)
 
     async def rehearse(self) -> None:
-        """Make the sound of the apology while all is well. Raises `ProviderError` if that is not the case."""
+        """Do beforehand what can be done while all is well. Raises `ProviderError` if that is not the case.
+
+        That is the sound of the apology, and to read what the tools of the session are for: the first caller
+        who asks a question should not wait for it.
+        """
         manner = Manner.of(self.session)
+        await self._record_apology(manner)
+        chat = self.crew.chat
+        if manner.tools and isinstance(chat, Preparing):
+            spoken = manner.modality == "audio"
+            await chat.prepare(
+                ChatRequest((), manner.instructions, manner.tools, manner.tool_choice, spoken=spoken)
+            )
+
+    async def _record_apology(self, manner: Manner) -> None:
         sound = self.crew.synthesizer.speak(self.apology.text, voice=manner.voice, speed=manner.speed)
         wait = self.limits.first_sound_seconds
         chunks = [c async for c in timely(sound, wait, wait, provider="synthesizer") if isinstance(c, bytes)]
