@@ -50,7 +50,10 @@ def _parts(place: str) -> tuple[str, str, str]:
 def _from_file(path: Path) -> ModuleType:
     if not path.is_file():
         raise ConfigError(f"{path}: there is no such file.")
-    _may_import_from(path.resolve().parent)
+    folder, package = _package_of(path.resolve())
+    _may_import_from(folder)
+    if package:
+        return _imported(f"{package}.{path.stem}")
     name = path.stem if path.stem not in sys.modules else f"{path.stem}_assistants"
     spec = spec_from_file_location(name, path.resolve())
     if spec is None or spec.loader is None:
@@ -61,6 +64,14 @@ def _from_file(path: Path) -> ModuleType:
     except Exception as error:
         raise _told(error, str(path)) from error
     return module
+
+
+def _package_of(path: Path) -> tuple[Path, str]:
+    """Return the package in which a file lies, and its folder; the name is empty for a file that stands alone."""
+    folder, names = path.parent, list[str]()
+    while (folder / "__init__.py").is_file():
+        folder, names = folder.parent, [folder.name, *names]
+    return folder, ".".join(names)
 
 
 def _imported(name: str) -> ModuleType:
