@@ -36,7 +36,7 @@ __all__ = [
     "open_books",
 ]
 
-DATABASE = "sqlite:///support_desk.db"
+DATABASE = "sqlite:///support_desk.sqlite3"
 
 books = sessionmaker()
 """Opens the books, once `open_books` has said which: `with books.begin() as session`."""
