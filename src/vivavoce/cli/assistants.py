@@ -67,7 +67,7 @@ def _from_file(path: Path) -> ModuleType:
 
 
 def _package_of(path: Path) -> tuple[Path, str]:
-    """Return the package in which a file lies, and its folder; the name is empty for a file that stands alone."""
+    """Return the folder of the package in which a file lies, and the package; its name is empty for none."""
     folder, names = path.parent, list[str]()
     while (folder / "__init__.py").is_file():
         folder, names = folder.parent, [folder.name, *names]
