@@ -33,8 +33,7 @@ __all__ = [
 def customer_info(customer_id: str, postcode: str, context: Context) -> str:
     """Check who is calling, and look up what the shop knows of them.
 
-    People say: "my customer number is 2017 and my postcode is 90210", "this is customer twenty thirty-one,
-    postcode one four two oh five".
+    People say: "I'm customer 2001, postcode 10115", "my number with you is two oh one five, the postcode 94110".
 
     Args:
         customer_id: the customer's number, four digits
@@ -49,7 +48,7 @@ def customer_info(customer_id: str, postcode: str, context: Context) -> str:
 def order_status(order_id: str, context: Context) -> tuple[str, Card]:
     """Tell how far one of the caller's orders is, what it holds, and when it arrives.
 
-    People say: "where is order 1042?", "has ten fifty-seven gone out yet?", "my package hasn't turned up".
+    People say: "where is my parcel?", "when does order 1040 come?", "is it shipped?".
 
     Args:
         order_id: the order's number, four digits
@@ -63,8 +62,7 @@ def order_status(order_id: str, context: Context) -> tuple[str, Card]:
 def return_order(order_id: str, reason: str, context: Context) -> str:
     """Take back an order that was delivered, and refund it.
 
-    People say: "I'd like to send back order 1042, it arrived broken", "the shoes of order ten fifty-seven are
-    too small".
+    People say: "the jacket doesn't fit, how do I return it?", "take 1044 back, it's the wrong size".
 
     Args:
         order_id: the order's number, four digits
@@ -85,7 +83,7 @@ def return_order(order_id: str, reason: str, context: Context) -> str:
 def product_info(product: str) -> str:
     """Describe a product that the shop sells: its price, whether it is in stock, and what it is like.
 
-    People say: "do you have the blue kettle in stock?", "how much is the desk lamp?".
+    People say: "what does the garden chair cost?", "do you sell umbrellas?".
 
     Args:
         product: what it is called, in words
@@ -98,7 +96,7 @@ def product_info(product: str) -> str:
 def update_account(field: rules.Field, value: str, context: Context) -> str:
     """Change the caller's email address, phone number or postal address.
 
-    People say: "my new email is ada@example.org", "change my phone number to 5550142", "we've moved".
+    People say: "my address is now 5 High Street", "use jo@example.com from now on", "I have another phone".
 
     Args:
         field: what changes
@@ -115,7 +113,7 @@ def update_account(field: rules.Field, value: str, context: Context) -> str:
 def cancel_order(order_id: str, context: Context, reason: str = "") -> tuple[str, Card]:
     """Cancel an order that has not left yet.
 
-    People say: "please cancel order 1066", "I changed my mind about one oh five two, can you stop it?".
+    People say: "cancel my order", "I don't need 1043 after all, don't send it".
 
     Args:
         order_id: the order's number, four digits
@@ -136,7 +134,7 @@ def cancel_order(order_id: str, context: Context, reason: str = "") -> tuple[str
 def schedule_callback(time: str, context: Context, phone: str = "") -> tuple[str, Card]:
     """Have a person of the shop call the caller back.
 
-    People say: "can somebody call me back tomorrow at ten?", "ring me on Friday afternoon, on 5550199".
+    People say: "could a colleague phone me on Tuesday at noon?", "call 5550100 this evening".
 
     Args:
         time: when, in words such as "tomorrow at ten", or as 2026-11-23 10:00
