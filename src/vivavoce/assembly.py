@@ -34,7 +34,17 @@ from vivavoce.tools.kinds import Assistant
 from vivavoce.tools.languages import language_name, same_language
 from vivavoce.webhook import Webhook
 
-__all__ = ["MODEL", "Choice", "House", "State", "assemble", "choose", "introduction", "missing_packages"]
+__all__ = [
+    "MODEL",
+    "Choice",
+    "House",
+    "State",
+    "assemble",
+    "choose",
+    "introduction",
+    "missing_packages",
+    "strangers",
+]
 
 MODEL = "vivavoce"
 """what we call ourselves when a client names no model"""
@@ -103,18 +113,20 @@ def introduction(choices: Mapping[Role, Choice], assistant: Assistant | None = N
 
 
 def strangers(choices: Mapping[Role, Choice], config: Config, staff: Staff | None = None) -> Sequence[str]:
-    """Say of every provider that has to do with speech which of the languages to be spoken it does not know."""
-    people = {one.name: one.language for one in staff.known.values()} if staff else {}
-    spoken = {
-        language: who for who, language in {"[session]": config.session.language, **people}.items() if language
-    }
+    """Say which languages are to be spoken that a provider does not know."""
+    known = staff.known.values() if staff else ()
+    asks = {"[session]": config.session.language, **{one.name: one.language for one in known}}
     return [
-        f"[{role}] {choice.plugin.name} does not know {language_name(language)}, which {who} asks for: "
-        f"name a provider that does."
+        f"[{role}] {choice.plugin.name} does not know {language_name(language)}, which {who} asks for; "
+        "choose another provider."
         for role, choice in choices.items()
-        for language, who in spoken.items()
-        if not any(same_language(language, known) for known in choice.plugin.languages or [language])
+        for who, language in asks.items()
+        if language and not _knows(choice.plugin, language)
     ]
+
+
+def _knows(plugin: Plugin[Any], language: str) -> bool:
+    return plugin.languages is None or any(same_language(language, known) for known in plugin.languages)
 
 
 def missing_packages(extra: str | None) -> Sequence[str]:

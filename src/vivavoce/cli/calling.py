@@ -11,6 +11,7 @@ from vivavoce.errors import ConfigError
 if TYPE_CHECKING:
     from vivavoce.config import Config
     from vivavoce.line import Line
+    from vivavoce.tools.kinds import Assistant
 
 __all__ = ["key_from", "own_line", "tell"]
 
@@ -30,13 +31,15 @@ def key_from(variable: str | None) -> str | None:
 
 
 @asynccontextmanager
-async def own_line(config: "Config", transport: str) -> AsyncIterator["Line"]:
-    """Load the models into this process, saying so, and give a line to them."""
+async def own_line(
+    config: "Config", transport: str, assistant: "Assistant | None" = None
+) -> AsyncIterator["Line"]:
+    """Load the models into this process, saying so, and give a line to them, or to an assistant."""
     from vivavoce.assembly import assemble
     from vivavoce.cli.progress import Progress
     from vivavoce.switchboard import Caller
 
-    async with assemble(config, tell=tell, report=Progress(tell)) as house:
+    async with assemble(config, assistant=assistant, tell=tell, report=Progress(tell)) as house:
         tell(house.introduction)
         async with house.switchboard.connect(Caller(transport)) as line:
             yield line

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vivavoce.cli.assistants import Who, assistant_at
 from vivavoce.cli.options import Chat, File, Preset, configuration
 
 if TYPE_CHECKING:
     from vivavoce.assembly import Choice
+    from vivavoce.attendants.staff import Staff
     from vivavoce.layers import Loaded
     from vivavoce.models.store import Store
-
 __all__ = ["check"]
 
 
@@ -37,7 +38,19 @@ class Duty:
     missing: list[Missing] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class Person:
+    """An assistant, and what it can do."""
+
+    name: str
+    greeting: str
+    voice: str | None
+    language: str | None
+    tools: dict[str, str]
+
+
 def check(
+    assistant: Who = None,
     config: File = None,
     preset: Preset = None,
     chat: Chat = None,
@@ -49,11 +62,15 @@ def check(
     """
     import json
 
-    from vivavoce.assembly import choose, introduction
+    from vivavoce.assembly import choose, introduction, strangers
+    from vivavoce.attendants.staff import Staff
     from vivavoce.models.store import here
 
     loaded = configuration(file=config, preset=preset, chat=chat)
-    choices, store = choose(loaded.config), here()
+    who = assistant_at(assistant)
+    staff = Staff(who) if who else None
+    choices, store = choose(loaded.config, who), here()
+    people, notes = _people(staff), strangers(choices, loaded.config, staff)
     duties = [_duty(loaded, choice, store) for choice in choices.values()]
     missing = [each for duty in duties for each in duty.missing]
     if as_json:
@@ -62,14 +79,18 @@ def check(
             "preset": loaded.config.preset,
             "server": _server(loaded),
             "duties": [asdict(duty) for duty in duties],
-            "introduction": introduction(choices),
+            "assistants": [asdict(person) for person in people],
+            "introduction": introduction(choices, who),
+            "notes": notes,
             "complete": not missing,
         }
         typer.echo(json.dumps(facts, indent=2))
     else:
         for line in _lines(loaded, duties):
             typer.echo(line)
-        typer.echo(f"\n{introduction(choices)}")
+        for line in _told(people):
+            typer.echo(line)
+        typer.echo("\n".join(["", introduction(choices, who), *notes]))
         typer.echo(_verdict(missing))
     raise typer.Exit(1 if missing else 0)
 
@@ -132,6 +153,31 @@ def _lines(loaded: "Loaded", duties: list[Duty]) -> Iterator[str]:
         yield f"\n{'denoiser':12} none ({source}); noise_reduction is accepted, and nothing is done"
         if loaded.config.denoiser.provider == "auto":
             yield f"{'':12} if you want it done, write: pip install 'vivavoce[denoise]'"
+
+
+def _people(staff: "Staff | None") -> list[Person]:
+    if staff is None:
+        return []
+    return [
+        Person(
+            name=one.name,
+            greeting=one.greeting,
+            voice=one.voice,
+            language=one.language,
+            tools={tool.name: tool.description.partition("\n")[0] for tool in staff.tools_of(one)},
+        )
+        for one in staff.known.values()
+    ]
+
+
+def _told(people: list[Person]) -> Iterator[str]:
+    for person in people:
+        yield f"\n{'assistant':12} {person.name}"
+        for key in ("greeting", "voice", "language"):
+            if value := getattr(person, key):
+                yield f"{'':12} {key} = {value}"
+        for name, description in person.tools.items():
+            yield f"{'':12} {name}: {description}"
 
 
 def _verdict(missing: list[Missing]) -> str:

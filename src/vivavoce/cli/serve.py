@@ -7,17 +7,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vivavoce.cli.assistants import Who, assistant_at
 from vivavoce.cli.options import Chat, File, Preset, configuration
 
 if TYPE_CHECKING:
     from anyio import CancelScope
 
     from vivavoce.layers import Loaded
+    from vivavoce.tools.kinds import Assistant
 
 __all__ = ["serve"]
 
 
 def serve(
+    assistant: Who = None,
     host: Annotated[
         str | None, typer.Option(help="Address to listen on; beyond this machine, set a key.")
     ] = None,
@@ -31,10 +34,11 @@ def serve(
     import anyio
 
     loaded = configuration(file=config, preset=preset, chat=chat, host=host, port=port, data=data)
-    anyio.run(_serve, loaded, backend_options={"use_uvloop": find_spec("uvloop") is not None})
+    who = assistant_at(assistant)
+    anyio.run(_serve, loaded, who, backend_options={"use_uvloop": find_spec("uvloop") is not None})
 
 
-async def _serve(loaded: "Loaded") -> None:
+async def _serve(loaded: "Loaded", assistant: "Assistant | None") -> None:
     import anyio
 
     from vivavoce.assembly import House
@@ -43,7 +47,7 @@ async def _serve(loaded: "Loaded") -> None:
     from vivavoce.web.server import listen, serving
 
     server = loaded.config.server
-    house = House(loaded.config, tell=_tell, report=Progress(_tell))
+    house = House(loaded.config, assistant=assistant, tell=_tell, report=Progress(_tell))
     async with serving(Web(house), listen(server.host, server.port)) as url:
         _tell(f"Listening on {url}. Loading the models.")
         async with anyio.create_task_group() as tasks:

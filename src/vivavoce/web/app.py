@@ -117,6 +117,7 @@ class Web:
                 "ready": self.house.ready,
                 "preset": self.house.config.preset,
                 "providers": {role: choice.about for role, choice in choices.items()},
+                "assistant": self.house.assistant.name if self.house.assistant else None,
                 "introduction": self.house.introduction,
                 "key_needed": bool(self.house.config.secrets),
                 "conversations": len(self.house.switchboard.callers) if self.house.ready else 0,
