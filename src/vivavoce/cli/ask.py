@@ -105,9 +105,9 @@ async def _ask(sound: bytes, name: str, config: "Config", url: str | None, key: 
 
 def _line(config: "Config", url: str | None, key: str | None) -> AbstractAsyncContextManager["Line"]:
     if url is not None:
-        from vivavoce.client import connect
+        from vivavoce.dialing import dial, place
 
-        return connect(url, key=key)
+        return dial(place(url, key=key))
     from dataclasses import replace
 
     unpaced = replace(config.limits, ahead_seconds=inf)  # nobody listens yet, so there is no need to wait

@@ -82,10 +82,10 @@ async def _talk(
 def _line(config: "Config", url: str | None, key: str | None) -> AbstractAsyncContextManager["Line"]:
     if url is None:
         return own_line(config, "terminal")
-    from vivavoce.client import connect
+    from vivavoce.dialing import dial, place
 
     tell(f"Connecting to {url}.")
-    return connect(url, key=key)
+    return dial(place(url, key=key))
 
 
 async def _local_server(config: "Config") -> str | None:

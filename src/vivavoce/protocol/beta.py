@@ -2,16 +2,16 @@
 
 It differs in names and shapes, not in what is meant; so it is tables beside the wire, and not a second engine.
 What a client says is spelled as GA has it before it is read, and what a server says once it is made. An error
-names the parameter as the client spelled it.
+names the parameter as the client spelled it. The client's side is in `beta_client`.
 """
-
-from collections.abc import Mapping
 
 import msgspec
 
 from vivavoce.errors import ProtocolError
 from vivavoce.protocol import events as e
 from vivavoce.protocol import wire
+from vivavoce.protocol.beta_client import encode_client, reader
+from vivavoce.protocol.beta_names import EVENTS, spelled
 from vivavoce.protocol.beta_objects import (
     RESPONSE,
     SESSION,
@@ -25,20 +25,7 @@ from vivavoce.protocol.beta_objects import (
 )
 from vivavoce.protocol.session import Session, TranscriptionSession
 
-__all__ = ["EVENTS", "decode_client", "encode", "flat"]
-
-EVENTS: Mapping[str, str | None] = {
-    "conversation.item.added": "conversation.item.created",
-    "conversation.item.done": None,
-    "response.output_text.delta": "response.text.delta",
-    "response.output_text.done": "response.text.done",
-    "response.output_audio.delta": "response.audio.delta",
-    "response.output_audio.done": "response.audio.done",
-    "response.output_audio_transcript.delta": "response.audio_transcript.delta",
-    "response.output_audio_transcript.done": "response.audio_transcript.done",
-}
-"""What a server's events are called; others are called the same, and None is not said at all."""
-
+__all__ = ["EVENTS", "decode_client", "encode", "encode_client", "flat", "reader"]
 
 TEMPERATURE = 0.8
 """What a session's `temperature` is until its client says otherwise."""
@@ -67,7 +54,7 @@ def decode_client(
             data, append_bytes=append_bytes, text_chars=text_chars, values=values, translate=_translated
         )
     except ProtocolError as error:
-        error.message, error.param = _spelled(error)
+        error.message, error.param = spelled(error)
         raise
 
 
@@ -88,15 +75,6 @@ def _translated(said: Json) -> Json:
 
 
 # what a server says
-
-_PARAMS = {"session.type": "type"} | {
-    f"{at}.{spelling.path}": f"{at}.{name}"
-    for at, fields in (("session", SESSION), ("response", WISHES))
-    for name, spelling in fields.items()
-    if spelling.path not in ("", name)
-}
-UNKNOWN = "unknown_parameter"
-"""with this code, a name of GA's is the client's own: the beta has no such field"""
 
 _RESHAPED = {"session", "item", "response", "error"}
 _KINDS: tuple[type[e.Event], ...] = tuple(e.ServerEvent.__subclasses__())
@@ -135,19 +113,9 @@ def _shaped(event: e.Event) -> Json | None:
             if isinstance(session, TranscriptionSession):
                 said["type"] = f"transcription_{said['type']}"
         case e.ErrorEvent(error=error):
-            said["error"]["message"], said["error"]["param"] = _spelled(error)
+            said["error"]["message"], said["error"]["param"] = spelled(error)
         case e.ResponseCreated() | e.ResponseDone():
             said["response"] = flattened(said["response"], RESPONSE)
     if "item" in said:
         said["item"] = write_item(said["item"])
     return said
-
-
-def _spelled(error: ProtocolError | e.ErrorDetails) -> tuple[str, str | None]:
-    """Return an error's message and parameter as the beta spells them."""
-    said = error.param or ""
-    for ga, name in _PARAMS.items():
-        if said.startswith((f"{ga}.", f"{ga}[")) or (said == ga and error.code != UNKNOWN):
-            param = name + said[len(ga) :]
-            return error.message.replace(f"'{said}'", f"'{param}'"), param
-    return error.message, error.param

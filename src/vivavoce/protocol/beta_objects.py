@@ -158,9 +158,13 @@ def _read_items(value: object, _: str) -> object:
     return [read_item(item) for item in value] if isinstance(value, list) else value
 
 
+def _write_items(items: list[Json]) -> list[Json]:
+    return [write_item(item) for item in items]
+
+
 WISHES: Mapping[str, Spelling] = {
     **_same("conversation", "instructions", "metadata", "max_output_tokens"),
-    "input": Spelling("input", _read_items),
+    "input": Spelling("input", _read_items, _write_items),
     **_ANSWERING,
     "temperature": Spelling(),
 }
@@ -169,7 +173,7 @@ WISHES: Mapping[str, Spelling] = {
 RESPONSE: Mapping[str, Spelling] = {
     **_same("id", "object", "conversation_id", "status", "status_details", "usage", "metadata"),
     **_same("max_output_tokens"),
-    "output": Spelling("output", write=lambda items: [write_item(item) for item in items]),
+    "output": Spelling("output", write=_write_items),
     **{name: _ANSWERING[name] for name in ("modalities", "voice", "output_audio_format")},
 }
 """What a server tells about a response."""

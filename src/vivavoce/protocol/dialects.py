@@ -1,15 +1,19 @@
-"""The dialects of the protocol, of which each connection chooses one: GA, the beta, and the first beta."""
+"""The dialects of the protocol, of which each connection chooses one: GA, the beta, and the first beta.
 
+A server speaks them to its clients (`Dialect`), and a client to a server at the far end (`FarDialect`).
+"""
+
+from collections.abc import Callable
 from typing import Protocol
 
 from vivavoce.protocol import beta, first_beta, wire
 from vivavoce.protocol.events import ClientEvent, Event
 
-__all__ = ["BETA", "FIRST_BETA", "GA", "Dialect"]
+__all__ = ["BETA", "FIRST_BETA", "GA", "Dialect", "FarDialect", "SpokenBothWays", "by_version"]
 
 
 class Dialect(Protocol):
-    """How events are written, and read."""
+    """How a server writes events, and reads a client's."""
 
     def decode_client(
         self, data: str | bytes, *, append_bytes: int, text_chars: int, values: int
@@ -22,6 +26,38 @@ class Dialect(Protocol):
         ...
 
 
-GA: Dialect = wire
-BETA: Dialect = beta
-FIRST_BETA: Dialect = first_beta
+class FarDialect(Protocol):
+    """How a client writes events, and reads a server's."""
+
+    def encode_client(self, event: Event) -> str | None:
+        """Write what a client says as JSON text, without what this dialect cannot say; None if that is all."""
+        ...
+
+    def reader(self) -> Callable[[str | bytes], tuple[Event, ...]]:
+        """Return what reads a server's messages, one after the other, of one connection.
+
+        It gives the events of GA that a message means: none if we do not know it. It raises `ProtocolError`
+        (`invalid_event`) for what is no event, or lacks what its type must have.
+        """
+        ...
+
+
+class SpokenBothWays(Dialect, FarDialect, Protocol):
+    """A dialect that we speak as a server, and as a client."""
+
+
+GA: SpokenBothWays = wire
+BETA: SpokenBothWays = beta
+FIRST_BETA: SpokenBothWays = first_beta
+
+GA_VERSIONS = frozenset({"v1", "preview", "latest"})
+"""What Azure calls its GA interface, if anybody names it at all; dated versions are of the beta."""
+SECOND_PREVIEW = "2025"
+"""Dates before this are of Azure's first preview."""
+
+
+def by_version(version: str) -> SpokenBothWays:
+    """Return the dialect of one of Azure's `api-version`s."""
+    if version in GA_VERSIONS:
+        return GA
+    return FIRST_BETA if version < SECOND_PREVIEW else BETA

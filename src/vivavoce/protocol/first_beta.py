@@ -4,10 +4,10 @@ Clients of that year know its events and no others. Azure's `rt-client` hangs up
 """
 
 from vivavoce.protocol import beta
-from vivavoce.protocol.beta import decode_client
+from vivavoce.protocol.beta import decode_client, encode_client, reader
 from vivavoce.protocol.events import Event, TranscriptionDelta
 
-__all__ = ["decode_client", "encode"]
+__all__ = ["decode_client", "encode", "encode_client", "reader"]
 
 LATER = (TranscriptionDelta,)
 """What a server says unasked now, and did not say then."""

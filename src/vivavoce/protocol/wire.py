@@ -9,11 +9,13 @@ import re
 from collections.abc import Callable
 
 import msgspec
-from msgspec import inspect
+from msgspec import UNSET, inspect
+from msgspec.structs import replace
 
 from vivavoce.errors import ProtocolError
 from vivavoce.protocol import events as e
 from vivavoce.protocol.items import Item, Message
+from vivavoce.protocol.session import Session, TranscriptionSession
 from vivavoce.protocol.spelling import respelled
 from vivavoce.protocol.strict import bounded, fitted, invalid, missing
 
@@ -24,8 +26,10 @@ __all__ = [
     "decode_client",
     "decode_server",
     "encode",
+    "encode_client",
     "error_event",
     "read_object",
+    "reader",
 ]
 
 APPEND_BYTES = 15 * 1024 * 1024
@@ -51,6 +55,14 @@ _anything = msgspec.json.Decoder()
 _encoder = msgspec.json.Encoder()
 _name = re.compile(rb'"event_id"\s*:\s*"([^"\\\x00-\x1f]{1,512})"')
 
+_NOT_THE_CLIENTS = {
+    kind: {
+        name: UNSET for name in ("id", "object", "expires_at", "temperature") if name in kind.__struct_fields__
+    }
+    for kind in (Session, TranscriptionSession)
+}
+"""What a server says of a session, and what only the beta has; a service refuses them."""
+
 _CREATABLE = {
     "user": ("input_text", "input_audio", "input_image"),
     "assistant": ("output_text",),
@@ -69,6 +81,13 @@ _type_of = msgspec.json.Decoder(_Type)
 def encode(event: e.Event) -> str:
     """Write an event as JSON text: sound as base64, absent fields left out."""
     return _encoder.encode(event).decode()
+
+
+def encode_client(event: e.Event) -> str:
+    """Write what a client says as JSON text, without what is the server's to say about a session."""
+    if isinstance(event, e.SessionUpdate):
+        event = replace(event, session=replace(event.session, **_NOT_THE_CLIENTS[type(event.session)]))
+    return encode(event)
 
 
 def decode_client(
@@ -96,17 +115,30 @@ def decode_client(
     return event
 
 
-def decode_server(data: str | bytes) -> e.Event | None:
+def decode_server(data: str | bytes, *, translate: Callable[[Said], Said] | None = None) -> e.Event | None:
     """Read what a server said; None if that is an event we do not know.
 
     Unknown fields are dropped. Raises `ProtocolError` (`invalid_event`) for what is not an event at all, or
-    lacks what its type must have.
+    lacks what its type must have. `translate` gives what was said in another dialect in this one.
     """
     try:
-        kind = _SERVER.get(_type_of.decode(data).type)
+        tag = _type_of.decode(data).type
+        if translate is not None:
+            return _converted(translate(_anything.decode(data)))
+        kind = _SERVER.get(tag)
         return _read(data, kind) if kind else None
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise ProtocolError(f"The server's event cannot be read: {error}", code="invalid_event") from error
+
+
+def reader() -> Callable[[str | bytes], tuple[e.Event, ...]]:
+    """Return what reads a server's messages: like `decode_server`, but each gives any number of events."""
+    return _read_server
+
+
+def _read_server(data: str | bytes) -> tuple[e.Event, ...]:
+    event = decode_server(data)
+    return () if event is None else (event,)
 
 
 def _read(data: str | bytes, kind: type[e.Event]) -> e.Event:
@@ -114,6 +146,11 @@ def _read(data: str | bytes, kind: type[e.Event]) -> e.Event:
         return _SERVER_DECODERS[kind].decode(data)
     except msgspec.ValidationError:
         return msgspec.convert(respelled(_anything.decode(data)), kind)
+
+
+def _converted(said: Said) -> e.Event | None:
+    kind = _SERVER.get(str(said["type"]))
+    return msgspec.convert(respelled(said), kind) if kind else None
 
 
 def read_object(data: bytes, *, values: int = VALUES, what: str = "event", code: str = "invalid_event") -> Said:

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from starlette.types import Scope, Send
 
 from vivavoce.errors import ProtocolError
-from vivavoce.protocol.dialects import BETA, FIRST_BETA, GA, Dialect
+from vivavoce.protocol.dialects import BETA, GA, Dialect, by_version
 from vivavoce.protocol.events import Event, SessionCreated, SessionUpdated
 from vivavoce.protocol.session import Session, TranscriptionSession
 
@@ -24,10 +24,6 @@ PATHS = ("/v1/realtime", "/openai/v1/realtime", "/openai/realtime", "/realtime")
 SUBPROTOCOL = "realtime"
 BETA_SUBPROTOCOL = "openai-beta.realtime-v1"
 BETA_HEADER = (b"openai-beta", "realtime=v1")
-GA_API_VERSIONS = frozenset({"v1", "preview", "latest"})
-"""What Azure calls its GA interface, if a client names it at all; dated versions are of the beta."""
-SECOND_PREVIEW = "2025"
-"""Dates before this are of Azure's first preview."""
 
 RETRY_AFTER_SECONDS = 5
 BUSY = (503, "server_error")
@@ -81,9 +77,9 @@ def wants_extras(query: Mapping[str, str]) -> bool:
 
 
 def _dialect(scope: Scope, query: Mapping[str, str]) -> Dialect:
-    version = query.get("api-version", "v1")
-    if version not in GA_API_VERSIONS:
-        return FIRST_BETA if version < SECOND_PREVIEW else BETA
+    dialect = by_version(query.get("api-version", "v1"))
+    if dialect is not GA:
+        return dialect
     name, value = BETA_HEADER
     if any(header == name and value in said.decode("latin-1") for header, said in scope["headers"]):
         return BETA
