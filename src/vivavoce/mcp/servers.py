@@ -1,6 +1,6 @@
-"""Servers of tools (MCP): which of them a client may name, how they are reached, and how they fail."""
+"""Servers of tools (MCP): which of them there are, how they are reached, and how they fail."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -15,20 +15,24 @@ from vivavoce.limits import Limits
 from vivavoce.protocol.items import McpError, McpHttpError, McpProtocolError, McpTool
 from vivavoce.protocol.session import McpServerTool
 
-__all__ = ["McpServers", "Reach", "ToolFailure", "ToolServer"]
+__all__ = ["Command", "McpServers", "OwnServers", "Reach", "ToolFailure", "ToolServer"]
 
-_HTTP = "vivavoce.mcp.http"
+_HTTP, _STDIO = "vivavoce.mcp.http", "vivavoce.mcp.stdio"
+_NOT_INSTALLED = "MCP is not installed here; whoever runs this server may write: pip install 'vivavoce[mcp]'."
 _REFUSED = -32600
 """JSON-RPC's code for what is not done at all."""
 _SESSION_LOST = 404
 
 
 class ToolFailure(ProviderError):
-    """A server of tools could not be reached, or its tool has failed: `error` is what a client is told."""
+    """A server of tools could not be reached, or its tool has failed: `error` is what a client is told.
 
-    def __init__(self, label: str, error: McpError) -> None:
+    `lost` says that the connection is gone, and with it all that was under way.
+    """
+
+    def __init__(self, label: str, error: McpError, *, lost: bool = False) -> None:
         super().__init__(f"MCP server '{label}'", error.message)
-        self.error = error
+        self.error, self.lost = error, lost
 
     @property
     def kind(self) -> str:
@@ -79,7 +83,7 @@ class McpServers:
     def refuses(self, url: str) -> str | None:
         """Say why not, if not."""
         if find_spec("mcp") is None:
-            return "MCP is not installed here; whoever runs this server may write: pip install 'vivavoce[mcp]'."
+            return _NOT_INSTALLED
         if self.allowed is not None and not any(_is_below(url, one) for one in self.allowed):
             return f"{_origin(url)} is none of the MCP servers that clients may name here ([mcp] servers)."
         return None
@@ -91,6 +95,35 @@ class McpServers:
             raise ToolFailure(server.server_label, McpProtocolError(code=_REFUSED, message=refusal))
         http = await anyio.to_thread.run_sync(import_module, _HTTP)
         async with http.connect(server, self.limits) as connected:
+            yield connected
+
+
+@dataclass(frozen=True)
+class Command:
+    """A server that is started here: its command line, and what its environment has beside the usual."""
+
+    line: Sequence[str]
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True)
+class OwnServers:
+    """Reaches the servers that the owner names: any address, and commands by their label."""
+
+    limits: Limits = field(default_factory=Limits)
+    commands: Mapping[str, Command] = field(default_factory=dict)
+
+    def refuses(self, url: str) -> str | None:  # noqa: ARG002 (the owner may name any)
+        """Say why none can be reached, if none can."""
+        return _NOT_INSTALLED if find_spec("mcp") is None else None
+
+    @asynccontextmanager
+    async def connect(self, server: McpServerTool) -> AsyncIterator[ToolServer]:
+        """Connect with a server, or start it."""
+        command = self.commands.get(server.server_label)
+        way = await anyio.to_thread.run_sync(import_module, _STDIO if command else _HTTP)
+        who = (server.server_label, command) if command else (server,)
+        async with way.connect(*who, self.limits) as connected:
             yield connected
 
 

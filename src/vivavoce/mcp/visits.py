@@ -66,13 +66,15 @@ class Visit:
     async def _ask(self, question: Callable[[ToolServer], Awaitable[T]]) -> T:
         try:
             with anyio.fail_after(self._seconds):
+                host = await self._inside()
                 try:
-                    return await question(await self._inside())
+                    return await question(host)
                 except ToolFailure as failure:
+                    if (failure.is_forgotten or failure.lost) and self._host is host:
+                        self.leave()
                     if not failure.is_forgotten:
                         raise
-                    self.leave()
-                    return await question(await self._inside())
+                return await question(await self._inside())
         except TimeoutError as error:
             message = f"no answer within {self._seconds:g} s (limits.mcp_seconds)"
             fault = McpProtocolError(code=_TIMED_OUT, message=message)
@@ -117,6 +119,8 @@ class Visit:
             if not stay.entered.is_set():
                 raise
             label = self.server.server_label
+            while isinstance(error, ExceptionGroup):
+                error = error.exceptions[0]
             log.info("the connection with MCP server %r broke: %s", label, type(error).__name__)
         finally:
             stay.entered.set()
