@@ -73,16 +73,24 @@ def _day(words: str, today: date) -> tuple[date | None, str]:
     for said, days in (("day after tomorrow", 2), ("tomorrow", 1), ("today", 0)):
         if said in words:
             return today + timedelta(days=days), words.replace(said, "", 1)
-    if exact := re.search(r"\b\d{4}-\d\d-\d\d\b", words):
-        return date.fromisoformat(exact[0]), words.replace(exact[0], "", 1)
+    on, words = _date(words, today)
     if weekday := _WEEKDAY.search(words):
         ahead = (_DAYS.index(weekday[0]) - today.weekday() - 1) % 7 + 1
-        return today + timedelta(days=ahead), words.replace(weekday[0], "", 1)
+        if on is not None and on.weekday() != _DAYS.index(weekday[0]):
+            raise ValueError("this date is no such weekday")
+        return on or today + timedelta(days=ahead), words.replace(weekday[0], "", 1)
+    return on or (today if re.search(r"\b(?:this|tonight)\b", words) else None), words
+
+
+def _date(words: str, today: date) -> tuple[date | None, str]:
+    """Return the day of the month that is meant, and the words that are left."""
+    if exact := re.search(r"\b\d{4}-\d\d-\d\d\b", words):
+        return date.fromisoformat(exact[0]), words.replace(exact[0], "", 1)
     if (named := _DATE.search(words)) and (number := named[1] or named[3]):
         this_year = date(today.year, _MONTHS.index(named[2]) + 1, int(number))
         on = this_year if this_year >= today else this_year.replace(year=today.year + 1)
         return on, words.replace(named[0], "", 1)
-    return (today if re.search(r"\b(?:this|tonight)\b", words) else None), words
+    return None, words
 
 
 def _time(words: str) -> tuple[time | None, str]:
