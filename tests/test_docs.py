@@ -19,6 +19,7 @@ from samples.ask import ask
 from vivavoce.assembly import House
 from vivavoce.cli import app
 from vivavoce.config import Config, ServerTable, SessionTable, WebRtcTable
+from vivavoce.config_tools import HttpToolTable, McpToolsTable
 from vivavoce.limits import Limits
 from vivavoce.models.manifest import known
 from vivavoce.providers.registry import find, names
@@ -75,6 +76,7 @@ def test_the_readme_and_the_first_page_show_those_ten_lines() -> None:
 def test_every_setting_has_a_line() -> None:
     text = page("reference/settings.md")
     tables = {"": Config, "server": ServerTable, "session": SessionTable, "webrtc": WebRtcTable}
+    tables |= {"tools.http": HttpToolTable, "tools.mcp": McpToolsTable}
     for table, model in tables.items():
         for name in model.model_fields:
             spellings = (f"`{name}`", f"[{name}]", f"`VIVAVOCE_{name.upper()}`")

@@ -14,6 +14,7 @@ import msgspec
 from platformdirs import user_data_path
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
+from vivavoce.config_tools import ToolsTable
 from vivavoce.limits import Limits
 from vivavoce.protocol.session import (
     InputSettings,
@@ -211,6 +212,7 @@ class Config(_Table):
     session: SessionTable = SessionTable()
     webrtc: WebRtcTable = WebRtcTable()
     mcp: McpTable = McpTable()
+    tools: ToolsTable = ToolsTable()
     limits: Limits = Limits()
 
     @field_validator("limits", mode="before")

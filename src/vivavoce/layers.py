@@ -16,6 +16,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
 
 from vivavoce.config import BASE, PRESETS, Config, McpTable, ServerTable, SessionTable, Table, WebRtcTable
+from vivavoce.config_tools import HttpToolTable, McpToolsTable, ToolsTable
 from vivavoce.errors import ConfigError
 
 __all__ = ["FILE", "Loaded", "load"]
@@ -34,9 +35,13 @@ class Loaded:
     origins: Mapping[str, str]
 
     def origin(self, path: str) -> str:
-        """Say where the value at a path such as `chat.provider` came from; of a table, where its first did."""
+        """Say where the value at a path such as `chat.provider` came from; of a table, where its first did.
+
+        What is in a list came with it.
+        """
         below = (origin for known, origin in self.origins.items() if known.startswith(f"{path}."))
-        return self.origins.get(path) or next(below, "default")
+        above = (origin for known, origin in self.origins.items() if path.startswith(f"{known}."))
+        return self.origins.get(path) or next(below, None) or next(above, "default")
 
 
 class _Environment(Config, BaseSettings):
@@ -164,5 +169,8 @@ def _known(tables: Sequence[str]) -> Collection[str]:
         "session": SessionTable,
         "webrtc": WebRtcTable,
         "mcp": McpTable,
+        "tools": ToolsTable,
+        "tools.http": HttpToolTable,
+        "tools.mcp": McpToolsTable,
     }
     return models[".".join(tables)].model_fields
