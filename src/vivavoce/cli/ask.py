@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vivavoce.cli.assistants import Who, assistant_at
 from vivavoce.cli.calling import key_from, own_line, tell
 from vivavoce.cli.options import Chat, File, Preset, configuration
 from vivavoce.errors import ConfigError, ProviderError
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from vivavoce.line import Line
     from vivavoce.protocol.events import Event
     from vivavoce.protocol.response import Response
+    from vivavoce.tools.kinds import Assistant
 
 __all__ = ["ask", "read_sound"]
 
@@ -32,6 +34,7 @@ TRANSCRIBER = "gpt-4o-mini-transcribe"
 
 def ask(
     recording: Annotated[str, typer.Argument(help="A recording of any format; - reads standard input.")],
+    assistant: Who = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Write the answer here, as WAV.")
     ] = None,
@@ -46,7 +49,8 @@ def ask(
 
     loaded = configuration(file=config, preset=preset, chat=chat).config
     sound = read_sound(recording, min(loaded.limits.buffer_seconds, loaded.limits.upload_seconds))
-    answer = anyio.run(_ask, sound, _name(recording), loaded, url, key_from(key_env))
+    line = _line(loaded, assistant_at(assistant, url=url), url, key_from(key_env))
+    answer = anyio.run(_ask, sound, _name(recording), line)
     if output is not None:
         _write(output, answer.sound)
         tell(f"The answer is in {output}.")
@@ -54,12 +58,16 @@ def ask(
 
 @dataclass
 class Answer:
-    """What came of a question. `times` are seconds since all of it was given, by what happened then."""
+    """What came of a question. `times` are seconds since all of it was given, by what happened then.
+
+    `calls` are those of tools that have not answered yet: until they have, there is more to come.
+    """
 
     question: str | None = None
     words: str = ""
     sound: bytes = b""
     times: dict[str, float] = field(default_factory=dict)
+    calls: set[str] = field(default_factory=set)
 
 
 def read_sound(recording: str, longest: float) -> bytes:
@@ -96,14 +104,16 @@ def _read(recording: str) -> bytes:
         raise ConfigError(f"{recording} cannot be read: {reason}.") from error
 
 
-async def _ask(sound: bytes, name: str, config: "Config", url: str | None, key: str | None) -> Answer:
-    async with _line(config, url, key) as line:
+async def _ask(sound: bytes, name: str, connection: AbstractAsyncContextManager["Line"]) -> Answer:
+    async with connection as line:
         answer = await _answer(line, sound, name)
     print(_told(answer, sound))
     return answer
 
 
-def _line(config: "Config", url: str | None, key: str | None) -> AbstractAsyncContextManager["Line"]:
+def _line(
+    config: "Config", assistant: "Assistant | None", url: str | None, key: str | None
+) -> AbstractAsyncContextManager["Line"]:
     if url is not None:
         from vivavoce.dialing import dial, place
 
@@ -111,7 +121,7 @@ def _line(config: "Config", url: str | None, key: str | None) -> AbstractAsyncCo
     from dataclasses import replace
 
     unpaced = replace(config.limits, ahead_seconds=inf)  # nobody listens yet, so there is no need to wait
-    return own_line(config.model_copy(update={"limits": unpaced}), "file")
+    return own_line(config.model_copy(update={"limits": unpaced}), "file", assistant)
 
 
 async def _answer(line: "Line", sound: bytes, name: str) -> Answer:
@@ -151,6 +161,7 @@ async def _put(line: "Line", sound: bytes) -> None:
 def _note(answer: Answer, event: "Event", at: float) -> None:
     """Take in an event, `at` seconds after the question."""
     from vivavoce.protocol import events as e
+    from vivavoce.protocol.items import FunctionCall, FunctionCallOutput
 
     match event:
         case e.TranscriptionCompleted(transcript=transcript):
@@ -164,9 +175,16 @@ def _note(answer: Answer, event: "Event", at: float) -> None:
         case e.ResponseOutputAudioDelta(delta=sound):
             answer.sound += sound
             answer.times.setdefault("first sound", at)
+        case e.ResponseOutputItemDone(item=FunctionCall(call_id=call_id)):
+            answer.calls.add(call_id)
+        case e.ConversationItemAdded(item=FunctionCallOutput(call_id=call_id)):
+            answer.calls.discard(call_id)
+        case e.ResponseCreated() if answer.words:
+            answer.words += " "
         case e.ResponseDone(response=response):
-            answer.times["done"] = at
             _insist(response)
+            if not (answer.calls or any(isinstance(item, FunctionCall) for item in response.output)):
+                answer.times["done"] = at
         case e.ErrorEvent(error=problem):
             raise ProviderError("server", problem.message)
         case _:

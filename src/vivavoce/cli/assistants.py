@@ -26,10 +26,15 @@ NAME = "assistant"
 """what it is called in its file, unless somebody says otherwise"""
 
 
-def assistant_at(place: str | None) -> "Assistant | None":
-    """Return the assistant that somebody wrote. Raises `ConfigError` if there is none, or its file fails."""
+def assistant_at(place: str | None, *, url: str | None = None) -> "Assistant | None":
+    """Return the assistant that somebody wrote. Raises `ConfigError` if there is none, or its file fails.
+
+    It works in this process, and so not where a server at `url` answers.
+    """
     if place is None:
         return None
+    if url is not None:
+        raise ConfigError(f"{place} answers in this process, {url} in its own; leave out one of them.")
     from vivavoce.tools.kinds import Assistant
 
     where, _, name = _parts(place)

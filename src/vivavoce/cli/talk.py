@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vivavoce.cli.ask import read_sound
+from vivavoce.cli.assistants import Who, assistant_at
 from vivavoce.cli.calling import key_from, own_line, tell
 from vivavoce.cli.options import Chat, File, Preset, configuration
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from vivavoce.config import Config
     from vivavoce.line import Line
+    from vivavoce.tools.kinds import Assistant
     from vivavoce.transports.terminal import Loudspeaker, Microphone, Terminal
 
 __all__ = ["talk"]
@@ -27,6 +29,7 @@ STATUS_SECONDS = 1
 
 
 def talk(
+    assistant: Who = None,
     url: Annotated[
         str | None, typer.Option(help="Talk with this server; else with ours if it runs, else in this process.")
     ] = None,
@@ -56,32 +59,40 @@ def talk(
         print(describe_devices())
         return
     loaded = configuration(file=config, preset=preset, chat=chat).config
-    key = key_from(key_env)
+    key, who = key_from(key_env), assistant_at(assistant, url=url)
     in_files = _is_file(input) or _is_file(output)
     terminal = _terminal(_microphone(input, loaded), _loudspeaker(output), headphones=headphones or in_files)
     if not (headphones or in_files):
         tell("The microphone is closed while the voice sounds; with headphones write --headphones.")
-    anyio.run(_talk, terminal, loaded, url, key, preset is None and chat is None and config is None)
+    or_ours = all(wish is None for wish in (assistant, preset, chat, config))
+    anyio.run(_talk, terminal, loaded, who, url, key, or_ours)
 
 
 async def _talk(
-    terminal: "Terminal", config: "Config", url: str | None, key: str | None, or_ours: bool
+    terminal: "Terminal",
+    config: "Config",
+    assistant: "Assistant | None",
+    url: str | None,
+    key: str | None,
+    or_ours: bool,
 ) -> None:
     import anyio
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(_wait_for_signal, tasks.cancel_scope)
         url = url or (await _local_server(config) if or_ours else None)
-        async with _line(config, url, key) as line:
+        async with _line(config, assistant, url, key) as line:
             tell("Speak, or type. Enter interrupts, Ctrl-C ends.")
             await terminal.talk(line)
         tasks.cancel_scope.cancel()
     tell("Goodbye.")
 
 
-def _line(config: "Config", url: str | None, key: str | None) -> AbstractAsyncContextManager["Line"]:
+def _line(
+    config: "Config", assistant: "Assistant | None", url: str | None, key: str | None
+) -> AbstractAsyncContextManager["Line"]:
     if url is None:
-        return own_line(config, "terminal")
+        return own_line(config, "terminal", assistant)
     from vivavoce.dialing import dial, place
 
     tell(f"Connecting to {url}.")

@@ -1,0 +1,83 @@
+"""An assistant in a file of one's own: found, served, talked with, and what is wrong with it."""
+
+from pathlib import Path
+
+import pytest
+
+from cli.test_viva import viva
+
+pytestmark = pytest.mark.real_time
+
+DESK = '''
+from vivavoce import Assistant, tool
+
+
+@tool
+def order_status(order_id: str) -> str:
+    """Say where an order is."""
+    return f"Order {order_id} is on its way."
+
+
+assistant = Assistant("You are the desk.", name="desk", greeting="Good morning.", tools=[order_status])
+'''
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("desk")
+    (folder / "my_desk.py").write_text(DESK)
+    (folder / "tools_of_mine.py").write_text("NAME = 'neighbour'\n")
+    (folder / "beside.py").write_text(
+        "from tools_of_mine import NAME\nfrom vivavoce import Assistant\nhelper = Assistant('', name=NAME)\n"
+    )
+    (folder / "shop").mkdir()
+    (folder / "shop" / "clerk.py").write_text(
+        "from vivavoce import Assistant\nclerk = Assistant('Sell.', name='clerk')\n"
+    )
+    (folder / "broken.py").write_text("import json\n\n\ndef read():\n    return json.loads('{')\n\n\nread()\n")
+    (folder / "unreadable.py").write_text("def f(:\n")
+    (folder / "untold.py").write_text("from vivavoce import Assistant\na = Assistant('Hm.', tools=[len])\n")
+    (folder / "alone.py").write_text("import no_such_package\n")
+    (folder / "lost.py").write_text("from vivavoce import Assistant\na = Assistant('Hm.', hand_over=['b'])\n")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("place", "name"),
+    [
+        ("my_desk.py:assistant", "desk"),
+        ("my_desk.py", "desk"),
+        ("my_desk:assistant", "desk"),
+        ("beside.py:helper", "neighbour"),
+        ("shop.clerk:clerk", "clerk"),
+        ("shop/clerk.py:clerk", "clerk"),
+    ],
+)
+def test_an_assistant_is_found_in_a_file_or_a_module(folder: Path, place: str, name: str) -> None:
+    done = viva(folder, "check", place, "--preset", "scripted")
+    assert f"assistant    {name}\n" in done.stdout, done.stderr
+    assert f"You talk with {name}: a script" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("place", "words"),
+    [
+        ("nowhere.py:assistant", ["nowhere.py", "no such file"]),
+        ("no.such:assistant", ["no.such", "no such module"]),
+        ("my_desk.py:desk", ["no such name", "my_desk.py has: assistant"]),
+        ("my_desk.py:order_status", ["no Assistant but PythonTool"]),
+        ("broken.py:assistant", ["broken.py, line 5", "JSONDecodeError"]),
+        ("unreadable.py:a", ["unreadable.py, line 1", "invalid syntax"]),
+        ("untold.py:a", ["untold.py, line 2", "@tool"]),
+        ("alone.py:a", ["alone.py, line 1", "no_such_package"]),
+        ("lost.py:a", ["'b', whom nobody knows"]),
+    ],
+)
+@pytest.mark.parametrize("command", ["serve", "check"])
+def test_what_is_wrong_with_it_is_one_sentence_that_names_the_line(
+    folder: Path, command: str, place: str, words: list[str]
+) -> None:
+    done = viva(folder, command, place, "--preset", "scripted")
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1, done.stderr
+    assert [word for word in words if word not in done.stderr] == []
