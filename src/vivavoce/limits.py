@@ -91,6 +91,16 @@ class Limits:
     """responses that one conversation may begin in a minute; then `rate_limit_exceeded`"""
     tokens_per_minute: int = 200_000
     """tokens that its responses may cost in a minute, read and written; then `rate_limit_exceeded`"""
+    dial_seconds: float = 10
+    """seconds that a server far away may take to answer, and to agree on the session"""
+    redial_seconds: float = 20
+    """seconds for which a server that was lost in a conversation is called again"""
+    far_silence_seconds: float = 30
+    """seconds that a server far away may say nothing while it owes an answer; then it is lost"""
+    far_sound_seconds: float = 30
+    """seconds of a caller's sound that are kept for a server that was lost"""
+    rest_seconds: float = 30
+    """seconds for which a server that failed is not called, where there is somebody else who answers"""
     drafts: int = 8
     """drafts of one answer, each begun in a pause and dropped when the caller went on"""
     ahead_seconds: float = 0.4
@@ -123,3 +133,13 @@ class Limits:
     """characters of one text to be spoken (`POST /v1/audio/speech`)"""
     requests: int = 8
     """recordings, texts and questions in work at once by HTTP; one more is refused and told to come back"""
+    connect_attempts: int = 3
+    """calls in a row after which a `RealtimeClient` that was never connected gives up"""
+    reconnect_attempts: int = 8
+    """calls in a row after which a `RealtimeClient` that has lost its connection gives up; 0 is at once"""
+    answer_seconds: float = 10
+    """seconds that a server may take to begin a session, or to do what a `RealtimeClient` waits for"""
+    handler_depth: int = 512
+    """events that may wait for one handler of a `RealtimeClient`, or for one loop over its events"""
+    log_events: int = 10_000
+    """events that the log of a `RealtimeClient` keeps, the newest"""
