@@ -98,7 +98,10 @@ def may_return(order: Order, today: date) -> None:
 def may_call(at: datetime | None, now: datetime) -> datetime:
     """Return the time of a call, if we call at that time."""
     if at is None:
-        raise ToolError("I cannot tell when that is. Ask for a day and a time, such as tomorrow at ten.")
+        raise ToolError(
+            f"I cannot tell when that is. Today is {spoken_day(now.date())}, {now.date()}. "
+            "Ask for a day and a time, such as tomorrow at ten."
+        )
     if at <= now:
         raise ToolError(f"{spoken_moment(at)} is over. Ask for another time.")
     if at > now + timedelta(days=CALLBACK_DAYS):

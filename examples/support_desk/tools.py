@@ -33,7 +33,8 @@ __all__ = [
 def customer_info(customer_id: str, postcode: str, context: Context) -> str:
     """Check who is calling, and look up what the shop knows of them.
 
-    People say: "I'm customer 2001, postcode 10115", "my number with you is two oh one five, the postcode 94110".
+    People say: "I'm customer 2001, postcode 10115", "my number with you is two oh one five, the postcode
+    94110".
 
     Args:
         customer_id: the customer's number, four digits
