@@ -2,8 +2,8 @@
 
     viva serve examples/hand_over.py
 
-Open http://127.0.0.1:8765, and say: "Is my bicycle ready?" The workshop takes over: it has tools of its own, and
-knows what was said before.
+Open http://127.0.0.1:8765, and say: "Is my bicycle ready?" The workshop takes over: it has tools of its own,
+and knows what was said before.
 """
 
 from vivavoce import Assistant, tool
