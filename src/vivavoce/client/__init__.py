@@ -1,1 +1,30 @@
-"""For people who write against us, or against OpenAI."""
+"""For people who write against us, OpenAI, Azure, or any server of the Realtime protocol: `RealtimeClient`."""
+
+from vivavoce.client.content import image
+from vivavoce.client.entries import Entry
+from vivavoce.client.happenings import (
+    Connection,
+    Delta,
+    HandlerFailed,
+    Happening,
+    Interrupted,
+    Update,
+    name_of,
+)
+from vivavoce.client.log import EventLog, Logged
+from vivavoce.client.realtime import RealtimeClient
+
+__all__ = [
+    "Connection",
+    "Delta",
+    "Entry",
+    "EventLog",
+    "HandlerFailed",
+    "Happening",
+    "Interrupted",
+    "Logged",
+    "RealtimeClient",
+    "Update",
+    "image",
+    "name_of",
+]

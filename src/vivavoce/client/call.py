@@ -1,0 +1,202 @@
+"""One conversation of a client, from connecting to disconnecting, over however many lines that takes."""
+
+import dataclasses
+import logging
+from dataclasses import dataclass, field
+from typing import Literal
+
+import anyio
+from anyio.abc import TaskGroup
+from anyio.lowlevel import checkpoint
+from msgspec import UNSET
+from msgspec.structs import replace
+
+from vivavoce.client.again import said_again
+from vivavoce.client.handlers import Handlers
+from vivavoce.client.happenings import Connection, Happening
+from vivavoce.client.link import Connect, Link
+from vivavoce.client.log import EventLog
+from vivavoce.client.seat import ClientSeat
+from vivavoce.client.settings import Wishes
+from vivavoce.client.view import View
+from vivavoce.errors import ProviderError
+from vivavoce.limits import Limits
+from vivavoce.line import Heard, HungUp, Line
+from vivavoce.protocol import events as e
+from vivavoce.protocol.session import Session
+from vivavoce.tools.kinds import Tool
+from vivavoce.tools.toolbox import Toolbox
+
+__all__ = ["Call", "Wanted"]
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Wanted:
+    """How the user wants conversations to be held."""
+
+    wishes: Wishes = field(default_factory=Wishes)
+    tools: dict[str, Tool] = field(default_factory=dict)
+
+    @property
+    def update(self) -> e.SessionUpdate | None:
+        """All of it for a server that knows nothing yet; the toolbox adds its tools."""
+        if not self.wishes and not self.tools:
+            return None
+        session = self.wishes.session
+        if isinstance(session, Session) and session.tools is UNSET and self.tools:
+            session = replace(session, tools=())
+        return e.SessionUpdate(session=session)
+
+
+class Call:
+    """Joins what a conversation needs: the line, the view of what was said, the tools, those who are told."""
+
+    def __init__(
+        self, connect: Connect, wanted: Wanted, handlers: Handlers, events: EventLog, limits: Limits
+    ) -> None:
+        self.view = View(limits.kept_seconds)
+        self.link = Link(connect, self._greet, self._hear, self._is_connected, limits)
+        self._wanted, self._handlers, self._log, self._limits = wanted, handlers, events, limits
+        self._toolbox = Toolbox(tuple(wanted.tools.values()), limits=limits, caller="client")
+        self._seat = ClientSeat(self._say, self._show)
+        self._tools_are_known = True
+        self._cancels: set[str] = set()
+        self._tasks: TaskGroup | None = None
+
+    @property
+    def is_under_way(self) -> bool:
+        """Whether there is a connection, or it is being made again."""
+        return self._tasks is not None and not self.link.over.is_set()
+
+    async def begin(self, tasks: TaskGroup) -> None:
+        """Be put through; the work is done in `tasks`. Raises `ProviderError` or `ConfigError`."""
+        self._tasks = tasks
+        tasks.start_soon(self._attend)
+        await tasks.start(self.link.hold)
+
+    async def end(self) -> None:
+        """Hang up, and return when that is done."""
+        if self._tasks is None:
+            return
+        self.link.hang_up()
+        await self.link.over.wait()
+
+    async def _attend(self) -> None:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._work)
+            await self.link.over.wait()
+            tasks.cancel_scope.cancel()
+
+    async def _work(self) -> None:
+        try:
+            await self._toolbox.attend(self._seat)
+        except* HungUp:
+            log.debug("the connection is over: the tools have nobody to tell")
+
+    # what we say
+
+    async def send(self, event: e.ClientEvent) -> None:
+        """Say what the user says. Raises `ProviderError` if nobody hears it any more."""
+        await self.tell_tools()
+        passed = self._toolbox.passing(event)
+        if passed is not None:
+            await self._say(passed)
+
+    async def tell_tools(self) -> None:
+        """Tell the server which tools there are, if that has changed."""
+        if self._tools_are_known or not self.link.line:
+            return
+        self._tools_are_known = True
+        session = self._wanted.wishes.session
+        named = (session.tools or ()) if isinstance(session, Session) else ()
+        passed = self._toolbox.passing(e.SessionUpdate(session=Session(tools=named)))
+        if passed is not None:
+            await self._say(passed)
+
+    def tools_changed(self) -> None:
+        """Have the server told of other tools: before anything else is said, or as soon as that can be."""
+        self._toolbox.tools = tuple(self._wanted.tools.values())
+        self._tools_are_known = False
+        if self._tasks is not None:
+            self._tasks.start_soon(self._tell_tools_soon)
+
+    async def _tell_tools_soon(self) -> None:
+        try:
+            await self.tell_tools()
+        except ProviderError as error:
+            log.debug("nobody is told of the tools: %s", error)
+
+    async def cancel(self) -> None:
+        """Cancel the answer under way. That it has ended by itself just now is no error."""
+        if self.view.is_answering:
+            event = e.ResponseCancel(event_id=e.new_id("event"))
+            self._cancels.add(event.event_id or "")
+            await self.send(event)
+
+    async def _say(self, event: e.ClientEvent) -> None:
+        event = _with_id(event)
+        await self.link.send(event)
+        self._note(event, "client")
+
+    async def _greet(self, line: Line, is_first: bool) -> None:
+        """Say how the conversation is to be held, and on a new line, what was said in it so far."""
+        self._tools_are_known = True
+        update = self._wanted.update
+        passed = self._toolbox.passing(update) if update else None
+        known = [] if is_first else [*said_again(self.view.entries), *self.view.unconfirmed]
+        created = [e.ConversationItemCreate(item=item) for item in known]
+        for event in filter(None, [passed, *created]):
+            await line.send(event)
+            self._note(event, "client")
+
+    # what happens
+
+    async def _hear(self, event: e.Event) -> None:
+        self._note(event, "server")
+        if self._seat.is_ours(event) or self._was_expected(event):
+            return
+        happened: list[Happening] = [event, *self.view.hear(event)]
+        awaited = [self._tell(one) for one in happened]
+        if any(awaited):
+            await checkpoint()  # who has waited for this may want to wait for what is next
+
+    def _was_expected(self, event: e.Event) -> bool:
+        """Say whether there was nothing left to cancel, of which a voice that stops by itself knows nothing."""
+        if not isinstance(event, e.ErrorEvent) or event.error.code != "response_cancel_not_active":
+            return False
+        return event.error.event_id in self._cancels
+
+    def _note(self, event: e.Event, by: Literal["client", "server"]) -> None:
+        self._log.note(event, by)
+        self._toolbox.hear(Heard(event, by, anyio.current_time()))
+        if isinstance(event, e.ClientEvent):
+            self.view.say(event)
+            self._tell(event)
+
+    def _show(self, event: e.OwnEvent) -> None:
+        self._log.note(event, "server")
+        self._tell(event)
+
+    def _is_connected(self, news: Connection) -> None:
+        """Take in how the connection is."""
+        if news.name != "connection.opened":
+            news = dataclasses.replace(news, answering=self.view.is_answering)
+            for event in self.view.lost():
+                self._toolbox.hear(Heard(event, "server", anyio.current_time()))
+            for notice in self.view.break_off():
+                self._tell(notice)
+        self._tell(news)
+        if news.name == "connection.closed":
+            self._handlers.close(news.error)
+
+    def _tell(self, happening: Happening) -> bool:
+        return self._tasks is not None and self._handlers.tell(happening, self._tasks)
+
+
+def _with_id(event: e.ClientEvent) -> e.ClientEvent:
+    """Return an event whose item has a name: by that it can be said again, should the connection break."""
+    if isinstance(event, e.ConversationItemCreate) and event.item.id is UNSET:
+        return replace(event, item=replace(event.item, id=e.new_id("item")))
+    return event

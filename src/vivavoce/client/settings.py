@@ -1,0 +1,112 @@
+"""How a client wants its session: by the names of the protocol, or by the flat ones that people know."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from vivavoce.protocol.beta_objects import FORMATS, SESSION, Spelling, nested
+from vivavoce.protocol.bodies import read_session
+from vivavoce.protocol.session import Session, TranscriptionSession
+from vivavoce.protocol.strict import invalid
+
+__all__ = ["SETTINGS", "Wishes", "read_settings"]
+
+Json = dict[str, Any]
+
+
+def _format(value: object, _: str) -> object:
+    return {"type": FORMATS.get(value, value)} if isinstance(value, str) else value
+
+
+def _modalities(value: object, _: str) -> object:
+    wanted = [value] if isinstance(value, str) else value
+    return ["audio"] if isinstance(wanted, list | tuple) and "audio" in wanted else wanted
+
+
+def _typed(value: object, _: str) -> object:
+    return {"type": value} if isinstance(value, str) else value
+
+
+def _model(value: object, _: str) -> object:
+    return {"model": value} if isinstance(value, str) else value
+
+
+_PLAIN = tuple(name for name in Session.__struct_fields__ if name not in ("id", "object", "expires_at"))
+_OWN: Mapping[str, Spelling] = {
+    "input_format": Spelling("audio.input.format", _format),
+    "output_format": Spelling("audio.output.format", _format),
+    "modalities": Spelling("output_modalities", _modalities),
+    "turn_detection": Spelling("audio.input.turn_detection", _typed),
+    "transcription": Spelling("audio.input.transcription", _model),
+    "noise_reduction": Spelling("audio.input.noise_reduction", _typed),
+}
+_SAME = {
+    "input_audio_format": "input_format",
+    "output_audio_format": "output_format",
+    "output_modalities": "modalities",
+    "input_audio_transcription": "transcription",
+    "input_audio_noise_reduction": "noise_reduction",
+}
+SETTINGS: Mapping[str, Spelling] = {
+    "type": Spelling("type"),
+    **{name: Spelling(name) for name in _PLAIN},
+    **{name: SESSION[name] for name in ("voice", "speed", "tools", "temperature")},
+    "max_response_output_tokens": Spelling("max_output_tokens"),
+    **_OWN,
+    **{name: _OWN[same] for name, same in _SAME.items()},
+}
+"""Where the protocol has each setting, and how its value is read."""
+
+
+class Wishes:
+    """All that a client has wished its session to be, the latest word on everything."""
+
+    def __init__(self) -> None:
+        self._said: Json = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._said)
+
+    @property
+    def session(self) -> Session | TranscriptionSession:
+        """The session as it is wished; what is left open is the server's."""
+        return _read(self._said)
+
+    def and_now(self, update: Session | TranscriptionSession) -> "Wishes":
+        """Return what is wished with an update. Under `audio` it changes what it names, else it replaces."""
+        wishes = Wishes()
+        said: Json = msgspec.to_builtins(update)
+        audio = _laid_over(self._said.get("audio"), said.get("audio", {}))
+        wishes._said = {**self._said, **said, **({"audio": audio} if audio else {})}
+        return wishes
+
+
+def read_settings(
+    session: Session | TranscriptionSession | None, settings: Mapping[str, object]
+) -> Session | TranscriptionSession:
+    """Return what these settings wish of a session, over and above `session`.
+
+    Raises `ProtocolError` that names the setting which is unknown, or has no such value.
+    """
+    try:
+        plain: Json = msgspec.to_builtins(dict(settings))
+    except TypeError as error:
+        raise invalid("session", f"{error}; a tool of Python's is added by add_tool().") from error
+    whole_first = sorted(plain.items(), key=lambda one: one[0] != "audio")
+    said = nested(dict(whole_first), SETTINGS, "session")
+    known = msgspec.to_builtins(session) if session else {"type": said.get("type", "realtime")}
+    return _read(_laid_over(known, said))
+
+
+def _read(said: Json) -> Session | TranscriptionSession:
+    return read_session(msgspec.json.encode({"type": "realtime", **said}))
+
+
+def _laid_over(old: Any, new: Any) -> Any:  # noqa: ANN401 (it is JSON)
+    """Return JSON with what is new of it; where that says it is of another type, it takes the whole place."""
+    if not isinstance(old, dict) or not isinstance(new, dict):
+        return new
+    if "type" in new and new["type"] != old.get("type", new["type"]):
+        return new
+    return {**old, **{name: _laid_over(old.get(name), value) for name, value in new.items()}}

@@ -1,0 +1,60 @@
+"""Whatever a client is given as a tool, as one."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from inspect import iscoroutinefunction
+from typing import cast
+
+import msgspec
+
+from vivavoce.errors import ConfigError
+from vivavoce.protocol.session import FunctionTool
+from vivavoce.tools.function import outcome_of, tool
+from vivavoce.tools.kinds import Context, Outcome, Tool
+from vivavoce.tools.threads import Threads
+
+__all__ = ["Definition", "ToolHandler", "as_tool"]
+
+Definition = FunctionTool | Mapping[str, object]
+"""A tool as a session names it: `name`, `description`, and `parameters` as JSON Schema."""
+ToolHandler = Callable[..., object]
+"""Is called with the arguments by their names; `async`, or a plain function, which works in a thread."""
+
+_THREADS = 16
+"""calls of a plain function at work at once"""
+_NONE: dict[str, object] = {"type": "object", "properties": {}}
+
+
+def as_tool(given: Tool | Callable[..., object] | Definition, handler: ToolHandler | None = None) -> Tool:
+    """Return a tool, made of a function, or of a definition and a handler where it is none yet.
+
+    Raises `ConfigError` for what can be no tool.
+    """
+    if isinstance(given, Tool):
+        return given
+    if isinstance(given, FunctionTool | Mapping):
+        return _defined(given, handler)
+    return tool(given)
+
+
+def _defined(given: Definition, handler: ToolHandler | None) -> Tool:
+    try:
+        plain = msgspec.to_builtins(given) if isinstance(given, FunctionTool) else dict(given)
+        definition = msgspec.convert({**plain, "type": "function"}, FunctionTool)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{given!r} defines no tool: {error}.") from error
+    if handler is None:
+        raise ConfigError(
+            f"tool {definition.name} needs a handler; write add_tool(definition, handler), or name it in "
+            "update_session(tools=…) and answer its calls yourself"
+        )
+    run = partial(_run, handler, definition.name, Threads(definition.name, _THREADS))
+    return Tool(definition.name, definition.description or "", definition.parameters or _NONE, run)
+
+
+async def _run(handler: ToolHandler, name: str, threads: Threads, arguments: str, _context: Context) -> Outcome:
+    values = msgspec.json.decode(arguments or "{}", type=dict[str, object])
+    work = partial(handler, **values)
+    if iscoroutinefunction(handler):
+        return outcome_of(await cast("Awaitable[object]", work()), name)
+    return outcome_of(await threads.run(work), name)
