@@ -36,7 +36,9 @@ def test_a_session_begins_with_all_that_its_assistant_says_and_can_do() -> None:
     assert order.name == "order_status"
     assert isinstance(transfer, FunctionTool)
     assert transfer.name == "transfer_to_billing"
-    assert transfer.description == "Hand the caller over to billing: answer questions about bills."
+    does, _, asked = str(transfer.description).partition(" For example: ")
+    assert does == "Hand the caller over to billing: answer questions about bills."
+    assert asked == '"please hand me over to billing", "may I speak with billing?"'
 
 
 async def test_two_assistants_may_hand_over_to_each_other_by_name() -> None:

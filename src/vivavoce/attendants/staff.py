@@ -101,14 +101,14 @@ def _transfer(to: Assistant) -> Tool:
         return Outcome(f"The caller is with {to.name} now.", handed_to=to)
 
     name = "transfer_to_" + re.sub(r"[^a-z0-9]+", "_", to.name.lower()).strip("_")
-    return Tool(name, f"Hand the caller over to {to.name}{_duty(to)}", _NOTHING, run)
+    asked = f'For example: "please hand me over to {to.name}", "may I speak with {to.name}?"'
+    return Tool(name, f"Hand the caller over to {to.name}{_duty(to)} {asked}", _NOTHING, run)
 
 
 def _duty(assistant: Assistant) -> str:
     """Return what somebody is there for: the first sentence that they are told, as others would say it."""
     sentence = _SENTENCE.match(assistant.instructions.strip())
-    words = sentence[0] if sentence else assistant.instructions.strip()
-    return f": {re.sub('^You (are )?', '', words)}" if words else "."
+    return f": {re.sub('^You (are )?', '', sentence[0])}" if sentence else "."
 
 
 def _hearing(language: str | None, held: Session) -> InputSettings | None:
