@@ -110,6 +110,7 @@ def update_account(field: rules.Field, value: str, context: Context) -> str:
         return f"The {field} of {customer.name} is now {written}."
 
 
+# --8<-- [start:cancel]
 @tool(confirm="Shall I cancel order {order_id}?")
 def cancel_order(order_id: str, context: Context, reason: str = "") -> tuple[str, Card]:
     """Cancel an order that has not left yet.
@@ -129,6 +130,9 @@ def cancel_order(order_id: str, context: Context, reason: str = "") -> tuple[str
             line.product.stock += line.count
         told = f"Order {order.id} is cancelled. {money(order.cents)} go back the way they were paid."
         return told, cancellation_card(order)
+
+
+# --8<-- [end:cancel]
 
 
 @tool
