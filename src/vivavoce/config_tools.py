@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator, Mapping
 from string import Formatter
 from typing import Annotated, Literal, Self
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -66,6 +66,8 @@ class HttpToolTable(_Table):
         parts = _address(url)
         if any(braces in f"{parts.scheme}{parts.netloc}" for braces in "{}"):
             raise ValueError("arguments may stand in the path and in the query of an address, nowhere else")
+        if any("{" in name for name, _ in parse_qsl(parts.query, keep_blank_values=True)):
+            raise ValueError("in the query of an address, arguments may stand for values, not for names")
         return url
 
     @field_validator("headers")
@@ -128,6 +130,13 @@ class McpToolsTable(_Table):
     def _keeps_secrets(cls, env: _Texts) -> _Texts:
         _insist_on_variables(env)
         return env
+
+    @field_validator("confirm")
+    @classmethod
+    def _can_be_asked(cls, confirm: _Texts) -> _Texts:
+        for question in confirm.values():
+            list(placeholders(question))
+        return confirm
 
     @model_validator(mode="after")
     def _is_reached_in_one_way(self) -> Self:

@@ -13,7 +13,7 @@ import msgspec
 
 from vivavoce.errors import ConfigError
 from vivavoce.tools.kinds import Context, ToolError
-from vivavoce.tools.schemas import Schema, fitting, schema_of
+from vivavoce.tools.schemas import Schema, fitting, hint_of, schema_of
 
 __all__ = ["Parameters", "context_of", "hints_of"]
 
@@ -67,6 +67,16 @@ class Parameters:
         all_of_them = inspect.signature(function).parameters.values()
         wanted = [one for one in all_of_them if hints.get(one.name) is not Context]
         return cls([_parameter(one, hints, about.get(one.name, ""), place) for one in wanted])
+
+    @classmethod
+    def from_schema(cls, schema: Schema, place: str) -> "Parameters":
+        """Take what somebody has written as JSON Schema. Raises `ConfigError`, which says where."""
+        properties = cast("Mapping[str, Schema]", schema.get("properties", {}))
+        required = cast("Sequence[str]", schema.get("required", ()))
+        try:
+            return cls([_written(name, one, name in required) for name, one in properties.items()])
+        except (TypeError, ValueError, re.error) as error:
+            raise ConfigError(f"{place}: parameters is not JSON Schema: {error}") from error
 
     @property
     def names(self) -> Sequence[str]:
@@ -135,6 +145,12 @@ def _parameter(
         plain=msgspec.json.Decoder(hint),
         kind=msgspec.json.Decoder(hint, strict=bool(kinds & _AMBIGUOUS)),
     )
+
+
+def _written(name: str, schema: Schema, required: bool) -> Parameter:
+    hint = hint_of(schema)
+    kind = msgspec.json.Decoder(hint, strict=False)
+    return Parameter(name, schema, required, msgspec.json.Decoder(hint), kind)
 
 
 def _schema(name: str, hint: object, place: str) -> Schema:

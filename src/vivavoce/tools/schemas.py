@@ -1,11 +1,11 @@
 """JSON Schema of Python types, as models read it best: without references, and in words."""
 
 from collections.abc import Mapping
-from typing import cast
+from typing import Annotated, Any, Literal, cast
 
 import msgspec
 
-__all__ = ["Schema", "fitting", "schema_of"]
+__all__ = ["Schema", "fitting", "hint_of", "schema_of"]
 
 Schema = dict[str, object]
 
@@ -26,6 +26,7 @@ _TYPES = {
     "array": "a list",
     "null": "null",
 }
+_BOUNDS = {"ge": "minimum", "le": "maximum", "gt": "exclusiveMinimum", "lt": "exclusiveMaximum"}
 
 
 def schema_of(hint: object) -> Schema:
@@ -58,6 +59,36 @@ def _inline(node: object, definitions: Mapping[str, Schema], within: tuple[str, 
             return [_inline(value, definitions, within) for value in node]
         case _:
             return node
+
+
+def hint_of(schema: Mapping[str, object]) -> Any:  # noqa: ANN401 (it is a type)
+    """Return the type whose values fit a schema, as far as it goes: what it does not know, it lets pass."""
+    match schema:
+        case {"enum": [*values]} if all(isinstance(value, str | int) for value in values):
+            return Literal[tuple(values)]
+        case {"type": "string"}:
+            return Annotated[
+                str, _meta(schema, pattern="pattern", min_length="minLength", max_length="maxLength")
+            ]
+        case {"type": "integer"}:
+            return Annotated[int, _meta(schema, **_BOUNDS)]
+        case {"type": "number"}:
+            return Annotated[int | float, _meta(schema, **_BOUNDS)]
+        case {"type": "boolean"}:
+            return bool
+        case {"type": "array", "items": {**items}}:
+            return list[hint_of(cast("Schema", items))]  # type: ignore[misc]
+        case {"type": "array"}:
+            return list[Any]
+        case {"type": "object"}:
+            return dict[str, Any]
+        case _:
+            return Any
+
+
+def _meta(schema: Mapping[str, object], **rules: str) -> msgspec.Meta:
+    found: dict[str, Any] = {rule: schema[key] for rule, key in rules.items() if key in schema}
+    return msgspec.Meta(**found)
 
 
 def fitting(schema: Mapping[str, object]) -> str:

@@ -1,0 +1,79 @@
+"""The shelf: tools that the owner's configuration names, for all conversations of the process."""
+
+import shutil
+from collections.abc import AsyncIterator, Collection, Sequence
+from contextlib import asynccontextmanager
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from importlib.util import find_spec
+
+import anyio
+import httpx
+
+from vivavoce.config_tools import McpToolsTable, ToolsTable
+from vivavoce.errors import ConfigError
+from vivavoce.limits import Limits
+from vivavoce.mcp.tools import Names
+from vivavoce.tools.http import http_tool
+from vivavoce.tools.kinds import Tool
+from vivavoce.tools.mcp import Supplier
+
+__all__ = ["Shelf", "opened"]
+
+_PATIENCE = 5.0
+"""seconds that the start waits for MCP servers; those that take longer have their tools there later"""
+
+
+class Shelf:
+    """What is there. A server of tools that was down may have come up since, so ask for each conversation."""
+
+    def __init__(self, endpoints: Sequence[Tool] = (), suppliers: Sequence[Supplier] = ()) -> None:
+        self._endpoints, self._suppliers = endpoints, suppliers
+        self._names = Names()
+
+    def beside(self, taken: Collection[str] = ()) -> Sequence[Tool]:
+        """Return all tools. Those of MCP servers have other names than those `taken`."""
+        tools = list(self._endpoints)
+        for supplier in self._suppliers:
+            tools += supplier.tools(self._names, {*taken, *(tool.name for tool in self._endpoints)})
+        return tools
+
+    async def settle(self) -> None:
+        """Return when every server has been asked once, or has kept us waiting for long enough."""
+        with anyio.move_on_after(_PATIENCE):
+            for supplier in self._suppliers:
+                await supplier.asked.wait()
+
+
+@asynccontextmanager
+async def opened(table: ToolsTable, limits: Limits) -> AsyncIterator[Shelf]:
+    """Give the shelf, and ask MCP servers for their tools in the background; leaving says goodbye to them.
+
+    Raises `ConfigError`.
+    """
+    if not (table.http or table.mcp):
+        yield Shelf()
+        return
+    for server in table.mcp:
+        _insist(server)
+    async with httpx.AsyncClient(cookies=_no_cookies()) as client:
+        endpoints = [http_tool(one, client, limits) for one in table.http]
+        async with anyio.create_task_group() as tasks:
+            suppliers = [Supplier(one, tasks, limits) for one in table.mcp]
+            for supplier in suppliers:
+                tasks.start_soon(supplier.ask)
+            yield Shelf(endpoints, suppliers)
+            tasks.cancel_scope.cancel()
+
+
+def _insist(server: McpToolsTable) -> None:
+    """Raise a `ConfigError` if a server can never be reached from here."""
+    place = f"[[tools.mcp]] {server.label}"
+    if find_spec("mcp") is None:
+        raise ConfigError(f"{place} needs a library for MCP; write: pip install 'vivavoce[mcp]'")
+    if server.command and shutil.which(server.command[0]) is None:
+        raise ConfigError(f"{place}: there is no command {server.command[0]}; write its whole path")
+
+
+def _no_cookies() -> CookieJar:
+    """Return a jar that keeps nothing: what one caller's call was told must not come up in another's."""
+    return CookieJar(policy=DefaultCookiePolicy(allowed_domains=[]))
