@@ -1,0 +1,364 @@
+"""A toolbox: sits beside a conversation, does what the model calls tools for, and tells it what came of it.
+
+It relies on nothing but the events that pass, and so works with any engine, on a server's side of the line and
+on a client's.
+"""
+
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import anyio
+from anyio.abc import TaskGroup
+from msgspec import UNSET
+from msgspec.structs import replace
+
+from vivavoce.errors import VivavoceError
+from vivavoce.limits import Limits
+from vivavoce.line import Heard, HungUp, Seat
+from vivavoce.protocol import events as e
+from vivavoce.protocol.items import FunctionCall, FunctionCallOutput, Message
+from vivavoce.protocol.response import ResponseParams, verbatim
+from vivavoce.protocol.session import Session
+from vivavoce.tools.bell import Bell
+from vivavoce.tools.calls import Round, Rounds, Talk, is_recited, is_too_early
+from vivavoce.tools.cards import as_html
+from vivavoce.tools.consent import Consent
+from vivavoce.tools.kinds import Assistant, Card, Context, Outcome, Tool, ToolError
+from vivavoce.tools.offer import Offer
+from vivavoce.tools.work import Ending, cut, perform
+
+__all__ = ["Toolbox"]
+
+log = logging.getLogger(__name__)
+
+_SOUND = (e.InputAudioBufferAppend, e.ResponseOutputAudioDelta)
+_REMEMBERED = 256
+"""so many calls are known to be ours, should a client answer them as well"""
+_NAME_CHARS = 64
+_OUTPUT = "event_output_"
+
+Handed = Callable[[Assistant], Awaitable[None]]
+"""Lets another assistant take over. What it raises of the foreseen failures is told as the call's."""
+
+
+@dataclass(frozen=True)
+class _Called:
+    """A call that somebody has to answer."""
+
+    call_id: str
+    name: str
+    arguments: str
+    round: Round
+
+
+@dataclass(eq=False)
+class _Work:
+    """A call at work, and what may be cut short of it."""
+
+    tool: Tool
+    scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
+    filler: anyio.CancelScope = field(default_factory=anyio.CancelScope)
+
+
+@dataclass(eq=False)
+class _Words:
+    """Words that wait to be said as they are."""
+
+    asks: e.ResponseCreate
+    said: anyio.Event = field(default_factory=anyio.Event)
+
+
+class Toolbox:
+    """Attends one conversation. `caller` is who, for the log; `handed` lets another assistant take over.
+
+    A call that an answer has completed is made at once, whatever becomes of the answer. Each has one output;
+    when all that one answer has called have theirs, the model is asked to go on, once.
+    """
+
+    def __init__(
+        self,
+        tools: Sequence[Tool] = (),
+        limits: Limits | None = None,
+        caller: str = "",
+        handed: Handed | None = None,
+    ) -> None:
+        self.state: dict[str, Any] = {}
+        """what the tools of this conversation know of each other"""
+        self._limits, self._caller, self._handed = limits or Limits(), caller, handed
+        self._offer, self._talk, self._rounds, self._bell = Offer(tools), Talk(), Rounds(), Bell()
+        self._consent = Consent(self._bell, self._limits, lambda: self._talk.session)
+        self._called: deque[_Called] = deque()
+        self._words: deque[_Words] = deque()
+        self._ours: dict[str, None] = {}
+        self._aside: set[str] = set()
+        self._at_work: dict[str, _Work] = {}
+        self._in_hand = 0
+        self._goes_on_by: str | None = None
+
+    @property
+    def tools(self) -> Sequence[Tool]:
+        """The house's tools. Who changes them tells the engine, by `session`; calls at work go on."""
+        return self._offer.tools
+
+    @tools.setter
+    def tools(self, tools: Sequence[Tool]) -> None:
+        self._offer.tools = tuple(tools)
+
+    @property
+    def session(self) -> Session:
+        """What a `session.update` is to say of tools: the client's own, and ours."""
+        return self._offer.session
+
+    # what passes
+
+    def passing(self, event: e.ClientEvent) -> e.ClientEvent | None:
+        """Return what the engine is to hear: with our tools, and without what has to wait."""
+        if self._consent.keeps(event):
+            self._bell.ring()
+            return None
+        match event:
+            case e.SessionUpdate():
+                return self._offer.passing(event)
+            case e.ConversationItemCreate(item=FunctionCallOutput(call_id=call_id)) if call_id in self._ours:
+                log.info(
+                    "%s: an output of the client's for call %s, which is ours, is left out",
+                    self._caller,
+                    call_id,
+                )
+                return None
+        return event
+
+    def hear(self, heard: Heard) -> None:
+        """Note what passes."""
+        if isinstance(heard.event, _SOUND):
+            return
+        self._offer.hear(heard.event)
+        if heard.by == "server":
+            self._note(heard.event)
+            self._talk.hear(heard.event, heard.at)
+            self._consent.hear(heard.event)
+        self._bell.ring()
+
+    def _note(self, event: e.Event) -> None:
+        match event:
+            case e.SessionCreated():
+                self._rounds = Rounds()
+            case e.InputAudioBufferSpeechStarted():
+                self._interrupt()
+            case e.ConversationItemAdded(item=FunctionCallOutput(call_id=call_id)):
+                self._rounds.arrived(call_id)
+            case e.ConversationItemAdded(item=Message(role="user")) if not self._consent.takes(event):
+                self._rounds.caller_said()
+            case e.ResponseCreated(response=response) if not response.conversation_id:
+                self._aside.add(response.id)
+            case e.ResponseCreated(response=response) if not is_recited(response):
+                self._rounds.answer_begins(
+                    asked=self._goes_on_by is not None and self._goes_on_by == self._talk.asked
+                )
+            case e.ResponseOutputItemDone(response_id=response_id, item=FunctionCall() as call):
+                self._note_call(response_id, call)
+            case e.ResponseDone(response=response):
+                self._aside.discard(response.id)
+                self._rounds.answer_ends(response.id)
+            case e.ErrorEvent(error=error):
+                self._note_error(error)
+
+    def _note_call(self, response_id: str, call: FunctionCall) -> None:
+        """A call that was cut short is none. One out of band is the client's: its outcome has no place here."""
+        call_id = call.call_id or ""
+        if call.status not in ("completed", UNSET) or call_id in self._ours:
+            return
+        if response_id in self._aside:
+            log.info("%s: call of %r out of band is left to the client", self._caller, _short(call.name))
+        elif self._offer.is_theirs(call.name):
+            self._rounds.theirs(response_id, call_id)
+        else:
+            in_round = self._rounds.ours(response_id, call_id)
+            self._ours[call_id] = None
+            self._called.append(_Called(call_id, call.name, call.arguments, in_round))
+            while len(self._ours) > _REMEMBERED:
+                del self._ours[next(iter(self._ours))]
+
+    def _note_error(self, error: e.ErrorDetails) -> None:
+        """Take in what is wrong with our own words."""
+        if error.event_id and error.event_id == self._goes_on_by:
+            if is_too_early(error):
+                self._rounds.was_too_early()
+                return
+            self._rounds.give_up()
+            log.warning("%s: the model cannot tell what tools have said: %s", self._caller, error.message)
+        elif error.event_id and error.event_id.startswith(_OUTPUT):
+            log.warning("%s: the output of a tool was refused: %s", self._caller, error.message)
+
+    def _interrupt(self) -> None:
+        """The caller speaks."""
+        for work in self._at_work.values():
+            work.filler.cancel()
+            if work.tool.interruption == "cancels":
+                work.scope.cancel()
+
+    # what is done
+
+    async def attend(self, seat: Seat) -> None:
+        """Work until the conversation is over. Cancelling it stops every tool."""
+        try:
+            async with anyio.create_task_group() as tasks:
+                while True:
+                    news = self._bell.next
+                    await self._go_on(seat, tasks)
+                    with anyio.move_on_after(self._talk.patience(anyio.current_time())) as patience:
+                        await news.wait()
+                    if patience.cancelled_caught:
+                        self._bell.ring()
+        except* HungUp:
+            log.debug("%s hung up", self._caller)
+
+    async def _go_on(self, seat: Seat, tasks: TaskGroup) -> None:
+        """Begin what is to be done, and say what is to be said if the line is quiet."""
+        while self._called:
+            tasks.start_soon(self._answer, self._called.popleft(), seat)
+        if not self._talk.is_quiet(anyio.current_time()):
+            return
+        if self._consent.is_open:
+            if asks := self._consent.next_question():
+                await self._say(asks, seat)
+        elif self._rounds.has_news or (self._consent.kept and not self._in_hand):
+            await self._have_told(seat)
+        elif self._words:
+            words = self._words.popleft()
+            await self._say(words.asks, seat)
+            words.said.set()
+
+    async def _say(self, asks: e.ResponseCreate, seat: Seat) -> None:
+        self._talk.asked = asks.event_id or None
+        await seat.say(asks)
+
+    async def _have_told(self, seat: Seat) -> None:
+        """Ask the model to go on: by the client's wish, if one was kept back."""
+        wish, self._consent.kept = self._consent.kept, None
+        event = wish or e.ResponseCreate(
+            response=UNSET if self._may_call else ResponseParams(tool_choice="none")
+        )
+        if event.event_id is UNSET:
+            event = replace(event, event_id=e.new_id("event"))
+        self._goes_on_by = self._talk.asked = event.event_id or None
+        await (seat.put_back(event) if wish else seat.say(event))
+
+    @property
+    def _may_call(self) -> bool:
+        return self._rounds.number <= self._limits.tool_rounds
+
+    # one call
+
+    async def _answer(self, called: _Called, seat: Seat) -> None:
+        """See to it that a call gets its output."""
+        began = anyio.current_time()
+        log.debug("%s: %s is called with %s", self._caller, _short(called.name), called.arguments)
+        self._in_hand += 1
+        try:
+            ending = await self._ending(called, seat)
+            await self._bell.until(lambda: not self._talk.awaits_answer(anyio.current_time()))
+            await self._tell(called, ending.outcome, seat)
+        finally:
+            self._in_hand -= 1
+        seconds = anyio.current_time() - began
+        log.info("%s: tool %r %s after %.2f s", self._caller, _short(called.name), ending.how, seconds)
+        self._rounds.ended(called.call_id, is_told=ending.is_told)
+        self._bell.ring()
+
+    async def _tell(self, called: _Called, outcome: Outcome, seat: Seat) -> None:
+        """Show the card, and give the output."""
+        if outcome.card:
+            await self._show(called, outcome.card, seat)
+        output = cut(outcome.output, self._limits.tool_output_chars)
+        item = FunctionCallOutput(call_id=called.call_id, output=output)
+        await seat.say(e.ConversationItemCreate(event_id=e.new_id(_OUTPUT.rstrip("_")), item=item))
+
+    async def _show(self, called: _Called, card: Card, seat: Seat) -> None:
+        html = await as_html(card, self._limits.card_chars)
+        if html is None:
+            log.warning("%s: a card of %r is too long to show (limits.card_chars)", self._caller, called.name)
+            return
+        await seat.tell(e.CardShown(call_id=called.call_id, title=card.title, html=html))
+
+    async def _ending(self, called: _Called, seat: Seat) -> Ending:
+        """Return how a call ends: not made, for a reason that the model is told, or made."""
+        tool, limits = self._offer.find(called.name), self._limits
+        if tool is None:
+            there_are = ", ".join(one.name for one in self.tools) or "none"
+            output = f"There is no tool called {_short(called.name)!r}. There are: {there_are}."
+            return Ending.without(output, "is not there")
+        if called.round.number > limits.tool_rounds:
+            output = "Not done: no more calls now (limits.tool_rounds). Answer the caller with what you know."
+            is_told = called.round.number == limits.tool_rounds + 1  # or there would be no end of it
+            return Ending.without(output, "was called too often", is_told=is_told)
+        if self._in_hand > limits.tool_calls:
+            output = f"Not done: {limits.tool_calls} calls are at work already (limits.tool_calls)."
+            return Ending.without(output, "was one call too many")
+        if tool.confirm:
+            try:
+                refusal = await self._consent.refusal(tool, called.arguments, seat)
+            except ToolError as error:
+                return Ending.without(str(error), "could not be asked about")
+            if refusal:
+                return Ending.without(refusal, "was not consented to")
+        return await self._make(called, tool)
+
+    async def _make(self, called: _Called, tool: Tool) -> Ending:
+        """Make a call. An interruption may cancel it; then the caller's next words are what is answered."""
+        work = self._at_work[called.call_id] = _Work(tool)
+        context = Context(called.call_id, self._caller, self.state, self._recite)
+        try:
+            with work.scope:
+                async with anyio.create_task_group() as beside:
+                    beside.start_soon(self._fill, work, called.round)
+                    ending = await perform(tool, called.arguments, context, self._limits)
+                    beside.cancel_scope.cancel()
+        finally:
+            del self._at_work[called.call_id]
+        if work.scope.cancelled_caught:
+            return Ending.without("Stopped: the caller interrupted.", "was interrupted", is_told=False)
+        return await self._hand_over(ending) if ending.outcome.handed_to else ending
+
+    async def _hand_over(self, ending: Ending) -> Ending:
+        to = ending.outcome.handed_to
+        if self._handed is None or to is None:
+            log.warning("%s: nobody can be handed over to here", self._caller)
+            return Ending.without("The tool has failed: here the caller cannot be handed over.", "failed")
+        try:
+            await self._handed(to)
+        except VivavoceError as error:
+            log.warning("%s: %s has not taken over: %s", self._caller, to.name, error)
+            return Ending.without(f"The tool has failed: {to.name} has not taken over.", "failed")
+        return ending
+
+    # what is said meanwhile
+
+    async def _fill(self, work: _Work, round: Round) -> None:
+        """Say a slow tool's filler, unless the caller speaks, or one was said for a call of the same answer."""
+        with work.filler:
+            await anyio.sleep(self._limits.filler_seconds)
+            if work.tool.filler and not round.has_filler:
+                round.has_filler = True
+                await self._recite(work.tool.filler)
+
+    async def _recite(self, text: str) -> None:
+        """Have words said as they are, once the line is quiet. Cancelling takes them back."""
+        if len(self._words) >= self._limits.tool_calls:
+            raise ToolError(f"{len(self._words)} things wait to be said already (limits.tool_calls).")
+        words = _Words(e.ResponseCreate(event_id=e.new_id("event"), response=verbatim(text)))
+        self._words.append(words)
+        self._bell.ring()
+        try:
+            await words.said.wait()
+        finally:
+            if words in self._words:
+                self._words.remove(words)
+
+
+def _short(name: str) -> str:
+    """Return as much of a name as a log or a sentence needs: a model may make up any."""
+    return name if len(name) <= _NAME_CHARS else f"{name[:_NAME_CHARS]}…"
