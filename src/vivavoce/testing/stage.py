@@ -37,7 +37,7 @@ from vivavoce.providers import (
 )
 from vivavoce.switchboard import Caller, Engine, Seating, Switchboard
 
-__all__ = ["Act", "Answer", "Do", "Forever", "React", "Say", "Score", "Stage"]
+__all__ = ["Act", "Answer", "Do", "Forever", "React", "Say", "Score", "Script", "Stage"]
 
 
 # what the caller does
@@ -162,11 +162,13 @@ class _Turn:
 
 
 Reply = str | ToolCall | ChatUsage | ProviderError | Forever
+Script = Callable[[ChatRequest], "Reply | Sequence[Reply]"]
+"""Replies to what it is asked, as a model does that reads what tools have said."""
 
 
 @dataclass
 class _Chat:
-    replies: Sequence[Reply | Sequence[Reply]]
+    replies: Sequence[Reply | Sequence[Reply] | Script]
     first_word: float
     next_word: float
     asked: list[ChatRequest] = field(default_factory=list)
@@ -186,7 +188,8 @@ class _Chat:
     async def reply(self, request: ChatRequest) -> AsyncIterator[str | ToolCall | ChatUsage]:
         self.asked.append(request)
         turns = sum(isinstance(i, Message) and i.role == "user" for i in request.items)
-        reply = self.replies[min(max(turns, 1), len(self.replies)) - 1]
+        scripted = self.replies[min(max(turns, 1), len(self.replies)) - 1]
+        reply = scripted(request) if callable(scripted) else scripted
         words = 0
         await anyio.sleep(self.first_word)
         for part in reply if isinstance(reply, Sequence) and not isinstance(reply, str) else [reply]:
@@ -306,11 +309,12 @@ class Stage:
     """Where plays are played: the real engine and switchboard, with providers that follow a script.
 
     `replies` answer the caller's turns in order, the last one all further turns; each is text, a `ToolCall`, a
-    `ProviderError`, `Forever`, or several of these. `wish` is what the caller asks for from the beginning. The
-    sound comes in the format that the session is told. `seat` gives the attendant. The `engine` may be replaced.
+    `ProviderError`, `Forever`, several of these, or a `Script` that gives them. `wish` is what the caller asks
+    for from the beginning. The sound comes in the format that the session is told. `seat` gives the attendant.
+    The `engine` may be replaced.
     """
 
-    replies: Sequence[Reply | Sequence[Reply]] = ("Yes.",)
+    replies: Sequence[Reply | Sequence[Reply] | Script] = ("Yes.",)
     session: Session = DEFAULT
     limits: Limits = field(default_factory=Limits)
     hears: float = 0.1
