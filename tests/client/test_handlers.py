@@ -1,0 +1,239 @@
+"""Who is told of what, and what becomes of those who are slow or fail."""
+
+import logging
+
+import anyio
+import pytest
+
+from client.plays import logged
+from engine.plays import STORY
+from vivavoce import ConfigError, Limits, ProtocolError, ProviderError, RealtimeClient
+from vivavoce.client import HandlerFailed, Happening, Update, name_of
+from vivavoce.protocol import events as e
+from vivavoce.testing.stage import Stage
+
+pytestmark = pytest.mark.anyio
+
+
+async def asked(client: RealtimeClient) -> None:
+    await client.send_user_message_content("Well?")
+    await client.wait_for_next("response.done")
+
+
+async def names(pattern: str) -> list[str]:
+    """What a handler of this pattern is told while one question is answered."""
+    told: list[Happening] = []
+    async with RealtimeClient(Stage().engine) as client:
+        client.on(pattern, told.append)
+        await asked(client)
+    return [name_of(one) for one in told]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "first", "last"),
+    [
+        ("response.done", "server.response.done", "server.response.done"),
+        ("server.response.done", "server.response.done", "server.response.done"),
+        ("server.response.*", "server.response.created", "server.response.done"),
+        ("client.*", "client.conversation.item.create", "client.response.create"),
+        ("client.response.create", "client.response.create", "client.response.create"),
+        ("conversation.*", "conversation.updated", "conversation.item.completed"),
+        ("conversation.item.appended", "conversation.item.appended", "conversation.item.appended"),
+        ("connection.*", "connection.closed", "connection.closed"),
+        ("*", "client.conversation.item.create", "connection.closed"),
+    ],
+)
+async def test_names_are_whole_or_the_beginning_of_some(pattern: str, first: str, last: str) -> None:
+    told = await names(pattern)
+    assert (told[0], told[-1]) == (first, last)
+
+
+async def test_the_view_knows_of_an_event_before_anybody_is_told() -> None:
+    words: list[str] = []
+    async with RealtimeClient(Stage(["Until eight."]).engine) as client:
+
+        @client.on("response.output_audio_transcript.delta")
+        def see(event: e.ResponseOutputAudioTranscriptDelta) -> None:
+            entry = client.find(event.item_id)
+            words.append(entry.transcript if entry else "")
+
+        await asked(client)
+    assert words == ["Until eight. "]
+
+
+async def test_an_update_tells_what_an_item_has_more_than_before() -> None:
+    words, heard = "", 0
+    async with RealtimeClient(Stage([STORY]).engine) as client:
+
+        @client.on("conversation.updated")
+        def add(update: Update) -> None:
+            nonlocal words, heard
+            if update.delta is not None:
+                words += update.delta.transcript
+                heard += len(update.delta.audio)
+                assert update.item.transcript == words
+
+        await asked(client)
+        answer = client.items[-1]
+    assert answer.transcript == words
+    assert len(answer.audio) == heard
+
+
+async def test_a_handler_is_told_nothing_more_once_it_is_off() -> None:
+    told: list[Happening] = []
+    async with RealtimeClient(Stage().engine) as client:
+        client.on("response.done", told.append)
+        client.on("response.created", told.append)
+        client.off("response.done", told.append)
+        client.off("response.created")
+        with pytest.raises(ConfigError, match="no such handler for 'response.done'"):
+            client.off("response.done", told.append)
+        await asked(client)
+    assert told == []
+
+
+async def test_an_async_handler_takes_its_time_and_holds_up_nobody() -> None:
+    began: list[tuple[str, float]] = []
+    async with RealtimeClient(Stage([STORY]).engine) as client:
+
+        @client.on("server.response.*")
+        async def slow(event: e.Event) -> None:
+            began.append((name_of(event), anyio.current_time()))
+            await anyio.sleep(0.1)
+
+        await asked(client)
+        done = anyio.current_time()
+        answer = client.items[-1]
+        await anyio.sleep(20)
+    told = [one.type for one in client.log if one.by == "server" and one.type.startswith("response.")]
+    assert [name for name, _ in began] == [f"server.{name}" for name in told], "one after the other"
+    assert began[-1][1] > done + 1
+    assert answer.status == "completed", "though the handler was far behind"
+
+
+async def test_a_handler_that_fails_is_told_of_and_the_others_go_on(caplog: pytest.LogCaptureFixture) -> None:
+    failures: list[HandlerFailed] = []
+    told: list[str] = []
+    async with RealtimeClient(Stage().engine) as client:
+        client.on("handler.failed", failures.append)
+
+        @client.on("response.created")
+        def plain(event: e.Event) -> None:
+            raise ValueError("plain")
+
+        @client.on("response.created")
+        async def waiting(event: e.Event) -> None:
+            raise ValueError("waiting")
+
+        @client.on("handler.failed")
+        def hopeless(failure: HandlerFailed) -> None:
+            raise ValueError("hopeless")
+
+        client.on("response.*", lambda event: told.append(name_of(event)))
+        client.on("server.response.*", lambda event: told.append(name_of(event)))
+        await asked(client)
+    assert [str(one.error) for one in failures] == ["plain", "waiting"]
+    assert failures[0].about == "server.response.created"
+    assert failures[0].handler.endswith("plain")
+    assert told[0] == "server.response.created"
+    assert told[-1] == "server.response.done"
+    assert sum("hopeless failed" in one.getMessage() for one in caplog.records) == 2
+
+
+async def test_a_handler_that_lags_too_far_behind_misses_something_and_that_is_told(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    failures: list[HandlerFailed] = []
+    begun = 0
+    async with RealtimeClient(Stage([STORY]).engine, limits=Limits(handler_depth=3)) as client:
+        client.on("handler.failed", failures.append)
+
+        @client.on("server.*")
+        async def stuck(event: e.Event) -> None:
+            nonlocal begun
+            begun += 1
+            await anyio.sleep(100)
+
+        await asked(client)
+    assert begun <= 4
+    assert {one.error for one in failures} == {None}
+    assert any("limits.handler_depth" in one.getMessage() for one in caplog.records)
+
+
+async def test_what_handlers_have_still_to_do_is_done_when_the_block_is_left() -> None:
+    done = False
+    async with RealtimeClient(Stage().engine) as client:
+
+        @client.on("response.done")
+        async def write(event: e.Event) -> None:
+            nonlocal done
+            await anyio.sleep(1)
+            done = True
+
+        await asked(client)
+    assert done
+
+
+async def test_nobody_waits_longer_than_they_want_to() -> None:
+    async with RealtimeClient(Stage().engine) as client:
+        began = anyio.current_time()
+        with pytest.raises(TimeoutError):
+            await client.wait_for_next("response.done", timeout=3)
+        assert anyio.current_time() - began == pytest.approx(3)
+        with pytest.raises(TimeoutError):
+            await client.wait_for_next_item(timeout=1)
+
+
+async def test_who_waits_when_the_client_hangs_up_is_told() -> None:
+    async with RealtimeClient(Stage().engine) as client, anyio.create_task_group() as tasks:
+
+        async def wait() -> None:
+            with pytest.raises(ProviderError, match="has hung up"):
+                await client.wait_for_next("response.done")
+
+        tasks.start_soon(wait)
+        await anyio.wait_all_tasks_blocked()
+        await client.disconnect()
+
+
+async def test_all_that_the_server_says_can_be_iterated() -> None:
+    seen: list[str] = []
+    async with RealtimeClient(Stage().engine) as client:
+        events = aiter(client)
+        await asked(client)
+        await client.disconnect()
+        seen = [name_of(event).removeprefix("server.") async for event in events]
+    assert seen == logged(client, "server")[1:]
+
+
+async def test_several_may_iterate_and_break_off() -> None:
+    async with RealtimeClient(Stage().engine) as client:
+        await client.send_user_message_content("Well?")
+        async for event in client:
+            if isinstance(event, e.ResponseCreated):
+                break
+        async for event in client:
+            if isinstance(event, e.ResponseDone):
+                break
+        assert event.response.status == "completed"
+
+
+async def test_who_iterates_too_slowly_learns_that_events_would_be_lost() -> None:
+    async with RealtimeClient(Stage([STORY]).engine, limits=Limits(handler_depth=10)) as client:
+        events = aiter(client)
+        await asked(client)
+        seen = []
+        with pytest.raises(ProtocolError, match="limits.handler_depth") as lost:
+            async for event in events:
+                seen.append(event)  # noqa: PERF401 (it raises)
+    assert lost.value.code == "events_lost"
+    assert len(seen) == 10, "what was there could still be read"
+
+
+async def test_every_event_is_logged_for_those_who_want_to_see(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.DEBUG, logger="vivavoce.client.log"):
+        async with RealtimeClient(Stage().engine) as client:
+            await asked(client)
+    assert [one.getMessage().split()[0] for one in caplog.records if one.name == "vivavoce.client.log"] == [
+        one.by for one in client.log
+    ]
