@@ -26,7 +26,7 @@ from vivavoce.protocol.session import (
 from vivavoce.protocol.strict import invalid
 from vivavoce.protocol.tools import TOOLS, check_choice, check_tools
 
-__all__ = ["DEFAULT", "DEFAULT_TRANSCRIPTION", "check_response", "check_session", "merge"]
+__all__ = ["DEFAULT", "DEFAULT_TRANSCRIPTION", "check_response", "check_session", "lay", "merge"]
 
 _SERVER_VAD = ServerVad(
     threshold=0.5,
@@ -85,16 +85,21 @@ def merge(session: _S, update: Session | TranscriptionSession, *, tools: int = T
     if type(update) is not type(session):
         raise invalid("session.type", "a session's type cannot change once it is open.")
     check_session(update, tools=tools)
+    merged = lay(session, update)
+    if isinstance(merged, Session):
+        check_choice(merged.tool_choice, merged.tools, "session")
+        _check_tracing(session, merged)
+    return merged
+
+
+def lay(session: _S, update: Session | TranscriptionSession) -> _S:
+    """Return the session as `update` makes it, which somebody has checked."""
     changed = {
         name: _merged(getattr(session, name), value) if name == "audio" else value
         for name, value in asdict(update).items()
         if value is not UNSET and name not in ("id", "object", "expires_at", "model")
     }
-    merged = replace(session, **changed)
-    if isinstance(merged, Session):
-        check_choice(merged.tool_choice, merged.tools, "session")
-        _check_tracing(session, merged)
-    return merged
+    return replace(session, **changed)
 
 
 def _check_tracing(before: Session | TranscriptionSession, after: Session) -> None:

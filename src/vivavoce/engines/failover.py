@@ -1,0 +1,48 @@
+"""Somebody far away answers, and while they cannot, the cascade does: a conversation never breaks for that."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from math import inf
+
+import anyio
+
+from vivavoce.engines.cascade import Cascade
+from vivavoce.engines.remote import FarEnd, Remote, Settings
+from vivavoce.engines.remote.wishes import without_voice
+from vivavoce.line import Line, open_line
+
+__all__ = ["Failover"]
+
+
+@dataclass
+class Failover:
+    """An engine: `first` answers, and when it is down, `then` goes on with what was said so far.
+
+    What was begun with `then` stays there. Who was down is not called for `limits.rest_seconds`, so that not
+    every caller waits for it.
+    """
+
+    first: Remote
+    then: Cascade
+    _rests_until: float = field(default=-inf, init=False)
+
+    async def converse(self, line: Line, session: Settings | None = None) -> None:
+        """Hold one conversation, as `session` wants it. Cancelling it ends all that it started."""
+        cascade = FarEnd("the cascade", self._beside_us, say=without_voice, engine="cascade")
+        if anyio.current_time() < self._rests_until:
+            ends = [replace(cascade, because=f"{self.first.name} was down a moment ago")]
+        else:
+            ends = [replace(self.first.end, down=self._rest), cascade]
+        await self.first.hold(line, session, ends)
+
+    def _rest(self) -> None:
+        self._rests_until = anyio.current_time() + self.first.limits.rest_seconds
+
+    @asynccontextmanager
+    async def _beside_us(self, _: Settings) -> AsyncIterator[Line]:
+        near, far = open_line(self.first.limits.line_depth)
+        async with anyio.create_task_group() as tasks, near:
+            tasks.start_soon(self.then.converse, far)
+            yield near
+            tasks.cancel_scope.cancel()

@@ -1,0 +1,73 @@
+"""The remote engine: OpenAI, Azure, or any server of the protocol at the far end of every transport of ours."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+import anyio
+
+from vivavoce.dialing import backoff
+from vivavoce.engines.remote.calls import Calls
+from vivavoce.engines.remote.relay import Connect, FarEnd, Relay
+from vivavoce.engines.remote.wishes import Manners, Settings, whole
+from vivavoce.errors import ProtocolError
+from vivavoce.limits import Limits
+from vivavoce.line import Line
+from vivavoce.protocol import events as e
+from vivavoce.protocol.session import Session
+from vivavoce.protocol.settings import DEFAULT
+from vivavoce.protocol.wire import error_event
+
+__all__ = ["Connect", "FarEnd", "Remote", "Settings"]
+
+
+@dataclass
+class Remote:
+    """An engine that lets somebody far away answer, and goes on with them when the connection breaks.
+
+    `connect` reaches them, `session` is how a conversation is held until its client says otherwise, `name` what
+    logs and errors call them. `transcriber` is their model that writes down what a caller says, where nobody
+    names one. `wait` is the seconds to wait after so many calls that failed.
+    """
+
+    connect: Connect
+    name: str = "the far end"
+    session: Session = DEFAULT
+    limits: Limits = field(default_factory=Limits)
+    transcriber: str = ""
+    wait: Callable[[int], float] = backoff
+
+    @property
+    def end(self) -> FarEnd:
+        """Who answers."""
+        return FarEnd(self.name, self.connect, Manners(self.transcriber))
+
+    async def converse(self, line: Line, session: Settings | None = None) -> None:
+        """Hold one conversation, as `session` wants it. Cancelling it ends all that it started."""
+        await self.hold(line, session, [self.end])
+
+    async def hold(self, line: Line, session: Settings | None, ends: Iterable[FarEnd]) -> None:
+        """Hold one conversation with the first of these who can be reached, then with the next."""
+        limits = self.limits
+        relay = Relay(line, whole(self.session, session, tools=limits.tools), limits)
+        async with line:
+            with anyio.move_on_after(limits.conversation_minutes * 60) as life:
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(self._have_answered, relay, ends, tasks.cancel_scope)
+                    await relay.hear()
+                    tasks.cancel_scope.cancel()
+            if life.cancelled_caught:
+                await line.send(_expired(limits))
+
+    async def _have_answered(self, relay: Relay, ends: Iterable[FarEnd], talk: anyio.CancelScope) -> None:
+        lost = await Calls(relay, self.limits, self.wait).make(ends)
+        details = e.ErrorDetails(
+            type="server_error", code="far_end_unreachable", message=f"Nobody answers: {lost.why}."
+        )
+        await relay.line.send(e.ErrorEvent(error=details))
+        talk.cancel()
+
+
+def _expired(limits: Limits) -> e.ErrorEvent:
+    minutes = limits.conversation_minutes
+    message = f"Your session hit the maximum duration of {minutes:g} minutes (limits.conversation_minutes)."
+    return error_event(ProtocolError(message, code="session_expired"))
