@@ -2,11 +2,11 @@
 
 import inspect
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import partial
 from string import Formatter
-from typing import Any, Generic, Literal, ParamSpec, TypeVar, cast, overload
+from typing import Generic, Literal, ParamSpec, TypeVar, cast, overload
 
 import msgspec
 from docstring_parser import Docstring, parse
@@ -149,19 +149,15 @@ def _runner(
         values = parameters.read(arguments)
         if context_name:
             values[context_name] = context
-        work = partial(_call, function, values)
-        if inspect.iscoroutinefunction(function):
+        work = partial(function, **values)
+        if not inspect.iscoroutinefunction(function):
+            return outcome_of(await threads.run(work), name)
+        try:
             return outcome_of(await cast("Awaitable[object]", work()), name)
-        return outcome_of(await threads.run(work), name)
+        except SystemExit as error:
+            raise RuntimeError(f"tool {name} wanted to end the process (exit code {error.code})") from error
 
     return run
-
-
-def _call(function: Callable[..., object], values: Mapping[str, Any]) -> object:
-    try:
-        return function(**values)
-    except SystemExit as error:
-        raise RuntimeError(f"the tool wanted to end the process (exit code {error.code})") from error
 
 
 def outcome_of(result: object, name: str) -> Outcome:

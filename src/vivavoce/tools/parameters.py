@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime, time, timedelta
+from datetime import datetime, timedelta
 from types import UnionType
 from typing import Annotated, Any, Union, cast, get_args, get_origin, get_type_hints
 
@@ -18,7 +18,6 @@ from vivavoce.tools.schemas import Schema, fitting, hint_of, schema_of
 __all__ = ["Parameters", "context_of", "hints_of"]
 
 _USABLE = "str, int, float, bool, date, time, Literal, Enum, a dataclass, lists and dicts of these, or `| None`"
-_FORMATS: Mapping[object, str] = {time: "time", datetime: "date-time"}
 _AMBIGUOUS = {datetime, timedelta}
 """What msgspec would read from any number, as seconds: nobody who says 10 means 1970."""
 _EXACT = msgspec.json.Decoder(float_hook=str)
@@ -137,17 +136,19 @@ def _parameter(
             "make the tool of the bound method: tool(thing.method)" if name == "self" else f"write {name}: str"
         )
         raise ConfigError(f"{place}: the parameter {name} has no type; {advice}")
-    hint, kinds = hints[name], set(_alternatives(hints[name]))
+    hint = hints[name]
     return Parameter(
         name,
-        _told(_schema(name, hint, place), kinds, description, parameter.default),
+        _told(_schema(name, hint, place), description, parameter.default),
         required=parameter.default is parameter.empty,
         plain=msgspec.json.Decoder(hint),
-        kind=msgspec.json.Decoder(hint, strict=bool(kinds & _AMBIGUOUS)),
+        kind=msgspec.json.Decoder(hint, strict=bool(_AMBIGUOUS.intersection(_alternatives(hint)))),
     )
 
 
 def _written(name: str, schema: Schema, required: bool) -> Parameter:
+    if not isinstance(schema, Mapping):
+        raise TypeError(f"{name} is no table")
     hint = hint_of(schema)
     kind = msgspec.json.Decoder(hint, strict=False)
     return Parameter(name, schema, required, msgspec.json.Decoder(hint), kind)
@@ -173,13 +174,10 @@ def _alternatives(hint: object) -> Iterator[object]:
         yield hint
 
 
-def _told(schema: Schema, kinds: set[object], description: str, default: object) -> Schema:
+def _told(schema: Schema, description: str, default: object) -> Schema:
     """Return what the model is told. Of null it is not: what is None if it is left out, it may leave out."""
     if default is None:
         schema = _without_null(schema)
-    if schema.get("type") == "string":
-        for kind in kinds & _FORMATS.keys():
-            schema = {**schema, "format": _FORMATS[kind]}
     if description:
         schema = {**schema, "description": schema.get("description", description)}
     if default is not None and default is not inspect.Parameter.empty:

@@ -1,7 +1,9 @@
 """JSON Schema of Python types, as models read it best: without references, and in words."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, cast
+from datetime import datetime, time
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, cast, get_args, get_origin
 
 import msgspec
 
@@ -26,17 +28,32 @@ _TYPES = {
     "array": "a list",
     "null": "null",
 }
+_LOCAL = {time: "time", datetime: "date-time"}
 _BOUNDS = {"ge": "minimum", "le": "maximum", "gt": "exclusiveMinimum", "lt": "exclusiveMaximum"}
 
 
 def schema_of(hint: object) -> Schema:
     """Return the schema of a type. Raises `TypeError` for one that has none, or contains itself."""
-    (schema,), definitions = msgspec.json.schema_components([hint])
+    (schema,), definitions = msgspec.json.schema_components([_with_formats(hint)])
     msgspec.json.Decoder(hint)  # knows of more that cannot be told apart in JSON
     inlined = _inline(schema, definitions, ())
     if not isinstance(inlined, dict):
         raise TypeError("it is no object")
     return inlined
+
+
+def _with_formats(hint: Any) -> Any:  # noqa: ANN401 (it is a type)
+    """Return a type that tells of times, too: msgspec is silent of those that may be without a time zone."""
+    if hint in (time, datetime):
+        return Annotated[hint, msgspec.Meta(extra_json_schema={"format": _LOCAL[hint]})]
+    origin, inner = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        return Annotated[(_with_formats(inner[0]), *inner[1:])]
+    if origin in (Union, UnionType):
+        return Union[tuple(_with_formats(one) for one in inner)]  # noqa: UP007 (of a tuple)
+    if origin in (list, set, tuple, dict):
+        return origin[tuple(_with_formats(one) for one in inner)]
+    return hint
 
 
 def _inline(node: object, definitions: Mapping[str, Schema], within: tuple[str, ...]) -> object:
@@ -73,7 +90,7 @@ def hint_of(schema: Mapping[str, object]) -> Any:  # noqa: ANN401 (it is a type)
         case {"type": "integer"}:
             return Annotated[int, _meta(schema, **_BOUNDS)]
         case {"type": "number"}:
-            return Annotated[int | float, _meta(schema, **_BOUNDS)]
+            return Annotated[int, _meta(schema, **_BOUNDS)] | Annotated[float, _meta(schema, **_BOUNDS)]
         case {"type": "boolean"}:
             return bool
         case {"type": "array", "items": {**items}}:

@@ -71,6 +71,10 @@ def _do(job: "Future[T]", work: Callable[[], T]) -> None:
     job.set_running_or_notify_cancel()  # it cannot be cancelled from here on
     try:
         job.set_result(work())
+    except (StopIteration, SystemExit) as error:  # no task can be told of the one, and none survives the other
+        failure = RuntimeError(f"it has raised {error!r}")
+        failure.__cause__ = error
+        job.set_exception(failure)
     except BaseException as error:  # noqa: BLE001 (it is raised where somebody waits)
         job.set_exception(error)
 
