@@ -8,6 +8,7 @@ from vivavoce.line import Seat
 from vivavoce.protocol import events as e
 from vivavoce.protocol.response import VERBATIM, ResponseParams, verbatim
 from vivavoce.protocol.session import Session
+from vivavoce.tools.bell import Bell
 
 __all__ = ["Greeting"]
 
@@ -27,20 +28,20 @@ class Greeting:
         self._phase: Literal["due", "under way", "over"] = "due" if words else "over"
         self._is_open = False
         self._response_id: str | None = None
-        self._kept: list[e.ResponseCreate] = []
-        self._news = anyio.Event()
+        self._kept: e.ResponseCreate | None = None
+        self._bell = Bell()
 
     def passing(self, event: e.ClientEvent) -> e.ClientEvent | None:
         """Hear what the caller says before the engine does, and keep back a wish that has to wait."""
         match event:
             case e.ResponseCreate() if _is_aside(event):
                 pass
-            case e.ResponseCreate() if self._phase == "under way":
-                self._kept.append(event)
-                self._tell()
+            case e.ResponseCreate() if self._phase == "under way" and self._kept is None:
+                self._kept = event
+                self._bell.ring()
                 return None
             case e.SessionUpdate():
-                self._tell()
+                self._bell.ring()
             case e.ConversationItemCreate() | e.ResponseCreate() | e.InputAudioBufferCommit():
                 self._first_is_the_caller()
         return event
@@ -50,13 +51,13 @@ class Greeting:
         match event:
             case e.SessionCreated(session=session) | e.SessionUpdated(session=session):
                 self._is_open = isinstance(session, Session)
-                self._tell()
+                self._bell.ring()
             case e.InputAudioBufferSpeechStarted():
                 self._first_is_the_caller()
             case e.ResponseCreated(response=response) if self._phase == "under way":
                 if (response.metadata or {}).get(VERBATIM):
                     self._response_id = response.id
-                    self._tell()
+                    self._bell.ring()
             case e.ResponseDone(response=response) if response.id == self._response_id:
                 self._end()
             case e.ErrorEvent(error=error) if error.event_id == self._asks.event_id:
@@ -73,22 +74,19 @@ class Greeting:
     async def _quiet(self) -> None:
         """Return when the session is as the client wants it, or the caller was first."""
         while self._phase == "due":
-            news = self._news
             with anyio.move_on_after(QUIET_SECONDS if self._is_open else None) as quiet:
-                await news.wait()
+                await self._bell.next.wait()
             if quiet.cancelled_caught:
                 return
 
     async def _give_way(self, seat: Seat) -> None:
         """Wait until the greeting has been said; cut it short for a client that asks for an answer."""
-        hushed = False
-        while self._phase == "under way":
-            await self._news.wait()
-            if self._kept and self._response_id and not hushed:
-                hushed = True
-                await seat.say(e.ResponseCancel(response_id=self._response_id))
-        for event in self._kept:
-            await seat.put_back(event)
+        await self._bell.until(lambda: self._phase == "over" or bool(self._kept and self._response_id))
+        if self._response_id and self._phase == "under way":
+            await seat.say(e.ResponseCancel(response_id=self._response_id))
+            await self._bell.until(lambda: self._phase == "over")
+        if self._kept:
+            await seat.put_back(self._kept)
 
     def _first_is_the_caller(self) -> None:
         if self._phase == "due":
@@ -96,11 +94,7 @@ class Greeting:
 
     def _end(self) -> None:
         self._phase = "over"
-        self._tell()
-
-    def _tell(self) -> None:
-        self._news.set()
-        self._news = anyio.Event()
+        self._bell.ring()
 
 
 def _is_aside(event: e.ResponseCreate) -> bool:

@@ -40,8 +40,9 @@ _REMEMBERED = 256
 _NAME_CHARS = 64
 _OUTPUT = "event_output_"
 
-Handed = Callable[[Assistant], Awaitable[None]]
-"""Lets another assistant take over. What it raises of the foreseen failures is told as the call's."""
+Handed = Callable[[Assistant], Awaitable[str]]
+"""Lets another assistant take over, and returns its greeting; if it has none, the model answers in its stead.
+What it raises of the foreseen failures is told as the call's."""
 
 
 @dataclass(frozen=True)
@@ -262,6 +263,8 @@ class Toolbox:
             ending = await self._ending(called, seat)
             await self._bell.until(lambda: not self._talk.awaits_answer(anyio.current_time()))
             await self._tell(called, ending.outcome, seat)
+            if ending.greeting:
+                self._words.append(_Words(_recited(ending.greeting)))
         finally:
             self._in_hand -= 1
         seconds = anyio.current_time() - began
@@ -329,11 +332,11 @@ class Toolbox:
             log.warning("%s: nobody can be handed over to here", self._caller)
             return Ending.without("The tool has failed: here the caller cannot be handed over.", "failed")
         try:
-            await self._handed(to)
+            greeting = await self._handed(to)
         except VivavoceError as error:
             log.warning("%s: %s has not taken over: %s", self._caller, to.name, error)
             return Ending.without(f"The tool has failed: {to.name} has not taken over.", "failed")
-        return ending
+        return Ending(ending.outcome, "has handed over", is_told=not greeting, greeting=greeting)
 
     # what is said meanwhile
 
@@ -349,7 +352,7 @@ class Toolbox:
         """Have words said as they are, once the line is quiet. Cancelling takes them back."""
         if len(self._words) >= self._limits.tool_calls:
             raise ToolError(f"{len(self._words)} things wait to be said already (limits.tool_calls).")
-        words = _Words(e.ResponseCreate(event_id=e.new_id("event"), response=verbatim(text)))
+        words = _Words(_recited(text))
         self._words.append(words)
         self._bell.ring()
         try:
@@ -357,6 +360,10 @@ class Toolbox:
         finally:
             if words in self._words:
                 self._words.remove(words)
+
+
+def _recited(text: str) -> e.ResponseCreate:
+    return e.ResponseCreate(event_id=e.new_id("event"), response=verbatim(text))
 
 
 def _short(name: str) -> str:

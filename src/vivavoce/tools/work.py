@@ -19,11 +19,15 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Ending:
-    """What came of a call, and `how` it ended, for the log. Is the model to go on because of it?"""
+    """What came of a call, and `how` it ended, for the log. Is the model to go on because of it?
+
+    `greeting` is what is said then, by another assistant who has taken over.
+    """
 
     outcome: Outcome
     how: str = "done"
     is_told: bool = True
+    greeting: str = ""
 
     @classmethod
     def without(cls, output: str, how: str, *, is_told: bool = True) -> "Ending":
