@@ -34,7 +34,7 @@ def sound(level: int, seconds: float = FRAME_SECONDS) -> bytes:
 
 @dataclass
 class Network:
-    """Connects to an engine, and breaks: `break_off` ends the line that there is, `troubles` come before one."""
+    """Connects to an engine, and breaks: `break_off` ends the line, `troubles` come before the next."""
 
     stage: Stage
     troubles: list[ProviderError] = field(default_factory=list)

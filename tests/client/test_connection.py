@@ -68,7 +68,7 @@ async def test_a_setting_that_the_server_refuses_is_not_wished_any_more() -> Non
         with pytest.raises(ProtocolError) as refused:
             await client.update_session(speed=9.0, instructions="Be brief.")
         assert refused.value.param == "session.audio.output.speed"
-        with pytest.raises(ProtocolError, match="'session.spead'"):
+        with pytest.raises(ProtocolError, match=r"'session\.spead'"):
             await client.update_session(spead=1.2)
         await client.update_session(instructions="Be kind.")
         await network.break_off()
@@ -155,7 +155,12 @@ async def test_a_conversation_goes_on_when_the_connection_breaks() -> None:
         answer = await client.wait_for_next_completed_item(role="assistant")
     assert answer.words.strip() == "It is."
     assert [one.id for one in client.items[:2]] == [one.id for one in before]
-    assert said(client) == ["user: Where is the tower?", "assistant: In Paris.", "user: Is it high?", "assistant: It is."]
+    assert said(client) == [
+        "user: Where is the tower?",
+        "assistant: In Paris.",
+        "user: Is it high?",
+        "assistant: It is.",
+    ]
     assert [one.name for one in news] == ["connection.lost", "connection.opened", "connection.closed"]
     assert len(appended) == 4, "what is said again is not new"
     told = stage.chat.asked[-1]
@@ -312,7 +317,7 @@ async def test_a_client_that_is_reset_is_as_new() -> None:
 
 
 async def test_what_the_block_raises_is_raised_as_it_is() -> None:
-    with pytest.raises(ZeroDivisionError):
+    with pytest.raises(ZeroDivisionError):  # noqa: PT012 (that is the point)
         async with RealtimeClient(Stage().engine) as client:
             await client.create_response()
             _ = 1 / 0
@@ -325,7 +330,7 @@ async def test_an_engine_that_breaks_ends_the_client() -> None:
             await anext(line)
             raise ZeroDivisionError
 
-    with pytest.raises(ExceptionGroup) as raised:
+    with pytest.raises(ExceptionGroup) as raised:  # noqa: PT012 (it raises somewhere)
         async with RealtimeClient(Broken()) as client:
             await client.create_response()
             await client.wait_for_next("response.done")

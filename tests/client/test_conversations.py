@@ -14,6 +14,7 @@ from vivavoce.testing.stage import Say, Stage
 
 pytestmark = pytest.mark.anyio
 
+
 async def test_a_written_question_is_answered() -> None:
     async with RealtimeClient(Stage(["Until eight."]).engine) as client:
         await client.send_user_message_content("How late are you open?")
@@ -21,18 +22,29 @@ async def test_a_written_question_is_answered() -> None:
     assert answer.words.strip() == "Until eight."
     assert (answer.type, answer.role, answer.status) == ("message", "assistant", "completed")
     assert len(answer.audio) / 48_000 == pytest.approx(len("Until eight.") * 0.06, abs=0.1)
-    assert said(client) == ["user: How late are you open?", "assistant: Until eight."], "it can be looked at later"
+    assert said(client) == ["user: How late are you open?", "assistant: Until eight."], (
+        "it can be looked at later"
+    )
 
 
 async def test_items_come_one_after_the_other_as_in_the_reference_client() -> None:
     async with RealtimeClient(Stage(["Fine, thank you."]).engine) as client:
         item_id = await client.send_user_message_content([{"type": "input_text", "text": "How are you?"}])
         asked = await client.wait_for_next_item()
-        assert (asked.id, asked.role, asked.status, asked.text) == (item_id, "user", "completed", "How are you?")
+        assert (asked.id, asked.role, asked.status, asked.text) == (
+            item_id,
+            "user",
+            "completed",
+            "How are you?",
+        )
         begun = await client.wait_for_next_item()
         assert (begun.role, begun.status, begun.words) == ("assistant", "in_progress", "")
         answer = await client.wait_for_next_completed_item()
-        assert (answer.id, answer.status, answer.transcript.strip()) == (begun.id, "completed", "Fine, thank you.")
+        assert (answer.id, answer.status, answer.transcript.strip()) == (
+            begun.id,
+            "completed",
+            "Fine, thank you.",
+        )
 
 
 async def test_a_spoken_conversation_with_an_interruption_holds_what_was_heard() -> None:

@@ -133,9 +133,7 @@ def test_the_latest_wish_counts_and_leaves_the_others() -> None:
     assert wishes.session == Session(
         instructions="Be brief.",
         tools=(),
-        audio=SessionAudio(
-            input=InputSettings(turn_detection=turns), output=OutputSettings(voice="alloy")
-        ),
+        audio=SessionAudio(input=InputSettings(turn_detection=turns), output=OutputSettings(voice="alloy")),
     )
     wishes = wishes.and_now(heard(turn_detection=SemanticVad()))
     assert isinstance(wishes.session, Session)

@@ -21,7 +21,7 @@ from vivavoce.client.settings import Wishes
 from vivavoce.client.view import View
 from vivavoce.errors import ProviderError
 from vivavoce.limits import Limits
-from vivavoce.line import Heard, HungUp, Line
+from vivavoce.line import Heard, Line
 from vivavoce.protocol import events as e
 from vivavoce.protocol.session import Session
 from vivavoce.tools.kinds import Tool
@@ -85,15 +85,9 @@ class Call:
 
     async def _attend(self) -> None:
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._work)
+            tasks.start_soon(self._toolbox.attend, self._seat)
             await self.link.over.wait()
             tasks.cancel_scope.cancel()
-
-    async def _work(self) -> None:
-        try:
-            await self._toolbox.attend(self._seat)
-        except* HungUp:
-            log.debug("the connection is over: the tools have nobody to tell")
 
     # what we say
 
@@ -106,14 +100,9 @@ class Call:
 
     async def tell_tools(self) -> None:
         """Tell the server which tools there are, if that has changed."""
-        if self._tools_are_known or not self.link.line:
-            return
-        self._tools_are_known = True
-        session = self._wanted.wishes.session
-        named = (session.tools or ()) if isinstance(session, Session) else ()
-        passed = self._toolbox.passing(e.SessionUpdate(session=Session(tools=named)))
-        if passed is not None:
-            await self._say(passed)
+        if not self._tools_are_known and self.link.line:
+            self._tools_are_known = True
+            await self._say(e.SessionUpdate(session=self._toolbox.session))
 
     def tools_changed(self) -> None:
         """Have the server told of other tools: before anything else is said, or as soon as that can be."""
@@ -170,10 +159,16 @@ class Call:
 
     def _note(self, event: e.Event, by: Literal["client", "server"]) -> None:
         self._log.note(event, by)
-        self._toolbox.hear(Heard(event, by, anyio.current_time()))
+        self._have_toolbox_hear(event, by)
         if isinstance(event, e.ClientEvent):
             self.view.say(event)
             self._tell(event)
+
+    def _have_toolbox_hear(self, event: e.Event, by: Literal["client", "server"]) -> None:
+        """Let the tools hear what passes; a new line is to them the same conversation."""
+        if isinstance(event, e.SessionCreated) and not self.link.is_first:
+            event = e.SessionUpdated(session=event.session)
+        self._toolbox.hear(Heard(event, by, anyio.current_time()))
 
     def _show(self, event: e.OwnEvent) -> None:
         self._log.note(event, "server")
@@ -182,9 +177,9 @@ class Call:
     def _is_connected(self, news: Connection) -> None:
         """Take in how the connection is."""
         if news.name != "connection.opened":
-            news = dataclasses.replace(news, answering=self.view.is_answering)
+            news = dataclasses.replace(news, answering=self.view.owes_answer)
             for event in self.view.lost():
-                self._toolbox.hear(Heard(event, "server", anyio.current_time()))
+                self._have_toolbox_hear(event, "server")
             for notice in self.view.break_off():
                 self._tell(notice)
         self._tell(news)
@@ -196,7 +191,9 @@ class Call:
 
 
 def _with_id(event: e.ClientEvent) -> e.ClientEvent:
-    """Return an event whose item has a name: by that it can be said again, should the connection break."""
+    """Return an event by a name of its own, or with an item that has one, where what becomes of it matters."""
+    if isinstance(event, e.ResponseCreate) and event.event_id is UNSET:
+        return replace(event, event_id=e.new_id("event"))
     if isinstance(event, e.ConversationItemCreate) and event.item.id is UNSET:
         return replace(event, item=replace(event.item, id=e.new_id("item")))
     return event

@@ -89,6 +89,8 @@ class Link:
     tell: Callable[[Connection], None]
     limits: Limits
     line: Line | None = None
+    is_first: bool = True
+    """whether no line was ever there before"""
     over: anyio.Event = field(default_factory=anyio.Event)
     _scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
     _news: anyio.Event = field(default_factory=anyio.Event)
@@ -98,7 +100,6 @@ class Link:
     """why the line that there is, or was last, is no good"""
     _since: float | None = None
     """when that line was there and greeted"""
-    _is_first: bool = True
 
     async def hold(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Call, and stay on the line; return when it is over, for whatever reason.
@@ -113,7 +114,7 @@ class Link:
             self.line = None
             self.over.set()
             self._news.set()
-        if self._is_first:
+        if self.is_first:
             raise self._error or ProviderError("realtime", "the client has hung up before it was put through")
         self.tell(Connection("connection.closed", error=self._error))
 
@@ -148,7 +149,7 @@ class Link:
             if lost is None:
                 return
             attempt = 1 if self._was_steady() else attempt + 1
-            most = self.limits.connect_attempts - 1 if self._is_first else self.limits.reconnect_attempts
+            most = self.limits.connect_attempts - 1 if self.is_first else self.limits.reconnect_attempts
             if not lost.retryable or attempt > most:
                 self._error = lost
                 return
@@ -199,13 +200,13 @@ class Link:
             calling.cancel()
             return
         try:
-            await self.greet(line, self._is_first)
+            await self.greet(line, self.is_first)
         except HungUp:
             return
         self._since, self._trouble = anyio.current_time(), None
         self.line = line
         self._news.set()
-        was_first, self._is_first = self._is_first, False
+        was_first, self.is_first = self.is_first, False
         self.tell(Connection("connection.opened"))
         if was_first:
             task_status.started()

@@ -22,6 +22,8 @@ UNCONFIRMED = 64
 """items that the client has created and the server has not confirmed; more are not said again"""
 EMPTY = "input_audio_buffer_commit_empty"
 
+_LOST = e.ErrorDetails(type="server_error", code="connection_lost", message="The connection is lost.")
+
 
 class View:
     """What is known of a conversation. Pure: it is told every event, and tells what that means."""
@@ -32,6 +34,7 @@ class View:
         self.sounds, self.microphone = Sounds(most), Microphone(most)
         self._asked: dict[str, Item] = {}
         self._answers: dict[str, Response] = {}
+        self._wanted: dict[str, None] = {}
         self._completed: set[str] = set()
         self._hushed: set[str] = set()
 
@@ -51,6 +54,11 @@ class View:
     def is_answering(self) -> bool:
         """Whether an answer is under way."""
         return bool(self._answers)
+
+    @property
+    def owes_answer(self) -> bool:
+        """Whether an answer is under way, or was asked for."""
+        return bool(self._answers or self._wanted)
 
     @property
     def unconfirmed(self) -> tuple[Item, ...]:
@@ -93,6 +101,8 @@ class View:
                 self.microphone.clear()
             case e.ConversationItemCreate(item=item):
                 self._create(item)
+            case e.ResponseCreate(event_id=str() as event_id):
+                self._wanted[event_id] = None
             case _:
                 pass
 
@@ -133,10 +143,12 @@ class View:
         known = self._known(event)
         self.conversation.apply(event)
         match event:
-            case e.ErrorEvent(error=error) if error.code == EMPTY:
-                self.microphone.refused()
-            case e.ResponseCreated(response=response) if response.conversation_id is not None:
-                self._answers[response.id] = response
+            case e.ErrorEvent(error=error):
+                self._wanted.pop(error.event_id or "", None)
+                if error.code == EMPTY:
+                    self.microphone.refused()
+            case e.ResponseCreated(response=response):
+                self._begin(response)
             case e.ResponseDone(response=response):
                 self._answers.pop(response.id, None)
             case e.InputAudioBufferSpeechStarted(item_id=item_id, audio_start_ms=ms):
@@ -160,18 +172,23 @@ class View:
 
     def lost(self) -> list[e.Event]:
         """Return what a server would have said before it left, had it been able to: that its answers failed."""
-        error = FailedError(type="server_error", code="connection_lost", message="The connection is lost.")
-        gone = [
-            replace(one, status="failed", status_details=Failed(error=error)) for one in self._answers.values()
-        ]
-        return [e.InputAudioBufferCleared(), *(e.ResponseDone(response=one) for one in gone)]
+        unheard = (e.ErrorEvent(error=replace(_LOST, event_id=event_id)) for event_id in self._wanted)
+        failed = Failed(error=FailedError(type=_LOST.type, code="connection_lost", message=_LOST.message))
+        answers = (replace(one, status="failed", status_details=failed) for one in self._answers.values())
+        return [e.InputAudioBufferCleared(), *unheard, *(e.ResponseDone(response=one) for one in answers)]
 
     def break_off(self) -> list[Notice]:
         """The connection is lost: what was in progress will not be finished. Tell what that changes."""
         self._answers.clear()
+        self._wanted.clear()
         self.microphone.restart()
         left = (entry.item for entry in self.entries if entry.status == "in_progress")
         return [notice for item in left for notice in self._done(_incomplete(item))]
+
+    def _begin(self, response: Response) -> None:
+        self._wanted.pop(next(iter(self._wanted), ""), None)
+        if response.conversation_id is not None:
+            self._answers[response.id] = response
 
     def _known(self, event: e.Event) -> Entry | None:
         match event:
