@@ -15,23 +15,24 @@ import anyio.to_thread
 from msgspec import Struct
 from msgspec.structs import replace
 
-from vivavoce.attendants.assistant import OnDuty
-from vivavoce.attendants.permitted import allowed
+from vivavoce.attendants.service import Service
 from vivavoce.attendants.staff import Staff, told
 from vivavoce.config import Config
 from vivavoce.engines.cascade import Cascade, Crew
 from vivavoce.engines.speech import Speech
 from vivavoce.engines.transcription import begun
 from vivavoce.errors import ConfigError
+from vivavoce.line import Line
 from vivavoce.lobby import Lobby, TellOfCall
 from vivavoce.mcp.servers import McpServers
 from vivavoce.models.store import Report, Store, here
 from vivavoce.protocol.session import Session, TranscriptionSession
 from vivavoce.protocol.settings import DEFAULT, merge
 from vivavoce.providers.registry import ROLES, Plugin, Role, find, names, settings_for
-from vivavoce.switchboard import Attend, Engine, Seating, Switchboard
+from vivavoce.switchboard import Attend, Engine, Switchboard
 from vivavoce.tools.kinds import Assistant
 from vivavoce.tools.languages import language_name, same_language
+from vivavoce.tools.shelf import Shelf, opened
 from vivavoce.webhook import Webhook
 
 __all__ = [
@@ -60,6 +61,17 @@ class Closing(Protocol):
     """A provider that has something to put away at the end."""
 
     async def aclose(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class _Equipped:
+    """An engine whose conversations begin with the tools that are there by then: some come late."""
+
+    engine: Engine
+    service: Service
+
+    async def converse(self, line: Line, session: Session | TranscriptionSession | None = None) -> None:
+        await self.engine.converse(line, self.service.equipped(session))
 
 
 @dataclass(frozen=True)
@@ -156,13 +168,15 @@ class House:
         config: Config,
         *,
         assistant: Assistant | None = None,
+        shelf: Shelf | None = None,
         tell: Tell = lambda sentence: None,
         report: Report | None = None,
         store: Store | None = None,
         attend: Sequence[Attend] = (),
     ) -> None:
         self.config, self.assistant = config, assistant
-        self.staff = Staff(assistant) if assistant else None
+        self._shelf = shelf or Shelf()
+        self.service = Service(assistant, self._shelf, config.limits)
         self.choices = choose(config, assistant)
         self.states: dict[Role, State] = dict.fromkeys(self.choices, "waiting")
         self._tell, self._report, self._store, self._attend = tell, report, store or here(), attend
@@ -185,13 +199,13 @@ class House:
     def session(self) -> Session:
         """How a conversation is held until its client says otherwise."""
         session = replace(merge(DEFAULT, self.config.session.session()), model=MODEL)
-        return self.staff.begin(session) if self.staff else session
+        return self.service.begin(session)
 
     def as_it_will_be(self, wish: Session | TranscriptionSession) -> Session | TranscriptionSession:
         """Return the whole session that begins with this wish. Raises `ProtocolError` if none can."""
         if isinstance(wish, TranscriptionSession):
             return begun(self.session, wish)
-        session = merge(self.session, allowed(wish) if self.staff else wish, tools=self.config.limits.tools)
+        session = merge(self.session, self.service.passing(wish), tools=self.config.limits.tools)
         return replace(session, model=wish.model or session.model)
 
     @property
@@ -219,7 +233,7 @@ class House:
         """Fetch what is missing, load and warm all models at once. Raises `ConfigError`, `ProviderError`."""
         for choice in self.choices.values():
             _insist_on_packages(choice)
-        for stranger in strangers(self.choices, self.config, self.staff):
+        for stranger in strangers(self.choices, self.config, self.service.staff):
             self._tell(stranger)
         await self._fetch()
         await anyio.to_thread.run_sync(_import_packages, list(self.choices.values()))
@@ -227,6 +241,7 @@ class House:
             async with anyio.create_task_group() as tasks:
                 for choice in self.choices.values():
                     tasks.start_soon(self._open, choice)
+                tasks.start_soon(self._shelf.settle)
         except ExceptionGroup as failures:
             raise _first(failures) from failures
         chat_is = self.choices["chat"].about.partition(",")[0]
@@ -243,14 +258,12 @@ class House:
 
     def employ(self, engine: Engine) -> None:
         """Let this engine answer from now on."""
-        limits, seat = self.config.limits, self._seating()
-        self._switchboard = Switchboard(engine, limits=limits, attend=self._attend, seat=seat)
+        service, limits = self.service, self.config.limits
+        seat = (lambda caller: service.attendant(caller.id)) if service.is_needed else None
+        self._switchboard = Switchboard(
+            _Equipped(engine, service), limits=limits, attend=self._attend, seat=seat
+        )
         self._lobby = Lobby(self._switchboard, self._webhook())
-
-    def _seating(self) -> Seating | None:
-        """Return what gives each conversation its attendant."""
-        staff, limits = self.staff, self.config.limits
-        return (lambda caller: OnDuty(staff, limits, caller.id)) if staff else None
 
     def _webhook(self) -> TellOfCall | None:
         url, secret = self.config.server.webhook, self.config.webhook_secret.get_secret_value()
@@ -314,9 +327,10 @@ async def assemble(
 
     `tell` hears, in sentences for people, what has been loaded; `report` what is being fetched.
     """
-    house = House(config, assistant=assistant, tell=tell, report=report, attend=attend)
-    try:
-        await house.open()
-        yield house
-    finally:
-        await house.close()
+    async with opened(config.tools, config.limits) as shelf:
+        house = House(config, assistant=assistant, shelf=shelf, tell=tell, report=report, attend=attend)
+        try:
+            await house.open()
+            yield house
+        finally:
+            await house.close()

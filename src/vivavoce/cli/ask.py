@@ -176,9 +176,9 @@ def _note(answer: Answer, event: "Event", at: float) -> None:
             answer.sound += sound
             answer.times.setdefault("first sound", at)
         case e.ResponseOutputItemDone(item=FunctionCall(call_id=call_id)):
-            answer.calls.add(call_id)
+            answer.calls.add(call_id or "")
         case e.ConversationItemAdded(item=FunctionCallOutput(call_id=call_id)):
-            answer.calls.discard(call_id)
+            answer.calls.discard(call_id or "")
         case e.ResponseCreated() if answer.words:
             answer.words += " "
         case e.ResponseDone(response=response):

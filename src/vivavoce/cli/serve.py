@@ -43,19 +43,21 @@ async def _serve(loaded: "Loaded", assistant: "Assistant | None") -> None:
 
     from vivavoce.assembly import House
     from vivavoce.cli.progress import Progress
+    from vivavoce.tools.shelf import opened
     from vivavoce.web.app import Web
     from vivavoce.web.server import listen, serving
 
-    server = loaded.config.server
-    house = House(loaded.config, assistant=assistant, tell=_tell, report=Progress(_tell))
-    async with serving(Web(house), listen(server.host, server.port)) as url:
-        _tell(f"Listening on {url}. Loading the models.")
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(_wait_for_signal, tasks.cancel_scope)
-            await house.open()
-            _tell(f"Ready. {house.introduction}")
-            _tell(f"Open {url} and talk, or connect a Realtime client to {url}/v1 (Ctrl-C ends).")
-    await house.close()
+    config, server = loaded.config, loaded.config.server
+    async with opened(config.tools, config.limits) as shelf:
+        house = House(config, assistant=assistant, shelf=shelf, tell=_tell, report=Progress(_tell))
+        async with serving(Web(house), listen(server.host, server.port)) as url:
+            _tell(f"Listening on {url}. Loading the models.")
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(_wait_for_signal, tasks.cancel_scope)
+                await house.open()
+                _tell(f"Ready. {house.introduction}")
+                _tell(f"Open {url} and talk, or connect a Realtime client to {url}/v1 (Ctrl-C ends).")
+        await house.close()
 
 
 async def _wait_for_signal(serving: "CancelScope") -> None:

@@ -30,6 +30,11 @@ class Shelf:
         self._endpoints, self._suppliers = endpoints, suppliers
         self._names = Names()
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is there, nor ever will be."""
+        return not (self._endpoints or self._suppliers)
+
     def beside(self, taken: Collection[str] = ()) -> Sequence[Tool]:
         """Return all tools. Those of MCP servers have other names than those `taken`."""
         tools = list(self._endpoints)
