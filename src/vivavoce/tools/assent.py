@@ -24,12 +24,10 @@ def judged(text: str, language: str | None = None, *, asked: str = "") -> bool |
     """
     known, echoed = _known(_base(language)), frozenset(words_of(asked))
     said = list(_meanings(words_of(text), known, echoed))
-    if "open" in said or ("yes" in said and "no" in said):
-        return None
-    if "no" in said:
-        return False
-    is_clear = "yes" in said and "other" not in said and not text.rstrip(" \"'”’»)").endswith(("?", "？", "؟"))
-    return True if is_clear else None
+    if "yes" not in said:
+        return False if "no" in said else None
+    is_asking = text.rstrip(" \"'”’»)").endswith(("?", "？", "؟"))
+    return None if is_asking or {"no", "open", "other"} & set(said) else True
 
 
 def words_of(text: str) -> list[str]:

@@ -22,7 +22,13 @@ MEANINGS: dict[str, dict[Meaning, str]] = {
         "please don't, better not, i'd rather not, rather not, not now, not yet, stop, stop it, "
         "leave it, leave it alone, forget it, forget about it, never mind, nevermind, negative, "
         "keep it, won't, mustn't, shouldn't, hold it there, by no means, under no circumstances, "
-        "i do not, i don't, i don't want to, i don't want that",
+        "i do not, i don't, i don't want to, i don't want that, please do not, "
+        "please do not do that, please do not do it, please don't do that, please don't do it, "
+        "do not do it, do not do that, don't do that, do not do so, not okay, not ok, not alright, "
+        "not fine, not right, that's not right, not correct, that's not correct, "
+        "that is not correct, i don't agree, i do not agree, don't agree, not agreed, "
+        "don't go ahead, do not go ahead, don't proceed, do not proceed, don't confirm, "
+        "do not confirm, i don't think so, not at all",
         "mild": "please, thanks, thank you, thank you very much, very much, a lot, so much, oh, ah, well, "
         "um, uh, hm, hmm, that, it, this, the, a, i, you, me, for me, then, now, right, right now, "
         "right away, and, would, will, can, could, may, is, was, be, to, i'd like that, "
@@ -31,7 +37,8 @@ MEANINGS: dict[str, dict[Meaning, str]] = {
         "don't worry, why not go ahead, my, your, sir, madam, great, perfect, good, fine, just do it",
         "open": "but, however, although, unless, except, only if, if, instead, rather, maybe, perhaps, "
         "possibly, probably, i guess, i suppose, i think so, i think, think so, guess so, "
-        "i don't know, don't know, dunno, do not know, i'm not sure, not sure, unsure, no idea, "
+        "i don't know, don't know, i do not know, i do not mind, i do not care, i do not understand, "
+        "i do not think so, dunno, do not know, i'm not sure, not sure, unsure, no idea, "
         "i don't mind, don't mind, don't care, i don't care, why, why not, what, which, who, when, "
         "where, how, wait, wait a minute, wait a second, hold on, one moment, just a moment, "
         "a moment, one second, hang on, let me think, it depends, depends, sorry, pardon, excuse me, "
@@ -47,7 +54,8 @@ MEANINGS: dict[str, dict[Meaning, str]] = {
         "kijiye, sahi hai, manzoor hai",
         "no": "नहीं, नही, नहीं जी, जी नहीं, ना, मत, मत करो, मत कीजिए, मत करिए, बिल्कुल नहीं, बिलकुल नहीं, "
         "रहने दो, रहने दीजिए, कभी नहीं, nahi, nahin, nahee, nahi ji, ji nahi, ji nahin, mat karo, "
-        "mat kijiye, mat, bilkul nahi, rehne do, rehne dijiye",
+        "mat kijiye, mat, bilkul nahi, rehne do, rehne dijiye, सही नहीं, ठीक नहीं, ठीक नहीं है, "
+        "सही नहीं है, मंज़ूर नहीं, theek nahi, sahi nahi, manzoor nahi",
         "mild": "कृपया, धन्यवाद, शुक्रिया, मेहरबानी, इसे, उसे, यह, ये, वह, है, तो, अभी, प्लीज़, भाई, मैडम, "
         "सर, कोई बात नहीं, कोई समस्या नहीं, kripya, dhanyavad, shukriya, ise, use, hai, to, abhi, "
         "koi baat nahi, bhai",
@@ -64,7 +72,9 @@ MEANINGS: dict[str, dict[Meaning, str]] = {
         "no": "nein, nee, nö, ne, nicht, keinesfalls, auf keinen fall, auf gar keinen fall, bloß nicht, "
         "niemals, lieber nicht, noch nicht, jetzt nicht, nein danke, lass es, lassen sie es, "
         "lassen sie das, halt, stopp, natürlich nicht, sicher nicht, bitte nicht, kein, keine, "
-        "keinen, auf gar keinen",
+        "keinen, auf gar keinen, nicht einverstanden, nicht richtig, nicht in ordnung, stimmt nicht, "
+        "das stimmt nicht, mach das nicht, machen sie das nicht, tu das nicht, tun sie das nicht, "
+        "gar nicht, überhaupt nicht",
         "mild": "bitte, danke, danke schön, vielen dank, das, es, den, die, der, dann, jetzt, ich, will, "
         "möchte, so, kein problem, keine sorge, kein thema, doch, bitte schön, und, mal, ganz, sehr, "
         "gut, sie, können, dürfen, ist, war, ich bin sicher, ach, na",
@@ -82,7 +92,9 @@ MEANINGS: dict[str, dict[Meaning, str]] = {
         "okay",
         "no": "non, nan, pas, jamais, surtout pas, pas du tout, bien sûr que non, non merci, mais non, "
         "ne faites pas ça, ne le faites pas, arrêtez, arrête, pas maintenant, pas encore, "
-        "laissez tomber, laisse tomber, hors de question, certainement pas, absolument pas",
+        "laissez tomber, laisse tomber, hors de question, certainement pas, absolument pas, "
+        "pas d'accord, je ne suis pas d'accord, ce n'est pas ça, c'est pas bon, ne confirmez pas, "
+        "pas exact",
         "mild": "s'il vous plaît, s'il te plaît, merci, merci beaucoup, le, la, ça, c'est, alors, "
         "maintenant, je, veux, voudrais, pas de problème, pas de souci, aucun problème, et, très, "
         "bien, vous, pouvez, madame, monsieur, ah, oh, eh bien, parfait, super",
@@ -98,7 +110,8 @@ MEANINGS: dict[str, dict[Meaning, str]] = {
         "afirmativo, está bien, seguro, sin duda, dale, eso es, ok, okay",
         "no": "no, nunca, jamás, para nada, claro que no, por supuesto que no, de ninguna manera, "
         "ni hablar, no gracias, no lo haga, no lo hagas, todavía no, aún no, ahora no, mejor no, "
-        "déjalo, déjelo, pare, para, en absoluto",
+        "déjalo, déjelo, pare, para, en absoluto, no estoy de acuerdo, no de acuerdo, "
+        "no es correcto, no confirmo, no vale, no está bien",
         "mild": "por favor, gracias, muchas gracias, lo, la, el, eso, esto, entonces, ahora, quiero, "
         "quisiera, no hay problema, sin problema, ningún problema, no se preocupe, y, muy, bien, "
         "señor, señora, ah, oh, pues, perfecto, estoy seguro, estoy segura, usted, puede",
@@ -115,7 +128,8 @@ MEANINGS: dict[str, dict[Meaning, str]] = {
         "senz'altro, come no",
         "no": "no, non, mai, no grazie, assolutamente no, certo che no, niente affatto, per niente, "
         "non farlo, non lo faccia, non ancora, non adesso, meglio di no, lascia stare, lasci stare, "
-        "si fermi, fermati, neanche per sogno",
+        "si fermi, fermati, neanche per sogno, non sono d'accordo, non d'accordo, non va bene, "
+        "non è corretto, non è giusto, non confermo, non procedere",
         "mild": "per favore, per piacere, grazie, grazie mille, prego, lo, la, il, questo, allora, adesso, "
         "ora, voglio, vorrei, nessun problema, non c'è problema, non si preoccupi, e, molto, bene, "
         "signore, signora, ah, oh, perfetto, sono sicuro, sono sicura, pure, può",
@@ -131,7 +145,8 @@ MEANINGS: dict[str, dict[Meaning, str]] = {
         "sem dúvida",
         "no": "não, nao, nunca, jamais, de jeito nenhum, de modo nenhum, claro que não, não obrigado, "
         "não obrigada, não faça, não faz isso, ainda não, agora não, melhor não, deixa, deixe estar, "
-        "pare, nem pensar",
+        "pare, nem pensar, não concordo, não confirmo, não pode, não está certo, não está bem, "
+        "não é isso",
         "mild": "por favor, obrigado, obrigada, muito obrigado, muito obrigada, o, a, então, agora, quero, "
         "queria, sem problema, não tem problema, não há problema, e, muito, bem, senhor, senhora, "
         "ah, oh, perfeito, tenho certeza",
@@ -146,7 +161,8 @@ MEANINGS: dict[str, dict[Meaning, str]] = {
         "doe het, ga je gang, ga uw gang, ik bevestig, bevestigd, is goed, dat is goed",
         "no": "nee, neen, niet, nooit, zeker niet, absoluut niet, natuurlijk niet, nee dank je, "
         "nee dank u, nee bedankt, liever niet, beter niet, nog niet, nu niet, laat maar, "
-        "doe het niet, niet doen, geen, stop, geenszins",
+        "doe het niet, niet doen, geen, stop, geenszins, niet akkoord, niet goed, klopt niet, "
+        "dat klopt niet, niet in orde, doe maar niet, niet graag",
         "mild": "alstublieft, alsjeblieft, graag gedaan, dank je, dank u, dank je wel, dank u wel, bedankt, "
         "het, de, dat, dit, dan, nu, ik, wil, geen probleem, geen zorgen, hoor, maar even, en, heel, "
         "erg, u, mag, kunt, mevrouw, meneer, ik weet het zeker, ach",
@@ -162,7 +178,8 @@ MEANINGS: dict[str, dict[Meaning, str]] = {
         "owszem, na pewno, ok, okej, okay, śmiało",
         "no": "nie, nie nie, nigdy, w żadnym razie, w żadnym wypadku, oczywiście że nie, nie dziękuję, "
         "lepiej nie, jeszcze nie, nie teraz, nie rób tego, proszę nie, stop, zostaw, "
-        "proszę zostawić, absolutnie nie",
+        "proszę zostawić, absolutnie nie, nie zgadzam się, nie potwierdzam, nie zgoda, niedobrze, "
+        "nie dobrze, nie zgadza się",
         "mild": "proszę, dziękuję, dzięki, to, teraz, chcę, nie ma problemu, żaden problem, bardzo, pan, "
         "pani, i, może pan, może pani, świetnie, jestem pewien, jestem pewna",
         "open": "ale, może, być może, nie wiem, nie mam pojęcia, jeśli, jeżeli, oprócz, zamiast, czekaj, "
@@ -177,7 +194,7 @@ MEANINGS: dict[str, dict[Meaning, str]] = {
         "buyurun, hay hay",
         "no": "hayır, yok, olmaz, asla, istemiyorum, yapma, yapmayın, hayır teşekkürler, kesinlikle hayır, "
         "tabii ki hayır, sakın, vazgeçtim, iptal etme, iptal etmeyin, şimdi değil, henüz değil, "
-        "değil, dur, durun",
+        "değil, dur, durun, kabul etmiyorum, onaylamıyorum, doğru değil, tamam değil",
         "mild": "lütfen, teşekkürler, teşekkür ederim, sağ ol, sağolun, bunu, onu, şimdi, istiyorum, "
         "sorun değil, sorun yok, problem değil, efendim, çok, ve, eminim",
         "open": "ama, fakat, ancak, belki, bilmiyorum, emin değilim, eğer, yerine, hariç, bekle, bekleyin, "
@@ -190,7 +207,8 @@ MEANINGS: dict[str, dict[Meaning, str]] = {
         "пожалуй да, так точно, именно, окей, ок, можно, можете",
         "no": "нет, нет нет, не, не надо, не нужно, никогда, ни в коем случае, конечно нет, нет спасибо, "
         "лучше не надо, пока нет, ещё нет, не сейчас, не делайте, не делай, стоп, нельзя, ни за что, "
-        "отставить, оставьте",
+        "отставить, оставьте, не согласен, не согласна, не подтверждаю, не давай, не давайте, "
+        "не хорошо, нехорошо, не верно, неверно, неправильно, не можно",
         "mild": "пожалуйста, спасибо, большое спасибо, это, его, её, тогда, сейчас, я, хочу, нет проблем, "
         "без проблем, не проблема, не волнуйтесь, и, очень, вы, ну, ой, отлично, уверен, уверена",
         "open": "но, однако, может, может быть, возможно, не знаю, я не знаю, понятия не имею, если, кроме, "
@@ -203,7 +221,8 @@ MEANINGS: dict[str, dict[Meaning, str]] = {
         "yes": "نعم, أجل, ايوه, أيوه, ايوا, أيوا, آه, اه, بلى, طبعا, بالطبع, أكيد, بالتأكيد, موافق, موافقة, "
         "تمام, حسنا, ماشي, صحيح, تفضل, تفضلي, افعل, افعل ذلك, أؤكد, مؤكد",
         "no": "لا, لأ, كلا, أبدا, مطلقا, لا شكرا, لا أريد, لا تفعل, لا تفعل ذلك, ليس الآن, ليس بعد, "
-        "بالطبع لا, طبعا لا, أكيد لا, مش عايز, ليس, توقف, اتركه, مستحيل",
+        "بالطبع لا, طبعا لا, أكيد لا, مش عايز, ليس, توقف, اتركه, مستحيل, غير موافق, غير موافقة, "
+        "لست موافقا, لا أوافق, غير صحيح, مش موافق, مش تمام",
         "mild": "من فضلك, لو سمحت, رجاء, شكرا, شكرا جزيلا, هذا, ذلك, الآن, أريد, لا مشكلة, لا بأس, "
         "مفيش مشكلة, مافي مشكلة, يا سيدي, و, جدا, ممتاز, أنا متأكد, أنا متأكدة",
         "open": "لكن, ولكن, بس, ربما, يمكن, لا أعرف, لا أدري, لا اعلم, مش عارف, إذا, لو, إلا, بدلا, انتظر, "
@@ -217,7 +236,8 @@ MEANINGS: dict[str, dict[Meaning, str]] = {
         "してください, 進めてください, 確認しました, 間違いありません, どうぞ",
         "no": "いいえ, いや, いやです, ううん, だめ, だめです, ダメ, ダメです, 違います, 違う, やめて, "
         "やめてください, やめます, しないで, しないでください, ないで, いりません, 要りません, "
-        "結構です, 遠慮します, まだです, 絶対だめ, 待った, やっぱりやめます, 嫌, 嫌です",
+        "結構です, 遠慮します, まだです, 絶対だめ, 待った, やっぱりやめます, 嫌, 嫌です, "
+        "同意しません, お願いしません, 進めないでください, よくないです, よくない",
         "mild": "です, ます, ね, よ, を, は, の, が, に, で, と, ください, ありがとう, ありがとうございます, "
         "どうも, それ, それで, これ, 今, 今すぐ, じゃあ, では, 問題ない, 問題ないです, "
         "問題ありません, あの, すぐ",
@@ -232,7 +252,7 @@ MEANINGS: dict[str, dict[Meaning, str]] = {
         "请做吧, 去做吧, 就这样, 就這樣, 恩",
         "no": "不, 不是, 不要, 不行, 不可以, 不用, 不必, 不好, 不对, 不對, 不想, 我不想, 不同意, 别, 別, "
         "没有, 沒有, 不了, 不用了, 不要了, 算了, 当然不, 當然不, 先不要, 还没, 還沒, 绝不, 絕不, 停, "
-        "停下, 不需要, 千万别",
+        "停下, 不需要, 千万别, 不对吧, 不好吧, 不可以吧, 不确认, 不確認, 不必了",
         "mild": "请, 請, 谢谢, 謝謝, 多谢, 我, 你, 您, 它, 这个, 這個, 那个, 那個, 吧, 的, 了, 啊, 就, 现在, "
         "現在, 没问题, 沒問題, 没事, 沒事, 没关系, 沒關係, 麻烦, 麻煩, 帮我, 幫我, 哦, 想",
         "open": "但, 但是, 可是, 不过, 不過, 也许, 也許, 可能, 大概, 不知道, 我不知道, 不确定, 不確定, "
@@ -250,7 +270,7 @@ MEANINGS: dict[str, dict[Meaning, str]] = {
         "안됩니다, 하지 마, 하지마, 하지 마세요, 하지마세요, 하지 말아 주세요, 하지 말아주세요, "
         "마세요, 말아주세요, 말아 주세요, 싫어, 싫어요, 싫습니다, 됐어요, 됐습니다, 그만, "
         "그만두세요, 필요 없어요, 필요없어요, 아직이요, 절대 안 돼요, 지 마세요, 지 말아 주세요, "
-        "지 말아주세요",
+        "지 말아주세요, 동의하지 않습니다, 동의하지 않아요, 좋지 않아요, 맞지 않아요, 확인하지 마세요",
         "mild": "제발, 감사합니다, 고마워요, 고맙습니다, 그거, 이거, 그것, 지금, 을, 를, 은, 는, 이, 가, 요, "
         "그럼, 문제 없어요, 문제없어요, 문제 없습니다, 문제없습니다, 괜찮습니다만, 바로, 저는",
         "open": "하지만, 그런데, 근데, 아마, 아마도, 몰라, 몰라요, 모르겠어요, 모르겠습니다, 잘 모르겠어요, "

@@ -94,6 +94,7 @@ class Question:
     language: str | None = None
     asks: e.ResponseCreate = field(init=False)
     verdict: Verdict | None = None
+    is_typed: bool = False
     _response_id: str | None = None
     _item_id: str | None = None
     _said: bool = False
@@ -145,6 +146,7 @@ class Question:
         """Judge what is written, or what was said if its words are known already."""
         if any(isinstance(part, InputAudio) and not part.transcript for part in item.content):
             return
+        self.is_typed = True
         self._judge(item_id, _text(item))
 
     def _judge(self, item_id: str, text: str) -> None:

@@ -24,6 +24,8 @@ _QUESTIONS = 3
 _KEPT = 16
 """So many changes of the session are kept back; more of them are let through."""
 _ECHO_SECONDS = 1.0
+_TYPED_SECONDS = 0.5
+"""A client that lets people type asks for an answer right after their words."""
 
 
 class Consent:
@@ -129,6 +131,9 @@ class Consent:
         self._question, self._is_put = question, False
         self._bell.ring()
         await self._bell.until(lambda: question.verdict is not None)
+        if question.is_typed:
+            with anyio.move_on_after(_TYPED_SECONDS):
+                await self._bell.until(lambda: self.kept is not None)
         return question.verdict or "unclear"
 
     def _told(self, verdict: Verdict | Literal["silence"], words: str) -> str:

@@ -52,7 +52,7 @@ async def _tried(tool: Tool, arguments: str, context: Context) -> Ending:
         if not isinstance(outcome, Outcome):
             raise TypeError(f"tool {tool.name} has returned {type(outcome).__name__}, which is no Outcome")
     except ToolError as error:
-        return Ending.without(f"Not done: {error}", "could not do it")
+        return Ending.without(str(error), "could not do it")
     except Exception:  # the tool's: what is wrong inside of it is not for the caller's ears
         log.exception("tool %r has failed", tool.name)
         return Ending.without("The tool has failed.", "failed")
