@@ -1,12 +1,19 @@
 """An assistant in a file of one's own: found, served, talked with, and what is wrong with it."""
 
+import subprocess
 from pathlib import Path
 
+import anyio
+import httpx
 import pytest
+from openai import AsyncOpenAI
+from openai.resources.realtime.realtime import AsyncRealtimeConnection
 
-from cli.test_viva import viva
+from cli.test_viva import VIVA, viva
+from clients.serving import running
 
 pytestmark = pytest.mark.real_time
+RECORDINGS = Path(__file__).parents[1] / "recordings"
 
 DESK = '''
 from vivavoce import Assistant, tool
@@ -81,3 +88,58 @@ def test_what_is_wrong_with_it_is_one_sentence_that_names_the_line(
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1, done.stderr
     assert [word for word in words if word not in done.stderr] == []
+
+
+@pytest.mark.anyio
+@pytest.mark.models
+async def test_openais_own_client_is_greeted_and_has_an_order_looked_up(folder: Path) -> None:
+    words: list[str] = []
+    with running("my_desk.py:assistant", "--preset", "scripted", folder=folder) as url:
+        async with httpx.AsyncClient(trust_env=False) as http:
+            status = (await http.get(f"{url}/status")).json()
+        assert (status["assistant"], status["introduction"][:20]) == ("desk", "You talk with desk: ")
+        client = AsyncOpenAI(api_key="x", base_url=url)
+        async with client.realtime.connect(model="any") as talk:
+            pirate = {"type": "realtime", "output_modalities": ["text"], "instructions": "Say exactly: Ahoy."}
+            await talk.session.update(session=pirate)  # type: ignore[arg-type]
+            with anyio.fail_after(30):
+                async for event in talk:
+                    if event.type == "response.output_text.done":
+                        words.append(event.text.strip())
+                    if event.type == "response.done" and words == ["Good morning."]:
+                        await ask(talk, "What is the order_status of order 4711?")
+                    if len(words) == 2:
+                        break
+    assert words == ["Good morning.", "Order 4711 is on its way."]
+
+
+async def ask(talk: AsyncRealtimeConnection, text: str) -> None:
+    words = [{"type": "input_text", "text": text}]
+    await talk.conversation.item.create(item={"type": "message", "role": "user", "content": words})  # type: ignore[arg-type]
+    await talk.response.create()
+
+
+@pytest.mark.models
+def test_a_recorded_question_is_answered_by_what_a_tool_says(tmp_path: Path) -> None:
+    (tmp_path / "my_desk.py").write_text(DESK)
+    (tmp_path / "vivavoce.toml").write_text(
+        "preset = 'scripted'\n[transcriber]\ntext = 'What is the order_status of order 4711?'\n"
+    )
+    recording = str(RECORDINGS / "brooklyn.wav")
+    done = subprocess.run(
+        [VIVA, "ask", recording, "my_desk.py"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Answer:  Order 4711 is on its way.\n" in done.stdout
+
+
+def test_an_assistant_and_a_server_elsewhere_are_one_too_many(folder: Path) -> None:
+    recording = str(RECORDINGS / "brooklyn.wav")
+    done = viva(folder, "ask", recording, "my_desk.py", "--url", "ws://127.0.0.1:1/v1/realtime")
+    assert done.returncode == 2
+    assert "my_desk.py answers in this process" in done.stderr
