@@ -13,13 +13,13 @@ from openai.types.beta import realtime as sdk
 from openai.types.beta.realtime import response_create_event, session_update_event, transcription_session_update
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from protocol.shapes import made
+from protocol.shapes import made, said
 from protocol.test_oracle import unknown
 from vivavoce.protocol import beta
 from vivavoce.protocol import events as e
 from vivavoce.protocol.beta_objects import RESPONSE, SESSION, TRANSCRIPTION, WISHES
 from vivavoce.protocol.settings import DEFAULT, DEFAULT_TRANSCRIPTION
-from vivavoce.protocol.wire import error_event
+from vivavoce.protocol.wire import decode_client, error_event
 
 relaxed = settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 
@@ -61,6 +61,7 @@ MORE_HERE = {
     r"(item|response\.output\[\])\.(server_label|tools|error|approve|reason)": "of mcp items",
     r"(item|response\.output\[\])\.approval_request_id": "of mcp items",
     r"(item|response\.output\[\])\.content\[\]\.(image_url|detail)": "of images",
+    r"response\.input\[\]\.content\[\]\.(image_url|detail)": "of images",
     r"name|languages": "the service sends them",
 }
 """What we say beyond the SDK's types; a client that does not know it leaves it out."""
@@ -73,7 +74,8 @@ def members(union: object) -> dict[str, type[BaseModel]]:
 
 THEIR_SERVER, THEIR_CLIENT = members(sdk.RealtimeServerEvent), members(sdk.RealtimeClientEvent)
 OUR_SERVER = {str(kind.__struct_config__.tag): kind for kind in e.ServerEvent.__subclasses__()}
-OUR_CLIENT = {str(kind.__struct_config__.tag) for kind in e.ClientEvent.__subclasses__()}
+CLIENT_KINDS = {str(kind.__struct_config__.tag): kind for kind in e.ClientEvent.__subclasses__()}
+OUR_CLIENT = set(CLIENT_KINDS)
 SPOKEN = {name for tag in OUR_SERVER if (name := beta.EVENTS.get(tag, tag))} | {
     "transcription_session.created",
     "transcription_session.updated",
@@ -149,3 +151,33 @@ def test_openai_understands_our_errors_in_the_beta() -> None:
     with pytest.raises(Exception, match="voice") as caught:
         beta.decode_client('{"type":"session.update","session":{"voice":7}}')
     judge(error_event(caught.value))  # type: ignore[arg-type]
+
+
+# what our client says
+
+FOR_OTHERS = {
+    r"session\.model": "a list of the models of its day",
+    r"session\.input_audio_transcription\.model": "a list of the models of its day",
+    r"(session|response)\.tool_choice": "a string, though it may name a function",
+    r"session\.tracing(\..*)?": "a union that a null inside of it does not fit",
+    r"item\.content\.\d+\.type": "no images",
+    r"response\.input\..*": "no images, no other references than those of its own spelling",
+}
+
+
+@pytest.mark.parametrize("tag", sorted(OUR_CLIENT))
+@relaxed
+@given(data=st.data())
+def test_openai_understands_what_our_client_says_in_the_beta(tag: str, data: st.DataObject) -> None:
+    event = decode_client(json.dumps(data.draw(said(CLIENT_KINDS[tag]))))
+    text = beta.encode_client(event)
+    if text is None:
+        return
+    their_type = THEIR_CLIENT[json.loads(text)["type"]]
+    try:
+        TypeAdapter(their_type).validate_json(text, strict=True)
+    except ValidationError as error:
+        places = [".".join(str(step) for step in one["loc"]) for one in error.errors()]
+        assert not [place for place in places if not fits(place, FOR_OTHERS)], text
+    model = their_type.construct(**json.loads(text))
+    assert not [place for place in unknown(model) if not fits(place, MORE_HERE)], text

@@ -25,9 +25,7 @@ from vivavoce.protocol.beta_objects import (
     nested,
     write_item,
 )
-from vivavoce.protocol.items import FunctionCall, FunctionCallOutput, Item, Message
-from vivavoce.protocol.response import ResponseParams
-from vivavoce.protocol.session import TranscriptionSession
+from vivavoce.protocol.items import FunctionCall, Item
 
 __all__ = ["encode_client", "reader"]
 
@@ -48,36 +46,30 @@ _LATER = {
 }
 """What came to these settings after the beta, whose services refuse what they do not know."""
 
+_SHAPED = e.SessionUpdate, e.ConversationItemCreate, e.ResponseCreate
+
 _encoder = msgspec.json.Encoder()
 
 
 def encode_client(event: e.Event) -> str | None:
     """Write what a client says as JSON text, without what the beta does not know; None if that is all."""
-    shaped = _shaped(event)
-    if shaped is None:
-        return None
-    return _encoder.encode(shaped).decode() if shaped else wire.encode_client(event)
+    if not isinstance(event, _SHAPED):
+        return wire.encode_client(event)
+    said = _shaped(msgspec.to_builtins(event))
+    return _encoder.encode(said).decode() if said else None
 
 
-def _shaped(event: e.Event) -> Json | None:
-    """Return what the beta has in another shape; nothing in it means that it has the same."""
-    said: Json = {}
-    match event:
-        case e.SessionUpdate(session=TranscriptionSession()):
-            said = msgspec.to_builtins(event)
-            said["type"] = "transcription_session.update"
-            said["session"] = _wished(said["session"], _TRANSCRIPTION_WISHES)
-        case e.SessionUpdate():
-            said = msgspec.to_builtins(event)
-            said["session"] = _wished(said["session"], _SESSION_WISHES)
-        case e.ConversationItemCreate(item=Message() | FunctionCall() | FunctionCallOutput()):
-            said = msgspec.to_builtins(event)
-            said["item"] = write_item(said["item"])
-        case e.ConversationItemCreate():
-            return None
-        case e.ResponseCreate(response=ResponseParams()):
-            said = msgspec.to_builtins(event)
-            said["response"] = _wished(said["response"], _WISHES)
+def _shaped(said: Json) -> Json | None:
+    match said:
+        case {"session": {"type": "transcription"} as session}:
+            wishes = _wished(session, _TRANSCRIPTION_WISHES)
+            return {**said, "type": "transcription_session.update", "session": wishes}
+        case {"session": session}:
+            return {**said, "session": _wished(session, _SESSION_WISHES)}
+        case {"response": dict(response)}:
+            return {**said, "response": _wished(response, _WISHES)}
+        case {"item": item}:
+            return None if _is_mcp(item) else {**said, "item": write_item(item)}
     return said
 
 
@@ -90,15 +82,15 @@ def _as_known(name: str, value: object) -> object:
     match value:
         case _ if _is_mcp(value):
             return UNSET
-        case [*tools]:
-            return [tool for tool in tools if not _is_mcp(tool)]
+        case [*values]:
+            return [one for one in values if not _is_mcp(one)]
         case dict(settings):
             return {key: one for key, one in settings.items() if key not in _LATER.get(name, ())}
     return value
 
 
 def _is_mcp(value: object) -> bool:
-    return isinstance(value, dict) and value.get("type") == "mcp"
+    return isinstance(value, dict) and str(value.get("type")).startswith("mcp")
 
 
 # what a server says

@@ -1,7 +1,7 @@
 """Other spellings of items: OpenAI's recorded `conversation.item.retrieved`, and the beta, leave out a prefix.
 
 Parts called `audio` and `text` are `output_audio` and `output_text` in an assistant's message, `input_audio`
-and `input_text` in anybody else's.
+and `input_text` in anybody else's. What an assistant said has words or none; some servers write null for that.
 """
 
 __all__ = ["respelled"]
@@ -24,6 +24,7 @@ def respelled(value: object) -> object:
 def _part(part: object, side: str) -> object:
     match part:
         case {"type": "audio" | "text" as kind, **rest}:
-            return {"type": f"{side}_{kind}", **rest}
+            told = {name: one for name, one in rest.items() if one is not None or side == "input"}
+            return {"type": f"{side}_{kind}", **told}
         case _:
             return part
