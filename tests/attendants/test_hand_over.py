@@ -9,7 +9,7 @@ from vivavoce.protocol import events as e
 from vivavoce.protocol.items import FunctionCallOutput, InputText
 from vivavoce.protocol.session import FunctionTool, Session, TranscriptionSettings
 from vivavoce.providers import ChatRequest, ToolCall
-from vivavoce.testing.stage import Do, Reply, Say, Score, Script
+from vivavoce.testing.stage import Do, React, Reply, Say, Score, Script
 from vivavoce.tools.function import tool
 from vivavoce.tools.kinds import Assistant, Context
 
@@ -159,6 +159,18 @@ async def test_the_voice_stays() -> None:
     desk = Assistant("You are the desk.", name="desk", voice="marin", greeting="Hello.", hand_over=[other])
     score = await staged(desk, replies=[MODEL]).play(*ask(2, "billing"), until=6)
     assert {event.response.audio.output.voice for event in score.of(e.ResponseCreated)} == {"marin"}
+    assert not score.of(e.ErrorEvent)
+
+
+async def test_what_a_client_says_of_a_call_that_is_not_its_own_is_left_out() -> None:
+    def output(score: Score) -> e.ClientEvent:
+        done = score.of(e.ResponseFunctionCallArgumentsDone)[0]
+        item = FunctionCallOutput(call_id=done.call_id, output="There is no such tool.")
+        return e.ConversationItemCreate(item=item)
+
+    stage = staged(DESK, replies=[MODEL])
+    score = await stage.play(*ask(2, "Ada"), React(2.5, output), until=6)
+    assert said(score) == "Hello.the desk: Ada calls."
     assert not score.of(e.ErrorEvent)
 
 

@@ -10,6 +10,7 @@ from vivavoce.attendants.staff import Staff
 from vivavoce.limits import Limits
 from vivavoce.line import Heard, Seat
 from vivavoce.protocol import events as e
+from vivavoce.protocol.items import FunctionCallOutput
 from vivavoce.protocol.session import Session
 from vivavoce.tools.kinds import Assistant
 from vivavoce.tools.toolbox import Toolbox
@@ -33,6 +34,8 @@ class OnDuty:
 
     def passing(self, event: e.ClientEvent) -> e.ClientEvent | None:
         """Return what the engine may hear of what the caller says. Raises `ProtocolError` for the rest."""
+        if _is_output(event) and self._toolbox.passing(event) is None:
+            return None  # many clients say of every call that they do not know what to do; an error ends some
         passed = self._greeting.passing(permitted(event))
         return passed and self._toolbox.passing(passed)
 
@@ -75,3 +78,7 @@ class OnDuty:
         greeting = "" if to.name in self._greeted else to.greeting
         self._greeted.add(to.name)
         return greeting
+
+
+def _is_output(event: e.ClientEvent) -> bool:
+    return isinstance(event, e.ConversationItemCreate) and isinstance(event.item, FunctionCallOutput)
