@@ -79,7 +79,7 @@ class Card(HTMLParser):
     def handle_endtag(self, tag: str) -> None:
         """A row is complete."""
         if tag == "tr" and self._row is not None and isinstance(table := self.parts[-1], Table):
-            table.add_row(*self._row)
+            table.add_row(*(cell.strip() for cell in self._row))
             self._row = None
 
     def handle_data(self, data: str) -> None:

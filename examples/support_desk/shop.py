@@ -24,6 +24,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship,
 from sqlalchemy.pool import ConnectionPoolEntry
 
 __all__ = [
+    "Base",
     "Callback",
     "Customer",
     "Line",

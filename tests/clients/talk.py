@@ -49,10 +49,11 @@ class Talk:
         self._said = anyio.Event()
         self._encode = encode
 
-    def say(self, name: str) -> None:
-        """Let the microphone hear a recording."""
+    def say(self, recording: str | bytes) -> None:
+        """Let the microphone hear a recording, by its name or as it is sent."""
         self._said = anyio.Event()
-        self._to_say += sound_of(name, 8000 if self._encode else RATE)
+        rate = 8000 if self._encode else RATE
+        self._to_say += recording if isinstance(recording, bytes) else sound_of(recording, rate)
 
     async def until_said(self) -> None:
         """Wait until the microphone has sent all that was to be said."""
