@@ -1,9 +1,7 @@
 """A real MCP server, a real vivavoce, and the stock `openai` client between which everything passes."""
 
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,30 +9,13 @@ import pytest
 from openai import AsyncOpenAI
 
 from clients.recorder import Recorder
-from clients.serving import answers, reserved_port, running
+from clients.serving import running
 from clients.talk import Talk, has, on_the_phone, only
+from clients.weather import desk
 
 pytestmark = [pytest.mark.anyio, pytest.mark.real_time]
 
-DESK = Path(__file__).parent / "weather_desk.py"
 KEY = "mellon"
-
-
-@contextmanager
-def desk(kind: str) -> Iterator[int]:
-    """Run the weather desk; give its port once somebody answers there."""
-    with (
-        reserved_port() as port,
-        subprocess.Popen(
-            [sys.executable, str(DESK), kind, str(port)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        ) as server,
-    ):
-        try:
-            assert any(answers(f"http://127.0.0.1:{port}/", server))
-            yield port
-        finally:
-            server.terminate()
-            server.wait(timeout=60)
 
 
 @pytest.fixture(scope="module")

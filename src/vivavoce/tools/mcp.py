@@ -13,7 +13,7 @@ from vivavoce.limits import Limits
 from vivavoce.mcp.servers import Command, OwnServers, ToolFailure
 from vivavoce.mcp.tools import Names
 from vivavoce.mcp.visits import Visit
-from vivavoce.protocol.items import McpTool
+from vivavoce.protocol.items import McpTool, McpToolExecutionError
 from vivavoce.protocol.session import McpServerTool
 from vivavoce.tools.kinds import Context, Outcome, Tool, ToolError
 
@@ -81,7 +81,10 @@ class Supplier:
             except msgspec.MsgspecError as error:
                 raise ToolError(f"The arguments are no JSON object: {error}.") from error
             except ToolFailure as failure:
-                raise ToolError(failure.message) from failure
+                whose = (
+                    "" if isinstance(failure.error, McpToolExecutionError) else "The tool's server has failed: "
+                )
+                raise ToolError(f"{whose}{failure.message}") from failure
 
         return Tool(
             name,
