@@ -81,10 +81,7 @@ class Supplier:
             except msgspec.MsgspecError as error:
                 raise ToolError(f"The arguments are no JSON object: {error}.") from error
             except ToolFailure as failure:
-                whose = (
-                    "" if isinstance(failure.error, McpToolExecutionError) else "The tool's server has failed: "
-                )
-                raise ToolError(f"{whose}{failure.message}") from failure
+                raise ToolError(_told(failure)) from failure
 
         return Tool(
             name,
@@ -95,6 +92,13 @@ class Supplier:
             filler=self._table.filler,
             confirm=self._table.confirm.get(tool.name, _question(tool)),
         )
+
+
+def _told(failure: ToolFailure) -> str:
+    """Return what the model is told: a tool's own words, or that its server has none."""
+    if isinstance(failure.error, McpToolExecutionError):
+        return failure.message
+    return f"The tool's server has failed: {failure.message}"
 
 
 def _question(tool: McpTool) -> str:
