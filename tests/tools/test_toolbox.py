@@ -467,9 +467,10 @@ async def test_a_tool_may_hand_the_caller_over() -> None:
     async def transfer(arguments: str, context: Context) -> Outcome:
         return Outcome("They are with Bo now.", handed_to=Assistant("You are Bo.", name="Bo"))
 
-    async def handed(to: Assistant) -> None:
+    async def handed(to: Assistant) -> str:
         await anyio.sleep(0.3)
         met.append(to.name)
+        return ""
 
     stage = desk(replies=[model(LOOK)])
     stage.seat = lambda caller: Toolbox([Made().tool(run=transfer)], handed=handed)
@@ -477,7 +478,7 @@ async def test_a_tool_may_hand_the_caller_over() -> None:
     assert met == ["Bo"]
     assert said(score) == ["So: They are with Bo now."]
 
-    async def gone(to: Assistant) -> None:
+    async def gone(to: Assistant) -> str:
         raise ProviderError("remote", "is down")
 
     for callback, output in (

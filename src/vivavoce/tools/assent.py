@@ -41,6 +41,8 @@ def _letter(char: str) -> str:
     kind = category(char)
     if char in "'’ʼ" or (kind == "Mn" and char not in _KANA_MARKS) or kind == "Cf":
         return ""
+    if char == "ı":  # Turkish has two, and capitals of which nobody knows which
+        return "i"
     return char if kind[0] in "LNM" else " "
 
 

@@ -58,6 +58,8 @@ class Talk:
                 self._answering, self.asked, self._answer_due_by = response.id, None, -inf
             case e.ResponseDone(response=response) if response.id == self._answering:
                 self._answering = None
+            case e.EngineChanged():
+                self._answering = self.asked = None  # who answers now knows of neither
             case e.ErrorEvent(error=error) if self.asked and error.event_id == self.asked:
                 self.asked = None
                 if is_too_early(error) and not self._answering:  # it begins, or has just ended

@@ -53,7 +53,7 @@ def question(tool: Tool, arguments: str) -> str:
         if values.get(name) is None and isinstance(required, list) and name in required:
             raise ToolError(f"The argument {name!r} is missing. Ask the caller, then call again.")
         words += _spoken(values.get(name))
-    words = " ".join(words.split())
+    words = re.sub(r"\s+(?=[?!.,]|$)", "", " ".join(words.split()))
     if len(words) > METADATA_CHARS:
         raise ToolError(f"The question would have {len(words)} characters; there may be {METADATA_CHARS}.")
     return words

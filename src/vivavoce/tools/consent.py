@@ -1,5 +1,6 @@
 """The caller's consent: asked for in so many words, waited for, judged by code. No model has a part in it."""
 
+import logging
 from collections.abc import Callable
 from typing import Literal
 
@@ -16,6 +17,8 @@ from vivavoce.tools.confirming import Question, Verdict, all_ears, language, que
 from vivavoce.tools.kinds import Tool
 
 __all__ = ["Consent"]
+
+log = logging.getLogger(__name__)
 
 _TIMES = 2
 """How often a question is put before it is given up."""
@@ -43,6 +46,7 @@ class Consent:
         self._bell, self._limits, self._session = bell, limits, session
         self._turn = anyio.Lock()
         self._waiting = 0
+        self._update_id = e.new_id("event")
         self._back: Session | None = None
         self._updates: list[e.SessionUpdate] = []
         self._question: Question | None = None
@@ -70,6 +74,8 @@ class Consent:
 
     def hear(self, event: e.Event) -> None:
         """Hear what the server says."""
+        if isinstance(event, e.ErrorEvent) and event.error.event_id == self._update_id:
+            log.warning("the session cannot be changed while the caller is asked: %s", event.error.message)
         if self._question:
             self._question.hear(event)
         elif isinstance(event, e.ConversationItemAdded) and _is_the_callers(event):
@@ -153,14 +159,14 @@ class Consent:
         changes = all_ears(self._session()) if self._back is None else None
         if changes:
             change, self._back = changes
-            await seat.say(e.SessionUpdate(event_id=e.new_id("event"), session=change))
+            await seat.say(e.SessionUpdate(event_id=self._update_id, session=change))
 
     async def _go_back(self, seat: Seat) -> None:
         """Hold the session as before, and let the client's changes through."""
         back, self._back = self._back, None
         updates, self._updates = self._updates, []
         if back:
-            await seat.say(e.SessionUpdate(event_id=e.new_id("event"), session=back))
+            await seat.say(e.SessionUpdate(event_id=self._update_id, session=back))
             with anyio.move_on_after(_ECHO_SECONDS):  # or a next question would find it as it was
                 await self._bell.until(lambda: all_ears(self._session()) is not None)
         for event in updates:
