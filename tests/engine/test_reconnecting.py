@@ -303,3 +303,13 @@ async def test_a_session_that_the_far_end_does_not_take_is_told_in_its_words() -
     score = await stage.play(until=3)
     assert "No such voice." in error(score).message
     assert len(far.calls) == 1
+
+
+async def test_an_old_answer_can_be_cut_again_and_again() -> None:
+    stage = Stage([STORY, "Yes."], session=TRANSCRIBED)
+    remote(stage, breaks=(4.0,), down=4.0, up=5.0)
+    cuts = [React(4.5, lambda score, ms=ms: truncated(score.answer_id, ms)) for ms in (1500, 700, 0)]
+    score = await stage.play(Say(0.5, "Tell me a story."), *cuts, Say(8, "And now?"), until=12)
+    check_rules(score)
+    assert [event.audio_end_ms for event in score.of(e.ConversationItemTruncated)] == [1500, 700, 0]
+    assert not [item for item in stage.chat.asked[-1].items if item.id == score.answer_id]

@@ -27,12 +27,12 @@ class Retelling:
         """those of them that only the caller knows"""
         self._adding = dict[str, str]()
         """items that are being told, by the id of our event"""
-        self._deleting = set[str]()
+        self._deleting = list[str]()
 
     def all(self, sounds: Mapping[str, bytes]) -> Iterator[e.ConversationItemCreate]:
         """Give what tells all to somebody who knows nothing; `sounds` are of items that have no words yet."""
         self._old = {item.id or "" for item in self._conversation.items}
-        self._absent, self._adding, self._deleting = set(self._old), {}, set()
+        self._absent, self._adding, self._deleting = set(self._old), {}, []
         for item in told_again(self._conversation, sounds):
             self._absent.discard(item.id or "")
             yield self._creating(item)
@@ -49,7 +49,7 @@ class Retelling:
         """Give what tells an old item again as it is now: less of it was heard, say."""
         if item_id in self._absent:
             return
-        self._deleting.add(item_id)
+        self._deleting.append(item_id)
         yield e.ConversationItemDelete(event_id=e.new_id(OURS), item_id=item_id)
         item = self._conversation.find(item_id)
         if item is None or (said := retold(item)) is None:
@@ -76,10 +76,10 @@ class Retelling:
             case e.ConversationItemAdded(item=item):
                 return item.id in self._adding.values()
             case e.ConversationItemDone(item=item) if item.id in self._adding.values():
-                self._adding = {ours: one for ours, one in self._adding.items() if one != item.id}
+                del self._adding[next(ours for ours, one in self._adding.items() if one == item.id)]
                 return True
             case e.ConversationItemDeleted(item_id=item_id) if item_id in self._deleting:
-                self._deleting.discard(item_id)
+                self._deleting.remove(item_id)
                 return True
             case e.TranscriptionDelta() | e.TranscriptionCompleted() | e.TranscriptionFailed():
                 return event.item_id in self._old
