@@ -8,7 +8,7 @@ from pathlib import Path
 
 from clients.serving import answers, reserved_port
 
-__all__ = ["desk"]
+__all__ = ["DESK", "desk"]
 
 DESK = Path(__file__).parent / "weather_desk.py"
 

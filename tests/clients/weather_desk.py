@@ -1,4 +1,4 @@
-"""A small MCP server of the official library's: `python weather_desk.py streamable-http|sse PORT`."""
+"""A small MCP server of the official library's: `python weather_desk.py stdio|sse|streamable-http PORT`."""
 
 import sys
 
@@ -19,4 +19,5 @@ def order_umbrella(colour: str) -> str:
 
 
 if __name__ == "__main__":
-    desk.run(sys.argv[1], host="127.0.0.1", port=int(sys.argv[2]))  # type: ignore[call-overload]
+    where = {"host": "127.0.0.1", "port": int(sys.argv[2])} if len(sys.argv) > 2 else {}
+    desk.run(sys.argv[1], **where)  # type: ignore[call-overload]
