@@ -4,6 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from websockets.asyncio.server import ServerConnection
+from websockets.asyncio.server import serve as listen
 
 from cli.conftest import Serve, Viva
 from vivavoce.errors import ProviderError
@@ -89,6 +91,17 @@ async def test_a_server_that_is_not_there_is_the_worlds_fault(viva: Viva, record
     done = await viva("ask", str(recording((1000, 1))), "--url", "ws://127.0.0.1:9/v1/realtime")
     assert done.returncode == 1
     assert done.stderr.startswith(b"viva: 127.0.0.1:9: cannot be reached")
+
+
+async def test_a_server_that_hangs_up_is_quoted(viva: Viva, recording: Recording) -> None:
+    async def leave(connection: ServerConnection) -> None:
+        await connection.close(1011, "no time")
+
+    async with listen(leave, "127.0.0.1", 0) as server:
+        port = next(iter(server.sockets)).getsockname()[1]
+        done = await viva("ask", str(recording((1000, 1))), "--url", f"ws://127.0.0.1:{port}")
+    assert done.returncode == 1
+    assert f"viva: 127.0.0.1:{port}: hung up (1011): no time".encode() in done.stderr
 
 
 async def test_a_key_that_is_not_there_is_asked_for(viva: Viva, recording: Recording) -> None:

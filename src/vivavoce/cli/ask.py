@@ -141,8 +141,16 @@ async def _answer(line: "Line", sound: bytes, name: str) -> Answer:
             if "done" in answer.times:
                 return answer
     except HungUp as error:
-        raise ProviderError("server", "left before it had answered") from error
-    raise ProviderError("server", "left before it had answered")
+        raise _gone(line) from error
+    raise _gone(line)
+
+
+def _gone(line: "Line") -> ProviderError:
+    """Return why nobody is on the line any more."""
+    from vivavoce.dialing import FarLine
+
+    lost = line.lost if isinstance(line, FarLine) else None
+    return lost or ProviderError("server", "left before it had answered")
 
 
 async def _put(line: "Line", sound: bytes) -> None:

@@ -78,12 +78,16 @@ async def _talk(
 ) -> None:
     import anyio
 
+    from vivavoce.dialing import FarLine
+
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(_wait_for_signal, tasks.cancel_scope)
         url = url or (await _local_server(config) if or_ours else None)
         async with _line(config, assistant, url, key) as line:
             tell("Speak, or type. Enter interrupts, Ctrl-C ends.")
             await terminal.talk(line)
+            if isinstance(line, FarLine) and line.lost:
+                raise line.lost
         tasks.cancel_scope.cancel()
     tell("Goodbye.")
 
@@ -95,8 +99,9 @@ def _line(
         return own_line(config, "terminal", assistant)
     from vivavoce.dialing import dial, place
 
-    tell(f"Connecting to {url}.")
-    return dial(place(url, key=key))
+    there = place(url, key=key)
+    tell(f"Connecting to {there.name}.")
+    return dial(there)
 
 
 async def _local_server(config: "Config") -> str | None:

@@ -45,15 +45,19 @@ class FarLine(Line):
 
 @asynccontextmanager
 async def dial(
-    place: Place, *, depth: int = 32, message_bytes: int = Limits.message_bytes
+    place: Place,
+    *,
+    depth: int = Limits.line_depth,
+    message_bytes: int = Limits.message_bytes,
+    seconds: float = CONNECT_SECONDS,
 ) -> AsyncIterator[FarLine]:
     """Call a server and give our end of the line. Leaving the block hangs up.
 
     `depth` bounds by how many events either side may run ahead; who does not hear them for long (40 seconds)
-    loses the line. `message_bytes` bounds one event of the server's. Raises `ConfigError` for what is no
-    address, `ProviderError` if the server cannot be reached or refuses.
+    loses the line. `message_bytes` bounds one event of the server's, `seconds` how long it may take to pick up.
+    Raises `ConfigError` for what is no address, `ProviderError` if the server cannot be reached or refuses.
     """
-    socket = await _open(place, message_bytes)
+    socket = await _open(place, message_bytes, seconds)
     try:
         up, down = Lane(depth), Lane(depth)
         near, far = FarLine(up, down), Line(down, up)
@@ -77,20 +81,20 @@ class _Call(connect):
         return exc
 
 
-async def _open(place: Place, message_bytes: int) -> ClientConnection:
+async def _open(place: Place, message_bytes: int, seconds: float) -> ClientConnection:
     try:
         return await _Call(
             place.url,
             additional_headers=place.headers,
             max_size=message_bytes,
             compression=None,
-            open_timeout=CONNECT_SECONDS,
+            open_timeout=seconds,
             proxy=None if urlsplit(place.url).hostname in LOOPBACK else True,
             logger=socket_log,
         )
     except InvalidStatus as refused:
         raise _refusal(place, refused) from refused
-    except InvalidURI as error:
+    except (InvalidURI, UnicodeError) as error:  # the latter of a name that no host can have
         raise ConfigError(f"{place.name} is no address of a server.") from error
     except (OSError, InvalidHandshake) as error:
         raise _trouble(place, f"cannot be reached ({_why(error)})", retryable=True) from error

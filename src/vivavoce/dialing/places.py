@@ -1,7 +1,9 @@
 """Where a server of the Realtime protocol is, and how it is spoken to: OpenAI's, Azure's, or any other."""
 
 import os
+import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
 
@@ -31,7 +33,7 @@ class Place:
     @property
     def name(self) -> str:
         """The host, and the port if it is named: how logs and errors call the place."""
-        return _host(urlsplit(self.url))
+        return urlsplit(self.url).netloc.rpartition("@")[2]
 
     @property
     def secrets(self) -> tuple[str, ...]:
@@ -99,16 +101,14 @@ def azure(
 
 def _address(url: str) -> SplitResult:
     """Return the parts of an address, as one of a WebSocket."""
-    said = urlsplit(url)
-    if said.scheme not in SCHEMES or not said.hostname:
-        shown = said._replace(netloc=_host(said), query="", fragment="").geturl()
-        example = "ws://127.0.0.1:8765/v1/realtime"
-        raise ConfigError(f"{shown!r} is no address of a server; write for example {example}.")
-    return said._replace(scheme=SCHEMES[said.scheme])
-
-
-def _host(said: SplitResult) -> str:
-    return said.netloc.rpartition("@")[2]
+    with suppress(ValueError):
+        said = urlsplit(url)
+        if said.scheme in SCHEMES and said.hostname and said.port != 0:  # asking for a port that is none raises
+            return said._replace(scheme=SCHEMES[said.scheme])
+    shown = re.sub("//[^/]*@", "//", url.partition("?")[0])
+    raise ConfigError(
+        f"{shown!r} is no address of a server; write for example ws://127.0.0.1:8765/v1/realtime."
+    )
 
 
 def _bearer(key: str | None) -> dict[str, str]:
