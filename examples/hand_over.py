@@ -26,6 +26,7 @@ workshop = Assistant(
     name="workshop",
     tools=[repair_status],
     hand_over=["reception"],
+    greeting="This is the workshop. What is the number on your ticket?",
 )
 assistant = Assistant(
     "You answer the telephone of a bicycle shop, which is open from nine to six. Answer in one short sentence. "
