@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from vivavoce.errors import ConfigError
 
-__all__ = ["HttpToolTable", "McpToolsTable", "ToolsTable", "from_environment", "placeholders"]
+__all__ = ["HttpToolTable", "McpToolsTable", "ToolsTable", "from_environment", "placeholders", "variables"]
 
 _SECRET = re.compile(r"auth|cookie|key|token|secret|password", re.IGNORECASE)
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
@@ -170,6 +170,12 @@ def placeholders(text: str) -> Iterator[str]:
             if not name.isidentifier() or form or conversion:
                 raise ValueError(f"{text!r}: in braces stands the name of an argument, and nothing else")
             yield name
+
+
+def variables(texts: _Texts) -> Iterator[str]:
+    """Return the names of the environment's variables that texts speak of."""
+    for text in texts.values():
+        yield from _VARIABLE.findall(text)
 
 
 def from_environment(text: str, place: str) -> tuple[str, list[str]]:

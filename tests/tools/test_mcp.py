@@ -224,7 +224,7 @@ async def test_the_start_waits_only_so_long() -> None:
 
 
 async def test_a_command_that_there_is_not_is_the_owners_mistake() -> None:
-    with pytest.raises(ConfigError, match=r"\[\[tools.mcp\]\] shed: there is no command wheelbarrow"):
+    with pytest.raises(ConfigError, match=r"no command wheelbarrow for \[\[tools.mcp\]\] shed"):
         async with shelf({"label": "shed", "command": ["wheelbarrow"]}):
             pass
 

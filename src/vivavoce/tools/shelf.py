@@ -1,7 +1,8 @@
 """The shelf: tools that the owner's configuration names, for all conversations of the process."""
 
+import os
 import shutil
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from contextlib import asynccontextmanager
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from importlib.util import find_spec
@@ -9,7 +10,7 @@ from importlib.util import find_spec
 import anyio
 import httpx
 
-from vivavoce.config_tools import McpToolsTable, ToolsTable
+from vivavoce.config_tools import ToolsTable, variables
 from vivavoce.errors import ConfigError
 from vivavoce.limits import Limits
 from vivavoce.mcp.tools import Names
@@ -17,7 +18,7 @@ from vivavoce.tools.http import http_tool
 from vivavoce.tools.kinds import Tool
 from vivavoce.tools.mcp import Supplier
 
-__all__ = ["Shelf", "opened"]
+__all__ = ["Shelf", "lacks", "opened"]
 
 _PATIENCE = 5.0
 """seconds that the start waits for MCP servers; those that take longer have their tools there later"""
@@ -58,8 +59,8 @@ async def opened(table: ToolsTable, limits: Limits) -> AsyncIterator[Shelf]:
     if not (table.http or table.mcp):
         yield Shelf()
         return
-    for server in table.mcp:
-        _insist(server)
+    for what, write in lacks(table):
+        raise ConfigError(f"There is no {what}; write: {write}")
     async with httpx.AsyncClient(cookies=_no_cookies()) as client:
         endpoints = [http_tool(one, client, limits) for one in table.http]
         async with anyio.create_task_group() as tasks:
@@ -70,13 +71,19 @@ async def opened(table: ToolsTable, limits: Limits) -> AsyncIterator[Shelf]:
             tasks.cancel_scope.cancel()
 
 
-def _insist(server: McpToolsTable) -> None:
-    """Raise a `ConfigError` if a server can never be reached from here."""
-    place = f"[[tools.mcp]] {server.label}"
-    if find_spec("mcp") is None:
-        raise ConfigError(f"{place} needs a library for MCP; write: pip install 'vivavoce[mcp]'")
-    if server.command and shutil.which(server.command[0]) is None:
-        raise ConfigError(f"{place}: there is no command {server.command[0]}; write its whole path")
+def lacks(table: ToolsTable) -> Iterator[tuple[str, str]]:
+    """Return what the tools need and is not here, and what to write."""
+    named = {f"[[tools.http]] {one.name}": one.headers for one in table.http}
+    named |= {f"[[tools.mcp]] {one.label}": {**one.headers, **one.env} for one in table.mcp}
+    for place, texts in named.items():
+        for name in variables(texts):
+            if not os.environ.get(name):
+                yield f"key {name} for {place}", f"{name}=… in the environment or in .env"
+    for server in table.mcp:
+        if find_spec("mcp") is None:
+            yield f"packages mcp for [[tools.mcp]] {server.label}", "pip install 'vivavoce[mcp]'"
+        if server.command and shutil.which(server.command[0]) is None:
+            yield f"command {server.command[0]} for [[tools.mcp]] {server.label}", "its whole path"
 
 
 def _no_cookies() -> CookieJar:
