@@ -6,10 +6,11 @@ from attendants.desks import staged
 from engine.plays import ask, errors, user
 from vivavoce.protocol import events as e
 from vivavoce.protocol.items import FunctionCall, FunctionCallOutput, InputText, Message, OutputText
-from vivavoce.protocol.response import VERBATIM, ResponseParams
+from vivavoce.protocol.response import VERBATIM, ResponseParams, WantedAudio, WantedOutput
 from vivavoce.protocol.session import (
     FunctionTool,
     InputSettings,
+    OutputSettings,
     Pcmu,
     PromptReference,
     SemanticVad,
@@ -89,6 +90,20 @@ async def test_how_a_client_hears_and_is_heard_is_its_own_matter() -> None:
     assert (session.max_output_tokens, session.output_modalities) == (100, ("text",))
     assert session.audio.input.format == Pcmu()
     assert isinstance(session.audio.input.turn_detection, SemanticVad)
+
+
+@pytest.mark.parametrize(("voice", "heard"), [(None, "ash"), ("marin", "marin")])
+async def test_a_client_may_choose_the_voice_unless_the_assistant_has_one(
+    voice: str | None, heard: str
+) -> None:
+    desk = Assistant("You are the desk.", voice=voice)
+    ash = Session(audio=SessionAudio(output=OutputSettings(voice="ash", speed=1.2)))
+    score = await staged(desk).play(Do(0.1, e.SessionUpdate(session=ash)), *ask(0.5, "Hm?"), until=2)
+    (updated,) = score.of(e.SessionUpdated)
+    assert (updated.session.audio.output.voice, updated.session.audio.output.speed) == (heard, 1.2)
+    cedar = WantedAudio(output=WantedOutput(voice="cedar"))
+    score = await staged(desk).play(*ask(0.5, "Hm?", audio=cedar), until=2)
+    assert score.of(e.ResponseCreated)[0].response.audio.output.voice == ("marin" if voice else "cedar")
 
 
 @pytest.mark.parametrize(

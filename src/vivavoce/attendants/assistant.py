@@ -27,6 +27,7 @@ class OnDuty:
         self._staff, self._caller = staff, caller
         self._greeting = Greeting(staff.first.greeting)
         self._toolbox = Toolbox(staff.tools_of(staff.first), limits, caller, self._hand_over)
+        self._any_voice = staff.first.voice is None
         self._greeted = {staff.first.name}
         self._session = Session()
         self._update = e.SessionUpdate(session=Session())
@@ -36,7 +37,7 @@ class OnDuty:
         """Return what the engine may hear of what the caller says. Raises `ProtocolError` for the rest."""
         if _is_output(event) and self._toolbox.passing(event) is None:
             return None  # many clients say of every call that they do not know what to do; an error ends some
-        passed = self._greeting.passing(permitted(event))
+        passed = self._greeting.passing(permitted(event, any_voice=self._any_voice))
         return passed and self._toolbox.passing(passed)
 
     def hear(self, heard: Heard) -> None:

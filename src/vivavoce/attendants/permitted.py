@@ -4,6 +4,8 @@ What the assistant is told, and what it can do, are the house's. A client's own 
 many send without being asked, are left out; so nobody with a browser can tell a support desk what to be.
 """
 
+from typing import TypeVar
+
 from msgspec import UNSET
 from msgspec.structs import replace
 
@@ -13,41 +15,35 @@ from vivavoce.protocol.response import VERBATIM, ResponseParams
 from vivavoce.protocol.session import Session
 from vivavoce.protocol.strict import invalid
 
-__all__ = ["allowed", "permitted"]
+__all__ = ["permitted"]
+
+_W = TypeVar("_W", Session, ResponseParams)
 
 
-def permitted(event: e.ClientEvent) -> e.ClientEvent:
-    """Return what of a client's event the engine may hear.
+def permitted(event: e.ClientEvent, *, any_voice: bool = True) -> e.ClientEvent:
+    """Return what of a client's event the engine may hear. `any_voice` says that the client may choose one.
 
     Raises `ProtocolError` for an item that is nobody's words: a system message, or what a tool is to have said.
     """
     match event:
         case e.SessionUpdate(session=Session() as wish):
-            return replace(event, session=allowed(wish))
+            return replace(event, session=_wish(wish, any_voice=any_voice))
         case e.ResponseCreate(response=ResponseParams() as wish):
-            return replace(event, response=_permitted(wish))
+            for index, item in enumerate(wish.input or ()):
+                _check(item, f"response.input[{index}]")
+            metadata = {name: text for name, text in (wish.metadata or {}).items() if name != VERBATIM}
+            wish = _wish(wish, any_voice=any_voice)
+            return replace(event, response=replace(wish, metadata=metadata or UNSET))
         case e.ConversationItemCreate(item=item):
             _check(item, "item")
     return event
 
 
-def allowed(wish: Session) -> Session:
-    """Return what of a session a client may decide."""
-    return replace(wish, instructions=UNSET, prompt=UNSET, tools=UNSET, tool_choice=UNSET)
-
-
-def _permitted(wish: ResponseParams) -> ResponseParams:
-    for index, item in enumerate(wish.input or ()):
-        _check(item, f"response.input[{index}]")
-    metadata = {name: text for name, text in (wish.metadata or {}).items() if name != VERBATIM}
-    return replace(
-        wish,
-        instructions=UNSET,
-        prompt=UNSET,
-        tools=UNSET,
-        tool_choice=UNSET,
-        metadata=metadata or UNSET,
-    )
+def _wish(wish: _W, *, any_voice: bool) -> _W:
+    wish = replace(wish, instructions=UNSET, prompt=UNSET, tools=UNSET, tool_choice=UNSET)
+    if any_voice or not wish.audio or not wish.audio.output:
+        return wish
+    return replace(wish, audio=replace(wish.audio, output=replace(wish.audio.output, voice=UNSET)))
 
 
 def _check(item: Item | ItemReference, param: str) -> None:
