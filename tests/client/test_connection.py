@@ -274,6 +274,13 @@ async def test_a_conversation_that_took_too_long_goes_on_in_another() -> None:
     assert len(said(client)) == 4
 
 
+def test_a_client_may_be_made_before_there_is_an_event_loop() -> None:
+    client = RealtimeClient("ws://127.0.0.1:1")
+    client.add_tool({"name": "look"}, print)
+    client.on("*", print)
+    assert (client.items, client.session, client.is_connected) == ((), None, False)
+
+
 async def test_a_client_connects_once() -> None:
     client = RealtimeClient(Stage().engine)
     with pytest.raises(ConfigError, match="async with"):

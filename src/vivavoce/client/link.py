@@ -92,7 +92,7 @@ class Link:
     is_first: bool = True
     """whether no line was ever there before"""
     over: anyio.Event = field(default_factory=anyio.Event)
-    _scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
+    _scope: anyio.CancelScope | None = None
     _news: anyio.Event = field(default_factory=anyio.Event)
     _created: anyio.Event = field(default_factory=anyio.Event)
     _error: ProviderError | None = None
@@ -108,7 +108,7 @@ class Link:
         happens.
         """
         try:
-            with self._scope:
+            with anyio.CancelScope() as self._scope:
                 await self._hold(task_status)
         finally:
             self.line = None
@@ -120,7 +120,8 @@ class Link:
 
     def hang_up(self) -> None:
         """Leave the line, and do not call again."""
-        self._scope.cancel()
+        if self._scope is not None:
+            self._scope.cancel()
 
     async def send(self, event: e.Event) -> None:
         """Say an event; wait while there is no line. Raises `ProviderError` if there will be none."""
