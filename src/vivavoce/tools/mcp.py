@@ -40,7 +40,7 @@ class Supplier:
         reach = OwnServers(limits, commands if table.command else {})
         self.asked = anyio.Event()
         self._table, self._seconds = table, table.seconds or limits.mcp_seconds
-        self._visit = Visit(server, reach, tasks, self._seconds)
+        self._visit = Visit(server, reach, tasks, max(self._seconds, limits.mcp_seconds))  # it may start slowly
         self._offered: Sequence[McpTool] = ()
 
     async def ask(self) -> None:
