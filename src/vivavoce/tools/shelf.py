@@ -83,7 +83,8 @@ def lacks(table: ToolsTable) -> Iterator[tuple[str, str]]:
         if find_spec("mcp") is None:
             yield f"packages mcp for [[tools.mcp]] {server.label}", "pip install 'vivavoce[mcp]'"
         if server.command and shutil.which(server.command[0]) is None:
-            yield f"command {server.command[0]} for [[tools.mcp]] {server.label}", "its whole path"
+            program = server.command[0]
+            yield f"command {program} for [[tools.mcp]] {server.label}", f'command = ["/path/to/{program}", …]'
 
 
 def _no_cookies() -> CookieJar:
