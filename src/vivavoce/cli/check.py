@@ -65,6 +65,7 @@ def check(
     from vivavoce.assembly import choose, introduction, strangers
     from vivavoce.attendants.staff import Staff
     from vivavoce.models.store import here
+    from vivavoce.tools.shelf import lacks
 
     loaded = configuration(file=config, preset=preset, chat=chat)
     who = assistant_at(assistant)
@@ -73,6 +74,7 @@ def check(
     people, notes = _people(staff), strangers(choices, loaded.config, staff)
     duties = [_duty(loaded, choice, store) for choice in choices.values()]
     missing = [each for duty in duties for each in duty.missing]
+    missing += [Missing(what, write) for what, write in lacks(loaded.config.tools)]
     if as_json:
         facts = {
             "file": str(loaded.file) if loaded.file else None,
