@@ -62,7 +62,7 @@ def test_an_extra_that_is_not_installed_is_noticed() -> None:
 
 
 def test_a_script_claims_no_wisdom_and_asks_for_no_caution() -> None:
-    assert "wrong" not in introduction(choose(scripted()))
+    assert "wrong" not in introduction(scripted(), choose(scripted()))
 
 
 # opening

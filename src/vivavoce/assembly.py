@@ -19,9 +19,13 @@ from vivavoce.attendants.service import Service
 from vivavoce.attendants.staff import Staff, told
 from vivavoce.config import Config
 from vivavoce.engines.cascade import Cascade, Crew
+from vivavoce.engines.failover import Failover
+from vivavoce.engines.remote import Remote
+from vivavoce.engines.remote.wishes import voiceless
 from vivavoce.engines.speech import Speech
 from vivavoce.engines.transcription import begun
 from vivavoce.errors import ConfigError
+from vivavoce.far import place_of, remote
 from vivavoce.line import Line
 from vivavoce.lobby import Lobby, TellOfCall
 from vivavoce.mcp.servers import McpServers
@@ -96,7 +100,9 @@ class Choice:
 def choose(config: Config, assistant: Assistant | None = None) -> Mapping[Role, Choice]:
     """Find every provider and read its table. Raises `ConfigError`."""
     instructions = told(assistant) if assistant else config.session.instructions
-    choices = {}
+    choices: dict[Role, Choice] = {}
+    if not config.has_cascade:
+        return choices
     for role in ROLES:
         slot = config.slot(role)
         name = _installed(role) if role == "denoiser" and slot.provider == "auto" else slot.provider
@@ -118,10 +124,13 @@ def _installed(role: Role) -> str:
     return "none"
 
 
-def introduction(choices: Mapping[Role, Choice], assistant: Assistant | None = None) -> str:
+def introduction(config: Config, choices: Mapping[Role, Choice], assistant: Assistant | None = None) -> str:
     """Say to people who answers them, and how far to trust it."""
     name = f"{assistant.name}: " if assistant else ""
-    return f"You talk with {name}{choices['chat'].about}."
+    if config.engine == "cascade":
+        return f"You talk with {name}{choices['chat'].about}."
+    or_else = f"; while that is down, with {choices['chat'].about}" if config.remote.failover else ""
+    return f"You talk with {name}{config.remote.about}{or_else}."
 
 
 def strangers(choices: Mapping[Role, Choice], config: Config, staff: Staff | None = None) -> Sequence[str]:
@@ -193,7 +202,7 @@ class House:
     @property
     def introduction(self) -> str:
         """Say to people who answers them, and how far to trust it."""
-        return introduction(self.choices, self.assistant)
+        return introduction(self.config, self.choices, self.assistant)
 
     @property
     def session(self) -> Session:
@@ -223,6 +232,11 @@ class House:
         return self._lobby
 
     @property
+    def has_speech(self) -> bool:
+        """Whether there will be anybody who hears recordings and reads texts out."""
+        return self.config.has_cascade
+
+    @property
     def speech(self) -> Speech:
         """Hears recordings and reads texts out, once all is ready."""
         if self._speech is None:
@@ -231,6 +245,8 @@ class House:
 
     async def open(self) -> None:
         """Fetch what is missing, load and warm all models at once. Raises `ConfigError`, `ProviderError`."""
+        if self.config.engine == "remote":
+            place_of(self.config.remote)  # what is missing there is told before anything is loaded
         for choice in self.choices.values():
             _insist_on_packages(choice)
         for stranger in strangers(self.choices, self.config, self.service.staff):
@@ -244,6 +260,9 @@ class House:
                 tasks.start_soon(self._shelf.settle)
         except ExceptionGroup as failures:
             raise _first(failures) from failures
+        if not self.config.has_cascade:
+            self.employ(self._remote())
+            return
         chat_is = self.choices["chat"].about.partition(",")[0]
         await self.furnish(Crew(**cast("dict[str, Any]", self._providers), chat_is=chat_is))
 
@@ -251,10 +270,15 @@ class House:
         """Put models to work that are loaded already: for tests, and for programs that bring their own."""
         limits = self.config.limits
         servers = McpServers(limits, self.config.mcp_servers)
-        cascade = Cascade(crew, session=self.session, limits=limits, reach=servers)
+        alone = self.config.engine == "cascade"
+        session = self.session if alone else voiceless(self.session)
+        cascade = Cascade(crew, session=session, limits=limits, reach=servers)
         await cascade.rehearse()
         self._speech = Speech(crew, limits)
-        self.employ(cascade)
+        self.employ(cascade if alone else Failover(self._remote(), cascade))
+
+    def _remote(self) -> Remote:
+        return remote(self.config.remote, self.session, self.config.limits)
 
     def employ(self, engine: Engine) -> None:
         """Let this engine answer from now on."""

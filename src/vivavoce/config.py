@@ -14,6 +14,7 @@ import msgspec
 from platformdirs import user_data_path
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
+from vivavoce.config_remote import RemoteTable
 from vivavoce.config_tools import ToolsTable
 from vivavoce.limits import Limits
 from vivavoce.protocol.session import (
@@ -47,15 +48,17 @@ Table = Mapping[str, object]
 BASE: Mapping[str, Mapping[str, Table]] = {"session": {"turn_detection": {"type": "semantic_vad"}}}
 """the defaults that a layer may have to take away whole: another `type` starts its table anew"""
 
+_OFFLINE: Mapping[str, Table] = {
+    "vad": {"provider": "silero"},
+    "turn": {"provider": "smart-turn"},
+    "transcriber": {"provider": "moonshine"},
+    "chat": {"provider": "qwen"},
+    "synthesizer": {"provider": "hibari"},
+    "denoiser": {"provider": "auto"},
+}
+
 PRESETS: Mapping[str, Table] = {
-    "offline": {
-        "vad": {"provider": "silero"},
-        "turn": {"provider": "smart-turn"},
-        "transcriber": {"provider": "moonshine"},
-        "chat": {"provider": "qwen"},
-        "synthesizer": {"provider": "hibari"},
-        "denoiser": {"provider": "auto"},
-    },
+    "offline": _OFFLINE,
     "scripted": {
         "vad": {"provider": "silero"},
         "turn": {"provider": "scripted"},
@@ -64,6 +67,8 @@ PRESETS: Mapping[str, Table] = {
         "synthesizer": {"provider": "scripted"},
         "denoiser": {"provider": "none"},
     },
+    "openai-realtime": {**_OFFLINE, "engine": "remote", "remote": {"server": "openai"}},
+    "azure-realtime": {**_OFFLINE, "engine": "remote", "remote": {"server": "azure"}},
 }
 
 
@@ -196,8 +201,10 @@ class McpTable(_Table):
 class Config(_Table):
     """All that can be set. `Config()` is the default and reads nothing; `layers.load` reads what was chosen."""
 
-    preset: Literal["offline", "scripted"] = "offline"
-    """`offline`: models on this machine; `scripted`: no models, predictable answers, for tests of clients"""
+    preset: Literal["offline", "scripted", "openai-realtime", "azure-realtime"] = "offline"
+    """`offline`: models on this machine; `scripted`: predictable answers, for tests; or a server's model"""
+    engine: Literal["cascade", "remote"] = "cascade"
+    """who answers: `cascade`, the models of the tables below; `remote`, the server of `[remote]`"""
     keys: SecretStr = SecretStr("")
     """keys, separated by commas, of which a client must show one; only from the environment"""
     webhook_secret: SecretStr = SecretStr("")
@@ -212,6 +219,7 @@ class Config(_Table):
     session: SessionTable = SessionTable()
     webrtc: WebRtcTable = WebRtcTable()
     mcp: McpTable = McpTable()
+    remote: RemoteTable = RemoteTable()
     tools: ToolsTable = ToolsTable()
     limits: Limits = Limits()
 
@@ -270,6 +278,11 @@ class Config(_Table):
         server = self.server
         alone = server.is_local and not (self.secrets or server.hosts or server.origins)
         return None if self.mcp.allow == "any" or (self.mcp.allow == "auto" and alone) else self.mcp.servers
+
+    @property
+    def has_cascade(self) -> bool:
+        """Whether the models of this machine answer, be it only while a server is down."""
+        return self.engine == "cascade" or self.remote.failover
 
     def slot(self, role: str) -> Slot:
         """Return the table of a role, one of `SLOTS`."""

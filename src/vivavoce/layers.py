@@ -16,6 +16,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
 
 from vivavoce.config import BASE, PRESETS, Config, McpTable, ServerTable, SessionTable, Table, WebRtcTable
+from vivavoce.config_remote import RemoteTable
 from vivavoce.config_tools import HttpToolTable, McpToolsTable, ToolsTable
 from vivavoce.errors import ConfigError
 
@@ -169,6 +170,7 @@ def _known(tables: Sequence[str]) -> Collection[str]:
         "session": SessionTable,
         "webrtc": WebRtcTable,
         "mcp": McpTable,
+        "remote": RemoteTable,
         "tools": ToolsTable,
         "tools.http": HttpToolTable,
         "tools.mcp": McpToolsTable,

@@ -110,3 +110,24 @@ def test_check_asks_for_the_key_of_an_endpoint_and_keeps_its_headers_to_itself(t
     assert "NO_SUCH_KEY=… in the environment" in done.stdout
     assert "headers = X-Key (vivavoce.toml)" in done.stdout
     assert "sesame" not in done.stdout
+
+
+def test_check_says_who_answers_far_away_and_what_that_needs(tmp_path: Path) -> None:
+    none = {"AZURE_OPENAI_API_KEY": "", "AZURE_OPENAI_ENDPOINT": "", "AZURE_OPENAI_AD_TOKEN": ""}
+    done = viva(tmp_path, "check", "--preset", "azure-realtime", **none)
+    assert done.returncode == 1
+    assert "engine       remote (preset azure-realtime)" in done.stdout
+    assert "You talk with gpt-realtime at Azure." in done.stdout
+    assert "AZURE_OPENAI_API_KEY=… in the environment or in .env" in done.stdout
+    assert "AZURE_OPENAI_ENDPOINT=https://" in done.stdout
+    (tmp_path / "vivavoce.toml").write_text("engine = 'remote'\n[remote]\nserver = 'ws://voice.example.org'\n")
+    done = viva(tmp_path, "check")
+    assert done.returncode == 0
+    assert "gpt-realtime at voice.example.org" in done.stdout
+    assert "weights" not in done.stdout, "no model of this machine is needed"
+
+
+def test_a_server_far_away_needs_its_key(tmp_path: Path) -> None:
+    done = viva(tmp_path, "serve", "--preset", "openai-realtime", "--port", "0", OPENAI_API_KEY="")
+    assert done.returncode == 2
+    assert "OPENAI_API_KEY" in done.stderr

@@ -39,6 +39,15 @@ class Duty:
 
 
 @dataclass(frozen=True)
+class Far:
+    """Who answers at the far end, and what is missing for that."""
+
+    about: str
+    settings: dict[str, str]
+    missing: list[Missing]
+
+
+@dataclass(frozen=True)
 class Person:
     """An assistant, and what it can do."""
 
@@ -73,26 +82,30 @@ def check(
     choices, store = choose(loaded.config, who), here()
     people, notes = _people(staff), strangers(choices, loaded.config, staff)
     duties = [_duty(loaded, choice, store) for choice in choices.values()]
-    missing = [each for duty in duties for each in duty.missing]
+    far = _far(loaded)
+    missing = [*far.missing, *(each for duty in duties for each in duty.missing)]
     missing += [Missing(what, write) for what, write in lacks(loaded.config.tools)]
     if as_json:
         facts = {
             "file": str(loaded.file) if loaded.file else None,
             "preset": loaded.config.preset,
             "server": _server(loaded),
+            "engine": f"{loaded.config.engine} ({loaded.origin('engine')})",
+            "remote": asdict(far) if loaded.config.engine == "remote" else None,
             "duties": [asdict(duty) for duty in duties],
+            "tools": _shared(loaded),
             "assistants": [asdict(person) for person in people],
-            "introduction": introduction(choices, who),
+            "introduction": introduction(loaded.config, choices, who),
             "notes": notes,
             "complete": not missing,
         }
         typer.echo(json.dumps(facts, indent=2))
     else:
-        for line in _lines(loaded, duties):
+        for line in _lines(loaded, far, duties):
             typer.echo(line)
-        for line in _told(people):
+        for line in _told(people, _shared(loaded)):
             typer.echo(line)
-        typer.echo("\n".join(["", introduction(choices, who), *notes]))
+        typer.echo("\n".join(["", introduction(loaded.config, choices, who), *notes]))
         typer.echo(_verdict(missing))
     raise typer.Exit(1 if missing else 0)
 
@@ -128,6 +141,36 @@ def _missing(choice: "Choice", store: "Store") -> Iterator[Missing]:
             yield Missing(f"weights {name}", f"viva models pull {name}")
 
 
+def _far(loaded: "Loaded") -> Far:
+    table = loaded.config.remote
+    settings = {
+        name: f"{getattr(table, name)} ({loaded.origin(f'remote.{name}')})"
+        for name in type(table).model_fields
+        if getattr(table, name) != ""
+    }
+    return Far(table.about, settings, list(_missing_far_away(loaded)))
+
+
+def _missing_far_away(loaded: "Loaded") -> Iterator[Missing]:
+    table = loaded.config.remote
+    if loaded.config.engine == "cascade":
+        return
+    where = "in the environment or in .env"
+    entra = table.server == "azure" and os.environ.get("AZURE_OPENAI_AD_TOKEN")
+    if table.needs_key and not os.environ.get(table.key_variable) and not entra:
+        yield Missing(f"key {table.key_variable}", f"{table.key_variable}=… {where}")
+    if table.server == "azure" and not (table.endpoint or os.environ.get("AZURE_OPENAI_ENDPOINT")):
+        yield Missing("endpoint", f"AZURE_OPENAI_ENDPOINT=https://….openai.azure.com {where}")
+
+
+def _far_lines(far: Far) -> Iterator[str]:
+    yield f"\n{'remote':12} {far.about}"
+    for key, value in far.settings.items():
+        yield f"{'':12} {key} = {value}"
+    for each in far.missing:
+        yield f"{'':12} MISSING {each.what}; write: {each.write}"
+
+
 def _server(loaded: "Loaded") -> dict[str, str]:
     server, keys = loaded.config.server, len(loaded.config.secrets)
     return {
@@ -138,11 +181,14 @@ def _server(loaded: "Loaded") -> dict[str, str]:
     }
 
 
-def _lines(loaded: "Loaded", duties: list[Duty]) -> Iterator[str]:
+def _lines(loaded: "Loaded", far: Far, duties: list[Duty]) -> Iterator[str]:
     yield f"file         {loaded.file or 'none; the defaults hold'}"
     yield f"preset       {loaded.config.preset} ({loaded.origin('preset')})"
     for key, value in _server(loaded).items():
         yield f"{key:12} {value}"
+    yield f"{'engine':12} {loaded.config.engine} ({loaded.origin('engine')})"
+    if loaded.config.engine == "remote":
+        yield from _far_lines(far)
     for duty in duties:
         yield f"\n{duty.role:12} {duty.provider} ({duty.source})"
         yield f"{'':12} {duty.about}"
@@ -150,7 +196,7 @@ def _lines(loaded: "Loaded", duties: list[Duty]) -> Iterator[str]:
             yield f"{'':12} {key} = {value}"
         for each in duty.missing:
             yield f"{'':12} MISSING {each.what}; write: {each.write}"
-    if all(duty.role != "denoiser" for duty in duties):
+    if duties and all(duty.role != "denoiser" for duty in duties):
         source = loaded.origin("denoiser.provider")
         yield f"\n{'denoiser':12} none ({source}); noise_reduction is accepted, and nothing is done"
         if loaded.config.denoiser.provider == "auto":
@@ -172,7 +218,18 @@ def _people(staff: "Staff | None") -> list[Person]:
     ]
 
 
-def _told(people: list[Person]) -> Iterator[str]:
+def _shared(loaded: "Loaded") -> dict[str, str]:
+    """Return what everyone can do: the owner's endpoints, and servers of tools."""
+    tools = loaded.config.tools
+    servers = {one.label: f"MCP server, {one.url or ' '.join(one.command)}" for one in tools.mcp}
+    return {**{one.name: one.description for one in tools.http}, **servers}
+
+
+def _told(people: list[Person], shared: dict[str, str]) -> Iterator[str]:
+    if shared:
+        yield ""
+    for number, (name, description) in enumerate(shared.items()):
+        yield f"{'' if number else 'tools':12} {name}: {description}"
     for person in people:
         yield f"\n{'assistant':12} {person.name}"
         for key in ("greeting", "voice", "language"):

@@ -13,7 +13,9 @@ __all__ = ["Chat", "File", "Preset", "configuration"]
 File = Annotated[
     Path | None, typer.Option("--config", help="The configuration; else ./vivavoce.toml, if there is one.")
 ]
-Preset = Annotated[str | None, typer.Option(help="offline (the default) or scripted.")]
+Preset = Annotated[
+    str | None, typer.Option(help="offline (the default), scripted, openai-realtime or azure-realtime.")
+]
 Chat = Annotated[str | None, typer.Option(help="The chat model; offline: small or large.")]
 
 

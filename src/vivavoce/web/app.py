@@ -111,11 +111,13 @@ class Web:
 
     async def _status(self, _: Request) -> Response:
         """Say, for the page, who speaks and whether they may be wrong."""
-        choices = self.house.choices
+        choices, config = self.house.choices, self.house.config
         return JSONResponse(
             {
                 "ready": self.house.ready,
                 "preset": self.house.config.preset,
+                "engine": config.engine,
+                "remote": config.remote.about if config.engine == "remote" else None,
                 "providers": {role: choice.about for role, choice in choices.items()},
                 "assistant": self.house.assistant.name if self.house.assistant else None,
                 "introduction": self.house.introduction,
@@ -126,7 +128,9 @@ class Web:
 
     async def _models(self, _: Request) -> Response:
         """List ourselves and who does the work, as OpenAI lists models."""
-        names = [MODEL, *(choice.plugin.name for choice in self.house.choices.values())]
+        config = self.house.config
+        far = [config.remote.model] if config.engine == "remote" else []
+        names = [MODEL, *far, *(choice.plugin.name for choice in self.house.choices.values())]
         models = [
             {"id": name, "object": "model", "created": 0, "owned_by": MODEL} for name in dict.fromkeys(names)
         ]

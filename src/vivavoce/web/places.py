@@ -21,6 +21,12 @@ class Places:
         limit = self.house.config.limits.requests
         if not self.house.ready:
             raise not_ready()
+        if not self.house.has_speech:
+            message = (
+                "A server far away answers calls here, so no model of this machine is loaded for this. "
+                "The owner can write [remote] failover = true, or engine = 'cascade'."
+            )
+            raise Refused(501, message, code="not_configured")
         if self.taken >= limit:
             message = f"All {limit} places (limits.requests) are taken; try again in a moment."
             raise Refused(503, message, code="server_busy", retry=True)

@@ -9,7 +9,6 @@ from vivavoce.engines.transcription import begun
 from vivavoce.protocol import events as e
 from vivavoce.protocol.response import ResponseParams
 from vivavoce.protocol.session import (
-    OutputSettings,
     Session,
     SessionAudio,
     TranscriptionAudio,
@@ -17,7 +16,7 @@ from vivavoce.protocol.session import (
 )
 from vivavoce.protocol.settings import DEFAULT, lay, merge
 
-__all__ = ["Manners", "Settings", "laid", "whole", "without_voice"]
+__all__ = ["Manners", "Settings", "laid", "voiceless", "whole", "without_voice"]
 
 Settings = Session | TranscriptionSession
 
@@ -71,12 +70,19 @@ class Manners:
         return replace(session, audio=replace(session.audio or SessionAudio(), input=hears))
 
 
+def voiceless(session: Session) -> Session:
+    """Return a session without the name of a voice."""
+    if not session.audio or not session.audio.output:
+        return session
+    output = replace(session.audio.output, voice=UNSET)
+    return replace(session, audio=replace(session.audio, output=output))
+
+
 def without_voice(event: e.ClientEvent) -> e.ClientEvent:
     """Return what a client says without the name of a voice, which another synthesizer does not know."""
     match event:
-        case e.SessionUpdate(session=Session(audio=SessionAudio(output=OutputSettings() as output) as audio)):
-            audio = replace(audio, output=replace(output, voice=UNSET))
-            return replace(event, session=replace(event.session, audio=audio))
+        case e.SessionUpdate(session=Session() as session):
+            return replace(event, session=voiceless(session))
         case e.ResponseCreate(response=ResponseParams() as wish) if wish.audio and wish.audio.output:
             wanted = replace(wish.audio, output=replace(wish.audio.output, voice=UNSET))
             return replace(event, response=replace(wish, audio=wanted))

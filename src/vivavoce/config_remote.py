@@ -1,0 +1,63 @@
+"""`[remote]`: who answers at the far end, where `engine` is `remote`."""
+
+from typing import Literal
+from urllib.parse import parse_qsl, urlsplit
+
+from pydantic import BaseModel, ConfigDict, field_validator
+
+__all__ = ["RemoteTable"]
+
+_KEYS = {"openai": "OPENAI_API_KEY", "azure": "AZURE_OPENAI_API_KEY"}
+_OTHERS_KEY = "VIVAVOCE_REMOTE_KEY"
+_SECRETS = {"api-key", "key", "token"}
+
+
+class RemoteTable(BaseModel):
+    """`[remote]`: a server of the Realtime protocol, and how it is spoken to."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    server: str = "openai"
+    """`openai`, `azure`, or the address of another server of the protocol, such as `wss://voice.example.org/v1`"""
+    model: str = "gpt-realtime"
+    """its model; at Azure, the name of the deployment"""
+    transcriber: str = "gpt-4o-mini-transcribe"
+    """its model that writes down what callers say, where they name none; at Azure, the name of a deployment"""
+    key_env: str = ""
+    """variable with the key, if it is not `OPENAI_API_KEY`, `AZURE_OPENAI_API_KEY` or `VIVAVOCE_REMOTE_KEY`"""
+    endpoint: str = ""
+    """Azure's address, such as `https://name.openai.azure.com`; else it is that in `AZURE_OPENAI_ENDPOINT`"""
+    api_version: str = ""
+    """Azure's version; one with a date means its preview, which speaks the beta"""
+    dialect: Literal["ga", "beta"] = "ga"
+    """what the server speaks; `beta` is for those that do not know GA"""
+    failover: bool = False
+    """whether the models of this machine answer while the server is down; they are loaded then"""
+
+    @field_validator("server")
+    @classmethod
+    def _is_an_address_without_secrets(cls, server: str) -> str:
+        parts = urlsplit(server)
+        if server not in _KEYS and parts.scheme not in ("ws", "wss", "http", "https"):
+            raise ValueError(f"{server!r} is not openai, azure, or the address of a server (ws://…, wss://…)")
+        if parts.username or {name.lower() for name, _ in parse_qsl(parts.query)} & _SECRETS:
+            raise ValueError(
+                f"it holds a key; write {_OTHERS_KEY}=… into the environment or into .env"
+            )
+        return server
+
+    @property
+    def key_variable(self) -> str:
+        """The variable with the key."""
+        return self.key_env or _KEYS.get(self.server, _OTHERS_KEY)
+
+    @property
+    def needs_key(self) -> bool:
+        """Whether nobody is let in there without a key."""
+        return self.server in _KEYS or bool(self.key_env)
+
+    @property
+    def about(self) -> str:
+        """Who answers, for people."""
+        names = {"openai": "OpenAI", "azure": "Azure"}
+        return f"{self.model} at {names.get(self.server) or urlsplit(self.server).netloc}"
