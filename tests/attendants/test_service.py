@@ -8,6 +8,7 @@ import pytest
 from vivavoce.assembly import House, choose, strangers
 from vivavoce.attendants.staff import Staff
 from vivavoce.config import Config
+from vivavoce.errors import ConfigError
 from vivavoce.layers import load
 from vivavoce.mcp.tools import Names
 from vivavoce.protocol import events as e
@@ -109,6 +110,15 @@ async def test_tools_that_come_late_are_there_from_the_next_conversation_on() ->
     assert names(await begun(house)) == ["order_status"]
     late.is_up = True
     assert names(await begun(house)) == ["order_status", "opening_hours"]
+
+
+async def test_there_are_only_so_many_tools(caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(ConfigError, match=r"more than 1 tools \(limits.tools\)"):
+        House(scripted(limits={"tools": 1}), assistant=Assistant("", tools=[order_status, opening_hours]))
+    assert names(
+        await begun(House(scripted(limits={"tools": 1}), assistant=DESK, shelf=Shelf([opening_hours])))
+    ) == ["order_status"]
+    assert "only 0 are offered (limits.tools)" in caplog.text
 
 
 async def test_what_is_promised_by_http_is_what_is_kept() -> None:

@@ -55,7 +55,8 @@ class Staff:
 
     def begin(self, session: Session) -> Session:
         """Return a session as it is when the first assistant answers, who also gives it its voice."""
-        session = merge(session, self.session_of(self.first, session))
+        update = self.session_of(self.first, session)
+        session = merge(session, update, tools=len(update.tools or ()))
         voice = OutputSettings(voice=self.first.voice or UNSET)
         return merge(session, Session(audio=SessionAudio(output=voice)))
 
