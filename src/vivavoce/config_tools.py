@@ -57,7 +57,7 @@ class HttpToolTable(_Table):
         if self.parameters.get("type") == "object" and "properties" in self.parameters:
             return dict(self.parameters)
         each = {name: _one(told) for name, told in self.parameters.items()}
-        required = [name for name, one in each.items() if one.pop("required", "default" not in one) is True]
+        required = [name for name, told in self.parameters.items() if _is_required(told)]
         return {"type": "object", "properties": each, "required": required}
 
     @field_validator("url")
@@ -193,9 +193,17 @@ def from_environment(text: str, place: str) -> tuple[str, list[str]]:
 
 
 def _one(told: object) -> dict[str, object]:
-    if isinstance(told, Mapping):
-        return dict(told)
-    return {"type": "string", "description": str(told)}
+    """Return the schema of one argument; `required`, unless it is the schema's own, is about the argument."""
+    if not isinstance(told, Mapping):
+        return {"type": "string", "description": str(told)}
+    return {key: value for key, value in told.items() if not (key == "required" and isinstance(value, bool))}
+
+
+def _is_required(told: object) -> bool:
+    if not isinstance(told, Mapping):
+        return True
+    said = told.get("required")
+    return said if isinstance(said, bool) else "default" not in told
 
 
 def _address(url: str) -> SplitResult:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from vivavoce.config_tools import HttpToolTable
 from vivavoce.errors import ConfigError
 from vivavoce.layers import load
 
@@ -42,6 +43,33 @@ def test_the_tables_are_read_in_their_order(tmp_path: Path) -> None:
         "properties": {"order_id": {"type": "string", "description": "The order."}},
         "required": ["order_id"],
     }
+
+
+def test_an_argument_may_be_left_out_if_it_says_so_or_has_a_default() -> None:
+    place = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+    told = {
+        "name": "x",
+        "description": "X.",
+        "url": "https://shop.example.org",
+        "parameters": {
+            "words": "What to look for.",
+            "place": place,
+            "limit": {"type": "integer", "default": 3},
+            "note": {"type": "string", "required": False},
+            "count": {"type": "integer", "default": 1, "required": True},
+        },
+    }
+    takes = HttpToolTable.model_validate(told).takes
+    assert takes["required"] == ["words", "place", "count"]
+    assert takes["properties"] == {
+        "words": {"type": "string", "description": "What to look for."},
+        "place": place,
+        "limit": {"type": "integer", "default": 3},
+        "note": {"type": "string"},
+        "count": {"type": "integer", "default": 1},
+    }
+    whole = {"type": "object", "properties": {"place": {"$ref": "#/$defs/Place"}}, "$defs": {"Place": place}}
+    assert HttpToolTable.model_validate({**told, "parameters": whole}).takes == whole
 
 
 @pytest.mark.parametrize(

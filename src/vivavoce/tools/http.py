@@ -41,7 +41,7 @@ def http_tool(table: HttpToolTable, client: httpx.AsyncClient, limits: Limits) -
     return Tool(
         table.name,
         table.description,
-        parameters.schema,
+        table.takes,
         run,
         table.seconds,
         table.at_once,

@@ -94,7 +94,7 @@ class Parameters:
     def read(self, arguments: str) -> dict[str, object]:
         """Return the values by name, without those left out. Raises `ToolError`, which names all faults."""
         given, values, faults = _object(arguments), dict[str, object](), list[str]()
-        for name in given.keys() - self._each.keys():
+        for name in [name for name in given if name not in self._each]:
             faults.append(f"{name}: there is no such argument; there are: {', '.join(self._each) or 'none'}.")
         for name, one in self._each.items():
             if name in given:
