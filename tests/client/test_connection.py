@@ -173,14 +173,16 @@ async def test_what_was_spoken_is_said_again_in_writing() -> None:
     stage = Stage([STORY, "Fine."], session=TRANSCRIBED)
     network = Network(stage)
     async with RealtimeClient(network.connect) as client:
-        news = listening(client)
+        answers: list[e.ResponseDone] = []
+        client.on("response.done", answers.append)
         await speak(client, stage, Say(0.5, "Tell me a story"), until=4)
         await network.break_off()
         story = client.items[-1]
         await client.wait_for_next("connection.opened")
         await client.create_response()
         await client.wait_for_next_completed_item(role="assistant")
-    assert news[0].answering, "the answer that broke off is not asked for again"
+    assert answers[0].response.status == "failed", "as the server would have said"
+    assert logged(client).count("response.create") == 1, "what broke off is not asked for again"
     assert story.status == "incomplete"
     question, answer = stage.chat.asked[-1].items[:2]
     assert isinstance(question, Message)
@@ -188,6 +190,28 @@ async def test_what_was_spoken_is_said_again_in_writing() -> None:
     assert isinstance(answer, Message)
     assert answer.role == "assistant"
     assert story.transcript.startswith("Once upon a time")
+
+
+async def test_what_nobody_has_heard_is_said_again() -> None:
+    network = Network(Stage(["Fine."], thinks=3))
+    async with RealtimeClient(network.connect) as client:
+        updated = await client.send_user_message_content("How are you?")
+        await network.break_off()
+        answer = await client.wait_for_next_completed_item(role="assistant", timeout=30)
+    assert answer.words.strip() == "Fine."
+    assert [one.id for one in client.items] == [updated, answer.id]
+    assert logged(client).count("response.create") == 2
+
+
+async def test_settings_that_change_during_a_break_count_after_it() -> None:
+    network = Network(Stage(), troubles=[])
+    async with RealtimeClient(network.connect) as client:
+        network.troubles = [broken(), broken(), broken(), broken()]
+        await network.break_off()
+        await client.update_session(instructions="Be brief.")
+        assert isinstance(client.session, Session)
+        assert client.session.instructions == "Be brief."
+    assert len(network.calls) == 6
 
 
 async def test_calls_of_tools_are_said_again_with_their_outputs() -> None:

@@ -12,6 +12,7 @@ from clients.talk import sound_of
 from vivavoce import Limits, ProtocolError, ProviderError, RealtimeClient
 from vivavoce.client import Connection, Interrupted, Update
 from vivavoce.protocol import events as e
+from vivavoce.protocol.session import TranscriptionSession
 
 pytestmark = [pytest.mark.anyio, pytest.mark.real_time]
 
@@ -154,5 +155,6 @@ async def test_a_client_may_only_have_things_written_down(scripted: str) -> None
         await say(client, "brooklyn")
         with anyio.fail_after(30):
             completed = await client.wait_for_next("conversation.item.input_audio_transcription.completed")
+        assert isinstance(client.session, TranscriptionSession)
     assert completed.transcript == "my name is Ada"
     assert [entry.transcript for entry in client.items] == ["my name is Ada"]

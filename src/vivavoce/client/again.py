@@ -6,6 +6,7 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from vivavoce.client.entries import Entry
+from vivavoce.protocol.events import ConversationItemCreate
 from vivavoce.protocol.items import (
     ContentPart,
     FunctionCall,
@@ -21,25 +22,27 @@ from vivavoce.protocol.items import (
 __all__ = ["said_again"]
 
 
-def said_again(entries: Iterable[Entry]) -> Iterator[Item]:
-    """Return the items by which a client can create a conversation anew, under the same ids.
+def said_again(entries: Iterable[Entry]) -> Iterator[ConversationItemCreate]:
+    """Return what a client says to create a conversation anew, its items under the same ids.
 
     What somebody said becomes its words, for a client can create no spoken answer, and its sound only where
     nobody has written it down. What says nothing, and what was settled with MCP servers, is left out; so is a
     call of a tool that was never finished.
     """
-    for entry in entries:
-        match entry.item:
-            case Message() as message:
-                content = tuple(_parts(message, entry))
-                if content:
-                    yield replace(message, content=content, status=UNSET, object=UNSET)
-            case FunctionCall() as call if call.status != "incomplete":
-                yield replace(call, status=UNSET, object=UNSET)
-            case FunctionCallOutput() as output:
-                yield replace(output, status=UNSET, object=UNSET)
-            case _:
-                pass
+    for item in map(_again, entries):
+        if item is not None:
+            yield ConversationItemCreate(item=item)
+
+
+def _again(entry: Entry) -> Item | None:
+    match entry.item:
+        case Message() as message:
+            content = tuple(_parts(message, entry))
+            return replace(message, content=content, status=UNSET, object=UNSET) if content else None
+        case FunctionCall() | FunctionCallOutput() as item if item.status != "incomplete":
+            return replace(item, status=UNSET, object=UNSET)
+        case _:
+            return None
 
 
 def _parts(message: Message, entry: Entry) -> Iterator[ContentPart]:

@@ -1,7 +1,7 @@
 """One conversation of a client, from connecting to disconnecting, over however many lines that takes."""
 
-import dataclasses
 import logging
+from collections import deque
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -28,6 +28,9 @@ from vivavoce.tools.kinds import Tool
 from vivavoce.tools.toolbox import Toolbox
 
 __all__ = ["Call", "Wanted"]
+
+CANCELS = 16
+"""wishes to cancel an answer of which it is remembered that they may come too late"""
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +65,7 @@ class Call:
         self._toolbox = Toolbox(tuple(wanted.tools.values()), limits=limits, caller="client")
         self._seat = ClientSeat(self._say, self._show)
         self._tools_are_known = True
-        self._cancels: set[str] = set()
+        self._cancels: deque[str] = deque(maxlen=CANCELS)
         self._tasks: TaskGroup | None = None
 
     @property
@@ -121,7 +124,7 @@ class Call:
         """Cancel the answer under way. That it has ended by itself just now is no error."""
         if self.view.is_answering:
             event = e.ResponseCancel(event_id=e.new_id("event"))
-            self._cancels.add(event.event_id or "")
+            self._cancels.append(event.event_id or "")
             await self.send(event)
 
     async def _say(self, event: e.ClientEvent) -> None:
@@ -134,9 +137,8 @@ class Call:
         self._tools_are_known = True
         update = self._wanted.update
         passed = self._toolbox.passing(update) if update else None
-        known = [] if is_first else [*said_again(self.view.entries), *self.view.unconfirmed]
-        created = [e.ConversationItemCreate(item=item) for item in known]
-        for event in filter(None, [passed, *created]):
+        again = () if is_first else (*said_again(self.view.entries), *self.view.unconfirmed)
+        for event in filter(None, (passed, *again)):
             await line.send(event)
             self._note(event, "client")
 
@@ -144,9 +146,9 @@ class Call:
 
     async def _hear(self, event: e.Event) -> None:
         self._note(event, "server")
+        happened: list[Happening] = [event, *self.view.hear(event)]
         if self._seat.is_ours(event) or self._was_expected(event):
             return
-        happened: list[Happening] = [event, *self.view.hear(event)]
         awaited = [self._tell(one) for one in happened]
         if any(awaited):
             await checkpoint()  # who has waited for this may want to wait for what is next
@@ -177,14 +179,19 @@ class Call:
     def _is_connected(self, news: Connection) -> None:
         """Take in how the connection is."""
         if news.name != "connection.opened":
-            news = dataclasses.replace(news, answering=self.view.owes_answer)
-            for event in self.view.lost():
-                self._have_toolbox_hear(event, "server")
-            for notice in self.view.break_off():
-                self._tell(notice)
+            self._breaks_off()
         self._tell(news)
         if news.name == "connection.closed":
             self._handlers.close(news.error)
+
+    def _breaks_off(self) -> None:
+        """Let nobody wait for what the server would have said."""
+        self._have_toolbox_hear(e.InputAudioBufferCleared(), "server")
+        for event in self.view.lost():
+            self._have_toolbox_hear(event, "server")
+            self._tell(event)
+        for notice in self.view.break_off():
+            self._tell(notice)
 
     def _tell(self, happening: Happening) -> bool:
         return self._tasks is not None and self._handlers.tell(happening, self._tasks)

@@ -52,14 +52,13 @@ class Connection:
     """The connection is there, is lost and will be tried again in so many `seconds`, or is over.
 
     `attempt` counts the calls in a row that failed or broke. `error` is why; a connection that ends without
-    one was wished to. `answering` says that an answer broke off: it is not asked for again.
+    one was wished to.
     """
 
     name: Literal["connection.opened", "connection.lost", "connection.closed"]
     attempt: int = 0
     seconds: float = 0.0
     error: ProviderError | None = None
-    answering: bool = False
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,8 @@ __all__ = ["RealtimeClient"]
 
 H = TypeVar("H", bound=Handler)
 
+APPEND_BYTES = 256 * 1024
+"""bytes of sound that are said at once, a few seconds: what comes between them is not held up for long"""
 GOODBYE_SECONDS = 2
 """what handlers have still to do may take so long when the client's block is left"""
 
@@ -103,6 +105,8 @@ class RealtimeClient:
     # the connection
 
     async def __aenter__(self) -> Self:
+        if self._tasks is not None:
+            raise ConfigError("The client's block was entered already; make one client for each conversation.")
         self._tasks = await anyio.create_task_group().__aenter__()
         try:
             await self.connect()
@@ -121,7 +125,8 @@ class RealtimeClient:
     ) -> bool | None:
         """End all that is at work. What the user's block raises is not wrapped into a group."""
         tasks, self._tasks = self._tasks, None
-        assert tasks is not None  # noqa: S101 (the block was entered)
+        if tasks is None:
+            return None
         if error is None:
             await self.disconnect()
             tasks.cancel_scope.deadline = anyio.current_time() + GOODBYE_SECONDS
@@ -233,7 +238,7 @@ class RealtimeClient:
     @property
     def session(self) -> Session | TranscriptionSession | None:
         """The session as the server has told it last."""
-        return self._view.conversation.session
+        return self._view.session
 
     @property
     def conversation(self) -> Conversation:
@@ -266,14 +271,14 @@ class RealtimeClient:
     ) -> None:
         """Say how the conversation is to be held, and wait until it is; what is not named stays as it is.
 
-        Settings have the names of the protocol (`audio=…`) or flat ones (`voice=…`); see `SETTINGS`. Without a
-        connection they are kept for the next one. Raises `ProtocolError` for what is no setting, and for what
+        Settings have the names of the protocol (`audio=…`) or flat ones (`voice=…`); see `SETTINGS`. Before
+        there is a connection they are kept for it. Raises `ProtocolError` for what is no setting, and for what
         the server does not accept: then it is as before.
         """
         update = read_settings(session, settings)
         before = self._wanted.wishes
         self._wanted.wishes = before.and_now(update)
-        if not self.is_connected:
+        if not self._call.is_under_way:
             return
         try:
             await self._done(e.SessionUpdate(session=update), lambda event: isinstance(event, e.SessionUpdated))
@@ -363,21 +368,18 @@ class RealtimeClient:
                 isinstance(happening, e.ErrorEvent) and happening.error.event_id == event_id
             )
 
-        with self._handlers.expect(is_answer) as expected, anyio.move_on_after(self.limits.answer_seconds):
+        with self._handlers.expect(is_answer) as expected:
             await self.send(replace(event, event_id=event_id))
-            answer = await expected.wait()
-            if isinstance(answer, e.ErrorEvent):
-                raise refusal(answer.error)
-            return
+            with anyio.move_on_after(self.limits.answer_seconds):
+                answer = await expected.wait()
+                if isinstance(answer, e.ErrorEvent):
+                    raise _refusal(answer.error)
+                return
         problem = f"did not answer within {self.limits.answer_seconds:g} s (limits.answer_seconds)"
         raise ProviderError("realtime", problem, retryable=True)
 
 
-APPEND_BYTES = 256 * 1024
-"""bytes of sound that are said at once, a few seconds: what comes between them is not held up for long"""
-
-
-def refusal(error: e.ErrorDetails) -> ProtocolError:
+def _refusal(error: e.ErrorDetails) -> ProtocolError:
     """Return what a server says is wrong with an event of ours."""
     code = error.code or error.type
     return ProtocolError(error.message, code=code, param=error.param, event_id=error.event_id)

@@ -1,6 +1,7 @@
 """The conversation as a client sees it: our `Conversation`, its sound, and what has changed with each event."""
 
 from collections.abc import Iterator
+from typing import TypeVar
 
 from msgspec import UNSET
 from msgspec.structs import replace
@@ -14,15 +15,15 @@ from vivavoce.formats import bytes_per_ms
 from vivavoce.protocol import events as e
 from vivavoce.protocol.items import InputAudio, Item, Message, OutputAudio
 from vivavoce.protocol.response import Failed, FailedError, Response
-from vivavoce.protocol.session import AudioFormat, InputSettings, Pcm
+from vivavoce.protocol.session import AudioFormat, InputSettings, Pcm, Session, TranscriptionSession
 
 __all__ = ["View"]
 
-UNCONFIRMED = 64
-"""items that the client has created and the server has not confirmed; more are not said again"""
-EMPTY = "input_audio_buffer_commit_empty"
+T = TypeVar("T")
 
-_LOST = e.ErrorDetails(type="server_error", code="connection_lost", message="The connection is lost.")
+UNCONFIRMED = 64
+"""so many items, and wishes for an answer, that the server has not confirmed are said again on a new line"""
+EMPTY = "input_audio_buffer_commit_empty"
 
 
 class View:
@@ -31,10 +32,12 @@ class View:
     def __init__(self, kept_seconds: float) -> None:
         most = round(kept_seconds * 1000) * bytes_per_ms(Pcm())
         self.conversation = Conversation()
+        self.session: Session | TranscriptionSession | None = None
+        """as the server has told it last"""
         self.sounds, self.microphone = Sounds(most), Microphone(most)
-        self._asked: dict[str, Item] = {}
+        self._created: dict[str, e.ConversationItemCreate] = {}
         self._answers: dict[str, Response] = {}
-        self._wanted: dict[str, None] = {}
+        self._asked: dict[str, e.ResponseCreate] = {}
         self._completed: set[str] = set()
         self._hushed: set[str] = set()
 
@@ -56,14 +59,9 @@ class View:
         return bool(self._answers)
 
     @property
-    def owes_answer(self) -> bool:
-        """Whether an answer is under way, or was asked for."""
-        return bool(self._answers or self._wanted)
-
-    @property
-    def unconfirmed(self) -> tuple[Item, ...]:
-        """What the client has created, and the server has said nothing of."""
-        return tuple(self._asked.values())
+    def unconfirmed(self) -> tuple[e.ClientEvent, ...]:
+        """What the client has created or asked for, and the server has said nothing of."""
+        return (*self._created.values(), *self._asked.values())
 
     @property
     def is_manual(self) -> bool:
@@ -78,14 +76,14 @@ class View:
     @property
     def output_format(self) -> AudioFormat:
         """How the answers' sound is written."""
-        session = self.conversation.session
-        audio = session.audio if session else UNSET
-        return (audio.output.format or Pcm()) if audio and audio.output else Pcm()
+        output = (
+            self.session.audio.output if isinstance(self.session, Session) and self.session.audio else UNSET
+        )
+        return (output.format or Pcm()) if output else Pcm()
 
     @property
     def _input(self) -> InputSettings:
-        session = self.conversation.session
-        audio = session.audio if session else UNSET
+        audio = self.session.audio if self.session else UNSET
         return (audio.input or InputSettings()) if audio else InputSettings()
 
     # what the client says
@@ -99,20 +97,18 @@ class View:
                 self.microphone.commit()
             case e.InputAudioBufferClear():
                 self.microphone.clear()
-            case e.ConversationItemCreate(item=item):
-                self._create(item)
+            case e.ConversationItemCreate():
+                self._create(event)
             case e.ResponseCreate(event_id=str() as event_id):
-                self._wanted[event_id] = None
+                _remember(self._asked, event_id, event)
             case _:
                 pass
 
-    def _create(self, item: Item) -> None:
-        item_id = item.id or ""
+    def _create(self, event: e.ConversationItemCreate) -> None:
+        item, item_id = event.item, event.item.id or ""
         if item_id in self.conversation:
             return
-        self._asked[item_id] = item
-        if len(self._asked) > UNCONFIRMED:
-            del self._asked[next(iter(self._asked))]
+        _remember(self._created, item_id, event)
         for part in item.content if isinstance(item, Message) else ():
             if isinstance(part, InputAudio) and part.audio:
                 self.sounds.add(item_id, part.audio)
@@ -143,8 +139,10 @@ class View:
         known = self._known(event)
         self.conversation.apply(event)
         match event:
+            case e.SessionCreated(session=session) | e.SessionUpdated(session=session):
+                self.session = session
             case e.ErrorEvent(error=error):
-                self._wanted.pop(error.event_id or "", None)
+                self._asked.pop(error.event_id or "", None)
                 if error.code == EMPTY:
                     self.microphone.refused()
             case e.ResponseCreated(response=response):
@@ -159,7 +157,7 @@ class View:
             case e.InputAudioBufferCommitted(item_id=item_id):
                 self.sounds.add(item_id, self.microphone.item(item_id))
             case e.ConversationItemAdded(item=item):
-                self._asked.pop(item.id or "", None)
+                self._created.pop(item.id or "", None)
                 return list(self._added(item)) if known is None else []
             case e.ConversationItemDone(item=item) | e.ResponseOutputItemDone(item=item):
                 return list(self._done(item))
@@ -170,23 +168,22 @@ class View:
                 return list(self._changed(event))
         return []
 
-    def lost(self) -> list[e.Event]:
+    def lost(self) -> list[e.ResponseDone]:
         """Return what a server would have said before it left, had it been able to: that its answers failed."""
-        unheard = (e.ErrorEvent(error=replace(_LOST, event_id=event_id)) for event_id in self._wanted)
-        failed = Failed(error=FailedError(type=_LOST.type, code="connection_lost", message=_LOST.message))
+        error = FailedError(type="server_error", code="connection_lost", message="The connection is lost.")
+        failed = Failed(error=error)
         answers = (replace(one, status="failed", status_details=failed) for one in self._answers.values())
-        return [e.InputAudioBufferCleared(), *unheard, *(e.ResponseDone(response=one) for one in answers)]
+        return [e.ResponseDone(response=one) for one in answers]
 
     def break_off(self) -> list[Notice]:
         """The connection is lost: what was in progress will not be finished. Tell what that changes."""
         self._answers.clear()
-        self._wanted.clear()
         self.microphone.restart()
         left = (entry.item for entry in self.entries if entry.status == "in_progress")
         return [notice for item in left for notice in self._done(_incomplete(item))]
 
     def _begin(self, response: Response) -> None:
-        self._wanted.pop(next(iter(self._wanted), ""), None)
+        self._asked.pop(next(iter(self._asked), ""), None)
         if response.conversation_id is not None:
             self._answers[response.id] = response
 
@@ -257,6 +254,12 @@ class View:
     def _last_spoken(self) -> Entry | None:
         spoken = (one for one in reversed(self.entries) if self.conversation.spoken_ms(one.id) is not None)
         return next(spoken, None)
+
+
+def _remember(unconfirmed: dict[str, T], name: str, what: T) -> None:
+    unconfirmed[name] = what
+    if len(unconfirmed) > UNCONFIRMED:
+        del unconfirmed[next(iter(unconfirmed))]
 
 
 def _incomplete(item: Item) -> Item:
