@@ -14,7 +14,7 @@ from vivavoce.protocol.dialects import BETA, FIRST_BETA, GA, FarDialect
 KEY = "sk-mellon"
 VARIABLES = (
     *("OPENAI_API_KEY", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID"),
-    *("AZURE_OPENAI_API_KEY", "AZURE_OPENAI_ENDPOINT"),
+    *("AZURE_OPENAI_API_KEY", "AZURE_OPENAI_AD_TOKEN", "AZURE_OPENAI_ENDPOINT"),
 )
 RESOURCE = "https://res.openai.azure.com"
 
@@ -104,6 +104,14 @@ def test_others_may_be_called_as_openai_is() -> None:
     assert openai(key=KEY, url="ws://h/v1/realtime?model=theirs").url == "ws://h/v1/realtime?model=theirs"
 
 
+def test_more_may_be_asked_for_in_the_address() -> None:
+    there = place("ws://h?model=mine&empty=", key=KEY)
+    assert (
+        there.asking(model="other", call_id="rtc 1").url == "ws://h/v1/realtime?model=mine&empty=&call_id=rtc+1"
+    )
+    assert there.asking(intent="transcription").headers == there.headers
+
+
 def test_openai_wants_a_key() -> None:
     with pytest.raises(ConfigError, match=r"There is no key for OpenAI; write: export OPENAI_API_KEY=the-key"):
         openai()
@@ -115,14 +123,10 @@ def test_openai_wants_a_key() -> None:
 @pytest.mark.parametrize(
     ("version", "path", "dialect"),
     [
-        (None, "/openai/v1/realtime?model=my-voice", GA),
-        ("preview", "/openai/v1/realtime?model=my-voice", GA),
-        ("2025-04-01-preview", "/openai/realtime?api-version=2025-04-01-preview&deployment=my-voice", BETA),
-        (
-            "2024-10-01-preview",
-            "/openai/realtime?api-version=2024-10-01-preview&deployment=my-voice",
-            FIRST_BETA,
-        ),
+        (None, "/openai/v1/realtime?model=d", GA),
+        ("preview", "/openai/v1/realtime?model=d", GA),
+        ("2025-04-01-preview", "/openai/realtime?api-version=2025-04-01-preview&deployment=d", BETA),
+        ("2024-10-01-preview", "/openai/realtime?api-version=2024-10-01-preview&deployment=d", FIRST_BETA),
     ],
 )
 def test_azure_has_two_forms(version: str | None, path: str, dialect: FarDialect) -> None:
@@ -143,6 +147,8 @@ def test_azure_takes_a_token_of_entras() -> None:
 
 def test_azure_is_known_by_the_environment(environment: pytest.MonkeyPatch) -> None:
     environment.setenv("AZURE_OPENAI_ENDPOINT", RESOURCE)
+    environment.setenv("AZURE_OPENAI_AD_TOKEN", KEY)
+    assert azure(None, "my-voice") == azure(RESOURCE, "my-voice", token=KEY)
     environment.setenv("AZURE_OPENAI_API_KEY", KEY)
     assert azure(None, "my-voice") == azure(RESOURCE, "my-voice", key=KEY)
 

@@ -4,7 +4,7 @@ import os
 import re
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
 
 from vivavoce.errors import ConfigError
@@ -43,6 +43,13 @@ class Place:
         shown = [value.removeprefix("Bearer ") for value in self.headers.values()]
         return tuple(one for one in (*shown, *keys, said.password) if one)
 
+    def asking(self, **parameters: str) -> "Place":
+        """Return the same place with these parameters in its address, but for those that it names itself."""
+        said = urlsplit(self.url)
+        known = parse_qsl(said.query, keep_blank_values=True)
+        more = [one for one in parameters.items() if one[0] not in dict(known)]
+        return replace(self, url=said._replace(query=urlencode(known + more)).geturl())
+
     def __repr__(self) -> str:
         return f"Place({self.name})"
 
@@ -73,7 +80,7 @@ def openai(
     there = place(url or OPENAI, key=key, dialect=BETA if beta else GA)
     names = {"OpenAI-Organization": "OPENAI_ORG_ID", "OpenAI-Project": "OPENAI_PROJECT_ID"}
     ours = {header: os.environ[name] for header, name in names.items() if os.environ.get(name)}
-    return Place(_with(there.url, model=model), {**there.headers, **ours}, there.dialect)
+    return replace(there, headers={**there.headers, **ours}).asking(model=model)
 
 
 def azure(
@@ -87,16 +94,25 @@ def azure(
     """Return a deployment of Azure's at `endpoint`, `https://….openai.azure.com` (`AZURE_OPENAI_ENDPOINT`).
 
     It is reached by the GA interface; a dated `api_version` means the preview's, and its beta. Without a `key`
-    or a `token` of Entra's, `AZURE_OPENAI_API_KEY` is shown. Raises `ConfigError` if anything is missing.
+    or a `token` of Entra's, `AZURE_OPENAI_API_KEY` is shown, or `AZURE_OPENAI_AD_TOKEN` where that is not
+    there. Raises `ConfigError` if anything is missing.
     """
     said = _address(endpoint or _from_environment("Azure", "AZURE_OPENAI_ENDPOINT", what="endpoint"))
     dialect = by_version(api_version or "v1")
     path, query = "/openai/v1/realtime", {"model": deployment}
     if dialect is not GA:
         path, query = "/openai/realtime", {"api-version": str(api_version), "deployment": deployment}
-    headers = _bearer(token) or {"api-key": key or _from_environment("Azure", "AZURE_OPENAI_API_KEY")}
     whole = said._replace(path=path, query=urlencode(query), fragment="").geturl()
-    return Place(whole, headers, dialect)
+    return Place(whole, _azures_headers(key, token), dialect)
+
+
+def _azures_headers(key: str | None, token: str | None) -> dict[str, str]:
+    if not (key or token):
+        token = os.environ.get("AZURE_OPENAI_AD_TOKEN", "").strip()
+        key = os.environ.get("AZURE_OPENAI_API_KEY", "").strip()
+    if not (key or token):
+        raise _missing("Azure", "AZURE_OPENAI_API_KEY")
+    return {"api-key": key} if key else _bearer(token)
 
 
 def _address(url: str) -> SplitResult:
@@ -115,16 +131,11 @@ def _bearer(key: str | None) -> dict[str, str]:
     return {"Authorization": f"Bearer {key}"} if key else {}
 
 
-def _with(url: str, **parameters: str) -> str:
-    """Return the address with these parameters, but for those that it names itself."""
-    said = urlsplit(url)
-    known = parse_qsl(said.query, keep_blank_values=True)
-    named = {name for name, _ in known}
-    more = [(name, value) for name, value in parameters.items() if name not in named]
-    return said._replace(query=urlencode(known + more)).geturl()
-
-
 def _from_environment(whose: str, variable: str, what: str = "key") -> str:
     if value := os.environ.get(variable, "").strip():
         return value
-    raise ConfigError(f"There is no {what} for {whose}; write: export {variable}=the-{what}")
+    raise _missing(whose, variable, what)
+
+
+def _missing(whose: str, variable: str, what: str = "key") -> ConfigError:
+    return ConfigError(f"There is no {what} for {whose}; write: export {variable}=the-{what}")
