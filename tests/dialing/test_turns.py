@@ -1,6 +1,9 @@
 """Whole turns with our own server, over real sockets: at each of its addresses, in each dialect."""
 
+import re
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import anyio
 import pytest
@@ -32,6 +35,7 @@ from vivavoce.protocol.session import (
 
 pytestmark = [pytest.mark.anyio, pytest.mark.real_time]
 
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "dialects.md"
 KEY = "sk-mellon"
 WEATHER = FunctionTool(
     name="get_weather",
@@ -180,3 +184,11 @@ async def test_a_second_line_may_join_a_call(scripted: str) -> None:
     assert isinstance(updated, e.SessionUpdated)
     assert isinstance(updated.session, Session)
     assert updated.session.instructions == "Be kind."
+
+
+async def test_the_page_on_dialects_begins_a_response(scripted: str) -> None:
+    (sample,) = re.findall(r"```python\n(import anyio.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    there = scripted.removesuffix("/v1").replace("http", "ws")
+    code = sample.replace("ws://127.0.0.1:8765", there)
+    done = await anyio.run_process([sys.executable, "-c", code])
+    assert done.stdout.decode() == "completed\n"
