@@ -11,9 +11,9 @@ import pytest
 from engine.plays import user
 from tools.desk import Made, Run, returning
 from vivavoce.limits import Limits
-from vivavoce.line import Line
+from vivavoce.line import Heard, Line
 from vivavoce.protocol import events as e
-from vivavoce.protocol.items import FunctionCall, FunctionCallOutput
+from vivavoce.protocol.items import FunctionCall, FunctionCallOutput, McpCall
 from vivavoce.protocol.response import Response, ResponseParams
 from vivavoce.protocol.session import FunctionTool, Session
 from vivavoce.protocol.settings import DEFAULT
@@ -202,6 +202,43 @@ async def test_another_toolbox_on_the_same_line_has_its_own_calls() -> None:
     (output,) = engine.heard_of(e.ConversationItemCreate)
     assert output.item == FunctionCallOutput(call_id="call", output="here")
     assert not engine.heard_of(e.ResponseCreate), "the server has not given its output, and goes on itself"
+
+
+async def test_an_engine_that_does_not_name_the_conversation_speaks_in_it() -> None:
+    nameless = Response(id="one", status="in_progress", output=(), conversation_id="")
+    engine = FarAway([e.ResponseCreated(response=nameless), *calls("one", call()), ends("one")])
+    made = await meet(engine)
+    assert made.arguments
+    assert len(engine.heard) == 2
+
+
+@pytest.mark.parametrize("faster", [True, False])
+async def test_what_the_engine_does_for_the_client_is_the_clients_to_go_on_with(faster: bool) -> None:
+    mcp = McpCall(id="mcp_1", server_label="dice", name="roll", arguments="{}")
+    done = e.ResponseOutputItemDone(response_id="one", output_index=1, item=mcp)
+
+    def react(engine: FarAway, event: e.Event) -> list[e.Event]:
+        return [] if faster else [done]
+
+    first = [
+        begins("one"),
+        *calls("one", call()),
+        e.ResponseOutputItemAdded(response_id="one", output_index=1, item=mcp),
+        *([done] if faster else []),
+        ends("one"),
+    ]
+    engine = FarAway(first, react)
+    await meet(engine)
+    assert bool(engine.heard_of(e.ResponseCreate)) is faster
+
+
+async def test_of_a_flood_of_calls_no_more_are_made_than_can_be_kept_in_mind() -> None:
+    flood = [call(f"call_{number}") for number in range(300)]
+    made = Made()
+    box = Toolbox([made.tool()])
+    for event in calls("one", *flood):
+        box.hear(Heard(event, "server", 0))
+    assert len(box._called) == 256
 
 
 async def test_a_name_that_the_client_gives_for_one_answer_is_not_unknown() -> None:

@@ -54,7 +54,7 @@ class Talk:
                 self._turn_is_over(at)
             case e.InputAudioBufferCleared():
                 self._caller_speaks = False
-            case e.ResponseCreated(response=response) if response.conversation_id:
+            case e.ResponseCreated(response=response) if response.conversation_id is not None:
                 self._answering, self.asked, self._answer_due_by = response.id, None, -inf
             case e.ResponseDone(response=response) if response.id == self._answering:
                 self._answering = None

@@ -19,7 +19,7 @@ from vivavoce.errors import VivavoceError
 from vivavoce.limits import Limits
 from vivavoce.line import Heard, HungUp, Seat
 from vivavoce.protocol import events as e
-from vivavoce.protocol.items import FunctionCall, FunctionCallOutput, Message
+from vivavoce.protocol.items import FunctionCall, FunctionCallOutput, McpCall, Message
 from vivavoce.protocol.response import ResponseParams, verbatim
 from vivavoce.protocol.session import Session
 from vivavoce.tools.bell import Bell
@@ -37,7 +37,10 @@ log = logging.getLogger(__name__)
 _SOUND = (e.InputAudioBufferAppend, e.ResponseOutputAudioDelta)
 _REMEMBERED = 256
 """so many calls are known to be ours, should a client answer them as well"""
+_WAITING = 256
+"""so many calls may wait to be begun, of which the engine has told in one breath"""
 _NAME_CHARS = 64
+"""of a name that a model has made up"""
 _OUTPUT = "event_output_"
 
 Handed = Callable[[Assistant], Awaitable[str]]
@@ -124,11 +127,7 @@ class Toolbox:
             case e.SessionUpdate():
                 return self._offer.passing(event)
             case e.ConversationItemCreate(item=FunctionCallOutput(call_id=call_id)) if call_id in self._ours:
-                log.info(
-                    "%s: an output of the client's for call %s, which is ours, is left out",
-                    self._caller,
-                    call_id,
-                )
+                log.info("%s: what the client says of a call of ours is left out", self._caller)
                 return None
         return event
 
@@ -153,7 +152,7 @@ class Toolbox:
                 self._rounds.arrived(call_id)
             case e.ConversationItemAdded(item=Message(role="user")) if not self._consent.takes(event):
                 self._rounds.caller_said()
-            case e.ResponseCreated(response=response) if not response.conversation_id:
+            case e.ResponseCreated(response=response) if response.conversation_id is None:
                 self._aside.add(response.id)
             case e.ResponseCreated(response=response) if not is_recited(response):
                 self._rounds.answer_begins(
@@ -161,6 +160,12 @@ class Toolbox:
                 )
             case e.ResponseOutputItemDone(response_id=response_id, item=FunctionCall() as call):
                 self._note_call(response_id, call)
+            case e.ResponseOutputItemAdded(response_id=response_id, item=McpCall(id=call_id)):
+                self._rounds.theirs(
+                    response_id, call_id
+                )  # what the engine does for the client is as the client's
+            case e.ResponseOutputItemDone(item=McpCall(id=call_id)):
+                self._rounds.arrived(call_id)
             case e.ResponseDone(response=response):
                 self._aside.discard(response.id)
                 self._rounds.answer_ends(response.id)
@@ -176,6 +181,8 @@ class Toolbox:
             log.info("%s: call of %r out of band is left to the client", self._caller, _short(call.name))
         elif self._offer.is_theirs(call.name):
             self._rounds.theirs(response_id, call_id)
+        elif len(self._called) >= _WAITING:
+            log.warning("%s: %d calls wait to be begun; one more is passed over", self._caller, _WAITING)
         else:
             in_round = self._rounds.ours(response_id, call_id)
             self._ours[call_id] = None
