@@ -133,6 +133,14 @@ def test_a_stranger_learns_and_changes_nothing(desk: Served) -> None:
     assert desk.state(1066) is State.PAID
 
 
+def test_the_desk_is_the_same_with_a_server_far_away(tmp_path: Path, scripted: str) -> None:
+    (tmp_path / "vivavoce.toml").write_text(f'engine = "remote"\n[remote]\nserver = "{scripted}"\n')
+    with running(DESK, folder=tmp_path) as url:
+        said = typed(url, WHO, "cancel_order for order 1066", "yes, please")
+    assert "Shall I cancel order 1066?" in said
+    assert "Order 1066 is cancelled. $77.00 go back the way they were paid." in said
+
+
 async def test_a_customer_says_all_this_aloud(desk: Served) -> None:
     async with calling(desk.url) as call:
         assert await call.greeting() == GREETING
