@@ -1,0 +1,121 @@
+"""Other people's clients talk with a server that lets another answer: whatever works with one works through two."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from clients.phone import calling
+from clients.phone import has as heard
+from clients.recorder import recording
+from clients.serving import answers, reserved_port, running
+from clients.talk import has, only, talking, transcript
+from clients.test_aiortc import (
+    test_a_recording_is_understood_and_the_answer_heard_to_its_end as test_by_webrtc_an_answer_is_heard_to_its_end,
+)
+from clients.test_aiortc import (
+    test_a_tool_is_called_and_its_answer_spoken as test_by_webrtc_a_tool_is_called,
+)
+from clients.test_openai import (
+    test_an_answer_can_be_cancelled_and_the_next_one_comes,
+    test_items_are_put_in_looked_at_cut_short_and_taken_out,
+    test_two_spoken_turns_a_tool_and_an_interruption,
+    test_what_is_asked_in_writing_is_answered_in_writing,
+)
+
+pytestmark = [pytest.mark.anyio, pytest.mark.real_time]
+
+__all__ = [
+    "test_an_answer_can_be_cancelled_and_the_next_one_comes",
+    "test_by_webrtc_a_tool_is_called",
+    "test_by_webrtc_an_answer_is_heard_to_its_end",
+    "test_items_are_put_in_looked_at_cut_short_and_taken_out",
+    "test_two_spoken_turns_a_tool_and_an_interruption",
+    "test_what_is_asked_in_writing_is_answered_in_writing",
+]
+
+
+@contextmanager
+def standing_before(far: str, folder: Path, *, failover: bool = False) -> Iterator[str]:
+    """Run a server that lets the one at this address answer."""
+    server = far.replace("http", "ws", 1)
+    table = f"engine = 'remote'\n[remote]\nserver = '{server}'\nfailover = {str(failover).lower()}\n"
+    limits = "[limits]\nredial_seconds = 1\n"
+    (folder / "vivavoce.toml").write_text(f"preset = 'scripted'\n{table}{limits}")
+    with running(folder=folder) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def scripted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Stand before the scripted server, where other tests talk with it."""
+    far, near = tmp_path_factory.mktemp("far"), tmp_path_factory.mktemp("near")
+    with running("--preset", "scripted", folder=far) as url, standing_before(url, near) as ours:
+        yield ours
+
+
+@contextmanager
+def doomed(folder: Path) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
+    """Run a server that may be killed."""
+    viva = str(Path(sys.executable).parent / "viva")
+    with reserved_port() as port, (folder / "serve.log").open("wb") as log:
+        command = [viva, "serve", "--preset", "scripted", "--port", str(port)]
+        with subprocess.Popen(command, stdout=log, stderr=log, cwd=folder, env={**os.environ}) as server:
+            try:
+                asked = answers(f"http://127.0.0.1:{port}/readyz", server)
+                assert next(status for status in asked if status != 503) == 200
+                yield f"http://127.0.0.1:{port}/v1", server
+            finally:
+                server.kill()
+
+
+async def test_a_far_end_that_is_killed_in_mid_answer_is_stood_in_for(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    far, near = tmp_path_factory.mktemp("doomed"), tmp_path_factory.mktemp("near")
+    with (
+        doomed(far) as (url, server),
+        standing_before(url, near, failover=True) as ours,
+        recording(ours) as relay,
+    ):
+        async with talking(relay.url, instructions="Tell a long story.") as talk:
+            await talk.write("My name is Ada.")
+            await talk.connection.response.create()
+            await talk.until(has("response.output_audio.delta", 5))
+            server.kill()
+            failed = only(await talk.until(has("response.done")), "response.done").response
+            assert (failed.status, failed.status_details.error.code) == ("failed", "connection_lost")
+            await talk.until(has("response.created", 2))
+            await talk.until(has("response.output_audio.delta"), since=len(talk.events))
+            await talk.connection.response.cancel()
+            await talk.until(has("response.done", 2))
+            at = len(talk.events)
+            await talk.connection.session.update(
+                session={"type": "realtime", "instructions": "Answer in one word."}
+            )
+            talk.say("brooklyn")
+            third = await talk.until(has("response.done"), since=at)
+            assert only(third, "response.done").response.status == "completed"
+            assert len(transcript(third).split()) == 1
+    log = (near / "serve.log").read_text()
+    assert "was lost" in log
+    assert "cannot be reached" in log
+
+
+async def test_a_call_by_webrtc_goes_on_when_the_far_end_is_killed(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    far, near = tmp_path_factory.mktemp("doomed"), tmp_path_factory.mktemp("near")
+    with doomed(far) as (url, server), standing_before(url, near, failover=True) as ours:
+        async with calling(ours) as phone:
+            phone.tell("session.update", session={"type": "realtime", "instructions": "Answer in one word."})
+            await phone.until(heard("session.updated"))
+            phone.say("brooklyn")
+            await phone.until(heard("output_audio_buffer.stopped"))
+            server.kill()
+            phone.say("weather")
+            await phone.until(heard("output_audio_buffer.stopped", 2))
