@@ -76,10 +76,8 @@ class View:
     @property
     def output_format(self) -> AudioFormat:
         """How the answers' sound is written."""
-        output = (
-            self.session.audio.output if isinstance(self.session, Session) and self.session.audio else UNSET
-        )
-        return (output.format or Pcm()) if output else Pcm()
+        audio = self.session.audio if isinstance(self.session, Session) else UNSET
+        return (audio.output.format or Pcm()) if audio and audio.output else Pcm()
 
     @property
     def _input(self) -> InputSettings:
