@@ -185,6 +185,25 @@ async def test_what_a_tool_has_to_say_is_bounded() -> None:
     assert outputs(await stage.play(ASKS, until=8)) == {"order_status": "The tool has failed."}
 
 
+async def test_where_words_enough_wait_already_there_is_no_filler() -> None:
+    async def babble(arguments: str, context: Context) -> Outcome:
+        async with anyio.create_task_group() as tasks:
+            for number in range(3):
+                tasks.start_soon(context.say, f"This is number {number}, and it takes its time to be said.")
+        return Outcome("said")
+
+    made = Made()
+    tools = [made.tool("first", babble), made.tool("second", slowly(4), filler="One moment.")]
+    stage = desk(
+        *tools,
+        replies=[model(ToolCall("first", "{}"), *SECOND)],
+        limits=Limits(tool_calls=3, filler_seconds=0.0),
+    )
+    score = await stage.play(ASKS, until=25)
+    assert len(said(score)) == 4
+    assert outputs(score) == {"first": "said", "second": "on its way"}
+
+
 # talked over
 
 

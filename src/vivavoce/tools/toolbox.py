@@ -7,6 +7,7 @@ on a client's.
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,7 +21,7 @@ from vivavoce.limits import Limits
 from vivavoce.line import Heard, HungUp, Seat
 from vivavoce.protocol import events as e
 from vivavoce.protocol.items import FunctionCall, FunctionCallOutput, McpCall, Message
-from vivavoce.protocol.response import ResponseParams, verbatim
+from vivavoce.protocol.response import ResponseParams
 from vivavoce.protocol.session import Session
 from vivavoce.tools.bell import Bell
 from vivavoce.tools.calls import Round, Rounds, Talk, is_recited, is_too_early
@@ -28,6 +29,7 @@ from vivavoce.tools.cards import as_html
 from vivavoce.tools.consent import Consent
 from vivavoce.tools.kinds import Assistant, Card, Context, Outcome, Tool, ToolError
 from vivavoce.tools.offer import Offer
+from vivavoce.tools.recital import Recital
 from vivavoce.tools.work import Ending, cut, perform
 
 __all__ = ["Toolbox"]
@@ -41,7 +43,7 @@ _WAITING = 256
 """so many calls may wait to be begun, of which the engine has told in one breath"""
 _NAME_CHARS = 64
 """of a name that a model has made up"""
-_OUTPUT = "event_output_"
+_OUTPUT = "event_output"
 
 Handed = Callable[[Assistant], Awaitable[str]]
 """Lets another assistant take over, and returns its greeting; if it has none, the model answers in its stead.
@@ -67,14 +69,6 @@ class _Work:
     filler: anyio.CancelScope = field(default_factory=anyio.CancelScope)
 
 
-@dataclass(eq=False)
-class _Words:
-    """Words that wait to be said as they are."""
-
-    asks: e.ResponseCreate
-    said: anyio.Event = field(default_factory=anyio.Event)
-
-
 class Toolbox:
     """Attends one conversation. `caller` is who, for the log; `handed` lets another assistant take over.
 
@@ -95,7 +89,7 @@ class Toolbox:
         self._offer, self._talk, self._rounds, self._bell = Offer(tools), Talk(), Rounds(), Bell()
         self._consent = Consent(self._bell, self._limits, lambda: self._talk.session)
         self._called: deque[_Called] = deque()
-        self._words: deque[_Words] = deque()
+        self._recital = Recital(self._bell, self._limits.tool_calls)
         self._ours: dict[str, None] = {}
         self._aside: set[str] = set()
         self._at_work: dict[str, _Work] = {}
@@ -235,10 +229,8 @@ class Toolbox:
                 await self._say(asks, seat)
         elif self._rounds.has_news or (self._consent.kept and not self._in_hand):
             await self._have_told(seat)
-        elif self._words:
-            words = self._words.popleft()
-            await self._say(words.asks, seat)
-            words.said.set()
+        elif asks := self._recital.next():
+            await self._say(asks, seat)
 
     async def _say(self, asks: e.ResponseCreate, seat: Seat) -> None:
         self._talk.asked = asks.event_id or None
@@ -271,7 +263,7 @@ class Toolbox:
             await self._bell.until(lambda: not self._talk.awaits_answer(anyio.current_time()))
             await self._tell(called, ending.outcome, seat)
             if ending.greeting:
-                self._words.append(_Words(_recited(ending.greeting)))
+                self._recital.add(ending.greeting)
         finally:
             self._in_hand -= 1
         seconds = anyio.current_time() - began
@@ -285,7 +277,7 @@ class Toolbox:
             await self._show(called, outcome.card, seat)
         output = cut(outcome.output, self._limits.tool_output_chars)
         item = FunctionCallOutput(call_id=called.call_id, output=output)
-        await seat.say(e.ConversationItemCreate(event_id=e.new_id(_OUTPUT.rstrip("_")), item=item))
+        await seat.say(e.ConversationItemCreate(event_id=e.new_id(_OUTPUT), item=item))
 
     async def _show(self, called: _Called, card: Card, seat: Seat) -> None:
         html = await as_html(card, self._limits.card_chars)
@@ -320,7 +312,7 @@ class Toolbox:
     async def _make(self, called: _Called, tool: Tool) -> Ending:
         """Make a call. An interruption may cancel it; then the caller's next words are what is answered."""
         work = self._at_work[called.call_id] = _Work(tool)
-        context = Context(called.call_id, self._caller, self.state, self._recite)
+        context = Context(called.call_id, self._caller, self.state, self._recital.say)
         try:
             with work.scope:
                 async with anyio.create_task_group() as beside:
@@ -353,24 +345,8 @@ class Toolbox:
             await anyio.sleep(self._limits.filler_seconds)
             if work.tool.filler and not round.has_filler:
                 round.has_filler = True
-                await self._recite(work.tool.filler)
-
-    async def _recite(self, text: str) -> None:
-        """Have words said as they are, once the line is quiet. Cancelling takes them back."""
-        if len(self._words) >= self._limits.tool_calls:
-            raise ToolError(f"{len(self._words)} things wait to be said already (limits.tool_calls).")
-        words = _Words(_recited(text))
-        self._words.append(words)
-        self._bell.ring()
-        try:
-            await words.said.wait()
-        finally:
-            if words in self._words:
-                self._words.remove(words)
-
-
-def _recited(text: str) -> e.ResponseCreate:
-    return e.ResponseCreate(event_id=e.new_id("event"), response=verbatim(text))
+                with suppress(ToolError):  # there are words enough already
+                    await self._recital.say(work.tool.filler)
 
 
 def _short(name: str) -> str:
