@@ -180,6 +180,8 @@ def test_an_answer_is_wished_for_as_openais_own_client_does() -> None:
         "conversation": "none",
     }
     assert written(e.ResponseCreate()) == {"type": "response.create"}
+    noted = ResponseParams(metadata={"type": "mcp"})
+    assert written(e.ResponseCreate(response=noted))["response"] == {"metadata": {"type": "mcp"}}
     said_as_it_is = verbatim("One moment.")
     assert written(e.ResponseCreate(response=said_as_it_is))["response"] == {
         "instructions": said_as_it_is.instructions,

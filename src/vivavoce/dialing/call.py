@@ -14,6 +14,8 @@ from vivavoce.dialing.places import Place
 from vivavoce.errors import ConfigError, ProtocolError, ProviderError
 from vivavoce.limits import Limits
 from vivavoce.line import HungUp, Lane, Line
+from vivavoce.protocol.dialects import Reader
+from vivavoce.protocol.events import Event
 
 __all__ = ["FarLine", "dial"]
 
@@ -136,13 +138,7 @@ async def _hear(socket: ClientConnection, place: Place, far: Line, near: FarLine
     async with far:
         try:
             while True:
-                message = await socket.recv()
-                try:
-                    events = read(message)
-                except ProtocolError as error:  # what others say otherwise than the protocol is passed over
-                    log.warning("%s: %s", place.name, error.message)
-                    continue
-                for event in events:
+                for event in _understood(read, await socket.recv(), place):
                     await far.send(event)
         except ConnectionClosed as closed:
             near.lost = _loss(place, closed)
@@ -150,6 +146,15 @@ async def _hear(socket: ClientConnection, place: Place, far: Line, near: FarLine
                 log.warning("%s", near.lost)
         except HungUp:
             return
+
+
+def _understood(read: Reader, message: str | bytes, place: Place) -> tuple[Event, ...]:
+    """Return the events in a message; what another server says otherwise than the protocol is passed over."""
+    try:
+        return read(message)
+    except ProtocolError as error:
+        log.warning("%s: %s", place.name, error.message)
+        return ()
 
 
 def _loss(place: Place, closed: ConnectionClosed) -> ProviderError | None:

@@ -80,7 +80,7 @@ def _wished(said: Json, fields: Mapping[str, Spelling]) -> Json:
 
 def _as_known(name: str, value: object) -> object:
     match value:
-        case _ if _is_mcp(value):
+        case {"type": "mcp"} if name == "tool_choice":
             return UNSET
         case [*values]:
             return [one for one in values if not _is_mcp(one)]

@@ -9,7 +9,10 @@ from typing import Protocol
 from vivavoce.protocol import beta, first_beta, wire
 from vivavoce.protocol.events import ClientEvent, Event
 
-__all__ = ["BETA", "FIRST_BETA", "GA", "Dialect", "FarDialect", "SpokenBothWays", "by_version"]
+__all__ = ["BETA", "FIRST_BETA", "GA", "Dialect", "FarDialect", "Reader", "SpokenBothWays", "by_version"]
+
+Reader = Callable[[str | bytes], tuple[Event, ...]]
+"""Reads a server's messages, one after the other, and gives what each means in GA."""
 
 
 class Dialect(Protocol):
@@ -33,11 +36,10 @@ class FarDialect(Protocol):
         """Write what a client says as JSON text, without what this dialect cannot say; None if that is all."""
         ...
 
-    def reader(self) -> Callable[[str | bytes], tuple[Event, ...]]:
-        """Return what reads a server's messages, one after the other, of one connection.
+    def reader(self) -> Reader:
+        """Return what reads one connection; a message that we do not know means nothing to it.
 
-        It gives the events of GA that a message means: none if we do not know it. It raises `ProtocolError`
-        (`invalid_event`) for what is no event, or lacks what its type must have.
+        It raises `ProtocolError` for what is no event, or lacks what its type must have.
         """
         ...
 
