@@ -1,5 +1,6 @@
 """An assistant in a file of one's own: found, served, talked with, and what is wrong with it."""
 
+import json
 import subprocess
 from pathlib import Path
 
@@ -64,6 +65,22 @@ def test_an_assistant_is_found_in_a_file_or_a_module(folder: Path, place: str, n
     done = viva(folder, "check", place, "--preset", "scripted")
     assert f"assistant    {name}\n" in done.stdout, done.stderr
     assert f"You talk with {name}: a script" in done.stdout
+
+
+def test_check_tells_what_an_assistant_can_do_and_what_everyone_can(folder: Path) -> None:
+    (folder / "tools.toml").write_text(
+        "preset = 'scripted'\n[[tools.http]]\nname = 'weather'\ndescription = 'Tell the weather.'\n"
+        "url = 'http://127.0.0.1:1/weather'\n[[tools.mcp]]\nlabel = 'books'\ncommand = ['books', '--all']\n"
+    )
+    done = viva(folder, "check", "my_desk.py", "--config", "tools.toml")
+    assert (
+        "\ntools        weather: Tell the weather.\n             books: MCP server, books --all\n"
+        in done.stdout
+    )
+    assert "greeting = Good morning.\n             order_status: Say where an order is.\n" in done.stdout
+    facts = json.loads(viva(folder, "check", "my_desk.py", "--config", "tools.toml", "--json").stdout)
+    assert list(facts["tools"]) == ["weather", "books"]
+    assert facts["assistants"][0]["tools"] == {"order_status": "Say where an order is."}
 
 
 @pytest.mark.parametrize(
