@@ -354,6 +354,28 @@ async def test_what_the_block_raises_is_raised_as_it_is() -> None:
             _ = 1 / 0
 
 
+async def test_a_client_may_be_cancelled_at_any_time() -> None:
+    for seconds in (0.5, 3.5):
+        network = Network(Stage(), troubles=[broken(), broken()] if seconds < 1 else [])
+        client = RealtimeClient(network.connect)
+        with anyio.move_on_after(seconds) as patience:
+            async with client:
+                await client.create_response()
+                await anyio.sleep_forever()
+        assert patience.cancelled_caught
+        assert not client.is_connected
+
+
+async def test_who_hangs_up_in_the_middle_of_an_answer_is_not_told_that_it_failed() -> None:
+    answers: list[e.ResponseDone] = []
+    async with RealtimeClient(Stage([STORY]).engine) as client:
+        client.on("response.done", answers.append)
+        await client.create_response()
+        await client.wait_for_next("response.output_audio.delta")
+    assert answers == []
+    assert client.items[-1].status == "incomplete"
+
+
 async def test_an_engine_that_breaks_ends_the_client() -> None:
     class Broken:
         async def converse(self, line: Line, session: object = None) -> None:

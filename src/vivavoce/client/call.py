@@ -178,20 +178,21 @@ class Call:
 
     def _is_connected(self, news: Connection) -> None:
         """Take in how the connection is."""
+        if news.name == "connection.lost":
+            self._have_failed()
         if news.name != "connection.opened":
-            self._breaks_off()
+            for notice in self.view.break_off():
+                self._tell(notice)
         self._tell(news)
         if news.name == "connection.closed":
             self._handlers.close(news.error)
 
-    def _breaks_off(self) -> None:
-        """Let nobody wait for what the server would have said."""
+    def _have_failed(self) -> None:
+        """Let nobody wait on the next line for what the server would have said on this one."""
         self._have_toolbox_hear(e.InputAudioBufferCleared(), "server")
         for event in self.view.lost():
             self._have_toolbox_hear(event, "server")
             self._tell(event)
-        for notice in self.view.break_off():
-            self._tell(notice)
 
     def _tell(self, happening: Happening) -> bool:
         return self._tasks is not None and self._handlers.tell(happening, self._tasks)
