@@ -172,10 +172,10 @@ class Link:
             async with self.connect() as line, anyio.create_task_group() as tasks:
                 tasks.start_soon(self._welcome, line, task_status, tasks.cancel_scope)
                 await self._listen(line)
+                self._leave(line)
                 tasks.cancel_scope.cancel()
         except ProviderError as error:  # there was no line
             return error
-        self._leave(line)
         if isinstance(line, FarLine) and line.lost:
             return line.lost
         if self._since is None and self._trouble is None:
