@@ -1,4 +1,4 @@
-"""Other people's clients talk with a server that lets another answer: whatever works with one works through two."""
+"""Other people's clients talk with a server that lets another answer: what works with one works through two."""
 
 import os
 import subprocess
@@ -14,12 +14,8 @@ from clients.phone import has as heard
 from clients.recorder import recording
 from clients.serving import answers, reserved_port, running
 from clients.talk import has, only, talking, transcript
-from clients.test_aiortc import (
-    test_a_recording_is_understood_and_the_answer_heard_to_its_end as test_by_webrtc_an_answer_is_heard_to_its_end,
-)
-from clients.test_aiortc import (
-    test_a_tool_is_called_and_its_answer_spoken as test_by_webrtc_a_tool_is_called,
-)
+from clients.test_aiortc import test_a_recording_is_understood_and_the_answer_heard_to_its_end as by_webrtc
+from clients.test_aiortc import test_a_tool_is_called_and_its_answer_spoken as test_by_webrtc_a_tool_is_called
 from clients.test_openai import (
     test_an_answer_can_be_cancelled_and_the_next_one_comes,
     test_items_are_put_in_looked_at_cut_short_and_taken_out,
@@ -37,6 +33,8 @@ __all__ = [
     "test_two_spoken_turns_a_tool_and_an_interruption",
     "test_what_is_asked_in_writing_is_answered_in_writing",
 ]
+
+test_by_webrtc_an_answer_is_heard_to_its_end = by_webrtc
 
 
 @contextmanager

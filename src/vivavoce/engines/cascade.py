@@ -14,6 +14,7 @@ from vivavoce.engines.listening import Ear
 from vivavoce.engines.manner import Hearing, Manner
 from vivavoce.engines.mcp.hosts import named
 from vivavoce.engines.minutes import Minutes
+from vivavoce.engines.refusals import expired, naming, not_a_clients
 from vivavoce.engines.transcription import begun, changed, no_answers
 from vivavoce.engines.turns import Turns
 from vivavoce.engines.voice import Apology, Voice
@@ -26,7 +27,6 @@ from vivavoce.protocol.items import McpApprovalResponse
 from vivavoce.protocol.response import ResponseParams
 from vivavoce.protocol.session import Session, TranscriptionSession
 from vivavoce.protocol.settings import DEFAULT, check_response, merge
-from vivavoce.protocol.wire import error_event
 from vivavoce.providers import ChatRequest, Preparing
 
 __all__ = ["Cascade", "Crew"]
@@ -109,13 +109,9 @@ class _Conversing:
                 try:
                     await self._handle(event)
                 except ProtocolError as error:
-                    await self.call.line.refuse(_naming(error, event))
+                    await self.call.line.refuse(naming(error, event))
         if life.cancelled_caught:
-            minutes = self.call.limits.conversation_minutes
-            message = (
-                f"Your session hit the maximum duration of {minutes:g} minutes (limits.conversation_minutes)."
-            )
-            await self.call.send(error_event(ProtocolError(message, code="session_expired")))
+            await self.call.send(expired(self.call.limits))
 
     async def _handle(self, event: e.Event) -> None:
         match event:
@@ -151,7 +147,7 @@ class _Conversing:
                     param="type",
                 )
             case _:
-                raise ProtocolError("An engine is told client events only.", code="invalid_event")
+                raise not_a_clients()
 
     def _we_speak(self) -> bool:
         return self.voice.audible and self.turns.ear.hearing.interrupt_response
@@ -201,10 +197,3 @@ class _Conversing:
         check_response(params, self.call.session, tools=self.call.limits.tools)
         given = self.minutes.everything_said if params.input is UNSET else self.items.given(params.input)
         self.voice.respond(params, given=given, out_of_band=params.conversation == "none")
-
-
-def _naming(error: ProtocolError, event: e.Event) -> e.ErrorEvent:
-    """Make an `error` that names the client's event (realtime.md 1.4 G)."""
-    if error.event_id is None and isinstance(event, e.ClientEvent) and event.event_id is not UNSET:
-        error.event_id = event.event_id
-    return error_event(error)

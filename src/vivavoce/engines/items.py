@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from vivavoce.engines.call import Call
 from vivavoce.engines.images import check_images, has_images
 from vivavoce.engines.minutes import Minutes
+from vivavoce.engines.refusals import too_many_items
 from vivavoce.engines.voice import Voice
 from vivavoce.errors import ProtocolError
 from vivavoce.formats import check_samples
@@ -104,11 +105,7 @@ class Items:
                 param="item.id",
             )
         if len(conversation) >= limits.items:
-            raise ProtocolError(
-                f"A conversation holds at most {limits.items} items (limits.items); delete some.",
-                code="too_many_items",
-                param="item",
-            )
+            raise too_many_items(limits)
         if isinstance(item, FunctionCallOutput) and not self._was_called(item.call_id):
             raise ProtocolError(
                 f"Tool call ID '{item.call_id}' not found in conversation.",

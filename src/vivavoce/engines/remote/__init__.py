@@ -6,16 +6,15 @@ from dataclasses import dataclass, field
 import anyio
 
 from vivavoce.dialing import backoff
+from vivavoce.engines.refusals import expired
 from vivavoce.engines.remote.calls import Calls
 from vivavoce.engines.remote.relay import Connect, FarEnd, Relay
 from vivavoce.engines.remote.wishes import Manners, Settings, whole
-from vivavoce.errors import ProtocolError
 from vivavoce.limits import Limits
 from vivavoce.line import Line
 from vivavoce.protocol import events as e
 from vivavoce.protocol.session import Session
 from vivavoce.protocol.settings import DEFAULT
-from vivavoce.protocol.wire import error_event
 
 __all__ = ["Connect", "FarEnd", "Remote", "Settings"]
 
@@ -56,7 +55,7 @@ class Remote:
                     await relay.hear()
                     tasks.cancel_scope.cancel()
             if life.cancelled_caught:
-                await line.send(_expired(limits))
+                await line.send(expired(limits))
 
     async def _have_answered(self, relay: Relay, ends: Iterable[FarEnd], talk: anyio.CancelScope) -> None:
         lost = await Calls(relay, self.limits, self.wait).make(ends)
@@ -65,9 +64,3 @@ class Remote:
         )
         await relay.line.send(e.ErrorEvent(error=details))
         talk.cancel()
-
-
-def _expired(limits: Limits) -> e.ErrorEvent:
-    minutes = limits.conversation_minutes
-    message = f"Your session hit the maximum duration of {minutes:g} minutes (limits.conversation_minutes)."
-    return error_event(ProtocolError(message, code="session_expired"))

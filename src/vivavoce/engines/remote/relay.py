@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from vivavoce.dates import unix_now
 from vivavoce.dialing import FarLine
 from vivavoce.engines.rates import Rates
+from vivavoce.engines.refusals import naming, not_a_clients, too_many_items
 from vivavoce.engines.remote.books import Books
 from vivavoce.engines.remote.journal import Journal
 from vivavoce.engines.remote.retelling import OURS, Retelling
@@ -25,9 +26,8 @@ from vivavoce.protocol import events as e
 from vivavoce.protocol.items import InputAudio, Item, McpApprovalResponse, Message
 from vivavoce.protocol.session import Session
 from vivavoce.protocol.tools import check_tools
-from vivavoce.protocol.wire import error_event
 
-__all__ = ["Connect", "FarEnd", "Lost", "Relay", "naming"]
+__all__ = ["Connect", "FarEnd", "Lost", "Relay"]
 
 log = logging.getLogger(__name__)
 
@@ -100,7 +100,7 @@ class Relay:
     def _checked(self, event: e.Event) -> e.ClientEvent:
         """Return what the caller says, with names for what they have not named. Raises `ProtocolError`."""
         if not isinstance(event, e.ClientEvent):
-            raise ProtocolError("An engine is told client events only.", code="invalid_event")
+            raise not_a_clients()
         if isinstance(event, e.InputAudioBufferAppend):
             return event
         self._check(event)
@@ -116,11 +116,7 @@ class Relay:
             case e.SessionUpdate(session=Session(tools=tools)):
                 check_tools(tools, "session", limits.tools)
             case e.ConversationItemCreate() if len(self._books.conversation) >= limits.items:
-                raise ProtocolError(
-                    f"A conversation holds at most {limits.items} items (limits.items); delete some.",
-                    code="too_many_items",
-                    param="item",
-                )
+                raise too_many_items(limits)
             case e.ResponseCreate() if refusal := self._rates.refusal(anyio.current_time()):
                 raise refusal
             case _:
@@ -337,10 +333,3 @@ def _lost(far: Line) -> Lost:
 def _sound(item: Item) -> bytes:
     parts = item.content if isinstance(item, Message) else ()
     return b"".join(part.audio or b"" for part in parts if isinstance(part, InputAudio) and not part.transcript)
-
-
-def naming(error: ProtocolError, event: e.Event) -> e.ErrorEvent:
-    """Make an `error` that names the client's event (realtime.md 1.4 G)."""
-    if error.event_id is None and isinstance(event, e.ClientEvent) and event.event_id is not UNSET:
-        error.event_id = event.event_id
-    return error_event(error)
