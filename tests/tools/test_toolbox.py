@@ -159,9 +159,10 @@ async def test_one_filler_is_enough_for_all_that_one_answer_calls() -> None:
 
 
 async def test_there_is_no_filler_while_the_caller_speaks() -> None:
-    stage = desk(Made().tool(run=slowly(3), filler="One moment."), replies=[model(LOOK), "Go on.", "Yes."])
-    score = await stage.play(ASKS, Say(2.5, "Because you know I have been waiting for it"), until=12)
-    assert "One moment." not in said(score)
+    answers = [model(LOOK), lambda request: "It has come." if told(request) else "Go on."]
+    stage = desk(Made().tool(run=slowly(8), filler="One moment."), replies=answers)
+    score = await stage.play(ASKS, Say(2.5, "Because you know I have been waiting for it"), until=14)
+    assert said(score) == ["Go on.", "It has come."], "nor after they have been answered"
 
 
 async def test_a_tool_may_say_words_of_its_own_while_it_works() -> None:

@@ -118,6 +118,18 @@ async def test_the_tool_begins_before_the_answer_ends_and_the_model_goes_on_afte
     assert [type(event) for event in engine.heard] == [e.ConversationItemCreate, e.ResponseCreate]
 
 
+async def test_an_engine_that_does_not_answer_a_turn_after_all_is_waited_for_three_seconds() -> None:
+    turn = [
+        e.InputAudioBufferSpeechStarted(audio_start_ms=0, item_id="user"),
+        e.InputAudioBufferSpeechStopped(audio_end_ms=900, item_id="user"),
+    ]
+    engine = FarAway([begins("one"), *calls("one", call()), ends("one"), *turn])
+    await meet(engine, seconds=2.9)
+    assert not engine.heard
+    await meet(engine, seconds=3.1)
+    assert [type(event) for event in engine.heard] == [e.ConversationItemCreate, e.ResponseCreate]
+
+
 async def test_a_call_that_is_told_twice_is_made_once() -> None:
     engine = FarAway([begins("one"), *calls("one", call(), call()), ends("one")])
     made = await meet(engine)
