@@ -50,7 +50,7 @@ def running(*options: str, folder: Path) -> Iterator[str]:
 def answers(url: str, server: "subprocess.Popen[bytes]") -> Iterator[int]:
     """Ask now and then, and yield the status of each answer, as long as the server's process lives.
 
-    Each time by a new connection: a server that loads models for long may close an old one just when it is asked.
+    Each time by a new connection: a server that loads models may close an old one just when it is asked.
     """
     anew = httpx.Limits(max_keepalive_connections=0)
     with httpx.Client(timeout=ANSWER_SECONDS, trust_env=False, limits=anew) as client:

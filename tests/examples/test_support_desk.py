@@ -1,8 +1,9 @@
 """The desk as it is served: by typing, and aloud, with models that always do the same."""
 
+import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -81,11 +82,16 @@ def desk(served: Served) -> Served:
 
 
 def typed(url: str, *lines: str) -> list[str]:
-    """Run the example's chat, type these lines, and return those that it prints."""
+    """Run the example's chat with a server, type these lines, and return those that it prints."""
+    return chat(EXAMPLES, url.removesuffix("/v1").replace("http", "ws"), lines=lines)
+
+
+def chat(folder: Path, *arguments: str, lines: Sequence[str]) -> list[str]:
     done = subprocess.run(
-        [sys.executable, "-m", "support_desk.chat", url.removesuffix("/v1").replace("http", "ws")],
+        [sys.executable, "-m", "support_desk.chat", *arguments],
         input="\n".join(lines),
-        cwd=EXAMPLES,
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(EXAMPLES), "COLUMNS": "80"},
         capture_output=True,
         text=True,
         timeout=60,
@@ -131,6 +137,13 @@ def test_a_stranger_learns_and_changes_nothing(desk: Served) -> None:
     assert "do not belong together" in told
     assert "Grace" not in told
     assert desk.state(1066) is State.PAID
+
+
+def test_the_chat_needs_no_server(tmp_path: Path) -> None:
+    (tmp_path / "vivavoce.toml").write_text('preset = "scripted"\n')
+    said = chat(tmp_path, lines=[WHO, "order_status of order 1066"])
+    assert any(line.startswith("The caller is Grace Miller.") for line in said)
+    assert any("─ Order 1066 ─" in line for line in said)
 
 
 def test_the_desk_is_the_same_with_a_server_far_away(tmp_path: Path, scripted: str) -> None:
