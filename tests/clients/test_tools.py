@@ -3,7 +3,9 @@
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import anyio
 import pytest
 from openai import AsyncOpenAI
 
@@ -13,6 +15,7 @@ from clients.weather import DESK, desk
 
 pytestmark = [pytest.mark.anyio, pytest.mark.real_time]
 
+TOOLS = 2
 TABLES = """
 [[tools.mcp]]
 label = "desk"
@@ -37,8 +40,20 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             yield url
 
 
+async def until_all_are_there(url: str) -> None:
+    """Wait for the server of tools, for which a slow machine may need longer than the start waits."""
+    client, there = AsyncOpenAI(api_key="none", base_url=url), 0
+    with anyio.fail_after(120):
+        while there < TOOLS:
+            async with client.realtime.connect(model="vivavoce") as connection:
+                created: Any = await connection.recv()
+                there = len(created.session.tools)
+            await anyio.sleep(0.2)
+
+
 async def said(url: str, words: str) -> tuple[list[str], str]:
     """Write to the house; return the tools that were called, and the last words of the answer."""
+    await until_all_are_there(url)
     client = AsyncOpenAI(api_key="none", base_url=url)
     connecting = client.realtime.connect(model="vivavoce")
     session = {"type": "realtime", "output_modalities": ["text"]}
