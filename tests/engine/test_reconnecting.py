@@ -1,16 +1,21 @@
 """The connection to the far end breaks, and the conversation goes on."""
 
+import logging
+
+import anyio
 import pytest
 
 from engine.far import Far, check_rules, engines, remote
 from engine.plays import MANUAL, STORY, TRANSCRIBED, ask, done, error, heard_as, truncated
-from vivavoce.errors import ProviderError
+from vivavoce.errors import ProtocolError, ProviderError
 from vivavoce.limits import Limits
 from vivavoce.line import Line
 from vivavoce.protocol import events as e
 from vivavoce.protocol.items import FunctionCall, FunctionCallOutput, InputText, OutputText
 from vivavoce.protocol.response import Failed
 from vivavoce.protocol.session import FunctionTool, Session, TranscriptionSettings
+from vivavoce.protocol.settings import DEFAULT
+from vivavoce.protocol.wire import error_event
 from vivavoce.providers import ToolCall
 from vivavoce.testing.stage import Do, React, Say, Score, Stage
 
@@ -230,7 +235,7 @@ async def test_a_far_end_that_falls_silent_is_lost() -> None:
     far = remote(stage, stalls=1.0, up=3.0)
     score = await stage.play(*ask(1.5, "Well?"), until=9)
     check_rules(score)
-    assert engines(score)[0] == ("lost", "it fell silent (limits.far_silence_seconds)")
+    assert engines(score)[0] == ("lost", "it fell silent (limits.far_silence_seconds, limits.send_seconds)")
     assert far.calls[1] == pytest.approx(4.5, abs=0.1)
     assert done(score).response.status == "completed"
 
@@ -290,10 +295,8 @@ class Choosy:
 
     async def converse(self, line: Line, session: object = None) -> None:
         update = await anext(line)
-        details = e.ErrorDetails(
-            type="invalid_request_error", message="No such voice.", event_id=update.event_id
-        )
-        await line.send(e.ErrorEvent(error=details))
+        complaint = ProtocolError("No such voice.", code="invalid_value", event_id=update.event_id)
+        await line.send(error_event(complaint))
 
 
 async def test_a_session_that_the_far_end_does_not_take_is_told_in_its_words() -> None:
@@ -313,3 +316,62 @@ async def test_an_old_answer_can_be_cut_again_and_again() -> None:
     check_rules(score)
     assert [event.audio_end_ms for event in score.of(e.ConversationItemTruncated)] == [1500, 700, 0]
     assert not [item for item in stage.chat.asked[-1].items if item.id == score.answer_id]
+
+
+class Forgetful:
+    """An engine that takes no item that anybody tells it, and no wish for an answer."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    async def converse(self, line: Line, session: object = None) -> None:
+        await anext(line)
+        await line.send(e.SessionUpdated(session=DEFAULT))
+        async for event in line:
+            if isinstance(event, e.ConversationItemCreate | e.ResponseCreate):
+                self.asked += 1
+                complaint = ProtocolError("Not here.", code="invalid_value", event_id=event.event_id)
+                await line.send(error_event(complaint))
+
+
+async def test_what_the_far_end_does_not_take_is_for_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    stage = Stage([STORY], session=TRANSCRIBED, limits=Limits(far_silence_seconds=3))
+    far, forgetful = remote(stage, breaks=(4.0,)), Forgetful()
+    first = far.engine
+    far.engine = Alternately(first, forgetful)
+    with caplog.at_level(logging.WARNING):
+        score = await stage.play(Say(0.5, "Tell me a story."), until=20)
+    check_rules(score)
+    assert forgetful.asked == 3
+    assert caplog.text.count("Not here.") == 3
+    assert len(far.calls) == 2, "nothing is owed any more"
+
+
+class Alternately:
+    """One engine for the first call, another for all that follow."""
+
+    def __init__(self, *engines: object) -> None:
+        self.engines = list(engines)
+
+    async def converse(self, line: Line, session: object = None) -> None:
+        engine = self.engines.pop(0) if len(self.engines) > 1 else self.engines[0]
+        await engine.converse(line)
+
+
+class Deaf:
+    """An engine that agrees, and listens no more."""
+
+    async def converse(self, line: Line, session: object = None) -> None:
+        await anext(line)
+        await line.send(e.SessionUpdated(session=DEFAULT))
+        await anyio.sleep_forever()
+
+
+async def test_a_far_end_that_takes_nothing_any_more_is_lost() -> None:
+    stage = Stage(["Fine."], session=TRANSCRIBED, limits=Limits(send_seconds=3))
+    far = remote(stage)
+    far.engine = Alternately(Deaf(), far.engine)
+    score = await stage.play(Say(8, "hello there"), until=14)
+    check_rules(score)
+    assert len(far.calls) == 2
+    assert done(score).response.status == "completed"

@@ -53,7 +53,7 @@ class Calls:
                 await self._relay.lose(lost.why)
                 losses.use(1, now)
                 tries, since, why = 0, now, "reconnected"
-                if not losses.left:
+                if not losses.left or not lost.retryable:
                     return lost
                 continue
             tries += 1

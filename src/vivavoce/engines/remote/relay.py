@@ -195,14 +195,18 @@ class Relay:
 
     async def _say(self, far: Line, event: e.ClientEvent) -> None:
         """Say one event. A far end that takes none for too long is lost."""
+        sent = False
         try:
-            if not far.offer(event):
-                with anyio.fail_after(self.limits.send_seconds):
+            sent = far.offer(event)
+            while not sent:
+                with anyio.move_on_after(self.limits.send_seconds):
                     await far.send(event)
+                    sent = True
+                if not sent and self._listening:  # else it is a slow caller who holds all of us up
+                    self._patience.cancel()
+                    return
         except HungUp:
             return  # who listens knows
-        except TimeoutError:
-            self._patience.cancel()
         self._be_patient()
 
     async def _listen(self, far: Line) -> Lost:
@@ -214,7 +218,7 @@ class Relay:
                 for told in self._heard(event):
                     await self._tell(told)
             return _lost(far)
-        return Lost("it fell silent (limits.far_silence_seconds)")
+        return Lost("it fell silent (limits.far_silence_seconds, limits.send_seconds)")
 
     async def _patiently(self, far: Line) -> AsyncIterator[e.Event]:
         """Give what the far end says. A slow caller is not taken for a far end that says nothing."""
@@ -273,7 +277,8 @@ class Relay:
         name = event.error.event_id or ""
         self._journal.settle(event)
         if name.startswith(OURS):
-            self._retelling.refused(name)
+            if not self._retelling.refused(name):
+                self._books.turns.owed = False
             log.warning("the far end does not take what we tell it: %s", event.error.message)
         elif name.startswith(_THEIRS):
             yield replace(event, error=replace(event.error, event_id=None))

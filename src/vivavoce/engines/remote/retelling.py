@@ -86,10 +86,12 @@ class Retelling:
             case _:
                 return False
 
-    def refused(self, event_id: str) -> None:
-        """The far end does not take what one of our events told."""
-        if (item_id := self._adding.pop(event_id, None)) is not None:
+    def refused(self, event_id: str) -> bool:
+        """The far end does not take one of our events; return whether that told an item."""
+        item_id = self._adding.pop(event_id, None)
+        if item_id is not None:
             self._absent.add(item_id)
+        return item_id is not None
 
     def placed(self, event: e.Event) -> e.Event:
         """Return an event that says where an item is as the caller has it: behind what only they know."""
