@@ -2,6 +2,7 @@
 
 import logging
 
+import httpx
 import pytest
 
 from vivavoce.assembly import House, choose, introduction
@@ -13,6 +14,7 @@ from vivavoce.layers import load
 from vivavoce.limits import Limits
 from vivavoce.protocol.dialects import BETA, GA
 from vivavoce.protocol.settings import DEFAULT
+from vivavoce.web.app import Web
 
 KEYS = ("OPENAI_API_KEY", "AZURE_OPENAI_API_KEY", "AZURE_OPENAI_AD_TOKEN", "AZURE_OPENAI_ENDPOINT")
 
@@ -77,9 +79,7 @@ def test_what_is_told_of_a_far_end_says_nothing_of_its_key(monkeypatch: pytest.M
     assert "sesame" not in repr(engine) + repr(place_of(table))
 
 
-@pytest.mark.parametrize(
-    "server", ["ws://voice.example.org?api-key=k", "wss://me:pass@voice.example.org", "x"]
-)
+@pytest.mark.parametrize("server", ["ws://voice.example.org?api-key=k", "wss://me:pass@voice.example.org", "x"])
 def test_an_address_is_one_and_holds_no_key(server: str) -> None:
     with pytest.raises(ConfigError, match=r"\[remote\] server"):
         load(flags={"remote": {"server": server}})
@@ -110,6 +110,23 @@ async def test_such_a_house_is_open_at_once(caplog: pytest.LogCaptureFixture) ->
     assert house.ready
     assert not house.has_speech
     assert not caplog.text
+
+
+@pytest.mark.anyio
+@pytest.mark.real_time
+async def test_what_needs_models_of_this_machine_is_refused_with_what_to_write() -> None:
+    house = House(Config(engine="remote", remote=RemoteTable(server="ws://127.0.0.1:1", model="m")))
+    await house.open()
+    site = httpx.ASGITransport(Web(house).application)
+    async with httpx.AsyncClient(transport=site, base_url="http://localhost") as client:
+        refused = await client.post("/v1/audio/speech", json={"model": "tts-1", "input": "Hello."})
+        assert refused.status_code == 501
+        assert "[remote] failover = true" in refused.json()["error"]["message"]
+        assert (await client.get("/readyz")).status_code == 200
+        status = (await client.get("/v1/status")).json()
+        assert (status["engine"], status["remote"]) == ("remote", "m at 127.0.0.1:1")
+        models = (await client.get("/v1/models")).json()["data"]
+        assert [model["id"] for model in models] == ["vivavoce", "m"]
 
 
 @pytest.mark.anyio
