@@ -1,5 +1,6 @@
 """Other people's clients talk with a server that lets another answer: what works with one works through two."""
 
+import base64
 import os
 import subprocess
 import sys
@@ -7,13 +8,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import anyio
 import pytest
+from openai import AsyncOpenAI
 
 from clients.phone import calling
 from clients.phone import has as heard
 from clients.recorder import recording
 from clients.serving import answers, reserved_port, running
-from clients.talk import has, only, talking, transcript
+from clients.talk import has, only, sound_of, talking, transcript
 from clients.test_aiortc import test_a_recording_is_understood_and_the_answer_heard_to_its_end as by_webrtc
 from clients.test_aiortc import test_a_tool_is_called_and_its_answer_spoken as test_by_webrtc_a_tool_is_called
 from clients.test_openai import (
@@ -54,6 +57,23 @@ def scripted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     far, near = tmp_path_factory.mktemp("far"), tmp_path_factory.mktemp("near")
     with running("--preset", "scripted", folder=far) as url, standing_before(url, near) as ours:
         yield ours
+
+
+async def test_a_session_that_only_writes_down_is_dialled_as_such(scripted: str) -> None:
+    client = AsyncOpenAI(api_key="x", base_url=scripted)
+    async with client.realtime.connect(extra_query={"intent": "transcription"}) as connection:
+        created = await connection.recv()
+        assert created.session.type == "transcription"
+        for frame in range(0, len(sound_of("brooklyn")), 9600):
+            sound = base64.b64encode(sound_of("brooklyn")[frame : frame + 9600]).decode()
+            await connection.input_audio_buffer.append(audio=sound)
+        silence = base64.b64encode(bytes(96_000)).decode()
+        await connection.input_audio_buffer.append(audio=silence)
+        with anyio.fail_after(30):
+            async for event in connection:
+                if event.type == "conversation.item.input_audio_transcription.completed":
+                    assert event.transcript.startswith("I said something")
+                    return
 
 
 @contextmanager
