@@ -133,6 +133,18 @@ def test_calls_that_end_before_the_answer_does_wait_for_it() -> None:
     assert line.has_news
 
 
+def test_what_two_answers_have_called_is_told_apart() -> None:
+    line = rounds("one")
+    line.ours("other", "two")
+    line.answer_ends("resp")
+    line.answer_ends("other")
+    line.ended("two", is_told=True)
+    assert line.has_news
+    line.answer_begins(asked=True)
+    line.ended("one", is_told=True)
+    assert line.has_news
+
+
 def test_what_was_cancelled_is_no_reason_to_go_on() -> None:
     line = rounds("one")
     line.ended("one", is_told=False)

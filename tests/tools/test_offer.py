@@ -5,6 +5,7 @@ import pytest
 from tools.desk import Made
 from vivavoce.errors import ConfigError
 from vivavoce.protocol import events as e
+from vivavoce.protocol.response import ResponseParams
 from vivavoce.protocol.session import FunctionTool, McpServerTool, Session, TranscriptionSession
 from vivavoce.protocol.settings import DEFAULT
 from vivavoce.tools.offer import Offer
@@ -49,6 +50,8 @@ def test_it_is_known_whose_a_tool_is() -> None:
     ]
     offer.hear(e.SessionUpdated(session=DEFAULT))
     assert not offer.is_theirs("the engine's")
+    offer.hear(e.ResponseCreate(response=ResponseParams(tools=(FunctionTool(name="for once"),))))
+    assert offer.is_theirs("for once")
 
 
 def test_the_house_cannot_have_two_tools_with_one_name() -> None:
