@@ -179,16 +179,16 @@ def routed(name: str, arguments: str) -> Scripted:
         assert isinstance(messages, list)
         if messages[0]["content"] != FIXED[0].text:
             return iter(["Well."])
-        return iter([arguments if messages[-1]["content"].startswith("Arguments") else name])
+        return iter([arguments if "Arguments of" in str(messages[-2:]) else name.partition("_")[0]])
 
     return Scripted(answer)
 
 
 async def test_a_tool_is_called_and_nothing_is_said() -> None:
-    server = routed("get_weather", '{"city": "Rome"}')
+    server = routed("get_weather", ' "Rome"')
     assert await ask(open_scripted(server), user("Rain in Rome?"), tools=TOOLS) == [
         ToolCall("get_weather", '{"city":"Rome"}'),
-        ChatUsage(12, 2, 5),
+        ChatUsage(24, 4, 10),
     ]
     # the answer begins beside the router, before it or after, or not at all
     assert [asked["id_slot"] for asked in server.asked if asked["id_slot"] != 0] == [2, 2]
@@ -200,12 +200,36 @@ async def test_where_no_tool_is_needed_the_answer_is_spoken() -> None:
     assert len(server.asked) == 2
 
 
-async def test_after_a_tools_answer_it_is_spoken() -> None:
+RAIN = FunctionCall(name="get_weather", arguments="{}", call_id="1")
+
+
+async def test_what_a_tool_has_answered_is_read_out() -> None:
     server = routed("get_weather", "{}")
-    call = FunctionCall(name="get_weather", arguments="{}", call_id="1")
-    output = FunctionCallOutput(call_id="1", output="sunny")
-    assert (await ask(open_scripted(server), user("Rain?"), call, output, tools=TOOLS))[0] == "Well."
-    assert "From get_weather: sunny" in str(server.asked[0]["messages"])
+    output = FunctionCallOutput(call_id="1", output="It rains in Rome.")
+    assert await ask(open_scripted(server), user("Rain?"), RAIN, output, tools=TOOLS) == [
+        "It rains in Rome.",
+        ChatUsage(0, 0),
+    ]
+    assert server.asked == []
+
+
+async def test_what_is_too_long_to_be_read_out_the_model_tells() -> None:
+    server = routed("get_weather", "{}")
+    output = FunctionCallOutput(call_id="1", output="rain and " * 90)
+    assert (await ask(open_scripted(server), user("Rain?"), RAIN, output, tools=TOOLS))[0] == "Well."
+    assert "From get_weather: rain and" in str(server.asked[0]["messages"])
+
+
+async def test_what_the_caller_has_not_said_is_asked_for() -> None:
+    server = routed("order_status", "{}")
+    answer = await ask(open_scripted(server), user("Where is my order?"), tools=TOOLS)
+    assert answer[0] == "Could you tell me the digits of the order number?"
+
+
+async def test_a_number_that_was_said_needs_no_second_question() -> None:
+    server = routed("order_status", "not asked")
+    called = (await ask(open_scripted(server), user("Where is order ten forty-two?"), tools=TOOLS))[0]
+    assert called == ToolCall("order_status", '{"order_id":"1042"}')
 
 
 async def test_no_tool_is_called_where_none_may_be() -> None:
@@ -228,9 +252,13 @@ async def test_a_tool_may_be_demanded() -> None:
         await ask(qwen, user("Hm"), tools=TOOLS, tool_choice=ToolChoiceFunction(name="unknown"))
 
 
-async def test_arguments_that_do_not_fit_are_no_call() -> None:
-    with pytest.raises(ProviderError, match="arguments of get_weather"):
-        await ask(open_scripted(routed("get_weather", '{"city"')), user("Rain?"), tools=TOOLS)
+async def test_arguments_that_do_not_fit_are_asked_for() -> None:
+    server = routed("get_weather", " null")
+    assert (await ask(open_scripted(server), user("Rain at her place?"), tools=TOOLS))[0] == (
+        "Could you tell me the city?"
+    )
+    with pytest.raises(ProviderError, match="fill in city of get_weather"):
+        await ask(open_scripted(server), user("Rain?"), tools=TOOLS, tool_choice="required")
 
 
 @contextmanager

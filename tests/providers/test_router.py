@@ -5,9 +5,18 @@ import json
 import pytest
 
 from vivavoce.protocol.session import FunctionTool, ToolChoiceFunction
-from vivavoce.providers import ToolCall
 from vivavoce.providers.dialogue import Said
-from vivavoce.providers.router import FIXED, call, details, eligible, form, names, plain, question, valid
+from vivavoce.providers.evidence import Evidence
+from vivavoce.providers.forms import form, plain, valid
+from vivavoce.providers.router import (
+    FIXED,
+    details,
+    eligible,
+    named,
+    names,
+    on_second_thoughts,
+    question,
+)
 
 WEATHER = FunctionTool(
     name="get_weather",
@@ -69,8 +78,49 @@ def test_the_roles_of_a_prompt_alternate() -> None:
 
 
 def test_a_name_is_one_of_those_there_are() -> None:
-    assert names([BOOK, PLAIN], none=True) == 'root ::= "lend_book" | "wave_hello" | "none"'
-    assert names([BOOK], none=False) == 'root ::= "lend_book"'
+    assert names([BOOK, PLAIN], none=True) == 'root ::= "lend" | "wave" | "none"'
+    assert names([BOOK], none=False) == 'root ::= "lend"'
+    assert named([BOOK, PLAIN], "wave") is PLAIN
+    assert named([BOOK, PLAIN], "none") is None
+
+
+def test_names_that_begin_alike_are_written_out() -> None:
+    lights = [FunctionTool(name="set_light"), FunctionTool(name="set_timer")]
+    assert names(lights, none=False) == 'root ::= "set_light" | "set_timer"'
+    assert named(lights, "set_timer") is lights[1]
+
+
+def test_examples_in_a_description_show_how_a_tool_is_asked_for() -> None:
+    tool = FunctionTool(
+        name="order_status",
+        description="""Tell where an order is.\n\nPeople say: "where's order ten forty-two?", 'isn't it here?'.""",
+    )
+    prompt, _ = question([tool], [Said("user", "Hi")])
+    asked = [ask.text for ask, answer in zip(prompt, prompt[1:], strict=False) if answer.text == tool.name]
+    assert asked == ["Request: where's order 1042?", "Request: isn't it here?"]
+    assert "order_status(): Tell where an order is.\n" in prompt[len(FIXED)].text
+
+
+COMPLETE, BARE = Evidence(found={"order_id": "1042"}), Evidence(missing=["order_id"])
+
+
+@pytest.mark.parametrize(
+    ("chosen", "likely", "told", "is_called"),
+    [
+        (None, {"none": -0.9, "lend": -1.2}, COMPLETE, True),
+        (None, {"none": -0.9, "lend": -1.2}, BARE, False),
+        (None, {"none": -0.1, "lend": -3.0}, COMPLETE, False),
+        (BOOK, {"lend": -0.8, "none": -0.9}, BARE, False),
+        (BOOK, {"lend": -0.1, "none": -2.0}, BARE, True),
+        (BOOK, {"lend": -0.8, "none": -0.9}, COMPLETE, True),
+        (BOOK, {}, BARE, True),
+    ],
+)
+def test_what_was_said_decides_where_the_model_wavers(
+    chosen: FunctionTool | None, likely: dict[str, float], told: Evidence, is_called: bool
+) -> None:
+    found = on_second_thoughts([BOOK, PLAIN], chosen, likely, lambda tool: told if tool is BOOK else BARE)
+    assert found is (BOOK if is_called else None)
 
 
 def test_the_request_is_repeated_where_the_arguments_are_asked_for() -> None:
@@ -118,15 +168,6 @@ def test_a_plain_schema_has_no_references_and_no_patterns() -> None:
 
 def test_a_schema_that_holds_itself_ends() -> None:
     assert "$ref" not in json.dumps(plain({"properties": {"self": {"$ref": "#"}}}))
-
-
-def test_arguments_are_what_the_tool_takes_or_there_is_no_call() -> None:
-    assert call(WEATHER, '{"city": "Paris", "day": "today"}') == ToolCall(
-        "get_weather", '{"city":"Paris","day":"today"}'
-    )
-    assert call(BOOK, "{}") == ToolCall("lend_book", "{}")
-    for wrong in ('{"city": "Par', '{"day": "today"}', '{"city": "Rome", "day": "never"}', '{"city": 7}', "[]"):
-        assert call(WEATHER, wrong) is None
 
 
 @pytest.mark.parametrize(

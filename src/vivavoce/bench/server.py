@@ -4,7 +4,7 @@ import os
 import socket
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,10 +22,10 @@ from vivavoce.config import Config
 from vivavoce.errors import ProviderError
 from vivavoce.layers import load
 from vivavoce.models.store import here
-from vivavoce.providers import Transcriber, TurnDetector, VoiceActivityModel
+from vivavoce.providers import ChatModel, Synthesizer, Transcriber, TurnDetector, VoiceActivityModel
 from vivavoce.providers.registry import Role
 
-__all__ = ["Called", "Setup", "called", "listeners", "started"]
+__all__ = ["Called", "Setup", "called", "listeners", "started", "talkers"]
 
 READY_SECONDS = 600
 STOP_SECONDS = 10
@@ -42,7 +42,7 @@ class Setup:
 
     def config_loaded(self) -> Config:
         """Read the configuration as the server will. Raises `ConfigError`."""
-        flags: dict[str, object] = {"preset": self.preset, "chat": {"size": self.chat} if self.chat else {}}
+        flags: dict[str, object] = {"preset": self.preset, "chat": {"model": self.chat} if self.chat else {}}
         return load(file=self.config, flags=flags).config
 
     @property
@@ -75,16 +75,30 @@ async def called(setup: Setup) -> AsyncIterator[Called]:
 
 async def listeners(setup: Setup) -> tuple[VoiceActivityModel, TurnDetector | None, Transcriber]:
     """Load only what hears and judges, to be asked directly. Raises `ConfigError`, `ProviderError`."""
-    choices, store = choose(setup.config_loaded()), here()
-    wanted: list[Role] = [role for role in ("vad", "turn", "transcriber") if role in choices]
-    names = [name for role in wanted for name in choices[role].models]
-    await anyio.to_thread.run_sync(store.pull, names)
-    opened = {role: await choices[role].plugin.open(choices[role].settings, store.weights) for role in wanted}
+    opened = await _opened(setup, ("vad", "turn", "transcriber"))
     return (
         cast("VoiceActivityModel", opened["vad"]),
         cast("TurnDetector | None", opened.get("turn")),
         cast("Transcriber", opened["transcriber"]),
     )
+
+
+async def talkers(setup: Setup) -> tuple[ChatModel, Synthesizer, Transcriber]:
+    """Load only what answers, speaks and hears, to be asked directly. Raises `ConfigError`, `ProviderError`."""
+    opened = await _opened(setup, ("chat", "synthesizer", "transcriber"))
+    return (
+        cast("ChatModel", opened["chat"]),
+        cast("Synthesizer", opened["synthesizer"]),
+        cast("Transcriber", opened["transcriber"]),
+    )
+
+
+async def _opened(setup: Setup, roles: Sequence[Role]) -> Mapping[Role, object]:
+    choices, store = choose(setup.config_loaded()), here()
+    wanted = [role for role in roles if role in choices]
+    names = [name for role in wanted for name in choices[role].models]
+    await anyio.to_thread.run_sync(store.pull, names)
+    return {role: await choices[role].plugin.open(choices[role].settings, store.weights) for role in wanted}
 
 
 @asynccontextmanager

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["bench"]
 
-What = Literal["all", "latency", "load", "barge-in", "hearing", "turns", "transport"]
+What = Literal["all", "latency", "load", "barge-in", "hearing", "turns", "transport", "tools"]
 SCRIPTED_SILENCE_MS = 200
 HEARING_SECONDS = 30
 TRANSPORT_SECONDS = 12
@@ -41,9 +41,21 @@ class _Plan:
     webrtc: bool
 
 
+@dataclass(frozen=True)
+class _Questions:
+    setup: "Setup"
+    file: Path | None
+    assistant: str | None
+    held_out: bool
+    aloud: bool
+
+
 def bench(
     what: Annotated[
-        What, typer.Argument(help="latency, load, barge-in, hearing, turns or transport; all is a short round.")
+        What,
+        typer.Argument(
+            help="latency, load, barge-in, hearing, turns, transport or tools; all is a short round."
+        ),
     ] = "all",
     preset: Annotated[str, typer.Option(help="offline, or scripted: providers of fixed delays.")] = "offline",
     chat: Chat = None,
@@ -65,6 +77,15 @@ def bench(
     webrtc: Annotated[
         bool, typer.Option("--webrtc", help="Ask by WebRTC, too, and compare (latency).")
     ] = False,
+    requests: Annotated[
+        Path | None,
+        typer.Option(help="What is asked of an assistant with tools, and what it should do (tools)."),
+    ] = None,
+    assistant: Annotated[str | None, typer.Option(help="Who is asked: my_desk.py:assistant (tools).")] = None,
+    held_out: Annotated[
+        bool, typer.Option("--held-out", help="Ask also what is kept apart from tuning (tools).")
+    ] = False,
+    aloud: Annotated[bool, typer.Option("--aloud", help="Ask everything by voice (tools).")] = False,
     json: Annotated[Path | None, typer.Option(help="Write what was measured here, too.")] = None,
     quick: Annotated[bool, typer.Option("--quick", help="As few as makes sense.")] = False,
 ) -> None:
@@ -75,6 +96,10 @@ def bench(
     from vivavoce.bench.server import Setup
     from vivavoce.bench.trials import Manner
 
+    if what == "tools":
+        setup = Setup(preset, chat, config)
+        _keep(anyio.run(_tools, _Questions(setup, requests, assistant, held_out, aloud)), json)
+        return
     scripted = preset == "scripted"
     silence = SCRIPTED_SILENCE_MS if silence_ms is None and scripted else silence_ms
     folder = recordings or BUILT_IN
@@ -89,7 +114,10 @@ def bench(
         busy,
         webrtc,
     )
-    found = anyio.run(_bench, plan)
+    _keep(anyio.run(_bench, plan), json)
+
+
+def _keep(found: dict[str, object], json: Path | None) -> None:
     if json is not None:
         import msgspec
 
@@ -217,3 +245,29 @@ async def _transport(plan: _Plan, console: "Console") -> dict[str, object]:
         ways = await measure(plan.levels, TRANSPORT_SECONDS, status.update)
     show_ways(ways, hearing, console)
     return {"hearing_alone_ms": hearing, "ways": ways}
+
+
+async def _tools(asking: _Questions) -> dict[str, object]:
+    import msgspec
+    from rich.console import Console
+
+    from vivavoce.bench.machine import describe
+    from vivavoce.bench.requests import requests_in
+    from vivavoce.bench.server import talkers
+    from vivavoce.bench.tools import run, show
+    from vivavoce.cli.assistants import assistant_at
+
+    assistant = assistant_at(asking.assistant)
+    if asking.file is None or assistant is None:
+        raise ConfigError("bench tools needs --requests FILE.toml and --assistant FILE.py:NAME.")
+    requests = [one for one in requests_in(asking.file) if asking.held_out or not one.held_out]
+    requests = [msgspec.structs.replace(one, spoken=one.spoken or asking.aloud) for one in requests]
+    console, machine = Console(), describe()
+    console.print(f"{machine}. {len(requests)} requests to {assistant.name}.", highlight=False)
+    with console.status("Loading the models.") as status:
+        chat, synthesizer, transcriber = await talkers(asking.setup)
+        tried = await run(
+            assistant, requests, chat=chat, synthesizer=synthesizer, transcriber=transcriber, tell=status.update
+        )
+    show(tried, console)
+    return {"machine": machine, "tried": [{**msgspec.to_builtins(one), "right": one.right} for one in tried]}

@@ -53,9 +53,23 @@ class _Delta(msgspec.Struct, frozen=True):
     content: str | None = None
 
 
+class _Likely(msgspec.Struct, frozen=True):
+    token: str = ""
+    logprob: float = 0.0
+
+
+class _Token(msgspec.Struct, frozen=True):
+    top_logprobs: tuple[_Likely, ...] = ()
+
+
+class _Logprobs(msgspec.Struct, frozen=True):
+    content: tuple[_Token, ...] | None = None
+
+
 class _Choice(msgspec.Struct, frozen=True):
     delta: _Delta = _Delta()
     finish_reason: str | None = None
+    logprobs: _Logprobs | None = None
 
 
 class Failure(msgspec.Struct, frozen=True):
@@ -75,6 +89,12 @@ class Chunk(msgspec.Struct, frozen=True):
     @property
     def text(self) -> str:
         return "".join(choice.delta.content or "" for choice in self.choices)
+
+    @property
+    def likely(self) -> Mapping[str, float]:
+        """The likeliest first tokens of this piece, by their log probability, where they were asked for."""
+        tokens = [token for one in self.choices if one.logprobs for token in one.logprobs.content or ()]
+        return {one.token: one.logprob for one in tokens[0].top_logprobs} if tokens else {}
 
     @property
     def finish(self) -> str | None:

@@ -18,12 +18,15 @@ from vivavoce.errors import ConfigError, ProtocolError, ProviderError
 from vivavoce.protocol.items import Message
 from vivavoce.protocol.session import FunctionTool
 from vivavoce.protocol.strict import invalid
-from vivavoce.providers import ChatRequest, ChatUsage, ToolCall, router
+from vivavoce.providers import ChatRequest, ChatUsage, ToolCall, blanks, router
 from vivavoce.providers.dialogue import Said, dialogue, fit, last_words, tokens
+from vivavoce.providers.evidence import Evidence, evidence
+from vivavoce.providers.forms import form
 from vivavoce.providers.llama import Chunk, Failure, Llama, Timings
 from vivavoce.providers.manners import EXAMPLES, FEW, SPOKEN_OFFLINE, is_latin, sentences, speakable, system
 from vivavoce.providers.registry import Plugin, Weights
 from vivavoce.providers.slots import Slots
+from vivavoce.providers.telling import results
 
 __all__ = ["PLUGIN", "Qwen", "QwenSettings"]
 
@@ -47,6 +50,7 @@ class QwenSettings(msgspec.Struct, frozen=True):
     `hf:OWNER/REPOSITORY/FILE@REVISION`. `threads` are the cores it uses. `context` is how many tokens one
     conversation may have before its oldest turns are forgotten. `slots` conversations are answered at once, and
     more wait. `warm` is the instructions that most sessions have: they are read before the first caller comes.
+    `reads_results` says what a tool has answered word for word, if it is short; else the model tells it.
     """
 
     model: str = "small"
@@ -54,13 +58,16 @@ class QwenSettings(msgspec.Struct, frozen=True):
     context: int = 4096
     slots: int = 2
     warm: str = ""
+    reads_results: bool = True
 
 
 class Qwen:
     """A chat model on this machine. Open one with `Qwen.load`."""
 
-    def __init__(self, llama: Llama, *, slots: int, context: int, read: Sequence[Said] = ()) -> None:
-        self._llama, self._context = llama, context
+    def __init__(
+        self, llama: Llama, *, slots: int, context: int, read: Sequence[Said] = (), reads_results: bool = True
+    ) -> None:
+        self._llama, self._context, self._reads = llama, context, reads_results
         self._slots, self._router = Slots(slots, tuple(read)), slots
 
     @classmethod
@@ -72,7 +79,13 @@ class Qwen:
         )
         llama = await anyio.to_thread.run_sync(load, limiter=anyio.CapacityLimiter(1))
         opening = [Said("system", system(settings.warm, SPOKEN_OFFLINE)), *EXAMPLES, Said("user", "Hello.")]
-        qwen = cls(llama, slots=settings.slots, context=settings.context, read=opening)
+        qwen = cls(
+            llama,
+            slots=settings.slots,
+            context=settings.context,
+            read=opening,
+            reads_results=settings.reads_results,
+        )
         for slot in range(settings.slots):
             await qwen._write(opening, slot=slot, max_tokens=1, grammar=speakable(FEW))
         await qwen._write([*router.FIXED, Said("user", "Hello.")], slot=qwen._router, max_tokens=1)
@@ -89,18 +102,20 @@ class Qwen:
         turns = dialogue(request.items)
         tools = router.eligible(request.tools, request.tool_choice)
         if request.tool_choice in ("auto", "none"):
+            if self._reads and request.spoken and (text := results(request.items)):
+                yield text
+                yield ChatUsage(0, 0)
+                return
             async with self._answering(request, turns) as chunks:
-                tool = await self._choose(tools, turns, none=True) if _is_asked(request) else None
-                if tool is None:
+                step = await self._step(tools, turns) if _is_asked(request) else None
+                if step is None:
                     async for piece in _spoken(chunks, held="response_format" in request.wishes):
                         yield piece
                     return
+            first, usage = step
         else:
-            tool = tools[0] if len(tools) == 1 else await self._choose(tools, turns, none=False)
-        if tool is None:
-            raise ProviderError(NAME, "is to call a tool, but there is none of that name")
-        call, usage = await self._call(tool, tools, turns)
-        yield call
+            first, usage = await self._demanded(tools, turns)
+        yield first
         yield usage
 
     @property
@@ -134,33 +149,77 @@ class Qwen:
         """Return how many tokens an answer may have."""
         return min(request.max_tokens or ANSWER_TOKENS, ANSWER_TOKENS, self._context // 4)
 
+    async def _step(
+        self, tools: Sequence[FunctionTool], turns: Sequence[Said]
+    ) -> tuple[ToolCall | str, ChatUsage] | None:
+        """Return the call that the last words need, or a question for what it lacks; None if they need none."""
+        tool, usage = await self._choose(tools, turns, none=True)
+        if tool is None:
+            return None
+        told = evidence(tool, tools, turns)
+        if told.missing:
+            return blanks.asking(tool, told.missing), usage
+        arguments = dict(told.found)
+        if told.left:
+            written, filling = await self._fill(tool, told, tools, turns)
+            usage = _sum(usage, filling)
+            arguments = blanks.completed(tool, written) | arguments
+        wrong = blanks.wrong(tool, arguments)
+        return (blanks.asking(tool, wrong) if wrong else blanks.call(tool, arguments)), usage
+
+    async def _demanded(
+        self, tools: Sequence[FunctionTool], turns: Sequence[Said]
+    ) -> tuple[ToolCall, ChatUsage]:
+        """Call a tool because the client says so, whatever was said."""
+        tool = tools[0] if len(tools) == 1 else (await self._choose(tools, turns, none=False))[0]
+        if tool is None:
+            raise ProviderError(NAME, "is to call a tool, but there is none of that name")
+        written, usage = await self._fill(tool, None, tools, turns)
+        arguments = blanks.completed(tool, written)
+        if wrong := blanks.wrong(tool, arguments):
+            problem = f"could not fill in {', '.join(wrong)} of {tool.name}"
+            raise ProviderError(NAME, problem, retryable=True)
+        return blanks.call(tool, arguments), usage
+
     async def _choose(
         self, tools: Sequence[FunctionTool], turns: Sequence[Said], *, none: bool
-    ) -> FunctionTool | None:
+    ) -> tuple[FunctionTool | None, ChatUsage]:
         if not tools:
-            return None
+            return None, ChatUsage(0, 0)
         prompt, _ = router.question(tools, turns)
-        grammar = router.names(tools, none=none)
-        name, _ = await self._write(prompt, slot=self._router, max_tokens=NAME_TOKENS, grammar=grammar)
-        return next((tool for tool in tools if tool.name == name), None)
+        grammar, look = router.names(tools, none=none), partial(evidence, tools=tools, turns=turns)
+        likely: dict[str, float] = {}
+        options = {
+            "max_tokens": NAME_TOKENS,
+            "grammar": grammar,
+            "logprobs": none,
+            "top_logprobs": router.LIKELY * none,
+        }
+        name, usage = await self._write(prompt, slot=self._router, likely=likely, **options)
+        tool = router.named(tools, name)
+        return (router.on_second_thoughts(tools, tool, likely, look) if none else tool), usage
 
-    async def _call(
-        self, tool: FunctionTool, tools: Sequence[FunctionTool], turns: Sequence[Said]
-    ) -> tuple[ToolCall, ChatUsage]:
+    async def _fill(
+        self, tool: FunctionTool, told: Evidence | None, tools: Sequence[FunctionTool], turns: Sequence[Said]
+    ) -> tuple[str, ChatUsage]:
+        """Let the model write a tool's arguments: what `told` leaves to it, or all of them."""
         prompt, request = router.question(tools, turns)
         prompt += [Said("assistant", tool.name), Said("user", router.details(tool.name, request))]
-        schema = {"type": "json_schema", "json_schema": {"schema": router.form(tool)}}
-        arguments, usage = await self._write(
-            prompt, slot=self._router, max_tokens=ARGUMENT_TOKENS, response_format=schema
-        )
-        call = router.call(tool, arguments)
-        if call is None:
-            raise ProviderError(NAME, f"could not fill in the arguments of {tool.name}", retryable=True)
-        return call, usage
+        ask = partial(self._write, slot=self._router, max_tokens=ARGUMENT_TOKENS)
+        grammar = blanks.rest(tool, told, turns) if told else None
+        if told and grammar:
+            begun = blanks.beginning(told)
+            written, usage = await ask([*prompt, Said("assistant", begun)], grammar=grammar)
+            return f"{begun}{written}}}", usage
+        schema = {"type": "json_schema", "json_schema": {"schema": form(tool)}}
+        return await ask(prompt, response_format=schema)
 
-    async def _write(self, prompt: Sequence[Said], *, slot: int, **options: object) -> tuple[str, ChatUsage]:
+    async def _write(
+        self, prompt: Sequence[Said], *, slot: int, likely: dict[str, float] | None = None, **options: object
+    ) -> tuple[str, ChatUsage]:
+        """Let the model write, and note what its first token was `likely` to be."""
         async with self._llama.ask(_body(prompt, slot, options)) as chunks:
-            pieces = [piece async for piece in _spoken(chunks)]
+            pieces = [piece async for piece in _spoken(_noting(chunks, likely))]
         text = "".join(piece for piece in pieces if isinstance(piece, str))
         return text, next(piece for piece in pieces if isinstance(piece, ChatUsage))
 
@@ -170,6 +229,16 @@ class Qwen:
     ) -> AsyncIterator[AsyncIterator[Chunk]]:
         async with self._slots.lend(prompt) as slot, self._llama.ask(_body(prompt, slot, options)) as chunks:
             yield chunks
+
+
+def _sum(one: ChatUsage, other: ChatUsage) -> ChatUsage:
+    """Return what two steps cost together."""
+    return ChatUsage(
+        one.input_tokens + other.input_tokens,
+        one.output_tokens + other.output_tokens,
+        one.cached_tokens + other.cached_tokens,
+        other.finish,
+    )
 
 
 def _opening(request: ChatRequest) -> list[Said]:
@@ -195,6 +264,13 @@ def _held_to_speech(request: ChatRequest, asked: str) -> dict[str, object]:
     grammar = speakable(most, latin=is_latin(request.instructions + asked))
     # at length, a small model says its third sentence for ever, unless what it said before is made dear
     return {"grammar": grammar, "dry_multiplier": NO_ECHO if most > FEW else 0}
+
+
+async def _noting(chunks: AsyncIterator[Chunk], likely: dict[str, float] | None) -> AsyncIterator[Chunk]:
+    async for chunk in chunks:
+        if likely is not None and not likely:
+            likely.update(chunk.likely)
+        yield chunk
 
 
 async def _spoken(chunks: AsyncIterator[Chunk], *, held: bool = False) -> AsyncIterator[str | ChatUsage]:

@@ -1,23 +1,25 @@
-"""Which tool does a request need? Two small questions that a small model answers well.
+"""Which tool does a request need? Small questions that a small model answers well.
 
 Left to their own tool format, models of this size write calls as prose, or call what nobody asked for (3 right
-of 20). Shown a few requests and held to the names of the tools, then to the schema of the one chosen, the 0.5B
-was right in 36 of 41, the 1.5B in 39. All of this is pure: the prompts, the forms, what to make of the answers.
+of 20). So they are asked for a name, held to the names that there are, after a few requests that show how. What
+was said settles most arguments (see `evidence`); for the rest the model is asked, too (see `blanks`). All of
+this is pure: the prompts, the grammars, what to make of the answers.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import cycle
-from typing import cast
 
 import msgspec
 from msgspec import UNSET
 
 from vivavoce.protocol.session import FunctionTool, ToolChoice, ToolChoiceFunction
-from vivavoce.providers import ToolCall
 from vivavoce.providers.dialogue import Said
+from vivavoce.providers.evidence import Evidence
+from vivavoce.providers.forms import Json, form, mapping, parameters
+from vivavoce.providers.written import written
 
-__all__ = ["FIXED", "NONE", "call", "details", "eligible", "form", "names", "plain", "question", "valid"]
+__all__ = ["FIXED", "LIKELY", "NONE", "details", "eligible", "named", "names", "on_second_thoughts", "question"]
 
 NONE = "none"
 
@@ -35,8 +37,8 @@ track_parcel(code: string): Find out where a parcel is.
 """
 
 
-def _request(text: str) -> str:
-    return f"Request: {text}"
+def _request(text: str, earlier: str = "") -> str:
+    return f"Earlier: {earlier}\nRequest: {text}" if earlier else f"Request: {text}"
 
 
 def details(tool: str, request: str) -> str:
@@ -44,17 +46,17 @@ def details(tool: str, request: str) -> str:
     return f"Arguments of {tool} for: {request}"
 
 
-def _chose(request: str, tool: str, arguments: str) -> tuple[Said, ...]:
+def _chose(request: str, tool: str, arguments: str, earlier: str = "") -> tuple[Said, ...]:
     return (
-        Said("user", _request(request)),
+        Said("user", _request(request, earlier)),
         Said("assistant", tool),
         Said("user", details(tool, request)),
         Said("assistant", arguments),
     )
 
 
-def _declined(request: str) -> tuple[Said, ...]:
-    return (Said("user", _request(request)), Said("assistant", NONE))
+def _declined(request: str, earlier: str = "") -> tuple[Said, ...]:
+    return (Said("user", _request(request, earlier)), Said("assistant", NONE))
 
 
 FIXED = (
@@ -65,7 +67,8 @@ FIXED = (
     *_declined("who wrote Hamlet?"),
     *_chose("is there still a train to Leeds tonight?", "train_times", '{"town": "Leeds"}'),
     *_declined("I feel tired today"),
-    *_chose("my parcel is nine oh two two, did it arrive?", "track_parcel", '{"code": "9022"}'),
+    *_chose("it is 9022", "track_parcel", '{"code": "9022"}', "where is my parcel? / What is its code?"),
+    *_declined("great, thanks", "where is parcel 9022? / It comes today."),
     *_chose("how would I make a good lasagna?", "find_recipe", '{"dish": "lasagna"}'),
     *_declined("thank you, bye"),
 )
@@ -96,18 +99,27 @@ _NOT_ASKED = (
     "who wrote Hamlet?",
     "tell me something funny",
     "thank you very much",
+    "who am I talking to?",
     "I feel tired today",
+    "can you say that again?",
     "what's a glacier?",
+    "okay, one moment",
 )
 
+CLOSE, DOUBT = 1.0, 0.3
+"""So little behind none a tool may be, and so little ahead, in log probability, that what was said decides."""
+LIKELY = 20
+"""first tokens whose probability is asked for"""
+
+_SHOWN = 2
+"""examples of how people ask for each tool"""
 _DESCRIPTION_CHARS = 160
 _EARLIER_CHARS = 160
 _REQUEST_CHARS = 1000
-_STRING_CHARS = 80
-_DEPTH = 6
-_KEPT = ("type", "enum", "const", "minimum", "maximum", "minItems", "maxItems")
-
-Json = Mapping[str, object]
+_EXAMPLES = re.compile(
+    r"\b(?:for example|examples?|such as|e\.g\.|people (?:say|ask))\b[^:\"“']{0,40}:", re.IGNORECASE
+)
+_QUOTED = re.compile(r"\"([^\"]+)\"|“([^”]+)”|(?<!\w)'((?:[^']|(?<=\w)'(?=\w))+)'(?!\w)")
 
 
 def eligible(tools: Sequence[FunctionTool], choice: ToolChoice) -> Sequence[FunctionTool]:
@@ -119,6 +131,9 @@ def eligible(tools: Sequence[FunctionTool], choice: ToolChoice) -> Sequence[Func
     return tools
 
 
+# choosing a tool
+
+
 def question(tools: Sequence[FunctionTool], turns: Sequence[Said]) -> tuple[list[Said], str]:
     """Return the prompt that asks for a tool's name, and the request in it.
 
@@ -126,18 +141,16 @@ def question(tools: Sequence[FunctionTool], turns: Sequence[Said]) -> tuple[list
     last the request with the two turns before it.
     """
     spoken = [said for said in turns if said.role != "system"]
-    request = _line(spoken[-1].text)[:_REQUEST_CHARS] if spoken else ""
-    earlier = " / ".join(_line(said.text)[:_EARLIER_CHARS] for said in spoken[-3:-1])
-    before = f"Earlier: {earlier}\n" if earlier else ""
-    prompt = [*FIXED, *_shown(tools), Said("user", before + _request(request))]
-    return prompt, request
+    request = written(_line(spoken[-1].text))[:_REQUEST_CHARS] if spoken else ""
+    earlier = " / ".join(_line(written(said.text))[:_EARLIER_CHARS] for said in spoken[-3:-1])
+    return [*FIXED, *_shown(tools), Said("user", _request(request, earlier))], request
 
 
 def _shown(tools: Sequence[FunctionTool]) -> list[Said]:
     listed = "Now the tools are others:\n" + "\n".join(map(_signature, tools)) + "\n\n"
     others, turns = cycle(_NOT_ASKED), [Said("user", listed + _request("hello there")), Said("assistant", NONE)]
     asked = [(tool.name, _asked(tool)) for tool in tools]
-    for which in range(2):
+    for which in range(_SHOWN):
         for name, requests in asked:
             for request in requests[which : which + 1]:
                 turns += [Said("user", _request(request)), Said("assistant", name), *_declined(next(others))]
@@ -145,14 +158,23 @@ def _shown(tools: Sequence[FunctionTool]) -> list[Said]:
 
 
 def _asked(tool: FunctionTool) -> Sequence[str]:
-    about = _about(tool) or tool.name.replace("_", " ")
+    """Return how people ask for a tool: as its description says, else as they do for things of its kind."""
+    about, examples = _about(tool)
+    about = about or tool.name.replace("_", " ")
     topic = f"{tool.name} {about}".lower()
     known = next((requests for pattern, requests in _ASKED if re.search(pattern, topic)), None)
-    return known or (f"please {about[0].lower()}{about[1:].rstrip('.')}",)
+    return examples or known or (f"please {about[0].lower()}{about[1:].rstrip('.')}",)
 
 
-def _about(tool: FunctionTool) -> str:
-    return _line(tool.description)[:_DESCRIPTION_CHARS] if tool.description is not UNSET else ""
+def _about(tool: FunctionTool) -> tuple[str, Sequence[str]]:
+    """Return what a tool does, and the requests that its description quotes after `For example:`."""
+    told = _line(tool.description) if tool.description is not UNSET else ""
+    quoting = _EXAMPLES.search(told)
+    examples = (
+        [next(filter(None, found)) for found in _QUOTED.findall(told[quoting.end() :])] if quoting else []
+    )
+    about = told[: quoting.start()].strip() if quoting and examples else told
+    return about[:_DESCRIPTION_CHARS], [written(example) for example in examples]
 
 
 def _line(text: str) -> str:
@@ -160,12 +182,12 @@ def _line(text: str) -> str:
 
 
 def _signature(tool: FunctionTool) -> str:
-    properties = _mapping(form(tool)["properties"])
-    described = _mapping(_parameters(tool).get("properties"))
+    properties = mapping(form(tool)["properties"])
+    described = mapping(parameters(tool).get("properties"))
     arguments = ", ".join(
-        f"{name}: {_kind(_mapping(what))}{_hint(described, name)}" for name, what in properties.items()
+        f"{name}: {_kind(mapping(what))}{_hint(described, name)}" for name, what in properties.items()
     )
-    return f"{tool.name}({arguments})" + (f": {about}" if (about := _about(tool)) else "")
+    return f"{tool.name}({arguments})" + (f": {about}" if (about := _about(tool)[0]) else "")
 
 
 def _kind(schema: Json) -> str:
@@ -175,138 +197,61 @@ def _kind(schema: Json) -> str:
 
 
 def _hint(described: Json, name: str) -> str:
-    hint = _mapping(described.get(name)).get("description")
+    hint = mapping(described.get(name)).get("description")
     return f" ({_line(hint)[:60]})" if isinstance(hint, str) else ""
 
 
-def _parameters(tool: FunctionTool) -> Json:
-    return tool.parameters if tool.parameters is not UNSET else {}
-
-
-def _mapping(value: object) -> Json:
-    return cast("Json", value) if isinstance(value, Mapping) else {}
-
-
 def names(tools: Sequence[FunctionTool], *, none: bool) -> str:
-    """Return a GBNF grammar of the tools' names, and (if allowed) of none."""
-    known = [tool.name for tool in tools] + ([NONE] if none else [])
-    return "root ::= " + " | ".join(msgspec.json.encode(name).decode() for name in known)
-
-
-def form(tool: FunctionTool) -> dict[str, object]:
-    """Return the JSON schema that a tool's arguments are held to."""
-    schema = plain(_parameters(tool))
-    return schema if "properties" in schema else _object({})
-
-
-def _object(properties: Json) -> dict[str, object]:
-    return {
-        "type": "object",
-        "properties": dict(properties),
-        "required": list(properties),
-        "additionalProperties": False,
-    }
-
-
-def plain(schema: Json) -> dict[str, object]:
-    """Return what of a JSON schema can be held to word by word: kinds, choices, bounds and what is inside.
-
-    References are filled in; patterns and formats are let go; no string grows without end.
-    """
-    return _plain(schema, schema, _DEPTH)
-
-
-def _plain(schema: Json, root: Json, depth: int) -> dict[str, object]:
-    if depth == 0:
-        return {}
-    if isinstance(reference := schema.get("$ref"), str):
-        return _plain(_follow(reference, root), root, depth - 1)
-    kept = {key: schema[key] for key in _KEPT if key in schema}
-    for key in ("anyOf", "oneOf", "allOf"):
-        if isinstance(options := schema.get(key), list) and options:
-            inner = [_plain(_mapping(option), root, depth - 1) for option in options]
-            return inner[0] if len(inner) == 1 else {"anyOf": inner}
-    if isinstance(items := schema.get("items"), Mapping):
-        kept["items"] = _plain(items, root, depth - 1)
-    if isinstance(properties := schema.get("properties"), Mapping):
-        required = schema.get("required")
-        needed = [name for name in required if name in properties] if isinstance(required, list) else []
-        inner_ones = {name: _plain(_mapping(what), root, depth - 1) for name, what in properties.items()}
-        kept |= _object({name: _filled(what) if name in needed else what for name, what in inner_ones.items()})
-        kept["required"] = needed
-    if kept.get("type") == "string" and "enum" not in kept:
-        kept["maxLength"] = _STRING_CHARS
-    return kept
-
-
-def _filled(schema: dict[str, object]) -> dict[str, object]:
-    return {"minItems": 1, **schema} if schema.get("type") == "array" else schema
-
-
-def _follow(reference: str, root: Json) -> Json:
-    found: Json = root
-    for step in reference.removeprefix("#").split("/")[1:]:
-        found = _mapping(found.get(step))
-    return found
-
-
-def call(tool: FunctionTool, arguments: str) -> ToolCall | None:
-    """Return the call of a tool with the arguments a model wrote; nothing if they are not what it takes."""
-    try:
-        filled = msgspec.json.decode(arguments)
-    except msgspec.DecodeError:
-        return None
-    return ToolCall(tool.name, msgspec.json.encode(filled).decode()) if valid(filled, form(tool)) else None
-
-
-_KINDS: Mapping[str, tuple[type, ...]] = {
-    "string": (str,),
-    "integer": (int,),
-    "number": (int, float),
-    "boolean": (bool,),
-    "array": (list,),
-    "object": (dict,),
-    "null": (type(None),),
-}
-
-
-def valid(value: object, schema: Json) -> bool:
-    """Say whether a value is what a schema made `plain` asks for."""
-    if isinstance(options := schema.get("anyOf"), list):
-        return any(valid(value, _mapping(option)) for option in options)
-    if isinstance(allowed := schema.get("enum"), list) and value not in allowed:
-        return False
-    if "const" in schema and value != schema["const"]:
-        return False
-    return _is_kind(value, schema.get("type")) and _within(value, schema) and _inside(value, schema)
-
-
-def _is_kind(value: object, kind: object) -> bool:
-    if isinstance(kind, list):
-        return any(_is_kind(value, one) for one in kind)
-    if isinstance(value, bool) and kind in ("integer", "number"):
-        return False
-    return not isinstance(kind, str) or isinstance(value, _KINDS.get(kind, (object,)))
-
-
-def _within(value: object, schema: Json) -> bool:
-    if isinstance(value, bool):
-        return True
-    size = value if isinstance(value, int | float) else len(value) if isinstance(value, list) else None
-    low, high = ("minItems", "maxItems") if isinstance(value, list) else ("minimum", "maximum")
-    least, most = schema.get(low), schema.get(high)
-    return size is None or not (
-        (isinstance(least, int | float) and size < least) or (isinstance(most, int | float) and size > most)
+    """Return a GBNF grammar of the tools' names, or of what is enough of them, and (if allowed) of none."""
+    return "root ::= " + " | ".join(
+        msgspec.json.encode(begins).decode() for begins in _beginnings(tools, none=none)
     )
 
 
-def _inside(value: object, schema: Json) -> bool:
-    if isinstance(value, list):
-        return all(valid(one, _mapping(schema.get("items"))) for one in value)
-    if isinstance(value, dict):
-        properties, required = _mapping(schema.get("properties")), schema.get("required", [])
-        if schema.get("additionalProperties") is False and set(value) - set(properties):
-            return False
-        good = all(valid(one, _mapping(properties.get(name))) for name, one in value.items())
-        return good and all(name in value for name in cast("list[str]", required))
-    return True
+def named(tools: Sequence[FunctionTool], answer: str) -> FunctionTool | None:
+    """Return the tool that an answer held to `names` means; None is none."""
+    return _beginnings(tools, none=True).get(answer) or _beginnings(tools, none=False).get(answer)
+
+
+def on_second_thoughts(
+    tools: Sequence[FunctionTool],
+    chosen: FunctionTool | None,
+    likely: Mapping[str, float],
+    look: Callable[[FunctionTool], Evidence],
+) -> FunctionTool | None:
+    """Weigh a choice by how sure the model was (log probabilities of first tokens) and by what was said.
+
+    A tool that came close to none is taken where all that it needs was said, and leaves no choice: a number. One
+    that was hardly likelier than none is not taken where nothing was said of what it needs.
+    """
+    ahead = _ahead_of_none(tools, likely)
+    if chosen is None:
+        close = sorted((one for one in ahead if ahead[one] > -CLOSE), key=lambda one: -ahead[one])
+        known = {tool.name: tool for tool in tools}
+        return next((known[one] for one in close if _is_all_said(look(known[one]))), None)
+    told = look(chosen)
+    doubtful = ahead.get(chosen.name, DOUBT) < DOUBT and told.missing and not told.found
+    return None if doubtful else chosen
+
+
+def _ahead_of_none(tools: Sequence[FunctionTool], likely: Mapping[str, float]) -> Mapping[str, float]:
+    """Return by how much tools were likelier than none, so far as their first tokens tell them apart."""
+    names = [*(tool.name for tool in tools), NONE]
+    begun = {token: [name for name in names if name.startswith(token)] for token in likely if token}
+    sure = {found[0]: likely[token] for token, found in reversed(begun.items()) if len(found) == 1}
+    none = sure.pop(NONE, None)
+    return {} if none is None else {name: sure[name] - none for name in sure}
+
+
+def _is_all_said(told: Evidence) -> bool:
+    return bool(told.found) and not told.left and not told.missing
+
+
+def _beginnings(tools: Sequence[FunctionTool], *, none: bool) -> Mapping[str, FunctionTool | None]:
+    """Return what is enough of each name: a word less to write is some time less to wait."""
+    known: dict[str, FunctionTool | None] = {tool.name: tool for tool in tools}
+    if none:
+        known.setdefault(NONE, None)
+    first = {name: name.partition("_")[0] for name in known}
+    counts = list(first.values())
+    return {first[name] if counts.count(first[name]) == 1 else name: tool for name, tool in known.items()}
