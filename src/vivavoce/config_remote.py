@@ -41,9 +41,7 @@ class RemoteTable(BaseModel):
         if server not in _KEYS and parts.scheme not in ("ws", "wss", "http", "https"):
             raise ValueError(f"{server!r} is not openai, azure, or the address of a server (ws://…, wss://…)")
         if parts.username or {name.lower() for name, _ in parse_qsl(parts.query)} & _SECRETS:
-            raise ValueError(
-                f"it holds a key; write {_OTHERS_KEY}=… into the environment or into .env"
-            )
+            raise ValueError(f"it holds a key; write {_OTHERS_KEY}=… into the environment or into .env")
         return server
 
     @property
