@@ -145,7 +145,7 @@ lawful = settings(max_examples=15, deadline=None, suppress_health_check=list(Hea
 
 
 def ours(score: Score) -> list[FunctionCall]:
-    """The calls that are for the house."""
+    """The calls that are for the house. Of those called `theirs` nothing is said: a client may forget its tools."""
     calls = [event.item for event in score.of(e.ResponseOutputItemDone) if isinstance(event.item, FunctionCall)]
     aside = {event.response.id for event in score.of(e.ResponseCreated) if not event.response.conversation_id}
     in_aside = {
@@ -161,7 +161,8 @@ def ours(score: Score) -> list[FunctionCall]:
 def test_every_call_of_ours_gets_exactly_one_output(play: Play) -> None:
     score = play.perform()
     answered = [item.call_id for item in items(score) if isinstance(item, FunctionCallOutput)]
-    assert sorted(answered) == sorted(str(call.call_id) for call in ours(score))
+    assert len(set(answered)) == len(answered)
+    assert {str(call.call_id) for call in ours(score)} <= set(answered)
 
 
 def _is_our_wish(event: e.Event) -> bool:
