@@ -1,6 +1,7 @@
 """Which tool a request needs: the prompts, the forms and what is made of the answers."""
 
 import json
+from itertools import pairwise
 
 import pytest
 
@@ -91,12 +92,10 @@ def test_names_that_begin_alike_are_written_out() -> None:
 
 
 def test_examples_in_a_description_show_how_a_tool_is_asked_for() -> None:
-    tool = FunctionTool(
-        name="order_status",
-        description="""Tell where an order is.\n\nPeople say: "where's order ten forty-two?", 'isn't it here?'.""",
-    )
+    about = """Tell where an order is.\n\nPeople say: "where's order ten forty-two?", 'isn't it here?'."""
+    tool = FunctionTool(name="order_status", description=about)
     prompt, _ = question([tool], [Said("user", "Hi")])
-    asked = [ask.text for ask, answer in zip(prompt, prompt[1:], strict=False) if answer.text == tool.name]
+    asked = [ask.text for ask, answer in pairwise(prompt) if answer.text == tool.name]
     assert asked == ["Request: where's order 1042?", "Request: isn't it here?"]
     assert "order_status(): Tell where an order is.\n" in prompt[len(FIXED)].text
 

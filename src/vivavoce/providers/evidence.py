@@ -106,7 +106,7 @@ class _Search:
                 left[name] = options
             elif is_needed:
                 missing.append(name)
-        return Evidence(found, left, [name for name in properties if name in missing])
+        return Evidence(found, left, tuple(name for name in properties if name in missing))
 
     def _options(self, name: str, held: Json, told: Json, *, needed: bool) -> Sequence[object] | None:
         """Return what an argument can be; nothing where nothing was said of it, None where it is to be seen."""

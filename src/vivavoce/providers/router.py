@@ -221,8 +221,8 @@ def on_second_thoughts(
 ) -> FunctionTool | None:
     """Weigh a choice by how sure the model was (log probabilities of first tokens) and by what was said.
 
-    A tool that came close to none is taken where all that it needs was said, and leaves no choice: a number. One
-    that was hardly likelier than none is not taken where nothing was said of what it needs.
+    A tool that came close to none is taken where all that it needs was said, and leaves no choice: a number.
+    One that was hardly likelier than none is not taken where nothing was said of what it needs.
     """
     ahead = _ahead_of_none(tools, likely)
     if chosen is None:

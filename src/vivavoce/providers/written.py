@@ -24,7 +24,7 @@ _LINK = "[ -]|, |(?<=hundred) and |(?<=thousand) and "
 _RUN = re.compile(rf"(?<![\w-])(?:{_WORD})(?:(?:{_LINK})(?:{_WORD})(?![\w'’]))+(?![\w'’-])", re.IGNORECASE)
 _MAIL = re.compile(
     r"(?P<who>[\w+-]+(?:(?: (?:dot|underscore|dash) |\.)[\w+-]+)*) at "
-    r"(?P<where>[\w-]+(?:(?: dot |\.)[\w-]+)*(?: dot |\.)(?P<top>[a-z]{2,6}))\b",
+    r"(?P<where>[\w-]+(?:(?: (?:dot|dash) |\.)[\w-]+)*(?: dot |\.)(?P<top>[a-z]{2,6}))\b",
     re.IGNORECASE,
 )
 _SIGNS = {" dot ": ".", " underscore ": "_", " dash ": "-"}
