@@ -34,7 +34,7 @@ def place_of(table: RemoteTable) -> Place:
         case url:
             shown = _needed(table, key) if table.needs_key else key
             there = place(url, key=shown, dialect=BETA if beta else GA)
-            return _asking(there, model=table.model) if table.model else there
+            return there.asking(model=table.model) if table.model else there
 
 
 def _needed(table: RemoteTable, key: str | None) -> str:
@@ -44,19 +44,12 @@ def _needed(table: RemoteTable, key: str | None) -> str:
     return key
 
 
-def _asking(there: Place, **parameters: str) -> Place:
-    """Return the place with these parameters in its address, but for those that it names itself."""
-    parts = urlsplit(there.url)
-    query = {**parameters, **dict(parse_qsl(parts.query, keep_blank_values=True))}
-    return replace(there, url=parts._replace(query=urlencode(query)).geturl())
-
-
 def _writing_down(there: Place) -> Place:
     """Return the place where sessions only write down: they have no model but that which transcribes."""
     parts = urlsplit(there.url)
     query = [(name, value) for name, value in parse_qsl(parts.query) if name != "model"]
-    query.append(("intent", "transcription"))
-    return replace(there, url=parts._replace(query=urlencode(query)).geturl())
+    without = replace(there, url=parts._replace(query=urlencode(query)).geturl())
+    return without.asking(intent="transcription")
 
 
 def remote(table: RemoteTable, session: Session, limits: Limits) -> Remote:

@@ -15,6 +15,8 @@ from playwright.async_api import Page, WebSocketRoute, async_playwright, expect
 from vivavoce.assembly import House
 from vivavoce.audio.resample import resample
 from vivavoce.config import PRESETS, Config
+from vivavoce.tools.function import tool
+from vivavoce.tools.kinds import Assistant, Card
 from vivavoce.web.app import Web
 from vivavoce.web.server import listen, serving
 
@@ -131,6 +133,22 @@ async def seen(page: Page) -> dict[str, Any]:
 
 def said(page: Page, who: str, nth: int = 0) -> Any:
     return page.locator(f"#turns li.{who} .words").nth(nth)
+
+
+@tool
+def order_status(order_id: str) -> tuple[str, Card]:
+    """Say where an order is: "where is my order?"."""
+    table = f"| order | state |\n| --- | --- |\n| {order_id} | on its way |"
+    card = Card(title="Your order", markdown=f"{table}\n\n<script>window.harm = 1</script>")
+    return "It is on its way.", card
+
+
+def a_desk() -> House:
+    workshop = Assistant("You repair things.", name="the workshop", greeting="The workshop, good morning.")
+    desk = Assistant(
+        "You answer for a shop.", tools=[order_status], greeting="Good morning.", hand_over=[workshop]
+    )
+    return House(Config.model_validate(PRESETS["scripted"]), assistant=desk)
 
 
 async def test_a_question_is_heard_and_answered_aloud_with_captions_of_both_sides(opened: Open) -> None:
@@ -310,3 +328,32 @@ async def test_a_real_question_is_answered_by_the_offline_models(offline: str, t
         await in_state(page, "listening")
         await expect(said(page, "it")).to_have_text(re.compile("[a-z]{3}"))
         assert (await seen(page))["peak"] > 0.01
+
+
+# tools, and whoever answers
+
+
+async def test_a_tool_shows_a_card_while_the_voice_speaks(opened: Open) -> None:
+    house = a_desk()
+    await house.open()
+    async with opened(60.0, house=house) as page:
+        await write(page, "Order status: where is my order 1042?")
+        card = page.locator("#turns li.card")
+        await expect(card.locator("h2")).to_have_text("Your order")
+        await expect(card.get_by_role("cell")).to_have_text(["1042", "on its way"])
+        await expect(said(page, "it")).to_contain_text("It is on its way.")
+        await expect(card).to_contain_text("<script>")
+        assert await page.evaluate("window.harm") is None, "what could do harm is words"
+        await in_state(page, "writing")
+
+
+async def test_the_caller_is_greeted_and_sees_who_takes_over(opened: Open) -> None:
+    house = a_desk()
+    await house.open()
+    async with opened(60.0, house=house) as page:
+        await talk(page)
+        await expect(said(page, "it")).to_have_text("Good morning.")
+        await in_state(page, "listening")
+        await write(page, "Transfer me to the workshop.")
+        await expect(page.locator("#turns li.note")).to_have_text("You now talk with the workshop.")
+        await expect(said(page, "it", 1)).to_have_text("The workshop, good morning.")
