@@ -145,7 +145,7 @@ lawful = settings(max_examples=15, deadline=None, suppress_health_check=list(Hea
 
 
 def ours(score: Score) -> list[FunctionCall]:
-    """The calls that are for the house. Of those called `theirs` nothing is said: a client may forget its tools."""
+    """The calls that are for the house, as far as that is sure: a client may forget what it has named."""
     calls = [event.item for event in score.of(e.ResponseOutputItemDone) if isinstance(event.item, FunctionCall)]
     aside = {event.response.id for event in score.of(e.ResponseCreated) if not event.response.conversation_id}
     in_aside = {
