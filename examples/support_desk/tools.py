@@ -111,7 +111,13 @@ def update_account(field: rules.Field, value: str, context: Context) -> str:
 
 
 # --8<-- [start:cancel]
-@tool(confirm="Shall I cancel order {order_id}?")
+def can_be_cancelled(order_id: str, context: Context) -> None:
+    """Before the caller is asked: is it their order, and has it not left yet?"""
+    with books.begin() as session:
+        rules.may_cancel(order_of_caller(session, context, order_id))
+
+
+@tool(confirm="Shall I cancel order {order_id}?", check=can_be_cancelled)
 def cancel_order(order_id: str, context: Context, reason: str = "") -> tuple[str, Card]:
     """Cancel an order that has not left yet.
 

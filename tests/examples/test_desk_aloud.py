@@ -83,7 +83,7 @@ async def test_whoever_does_not_say_who_they_are_cancels_nothing(url: str, books
     cancels, agrees = voice(url, "Please cancel order ten fifty-two."), voice(url, "Yes, please.")
     async with calling(url) as call:
         await call.greeting()
-        assert await call.hears(cancels) == "Shall I cancel order 1052?"
+        assert "Shall I" not in await call.hears(cancels), "there is nothing to ask about"
         await call.hears(agrees)
     assert "First ask for the customer number" in call.outputs[0]
     assert call.cards == []

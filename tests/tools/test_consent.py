@@ -24,6 +24,7 @@ from vivavoce.protocol.settings import DEFAULT
 from vivavoce.providers import ToolCall
 from vivavoce.switchboard import Caller, Switchboard
 from vivavoce.testing.stage import Answer, Do, Say, Score
+from vivavoce.tools.kinds import Context, ToolError
 from vivavoce.tools.toolbox import Toolbox
 
 pytestmark = pytest.mark.anyio
@@ -40,6 +41,11 @@ async def asked(answer: str, **cast: Any) -> tuple[Made, Score]:
     return made, await stage.play(ASKS, Say(ANSWERS_AT, answer), until=16)
 
 
+def first_output(score: Score) -> str:
+    """What became of the first call."""
+    return next(iter(outputs(score).values()))
+
+
 def last_session(score: Score) -> InputSettings:
     """How the caller is heard in the end."""
     return score.of(e.SessionUpdated)[-1].session.audio.input
@@ -51,6 +57,47 @@ async def test_a_yes_has_it_done_with_what_was_asked_about() -> None:
     assert made.arguments == [CANCEL.arguments]
     assert len(wishes(score)) == 1
     assert not errors(score)
+
+
+async def test_the_caller_is_not_asked_about_what_cannot_be_done_anyway() -> None:
+    async def refuse(arguments: str, context: Context) -> None:
+        assert (arguments, context.state) == (CANCEL.arguments, {})
+        raise ToolError("Order 4321 has left already.")
+
+    made = Made()
+    stage = desk(made.canceller(check=refuse), replies=[model(CANCEL)])
+    score = await stage.play(ASKS, Say(ANSWERS_AT, "Yes please"), until=16)
+    assert first_output(score) == "Order 4321 has left already."
+    assert QUESTION not in said(score)
+    assert not made.arguments
+
+
+async def test_a_check_that_breaks_or_hangs_is_no_yes(caplog: pytest.LogCaptureFixture) -> None:
+    async def hang(arguments: str, context: Context) -> None:
+        await anyio.sleep_forever()
+
+    async def fall_over(arguments: str, context: Context) -> None:
+        raise ZeroDivisionError
+
+    for check, output in (
+        (hang, "The tool has failed: no outcome within 3 s"),
+        (fall_over, "The tool has failed."),
+    ):
+        made = Made()
+        stage = desk(made.canceller(check=check, seconds=3), replies=[model(CANCEL)])
+        score = await stage.play(ASKS, Say(ANSWERS_AT, "Yes please"), until=16)
+        assert first_output(score).startswith(output)
+        assert not made.arguments
+
+
+async def test_a_check_without_objections_lets_the_caller_be_asked() -> None:
+    async def agree(arguments: str, context: Context) -> None:
+        context.state["looked"] = True
+
+    made = Made()
+    stage = desk(made.canceller(check=agree), replies=[model(CANCEL)])
+    score = await stage.play(ASKS, Say(ANSWERS_AT, "Yes please"), until=16)
+    assert said(score) == [QUESTION, "So: cancelled"]
 
 
 async def test_while_it_is_asked_the_engine_answers_nothing_by_itself_and_writes_down_what_is_said() -> None:

@@ -242,6 +242,38 @@ def test_a_question_speaks_of_arguments_that_there_are(question: str) -> None:
     assert tool(cancel, confirm="Cancel {order_id}?").confirm == "Cancel {order_id}?"
 
 
+def test_a_check_takes_what_the_function_takes() -> None:
+    def cancel(order_id: str) -> None: ...
+
+    def looks(order: str) -> None: ...
+
+    with pytest.raises(ConfigError, match="check takes order, which is no parameter; there are: order_id"):
+        tool(cancel, confirm="Cancel?", check=looks)
+
+
+@pytest.mark.anyio
+@pytest.mark.real_time
+async def test_a_check_is_given_what_it_takes_of_the_arguments() -> None:
+    seen = list[object]()
+
+    def looks(order_id: int, context: Context) -> None:
+        seen.append((order_id, context.caller))
+
+    async def looks_well(reason: str = "") -> None:
+        seen.append(reason)
+
+    for check in (looks, looks_well, None):
+
+        @tool(confirm="Cancel {order_id}?", check=check)
+        def cancel(order_id: int, reason: str = "") -> None: ...
+
+        assert cancel.check
+        await cancel.check('{"order_id": "7", "reason": "too late"}', CONTEXT)
+        with pytest.raises(ToolError, match="order_id: is missing"):
+            await cancel.check("{}", CONTEXT)
+    assert seen == [(7, CONTEXT.caller), "too late"]
+
+
 # calling
 
 

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import partial
 from string import Formatter
-from typing import Generic, Literal, ParamSpec, TypeVar, cast, overload
+from typing import Any, Generic, Literal, ParamSpec, TypeVar, cast, overload
 
 import msgspec
 from docstring_parser import Docstring, parse
@@ -47,6 +47,7 @@ def tool(
     at_once: int | None = None,
     filler: str = "",
     confirm: str = "",
+    check: Callable[..., object] | None = None,
     interruption: Literal["goes on", "cancels"] = "goes on",
 ) -> PythonTool[P, R]: ...
 @overload
@@ -57,6 +58,7 @@ def tool(
     at_once: int | None = None,
     filler: str = "",
     confirm: str = "",
+    check: Callable[..., object] | None = None,
     interruption: Literal["goes on", "cancels"] = "goes on",
 ) -> Callable[[Callable[P, R]], PythonTool[P, R]]: ...
 def tool(
@@ -68,6 +70,7 @@ def tool(
     at_once: int | None = None,
     filler: str = "",
     confirm: str = "",
+    check: Callable[..., object] | None = None,
     interruption: Literal["goes on", "cancels"] = "goes on",
 ) -> PythonTool[P, R] | Callable[[Callable[P, R]], PythonTool[P, R]]:
     """Make a tool of a function: `@tool`, or `@tool(seconds=5)`. All that can be said is said at `Tool`.
@@ -75,7 +78,8 @@ def tool(
     The model learns what it does from the docstring, and what it takes from the type hints; a parameter of the
     type `Context` is ours to give. A plain function works in a thread, an `async` one on the event loop. It
     returns text, None, whatever JSON knows, a `Card`, a result and a `Card`, an `Assistant` who takes over, or
-    an `Outcome`. Raises `ConfigError` for a function of which no tool can be made.
+    an `Outcome`. A function that is to `check` takes those of the same parameters that it needs. Raises
+    `ConfigError` for a function of which no tool can be made.
     """
     if function is None:
         return cast(
@@ -87,6 +91,7 @@ def tool(
                 at_once=at_once,
                 filler=filler,
                 confirm=confirm,
+                check=check,
                 interruption=interruption,
             ),
         )
@@ -107,6 +112,7 @@ def tool(
         filler,
         confirm,
         interruption,
+        _checker(check, name, parameters),
         function=function,
     )
 
@@ -143,21 +149,51 @@ def _runner(
     function: Callable[..., object], name: str, parameters: Parameters, at_once: int
 ) -> Callable[[str, Context], Awaitable[Outcome]]:
     """Return what reads the arguments, calls the function, and makes an outcome of its result."""
-    threads, context_name = Threads(name, at_once), context_of(hints_of(function, name))
+    call = _caller(function, name, at_once)
 
     async def run(arguments: str, context: Context) -> Outcome:
+        return outcome_of(await call(parameters.read(arguments), context), name)
+
+    return run
+
+
+def _checker(
+    check: Callable[..., object] | None, name: str, parameters: Parameters
+) -> Callable[[str, Context], Awaitable[None]]:
+    """Return what says whether a call can be made: its arguments must fit, and the owner may want more."""
+    wanted = set(inspect.signature(check).parameters) - {context_of(hints_of(check, name))} if check else set()
+    if strange := wanted - set(parameters.names):
+        there_are = ", ".join(parameters.names) or "none"
+        raise ConfigError(
+            f"tool {name}: check takes {min(strange)}, which is no parameter; there are: {there_are}"
+        )
+    call = _caller(check, name, _THREADS) if check else None
+
+    async def run(arguments: str, context: Context) -> None:
         values = parameters.read(arguments)
-        if context_name:
-            values[context_name] = context
-        work = partial(function, **values)
+        if call:
+            await call({one: value for one, value in values.items() if one in wanted}, context)
+
+    return run
+
+
+def _caller(
+    function: Callable[..., object], name: str, at_once: int
+) -> Callable[[dict[str, object], Context], Awaitable[object]]:
+    """Return what calls the function where it belongs: on the event loop, or in a thread."""
+    threads, context_name = Threads(name, at_once), context_of(hints_of(function, name))
+
+    async def call(values: dict[str, object], context: Context) -> object:
+        given: dict[str, Any] = {**values, context_name: context} if context_name else values
+        work = partial(function, **given)
         if not inspect.iscoroutinefunction(function):
-            return outcome_of(await threads.run(work), name)
+            return await threads.run(work)
         try:
-            return outcome_of(await cast("Awaitable[object]", work()), name)
+            return await cast("Awaitable[object]", work())
         except SystemExit as error:
             raise RuntimeError(f"tool {name} wanted to end the process (exit code {error.code})") from error
 
-    return run
+    return call
 
 
 def outcome_of(result: object, name: str) -> Outcome:

@@ -62,7 +62,8 @@ class Tool:
     `seconds` is how long it may take (None is `limits.tool_seconds`), and `at_once` how many calls of it, of
     all conversations together, may be at work. `filler` is said when it is slow. `confirm` is a question, in
     which `{names}` of arguments stand for their values: only when the caller's own next words say yes to it is
-    the call made. An `interruption` leaves it at work, or cancels it.
+    the call made. Before they are asked, `check` raises `ToolError` if there is nothing to ask about. An
+    `interruption` leaves the tool at work, or cancels it.
     """
 
     name: str
@@ -74,6 +75,7 @@ class Tool:
     filler: str = ""
     confirm: str = ""
     interruption: Literal["goes on", "cancels"] = "goes on"
+    check: Callable[[str, Context], Awaitable[None]] | None = field(default=None, repr=False)
 
     @property
     def definition(self) -> FunctionTool:

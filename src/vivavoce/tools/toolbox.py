@@ -30,7 +30,7 @@ from vivavoce.tools.consent import Consent
 from vivavoce.tools.kinds import Assistant, Card, Context, Outcome, Tool, ToolError
 from vivavoce.tools.offer import Offer
 from vivavoce.tools.recital import Recital
-from vivavoce.tools.work import Ending, cut, perform
+from vivavoce.tools.work import Ending, check, cut, perform
 
 __all__ = ["Toolbox"]
 
@@ -300,19 +300,27 @@ class Toolbox:
         if self._in_hand > limits.tool_calls:
             output = f"Not done: {limits.tool_calls} calls are at work already (limits.tool_calls)."
             return Ending.without(output, "was one call too many")
-        if tool.confirm:
-            try:
-                refusal = await self._consent.refusal(tool, called.arguments, seat)
-            except ToolError as error:
-                return Ending.without(str(error), "could not be asked about")
-            if refusal:
-                return Ending.without(refusal, "was not consented to")
-        return await self._make(called, tool)
+        return await self._objection(called, tool, seat) or await self._make(called, tool)
+
+    async def _objection(self, called: _Called, tool: Tool, seat: Seat) -> Ending | None:
+        """Return why a call is not made that the caller has to say yes to; None if they have, or need not."""
+        if not tool.confirm:
+            return None
+        if ending := await check(tool, called.arguments, self._context(called), self._limits):
+            return ending
+        try:
+            refusal = await self._consent.refusal(tool, called.arguments, seat)
+        except ToolError as error:
+            return Ending.without(str(error), "could not be asked about")
+        return Ending.without(refusal, "was not consented to") if refusal else None
+
+    def _context(self, called: _Called) -> Context:
+        return Context(called.call_id, self._caller, self.state, self._recital.say)
 
     async def _make(self, called: _Called, tool: Tool) -> Ending:
         """Make a call. An interruption may cancel it; then the caller's next words are what is answered."""
         work = self._at_work[called.call_id] = _Work(tool)
-        context = Context(called.call_id, self._caller, self.state, self._recital.say)
+        context = self._context(called)
         try:
             with work.scope:
                 async with anyio.create_task_group() as beside:

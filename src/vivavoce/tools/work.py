@@ -3,7 +3,7 @@
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 
 import anyio
@@ -12,7 +12,7 @@ from anyio.lowlevel import RunVar
 from vivavoce.limits import Limits
 from vivavoce.tools.kinds import Context, Outcome, Tool, ToolError
 
-__all__ = ["Ending", "cut", "perform"]
+__all__ = ["Ending", "check", "cut", "perform"]
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +43,20 @@ async def perform(tool: Tool, arguments: str, context: Context, limits: Limits) 
     with anyio.move_on_after(seconds):
         return await _tried(tool, arguments, context)
     return Ending.without(f"The tool has failed: no outcome within {seconds:g} s ({limit}).", "was too slow")
+
+
+async def check(tool: Tool, arguments: str, context: Context, limits: Limits) -> Ending | None:
+    """Return why a call cannot be made, before anybody is asked about it; None if it can."""
+    if (checks := tool.check) is None:
+        return None
+    passed = Outcome("It can be done.")
+
+    async def run(arguments: str, context: Context) -> Outcome:
+        await checks(arguments, context)
+        return passed
+
+    ending = await perform(replace(tool, run=run, at_once=None), arguments, context, limits)
+    return None if ending.outcome is passed else ending
 
 
 async def _tried(tool: Tool, arguments: str, context: Context) -> Ending:
