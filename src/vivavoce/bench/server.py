@@ -39,6 +39,7 @@ class Setup:
     chat: str | None = None
     config: Path | None = None
     in_process: bool = False
+    assistant: str | None = None
 
     def config_loaded(self) -> Config:
         """Read the configuration as the server will. Raises `ConfigError`."""
@@ -48,7 +49,8 @@ class Setup:
     @property
     def flags(self) -> Sequence[str]:
         """The options of `viva serve` that say the same."""
-        flags = ["--preset", self.preset]
+        flags = [self.assistant] if self.assistant else []
+        flags += ["--preset", self.preset]
         flags += ["--chat", self.chat] if self.chat else []
         return [*flags, "--config", str(self.config)] if self.config else flags
 

@@ -81,7 +81,7 @@ def bench(
         Path | None,
         typer.Option(help="What is asked of an assistant with tools, and what it should do (tools)."),
     ] = None,
-    assistant: Annotated[str | None, typer.Option(help="Who is asked: my_desk.py:assistant (tools).")] = None,
+    assistant: Annotated[str | None, typer.Option(help="Who answers: my_desk.py:assistant.")] = None,
     held_out: Annotated[
         bool, typer.Option("--held-out", help="Ask also what is kept apart from tuning (tools).")
     ] = False,
@@ -105,7 +105,7 @@ def bench(
     folder = recordings or BUILT_IN
     plan = _Plan(
         what,
-        Setup(preset, chat, config, in_process),
+        Setup(preset, chat, config, in_process, assistant),
         Manner(silence or None, BRIEF if scripted else None),
         folder,
         clips_in(folder),
