@@ -104,6 +104,8 @@ class _Conversing:
     async def run(self) -> None:
         await self.call.send(e.SessionCreated(session=self.call.held))
         await self._visit_servers()
+        if self.call.session.tools:  # an assistant's: nobody has to send them first
+            self.call.tasks.start_soon(self.voice.prepare)
         with anyio.move_on_after(self.call.limits.conversation_minutes * 60) as life:
             async for event in self.call.line:
                 try:

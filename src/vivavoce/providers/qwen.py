@@ -1,7 +1,7 @@
 """Qwen: answers offline, from weights on this machine, and is held to good manners because it is small.
 
 Every conversation returns to the slot of the model that has read it before: only its new words are read then.
-Where tools may be called, another slot chooses one while the spoken answer is being prepared: see `router`.
+Where tools may be called, another slot chooses one first, of which no other work takes the cores: see `router`.
 """
 
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -106,12 +106,12 @@ class Qwen:
                 yield text
                 yield ChatUsage(0, 0)
                 return
-            async with self._answering(request, turns) as chunks:
-                step = await self._step(tools, turns) if _is_asked(request) else None
-                if step is None:
+            step = await self._step(tools, turns) if _is_asked(request) else None
+            if step is None:
+                async with self._answering(request, turns) as chunks:
                     async for piece in _spoken(chunks, held="response_format" in request.wishes):
                         yield piece
-                    return
+                return
             first, usage = step
         else:
             first, usage = await self._demanded(tools, turns)

@@ -15,7 +15,7 @@ from msgspec import UNSET
 
 from vivavoce.protocol.session import FunctionTool, ToolChoice, ToolChoiceFunction
 from vivavoce.providers.dialogue import Said
-from vivavoce.providers.evidence import Evidence
+from vivavoce.providers.evidence import Evidence, own_words
 from vivavoce.providers.forms import Json, form, mapping, parameters
 from vivavoce.providers.written import written
 
@@ -114,7 +114,7 @@ LIKELY = 20
 _SHOWN = 2
 """examples of how people ask for each tool"""
 _DESCRIPTION_CHARS = 160
-_EARLIER_CHARS = 160
+_EARLIER_CHARS = 80
 _REQUEST_CHARS = 1000
 _EXAMPLES = re.compile(
     r"\b(?:for example|examples?|such as|e\.g\.|people (?:say|ask))\b[^:\"“']{0,40}:", re.IGNORECASE
@@ -142,8 +142,17 @@ def question(tools: Sequence[FunctionTool], turns: Sequence[Said]) -> tuple[list
     """
     spoken = [said for said in turns if said.role != "system"]
     request = written(_line(spoken[-1].text))[:_REQUEST_CHARS] if spoken else ""
-    earlier = " / ".join(_line(written(said.text))[:_EARLIER_CHARS] for said in spoken[-3:-1])
+    earlier = " / ".join(filter(None, map(_briefly, spoken[-3:-1])))
     return [*FIXED, *_shown(tools), Said("user", _request(request, earlier))], request
+
+
+def _briefly(said: Said) -> str:
+    """Return how a turn began, or, of ours, how it ended: questions come last. Each word costs time."""
+    text = _line(own_words(said))
+    if len(text) <= _EARLIER_CHARS:
+        return text
+    kept = text[:_EARLIER_CHARS] if said.role == "user" else text[-_EARLIER_CHARS:]
+    return kept.rpartition(" ")[0] if said.role == "user" else kept.partition(" ")[2]
 
 
 def _shown(tools: Sequence[FunctionTool]) -> list[Said]:
