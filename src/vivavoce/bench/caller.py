@@ -127,11 +127,13 @@ class BenchCaller:
 
 
 def _is_answered(notes: Sequence[Note], earlier: set[str]) -> bool:
-    """Say whether an answer has ended and none is under way."""
+    """Say whether an answer has ended and none is under way, or is to follow the call of a tool."""
     begun = {n.response for n in notes if n.type == "response.created"} - earlier
     ended = {n.response: n.status for n in notes if n.type == "response.done" and n.response not in earlier}
+    calls = {n.response for n in notes if n.type == "response.function_call_arguments.done"}
     hung_up = any(n.type == "hung up" for n in notes)
-    return hung_up or (begun <= set(ended) and any(status != "cancelled" for status in ended.values()))
+    answers = [status for response, status in ended.items() if response not in calls and status != "cancelled"]
+    return hung_up or (begun <= set(ended) and bool(answers))
 
 
 @asynccontextmanager

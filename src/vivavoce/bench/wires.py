@@ -149,7 +149,10 @@ def _of_event(event: e.Event, at: float) -> Note:
             return Note(at, kind, response, seconds=_seconds(sound), audible=first_audible(sound))
         case e.ResponseCreated(response=made) | e.ResponseDone(response=made):
             return Note(at, kind, made.id, status=made.status)
-        case e.ResponseOutputAudioTranscriptDelta(response_id=response):
+        case (
+            e.ResponseOutputAudioTranscriptDelta(response_id=response)
+            | e.ResponseFunctionCallArgumentsDone(response_id=response)
+        ):
             return Note(at, kind, response)
         case e.TranscriptionCompleted(transcript=text):
             return Note(at, kind, text=text)
