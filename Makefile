@@ -10,7 +10,8 @@ BIN := $(VENV)/bin
 UV := VIRTUAL_ENV=$(VENV) $(BIN)/uv
 OURSELVES := $(UV) pip install --quiet --no-deps --no-build-isolation --editable .
 
-ALONE := real_time or models or browser
+CLOCK := real_time
+ALONE := models or browser
 HAS_CHROMIUM := { command -v chromium || command -v chromium-browser || command -v google-chrome; } >/dev/null 2>&1
 
 .PHONY: run test setup docs lock clean check chromium
@@ -24,11 +25,13 @@ test: setup chromium check
 	@$(BIN)/viva models pull
 	@echo "Running the tests that need no clock, several at once."
 	@$(BIN)/coverage erase
-	@$(BIN)/coverage run -m pytest -v -n auto -m "not ($(ALONE))"
+	@$(BIN)/coverage run -m pytest -v -n auto -m "not ($(CLOCK) or $(ALONE))"
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report >$(VENV)/coverage.txt || \
 		{ cat $(VENV)/coverage.txt; echo "These files decide, so every line and branch of them needs a test."; exit 1; }
-	@echo "Running the tests with sockets, models and a browser, one at a time."
+	@echo "Running the tests with sockets and processes, which mostly wait, several at once."
+	@$(BIN)/pytest -v -n auto --dist loadfile -m "$(CLOCK) and not ($(ALONE))"
+	@echo "Running the tests with models and a browser, one at a time."
 	@$(HAS_CHROMIUM) || [ -n "$$CI" ] || without="and not browser"; \
 		$(BIN)/pytest -v -m "($(ALONE)) $$without"
 

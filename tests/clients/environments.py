@@ -4,18 +4,21 @@ An environment is made by uv from `requirements/clients/NAME.txt`, in `.venv-cli
 file changes. A script holds its conversations with the server and prints a line of JSON for each step.
 """
 
+import fcntl
 import hashlib
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from clients.recorder import Recorder
 
-__all__ = ["HERE", "Story", "play", "python_of"]
+__all__ = ["HERE", "Story", "installing", "play", "python_of"]
 
 HERE = "this environment"
 ROOT = Path(__file__).parents[2]
@@ -41,11 +44,22 @@ def python_of(name: str) -> Path:
     locked, folder = ROOT / "requirements/clients" / f"{name}.txt", ROOT / ".venv-clients" / name
     python, stamp = folder / "bin/python", folder / "made-of"
     wanted = f"{sys.version} {hashlib.sha256(locked.read_bytes()).hexdigest()}"
-    if not stamp.is_file() or stamp.read_text() != wanted:
-        _uv("venv", "--clear", "--python", sys.executable, folder)
-        _uv("pip", "sync", "--require-hashes", "--python", python, locked)
-        stamp.write_text(wanted)
+    with installing(name):
+        if not stamp.is_file() or stamp.read_text() != wanted:
+            _uv("venv", "--clear", "--python", sys.executable, folder)
+            _uv("pip", "sync", "--require-hashes", "--python", python, locked)
+            stamp.write_text(wanted)
     return python
+
+
+@contextmanager
+def installing(name: str) -> Iterator[None]:
+    """Let only one of the processes that run the tests install this."""
+    locks = ROOT / ".venv-clients"
+    locks.mkdir(exist_ok=True)
+    with (locks / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _uv(*arguments: str | Path) -> None:

@@ -12,6 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from clients.environments import installing
 from clients.recorder import Recorder
 from clients.rules import Direction, check
 from clients.talk import sound_of
@@ -51,9 +52,10 @@ def packages() -> Path:
     lock = hashlib.sha256((NODE / "package-lock.json").read_bytes()).hexdigest()
     modules = NODE / "node_modules"
     installed = modules / ".lock"
-    if not installed.exists() or installed.read_text() != lock:
-        subprocess.run(["npm", "ci", "--no-progress"], cwd=NODE, check=True, timeout=300)
-        installed.write_text(lock)
+    with installing("node"):
+        if not installed.exists() or installed.read_text() != lock:
+            subprocess.run(["npm", "ci", "--no-progress"], cwd=NODE, check=True, timeout=300)
+            installed.write_text(lock)
     return modules
 
 
