@@ -14,12 +14,9 @@ def money(cents: int) -> str:
 
 
 def about_customer(customer: Customer) -> str:
-    """Say who somebody is, and what they have ordered."""
+    """Say who somebody is, and what they have ordered; where they live they know, and others may listen."""
     orders = "; ".join(f"{order.id} is {state_of(order)}" for order in customer.orders) or "none"
-    return (
-        f"The caller is {customer.name}. Email: {customer.email}. Phone: {customer.phone}. "
-        f"Address: {customer.address}, {customer.postcode}. Orders: {orders}."
-    )
+    return f"The caller is {customer.name}. Orders: {orders}."
 
 
 def state_of(order: Order) -> str:

@@ -66,8 +66,8 @@ def callbacks() -> list[Callback]:
 
 def test_a_customer_shows_who_they_are_by_number_and_postcode(call: Context) -> None:
     told = customer_info("2017", "90210", call)
-    assert told.startswith("The caller is Grace Miller. Email: grace.miller@example.com. Phone: 3105550176.")
-    assert told.endswith("Orders: 1066 is paid; 1052 is paid; 1048 is sent; 1042 is delivered.")
+    orders = "1066 is paid; 1052 is paid; 1048 is sent; 1042 is delivered"
+    assert told == f"The caller is Grace Miller. Orders: {orders}."
     assert order_status("1042", call)
 
 

@@ -202,6 +202,7 @@ class Turns:
         await self.call.send(
             e.InputAudioBufferSpeechStarted(audio_start_ms=round(start), item_id=self._turn.item_id)
         )
+        self.call.tasks.start_soon(self.voice.look_back)
 
     def _turn_from(self, start_ms: float, heard_from_ms: float) -> Turn:
         item_id = e.new_id("item")

@@ -146,12 +146,21 @@ class Voice:
 
     async def prepare(self) -> None:
         """Let the chat model read what this conversation begins with. Its failures show in answers."""
+        await self._let_read(())
+
+    async def look_back(self) -> None:
+        """Let a chat model that chooses tools read what was said so far, while the caller speaks."""
+        if Manner.of(self.call.session).tools:
+            await self.free()
+            await self._let_read(self.call.conversation.messages())
+
+    async def _let_read(self, items: Sequence[Item]) -> None:
         chat, limits = self.call.crew.chat, self.call.limits
         if isinstance(chat, Preparing):
             with anyio.move_on_after(limits.first_word_seconds):
                 try:
-                    await chat.prepare(self._request(Manner.of(self.call.session), ()))
-                except ProviderError as error:
+                    await chat.prepare(self._request(Manner.of(self.call.session), items))
+                except (ProviderError, ProtocolError) as error:
                     log.warning("%s", error)
 
     def draft(self, words: str, item: Item) -> Draft:

@@ -149,7 +149,10 @@ class Preparing(Protocol):
     """A chat model that answers sooner if it has read beforehand what every request will begin with."""
 
     async def prepare(self, request: ChatRequest) -> None:
-        """Read the instructions and tools of a conversation. Cancelling it stops the reading."""
+        """Read the instructions and tools of a conversation, and what was said in it. Cancelling it stops that.
+
+        With items it is asked while the caller speaks, where the session has tools.
+        """
         ...
 
 

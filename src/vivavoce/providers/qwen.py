@@ -129,12 +129,19 @@ class Qwen:
         return max(0, self._context - self._longest(request) - sum(tokens(said.text) for said in opening))
 
     async def prepare(self, request: ChatRequest) -> None:
-        """Read what a conversation begins with, and its tools, so that its first question is answered soon."""
+        """Read what a conversation begins with, and its tools, so that its first question is answered soon.
+
+        Once something was said, only the tools' slot has to read it: the other has said it.
+        """
+        tools = router.eligible(request.tools, request.tool_choice)
+        if request.items:
+            await self._choose(tools, [*dialogue(request.items), Said("user", "")], none=True)
+            return
         hello = [Said("user", "Hello.")]
         async with self._answering(replace(request, max_tokens=1), hello) as chunks:
             async for _ in _spoken(chunks):
                 pass
-        await self._choose(router.eligible(request.tools, request.tool_choice), hello, none=True)
+        await self._choose(tools, hello, none=True)
 
     def _answering(
         self, request: ChatRequest, turns: Sequence[Said]
