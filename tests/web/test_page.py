@@ -271,7 +271,7 @@ async def test_a_line_that_drops_is_called_again_and_told_what_was_said(opened: 
             lines.append(line)
             line.connect_to_server()
 
-        await page.route_web_socket("**/v1/realtime", listen_in)
+        await page.route_web_socket("**/v1/realtime?*", listen_in)
         await write(page, "My code word is marmalade.")
         await in_state(page, "speaking")
         await in_state(page, "writing")
