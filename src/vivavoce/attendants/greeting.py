@@ -6,7 +6,7 @@ import anyio
 
 from vivavoce.line import Seat
 from vivavoce.protocol import events as e
-from vivavoce.protocol.response import VERBATIM, ResponseParams, verbatim
+from vivavoce.protocol.response import VERBATIM, verbatim
 from vivavoce.protocol.session import Session
 from vivavoce.tools.bell import Bell
 
@@ -34,7 +34,7 @@ class Greeting:
     def passing(self, event: e.ClientEvent) -> e.ClientEvent | None:
         """Hear what the caller says before the engine does, and keep back a wish that has to wait."""
         match event:
-            case e.ResponseCreate() if _is_aside(event):
+            case e.ResponseCreate() if event.is_aside:
                 pass
             case e.ResponseCreate() if self._phase == "under way" and self._kept is None:
                 self._kept = event
@@ -95,7 +95,3 @@ class Greeting:
     def _end(self) -> None:
         self._phase = "over"
         self._bell.ring()
-
-
-def _is_aside(event: e.ResponseCreate) -> bool:
-    return isinstance(event.response, ResponseParams) and event.response.conversation == "none"

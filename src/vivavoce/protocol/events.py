@@ -232,6 +232,11 @@ class ResponseCreate(ClientEvent, tag="response.create", frozen=True, kw_only=Tr
 
     response: ResponseParams | UnsetType | None = UNSET
 
+    @property
+    def is_aside(self) -> bool:
+        """Whether the answer is to be out of band, beside the conversation."""
+        return isinstance(self.response, ResponseParams) and self.response.conversation == "none"
+
 
 class ResponseCancel(ClientEvent, tag="response.cancel", frozen=True, kw_only=True):
     """Stop answering."""

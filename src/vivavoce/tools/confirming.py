@@ -10,7 +10,7 @@ from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
 from vivavoce.protocol import events as e
-from vivavoce.protocol.items import InputAudio, InputText, Message, OutputAudio, OutputText
+from vivavoce.protocol.items import InputAudio, Message
 from vivavoce.protocol.response import METADATA_CHARS, VERBATIM, Cancelled, Response, verbatim
 from vivavoce.protocol.session import (
     InputSettings,
@@ -21,6 +21,7 @@ from vivavoce.protocol.session import (
     TranscriptionSettings,
     TurnDetection,
 )
+from vivavoce.providers import dialogue
 from vivavoce.tools.assent import judged, words_of
 from vivavoce.tools.calls import turn_detection
 from vivavoce.tools.kinds import Tool, ToolError
@@ -132,7 +133,7 @@ class Question:
     def _is_over(self, response: Response) -> None:
         message = next((item for item in response.output if isinstance(item, Message)), None)
         self._item_id = (message.id or None) if message else None
-        heard = words_of(_text(message)) if message else []
+        heard = words_of(dialogue.words(message.content)) if message else []
         self._said = response.status == "completed" and heard == words_of(self.words)
         details = response.status_details
         interrupted = isinstance(details, Cancelled) and details.reason == "turn_detected"
@@ -147,7 +148,7 @@ class Question:
         if any(isinstance(part, InputAudio) and not part.transcript for part in item.content):
             return
         self.is_typed = True
-        self._judge(item_id, _text(item))
+        self._judge(item_id, dialogue.words(item.content))
 
     def _judge(self, item_id: str, text: str) -> None:
         heard_whole = self._heard_whole.get(item_id)
@@ -160,19 +161,6 @@ class Question:
             self.verdict = "yes"
         elif text.strip() or not heard_whole:  # of nothing said to a whole question nothing follows
             self.verdict = "unclear"
-
-
-def _text(message: Message) -> str:
-    return " ".join(filter(None, map(_words, message.content)))
-
-
-def _words(part: object) -> str | None:
-    match part:
-        case InputText(text=text) | OutputText(text=text):
-            return text
-        case InputAudio(transcript=str(text)) | OutputAudio(transcript=str(text)):
-            return text
-    return None
 
 
 # how to hear it

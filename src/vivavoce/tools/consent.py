@@ -10,7 +10,6 @@ from vivavoce.limits import Limits
 from vivavoce.line import Seat
 from vivavoce.protocol import events as e
 from vivavoce.protocol.items import Message
-from vivavoce.protocol.response import ResponseParams
 from vivavoce.protocol.session import Session, TranscriptionSession
 from vivavoce.tools.bell import Bell
 from vivavoce.tools.confirming import Question, Verdict, all_ears, language, question, says_how_to_hear
@@ -63,7 +62,7 @@ class Consent:
     def keeps(self, event: e.ClientEvent) -> bool:
         """Say whether what a client says has to wait, and keep it."""
         match event:
-            case e.ResponseCreate() if not _is_aside(event):
+            case e.ResponseCreate() if not event.is_aside:
                 self.kept = event if self.is_open else None  # a later wish takes the place of an earlier one
                 return self.is_open
             case e.SessionUpdate(session=session) if self.is_open and says_how_to_hear(session):
@@ -171,10 +170,6 @@ class Consent:
                 await self._bell.until(lambda: all_ears(self._session()) is not None)
         for event in updates:
             await seat.put_back(event)
-
-
-def _is_aside(event: e.ResponseCreate) -> bool:
-    return isinstance(event.response, ResponseParams) and event.response.conversation == "none"
 
 
 def _is_the_callers(event: e.ConversationItemAdded) -> bool:
