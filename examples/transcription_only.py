@@ -12,7 +12,7 @@ from pathlib import Path
 import anyio
 
 from vivavoce import RealtimeClient
-from vivavoce.audio.decoding import decode
+from vivavoce.audio.decode import decode
 from vivavoce.protocol.events import InputAudioBufferCommit
 
 

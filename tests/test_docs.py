@@ -16,16 +16,16 @@ from starlette.routing import BaseRoute, Mount
 from typer.main import get_command
 
 from samples.ask import ask
-from vivavoce.assembly import House
 from vivavoce.cli import app
-from vivavoce.config import Config, ServerTable, SessionTable, WebRtcTable
-from vivavoce.config_tools import HttpToolTable, McpToolsTable
+from vivavoce.config.schema import Config, ServerTable, SessionTable, WebRtcTable
+from vivavoce.config.tools import HttpToolTable, McpToolsTable
 from vivavoce.limits import Limits
-from vivavoce.models.manifest import known
 from vivavoce.providers.registry import find, names
+from vivavoce.runtime import House
 from vivavoce.testing.stage import Say, Stage
 from vivavoce.web.app import Web
 from vivavoce.web.server import listen, serving
+from vivavoce.weights.manifest import known
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"

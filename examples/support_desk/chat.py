@@ -97,9 +97,9 @@ class Card(HTMLParser):
 @asynccontextmanager
 async def in_this_process() -> AsyncIterator[RealtimeClient]:
     """Load the models, and give a client of the desk."""
-    from vivavoce.assembly import assemble
-    from vivavoce.layers import load
-    from vivavoce.switchboard import Caller
+    from vivavoce.config.loading import load
+    from vivavoce.runtime import assemble
+    from vivavoce.session.switchboard import Caller
 
     from .desk import assistant
 

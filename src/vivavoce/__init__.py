@@ -1,7 +1,7 @@
 """Talk with an AI by voice, from anywhere, on any models.
 
 Everything speaks one language, the OpenAI Realtime protocol: an engine that answers sits at one end of a
-`vivavoce.line.Line`, a transport that carries a person at the other. The documentation describes the house.
+`vivavoce.session.line.Line`, a transport that carries a person at the other.
 """
 
 from importlib import import_module
@@ -14,7 +14,7 @@ from vivavoce.limits import Limits
 if TYPE_CHECKING:
     from vivavoce.client import RealtimeClient
     from vivavoce.tools.function import tool
-    from vivavoce.tools.kinds import Assistant, Card, Context, Outcome, Tool, ToolError
+    from vivavoce.tools.types import Assistant, Card, Context, Outcome, Tool, ToolError
 
 __all__ = [
     "Assistant",
@@ -37,7 +37,7 @@ __version__ = version("vivavoce")
 _LATER = {
     "RealtimeClient": "vivavoce.client",
     "tool": "vivavoce.tools.function",
-    **dict.fromkeys(("Assistant", "Card", "Context", "Outcome", "Tool", "ToolError"), "vivavoce.tools.kinds"),
+    **dict.fromkeys(("Assistant", "Card", "Context", "Outcome", "Tool", "ToolError"), "vivavoce.tools.types"),
 }
 """Where the names are whose modules take their time: they are fetched for whoever asks for them."""
 

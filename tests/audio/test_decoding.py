@@ -10,8 +10,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from vivavoce.audio.decoding import NotAudio, TooLong, decode
-from vivavoce.audio.encoding import CONTENT_TYPES, encoder
+from vivavoce.audio.decode import NotAudio, TooLong, decode
+from vivavoce.audio.encode import CONTENT_TYPES, encoder
 
 RECORDINGS = Path(__file__).parents[1] / "recordings"
 BROOKLYN = (RECORDINGS / "brooklyn.wav").read_bytes()

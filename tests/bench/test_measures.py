@@ -16,7 +16,7 @@ from vivavoce.bench.measures import (
     turn_of,
     word_errors,
 )
-from vivavoce.providers import SPEAKING_RATE
+from vivavoce.providers.base import SPEAKING_RATE
 
 SOUND = "response.output_audio.delta"
 STARTED = "input_audio_buffer.speech_started"

@@ -9,8 +9,8 @@ from rich.console import Console
 from vivavoce.bench.requests import Asked, Within, fits, requests_in, right
 from vivavoce.bench.tools import run, show
 from vivavoce.errors import ConfigError
-from vivavoce.providers import ChatRequest, ChatUsage, ToolCall, Transcript
-from vivavoce.tools.kinds import Assistant
+from vivavoce.providers.base import ChatRequest, ChatUsage, ToolCall, Transcript
+from vivavoce.tools.types import Assistant
 
 SHOES = Asked(
     says="The shoes are too small, take 1057 back.",

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from vivavoce.bench.turns import TurnReport, run, show
 from vivavoce.errors import ConfigError
-from vivavoce.providers import HEARING_RATE, Transcript
+from vivavoce.providers.base import HEARING_RATE, Transcript
 
 pytestmark = [pytest.mark.anyio, pytest.mark.real_time]
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import anyio.to_thread
 import pytest
 
-from vivavoce.assembly import House
-from vivavoce.config import PRESETS, Config
+from vivavoce.config.schema import PRESETS, Config
+from vivavoce.runtime import House
 from vivavoce.testing.stage import Stage
 from vivavoce.web.app import Web
 from vivavoce.web.server import listen, serving

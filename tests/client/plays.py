@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 import anyio
 
 from vivavoce import RealtimeClient
-from vivavoce.dialing import FarLine
+from vivavoce.connect import FarLine
 from vivavoce.errors import ProviderError
-from vivavoce.line import HungUp, Lane, Line
+from vivavoce.session.line import HungUp, Lane, Line
 from vivavoce.testing.stage import Say, Stage
 
 FRAME_SECONDS = 0.02

@@ -6,14 +6,14 @@ import anyio
 import pytest
 
 from client.plays import Network, broken, logged, said, sound, speak
-from engine.plays import STORY, TRANSCRIBED
+from engines.plays import STORY, TRANSCRIBED
 from vivavoce import ConfigError, Limits, ProtocolError, ProviderError, RealtimeClient
 from vivavoce.client import Connection
-from vivavoce.line import Line
 from vivavoce.protocol import events as e
 from vivavoce.protocol.items import FunctionCall, FunctionCallOutput, InputText, Message
 from vivavoce.protocol.session import Session
-from vivavoce.switchboard import Caller, Switchboard
+from vivavoce.session.line import Line
+from vivavoce.session.switchboard import Caller, Switchboard
 from vivavoce.testing.stage import Say, Stage
 
 pytestmark = pytest.mark.anyio

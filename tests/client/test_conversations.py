@@ -4,12 +4,12 @@ import anyio
 import pytest
 
 from client.plays import logged, said, sound, speak
-from engine.plays import STORY, TRANSCRIBED
+from engines.plays import STORY, TRANSCRIBED
 from vivavoce import ProtocolError, RealtimeClient
 from vivavoce.client import Connection, Interrupted, Update, image
 from vivavoce.protocol import events as e
 from vivavoce.protocol.items import InputImage, InputText, Message
-from vivavoce.protocol.response import ResponseParams
+from vivavoce.protocol.responses import ResponseParams
 from vivavoce.testing.stage import Say, Stage
 
 pytestmark = pytest.mark.anyio

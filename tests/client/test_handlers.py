@@ -6,7 +6,7 @@ import anyio
 import pytest
 
 from client.plays import logged
-from engine.plays import STORY
+from engines.plays import STORY
 from vivavoce import ConfigError, Limits, ProtocolError, ProviderError, RealtimeClient
 from vivavoce.client import HandlerFailed, Happening, Update, name_of
 from vivavoce.protocol import events as e
@@ -230,9 +230,9 @@ async def test_who_iterates_too_slowly_learns_that_events_would_be_lost() -> Non
 
 
 async def test_every_event_is_logged_for_those_who_want_to_see(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.DEBUG, logger="vivavoce.client.log"):
+    with caplog.at_level(logging.DEBUG, logger="vivavoce.client.event_log"):
         async with RealtimeClient(Stage().engine) as client:
             await asked(client)
-    assert [one.getMessage().split()[0] for one in caplog.records if one.name == "vivavoce.client.log"] == [
-        one.by for one in client.log
-    ]
+    assert [
+        one.getMessage().split()[0] for one in caplog.records if one.name == "vivavoce.client.event_log"
+    ] == [one.by for one in client.log]

@@ -8,13 +8,13 @@ import anyio
 import pytest
 
 from client.plays import FRAME_SECONDS, Network, logged, said, sound
-from engine.plays import STORY, TRANSCRIBED
+from engines.plays import STORY, TRANSCRIBED
 from samples.client import answer_the_phone, ask, elsewhere, go_on, on_end, on_start
-from tools.desk import model
+from tools.support import model
 from vivavoce import RealtimeClient
-from vivavoce.client import happenings
+from vivavoce.client import notifications as happenings
 from vivavoce.client.settings import SETTINGS
-from vivavoce.providers import ToolCall
+from vivavoce.providers.base import ToolCall
 from vivavoce.testing.stage import Say, Stage
 
 pytestmark = pytest.mark.anyio

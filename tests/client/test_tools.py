@@ -6,12 +6,12 @@ import anyio
 import pytest
 
 from client.plays import Network, logged, said
-from tools.desk import model
+from tools.support import model
 from vivavoce import Card, ConfigError, ProviderError, RealtimeClient, tool
 from vivavoce.protocol import events as e
 from vivavoce.protocol.items import FunctionCallOutput
 from vivavoce.protocol.session import FunctionTool, Session
-from vivavoce.providers import ToolCall
+from vivavoce.providers.base import ToolCall
 from vivavoce.testing.stage import Stage
 
 pytestmark = pytest.mark.anyio

@@ -6,7 +6,7 @@ import pytest
 
 from support_desk.languages import phrases
 from vivavoce import Assistant
-from vivavoce.attendants.staff import told
+from vivavoce.assistants.team import told
 
 
 @pytest.fixture(scope="module")

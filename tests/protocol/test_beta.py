@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 
 from protocol.shapes import JSON, made
 from vivavoce.errors import ProtocolError
-from vivavoce.protocol import beta, wire
+from vivavoce.protocol import codec as wire
 from vivavoce.protocol import events as e
-from vivavoce.protocol.beta_objects import FORMATS, RESPONSE, SESSION, TRANSCRIPTION, WISHES
+from vivavoce.protocol.beta import codec as beta
+from vivavoce.protocol.beta.objects import FORMATS, RESPONSE, SESSION, TRANSCRIPTION, WISHES
 from vivavoce.protocol.items import AudioPart, FunctionCall, InputAudio, Message, OutputAudio, OutputText
-from vivavoce.protocol.response import Response, ResponseAudio, ResponseOutput, ResponseParams
+from vivavoce.protocol.responses import Response, ResponseAudio, ResponseOutput, ResponseParams
 from vivavoce.protocol.session import Pcmu, Session, TranscriptionSession, VoiceId
 from vivavoce.protocol.settings import DEFAULT, DEFAULT_TRANSCRIPTION, merge
 

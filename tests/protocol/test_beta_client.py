@@ -11,11 +11,13 @@ from msgspec import UNSET
 
 from protocol.shapes import made, said
 from vivavoce.errors import ProtocolError
-from vivavoce.protocol import beta, first_beta, wire
+from vivavoce.protocol import codec as wire
 from vivavoce.protocol import events as e
+from vivavoce.protocol.beta import codec as beta
+from vivavoce.protocol.beta import first as first_beta
 from vivavoce.protocol.dialects import BETA, FIRST_BETA, GA, FarDialect, by_version
 from vivavoce.protocol.items import InputText, McpApprovalResponse, Message, OutputAudio, OutputText
-from vivavoce.protocol.response import Response, ResponseParams, verbatim
+from vivavoce.protocol.responses import Response, ResponseParams, verbatim
 from vivavoce.protocol.session import Session, TranscriptionSession
 
 relaxed = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))

@@ -15,11 +15,11 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from protocol.shapes import made, said
 from protocol.test_oracle import unknown
-from vivavoce.protocol import beta
 from vivavoce.protocol import events as e
-from vivavoce.protocol.beta_objects import RESPONSE, SESSION, TRANSCRIPTION, WISHES
+from vivavoce.protocol.beta import codec as beta
+from vivavoce.protocol.beta.objects import RESPONSE, SESSION, TRANSCRIPTION, WISHES
+from vivavoce.protocol.codec import decode_client, error_event
 from vivavoce.protocol.settings import DEFAULT, DEFAULT_TRANSCRIPTION
-from vivavoce.protocol.wire import decode_client, error_event
 
 relaxed = settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from protocol.shapes import JSON, said
 from vivavoce.errors import ProtocolError
 from vivavoce.protocol import events as e
+from vivavoce.protocol.codec import decode_client, decode_server, encode, error_event
 from vivavoce.protocol.items import InputAudio, Message
 from vivavoce.protocol.session import Session
-from vivavoce.protocol.wire import decode_client, decode_server, encode, error_event
 
 CLIENT = e.ClientEvent.__subclasses__()
 relaxed = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))

@@ -8,8 +8,8 @@ from msgspec import inspect
 
 from vivavoce.errors import ProtocolError
 from vivavoce.protocol import events as e
+from vivavoce.protocol.codec import decode_client, error_event
 from vivavoce.protocol.settings import DEFAULT, merge
-from vivavoce.protocol.wire import decode_client, error_event
 
 PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "events.md").read_text(encoding="utf-8")
 ROWS = {row[1]: row[2] for row in re.finditer(r"^\| `([\w.]+)` \| ([^|]*) \|", PAGE, re.MULTILINE)}

@@ -1,7 +1,8 @@
 """The beta of 2024: the same, but for what came later."""
 
-from vivavoce.protocol import beta, first_beta
 from vivavoce.protocol import events as e
+from vivavoce.protocol.beta import codec as beta
+from vivavoce.protocol.beta import first as first_beta
 
 
 def test_what_came_later_is_not_said() -> None:

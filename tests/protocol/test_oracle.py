@@ -15,8 +15,8 @@ from pydantic import BaseModel, TypeAdapter
 from clients.rules.spelling import unknown
 from protocol.shapes import made, said
 from vivavoce.protocol import events as e
+from vivavoce.protocol.codec import decode_client, decode_server, encode, encode_client
 from vivavoce.protocol.settings import DEFAULT, DEFAULT_TRANSCRIPTION
-from vivavoce.protocol.wire import decode_client, decode_server, encode, encode_client
 
 NOT_SPOKEN = {
     "conversation.created": "in the SDK's union, but the service has not sent it since the beta",

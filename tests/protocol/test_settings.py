@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from protocol.shapes import made
 from vivavoce.errors import ProtocolError
-from vivavoce.protocol.response import ResponseParams
+from vivavoce.protocol.codec import decode_client
+from vivavoce.protocol.responses import ResponseParams
 from vivavoce.protocol.session import NoiseReduction, SemanticVad, ServerVad, Session, TranscriptionSession
 from vivavoce.protocol.settings import DEFAULT, DEFAULT_TRANSCRIPTION, check_response, merge
-from vivavoce.protocol.wire import decode_client
 
 relaxed = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 

@@ -6,8 +6,8 @@ import pytest
 
 from vivavoce.errors import ProtocolError
 from vivavoce.protocol import events as e
+from vivavoce.protocol.codec import decode_server
 from vivavoce.protocol.items import InputAudio, InputText, Message, OutputAudio, OutputText
-from vivavoce.protocol.wire import decode_server
 
 AUDIO = {"type": "audio", "audio": "AAAA", "transcript": "Hello!", "format": "pcm16"}
 

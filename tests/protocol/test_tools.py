@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from vivavoce.errors import ProtocolError
-from vivavoce.protocol.response import ResponseParams
+from vivavoce.protocol.responses import ResponseParams
 from vivavoce.protocol.session import Session
 from vivavoce.protocol.settings import DEFAULT, DEFAULT_TRANSCRIPTION, check_response, merge
 from vivavoce.protocol.tools import without_secrets

@@ -5,13 +5,13 @@ import pytest
 
 from providers.offline import weights
 from vivavoce.errors import ConfigError, ProviderError
-from vivavoce.providers import SPEAKING_RATE
-from vivavoce.providers.hibari import PLUGIN, Hibari, HibariSettings
-from vivavoce.providers.moonshine import PLUGIN as MOONSHINE
-from vivavoce.providers.moonshine import Moonshine, MoonshineSettings
+from vivavoce.providers.base import SPEAKING_RATE
+from vivavoce.providers.local.hibari import PLUGIN, Hibari, HibariSettings
+from vivavoce.providers.local.moonshine import PLUGIN as MOONSHINE
+from vivavoce.providers.local.moonshine import Moonshine, MoonshineSettings
 
 if TYPE_CHECKING:
-    from vivavoce.providers.sound import Floats
+    from vivavoce.audio.samples import Floats
 
 np = pytest.importorskip("numpy")
 pytestmark = [pytest.mark.anyio, pytest.mark.real_time]

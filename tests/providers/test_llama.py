@@ -6,7 +6,7 @@ import sys
 GIVEN_UP = """
 import time
 import anyio
-from vivavoce.providers.llama import Llama
+from vivavoce.providers.qwen.llama import Llama
 
 class Slow:
     def handle_chat_completions(self, request, callback):

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from providers.offline import recording, weights
 from vivavoce.errors import ConfigError, ProviderError
-from vivavoce.providers.moonshine import PLUGIN, Moonshine, MoonshineSettings, surplus, vocabulary
+from vivavoce.providers.local.moonshine import PLUGIN, Moonshine, MoonshineSettings, surplus, vocabulary
 
 pytestmark = [pytest.mark.anyio, pytest.mark.real_time]
 
@@ -38,7 +38,7 @@ async def test_nothing_is_written_for_silence_of_any_length(sound: bytes) -> Non
 
 @pytest.mark.models
 async def test_a_faint_voice_is_understood_as_well() -> None:
-    from vivavoce.providers.sound import samples, to_pcm
+    from vivavoce.audio.samples import samples, to_pcm
 
     faint = to_pcm(samples(recording("brooklyn")) / 40)
     assert "Brooklyn Bridge" in (await (await moonshine()).transcribe(faint)).text

@@ -29,15 +29,15 @@ from vivavoce.protocol.items import (
     OutputAudio,
 )
 from vivavoce.protocol.session import FunctionTool, ToolChoiceFunction, ToolChoiceMcp
-from vivavoce.providers import ChatRequest, ChatUsage, ToolCall, Transcript
-from vivavoce.providers.manners import SPOKEN
-from vivavoce.providers.openai_chat import PLUGIN as CHAT
-from vivavoce.providers.openai_chat import OpenAIChat, OpenAIChatSettings, body
-from vivavoce.providers.openai_http import Endpoint, EndpointSettings, EventLines
-from vivavoce.providers.openai_synthesizer import PLUGIN as SYNTHESIZER
-from vivavoce.providers.openai_synthesizer import Chunks, OpenAISynthesizer, OpenAISynthesizerSettings
-from vivavoce.providers.openai_transcriber import PLUGIN as TRANSCRIBER
-from vivavoce.providers.openai_transcriber import OpenAITranscriber, OpenAITranscriberSettings
+from vivavoce.providers.base import ChatRequest, ChatUsage, ToolCall, Transcript
+from vivavoce.providers.openai.chat import PLUGIN as CHAT
+from vivavoce.providers.openai.chat import OpenAIChat, OpenAIChatSettings, body
+from vivavoce.providers.openai.http import Endpoint, EndpointSettings, EventLines
+from vivavoce.providers.openai.synthesizer import PLUGIN as SYNTHESIZER
+from vivavoce.providers.openai.synthesizer import Chunks, OpenAISynthesizer, OpenAISynthesizerSettings
+from vivavoce.providers.openai.transcriber import PLUGIN as TRANSCRIBER
+from vivavoce.providers.openai.transcriber import OpenAITranscriber, OpenAITranscriberSettings
+from vivavoce.providers.qwen.prompt import SPOKEN
 
 pytestmark = [pytest.mark.anyio, pytest.mark.real_time]
 

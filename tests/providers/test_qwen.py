@@ -15,12 +15,12 @@ from providers.offline import weights
 from vivavoce.errors import ConfigError, ProtocolError, ProviderError
 from vivavoce.protocol.items import FunctionCall, FunctionCallOutput, InputText, Item, Message, OutputText
 from vivavoce.protocol.session import FunctionTool, ToolChoiceFunction
-from vivavoce.providers import ChatRequest, ChatUsage, ToolCall
+from vivavoce.providers.base import ChatRequest, ChatUsage, ToolCall
 from vivavoce.providers.dialogue import Said
-from vivavoce.providers.llama import Llama
-from vivavoce.providers.manners import EXAMPLES, SPOKEN_OFFLINE, system
-from vivavoce.providers.qwen import PLUGIN, Qwen, QwenSettings
-from vivavoce.providers.router import FIXED
+from vivavoce.providers.qwen.chat import PLUGIN, Qwen, QwenSettings
+from vivavoce.providers.qwen.llama import Llama
+from vivavoce.providers.qwen.prompt import EXAMPLES, SPOKEN_OFFLINE, system
+from vivavoce.providers.qwen.router import FIXED
 
 pytestmark = [pytest.mark.anyio, pytest.mark.real_time]
 
@@ -327,14 +327,14 @@ def test_it_says_who_answers_and_what_it_needs() -> None:
 
 
 def test_looking_at_it_does_not_load_llama() -> None:
-    script = "import sys, vivavoce.providers.qwen; sys.exit('xllamacpp' in sys.modules)"
+    script = "import sys, vivavoce.providers.qwen.chat; sys.exit('xllamacpp' in sys.modules)"
     subprocess.run([sys.executable, "-c", script], check=True)
 
 
 def test_without_llama_the_owner_is_told_what_to_install() -> None:
     script = (
         "import sys, pathlib; sys.modules['xllamacpp'] = None\n"
-        "from vivavoce.providers.llama import Llama\n"
+        "from vivavoce.providers.qwen.llama import Llama\n"
         "try: Llama.load(pathlib.Path('x'), provider='qwen', threads=1, context=9, slots=1)\n"
         "except Exception as error: print(type(error).__name__, error)\n"
     )

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vivavoce.assembly import choose
-from vivavoce.config import Config
+from vivavoce.config.schema import Config
 from vivavoce.protocol.session import NoiseReduction
-from vivavoce.providers.rnnoise import RNNoise, RNNoiseSettings, open_rnnoise
+from vivavoce.providers.local.rnnoise import RNNoise, RNNoiseSettings, open_rnnoise
+from vivavoce.runtime import choose
 
 RECORDINGS = Path(__file__).parents[1] / "recordings"
 LATE = 540
@@ -106,7 +106,7 @@ def test_callers_do_not_hear_each_other() -> None:
 
 def test_only_the_library_is_loaded() -> None:
     script = (
-        "import anyio, sys; from vivavoce.providers.rnnoise import PLUGIN;"
+        "import anyio, sys; from vivavoce.providers.local.rnnoise import PLUGIN;"
         "anyio.run(PLUGIN.open, PLUGIN.settings(), None);"
         "sys.exit(bool({'pyrnnoise', 'matplotlib', 'audiolab'} & set(sys.modules)))"
     )
@@ -114,7 +114,7 @@ def test_only_the_library_is_loaded() -> None:
 
 
 def test_looking_at_the_plugin_loads_nothing_heavy() -> None:
-    script = "import sys, vivavoce.providers.rnnoise; sys.exit('numpy' in sys.modules)"
+    script = "import sys, vivavoce.providers.local.rnnoise; sys.exit('numpy' in sys.modules)"
     subprocess.run([sys.executable, "-c", script], check=True)
 
 
@@ -131,7 +131,7 @@ def test_without_the_package_nobody_misses_it() -> None:
         "    if name == 'pyrnnoise': raise m.PackageNotFoundError(name)\n"
         "    return found(name)\n"
         "m.distribution = distribution\n"
-        "import anyio; from vivavoce.assembly import House, choose; from vivavoce.config import Config\n"
+        "import anyio; from vivavoce.runtime import House, choose; from vivavoce.config.schema import Config\n"
         "from vivavoce.errors import ConfigError\n"
         "assert 'denoiser' not in choose(Config())\n"
         "try: anyio.run(House(Config.model_validate({'denoiser': {'provider': 'rnnoise'}})).open)\n"

@@ -7,9 +7,9 @@ import pytest
 
 from vivavoce.protocol.session import FunctionTool, ToolChoiceFunction
 from vivavoce.providers.dialogue import Said
-from vivavoce.providers.evidence import Evidence
-from vivavoce.providers.forms import form, plain, valid
-from vivavoce.providers.router import (
+from vivavoce.providers.json_schema import form, plain, valid
+from vivavoce.providers.qwen.argument_search import Evidence
+from vivavoce.providers.qwen.router import (
     FIXED,
     details,
     eligible,

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from vivavoce.errors import ProviderError
 from vivavoce.protocol.items import InputText, Message
 from vivavoce.protocol.session import FunctionTool
-from vivavoce.providers import HEARING_RATE, SPEAKING_RATE, ChatRequest, ChatUsage, Mark, ToolCall
+from vivavoce.providers.base import HEARING_RATE, SPEAKING_RATE, ChatRequest, ChatUsage, Mark, ToolCall
 from vivavoce.providers.registry import Plugin, settings_for
-from vivavoce.providers.scripted import (
+from vivavoce.providers.scripted.providers import (
     CHAT,
     SYNTHESIZER,
     TRANSCRIBER,

@@ -5,9 +5,9 @@ import pytest
 
 from providers.offline import recording, weights
 from vivavoce.errors import ConfigError
-from vivavoce.providers import FRAME_BYTES, FRAME_MS
-from vivavoce.providers.onnx import open_session
-from vivavoce.providers.silero import PLUGIN, Silero, SileroDetector, SileroSettings
+from vivavoce.providers.base import FRAME_BYTES, FRAME_MS
+from vivavoce.providers.local.onnx import open_session
+from vivavoce.providers.local.silero import PLUGIN, Silero, SileroDetector, SileroSettings
 
 pytestmark = [pytest.mark.anyio, pytest.mark.real_time]
 
@@ -58,7 +58,7 @@ async def test_two_callers_do_not_hear_each_other() -> None:
 
 @pytest.mark.models
 async def test_gain_makes_a_whisper_audible() -> None:
-    from vivavoce.providers.sound import samples
+    from vivavoce.audio.samples import samples
 
     quiet = (samples(recording("brooklyn")) * 20).astype("<i2").tobytes()
     plain, loud = await silero(), await silero(SileroSettings(gain=800))

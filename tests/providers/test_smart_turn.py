@@ -2,7 +2,7 @@ import anyio
 import pytest
 
 from providers.offline import recording, weights
-from vivavoce.providers.smart_turn import PLUGIN, SmartTurn, SmartTurnSettings
+from vivavoce.providers.local.smart_turn import PLUGIN, SmartTurn, SmartTurnSettings
 
 pytestmark = [pytest.mark.anyio, pytest.mark.real_time, pytest.mark.models]
 

@@ -88,7 +88,7 @@ async def on_end(client: RealtimeClient) -> None:
 # --8<-- [end:run]
 # --8<-- [start:again]
 from vivavoce.protocol.events import ResponseDone
-from vivavoce.protocol.response import Failed, FailedError
+from vivavoce.protocol.responses import Failed, FailedError
 
 
 def go_on(client: RealtimeClient) -> None:

@@ -7,7 +7,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from vivavoce.tools.cards import as_html
-from vivavoce.tools.kinds import Card
+from vivavoce.tools.types import Card
 
 pytestmark = pytest.mark.anyio
 

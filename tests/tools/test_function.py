@@ -13,7 +13,7 @@ from msgspec import Meta
 
 from vivavoce.errors import ConfigError
 from vivavoce.tools.function import tool
-from vivavoce.tools.kinds import Assistant, Card, Context, Outcome, Tool, ToolError
+from vivavoce.tools.types import Assistant, Card, Context, Outcome, Tool, ToolError
 
 
 async def silence(words: str) -> None:

@@ -11,11 +11,11 @@ import msgspec
 import pytest
 from anyio.abc import SocketAttribute, SocketStream
 
-from vivavoce.config_tools import HttpToolTable, ToolsTable
+from vivavoce.config.tools import HttpToolTable, ToolsTable
 from vivavoce.errors import ConfigError
 from vivavoce.limits import Limits
-from vivavoce.tools.kinds import Context, Tool, ToolError
-from vivavoce.tools.shelf import opened
+from vivavoce.tools.registry import opened
+from vivavoce.tools.types import Context, Tool, ToolError
 
 pytestmark = [pytest.mark.anyio, pytest.mark.real_time]
 

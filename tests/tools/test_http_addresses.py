@@ -8,9 +8,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from vivavoce.config_tools import HttpToolTable
+from vivavoce.config.tools import HttpToolTable
 from vivavoce.tools.http import address
-from vivavoce.tools.kinds import ToolError
+from vivavoce.tools.types import ToolError
 
 URL = "https://shop.example.org/v1/orders/{order_id}/lines.{kind}?fresh=1&words={words}"
 WRITTEN = {"name": "x", "description": "X.", "url": "https://shop.example.org"}

@@ -15,11 +15,11 @@ import pytest
 
 from clients.serving import reserved_port
 from clients.weather import desk
-from vivavoce.config_tools import McpToolsTable, ToolsTable
+from vivavoce.config.tools import McpToolsTable, ToolsTable
 from vivavoce.errors import ConfigError
 from vivavoce.limits import Limits
-from vivavoce.tools.kinds import Context, Tool, ToolError
-from vivavoce.tools.shelf import Shelf, opened
+from vivavoce.tools.registry import Shelf, opened
+from vivavoce.tools.types import Context, Tool, ToolError
 
 pytestmark = [pytest.mark.anyio, pytest.mark.real_time]
 

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
 from vivavoce.errors import ConfigError
-from vivavoce.tools.kinds import ToolError
 from vivavoce.tools.parameters import Parameters
 from vivavoce.tools.schemas import fitting, hint_of
+from vivavoce.tools.types import ToolError
 
 SIMPLE: SearchStrategy[object] = st.sampled_from(
     [str, int, float, bool, date, time, datetime, Literal["a", "b"]]

@@ -5,7 +5,7 @@ from datetime import date
 import pytest
 
 from samples import reading_room as room
-from vivavoce.tools.kinds import Card, Context, ToolError
+from vivavoce.tools.types import Card, Context, ToolError
 
 pytestmark = [pytest.mark.anyio, pytest.mark.real_time]
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from vivavoce.config_tools import HttpToolTable
+from vivavoce.config.loading import load
+from vivavoce.config.tools import HttpToolTable
 from vivavoce.errors import ConfigError
-from vivavoce.layers import load
 
 SHOP = """
 [[tools.http]]

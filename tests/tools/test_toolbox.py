@@ -8,19 +8,19 @@ import anyio
 import pytest
 from msgspec import UNSET
 
-from engine.plays import ask, done, errors, user
-from tools.desk import Made, desk, items, model, outputs, returning, said, wishes
+from engines.plays import ask, done, errors, user
+from tools.support import Made, desk, items, model, outputs, returning, said, wishes
 from vivavoce.errors import ProviderError
 from vivavoce.limits import Limits
 from vivavoce.protocol import events as e
 from vivavoce.protocol.items import FunctionCall, FunctionCallOutput
-from vivavoce.protocol.response import ResponseParams
+from vivavoce.protocol.responses import ResponseParams
 from vivavoce.protocol.session import FunctionTool, Session
-from vivavoce.providers import ChatRequest, ToolCall
+from vivavoce.providers.base import ChatRequest, ToolCall
 from vivavoce.testing.stage import Do, React, Reply, Say, Score
 from vivavoce.tools.function import tool
-from vivavoce.tools.kinds import Assistant, Card, Context, Outcome, ToolError
 from vivavoce.tools.toolbox import Toolbox
+from vivavoce.tools.types import Assistant, Card, Context, Outcome, ToolError
 
 pytestmark = pytest.mark.anyio
 

@@ -8,19 +8,19 @@ import anyio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from engine.plays import MANUAL, TRANSCRIBED, user
-from tools.desk import CANCEL, QUESTION, Made, desk, items
+from engines.plays import MANUAL, TRANSCRIBED, user
+from tools.support import CANCEL, QUESTION, Made, desk, items
 from vivavoce.limits import Limits
 from vivavoce.protocol import events as e
 from vivavoce.protocol.items import FunctionCall, FunctionCallOutput, Message
-from vivavoce.protocol.response import VERBATIM, ResponseParams
+from vivavoce.protocol.responses import VERBATIM, ResponseParams
 from vivavoce.protocol.session import FunctionTool, InputSettings, SemanticVad, Session, SessionAudio
 from vivavoce.protocol.settings import DEFAULT
-from vivavoce.providers import ChatRequest, ToolCall
+from vivavoce.providers.base import ChatRequest, ToolCall
 from vivavoce.testing.clock import JumpingClock
 from vivavoce.testing.stage import Act, Do, Say, Score, Stage
-from vivavoce.tools.assent import judged
-from vivavoce.tools.kinds import Context, Outcome, ToolError
+from vivavoce.text.yes_no import judged
+from vivavoce.tools.types import Context, Outcome, ToolError
 
 LIMITS = Limits(tool_seconds=4, tool_calls=4, tool_rounds=3, confirm_seconds=8)
 WORDS = [

@@ -6,7 +6,7 @@ import pytest
 
 from vivavoce.protocol.dialects import BETA, FIRST_BETA, GA, Dialect
 from vivavoce.protocol.session import Session, TranscriptionSession
-from vivavoce.transports.handshake import Handshake, read
+from vivavoce.transports.websocket.handshake import Handshake, read
 
 
 def scope(query: str = "", *, state: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 import anyio
 import pytest
 
-from vivavoce.line import Heard
 from vivavoce.protocol import events as e
-from vivavoce.switchboard import Caller, Switchboard
+from vivavoce.session.line import Heard
+from vivavoce.session.switchboard import Caller, Switchboard
 from vivavoce.testing.stage import Say, Stage
-from vivavoce.transports.files import FileMicrophone
 from vivavoce.transports.playout import Playout
-from vivavoce.transports.terminal import FRAME_BYTES, Captions, Terminal, beats
+from vivavoce.transports.terminal.files import FileMicrophone
+from vivavoce.transports.terminal.transport import FRAME_BYTES, Captions, Terminal, beats
 
 pytestmark = pytest.mark.anyio
 

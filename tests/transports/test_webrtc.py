@@ -22,13 +22,13 @@ from aiortc.exceptions import InvalidStateError
 from websockets.asyncio.client import connect
 
 from clients.phone import Phone, calling, has, only
-from vivavoce.assembly import House
-from vivavoce.config import Config
+from vivavoce.config.schema import Config
 from vivavoce.errors import ProtocolError
-from vivavoce.line import Line
 from vivavoce.protocol.session import Session, TranscriptionSession
+from vivavoce.runtime import House
+from vivavoce.session.line import Line
 from vivavoce.testing.stage import Stage
-from vivavoce.transports.offer import check_offer, largest_message
+from vivavoce.transports.webrtc.sdp import check_offer, largest_message
 from vivavoce.web.app import Web
 from vivavoce.web.server import listen, serving
 
@@ -173,7 +173,7 @@ async def test_while_the_models_load_callers_are_told_to_come_back() -> None:
 
 
 async def test_without_the_extra_the_answer_is_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "vivavoce.transports.peer", None)
+    monkeypatch.setitem(sys.modules, "vivavoce.transports.webrtc.peer", None)
     async with open_site() as site:
         answer = await site.offer(await offer())
     assert answer.status_code == 501
@@ -368,7 +368,7 @@ async def test_a_session_may_only_write_down_what_is_said() -> None:
 
 
 async def test_what_the_voice_says_the_ear_hears_at_once() -> None:
-    from vivavoce.transports.opus import Ear, Voice
+    from vivavoce.transports.webrtc.opus import Ear, Voice
 
     voice, ear = Voice(), Ear()
     frames = ear.frames()
@@ -382,7 +382,7 @@ async def test_what_the_voice_says_the_ear_hears_at_once() -> None:
 
 
 async def test_what_the_network_loses_of_a_sound_is_made_up_from_what_was_before() -> None:
-    from vivavoce.transports.opus import Ear, Voice
+    from vivavoce.transports.webrtc.opus import Ear, Voice
 
     voice, ear = Voice(), Ear()
     frames = ear.frames()
@@ -399,7 +399,7 @@ async def test_what_the_network_loses_of_a_sound_is_made_up_from_what_was_before
 
 
 async def test_who_speaks_next_on_the_same_track_is_heard() -> None:
-    from vivavoce.transports.opus import Ear, Voice
+    from vivavoce.transports.webrtc.opus import Ear, Voice
 
     voice, ear = Voice(), Ear()
     frames = ear.frames()

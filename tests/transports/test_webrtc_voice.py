@@ -8,10 +8,10 @@ import anyio
 import pytest
 
 from vivavoce.limits import Limits
-from vivavoce.line import open_line
 from vivavoce.protocol import events as e
-from vivavoce.transports.handshake import Handshake
-from vivavoce.transports.webrtc import _Call
+from vivavoce.session.line import open_line
+from vivavoce.transports.webrtc.transport import _Call
+from vivavoce.transports.websocket.handshake import Handshake
 
 pytestmark = pytest.mark.anyio
 

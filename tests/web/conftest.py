@@ -5,8 +5,8 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import pytest
 
-from vivavoce.assembly import House
-from vivavoce.config import Config
+from vivavoce.config.schema import Config
+from vivavoce.runtime import House
 from vivavoce.testing.stage import Stage
 from vivavoce.web.app import Web
 from vivavoce.web.server import listen, serving

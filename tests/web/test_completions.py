@@ -15,7 +15,7 @@ from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from vivavoce.errors import ProviderError
 from vivavoce.protocol.items import FunctionCall, FunctionCallOutput, InputImage, InputText, Message, OutputText
 from vivavoce.protocol.session import ToolChoiceFunction
-from vivavoce.providers import ToolCall
+from vivavoce.providers.base import ToolCall
 from vivavoce.testing.stage import Forever, Stage
 
 pytestmark = [pytest.mark.anyio, pytest.mark.real_time]

@@ -9,13 +9,13 @@ import httpx
 import pytest
 from openai import APIStatusError, AsyncOpenAI
 
-from vivavoce.assembly import House
-from vivavoce.config import Config
+from vivavoce.config.schema import Config
 from vivavoce.errors import ProviderError
-from vivavoce.line import Rejected
-from vivavoce.lobby import Incoming
 from vivavoce.protocol import events as e
-from vivavoce.switchboard import Caller
+from vivavoce.runtime import House
+from vivavoce.session.line import Rejected
+from vivavoce.session.ringing import Incoming
+from vivavoce.session.switchboard import Caller
 from vivavoce.testing.stage import Stage
 from vivavoce.web.app import Web
 from vivavoce.web.server import listen, serving

@@ -13,9 +13,9 @@ import pytest
 from anyio.abc import SocketStream
 from starlette.routing import Route, WebSocketRoute
 
-from vivavoce.assembly import House
-from vivavoce.config import Config
+from vivavoce.config.schema import Config
 from vivavoce.errors import ProviderError
+from vivavoce.runtime import House
 from vivavoce.testing.stage import Forever, Say, Stage
 from vivavoce.web.app import Web
 

@@ -12,11 +12,11 @@ import anyio
 import pytest
 from playwright.async_api import Page, WebSocketRoute, async_playwright, expect
 
-from vivavoce.assembly import House
 from vivavoce.audio.resample import resample
-from vivavoce.config import PRESETS, Config
+from vivavoce.config.schema import PRESETS, Config
+from vivavoce.runtime import House
 from vivavoce.tools.function import tool
-from vivavoce.tools.kinds import Assistant, Card
+from vivavoce.tools.types import Assistant, Card
 from vivavoce.web.app import Web
 from vivavoce.web.server import listen, serving
 

@@ -11,7 +11,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.typing import Subprotocol
 
 from vivavoce.testing.stage import Say, Stage
-from web.dialling import BETA, MODEL, Site, ask, calling, closing_code, door, hear
+from web.connecting import BETA, MODEL, Site, ask, calling, closing_code, door, hear
 
 pytestmark = [pytest.mark.anyio, pytest.mark.real_time]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from vivavoce.audio.resample import resample
 from vivavoce.errors import ConfigError
-from vivavoce.providers import SPEAKING_RATE
+from vivavoce.providers.base import SPEAKING_RATE
 
 __all__ = ["BUILT_IN", "FRAME_SECONDS", "HUSHED", "Clip", "clips_in", "frames"]
 

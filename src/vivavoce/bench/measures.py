@@ -9,8 +9,8 @@ from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from vivavoce.providers import SPEAKING_RATE
-from vivavoce.providers.numerals import numeral
+from vivavoce.providers.base import SPEAKING_RATE
+from vivavoce.text.en.numerals import numeral
 
 __all__ = [
     "AUDIBLE",

@@ -9,8 +9,8 @@ import msgspec
 from vivavoce.bench.measures import normalised
 from vivavoce.errors import ConfigError
 from vivavoce.protocol.items import InputText, Item, Message, OutputText
-from vivavoce.providers import ToolCall
-from vivavoce.providers.blanks import ASKING
+from vivavoce.providers.base import ToolCall
+from vivavoce.providers.qwen.argument_grammar import ASKING
 
 __all__ = ["Asked", "Within", "fits", "requests_in", "right"]
 

@@ -15,15 +15,15 @@ import anyio.abc
 import anyio.to_thread
 import httpx
 
-from vivavoce.assembly import assemble, choose
 from vivavoce.bench.machine import Cost, cost_of
 from vivavoce.bench.wires import Dial, dial_switchboard, dial_websocket
-from vivavoce.config import Config
+from vivavoce.config.loading import load
+from vivavoce.config.schema import Config
 from vivavoce.errors import ProviderError
-from vivavoce.layers import load
-from vivavoce.models.store import here
-from vivavoce.providers import ChatModel, Synthesizer, Transcriber, TurnDetector, VoiceActivityModel
+from vivavoce.providers.base import ChatModel, Synthesizer, Transcriber, TurnDetector, VoiceActivityModel
 from vivavoce.providers.registry import Role
+from vivavoce.runtime import assemble, choose
+from vivavoce.weights.store import here
 
 __all__ = ["Called", "Setup", "called", "listeners", "started", "talkers"]
 

@@ -13,11 +13,11 @@ import anyio
 from rich.console import Console
 from rich.table import Table
 
-from vivavoce.attendants.staff import Staff, told
+from vivavoce.assistants.team import Staff, told
 from vivavoce.audio.resample import resample
 from vivavoce.bench.measures import Spread
 from vivavoce.bench.requests import Asked, right
-from vivavoce.providers import (
+from vivavoce.providers.base import (
     HEARING_RATE,
     SPEAKING_RATE,
     ChatModel,
@@ -28,9 +28,9 @@ from vivavoce.providers import (
     ToolCall,
     Transcriber,
 )
-from vivavoce.providers.blanks import ASKING
-from vivavoce.providers.speakable import speakable
-from vivavoce.tools.kinds import Assistant
+from vivavoce.providers.qwen.argument_grammar import ASKING
+from vivavoce.text.normalization import speakable
+from vivavoce.tools.types import Assistant
 
 __all__ = ["Tried", "run", "show"]
 

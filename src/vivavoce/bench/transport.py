@@ -16,18 +16,18 @@ import anyio
 import uvicorn
 from starlette.types import Receive, Scope, Send
 
-from vivavoce.assembly import House
 from vivavoce.audio.resample import Resampler
 from vivavoce.bench.clips import FRAME_SECONDS, HUSHED
 from vivavoce.bench.server import Called, Setup, called, listeners, started
 from vivavoce.bench.wires import Wire
-from vivavoce.layers import load
-from vivavoce.line import Line
+from vivavoce.config.loading import load
 from vivavoce.protocol import events as e
+from vivavoce.protocol.codec import encode
 from vivavoce.protocol.session import Session, TranscriptionSession
 from vivavoce.protocol.settings import DEFAULT
-from vivavoce.protocol.wire import encode
-from vivavoce.providers import FRAME_BYTES, HEARING_RATE, SPEAKING_RATE
+from vivavoce.providers.base import FRAME_BYTES, HEARING_RATE, SPEAKING_RATE
+from vivavoce.runtime import House
+from vivavoce.session.line import Line
 from vivavoce.web.app import Web
 from vivavoce.web.server import listen, serving
 

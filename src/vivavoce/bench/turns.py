@@ -16,11 +16,10 @@ import anyio.to_thread
 from rich.console import Console
 from rich.table import Table
 
-from vivavoce.audio.decoding import NotAudio, TooLong, decode
+from vivavoce.audio.decode import NotAudio, TooLong, decode
 from vivavoce.bench.clips import Clip, clips_in
 from vivavoce.errors import ConfigError
-from vivavoce.floor import Floor, Paused, Settled, SpeechStarted, SpeechStopped, Stirred, TurnRules
-from vivavoce.providers import (
+from vivavoce.providers.base import (
     FRAME_BYTES,
     FRAME_MS,
     HEARING_RATE,
@@ -28,6 +27,7 @@ from vivavoce.providers import (
     TurnDetector,
     VoiceActivityModel,
 )
+from vivavoce.turn_taking import Floor, Paused, Settled, SpeechStarted, SpeechStopped, Stirred, TurnRules
 
 __all__ = ["Closed", "Over", "TurnReport", "run", "show"]
 

@@ -19,7 +19,7 @@ from vivavoce.bench.wires import Dial, Wire, noted
 from vivavoce.errors import ProviderError
 from vivavoce.protocol import events as e
 from vivavoce.protocol.session import Session
-from vivavoce.providers import SPEAKING_RATE
+from vivavoce.providers.base import SPEAKING_RATE
 
 __all__ = ["dial_webrtc"]
 

@@ -13,11 +13,11 @@ from websockets.exceptions import ConnectionClosed, WebSocketException
 
 from vivavoce.bench.measures import Note, first_audible
 from vivavoce.errors import ProviderError
-from vivavoce.line import Line
 from vivavoce.protocol import events as e
 from vivavoce.protocol.session import Session
-from vivavoce.providers import SPEAKING_RATE
-from vivavoce.switchboard import Caller, Switchboard
+from vivavoce.providers.base import SPEAKING_RATE
+from vivavoce.session.line import Line
+from vivavoce.session.switchboard import Caller, Switchboard
 
 __all__ = ["Dial", "Wire", "dial_switchboard", "dial_websocket", "noted"]
 

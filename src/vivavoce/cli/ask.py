@@ -16,11 +16,11 @@ from vivavoce.cli.options import Chat, File, Preset, configuration
 from vivavoce.errors import ConfigError, ProviderError
 
 if TYPE_CHECKING:
-    from vivavoce.config import Config
-    from vivavoce.line import Line
+    from vivavoce.config.schema import Config
     from vivavoce.protocol.events import Event
-    from vivavoce.protocol.response import Response
-    from vivavoce.tools.kinds import Assistant
+    from vivavoce.protocol.responses import Response
+    from vivavoce.session.line import Line
+    from vivavoce.tools.types import Assistant
 
 __all__ = ["ask", "read_sound"]
 
@@ -72,7 +72,7 @@ class Answer:
 
 def read_sound(recording: str, longest: float) -> bytes:
     """Return a recording as 24 kHz PCM. Raises `ConfigError` if it is none, or longer than so many seconds."""
-    from vivavoce.audio.decoding import NotAudio, TooLong, decode
+    from vivavoce.audio.decode import NotAudio, TooLong, decode
 
     name, data = _name(recording), _read(recording)
     if not data:
@@ -115,7 +115,7 @@ def _line(
     config: "Config", assistant: "Assistant | None", url: str | None, key: str | None
 ) -> AbstractAsyncContextManager["Line"]:
     if url is not None:
-        from vivavoce.dialing import dial, place
+        from vivavoce.connect import dial, place
 
         return dial(place(url, key=key))
     from dataclasses import replace
@@ -128,7 +128,7 @@ async def _answer(line: "Line", sound: bytes, name: str) -> Answer:
     """Put the question and hear the answer. Raises `ConfigError` if nobody speaks in the recording."""
     import anyio
 
-    from vivavoce.line import HungUp
+    from vivavoce.session.line import HungUp
 
     answer = Answer()
     try:
@@ -147,7 +147,7 @@ async def _answer(line: "Line", sound: bytes, name: str) -> Answer:
 
 def _gone(line: "Line") -> ProviderError:
     """Return why nobody is on the line any more."""
-    from vivavoce.dialing import FarLine
+    from vivavoce.connect import FarLine
 
     lost = line.lost if isinstance(line, FarLine) else None
     return lost or ProviderError("server", "left before it had answered")
@@ -201,7 +201,7 @@ def _note(answer: Answer, event: "Event", at: float) -> None:
 
 def _insist(response: "Response") -> None:
     """An answer that failed is no answer."""
-    from vivavoce.protocol.response import Failed
+    from vivavoce.protocol.responses import Failed
 
     match response.status_details:
         case Failed(error=error):

@@ -14,7 +14,7 @@ import typer
 from vivavoce.errors import ConfigError
 
 if TYPE_CHECKING:
-    from vivavoce.tools.kinds import Assistant
+    from vivavoce.tools.types import Assistant
 
 __all__ = ["Who", "assistant_at"]
 
@@ -35,7 +35,7 @@ def assistant_at(place: str | None, *, url: str | None = None) -> "Assistant | N
         return None
     if url is not None:
         raise ConfigError(f"{place} answers in this process, {url} in its own; leave out one of them.")
-    from vivavoce.tools.kinds import Assistant
+    from vivavoce.tools.types import Assistant
 
     where, _, name = _parts(place)
     module = _from_file(Path(where)) if where.endswith(".py") else _imported(where)

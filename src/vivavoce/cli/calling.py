@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from vivavoce.errors import ConfigError
 
 if TYPE_CHECKING:
-    from vivavoce.config import Config
-    from vivavoce.line import Line
-    from vivavoce.tools.kinds import Assistant
+    from vivavoce.config.schema import Config
+    from vivavoce.session.line import Line
+    from vivavoce.tools.types import Assistant
 
 __all__ = ["key_from", "own_line", "tell"]
 
@@ -35,9 +35,9 @@ async def own_line(
     config: "Config", transport: str, assistant: "Assistant | None" = None
 ) -> AsyncIterator["Line"]:
     """Load the models into this process, saying so, and give a line to them, or to an assistant."""
-    from vivavoce.assembly import assemble
     from vivavoce.cli.progress import Progress
-    from vivavoce.switchboard import Caller
+    from vivavoce.runtime import assemble
+    from vivavoce.session.switchboard import Caller
 
     async with assemble(config, assistant=assistant, tell=tell, report=Progress(tell)) as house:
         tell(house.introduction)

@@ -11,10 +11,10 @@ from vivavoce.cli.assistants import Who, assistant_at
 from vivavoce.cli.options import Chat, File, Preset, configuration
 
 if TYPE_CHECKING:
-    from vivavoce.assembly import Choice
-    from vivavoce.attendants.staff import Staff
-    from vivavoce.layers import Loaded
-    from vivavoce.models.store import Store
+    from vivavoce.assistants.team import Staff
+    from vivavoce.config.loading import Loaded
+    from vivavoce.runtime import Choice
+    from vivavoce.weights.store import Store
 __all__ = ["check"]
 
 
@@ -71,10 +71,10 @@ def check(
     """
     import json
 
-    from vivavoce.assembly import choose, introduction, strangers
-    from vivavoce.attendants.staff import Staff
-    from vivavoce.models.store import here
-    from vivavoce.tools.shelf import lacks
+    from vivavoce.assistants.team import Staff
+    from vivavoce.runtime import choose, introduction, strangers
+    from vivavoce.tools.registry import lacks
+    from vivavoce.weights.store import here
 
     loaded = configuration(file=config, preset=preset, chat=chat)
     who = assistant_at(assistant)
@@ -129,7 +129,7 @@ def _setting(loaded: "Loaded", path: str, value: object) -> str:
 
 
 def _missing(choice: "Choice", store: "Store") -> Iterator[Missing]:
-    from vivavoce.assembly import missing_packages
+    from vivavoce.runtime import missing_packages
 
     if packages := missing_packages(choice.plugin.extra):
         yield Missing(f"packages {', '.join(packages)}", f"pip install 'vivavoce[{choice.plugin.extra}]'")

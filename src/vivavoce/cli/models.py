@@ -10,8 +10,8 @@ import typer
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-    from vivavoce.models.manifest import Model
-    from vivavoce.models.store import Report, Store
+    from vivavoce.weights.manifest import Model
+    from vivavoce.weights.store import Report, Store
 
 __all__ = ["app", "pull_visibly"]
 
@@ -35,7 +35,7 @@ def list_models(
     from rich.console import Console
     from rich.table import Table
 
-    from vivavoce.models.store import here
+    from vivavoce.weights.store import here
 
     store = here()
     models = [(model, store.present(model.id) is not None) for model in store.manifest.models]
@@ -56,7 +56,7 @@ def list_models(
 @app.command()
 def pull(names: Names = None, quiet: Quiet = False) -> None:
     """Fetch models that are not here, and check all of them; without a name, what a first talk needs."""
-    from vivavoce.models.store import here
+    from vivavoce.weights.store import here
 
     store = here()
     pulled = pull_visibly(store, names or ["default"], quiet=quiet)
@@ -67,7 +67,7 @@ def pull(names: Names = None, quiet: Quiet = False) -> None:
 @app.command()
 def verify(names: Names = None) -> None:
     """Read models from end to end, all that are here unless named; exit code 1 if one is damaged or missing."""
-    from vivavoce.models.store import here
+    from vivavoce.weights.store import here
 
     findings = list(here().verify(names))
     for finding in findings:
@@ -83,7 +83,7 @@ def verify(names: Names = None) -> None:
 @app.command()
 def path(name: Annotated[str, typer.Argument(help="A model.")]) -> None:
     """Print where the files of a model are, a line for each; exit code 1 if they are not here."""
-    from vivavoce.models.store import here
+    from vivavoce.weights.store import here
 
     store = here()
     files = store.present(name)

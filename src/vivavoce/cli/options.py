@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from vivavoce.layers import Loaded
+    from vivavoce.config.loading import Loaded
 
 __all__ = ["Chat", "File", "Preset", "configuration"]
 
@@ -29,7 +29,7 @@ def configuration(
     data: Path | None = None,
 ) -> "Loaded":
     """Read all layers, the command line's last. Raises `ConfigError`."""
-    from vivavoce.layers import load
+    from vivavoce.config.loading import load
 
     server = {"host": host, "port": port, "data": data}
     flags: dict[str, object] = {

@@ -13,8 +13,8 @@ from vivavoce.cli.options import Chat, File, Preset, configuration
 if TYPE_CHECKING:
     from anyio import CancelScope
 
-    from vivavoce.layers import Loaded
-    from vivavoce.tools.kinds import Assistant
+    from vivavoce.config.loading import Loaded
+    from vivavoce.tools.types import Assistant
 
 __all__ = ["serve"]
 
@@ -41,9 +41,9 @@ def serve(
 async def _serve(loaded: "Loaded", assistant: "Assistant | None") -> None:
     import anyio
 
-    from vivavoce.assembly import House
     from vivavoce.cli.progress import Progress
-    from vivavoce.tools.shelf import opened
+    from vivavoce.runtime import House
+    from vivavoce.tools.registry import opened
     from vivavoce.web.app import Web
     from vivavoce.web.server import listen, serving
 

@@ -18,10 +18,10 @@ from vivavoce.cli.options import Chat, File, Preset, configuration
 if TYPE_CHECKING:
     from anyio import CancelScope
 
-    from vivavoce.config import Config
-    from vivavoce.line import Line
-    from vivavoce.tools.kinds import Assistant
-    from vivavoce.transports.terminal import Loudspeaker, Microphone, Terminal
+    from vivavoce.config.schema import Config
+    from vivavoce.session.line import Line
+    from vivavoce.tools.types import Assistant
+    from vivavoce.transports.terminal.transport import Loudspeaker, Microphone, Terminal
 
 __all__ = ["talk"]
 
@@ -54,7 +54,7 @@ def talk(
     import anyio
 
     if list_devices:
-        from vivavoce.transports.soundcard import describe_devices
+        from vivavoce.transports.terminal.soundcard import describe_devices
 
         print(describe_devices())
         return
@@ -78,7 +78,7 @@ async def _talk(
 ) -> None:
     import anyio
 
-    from vivavoce.dialing import FarLine
+    from vivavoce.connect import FarLine
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(_wait_for_signal, tasks.cancel_scope)
@@ -97,7 +97,7 @@ def _line(
 ) -> AbstractAsyncContextManager["Line"]:
     if url is None:
         return own_line(config, "terminal", assistant)
-    from vivavoce.dialing import dial, place
+    from vivavoce.connect import dial, place
 
     there = place(url, key=key)
     tell(f"Connecting to {there.name}.")
@@ -134,7 +134,7 @@ async def _wait_for_signal(talk: "CancelScope") -> None:
 
 
 def _terminal(microphone: "Microphone", loudspeaker: "Loudspeaker", *, headphones: bool) -> "Terminal":
-    from vivavoce.transports.terminal import Captions, Terminal
+    from vivavoce.transports.terminal.transport import Captions, Terminal
 
     return Terminal(microphone, loudspeaker, _typed(), Captions(sys.stdout), headphones=headphones)
 
@@ -145,20 +145,20 @@ def _is_file(name: str | None) -> bool:
 
 def _microphone(name: str | None, config: "Config") -> "Microphone":
     if name is not None and _is_file(name):
-        from vivavoce.transports.files import FileMicrophone
+        from vivavoce.transports.terminal.files import FileMicrophone
 
         return FileMicrophone(read_sound(name, config.limits.upload_seconds))
-    from vivavoce.transports.soundcard import CardMicrophone
+    from vivavoce.transports.terminal.soundcard import CardMicrophone
 
     return CardMicrophone(_device(name))
 
 
 def _loudspeaker(name: str | None) -> "Loudspeaker":
     if name is not None and _is_file(name):
-        from vivavoce.transports.files import FileLoudspeaker
+        from vivavoce.transports.terminal.files import FileLoudspeaker
 
         return FileLoudspeaker(Path(name))
-    from vivavoce.transports.soundcard import CardLoudspeaker
+    from vivavoce.transports.terminal.soundcard import CardLoudspeaker
 
     return CardLoudspeaker(_device(name))
 

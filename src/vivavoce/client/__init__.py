@@ -1,8 +1,9 @@
 """For people who write against us, OpenAI, Azure, or any server of the Realtime protocol: `RealtimeClient`."""
 
 from vivavoce.client.content import image
-from vivavoce.client.entries import Entry
-from vivavoce.client.happenings import (
+from vivavoce.client.conversation_item import Entry
+from vivavoce.client.event_log import EventLog, Logged
+from vivavoce.client.notifications import (
     Connection,
     Delta,
     HandlerFailed,
@@ -11,7 +12,6 @@ from vivavoce.client.happenings import (
     Update,
     name_of,
 )
-from vivavoce.client.log import EventLog, Logged
 from vivavoce.client.realtime import RealtimeClient
 
 __all__ = [

@@ -11,21 +11,21 @@ from anyio.lowlevel import checkpoint
 from msgspec import UNSET
 from msgspec.structs import replace
 
-from vivavoce.client.again import said_again
+from vivavoce.client.connection import Connect, Link
+from vivavoce.client.event_log import EventLog
 from vivavoce.client.handlers import Handlers
-from vivavoce.client.happenings import Connection, Happening
-from vivavoce.client.link import Connect, Link
-from vivavoce.client.log import EventLog
-from vivavoce.client.seat import ClientSeat
+from vivavoce.client.history_replay import said_again
+from vivavoce.client.notifications import Connection, Happening
+from vivavoce.client.session_handle import ClientSeat
 from vivavoce.client.settings import Wishes
 from vivavoce.client.view import View
 from vivavoce.errors import ProviderError
 from vivavoce.limits import Limits
-from vivavoce.line import Heard, Line
 from vivavoce.protocol import events as e
 from vivavoce.protocol.session import Session
-from vivavoce.tools.kinds import Tool
+from vivavoce.session.line import Heard, Line
 from vivavoce.tools.toolbox import Toolbox
+from vivavoce.tools.types import Tool
 
 __all__ = ["Call", "Wanted"]
 

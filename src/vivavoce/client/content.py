@@ -7,7 +7,7 @@ import msgspec
 from vivavoce.errors import ProtocolError
 from vivavoce.protocol.events import new_id
 from vivavoce.protocol.items import ContentPart, InputAudio, InputImage, InputText, Message
-from vivavoce.protocol.strict import invalid
+from vivavoce.protocol.validation import invalid
 
 __all__ = ["Content", "Part", "image", "user_message"]
 

@@ -12,10 +12,10 @@ from weakref import WeakSet
 import anyio
 from anyio.abc import TaskGroup
 
-from vivavoce.client.happenings import HandlerFailed, Happening, is_meant, name_of
+from vivavoce.client.notifications import HandlerFailed, Happening, is_meant, name_of
 from vivavoce.errors import ProtocolError, ProviderError
-from vivavoce.line import Lane
 from vivavoce.protocol.events import ClientEvent, Event
+from vivavoce.session.line import Lane
 
 __all__ = ["Events", "Expected", "Handler", "Handlers"]
 

@@ -11,26 +11,26 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from vivavoce.client.call import Call, Wanted
+from vivavoce.client.connection import Connect, Engine, way_to
 from vivavoce.client.content import Content, user_message
-from vivavoce.client.entries import Entry
+from vivavoce.client.conversation_item import Entry
+from vivavoce.client.event_log import EventLog
 from vivavoce.client.handlers import Events, Handler, Handlers
-from vivavoce.client.happenings import Happening, Update, is_meant
-from vivavoce.client.link import Connect, Engine, way_to
-from vivavoce.client.log import EventLog
+from vivavoce.client.notifications import Happening, Update, is_meant
 from vivavoce.client.settings import read_settings
 from vivavoce.client.tools import Definition, ToolHandler, as_tool
 from vivavoce.client.view import View
-from vivavoce.conversation import Conversation
-from vivavoce.dialing import Place, azure, openai
+from vivavoce.connect import Place, azure, openai
 from vivavoce.errors import ConfigError, ProtocolError, ProviderError
 from vivavoce.limits import Limits
 from vivavoce.protocol import events as e
+from vivavoce.protocol.codec import decode_client
 from vivavoce.protocol.dialects import GA, FarDialect
 from vivavoce.protocol.items import Role
-from vivavoce.protocol.response import ResponseParams
+from vivavoce.protocol.responses import ResponseParams
 from vivavoce.protocol.session import Pcm, Session, TranscriptionSession
-from vivavoce.protocol.wire import decode_client
-from vivavoce.tools.kinds import Tool
+from vivavoce.session.conversation import Conversation
+from vivavoce.tools.types import Tool
 
 __all__ = ["RealtimeClient"]
 

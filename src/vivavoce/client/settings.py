@@ -5,10 +5,10 @@ from typing import Any
 
 import msgspec
 
-from vivavoce.protocol.beta_objects import FORMATS, SESSION, Spelling, nested
+from vivavoce.protocol.beta.objects import FORMATS, SESSION, Spelling, nested
 from vivavoce.protocol.bodies import read_session
 from vivavoce.protocol.session import Session, TranscriptionSession
-from vivavoce.protocol.strict import invalid
+from vivavoce.protocol.validation import invalid
 
 __all__ = ["SETTINGS", "Wishes", "read_settings"]
 

@@ -10,8 +10,8 @@ import msgspec
 from vivavoce.errors import ConfigError
 from vivavoce.protocol.session import FunctionTool
 from vivavoce.tools.function import outcome_of, tool
-from vivavoce.tools.kinds import Context, Outcome, Tool
-from vivavoce.tools.threads import Threads
+from vivavoce.tools.types import Context, Outcome, Tool
+from vivavoce.tools.worker_threads import Threads
 
 __all__ = ["Definition", "ToolHandler", "as_tool"]
 

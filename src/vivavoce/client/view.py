@@ -6,16 +6,16 @@ from typing import TypeVar
 from msgspec import UNSET
 from msgspec.structs import replace
 
-from vivavoce.client.entries import Entry
-from vivavoce.client.happenings import Delta, Interrupted, Notice, Update
-from vivavoce.client.sounds import Microphone, Sounds
-from vivavoce.conversation import Conversation
+from vivavoce.client.conversation_item import Entry
+from vivavoce.client.item_audio import Microphone, Sounds
+from vivavoce.client.notifications import Delta, Interrupted, Notice, Update
 from vivavoce.errors import ProtocolError
-from vivavoce.formats import bytes_per_ms
 from vivavoce.protocol import events as e
 from vivavoce.protocol.items import InputAudio, Item, Message, OutputAudio
-from vivavoce.protocol.response import Failed, FailedError, Response
+from vivavoce.protocol.responses import Failed, FailedError, Response
 from vivavoce.protocol.session import AudioFormat, InputSettings, Pcm, Session, TranscriptionSession
+from vivavoce.session.conversation import Conversation
+from vivavoce.session.formats import bytes_per_ms
 
 __all__ = ["View"]
 

@@ -7,10 +7,10 @@ from math import inf
 
 import anyio
 
-from vivavoce.engines.cascade import Cascade
+from vivavoce.engines.cascade.engine import Cascade
 from vivavoce.engines.remote import FarEnd, Remote, Settings
-from vivavoce.engines.remote.wishes import without_voice
-from vivavoce.line import Line, open_line
+from vivavoce.engines.remote.options import without_voice
+from vivavoce.session.line import Line, open_line
 
 __all__ = ["Failover"]
 

@@ -5,7 +5,7 @@ from msgspec import UNSET
 from vivavoce.errors import ProtocolError
 from vivavoce.limits import Limits
 from vivavoce.protocol import events as e
-from vivavoce.protocol.wire import error_event
+from vivavoce.protocol.codec import error_event
 
 __all__ = ["expired", "naming", "not_a_clients", "too_many_items"]
 

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 import anyio
 import anyio.to_thread
 
-from vivavoce.engines.answer import silence, timely
-from vivavoce.engines.call import Crew
-from vivavoce.engines.sentences import Breath, pause_after
+from vivavoce.engines.cascade.answer import silence, timely
+from vivavoce.engines.cascade.context import Crew
 from vivavoce.limits import Limits
-from vivavoce.providers import FRAME_BYTES, FRAME_MS, Transcript
-from vivavoce.providers.speakable import speakable
+from vivavoce.providers.base import FRAME_BYTES, FRAME_MS, Transcript
+from vivavoce.text.normalization import speakable
+from vivavoce.text.sentences import Breath, pause_after
 
 __all__ = ["Speech", "stretches"]
 

@@ -10,7 +10,7 @@ from mcp.client.sse import sse_client
 from mcp.client.streamable_http import streamable_http_client
 
 from vivavoce.limits import Limits
-from vivavoce.mcp.connected import Connected, answers, failing
+from vivavoce.mcp.connection import Connected, answers, failing
 from vivavoce.mcp.servers import ToolServer
 from vivavoce.protocol.session import McpServerTool
 

@@ -11,7 +11,7 @@ from mcp.client.stdio import stdio_client
 from mcp.shared.message import SessionMessage
 
 from vivavoce.limits import Limits
-from vivavoce.mcp.connected import Connected, failing
+from vivavoce.mcp.connection import Connected, failing
 from vivavoce.mcp.servers import Command, ToolServer
 
 __all__ = ["connect"]

@@ -8,10 +8,10 @@ from typing import TypeVar, cast
 import msgspec
 from msgspec import inspect
 
-from vivavoce.protocol import wire
+from vivavoce.protocol import codec as wire
+from vivavoce.protocol.codec import TEXT_CHARS, VALUES
 from vivavoce.protocol.session import Session, TranscriptionSession
-from vivavoce.protocol.strict import bounded, fitted
-from vivavoce.protocol.wire import TEXT_CHARS, VALUES
+from vivavoce.protocol.validation import bounded, fitted
 
 __all__ = ["read_body", "read_object", "read_session"]
 

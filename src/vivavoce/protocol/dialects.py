@@ -6,7 +6,9 @@ A server speaks them to its clients (`Dialect`), and a client to a server at the
 from collections.abc import Callable
 from typing import Protocol
 
-from vivavoce.protocol import beta, first_beta, wire
+from vivavoce.protocol import codec as wire
+from vivavoce.protocol.beta import codec as beta
+from vivavoce.protocol.beta import first as first_beta
 from vivavoce.protocol.events import ClientEvent, Event
 
 __all__ = ["BETA", "FIRST_BETA", "GA", "Dialect", "FarDialect", "Reader", "SpokenBothWays", "by_version"]

@@ -9,7 +9,7 @@ from uuid import uuid4
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from vivavoce.protocol.items import Item, Part
-from vivavoce.protocol.response import Response, ResponseParams
+from vivavoce.protocol.responses import Response, ResponseParams
 from vivavoce.protocol.session import Session, TranscriptionSession
 
 __all__ = [

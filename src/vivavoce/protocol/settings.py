@@ -9,7 +9,7 @@ from typing import TypeVar
 from msgspec import UNSET, Struct, UnsetType
 from msgspec.structs import asdict, replace
 
-from vivavoce.protocol.response import ResponseParams
+from vivavoce.protocol.responses import ResponseParams
 from vivavoce.protocol.session import (
     InputSettings,
     NoiseReduction,
@@ -23,8 +23,8 @@ from vivavoce.protocol.session import (
     TranscriptionAudio,
     TranscriptionSession,
 )
-from vivavoce.protocol.strict import invalid
 from vivavoce.protocol.tools import TOOLS, check_choice, check_tools
+from vivavoce.protocol.validation import invalid
 
 __all__ = ["DEFAULT", "DEFAULT_TRANSCRIPTION", "check_response", "check_session", "lay", "merge"]
 

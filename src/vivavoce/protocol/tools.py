@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
-from vivavoce.protocol.response import ResponseParams
+from vivavoce.protocol.responses import ResponseParams
 from vivavoce.protocol.session import (
     FunctionTool,
     McpServerTool,
@@ -18,7 +18,7 @@ from vivavoce.protocol.session import (
     ToolChoiceMcp,
     TranscriptionSession,
 )
-from vivavoce.protocol.strict import invalid, missing
+from vivavoce.protocol.validation import invalid, missing
 
 __all__ = ["TOOLS", "check_choice", "check_tools", "without_secrets"]
 

@@ -17,16 +17,14 @@ from math import inf
 import anyio
 from msgspec import UNSET
 
-from vivavoce.engines.cascade import Cascade, Crew
+from vivavoce.engines.cascade.engine import Cascade, Crew
 from vivavoce.errors import ProviderError
-from vivavoce.formats import Spoken
 from vivavoce.limits import Limits
-from vivavoce.line import Heard, HungUp, Line
 from vivavoce.protocol import events as e
 from vivavoce.protocol.items import Message
 from vivavoce.protocol.session import AudioFormat, Pcm, Session, TranscriptionSession
 from vivavoce.protocol.settings import DEFAULT
-from vivavoce.providers import (
+from vivavoce.providers.base import (
     HEARING_RATE,
     SPEAKING_RATE,
     ChatRequest,
@@ -35,7 +33,9 @@ from vivavoce.providers import (
     ToolCall,
     Transcript,
 )
-from vivavoce.switchboard import Caller, Engine, Seating, Switchboard
+from vivavoce.session.formats import Spoken
+from vivavoce.session.line import Heard, HungUp, Line
+from vivavoce.session.switchboard import Caller, Engine, Seating, Switchboard
 
 __all__ = ["Act", "Answer", "Do", "Forever", "React", "Say", "Score", "Script", "Stage"]
 

@@ -6,7 +6,7 @@ import anyio.to_thread
 import nh3
 from markdown_it import MarkdownIt
 
-from vivavoce.tools.kinds import Card
+from vivavoce.tools.types import Card
 
 __all__ = ["as_html"]
 

@@ -12,9 +12,9 @@ import msgspec
 from docstring_parser import Docstring, parse
 
 from vivavoce.errors import ConfigError
-from vivavoce.tools.kinds import Assistant, Card, Context, Outcome, Tool
 from vivavoce.tools.parameters import Parameters, context_of, hints_of
-from vivavoce.tools.threads import Threads
+from vivavoce.tools.types import Assistant, Card, Context, Outcome, Tool
+from vivavoce.tools.worker_threads import Threads
 
 __all__ = ["PythonTool", "outcome_of", "tool"]
 

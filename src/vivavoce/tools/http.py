@@ -8,10 +8,10 @@ from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 import httpx
 
-from vivavoce.config_tools import HttpToolTable, from_environment, placeholders
+from vivavoce.config.tools import HttpToolTable, from_environment, placeholders
 from vivavoce.limits import Limits
-from vivavoce.tools.kinds import Context, Outcome, Tool, ToolError
 from vivavoce.tools.parameters import Parameters
+from vivavoce.tools.types import Context, Outcome, Tool, ToolError
 
 __all__ = ["address", "http_tool"]
 

@@ -12,8 +12,8 @@ from typing import Annotated, Any, Union, cast, get_args, get_origin, get_type_h
 import msgspec
 
 from vivavoce.errors import ConfigError
-from vivavoce.tools.kinds import Context, ToolError
 from vivavoce.tools.schemas import Schema, fitting, hint_of, schema_of
+from vivavoce.tools.types import Context, ToolError
 
 __all__ = ["Parameters", "context_of", "hints_of"]
 

@@ -18,19 +18,19 @@ from msgspec.structs import replace
 
 from vivavoce.errors import VivavoceError
 from vivavoce.limits import Limits
-from vivavoce.line import Heard, HungUp, Seat
 from vivavoce.protocol import events as e
 from vivavoce.protocol.items import FunctionCall, FunctionCallOutput, McpCall, Message
-from vivavoce.protocol.response import ResponseParams
+from vivavoce.protocol.responses import ResponseParams
 from vivavoce.protocol.session import Session
-from vivavoce.tools.bell import Bell
-from vivavoce.tools.calls import Round, Rounds, Talk, is_recited, is_too_early
+from vivavoce.session.line import Heard, HungUp, Seat
 from vivavoce.tools.cards import as_html
-from vivavoce.tools.consent import Consent
-from vivavoce.tools.kinds import Assistant, Card, Context, Outcome, Tool, ToolError
-from vivavoce.tools.offer import Offer
-from vivavoce.tools.recital import Recital
-from vivavoce.tools.work import Ending, check, cut, perform
+from vivavoce.tools.confirmation_flow import Consent
+from vivavoce.tools.execution import Ending, check, cut, perform
+from vivavoce.tools.notifier import Bell
+from vivavoce.tools.session_tools import Offer
+from vivavoce.tools.speech_queue import Recital
+from vivavoce.tools.turn_state import Round, Rounds, Talk, is_recited, is_too_early
+from vivavoce.tools.types import Assistant, Card, Context, Outcome, Tool, ToolError
 
 __all__ = ["Toolbox"]
 

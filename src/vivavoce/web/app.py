@@ -14,22 +14,22 @@ from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
-from vivavoce.assembly import MODEL, House
-from vivavoce.line import Line
-from vivavoce.switchboard import Caller
-from vivavoce.transports.handshake import PATHS, Handshake
-from vivavoce.transports.realtime import Realtime
-from vivavoce.web.answers import HANDLERS, RETRY_AFTER, not_ready, ours
-from vivavoce.web.calls import Calls
-from vivavoce.web.completions import Completions
-from vivavoce.web.control import Control
-from vivavoce.web.cors import Cors
-from vivavoce.web.places import Places
-from vivavoce.web.secrets import ClientSecrets
-from vivavoce.web.security import Guard, SafeHeaders
-from vivavoce.web.sessions import Sessions
-from vivavoce.web.speech import Speaking
-from vivavoce.web.transcriptions import Transcriptions
+from vivavoce.runtime import MODEL, House
+from vivavoce.session.line import Line
+from vivavoce.session.switchboard import Caller
+from vivavoce.transports.websocket.handshake import PATHS, Handshake
+from vivavoce.transports.websocket.transport import Realtime
+from vivavoce.web.admission import Places
+from vivavoce.web.endpoints.call_control import Control
+from vivavoce.web.endpoints.calls import Calls
+from vivavoce.web.endpoints.chat_completions import Completions
+from vivavoce.web.endpoints.client_secrets import Sessions
+from vivavoce.web.endpoints.speech import Speaking
+from vivavoce.web.endpoints.transcriptions import Transcriptions
+from vivavoce.web.errors import HANDLERS, RETRY_AFTER, not_ready, ours
+from vivavoce.web.security.client_secrets import ClientSecrets
+from vivavoce.web.security.cors import Cors
+from vivavoce.web.security.guard import Guard, SafeHeaders
 
 __all__ = ["Web"]
 

@@ -11,7 +11,7 @@ import uvicorn
 from vivavoce.errors import ConfigError
 from vivavoce.limits import Limits
 from vivavoce.web.app import Web
-from vivavoce.web.frames import Frames
+from vivavoce.web.websocket import Frames
 
 __all__ = ["listen", "serving"]
 

@@ -5,16 +5,16 @@ from dataclasses import dataclass, field
 
 import anyio
 
-from vivavoce.dialing import backoff
+from vivavoce.connect import backoff
 from vivavoce.engines.refusals import expired
-from vivavoce.engines.remote.calls import Calls
+from vivavoce.engines.remote.options import Manners, Settings, whole
+from vivavoce.engines.remote.reconnecting import Calls
 from vivavoce.engines.remote.relay import Connect, FarEnd, Relay
-from vivavoce.engines.remote.wishes import Manners, Settings, whole
 from vivavoce.limits import Limits
-from vivavoce.line import Line
 from vivavoce.protocol import events as e
 from vivavoce.protocol.session import Session
 from vivavoce.protocol.settings import DEFAULT
+from vivavoce.session.line import Line
 
 __all__ = ["Connect", "FarEnd", "Remote", "Settings"]
 

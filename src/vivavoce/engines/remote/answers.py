@@ -6,7 +6,6 @@ from typing import TypedDict
 
 from msgspec.structs import replace
 
-from vivavoce.conversation import Conversation
 from vivavoce.protocol import events as e
 from vivavoce.protocol.items import (
     AudioPart,
@@ -20,7 +19,8 @@ from vivavoce.protocol.items import (
     OutputText,
     TextPart,
 )
-from vivavoce.protocol.response import Failed, FailedError, InputTokens, OutputTokens, Response, Usage
+from vivavoce.protocol.responses import Failed, FailedError, InputTokens, OutputTokens, Response, Usage
+from vivavoce.session.conversation import Conversation
 
 __all__ = ["Answers"]
 

@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from msgspec import UNSET
 from msgspec.structs import replace
 
-from vivavoce.conversation import Conversation
 from vivavoce.engines.remote.answers import Answers
-from vivavoce.engines.remote.journal import Journal
+from vivavoce.engines.remote.outbox import Journal
 from vivavoce.engines.remote.turns import Turns
 from vivavoce.protocol import events as e
 from vivavoce.protocol.items import FunctionCall, FunctionCallOutput, Item, McpListTools, Message
+from vivavoce.session.conversation import Conversation
 
 __all__ = ["Books"]
 

@@ -11,21 +11,21 @@ import anyio
 from msgspec import UNSET
 from msgspec.structs import replace
 
+from vivavoce.connect import FarLine
 from vivavoce.dates import unix_now
-from vivavoce.dialing import FarLine
-from vivavoce.engines.rates import Rates
+from vivavoce.engines.cascade.rate_limits import Rates
 from vivavoce.engines.refusals import naming, not_a_clients, too_many_items
 from vivavoce.engines.remote.books import Books
-from vivavoce.engines.remote.journal import Journal
+from vivavoce.engines.remote.options import Manners, Settings, laid
+from vivavoce.engines.remote.outbox import Journal
 from vivavoce.engines.remote.retelling import OURS, Retelling
-from vivavoce.engines.remote.wishes import Manners, Settings, laid
 from vivavoce.errors import ProtocolError, ProviderError
 from vivavoce.limits import Limits
-from vivavoce.line import HungUp, Line
 from vivavoce.protocol import events as e
 from vivavoce.protocol.items import InputAudio, Item, McpApprovalResponse, Message
 from vivavoce.protocol.session import Session
 from vivavoce.protocol.tools import check_tools
+from vivavoce.session.line import HungUp, Line
 
 __all__ = ["Connect", "FarEnd", "Lost", "Relay"]
 

@@ -4,10 +4,10 @@ from collections.abc import Iterator, Mapping
 
 from msgspec.structs import replace
 
-from vivavoce.conversation import Conversation
-from vivavoce.engines.remote.replay import retold, told_again
+from vivavoce.connect.history_replay import retold, told_again
 from vivavoce.protocol import events as e
 from vivavoce.protocol.items import Item
+from vivavoce.session.conversation import Conversation
 
 __all__ = ["OURS", "Retelling"]
 

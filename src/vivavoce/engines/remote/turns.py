@@ -3,14 +3,14 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from vivavoce.conversation import Conversation
-from vivavoce.engines.minutes import said
-from vivavoce.engines.remote.journal import Journal
-from vivavoce.engines.remote.wishes import Settings
-from vivavoce.formats import bytes_per_ms
+from vivavoce.engines.cascade.transcripts import said
+from vivavoce.engines.remote.options import Settings
+from vivavoce.engines.remote.outbox import Journal
 from vivavoce.protocol import events as e
 from vivavoce.protocol.items import Message
 from vivavoce.protocol.session import InputSettings, Pcm
+from vivavoce.session.conversation import Conversation
+from vivavoce.session.formats import bytes_per_ms
 
 __all__ = ["Turns"]
 

@@ -1,0 +1,112 @@
+"""Every event that a client has said or heard, with its time and direction."""
+
+import logging
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import anyio
+import msgspec
+from msgspec.structs import replace
+
+from vivavoce.dates import iso_now
+from vivavoce.errors import ConfigError
+from vivavoce.protocol import events as e
+from vivavoce.protocol.responses import ResponseParams
+from vivavoce.protocol.tools import without_secrets
+
+__all__ = ["EventLog", "Logged"]
+
+log = logging.getLogger(__name__)
+
+_LONG = 2000
+"""characters of a text that the log keeps; an image's data has millions"""
+
+
+@dataclass(frozen=True)
+class Logged:
+    """One event: `at` so many seconds of the event loop, `time` by the calendar (UTC, ISO 8601).
+
+    Of sound only its bytes are counted (`"audio": 9600`), a very long text is cut, and what a client says for
+    an MCP server's ears alone is left out.
+    """
+
+    time: str
+    at: float
+    by: Literal["client", "server"]
+    event: dict[str, object]
+
+    @property
+    def type(self) -> str:
+        return str(self.event["type"])
+
+
+class EventLog:
+    """The newest events, the oldest first; `len`, iterate, or `write` them. The older ones are forgotten."""
+
+    def __init__(self, most: int) -> None:
+        self._entries: deque[Logged] = deque(maxlen=most)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __iter__(self) -> Iterator[Logged]:
+        return iter(tuple(self._entries))
+
+    def note(self, event: e.Event, by: Literal["client", "server"]) -> None:
+        """Write an event down."""
+        logged = Logged(iso_now(), anyio.current_time(), by, _shown(event))
+        self._entries.append(logged)
+        log.debug("%s %s", by, logged.event)
+
+    def clear(self) -> None:
+        """Forget all events."""
+        self._entries.clear()
+
+    def write(self, path: Path | str) -> None:
+        """Write the events into a file, as one line of JSON each. Raises `ConfigError` if that cannot be."""
+        lines = [
+            msgspec.json.encode({"time": one.time, "at": round(one.at, 3), "by": one.by, "event": one.event})
+            for one in self._entries
+        ]
+        try:
+            Path(path).write_bytes(b"".join(line + b"\n" for line in lines))
+        except OSError as error:
+            raise ConfigError(f"{path} cannot be written: {error.strerror}.") from error
+
+
+def _shown(event: e.Event) -> dict[str, object]:
+    match event:
+        case e.InputAudioBufferAppend(audio=sound):
+            return {"type": "input_audio_buffer.append", "audio": len(sound)}
+        case e.ResponseOutputAudioDelta(delta=sound):
+            return {"type": "response.output_audio.delta", "item_id": event.item_id, "delta": len(sound)}
+        case _:
+            plain: dict[str, object] = msgspec.to_builtins(_without_secrets(event), builtin_types=(bytes,))
+            return {name: _shortened(value) for name, value in plain.items()}
+
+
+def _without_secrets(event: e.Event) -> e.Event:
+    match event:
+        case e.SessionUpdate(session=session):
+            return replace(event, session=without_secrets(session))
+        case e.ResponseCreate(response=ResponseParams() as wish):
+            return replace(event, response=without_secrets(wish))
+        case _:
+            return event
+
+
+def _shortened(value: object) -> object:
+    match value:
+        case bytes():
+            return len(value)
+        case str() if len(value) > _LONG:
+            return value[:_LONG] + "…"
+        case dict():
+            return {name: _shortened(one) for name, one in value.items()}
+        case list() | tuple():
+            return [_shortened(one) for one in value]
+        case _:
+            return value

@@ -1,0 +1,315 @@
+"""What the owner may choose: a table for each matter, and a default for everything.
+
+`Config()` is a local, keyless assistant. `layers.load` reads what was chosen otherwise.
+"""
+
+from base64 import b64decode
+from collections.abc import Mapping
+from dataclasses import fields
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated, Literal, Self, cast
+
+import msgspec
+from platformdirs import user_data_path
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+
+from vivavoce.config.remote import RemoteTable
+from vivavoce.config.tools import ToolsTable
+from vivavoce.limits import Limits
+from vivavoce.protocol.session import (
+    InputSettings,
+    OutputSettings,
+    Session,
+    SessionAudio,
+    TranscriptionSettings,
+    TurnDetection,
+)
+
+__all__ = [
+    "BASE",
+    "PRESETS",
+    "SLOTS",
+    "Config",
+    "McpTable",
+    "ServerTable",
+    "SessionTable",
+    "Slot",
+    "Table",
+    "WebRtcTable",
+    "is_loopback",
+]
+
+SLOTS = ("vad", "turn", "transcriber", "chat", "synthesizer", "denoiser")
+
+Table = Mapping[str, object]
+"""A table as it is written, before anything has read it."""
+
+BASE: Mapping[str, Mapping[str, Table]] = {"session": {"turn_detection": {"type": "semantic_vad"}}}
+"""the defaults that a layer may have to take away whole: another `type` starts its table anew"""
+
+_OFFLINE: Mapping[str, Table] = {
+    "vad": {"provider": "silero"},
+    "turn": {"provider": "smart-turn"},
+    "transcriber": {"provider": "moonshine"},
+    "chat": {"provider": "qwen"},
+    "synthesizer": {"provider": "hibari"},
+    "denoiser": {"provider": "auto"},
+}
+
+PRESETS: Mapping[str, Table] = {
+    "offline": _OFFLINE,
+    "scripted": {
+        "vad": {"provider": "silero"},
+        "turn": {"provider": "scripted"},
+        "transcriber": {"provider": "scripted"},
+        "chat": {"provider": "scripted"},
+        "synthesizer": {"provider": "scripted"},
+        "denoiser": {"provider": "none"},
+    },
+    "openai-realtime": {**_OFFLINE, "engine": "remote", "remote": {"server": "openai"}},
+    "azure-realtime": {**_OFFLINE, "engine": "remote", "remote": {"server": "azure"}},
+}
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class ServerTable(_Table):
+    """`[server]`: where it listens, and to whom."""
+
+    host: str = "127.0.0.1"
+    """address to listen on; beyond loopback a key is required"""
+    port: Annotated[int, Field(ge=0, le=65535)] = 8765
+    """port to listen on; 0 takes any free one"""
+    data: Path = Field(default_factory=lambda: user_data_path("vivavoce", appauthor=False))
+    """folder for what vivavoce writes down"""
+    origins: tuple[str, ...] = ()
+    """web pages, such as `https://example.org`, that may connect besides our own and those of this machine"""
+    hosts: tuple[str, ...] = ()
+    """names, besides `localhost`, under which a server on loopback may be asked for"""
+    webhook: str = ""
+    """address that is told when a call rings (`realtime.call.incoming`), signed with the webhook's secret"""
+
+    @field_validator("origins", "hosts", mode="before")
+    @classmethod
+    def _may_be_separated_by_commas(cls, value: object) -> object:
+        return tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else value
+
+    @field_validator("webhook")
+    @classmethod
+    def _is_on_the_web(cls, webhook: str) -> str:
+        if webhook and not webhook.startswith(("http://", "https://")):
+            raise ValueError(f"{webhook} is not an http or https address")
+        return webhook
+
+    @property
+    def is_local(self) -> bool:
+        """Say whether only this machine can reach it."""
+        return is_loopback(self.host)
+
+
+class WebRtcTable(_Table):
+    """`[webrtc]`: who helps callers by WebRTC to find a way to us, where there is none straight."""
+
+    stun: Annotated[str | None, Field(pattern=r"^stun:[^?\s]+$")] = None
+    """server that tells us our address on the internet, such as `stun:stun.example.org:3478`"""
+    turn: Annotated[str | None, Field(pattern=r"^turns?:[^?\s]+(\?transport=(udp|tcp))?$")] = None
+    """server that relays where nothing else gets through, such as `turn:turn.example.org:3478?transport=udp`"""
+    turn_username: str | None = None
+    """who we are to the relay"""
+    turn_credential: SecretStr | None = None
+    """the relay's password; only from the environment"""
+
+
+class Slot(BaseModel):
+    """One of the tables `SLOTS`, such as `[vad]` or `[chat]`: who does it, and how."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, use_attribute_docstrings=True)
+
+    provider: str
+    """name of the provider; all else in the table is that provider's own"""
+
+    @property
+    def settings(self) -> dict[str, object]:
+        """The provider's own table, to be read by `registry.settings_for`."""
+        return dict(self.model_extra or {})
+
+
+class SessionTable(_Table):
+    """`[session]`: how a conversation is held unless its client says otherwise (`session.update`)."""
+
+    instructions: str = (
+        "You are a friendly assistant who talks with people by voice. "
+        "Answer in one or two short spoken sentences. If you do not know, say so."
+    )
+    """what the chat model is told"""
+    voice: str | None = None
+    """voice of the answers; without one the synthesizer uses its own"""
+    speed: Annotated[float, Field(ge=0.25, le=1.5)] = 1.0
+    """speed of the answers, 0.25 to 1.5"""
+    language: str | None = None
+    """language of the callers as ISO 639-1, where the transcriber wants to know"""
+    transcription: bool = True
+    """whether clients are sent what the caller said"""
+    turn_detection: Table = BASE["session"]["turn_detection"]
+    """`type` is `semantic_vad`, `server_vad` or `none`; the rest is as in the protocol"""
+
+    @field_validator("turn_detection")
+    @classmethod
+    def _is_known_to_the_protocol(cls, table: Table) -> Table:
+        try:
+            _turn_detection(table)
+        except msgspec.ValidationError as error:
+            raise ValueError(str(error)) from error
+        return table
+
+    def session(self) -> Session:
+        """Return these settings as the protocol's, to be merged into its defaults."""
+        transcription = TranscriptionSettings(language=self.language or msgspec.UNSET)
+        hearing = InputSettings(
+            turn_detection=_turn_detection(self.turn_detection),
+            transcription=transcription if self.transcription else None,
+        )
+        speaking = OutputSettings(voice=self.voice or msgspec.UNSET, speed=self.speed)
+        return Session(instructions=self.instructions, audio=SessionAudio(input=hearing, output=speaking))
+
+
+class McpTable(_Table):
+    """`[mcp]`: which servers of tools a client may have us ask (`tools: [{"type": "mcp"}]`)."""
+
+    servers: tuple[str, ...] = ()
+    """addresses, such as `https://tools.example.org/mcp`, that clients may name, with all that lies below"""
+    allow: Literal["auto", "listed", "any"] = "auto"
+    """`listed`: those in `servers`; `any`: all; `auto`: all where only this machine comes in, without a key"""
+
+    @field_validator("servers", mode="before")
+    @classmethod
+    def _may_be_separated_by_commas(cls, value: object) -> object:
+        return tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else value
+
+    @field_validator("servers")
+    @classmethod
+    def _are_addresses(cls, servers: tuple[str, ...]) -> tuple[str, ...]:
+        for server in servers:
+            if not server.startswith(("http://", "https://")):
+                raise ValueError(f"{server} is not the http or https address of a server")
+        return servers
+
+
+class Config(_Table):
+    """All that can be set. `Config()` is the default and reads nothing; `layers.load` reads what was chosen."""
+
+    preset: Literal["offline", "scripted", "openai-realtime", "azure-realtime"] = "offline"
+    """`offline`: models on this machine; `scripted`: predictable answers, for tests; or a server's model"""
+    engine: Literal["cascade", "remote"] = "cascade"
+    """who answers: `cascade`, the models of the tables below; `remote`, the server of `[remote]`"""
+    keys: SecretStr = SecretStr("")
+    """keys, separated by commas, of which a client must show one; only from the environment"""
+    webhook_secret: SecretStr = SecretStr("")
+    """what `[server] webhook` knows us by, such as `whsec_…`; only from the environment"""
+    server: ServerTable = ServerTable()
+    vad: Slot = Slot(provider="silero")
+    turn: Slot = Slot(provider="smart-turn")
+    transcriber: Slot = Slot(provider="moonshine")
+    chat: Slot = Slot(provider="qwen")
+    synthesizer: Slot = Slot(provider="hibari")
+    denoiser: Slot = Slot(provider="auto")
+    session: SessionTable = SessionTable()
+    webrtc: WebRtcTable = WebRtcTable()
+    mcp: McpTable = McpTable()
+    remote: RemoteTable = RemoteTable()
+    tools: ToolsTable = ToolsTable()
+    limits: Limits = Limits()
+
+    @field_validator("limits", mode="before")
+    @classmethod
+    def _limits_are_known(cls, table: object) -> object:
+        known = {field.name for field in fields(Limits)}
+        if isinstance(table, Mapping) and (strange := sorted(set(table) - known)):
+            raise ValueError(f"{strange[0]} is not a limit; there are: {', '.join(sorted(known))}")
+        return table
+
+    @field_validator("limits")
+    @classmethod
+    def _limits_are_positive(cls, limits: Limits) -> Limits:
+        for field in fields(limits):
+            if getattr(limits, field.name) <= 0:
+                raise ValueError(f"{field.name} must be more than 0")
+        return limits
+
+    @model_validator(mode="after")
+    def _the_world_needs_a_key(self) -> Self:
+        if not self.server.is_local and not self.secrets:
+            raise ValueError(
+                f"server.host {self.server.host} can be reached from other machines, so a key is needed; "
+                "write VIVAVOCE_KEYS=some-long-secret into the environment or into .env"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _a_webhook_needs_a_secret(self) -> Self:
+        secret = self.webhook_secret.get_secret_value()
+        if self.server.webhook and not secret:
+            raise ValueError(
+                f"server.webhook {self.server.webhook} must know that it is us who tells it; "
+                "write VIVAVOCE_WEBHOOK_SECRET=whsec_… into the environment or into .env"
+            )
+        if secret.startswith("whsec_"):
+            try:
+                b64decode(secret.removeprefix("whsec_"), validate=True)
+            except ValueError as error:
+                raise ValueError("VIVAVOCE_WEBHOOK_SECRET: what follows whsec_ is not base64") from error
+        return self
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """The keys, of which a client must show one; empty means that none is asked for."""
+        return tuple(key for part in self.keys.get_secret_value().split(",") if (key := part.strip()))
+
+    @property
+    def mcp_servers(self) -> tuple[str, ...] | None:
+        """Addresses of the MCP servers that clients may name; None is any.
+
+        Whoever names one has this machine send requests there. Where only this machine's own programs can ask
+        for that, they could as well do it themselves.
+        """
+        server = self.server
+        alone = server.is_local and not (self.secrets or server.hosts or server.origins)
+        return None if self.mcp.allow == "any" or (self.mcp.allow == "auto" and alone) else self.mcp.servers
+
+    @property
+    def has_cascade(self) -> bool:
+        """Whether the models of this machine answer, be it only while a server is down."""
+        return self.engine == "cascade" or self.remote.failover
+
+    def slot(self, role: str) -> Slot:
+        """Return the table of a role, one of `SLOTS`."""
+        slot = getattr(self, role)
+        if not isinstance(slot, Slot):
+            raise KeyError(role)
+        return slot
+
+
+def is_loopback(host: str) -> bool:
+    """Say whether a host name or address means this machine."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def _turn_detection(table: Table) -> TurnDetection | None:
+    """Read `session.turn_detection`; `none` leaves it to the client to say when a turn is over."""
+    if table.get("type") == "none":
+        return None
+    detection = cast("TurnDetection", msgspec.convert(table, TurnDetection, strict=False))
+    known = {"type", *type(detection).__struct_fields__}
+    if strange := sorted(set(table) - known):
+        raise ValueError(
+            f"{strange[0]} is not a setting of {table['type']}; it knows: {', '.join(sorted(known))}"
+        )
+    return detection

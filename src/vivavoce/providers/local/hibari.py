@@ -1,0 +1,124 @@
+"""Hibari: an English voice inside its own package; a clause takes it some 20 ms of one core."""
+
+from collections.abc import AsyncIterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+import msgspec
+from anyio import CapacityLimiter, to_thread
+
+from vivavoce.errors import ConfigError, ProviderError
+from vivavoce.providers.base import SPEAKING_RATE
+from vivavoce.providers.registry import Plugin, Weights
+
+if TYPE_CHECKING:
+    from vivavoce.audio.samples import Floats
+
+__all__ = ["PLUGIN", "Hibari", "HibariSettings"]
+
+T = TypeVar("T")
+
+CHUNK_BYTES = SPEAKING_RATE // 10 * 2
+SEED = 1
+"""of the voice's breath: the same text always sounds the same"""
+AUDIBLE, KEEP_SECONDS = 0.003, 0.01
+"""what is softer at both ends is cut (some 300 ms before the words, 450 after), but for this much"""
+PAUSE_SECONDS = 0.3
+"""between two sentences of one text"""
+KNEE, CEILING = 0.7, 0.89
+"""where peaks begin to be rounded off, and -1 dB of full scale"""
+SLOWEST, FASTEST = 0.5, 2.0
+
+
+class HibariSettings(msgspec.Struct, frozen=True):
+    """`gain` is multiplied onto the voice: 1.9 brings its speech to -20 dB of full scale.
+
+    A `voice` other than `heart` must lie in Hibari's own cache: nothing is fetched from here.
+    """
+
+    voice: str = "heart"
+    gain: float = 1.9
+
+
+class Voice(Protocol):
+    """What we use of the package's own class."""
+
+    def phonemize(self, text: str) -> Sequence[str]: ...
+    def from_phonemes(self, phonemes: str, speed: float, seed: int) -> "Floats": ...
+
+
+class Hibari:
+    """The loaded voice. One sentence is spoken at a time; others wait their turn."""
+
+    def __init__(self, voice: Voice, gain: float) -> None:
+        self._voice, self._gain = voice, gain
+        self._one_at_a_time = CapacityLimiter(1)
+
+    async def speak(self, text: str, *, voice: str | None = None, speed: float = 1.0) -> AsyncIterator[bytes]:
+        """Say `text` in chunks of 100 ms, a sentence as soon as it is ready; nothing if it has no words.
+
+        There is one voice: `voice` is a wish that other synthesizers can fulfil. `speed` is 0.5 to 2. Raises
+        `ProviderError` for a text that cannot be read. When cancelled, at most a sentence is thrown away.
+        """
+        speed = min(max(speed, SLOWEST), FASTEST)
+        pause = b""
+        for sentence in await self._in_turn(partial(self._sentences, text)):
+            pcm = await self._in_turn(partial(self._say, sentence, speed))
+            if pcm:
+                pcm, pause = pause + pcm, bytes(int(PAUSE_SECONDS * SPEAKING_RATE) * 2)
+            for at in range(0, len(pcm), CHUNK_BYTES):
+                yield pcm[at : at + CHUNK_BYTES]
+
+    async def _in_turn(self, work: partial[T]) -> T:
+        try:
+            return await to_thread.run_sync(work, limiter=self._one_at_a_time, abandon_on_cancel=True)
+        except (ArithmeticError, LookupError, RuntimeError, ValueError) as error:
+            raise ProviderError("hibari", f"cannot read this aloud: {error}") from error
+
+    def _sentences(self, text: str) -> Sequence[str]:
+        return self._voice.phonemize(text) if any(char.isalnum() for char in text) else ()
+
+    def _say(self, phonemes: str, speed: float) -> bytes:
+        from vivavoce.audio.samples import rounded, to_pcm, trimmed
+
+        sound = self._voice.from_phonemes(phonemes, speed=speed, seed=SEED)
+        words, _ = trimmed(sound, SPEAKING_RATE, AUDIBLE, KEEP_SECONDS)
+        return to_pcm(rounded(words * self._gain, KNEE, CEILING))
+
+
+def _load(name: str) -> Voice:
+    try:
+        from hibari import Hibari as Model
+        from hibari.voices import VOICES, voice_path
+    except ImportError as error:
+        raise ConfigError("Voices that speak here need the extra: pip install 'vivavoce[local]'.") from error
+    if name not in VOICES:
+        raise ConfigError(f"Hibari has no voice {name!r}; it knows: {', '.join(sorted(VOICES))}.")
+    try:
+        path = Path(voice_path(name, download_missing=False))
+    except FileNotFoundError as error:
+        raise ConfigError(f"The voice {name!r} is not at {error}; write voice = 'heart'.") from error
+    voice: Voice = Model(voice=name, model=str(path), threads=1)
+    return voice
+
+
+async def open_hibari(settings: HibariSettings, weights: Weights) -> Hibari:
+    """Load the voice and let it say something, so that the first answer is not slow."""
+    hibari = Hibari(await to_thread.run_sync(_load, settings.voice), settings.gain)
+    async for _ in hibari.speak("Hello."):
+        pass
+    return hibari
+
+
+PLUGIN = Plugin(
+    role="synthesizer",
+    name="hibari",
+    summary="Speaks English. Runs here.",
+    settings=HibariSettings,
+    open=open_hibari,
+    about=lambda settings: f"Hibari ({settings.voice}), on this machine, English only",
+    extra="local",
+    packages=("numpy", "onnxruntime", "hibari"),
+    languages=("en",),
+)

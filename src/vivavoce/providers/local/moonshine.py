@@ -1,0 +1,230 @@
+"""Moonshine: writes down English speech, 82 ms of one core for four seconds of it.
+
+The network invents words for noise ("You", "Thank you for watching") and falls into loops on spelled digits. So
+it is asked only about sound in which Silero hears speech, gets every sound equally loud and with a little
+silence around it, may write no more than a person could say, and a loop is heard again or cut.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+from anyio import CapacityLimiter, from_thread, to_thread
+
+from vivavoce.errors import ConfigError, ProviderError
+from vivavoce.providers.base import FRAME_BYTES, FRAME_MS, HEARING_RATE, Transcript
+from vivavoce.providers.local.onnx import Session, open_session
+from vivavoce.providers.local.silero import MODEL as SILERO
+from vivavoce.providers.local.silero import SileroDetector
+from vivavoce.providers.registry import Plugin, Weights
+
+if TYPE_CHECKING:
+    from vivavoce.audio.samples import Floats
+    from vivavoce.providers.local.onnx import Array
+
+__all__ = ["PLUGIN", "Moonshine", "MoonshineSettings", "surplus", "vocabulary"]
+
+MODEL = "stt/moonshine-tiny-en"
+LAYERS, HEADS, WIDTH = 6, 8, 36
+BEGIN, END = 1, 2
+
+SPEECH_MS, SPEECH = 200, 0.5
+"""How long Silero must hear speech at a stretch, and how sure it must be, before a word is written."""
+PIECE_SECONDS = 20.0
+TOKENS_PER_SECOND, TOKENS_MORE = 10, 10
+LEADS, TAIL = (0.1, 0.3), 0.1
+"""Seconds of silence before the sound, at first and when it is heard again, and after it."""
+
+DOUBT = -1.4
+"""Natural logarithm of the first token's probability: below it, the phrases in `INVENTED` are not believed."""
+INVENTED = frozenset({"", "you", "the", "thank you", "thank you for watching", "thanks for watching", "bye"})
+
+
+class MoonshineSettings(msgspec.Struct, frozen=True):
+    """`threads` is how many cores one transcription may use; a second one makes it slower here."""
+
+    threads: int = 1
+
+
+@dataclass(frozen=True)
+class _Written:
+    """What the network wrote; `certainty` is the logarithm of its first token's probability."""
+
+    tokens: Sequence[int]
+    certainty: float
+    looped: bool
+
+
+class Moonshine:
+    """Transcribes one utterance at a time; others wait their turn."""
+
+    live = True
+
+    def __init__(self, files: dict[str, Session], words: Sequence[bytes]) -> None:
+        self._encoder, self._decoder, self._silero = files["encoder"], files["decoder"], files["silero"]
+        self._words = words
+        self._one_at_a_time = CapacityLimiter(1)
+
+    async def transcribe(
+        self, audio: bytes, *, language: str | None = None, prompt: str | None = None
+    ) -> Transcript:
+        """Write down `audio`, 16 kHz; the text is empty if nobody speaks. It takes no notice of `prompt`.
+
+        Raises `ProviderError` for a language other than English. When cancelled, it stops at the next token.
+        """
+        if language and not language.lower().startswith("en"):
+            raise ProviderError(
+                "moonshine", f"knows English only, not {language!r}; choose another transcriber"
+            )
+        text = await to_thread.run_sync(self._transcribe, audio, limiter=self._one_at_a_time)
+        return Transcript(text, "en" if text else None)
+
+    async def warm(self) -> None:
+        """Write down half a second of nothing, in earnest."""
+        await to_thread.run_sync(self._warm, limiter=self._one_at_a_time)
+
+    def _warm(self) -> None:
+        import numpy as np
+
+        silence = np.zeros(HEARING_RATE // 2, np.float32)
+        self._speaks(silence)
+        self._write(silence, LEADS[0])
+
+    def _transcribe(self, audio: bytes) -> str:
+        from vivavoce.audio.samples import levelled, pieces, samples
+
+        sound = levelled(samples(audio))
+        texts = (self._piece(piece) for piece in pieces(sound, HEARING_RATE, PIECE_SECONDS))
+        return " ".join(text for text in texts if text)
+
+    def _piece(self, sound: "Floats") -> str:
+        if not self._speaks(sound):
+            return ""
+        for lead in LEADS:
+            written = self._write(sound, lead)
+            if not written.looped:
+                break
+        text = self._spelled(written.tokens)
+        if written.certainty < DOUBT and text.lower().strip(" .,!?") in INVENTED:
+            return ""
+        return text
+
+    def _speaks(self, sound: "Floats") -> bool:
+        from vivavoce.audio.samples import to_pcm
+
+        silero, pcm, run = SileroDetector(self._silero, 1.0), to_pcm(sound), 0
+        pcm += bytes(-len(pcm) % FRAME_BYTES)
+        for start in range(0, len(pcm), FRAME_BYTES):
+            run = run + 1 if silero.probability(pcm[start : start + FRAME_BYTES]) >= SPEECH else 0
+            if run * FRAME_MS >= SPEECH_MS:
+                return True
+        return False
+
+    def _write(self, sound: "Floats", lead: float) -> _Written:
+        import numpy as np
+
+        most = int(len(sound) / HEARING_RATE * TOKENS_PER_SECOND) + TOKENS_MORE
+        sound = np.pad(sound, (int(lead * HEARING_RATE), int(TAIL * HEARING_RATE)))[None]
+        every_sample = np.ones(sound.shape, np.int64)
+        (seen,) = self._encoder.run(None, {"input_values": sound, "attention_mask": every_sample})
+        own, heard = _names("decoder"), _names("encoder")
+        inputs: dict[str, Array] = {
+            "input_ids": np.array([[BEGIN]], np.int64),
+            "encoder_hidden_states": seen,
+            "encoder_attention_mask": every_sample,
+            "use_cache_branch": np.array([False]),
+            **{name: np.zeros((1, HEADS, 0, WIDTH), np.float32) for name in own + heard},
+        }
+        tokens: list[int] = []
+        certainty = 0.0
+        remembered = own + heard
+        while len(tokens) < most:
+            from_thread.check_cancelled()
+            wanted = ["logits", *(name.replace("past_key_values", "present") for name in remembered)]
+            scores, *memory = self._decoder.run(wanted, inputs)
+            token = int(scores[0, -1].argmax())
+            if not tokens:
+                certainty = -float(np.log(np.exp(scores[0, -1] - scores[0, -1, token]).sum()))
+            if token == END:
+                break
+            tokens.append(token)
+            if again := surplus(tokens):
+                return _Written(tokens[:-again], certainty, looped=True)
+            inputs |= zip(remembered, memory, strict=True)
+            inputs |= {"input_ids": np.array([[token]], np.int64), "use_cache_branch": np.array([True])}
+            remembered = own
+        return _Written(tokens, certainty, looped=False)
+
+    def _spelled(self, tokens: Sequence[int]) -> str:
+        text = b"".join(self._words[token] for token in tokens).decode(errors="ignore")
+        return text.replace("▁", " ").replace("♪", "").strip()
+
+
+def _names(part: str) -> tuple[str, ...]:
+    return tuple(f"past_key_values.{n}.{part}.{what}" for n in range(LAYERS) for what in ("key", "value"))
+
+
+def surplus(tokens: Sequence[int]) -> int:
+    """Say how many of the last tokens only repeat what stands before them, too often for a person.
+
+    Too often is four times and more for a phrase, six times for two tokens: enough to spell 0 0 0 0 0.
+    """
+    for length in range(1, min(16, len(tokens) // 4) + 1):
+        times = max(4, 12 // length)
+        if len(tokens) >= length * times and list(tokens[-length * times :]) == list(tokens[-length:]) * times:
+            return length * (times - 1)
+    return 0
+
+
+def vocabulary(file: bytes) -> Sequence[bytes]:
+    """Read the pieces of words, each behind its length: one byte, or two from 128 on. Raises `ConfigError`."""
+    pieces: list[bytes] = []
+    at = 0
+    try:
+        while at < len(file):
+            length, at = file[at], at + 1
+            if length >= 128:
+                length, at = file[at] * 128 + length - 128, at + 1
+            pieces.append(file[at : at + length])
+            at += length
+    except IndexError:
+        at = -1
+    if at != len(file):
+        raise ConfigError("The vocabulary of Moonshine ends in the middle of a word; try: viva models verify.")
+    return pieces
+
+
+def _load(files: dict[str, Path], threads: int) -> tuple[dict[str, Session], Sequence[bytes]]:
+    sessions = {name: open_session(files[name], threads=threads) for name in ("encoder", "decoder", "silero")}
+    return sessions, vocabulary(files["words"].read_bytes())
+
+
+async def open_moonshine(settings: MoonshineSettings, weights: Weights) -> Moonshine:
+    """Load the networks and use them once, so that the first caller need not wait longer."""
+    moonshine, silero = await weights(MODEL), await weights(SILERO)
+    files = {
+        "encoder": moonshine["encoder_model.ort"],
+        "decoder": moonshine["decoder_model_merged.ort"],
+        "words": moonshine["tokenizer.bin"],
+        "silero": silero["silero_vad.onnx"],
+    }
+    transcriber = Moonshine(*await to_thread.run_sync(partial(_load, files, settings.threads)))
+    await transcriber.warm()
+    return transcriber
+
+
+PLUGIN = Plugin(
+    role="transcriber",
+    name="moonshine",
+    summary="Writes down English speech. Runs here.",
+    settings=MoonshineSettings,
+    open=open_moonshine,
+    models=lambda settings: (MODEL, SILERO),
+    about=lambda settings: "Moonshine tiny, on this machine, English only",
+    extra="local",
+    packages=("numpy", "onnxruntime"),
+    languages=("en",),
+)

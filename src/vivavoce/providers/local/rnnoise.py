@@ -1,0 +1,135 @@
+"""RNNoise: takes noise out of a caller's sound, 10 ms at a time, some 30 ms of one core for a second of it.
+
+The network (Valin, A Hybrid DSP/Deep Learning Approach to Real-Time Full-Band Speech Enhancement, 2018; version
+0.2 of the library) works at 48 kHz. Only the library is loaded out of the package, not its Python code, which
+wants to draw. Part of the sound is left as it came: models that have learned to hear in noise understand less
+of what sounds clean to people.
+"""
+
+import ctypes
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated
+from weakref import finalize
+
+import msgspec
+from anyio import to_thread
+
+from vivavoce.audio.resample import Resampler
+from vivavoce.errors import ConfigError
+from vivavoce.protocol.session import NoiseReduction
+from vivavoce.providers.base import HEARING_RATE
+from vivavoce.providers.registry import Plugin, Weights
+
+__all__ = ["PLUGIN", "RNNoise", "RNNoiseDenoiser", "RNNoiseSettings"]
+
+PACKAGE = "pyrnnoise"
+LIBRARIES = ("librnnoise.so", "librnnoise.dylib", "rnnoise.dll")
+RATE = 48_000
+FRAME = 480
+LATE = 2 * FRAME
+"""samples by which the network is late"""
+AHEAD = 2 * (HEARING_RATE // 100 + 16)
+"""bytes of silence before the first sound, so that there is always as much to give as was taken"""
+
+
+class RNNoiseSettings(msgspec.Struct, frozen=True):
+    """`rest` is how much of the sound is left as it came, from 0 (nothing) to 1 (all), at full strength."""
+
+    rest: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.5
+
+
+@dataclass(frozen=True)
+class RNNoise:
+    """The loaded library."""
+
+    library: ctypes.CDLL
+    settings: RNNoiseSettings
+
+    def denoiser(self, reduction: NoiseReduction) -> "RNNoiseDenoiser":
+        """Give a caller their denoiser. Near or far makes no difference to this network."""
+        strength = 1.0 if reduction.strength is msgspec.UNSET else reduction.strength
+        return RNNoiseDenoiser(self.library, strength * (1 - self.settings.rest))
+
+
+class RNNoiseDenoiser:
+    """Hears one caller; gives back as much sound as it takes, 34 ms late."""
+
+    def __init__(self, library: ctypes.CDLL, share: float) -> None:
+        """Take away `share` of the noise that the network finds, 0 to 1."""
+        import numpy as np
+
+        self._process: Callable[[int, int, int], float] = library.rnnoise_process_frame
+        self._state: int = library.rnnoise_create(None)
+        finalize(self, library.rnnoise_destroy, self._state)
+        self._share = np.float32(share)
+        self._up, self._down = Resampler(HEARING_RATE, RATE), Resampler(RATE, HEARING_RATE)
+        self._taken = np.zeros(0, np.float32)
+        self._before = np.zeros(LATE, np.float32)
+        self._ready = bytes(AHEAD)
+
+    def clean(self, sound: bytes) -> bytes:
+        """Return as much sound as is given, PCM at `HEARING_RATE`."""
+        import numpy as np
+
+        new = np.frombuffer(self._up.push(sound), "<i2").astype(np.float32)
+        taken = np.concatenate((self._taken, new))
+        whole = len(taken) // FRAME * FRAME
+        noisy, self._taken = taken[:whole], taken[whole:]
+        cleaned = np.empty_like(noisy)
+        for at in range(0, noisy.nbytes, FRAME * noisy.itemsize):
+            self._process(self._state, cleaned.ctypes.data + at, noisy.ctypes.data + at)
+        early = np.concatenate((self._before, noisy))
+        self._before = early[whole:]
+        mixed = early[:whole] + self._share * (cleaned - early[:whole])
+        self._ready += self._down.push(np.clip(np.rint(mixed), -32768, 32767).astype("<i2").tobytes())
+        given, self._ready = self._ready[: len(sound)], self._ready[len(sound) :]
+        return given
+
+
+def _find() -> Path:
+    """Find the library in its package, without importing that."""
+    spec = find_spec(PACKAGE)
+    folders = (spec.submodule_search_locations or ()) if spec else ()
+    for path in (Path(folder) / name for folder in folders for name in LIBRARIES):
+        if path.is_file():
+            return path
+    raise ConfigError(
+        f"[denoiser] rnnoise: the package {PACKAGE} is not installed, or has no library for this machine; "
+        "write: pip install 'vivavoce[denoise]', or provider = \"none\"."
+    )
+
+
+def _load() -> ctypes.CDLL:
+    """Load the library and say what its functions take."""
+    try:
+        library = ctypes.CDLL(str(_find()))
+    except OSError as error:
+        raise ConfigError(f"[denoiser] rnnoise: the library cannot be loaded: {error}") from error
+    library.rnnoise_create.argtypes, library.rnnoise_create.restype = [ctypes.c_void_p], ctypes.c_void_p
+    library.rnnoise_destroy.argtypes, library.rnnoise_destroy.restype = [ctypes.c_void_p], None
+    library.rnnoise_process_frame.argtypes = [ctypes.c_void_p] * 3
+    library.rnnoise_process_frame.restype = ctypes.c_float
+    return library
+
+
+async def open_rnnoise(settings: RNNoiseSettings, weights: Weights) -> RNNoise:
+    """Load the library and clean a little silence, so that the first caller's is not slow."""
+    rnnoise = RNNoise(await to_thread.run_sync(_load), settings)
+    denoiser = rnnoise.denoiser(NoiseReduction(type="near_field"))
+    await to_thread.run_sync(denoiser.clean, bytes(AHEAD))
+    return rnnoise
+
+
+PLUGIN = Plugin(
+    role="denoiser",
+    name="rnnoise",
+    summary="Takes noise out of what is heard, for sessions that ask for it. Runs here.",
+    settings=RNNoiseSettings,
+    open=open_rnnoise,
+    about=lambda settings: "RNNoise, on this machine, for sessions that ask for noise_reduction",
+    extra="denoise",
+    packages=("numpy",),
+)

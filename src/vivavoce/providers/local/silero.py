@@ -1,0 +1,90 @@
+"""Silero: says whether a frame is speech, in about 0.12 ms of one core.
+
+The model is shared by all conversations; each detector remembers its own caller: the state of the network and
+the last 4 ms of sound, which the network wants to hear again before the next frame.
+"""
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+import anyio.to_thread
+import msgspec
+
+from vivavoce.providers.base import FRAME_BYTES, HEARING_RATE
+from vivavoce.providers.local.onnx import Session, open_session
+from vivavoce.providers.registry import Plugin, Weights
+
+if TYPE_CHECKING:
+    from vivavoce.providers.local.onnx import Array
+
+__all__ = ["PLUGIN", "Silero", "SileroDetector", "SileroSettings"]
+
+MODEL = "vad/silero-v6"
+CONTEXT = 64
+FRAME = FRAME_BYTES // 2
+
+
+class SileroSettings(msgspec.Struct, frozen=True):
+    """`gain` is multiplied onto the sound before it is judged: some 4 for a quiet, far microphone."""
+
+    gain: float = 1.0
+
+
+class SileroDetector:
+    """Hears one caller."""
+
+    def __init__(self, session: Session, gain: float) -> None:
+        import numpy as np
+
+        self._session = session
+        self._scale = np.float32(gain / 32768)
+        self._heard = np.zeros((1, CONTEXT + FRAME), np.float32)
+        self._context, self._frame = self._heard[0, :CONTEXT], self._heard[0, CONTEXT:]
+        self._last = self._heard[0, -CONTEXT:]
+        self._inputs: dict[str, Array] = {
+            "input": self._heard,
+            "state": np.zeros((2, 1, 128), np.float32),
+            "sr": np.array(HEARING_RATE, np.int64),
+        }
+
+    def probability(self, frame: bytes) -> float:
+        """Say how likely (0 to 1) `frame`, of exactly `FRAME_BYTES`, is speech."""
+        import numpy as np
+
+        self._context[:] = self._last
+        np.multiply(np.frombuffer(frame, "<i2"), self._scale, out=self._frame)
+        speech, self._inputs["state"] = self._session.run(None, self._inputs)
+        return speech.item()
+
+
+class Silero:
+    """The loaded model; `detector()` costs nothing."""
+
+    def __init__(self, session: Session, settings: SileroSettings) -> None:
+        self._session, self._gain = session, settings.gain
+
+    def detector(self) -> SileroDetector:
+        """Give a new conversation its detector."""
+        return SileroDetector(self._session, self._gain)
+
+
+async def open_silero(settings: SileroSettings, weights: Weights) -> Silero:
+    """Load the model and let it hear one frame, so that the first caller's is not slow."""
+    files = await weights(MODEL)
+    session = await anyio.to_thread.run_sync(partial(open_session, files["silero_vad.onnx"]))
+    silero = Silero(session, settings)
+    await anyio.to_thread.run_sync(silero.detector().probability, bytes(FRAME_BYTES))
+    return silero
+
+
+PLUGIN = Plugin(
+    role="vad",
+    name="silero",
+    summary="Hears whether somebody speaks. Runs here; any language.",
+    settings=SileroSettings,
+    open=open_silero,
+    models=lambda settings: (MODEL,),
+    about=lambda settings: "Silero VAD v6, on this machine",
+    extra="local",
+    packages=("numpy", "onnxruntime"),
+)

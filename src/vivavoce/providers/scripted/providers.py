@@ -1,0 +1,315 @@
+"""Scripted providers: deterministic, dumb and obedient, for tests of clients and for load.
+
+No model is behind them. The transcriber measures how long somebody spoke, the chat model obeys a few plain
+instructions (`obedience`), the synthesizer hums a tone for each word, and each waits as long as it is told to.
+"""
+
+import math
+import re
+from array import array
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from functools import lru_cache
+from typing import TypeVar
+
+import anyio
+import anyio.lowlevel
+import msgspec
+
+from vivavoce.errors import ProviderError
+from vivavoce.protocol.items import Item, Message
+from vivavoce.providers.base import (
+    HEARING_RATE,
+    SPEAKING_RATE,
+    ChatRequest,
+    ChatUsage,
+    Mark,
+    ToolCall,
+    Transcript,
+)
+from vivavoce.providers.registry import Plugin, Weights
+from vivavoce.providers.scripted.history import UNHEARD, text_of
+from vivavoce.providers.scripted.plan import plan
+
+__all__ = [
+    "CHAT",
+    "SYNTHESIZER",
+    "TRANSCRIBER",
+    "TURN",
+    "ScriptedChat",
+    "ScriptedSynthesizer",
+    "ScriptedTranscriber",
+    "ScriptedTurnDetector",
+    "seconds_spoken",
+]
+
+Milliseconds = float
+
+
+# hearing
+
+
+class TranscriberSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """How the scripted transcriber hears.
+
+    `text` is what everybody says; without it, the entry of `heard` whose seconds are nearest to the time spoken
+    (`{"1.7" = "How old is the Brooklyn Bridge?"}`); without that, an account of the time spoken.
+    """
+
+    delay_ms: Milliseconds = 100
+    text: str = ""
+    heard: dict[str, str] = {}
+
+
+class ScriptedTranscriber:
+    """Tells for how long somebody spoke, or what it was told to hear."""
+
+    def __init__(self, settings: TranscriberSettings | None = None) -> None:
+        self._settings = settings or TranscriberSettings()
+        self._heard = {float(seconds): text for seconds, text in self._settings.heard.items()}
+
+    @property
+    def live(self) -> bool:
+        """Whether what it tells in mid-speech may be believed: not if the words depend on the seconds."""
+        return not self._heard
+
+    async def transcribe(
+        self, audio: bytes, *, language: str | None = None, prompt: str | None = None
+    ) -> Transcript:
+        """Return the text, empty when nobody spoke.
+
+        A client may say what is to be heard, with a `prompt` (`audio.input.transcription.prompt`) of the form
+        `Heard: my name is Ada`.
+        """
+        await anyio.sleep(self._settings.delay_ms / 1000)
+        seconds = seconds_spoken(audio)
+        if not seconds:
+            return Transcript("", language)
+        return Transcript(self._text(seconds, prompt), language or "en")
+
+    def _text(self, seconds: float, prompt: str | None) -> str:
+        if prompt and (match := re.match(r"\s*heard:\s*(.+)", prompt, re.IGNORECASE | re.DOTALL)):
+            return match[1].strip()
+        if self._settings.text:
+            return self._settings.text
+        if self._heard:
+            return self._heard[min(self._heard, key=lambda known: abs(known - seconds))]
+        return f"{UNHEARD} {seconds} seconds."
+
+
+STRIDE = 8  # every eighth sample is enough to find the loud ones, and costs an eighth
+BLOCK = HEARING_RATE // STRIDE // 50
+QUIET = 300
+SHORTEST = 0.1
+
+
+def seconds_spoken(audio: bytes) -> float:
+    """Return the time from the first loud 20 ms to the last, to a tenth of a second; 0.0 if there is none.
+
+    `audio` is PCM16 at `HEARING_RATE`. Loud is a tenth of the loudest, at least -41 dBFS, so that the silence
+    around an utterance, which depends on when somebody asks, does not count.
+    """
+    samples = array("h", audio[: len(audio) // 2 * 2])[::STRIDE]
+    peaks = [
+        max(max(block), -min(block)) for i in range(0, len(samples), BLOCK) if (block := samples[i : i + BLOCK])
+    ]
+    if not peaks or max(peaks) < QUIET:
+        return 0.0
+    loud = [i for i, peak in enumerate(peaks) if peak >= max(QUIET, max(peaks) / 10)]
+    seconds = round((loud[-1] + 1 - loud[0]) * BLOCK * STRIDE / HEARING_RATE, 1)
+    return seconds if seconds >= SHORTEST else 0.0
+
+
+# answering
+
+
+class ChatSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """How fast the scripted chat model answers; 0 tokens per second means at once."""
+
+    first_token_ms: Milliseconds = 100
+    tokens_per_second: float = 50
+
+
+class ScriptedChat:
+    """Obeys plain instructions, a word at a time, and tells what images it is shown. A token is a word."""
+
+    sees = True
+
+    def __init__(self, settings: ChatSettings | None = None) -> None:
+        self._settings = settings or ChatSettings()
+
+    async def reply(self, request: ChatRequest) -> AsyncIterator[str | ToolCall | ChatUsage]:
+        """Answer as `obedience.plan` says, at the pace of the settings.
+
+        Told to fail, it raises `ProviderError`; told to stay silent, it waits until it is cancelled.
+        """
+        due = anyio.current_time() + self._settings.first_token_ms / 1000
+        await anyio.sleep_until(due)
+        planned = plan(request)
+        words = re.findall(r"\s*\S+", planned.text)
+        kept = words if request.max_tokens is None else words[: request.max_tokens]
+        for word in kept:
+            await anyio.sleep_until(due)
+            yield word
+            due += 1 / self._settings.tokens_per_second if self._settings.tokens_per_second else 0
+        if planned.ending == "fail":
+            raise ProviderError("scripted", "failed, as it was told to")
+        if planned.ending == "silence":
+            await anyio.sleep_forever()
+        for call in planned.calls:
+            yield call
+        yield ChatUsage(
+            input_tokens=_words_in(request.items) + len(request.instructions.split()),
+            output_tokens=len(kept) + sum(1 + len(call.arguments.split()) for call in planned.calls),
+            finish="stop" if kept == words else "length",
+        )
+
+
+def _words_in(items: Sequence[Item]) -> int:
+    return sum(len(text_of(item).split()) for item in items if isinstance(item, Message))
+
+
+# speaking
+
+
+class SynthesizerSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """How the scripted synthesizer speaks: its delay before the first sound, and the time for a letter."""
+
+    delay_ms: Milliseconds = 50
+    letter_ms: Milliseconds = 65
+
+
+class ScriptedSynthesizer:
+    """Hums: for each word a tone as long as the word, for each space a gap. The voice's name sets the pitch."""
+
+    def __init__(self, settings: SynthesizerSettings | None = None) -> None:
+        self._settings = settings or SynthesizerSettings()
+
+    async def speak(
+        self, text: str, *, voice: str | None = None, speed: float = 1.0
+    ) -> AsyncIterator[bytes | Mark]:
+        """Yield a `Mark` before each word and its sound in chunks of 100 ms, as fast as they are taken."""
+        await anyio.sleep(self._settings.delay_ms / 1000)
+        letter = round(SPEAKING_RATE * self._settings.letter_ms / 1000 / speed)
+        words = list(re.finditer(r"\S+", text))
+        starts = [*(word.start() for word in words[1:]), words[-1].end() if words else 0]
+        for word, after in zip(words, starts, strict=False):
+            yield Mark(word.start())
+            gap = letter * (after - word.end())
+            sound = _hum(_pitch(voice, len(word[0])), letter * len(word[0])) + bytes(2 * gap)
+            for start in range(0, len(sound), CHUNK):
+                await anyio.lowlevel.checkpoint()
+                yield sound[start : start + CHUNK]
+
+
+CHUNK = SPEAKING_RATE // 10 * 2
+LOUDNESS = 0.1 * 32768 * math.sqrt(2)  # -20 dBFS
+HARMONICS = (1.0, 0.6, 0.4, 0.2)
+FADE = SPEAKING_RATE // 100
+STEPS = (1.0, 9 / 8, 5 / 4, 3 / 2)
+
+
+def _pitch(voice: str | None, letters: int) -> int:
+    """Return the pitch in Hz: by the voice from 110 to 220, a step of the scale higher for longer words."""
+    base = 110 + sum(map(ord, voice or "")) * 7 % 111
+    return round(base * STEPS[letters % len(STEPS)])
+
+
+@lru_cache(maxsize=16)
+def _vowel(pitch: int) -> "array[int]":
+    """Return one second of a hum, which repeats without a seam because the pitch is a whole number."""
+    norm = LOUDNESS / math.sqrt(sum(part * part for part in HARMONICS))
+    turn = 2 * math.pi * pitch / SPEAKING_RATE
+    return array(
+        "h",
+        (
+            round(norm * sum(part * math.sin(turn * n * i) for n, part in enumerate(HARMONICS, start=1)))
+            for i in range(SPEAKING_RATE)
+        ),
+    )
+
+
+@lru_cache(maxsize=128)
+def _hum(pitch: int, samples: int) -> bytes:
+    """Return so many samples of the hum, rising and falling over 10 ms."""
+    vowel = _vowel(pitch)
+    hum = (vowel * (samples // len(vowel) + 1))[:samples]
+    fade = min(FADE, samples // 2)
+    for i in range(fade):
+        hum[i] = hum[i] * i // fade
+        hum[samples - 1 - i] = hum[samples - 1 - i] * i // fade
+    return hum.tobytes()
+
+
+# turns
+
+
+class TurnSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """How the scripted turn detector decides: `over` always, but 0 before `patience_seconds` of speech."""
+
+    delay_ms: Milliseconds = 20
+    over: float = 1.0
+    patience_seconds: float = 0
+
+
+class ScriptedTurnDetector:
+    """Always of the same opinion."""
+
+    def __init__(self, settings: TurnSettings | None = None) -> None:
+        self._settings = settings or TurnSettings()
+
+    async def is_over(self, audio: bytes) -> float:
+        """Return the setting `over`, or 0.0 while there is less speech than `patience_seconds`."""
+        await anyio.sleep(self._settings.delay_ms / 1000)
+        patient = self._settings.patience_seconds and seconds_spoken(audio) < self._settings.patience_seconds
+        return 0.0 if patient else self._settings.over
+
+
+# on offer
+
+
+S = TypeVar("S", bound=msgspec.Struct)
+
+
+def _opening(make: Callable[[S], object]) -> Callable[[S, Weights], Awaitable[object]]:
+    """Return a plugin's `open` for a provider that needs no weights."""
+
+    async def made(settings: S, _: Weights) -> object:
+        return make(settings)
+
+    return made
+
+
+TRANSCRIBER = Plugin(
+    role="transcriber",
+    name="scripted",
+    summary="Tells how long somebody spoke; hears no words. For tests and load.",
+    settings=TranscriberSettings,
+    open=_opening(ScriptedTranscriber),
+    about=lambda settings: f"a script that hears no words, {settings.delay_ms:g} ms",
+)
+CHAT = Plugin(
+    role="chat",
+    name="scripted",
+    summary="Obeys plain instructions; understands nothing. For tests and load.",
+    settings=ChatSettings,
+    open=_opening(ScriptedChat),
+    about=lambda settings: (
+        f"a script, {settings.first_token_ms:g} ms, then {settings.tokens_per_second:g} words a second"
+    ),
+)
+SYNTHESIZER = Plugin(
+    role="synthesizer",
+    name="scripted",
+    summary="Hums a tone for each word. For tests and load.",
+    settings=SynthesizerSettings,
+    open=_opening(ScriptedSynthesizer),
+    about=lambda settings: f"a hum, {settings.delay_ms:g} ms",
+)
+TURN = Plugin(
+    role="turn",
+    name="scripted",
+    summary="Always of the same opinion. For tests and load.",
+    settings=TurnSettings,
+    open=_opening(ScriptedTurnDetector),
+    about=lambda settings: f"always says {settings.over:g}, after {settings.delay_ms:g} ms",
+)

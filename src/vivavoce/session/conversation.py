@@ -1,0 +1,269 @@
+"""What has been said so far: a fold over the events of a line. Pure; it holds what was *heard*."""
+
+from dataclasses import dataclass, field
+
+from msgspec import UNSET
+from msgspec.structs import replace
+
+from vivavoce.protocol import events as e
+from vivavoce.protocol.items import (
+    FunctionCall,
+    InputAudio,
+    InputImage,
+    InputText,
+    Item,
+    McpApprovalRequest,
+    McpApprovalResponse,
+    McpCall,
+    McpListTools,
+    Message,
+    OutputAudio,
+    OutputText,
+)
+from vivavoce.protocol.responses import Response
+from vivavoce.protocol.session import Pcm, Session
+from vivavoce.session.formats import bytes_per_ms
+
+__all__ = ["Conversation", "Spoken"]
+
+MS_PER_CHAR = 65
+"""How long a character takes to say, where the sound itself has not told yet (about 155 words a minute)."""
+
+
+@dataclass
+class Spoken:
+    """The words of an answer and the sound that carries them, as they went up the line side by side."""
+
+    text: str = ""
+    ms: float = 0
+    whole: bool = False
+    """no more sound will come: the last words are as long as their sound"""
+    marks: list[tuple[int, float]] = field(default_factory=list)
+    """the characters and milliseconds that had gone before each stretch of words"""
+
+    def say(self, words: str) -> None:
+        """Add words; their sound follows."""
+        self.marks.append((len(self.text), self.ms))
+        self.text += words
+
+    def until(self, ms: float) -> str:
+        """Return the words that were over after so many milliseconds of sound."""
+        ends = [*self.marks[1:], (len(self.text), self._end())]
+        for (chars, begin), (next_chars, end) in zip(self.marks, ends, strict=True):
+            if ms < end:
+                share = (ms - begin) / (end - begin) if end > begin else 0
+                return _whole_words(self.text, chars + int(share * (next_chars - chars)))
+        return self.text
+
+    def _end(self) -> float:
+        if self.whole or not self.marks:
+            return self.ms
+        chars, begin = self.marks[-1]
+        return max(self.ms, begin + (len(self.text) - chars) * MS_PER_CHAR)
+
+
+def _whole_words(text: str, chars: int) -> str:
+    """Cut after the last word that ends within the first `chars` characters."""
+    if chars >= len(text) or text[chars].isspace():
+        return text[:chars].rstrip()
+    before = text[:chars]
+    return before[: len(before) - len(before.split(" ")[-1])].rstrip()
+
+
+class Conversation:
+    """The items in the order in which they were said, kept by hearing every event of the line."""
+
+    def __init__(self) -> None:
+        self.session: Session | None = None
+        self._items: dict[str, Item] = {}
+        self._order: list[str] = []
+        self._spoken: dict[str, Spoken] = {}
+        self._heard_ms: dict[str, float] = {}
+        self._bytes_per_ms: dict[str, int] = {}
+
+    @property
+    def items(self) -> tuple[Item, ...]:
+        """Everything said, in order."""
+        return tuple(self._items[item_id] for item_id in self._order)
+
+    @property
+    def last_id(self) -> str | None:
+        return self._order[-1] if self._order else None
+
+    @property
+    def last_said_id(self) -> str | None:
+        """The last item with which somebody goes on; what is settled about MCP servers meanwhile is none."""
+        return next((i for i in reversed(self._order) if not isinstance(self._items[i], _ASIDE)), None)
+
+    def __contains__(self, item_id: object) -> bool:
+        return item_id in self._items
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+    def find(self, item_id: str) -> Item | None:
+        return self._items.get(item_id)
+
+    def before(self, item_id: str) -> str | None:
+        """Return the id of the item before this one, or None for the first."""
+        at = self._order.index(item_id)
+        return self._order[at - 1] if at else None
+
+    def spoken_ms(self, item_id: str) -> float | None:
+        """Return how much sound an answer has had so far; None if it is no spoken answer."""
+        spoken = self._spoken.get(item_id)
+        return spoken.ms if spoken else None
+
+    def heard(self, item_id: str, ms: float | None = None) -> str:
+        """Return the words of a spoken answer that were over after so many milliseconds of it.
+
+        They are never more than a truncation has left.
+        """
+        spoken, cut = self._spoken.get(item_id) or Spoken(), self._heard_ms.get(item_id)
+        times = [one for one in (ms, cut) if one is not None]
+        return spoken.until(min(times)) if times else spoken.text
+
+    def messages(self) -> tuple[Item, ...]:
+        """Return what a model is to know: every item that says something, answers as far as they were heard."""
+        return tuple(item for item in self.items if not _is_mute(item))
+
+    def forget_images(self, most: int) -> None:
+        """Keep images of at most so many bytes, the newest; of others it is only known that there were any."""
+        kept = 0
+        for item_id in reversed(self._order):
+            item = self._items[item_id]
+            if isinstance(item, Message):
+                kept += sum(len(part.image_url) for part in item.content if isinstance(part, InputImage))
+                if kept > most:
+                    self._items[item_id] = _without_images(item)
+
+    def apply(self, event: e.Event) -> None:
+        """Take in one event. Client events change nothing: what counts is what the engine confirms."""
+        match event:
+            case (
+                e.SessionCreated(session=Session() as session) | e.SessionUpdated(session=Session() as session)
+            ):
+                self.session = session
+            case e.ResponseCreated(response=response):
+                self._bytes_per_ms[response.id] = self._rate(response)
+            case e.ResponseDone(response=response):
+                self._bytes_per_ms.pop(response.id, None)
+            case e.ConversationItemAdded(item=item, previous_item_id=previous):
+                self._add(item, previous)
+            case e.ConversationItemDone(item=item):
+                self._finish(item)
+            case e.ConversationItemDeleted(item_id=item_id) if item_id in self._items:
+                self._order.remove(item_id)
+                for memory in (self._items, self._spoken, self._heard_ms):
+                    memory.pop(item_id, None)
+            case e.ConversationItemTruncated(item_id=item_id, audio_end_ms=ms) if item_id in self._spoken:
+                self._heard_ms[item_id] = ms
+                self._items[item_id] = self._as_heard(self._items[item_id])
+            case e.TranscriptionCompleted(item_id=item_id, transcript=transcript) if item_id in self._items:
+                self._items[item_id] = _transcribed(self._items[item_id], transcript)
+            case e.ResponseOutputAudioTranscriptDelta(item_id=item_id, delta=words) if item_id in self._items:
+                self._spoken.setdefault(item_id, Spoken()).say(words)
+                self._items[item_id] = self._as_heard(self._items[item_id])
+            case e.ResponseOutputAudioDelta(item_id=item_id, delta=sound) if item_id in self._items:
+                rate = self._bytes_per_ms.get(event.response_id) or self._rate()
+                self._spoken.setdefault(item_id, Spoken()).ms += len(sound) / rate
+            case e.ResponseOutputTextDelta(item_id=item_id, delta=words) if item_id in self._items:
+                self._items[item_id] = _longer(self._items[item_id], words)
+            case (
+                e.ResponseFunctionCallArgumentsDelta(item_id=item_id, delta=more)
+                | e.ResponseMcpCallArgumentsDelta(item_id=item_id, delta=more)
+            ):
+                call = self._items.get(item_id)
+                if isinstance(call, FunctionCall | McpCall):
+                    self._items[item_id] = replace(call, arguments=call.arguments + more)
+            case _:
+                pass
+
+    def _add(self, item: Item, previous: str | None) -> None:
+        if item.id is UNSET:
+            raise ValueError("an item of a conversation has an id")
+        if item.id in self._items:
+            return
+        at = self._order.index(previous) + 1 if previous in self._items else 0 if previous is None else None
+        self._order.insert(len(self._order) if at is None else at, item.id)
+        self._items[item.id] = item
+
+    def _finish(self, item: Item) -> None:
+        item_id = item.id
+        if item_id is UNSET or item_id not in self._items:
+            return
+        known = self._items[item_id]
+        if isinstance(item, Message) and isinstance(known, Message):
+            item = _keep_transcript(item, known) if item.role == "user" else item
+            if item_id in self._spoken:
+                self._spoken[item_id].whole = item.status == "completed"
+        self._items[item_id] = self._as_heard(item, finished=True)
+
+    def _as_heard(self, item: Item, *, finished: bool = False) -> Item:
+        """Return a spoken answer with the words that were heard of it: all, unless it was truncated."""
+        if not isinstance(item, Message) or item.id is UNSET or item.id not in self._spoken:
+            return item
+        if finished and item.id not in self._heard_ms:
+            return item
+        return replace(item, content=(OutputAudio(transcript=self.heard(item.id)),))
+
+    def _rate(self, response: Response | None = None) -> int:
+        """Return how many bytes of sound a millisecond has: a response may have a format of its own."""
+        for settled in (response, self.session):
+            audio = settled.audio if settled else UNSET
+            output = audio.output if audio else UNSET
+            if output and output.format:
+                return bytes_per_ms(output.format)
+        return bytes_per_ms(Pcm())
+
+
+def _without_images(item: Message) -> Message:
+    forgotten = InputText(text="(An image that was shown here is not kept any more.)")
+    parts = (forgotten if isinstance(part, InputImage) else part for part in item.content)
+    return replace(item, content=tuple(parts))
+
+
+def _transcribed(item: Item, transcript: str) -> Item:
+    if not isinstance(item, Message):
+        return item
+    content = tuple(
+        replace(part, transcript=transcript) if isinstance(part, InputAudio) else part for part in item.content
+    )
+    return replace(item, content=content)
+
+
+def _keep_transcript(item: Message, known: Message) -> Message:
+    """Do not let `item.done` forget a transcript that came before it."""
+    for part in known.content:
+        if isinstance(part, InputAudio) and part.transcript:
+            return replace(item, content=known.content)
+    return item
+
+
+def _longer(item: Item, words: str) -> Item:
+    if not isinstance(item, Message):
+        return item
+    said = "".join(part.text for part in item.content if isinstance(part, OutputText))
+    return replace(item, content=(OutputText(text=said + words),))
+
+
+_ASIDE = McpListTools, McpApprovalRequest, McpApprovalResponse
+"""What client and server settle about MCP servers; the model knows the tools, and what came of its calls."""
+
+
+def _is_mute(item: Item) -> bool:
+    if not isinstance(item, Message):
+        return isinstance(item, _ASIDE)
+    return not any(_says(part) for part in item.content)
+
+
+def _says(part: object) -> bool:
+    match part:
+        case InputText(text=text) | OutputText(text=text):
+            return bool(text.strip())
+        case InputAudio(transcript=str() as text) | OutputAudio(transcript=str() as text):
+            return bool(text.strip())
+        case InputAudio() | OutputAudio():
+            return False
+        case _:
+            return True

@@ -1,0 +1,86 @@
+"""Tells a server of the owner's that a call rings, as OpenAI's webhooks do (`realtime.call.incoming`)."""
+
+import base64
+import hmac
+import logging
+from collections.abc import Callable, Mapping
+from hashlib import sha256
+
+import anyio
+import httpx
+import msgspec
+
+from vivavoce.dates import unix_now
+from vivavoce.limits import Limits
+from vivavoce.protocol.events import new_id
+from vivavoce.session.ringing import Incoming
+
+__all__ = ["Webhook", "incoming", "signature"]
+
+log = logging.getLogger(__name__)
+
+ENCODED = "whsec_"
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 8.0
+SECRET_HEADERS = frozenset({"authorization", "proxy-authorization"})
+
+
+def incoming(call: Incoming, event_id: str, created: int) -> Mapping[str, object]:
+    """Return the event that tells of a call; what its caller proved themselves with is nobody's business."""
+    headers = [
+        {"name": name, "value": value} for name, value in call.headers if name.lower() not in SECRET_HEADERS
+    ]
+    data: dict[str, object] = {"call_id": call.caller.id, "sip_headers": headers}
+    if call.media_security is not None:
+        data["sip_media_security"] = call.media_security
+    kind = "realtime.call.incoming"
+    return {"id": event_id, "object": "event", "created_at": created, "type": kind, "data": data}
+
+
+def signature(secret: str, event_id: str, sent: int, body: bytes) -> str:
+    """Return what proves that a body is ours (standard-webhooks, v1)."""
+    encoded = secret.startswith(ENCODED)
+    key = base64.b64decode(secret.removeprefix(ENCODED)) if encoded else secret.encode()
+    digest = hmac.digest(key, f"{event_id}.{sent}.".encode() + body, sha256)
+    return f"v1,{base64.b64encode(digest).decode()}"
+
+
+class Webhook:
+    """Where calls are told of. `now` gives the seconds since 1970."""
+
+    def __init__(
+        self,
+        url: str,
+        secret: str,
+        limits: Limits,
+        *,
+        now: Callable[[], int] = unix_now,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self._url, self._secret, self._limits = url, secret, limits
+        self._now, self._transport = now, transport
+
+    async def tell(self, call: Incoming) -> None:
+        """Tell of a call, again and again until it is taken. Cancelling it ends that."""
+        event_id, pause, seconds = new_id("evt"), FIRST_PAUSE, self._limits.webhook_seconds
+        body = msgspec.json.encode(incoming(call, event_id, self._now()))
+        async with httpx.AsyncClient(timeout=seconds, transport=self._transport) as client:
+            while not await self._deliver(client, event_id, body):
+                await anyio.sleep(pause)
+                pause = min(2 * pause, LONGEST_PAUSE)
+
+    async def _deliver(self, client: httpx.AsyncClient, event_id: str, body: bytes) -> bool:
+        sent = self._now()
+        headers = {
+            "content-type": "application/json",
+            "webhook-id": event_id,
+            "webhook-timestamp": str(sent),
+            "webhook-signature": signature(self._secret, event_id, sent, body),
+        }
+        try:
+            answer = await client.post(self._url, content=body, headers=headers)
+        except httpx.HTTPError as error:
+            log.warning("server.webhook cannot be told of a call: %s", type(error).__name__)
+            return False
+        if not answer.is_success:
+            log.warning("server.webhook was told of a call and answered %d", answer.status_code)
+        return answer.is_success

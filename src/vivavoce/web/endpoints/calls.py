@@ -1,0 +1,154 @@
+"""Calls by WebRTC: an offer comes by HTTP, and its answer goes back; then the two talk past HTTP.
+
+The request's own task holds the call until it is over, as a WebSocket's does: whoever stops the server ends it.
+"""
+
+from functools import partial
+from importlib import import_module
+
+import anyio.to_thread
+from starlette.datastructures import FormData, UploadFile
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from vivavoce.errors import ProtocolError
+from vivavoce.protocol.bodies import read_session
+from vivavoce.protocol.dialects import BETA, GA
+from vivavoce.protocol.events import new_id
+from vivavoce.protocol.session import Session, TranscriptionSession
+from vivavoce.protocol.settings import DEFAULT_TRANSCRIPTION, merge
+from vivavoce.protocol.validation import missing
+from vivavoce.runtime import House
+from vivavoce.session.switchboard import Caller
+from vivavoce.transports.webrtc.transport import Ice, WebRtc, check_offer
+from vivavoce.transports.websocket.handshake import Handshake, wants_extras
+from vivavoce.web.errors import Refused, not_ready
+from vivavoce.web.request_body import bounded, read, too_large
+
+__all__ = ["Calls"]
+
+PATHS = ("/v1/realtime/calls", "/openai/v1/realtime/calls")
+LEGACY_PATH = "/v1/realtime"
+"""where offers went before GA; who calls there speaks the beta dialect"""
+PEER = "vivavoce.transports.webrtc.peer"
+FORM_BYTES = 16 * 1024
+"""what surrounds an offer and a session in their form"""
+
+Settings = Session | TranscriptionSession
+
+
+class Calls:
+    """An ASGI application that takes offers (`POST`, at `paths`), and holds the calls."""
+
+    paths = (*PATHS, LEGACY_PATH)
+
+    def __init__(self, house: House) -> None:
+        self.house, self.limits = house, house.config.limits
+        table = house.config.webrtc
+        credential = table.turn_credential.get_secret_value() if table.turn_credential else None
+        self.webrtc = WebRtc(Ice(table.stun, table.turn, table.turn_username, credential), self.limits)
+
+    async def hang_up(self) -> None:
+        """End all calls."""
+        await self.webrtc.hang_up()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one offer with 201, and hold its call. Returns when that is over."""
+        if not self.house.ready:
+            raise not_ready()
+        await _insist_on_packages()
+        request = Request(scope, receive)
+        offer, session = await self._read(request)
+        handshake = self._handshake(request, session)
+        caller = Caller(
+            "webrtc",
+            handshake.address,
+            handshake.model,
+            handshake.session,
+            plays=True,
+            extras=handshake.extras,
+            id=new_id("rtc"),
+        )
+        answered = partial(_answer, request, send, caller.id)
+        refusal: ProtocolError | None = None
+        async with self.house.switchboard.connect(caller) as line:
+            try:
+                await self.webrtc.hold(line, offer, handshake, answered=answered)
+            except ProtocolError as error:
+                refusal = error
+        if refusal:
+            raise refusal
+
+    def _handshake(self, request: Request, session: Settings | None) -> Handshake:
+        session = self._settled(getattr(request.state, "session", None), session)
+        model = request.query_params.get("model")
+        if model is None and isinstance(session, Session) and session.model:
+            model = session.model
+        address = request.client.host if request.client else ""
+        dialect = BETA if request.url.path == LEGACY_PATH else GA
+        extras = wants_extras(request.query_params)
+        return Handshake(address, model, session, dialect=dialect, extras=extras)
+
+    def _settled(self, bound: Settings | None, wish: Settings | None) -> Settings | None:
+        """Return how the call is to be held: as its key says, then as it says itself. What is wrong is told."""
+        settled = self._merged(bound, wish) if bound and wish else wish or bound
+        if settled:
+            whole = self.house.session if isinstance(settled, Session) else DEFAULT_TRANSCRIPTION
+            self._merged(whole, settled)
+        return settled
+
+    def _merged(self, session: Settings, wish: Settings) -> Settings:
+        if isinstance(session, Session):
+            return merge(session, wish, tools=self.limits.tools)
+        return merge(session, wish)
+
+    async def _read(self, request: Request) -> tuple[str, Settings | None]:
+        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if kind == "application/sdp":
+            return self._offer(await read(request, self.limits, self.limits.sdp_bytes, "sdp_bytes")), None
+        if kind != "multipart/form-data":
+            message = "The body must be application/sdp, or multipart/form-data with the parts sdp and session."
+            raise Refused(415, message, code="unsupported_media_type")
+        limit = self.limits.sdp_bytes + self.limits.session_bytes + FORM_BYTES
+        async with (
+            bounded(request, self.limits, limit, "sdp_bytes, session_bytes") as body,
+            body.form(max_part_size=limit) as form,
+        ):
+            sdp, session = await _part(form, "sdp"), await _part(form, "session")
+        if sdp is None:
+            raise missing("sdp")
+        return self._offer(sdp), None if session is None else self._session(session)
+
+    def _offer(self, sdp: bytes) -> str:
+        if len(sdp) > self.limits.sdp_bytes:
+            raise too_large(self.limits.sdp_bytes, "sdp_bytes")
+        offer = sdp.decode(errors="replace")
+        check_offer(offer)
+        return offer
+
+    def _session(self, session: bytes) -> Settings:
+        if len(session) > self.limits.session_bytes:
+            raise too_large(self.limits.session_bytes, "session_bytes")
+        return read_session(session, text_chars=self.limits.text_chars, values=self.limits.values)
+
+
+async def _insist_on_packages() -> None:
+    """Import aiortc, which takes a while the first time. Raises `Refused` if it is not here."""
+    try:
+        await anyio.to_thread.run_sync(import_module, PEER)
+    except ModuleNotFoundError as error:
+        message = "WebRTC needs aiortc on the server; its owner writes: pip install 'vivavoce[webrtc]'."
+        raise Refused(501, message, code="not_installed") from error
+
+
+async def _part(form: FormData, name: str) -> bytes | None:
+    value = form.get(name)
+    if isinstance(value, UploadFile):
+        return await value.read()
+    return value.encode() if value is not None else None
+
+
+async def _answer(request: Request, send: Send, call_id: str, sdp: str) -> None:
+    where = {"location": f"/v1/realtime/calls/{call_id}"}
+    await Response(sdp, 201, where, "application/sdp")(request.scope, request.receive, send)

@@ -1,0 +1,25 @@
+"""Stages on which an assistant of the house answers."""
+
+from vivavoce.assistants.session import OnDuty
+from vivavoce.assistants.team import Staff
+from vivavoce.limits import Limits
+from vivavoce.protocol import events as e
+from vivavoce.protocol.session import Session
+from vivavoce.protocol.settings import DEFAULT
+from vivavoce.testing.stage import Score, Stage
+from vivavoce.tools.types import Assistant
+
+__all__ = ["said", "staged"]
+
+
+def staged(assistant: Assistant, *, session: Session = DEFAULT, **stage: object) -> Stage:
+    """Return a stage on which this assistant answers, in a house that holds conversations so."""
+    staff, limits = Staff(assistant), stage.get("limits") or Limits()
+    seat = lambda caller: OnDuty(staff, limits, caller.id)  # noqa: E731
+    return Stage(session=staff.begin(session), seat=seat, **{"replies": ["Yes."], **stage})
+
+
+def said(score: Score) -> str:
+    """Return all words of ours, in order."""
+    kinds = (e.ResponseOutputAudioTranscriptDelta, e.ResponseOutputTextDelta)
+    return "".join(event.delta for event in score.of(*kinds)).strip()

@@ -1,0 +1,150 @@
+"""A house with an assistant, and with tools that its owner has put on the shelf."""
+
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+import pytest
+
+from vivavoce.assistants.team import Staff
+from vivavoce.config.loading import load
+from vivavoce.config.schema import Config
+from vivavoce.errors import ConfigError
+from vivavoce.mcp.tools import Names
+from vivavoce.protocol import events as e
+from vivavoce.protocol.session import FunctionTool, Session
+from vivavoce.runtime import House, choose, strangers
+from vivavoce.session.switchboard import Caller
+from vivavoce.testing.stage import Stage
+from vivavoce.tools.function import tool
+from vivavoce.tools.registry import Shelf
+from vivavoce.tools.types import Assistant, Tool
+
+pytestmark = pytest.mark.anyio
+
+
+@tool
+def opening_hours() -> str:
+    """Say when the shop is open."""
+    return "From nine to six."
+
+
+@tool
+def order_status(order_id: str) -> str:
+    """Say where an order is."""
+    return "On its way."
+
+
+DESK = Assistant("You are the desk.", name="desk", tools=[order_status], voice="marin", language="hi")
+THEIRS = FunctionTool(name="look", parameters={"type": "object"})
+
+
+class Late:
+    """A server of tools that comes up when somebody says so."""
+
+    def __init__(self) -> None:
+        self.is_up = False
+
+    def tools(self, names: Names, taken: Collection[str]) -> Sequence[Tool]:
+        return [opening_hours] if self.is_up else []
+
+
+def scripted(**tables: object) -> Config:
+    return load(flags={"preset": "scripted", **tables}, dotenv=Path("nowhere")).config
+
+
+async def begun(house: House, wish: Session | None = None) -> Session:
+    """Return the session with which a conversation in this house begins."""
+    if not house.ready:
+        await house.furnish(Stage().engine.crew)  # type: ignore[attr-defined]
+    async with house.switchboard.connect(Caller("test", session=wish)) as line:
+        created = await anext(line)
+        assert isinstance(created, e.SessionCreated)
+        assert isinstance(created.session, Session)
+        return created.session
+
+
+def names(session: Session) -> list[str]:
+    return [one.name for one in session.tools or () if isinstance(one, FunctionTool)]
+
+
+async def test_a_conversation_begins_as_the_assistant_wants_it() -> None:
+    session = await begun(House(scripted(), assistant=DESK))
+    assert session.instructions == "You are the desk.\n\nAnswer in Hindi."
+    assert names(session) == ["order_status"]
+    assert session.audio.output.voice == "marin"  # type: ignore[union-attr]
+    assert session.audio.input.transcription.language == "hi"  # type: ignore[union-attr]
+
+
+async def test_the_model_has_read_what_the_tools_are_for_before_the_first_caller_comes() -> None:
+    stage = Stage()
+    await House(scripted(), assistant=DESK).furnish(stage.engine.crew)  # type: ignore[attr-defined]
+    (prepared,) = stage.chat.prepared
+    assert prepared.instructions == "You are the desk.\n\nAnswer in Hindi."
+    assert [one.name for one in prepared.tools] == ["order_status"]
+
+
+def test_a_model_that_reads_the_instructions_before_they_come_reads_the_assistants() -> None:
+    choice = choose(Config(), DESK)["chat"]
+    assert choice.settings.warm == "You are the desk.\n\nAnswer in Hindi."  # type: ignore[attr-defined]
+
+
+async def test_the_owners_tools_are_there_with_an_assistant_and_without() -> None:
+    shelf = Shelf([opening_hours])
+    assert names(await begun(House(scripted(), shelf=shelf))) == ["opening_hours"]
+    assert names(await begun(House(scripted(), assistant=DESK, shelf=shelf))) == [
+        "order_status",
+        "opening_hours",
+    ]
+
+
+async def test_a_clients_tools_are_beside_the_owners_where_there_is_no_assistant() -> None:
+    house = House(scripted(), shelf=Shelf([opening_hours]))
+    session = await begun(house, Session(tools=(THEIRS,), instructions="Be brief."))
+    assert names(session) == ["look", "opening_hours"]
+    assert session.instructions == "Be brief."
+
+
+async def test_tools_that_come_late_are_there_from_the_next_conversation_on() -> None:
+    late = Late()
+    house = House(scripted(), assistant=DESK, shelf=Shelf([], [late]))  # type: ignore[list-item]
+    assert names(await begun(house)) == ["order_status"]
+    late.is_up = True
+    assert names(await begun(house)) == ["order_status", "opening_hours"]
+
+
+async def test_there_are_only_so_many_tools(caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(ConfigError, match=r"more than 1 tools \(limits.tools\)"):
+        House(scripted(limits={"tools": 1}), assistant=Assistant("", tools=[order_status, opening_hours]))
+    assert names(
+        await begun(House(scripted(limits={"tools": 1}), assistant=DESK, shelf=Shelf([opening_hours])))
+    ) == ["order_status"]
+    assert "only 0 are offered (limits.tools)" in caplog.text
+
+
+async def test_what_is_promised_by_http_is_what_is_kept() -> None:
+    wish = Session(instructions="You are a pirate.", tools=(THEIRS,), max_output_tokens=100)
+    house = House(scripted(), assistant=DESK)
+    promised, kept = house.as_it_will_be(wish), await begun(house, wish)
+    assert isinstance(promised, Session)
+    for session in (promised, kept):
+        assert session.instructions == "You are the desk.\n\nAnswer in Hindi."
+        assert (names(session), session.max_output_tokens) == (["order_status"], 100)
+    promised = House(scripted(), shelf=Shelf([opening_hours])).as_it_will_be(wish)
+    assert isinstance(promised, Session)
+    assert names(promised) == ["look", "opening_hours"]
+
+
+async def test_nobody_sits_where_there_is_nothing_to_do() -> None:
+    assert not House(scripted()).service.is_needed
+
+
+def test_who_is_to_speak_a_language_that_the_models_do_not_know_is_told_so() -> None:
+    choices = choose(Config())
+    assert strangers(choices, Config(), Staff(DESK)) == [
+        "[transcriber] moonshine does not know Hindi, which desk asks for; choose another provider.",
+        "[synthesizer] hibari does not know Hindi, which desk asks for; choose another provider.",
+    ]
+    assert not strangers(choices, Config(), Staff(Assistant("Be brief.", language="en-GB")))
+    german = Config.model_validate({"session": {"language": "de"}})
+    assert "German, which [session] asks for" in strangers(choices, german)[0]
+    assert not strangers(choose(scripted()), scripted(), Staff(DESK)), "a script knows no language, and any"

@@ -1,0 +1,110 @@
+"""The sound that a client keeps: whose it is, and how much of it."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vivavoce.client.item_audio import Microphone, Sounds
+from vivavoce.protocol.session import Pcm, Pcmu
+
+MS = 48
+
+
+def of(ms: int, value: int = 1) -> bytes:
+    return bytes([value]) * (ms * MS)
+
+
+def test_the_oldest_items_lose_their_sound_first() -> None:
+    sounds = Sounds(100)
+    for name in "abc":
+        sounds.add(name, bytes(40))
+    assert [len(sounds.of(name)) for name in "abc"] == [0, 40, 40]
+    sounds.add("b", bytes(40))
+    assert [len(sounds.of(name)) for name in "abc"] == [0, 80, 0]
+
+
+def test_of_a_long_item_the_beginning_is_kept() -> None:
+    sounds = Sounds(10)
+    sounds.add("a", b"0123456")
+    sounds.add("a", b"789abc")
+    assert sounds.of("a") == b"0123456789"
+    sounds.cut("a", 4)
+    sounds.add("b", b"012345")
+    assert (sounds.of("a"), sounds.of("b")) == (b"0123", b"012345")
+
+
+def test_who_wants_no_sound_keeps_none() -> None:
+    sounds, microphone = Sounds(0), Microphone(0)
+    sounds.add("a", b"0123")
+    microphone.hear(b"0123", Pcm())
+    assert microphone.has_more
+    assert (sounds.of("a"), microphone.item("a")) == (b"", b"")
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 60), st.booleans())))
+def test_there_is_never_more_than_may_be(deeds: list[tuple[str, int, bool]]) -> None:
+    sounds = Sounds(100)
+    for name, size, cut in deeds:
+        sounds.cut(name, size) if cut else sounds.add(name, bytes(size))
+        assert sum(len(sounds.of(one)) for one in "abc") <= 100
+        assert sounds._size == sum(len(sounds.of(one)) for one in "abc")
+
+
+def test_a_server_tells_when_somebody_spoke() -> None:
+    microphone = Microphone(1000 * MS)
+    for value in range(10):
+        microphone.hear(of(100, value), Pcm())
+    microphone.started("a", 200)
+    microphone.stopped("a", 400)
+    assert microphone.item("a") == of(100, 2) + of(100, 3)
+    assert not microphone.has_more
+
+
+def test_what_was_said_long_ago_is_not_kept() -> None:
+    microphone = Microphone(300 * MS)
+    for value in range(10):
+        microphone.hear(of(100, value), Pcm())
+    microphone.started("a", 600)
+    microphone.stopped("a", 800)
+    assert microphone.item("a") == of(100, 7)
+
+
+def test_time_goes_on_in_another_format() -> None:
+    microphone = Microphone(1000 * MS)
+    microphone.hear(of(100), Pcm())
+    microphone.hear(bytes([7]) * 8 * 100, Pcmu())
+    microphone.started("a", 150)
+    microphone.stopped("a", 200)
+    assert microphone.item("a") == bytes([7]) * 8 * 50
+
+
+def test_what_the_client_commits_becomes_an_item_in_its_turn() -> None:
+    microphone = Microphone(1000 * MS)
+    for value in (1, 2):
+        microphone.hear(of(10, value), Pcm())
+        microphone.commit()
+    assert not microphone.has_more
+    microphone.hear(of(10, 3), Pcm())
+    assert [microphone.item("a"), microphone.item("b")] == [of(10, 1), of(10, 2)]
+    assert microphone.has_more
+    microphone.clear()
+    assert not microphone.has_more
+
+
+def test_a_commit_that_is_refused_becomes_none() -> None:
+    microphone = Microphone(1000 * MS)
+    microphone.commit()
+    microphone.refused()
+    microphone.hear(of(10), Pcm())
+    microphone.commit()
+    assert microphone.item("a") == of(10)
+
+
+@pytest.mark.parametrize("end", [None, 900])
+def test_whose_end_is_not_told_has_all_there_is(end: int | None) -> None:
+    microphone = Microphone(1000 * MS)
+    microphone.hear(of(300), Pcm())
+    microphone.started("a", 100)
+    if end:
+        microphone.stopped("a", end)
+    assert microphone.item("a") == of(200)

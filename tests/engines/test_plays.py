@@ -1,0 +1,304 @@
+"""Conversations as plays: what a caller would notice, and when."""
+
+from itertools import pairwise
+
+import pytest
+
+from engines.plays import MANUAL, STORY, TRANSCRIBED, done, error, heard_as, messages, types
+from vivavoce.errors import ProviderError
+from vivavoce.limits import Limits
+from vivavoce.protocol import events as e
+from vivavoce.protocol.items import InputAudio, Message
+from vivavoce.protocol.session import (
+    FunctionTool,
+    InputSettings,
+    SemanticVad,
+    ServerVad,
+    Session,
+    SessionAudio,
+    TranscriptionSettings,
+)
+from vivavoce.protocol.settings import DEFAULT, merge
+from vivavoce.testing.stage import Do, Say, Stage
+
+pytestmark = pytest.mark.anyio
+
+
+# a spoken turn
+
+
+async def test_a_spoken_question_is_answered_in_the_order_of_the_protocol() -> None:
+    score = await Stage(["Paris."], session=TRANSCRIBED).play(
+        Say(0.5, "What is the capital of France?"), until=6
+    )
+    events = [name for name in types(score) if name != "input_audio_buffer.append"]
+    assert events == [
+        "session.created",
+        "input_audio_buffer.speech_started",
+        "conversation.item.input_audio_transcription.delta",
+        "input_audio_buffer.speech_stopped",
+        "input_audio_buffer.committed",
+        "conversation.item.added",
+        "conversation.item.done",
+        "conversation.item.input_audio_transcription.delta",
+        "conversation.item.input_audio_transcription.completed",
+        "response.created",
+        "response.output_item.added",
+        "conversation.item.added",
+        "response.content_part.added",
+        "response.output_audio_transcript.delta",
+        *["response.output_audio.delta"] * 5,
+        "response.output_audio.done",
+        "response.output_audio_transcript.done",
+        "response.content_part.done",
+        "conversation.item.done",
+        "response.output_item.done",
+        "response.done",
+        "rate_limits.updated",
+    ]
+
+
+async def test_the_answer_is_there_when_the_turn_is_over() -> None:
+    score = await Stage(["Paris."]).play(Say(0.5, "What is the capital of France?"), until=6)
+    assert score.at(e.ResponseOutputAudioDelta) - score.at(e.InputAudioBufferSpeechStopped) < 0.03
+
+
+async def test_without_a_draft_the_answer_would_come_later() -> None:
+    said = Say(0.5, "What is the capital of France?")
+    drafted = await Stage(["Paris."]).play(said, until=6)
+    undrafted = await Stage(["Paris."], limits=Limits(drafts=0)).play(said, until=6)
+    assert undrafted.at(e.ResponseOutputAudioDelta) - drafted.at(e.ResponseOutputAudioDelta) > 0.25
+
+
+async def test_a_caller_who_goes_on_after_a_pause_gets_one_answer_to_all_of_it() -> None:
+    stage = Stage(["Yes."])
+    score = await stage.play(Say(0.5, "I would like to know"), Say(2.0, "whether it rains"), until=7)
+    assert len(score.of(e.ResponseCreated)) == 1
+    assert _last_words(stage) == "I would like to know whether it rains"
+
+
+async def test_a_draft_to_the_same_words_is_used_again() -> None:
+    stage = Stage(["Yes."])
+    await stage.play(Say(0.5, "Does it rain?"), Say(1.56, "", seconds=0.09), until=6)
+    assert len(stage.chat.asked) == 1
+
+
+async def test_a_dropped_draft_leaves_no_trace() -> None:
+    stage = Stage(["Yes."], thinks=0.05)
+    score = await stage.play(Say(0.5, "I would like to know"), Say(2.1, "whether it rains"), until=7)
+    assert len(stage.chat.asked) == 2
+    assert len(score.of(e.ResponseCreated)) == 1
+    assert len(score.of(e.ConversationItemAdded)) == 2
+
+
+async def test_the_budget_of_drafts_is_kept() -> None:
+    stage = Stage(["Yes."], limits=Limits(drafts=1))
+    score = await stage.play(
+        Say(0.5, "one two three"), Say(1.6, "four five six"), Say(2.7, "seven eight"), until=8
+    )
+    assert len(stage.chat.asked) == 2, "one draft, and the answer itself"
+    assert done(score).response.status == "completed"
+
+
+async def test_transcripts_are_sent_only_to_those_who_want_them() -> None:
+    session = heard_as(transcription=None)
+    score = await Stage(["Paris."], session=session).play(Say(0.5, "What is the capital?"), until=5)
+    assert not score.of(e.TranscriptionCompleted)
+    assert done(score).response.status == "completed"
+
+
+async def test_a_cough_alone_is_not_answered() -> None:
+    score = await Stage(["Yes?"]).play(Say(0.5, "", seconds=0.1), until=4)
+    assert types(score)[0] == "session.created"
+    assert not score.of(e.InputAudioBufferSpeechStarted, e.ResponseCreated)
+
+
+async def test_a_noise_without_words_is_answered_by_none() -> None:
+    """There is a response, and nothing in it: strands asks for no other until the turn has had its own."""
+    score = await Stage(["Yes?"]).play(Say(0.5, "", seconds=0.8), until=4)
+    assert score.of(e.InputAudioBufferCommitted)
+    assert types(score)[-3:] == ["response.created", "response.done", "rate_limits.updated"]
+    assert (done(score).response.status, done(score).response.output) == ("completed", ())
+
+
+async def test_a_turn_that_is_finished_is_answered_sooner_than_one_that_is_not() -> None:
+    session = heard_as(turn_detection=SemanticVad())
+    whole, half = Say(0.5, "What is the capital of France?"), Say(0.5, "I would like to know whether")
+    finished = await Stage(["Paris."], session=session, finished=0.98).play(whole, until=6)
+    unfinished = await Stage(["Paris."], session=session, finished=0.05).play(half, until=6)
+    stopped = e.InputAudioBufferSpeechStopped
+    soon, late = finished.at(stopped) - whole.until, unfinished.at(stopped) - half.until
+    assert soon < 0.35
+    assert 0.6 < late < 1.6, "doubt costs some hundred milliseconds, never seconds"
+
+
+async def test_a_turn_detector_that_does_not_answer_is_not_waited_for() -> None:
+    session = heard_as(turn_detection=SemanticVad())
+    stage = Stage(["Paris."], session=session, finished=0.9)
+    stage.engine.crew.turn.delay = 60
+    score = await stage.play(Say(0.5, "What is the capital of France?"), until=8)
+    assert done(score).response.status == "completed"
+
+
+async def test_the_words_go_up_with_their_sound() -> None:
+    score = await Stage([STORY], marks=True).play(Say(0.5, "Tell me a story"), until=12)
+    told = score.of(e.ResponseOutputAudioTranscriptDelta, e.ResponseOutputAudioDelta)
+    assert "".join(t.delta for t in told if isinstance(t.delta, str)).strip() == STORY
+    assert all(
+        isinstance(after.delta, bytes) for before, after in pairwise(told) if isinstance(before.delta, str)
+    )
+
+
+async def test_speech_is_sent_little_before_its_time() -> None:
+    score = await Stage([STORY]).play(Say(0.5, "Tell me a story"), until=16)
+    first = score.at(e.ResponseOutputAudioDelta)
+    sent = 0.0
+    for heard in score.heard:
+        if isinstance(heard.event, e.ResponseOutputAudioDelta):
+            assert sent - (heard.at - score.began - first) <= Limits().ahead_seconds + 0.01
+            sent += len(heard.event.delta) / 48000
+
+
+async def test_the_client_may_answer_turns_itself() -> None:
+    session = heard_as(turn_detection=ServerVad(create_response=False))
+    stage = Stage(["Paris."], session=session)
+    score = await stage.play(Say(0.5, "What is the capital?"), Do(4.0, e.ResponseCreate()), until=7)
+    assert score.at(e.ResponseCreated) >= 4.0
+    assert len(stage.chat.asked) == 1, "no draft either"
+
+
+async def test_committing_in_mid_turn_takes_what_was_said_so_far() -> None:
+    stage = Stage(["Paris."])
+    score = await stage.play(
+        Say(0.5, "What is the capital of France?"), Do(1.8, e.InputAudioBufferCommit()), until=4
+    )
+    assert score.of(e.InputAudioBufferCommitted)
+    assert score.at(e.InputAudioBufferCommitted) == pytest.approx(1.8, abs=0.05)
+
+
+async def test_a_turn_without_end_is_closed_at_the_limit_and_answered() -> None:
+    stage = Stage(["That was long."], limits=Limits(buffer_seconds=3))
+    score = await stage.play(Say(0.5, "and so on " * 20), until=9)
+    assert score.at(e.InputAudioBufferSpeechStopped) < 5
+    assert score.of(e.ResponseCreated)
+
+
+async def test_a_chat_model_may_read_new_instructions_before_the_first_question() -> None:
+    stage = Stage(["Fine."])
+    await stage.play(Do(0.1, e.SessionUpdate(session=Session(instructions="Be brief."))), until=1)
+    assert [request.instructions for request in stage.chat.prepared] == ["Be brief."]
+
+
+async def test_a_chat_model_with_tools_may_read_what_was_said_while_the_caller_speaks() -> None:
+    tools = (FunctionTool(name="look", parameters={"type": "object"}),)
+    stage = Stage(["I am fine, thank you."], session=merge(DEFAULT, Session(tools=tools)))
+    score = await stage.play(Say(0.5, "How are you?"), Say(3.5, "What did you say?"), until=7)
+    at_once, first, second = stage.chat.prepared
+    assert not at_once.items
+    assert not first.items, "nothing was said yet"
+    assert [item.role for item in second.items] == ["user", "assistant"]
+    assert second.tools == tools
+    assert len(score.of(e.ResponseDone)) == 2
+
+
+async def test_a_chat_model_without_tools_has_said_it_and_need_not_read_it() -> None:
+    stage = Stage(["I am fine, thank you."])
+    await stage.play(Say(0.5, "How are you?"), Say(3.5, "What did you say?"), until=7)
+    assert not stage.chat.prepared
+
+
+async def test_a_chat_model_that_cannot_prepare_does_not_end_the_call() -> None:
+    stage = Stage([ProviderError("chat", "is down")])
+    score = await stage.play(Do(0.1, e.SessionUpdate(session=Session(instructions="Be brief."))), until=1)
+    assert stage.chat.prepared
+    assert not score.of(e.ErrorEvent)
+
+
+async def test_a_caller_who_talks_on_drops_the_draft_before_the_next_pause() -> None:
+    stage = Stage(["Yes."], thinks=1.0)
+    score = await stage.play(Say(0.5, "I would like to know"), Say(1.98, "whether it rains"), until=7)
+    assert len(stage.chat.asked) == 2
+    assert done(score).response.status == "completed"
+
+
+# manual turns
+
+
+async def test_in_manual_turns_the_client_decides() -> None:
+    stage = Stage(["Paris."], session=MANUAL)
+    score = await stage.play(
+        Say(0.5, "What is the capital of France?"),
+        Do(2.6, e.InputAudioBufferCommit()),
+        Do(2.61, e.ResponseCreate()),
+        until=6,
+    )
+    assert not score.of(e.InputAudioBufferSpeechStarted)
+    assert _last_words(stage) == "What is the capital of France?"
+    assert done(score).response.status == "completed"
+
+
+async def test_an_empty_buffer_cannot_be_committed() -> None:
+    score = await Stage(session=MANUAL).play(Do(0.0, e.InputAudioBufferCommit()), until=0.5)
+    assert error(score).code == "input_audio_buffer_commit_empty"
+
+
+async def test_a_buffer_that_is_full_refuses_more_and_keeps_what_it_has() -> None:
+    stage = Stage(["Fine."], session=MANUAL, limits=Limits(buffer_seconds=2))
+    score = await stage.play(
+        Say(0.2, "short"), Do(2.4, e.InputAudioBufferCommit()), Do(2.41, e.ResponseCreate()), until=5
+    )
+    full = score.of(e.ErrorEvent)
+    assert {event.error.code for event in full} == {"input_audio_buffer_full"}
+    assert "limits.buffer_seconds" in full[0].error.message
+    assert done(score).response.status == "completed"
+
+
+async def test_clearing_forgets_what_was_said() -> None:
+    score = await Stage().play(Say(0.5, "never mind me"), Do(1.2, e.InputAudioBufferClear()), until=4)
+    assert score.of(e.InputAudioBufferCleared)
+    assert not score.of(e.InputAudioBufferCommitted)
+    assert not score.of(e.ResponseCreated)
+
+
+async def test_silence_committed_by_hand_is_an_item_without_words() -> None:
+    stage = Stage(
+        ["I heard nothing."],
+        session=heard_as(turn_detection=None, transcription=TranscriptionSettings(model="scripted")),
+    )
+    score = await stage.play(Do(1.0, e.InputAudioBufferCommit()), until=2)
+    (told,) = score.of(e.TranscriptionCompleted)
+    assert told.transcript == ""
+
+
+async def test_nobody_speaks_for_long_and_is_asked() -> None:
+    session = heard_as(turn_detection=ServerVad(idle_timeout_ms=5000))
+    stage = Stage(["Are you still there?"], session=session)
+    score = await stage.play(until=8)
+    (timeout,) = score.of(e.InputAudioBufferTimeoutTriggered)
+    assert timeout.audio_end_ms - timeout.audio_start_ms >= 5000
+    assert done(score).response.status == "completed"
+    assert isinstance(stage.chat.asked[0].items[-1], Message)
+
+
+async def test_turning_detection_off_in_mid_turn_makes_turns_manual() -> None:
+    off = Session(audio=SessionAudio(input=InputSettings(turn_detection=None)))
+    score = await Stage().play(Say(0.5, "hello there you"), Do(1.0, e.SessionUpdate(session=off)), until=4)
+    assert not score.of(e.InputAudioBufferCommitted)
+    assert score.of(e.SessionUpdated)[0].session.audio.input.turn_detection is None
+
+
+# the same play
+
+
+async def test_the_same_play_gives_the_same_score() -> None:
+    scores = set()
+    for _ in range(5):
+        stage = Stage([STORY, "Fine."], session=TRANSCRIBED)
+        scores.add(str(await stage.play(Say(0.5, "Tell me a story"), Say(4.0, "stop it now please"), until=9)))
+    assert len(scores) == 1
+
+
+def _last_words(stage: Stage) -> str:
+    part = messages(stage)[-1]
+    assert isinstance(part, InputAudio)
+    return str(part.transcript)

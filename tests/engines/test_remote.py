@@ -1,0 +1,266 @@
+"""Somebody far away answers, behind every transport of ours."""
+
+import anyio
+import pytest
+from msgspec.structs import replace
+
+from engines.plays import STORY, ask, done, error, heard_as, truncated, types, user
+from engines.upstream import Far, check_rules, remote
+from vivavoce.engines.remote import Remote
+from vivavoce.limits import Limits
+from vivavoce.protocol import events as e
+from vivavoce.protocol.items import FunctionCall, FunctionCallOutput
+from vivavoce.protocol.session import (
+    FunctionTool,
+    InputSettings,
+    OutputSettings,
+    Pcmu,
+    Session,
+    SessionAudio,
+    TranscriptionSession,
+    TranscriptionSettings,
+)
+from vivavoce.protocol.settings import DEFAULT, merge
+from vivavoce.providers.base import ToolCall
+from vivavoce.session.line import Line
+from vivavoce.session.switchboard import Caller, Switchboard
+from vivavoce.testing.stage import Answer, Do, React, Say, Score, Stage
+
+pytestmark = pytest.mark.anyio
+
+WEATHER = FunctionTool(name="weather", parameters={"type": "object", "properties": {}})
+
+
+# relaying
+
+
+async def test_what_the_far_end_says_passes_as_it_is() -> None:
+    acts = [Say(0.5, "What is the capital of France?")]
+    beside = await Stage(["Paris, of course."]).play(*acts, until=6)
+    stage = Stage(["Paris, of course."])
+    remote(stage)
+    score = await stage.play(*acts, until=6)
+    check_rules(score)
+    assert types(score) == types(beside)
+    assert done(score).response.output[0].content[0].transcript.strip() == "Paris, of course."
+
+
+async def test_the_far_end_is_told_how_the_house_and_the_caller_want_it() -> None:
+    house = merge(
+        DEFAULT, Session(instructions="Be kind.", audio=SessionAudio(output=OutputSettings(voice="marin")))
+    )
+    stage = Stage(session=house, wish=Session(model="mine", tools=(WEATHER,)))
+    far = remote(stage)
+    score = await stage.play(until=1)
+    (update,) = (event for event in far.heard[0] if isinstance(event, e.SessionUpdate))
+    assert (update.session.instructions, update.session.tools) == ("Be kind.", (WEATHER,))
+    assert update.session.audio.output.voice == "marin"
+    assert not update.session.model, "it is the far end's own"
+    (created,) = score.of(e.SessionCreated)
+    assert created.session.instructions == "Be kind."
+    assert created.session.tools == (WEATHER,)
+
+
+async def test_a_model_that_writes_down_is_named_where_nobody_names_one() -> None:
+    unnamed = heard_as(transcription=TranscriptionSettings())
+    stage = Stage(session=unnamed)
+    far = remote(stage)
+    stage.engine.transcriber = "whisper-1"
+    update = Session(
+        audio=SessionAudio(input=InputSettings(transcription=TranscriptionSettings(language="fr")))
+    )
+    await stage.play(Do(0.5, e.SessionUpdate(session=update)), until=1)
+    told = [event.session for event in far.heard[0] if isinstance(event, e.SessionUpdate)]
+    assert [session.audio.input.transcription.model for session in told] == ["whisper-1", "whisper-1"]
+    assert told[1].audio.input.transcription.language == "fr"
+
+
+async def test_a_call_can_be_joined_under_the_name_that_the_caller_knows() -> None:
+    stage = Stage()
+    remote(stage)
+    switchboard = Switchboard(stage.engine)
+    async with switchboard.connect(Caller("test")) as line:
+        created = await anext(line)
+        async with switchboard.join(created.session.id) as beside:
+            assert (await anext(beside)).session.id == created.session.id
+            await beside.send(e.SessionUpdate(session=Session(instructions="Be kind.")))
+            updated = await anext(line)
+            assert updated.session.id == created.session.id
+            assert updated.session.instructions == "Be kind."
+
+
+async def test_an_update_is_told_without_what_only_the_far_end_sets() -> None:
+    stage = Stage()
+    far = remote(stage)
+    update = Session(id="mine", model="gpt-realtime", instructions="Be kind.", temperature=0.8)
+    score = await stage.play(Do(0.5, e.SessionUpdate(session=update)), until=1)
+    told = [event for event in far.heard[0] if isinstance(event, e.SessionUpdate)][-1]
+    assert told.session == Session(instructions="Be kind.")
+    check_rules(score)
+
+
+async def test_the_callers_interruption_reaches_the_far_end_and_so_does_what_was_heard() -> None:
+    stage = Stage([STORY, "Yes."])
+    far = remote(stage)
+    score = await stage.play(
+        Say(0.5, "Tell me a story."), Say(4, "stop it now"), Answer(4.6, lambda it: truncated(it, 700)), until=9
+    )
+    check_rules(score)
+    first, second = score.of(e.ResponseDone)
+    assert (first.response.status, second.response.status) == ("cancelled", "completed")
+    assert [event.audio_end_ms for event in score.of(e.ConversationItemTruncated)] == [700]
+    assert any(isinstance(event, e.ConversationItemTruncate) for event in far.heard[0])
+    heard = [item for item in stage.chat.asked[-1].items if getattr(item, "role", "") == "assistant"]
+    assert heard[0].content[0].transcript == "Once upon a"
+
+
+async def test_tools_of_the_clients_are_called_through_it() -> None:
+    stage = Stage([[ToolCall("weather", '{"city": "Rome"}')], "Sunny."], wish=Session(tools=(WEATHER,)))
+    remote(stage)
+
+    def output(score: Score) -> e.ClientEvent:
+        (call,) = score.of(e.ResponseFunctionCallArgumentsDone)
+        return e.ConversationItemCreate(item=FunctionCallOutput(call_id=call.call_id, output="sunny"))
+
+    score = await stage.play(
+        *ask(0.5, "How is the weather?"),
+        React(2, output),
+        Do(2.1, e.ConversationItemCreate(item=user("Well?"))),
+        Do(2.2, e.ResponseCreate()),
+        until=5,
+    )
+    check_rules(score)
+    call, said = (event.response.output[0] for event in score.of(e.ResponseDone))
+    assert isinstance(call, FunctionCall)
+    assert call.arguments == '{"city": "Rome"}'
+    assert said.content[0].transcript.strip() == "Sunny."
+
+
+async def test_g711_passes_as_it_is() -> None:
+    stage = Stage(session=merge(DEFAULT, Session(audio=SessionAudio(output=OutputSettings(format=Pcmu())))))
+    remote(stage)
+    score = await stage.play(Say(0.5, "hello there"), until=4)
+    seconds = sum(len(event.delta) for event in score.of(e.ResponseOutputAudioDelta)) / 8000
+    assert 0.2 < seconds < 1
+    check_rules(score)
+
+
+async def test_a_session_that_only_writes_down_is_asked_for_as_such() -> None:
+    stage = Stage(wish=TranscriptionSession())
+    far = remote(stage)
+    score = await stage.play(Say(0.5, "take this down please"), until=4)
+    assert isinstance(far.sessions[0], TranscriptionSession)
+    (written,) = score.of(e.TranscriptionCompleted)
+    assert written.transcript == "take this down please"
+    assert not score.of(e.ResponseCreated)
+    check_rules(score)
+
+
+async def test_an_error_names_the_callers_event_if_it_has_a_name() -> None:
+    stage = Stage()
+    remote(stage)
+    cancels = [Do(0.5, e.ResponseCancel(event_id="mine")), Do(0.6, e.ResponseCancel())]
+    score = await stage.play(*cancels, until=1)
+    assert [event.error.event_id for event in score.of(e.ErrorEvent)] == ["mine", None]
+    check_rules(score, errors=None)
+
+
+async def test_an_error_of_one_who_has_joined_is_theirs() -> None:
+    stage = Stage()
+    remote(stage)
+    switchboard = Switchboard(stage.engine)
+    async with switchboard.connect(Caller("test")) as line:
+        created = await anext(line)
+        async with switchboard.join(created.session.id) as beside:
+            await anext(beside)
+            await beside.send(e.ResponseCancel())
+            assert (await anext(beside)).error.code == "response_cancel_not_active"
+            await line.send(e.SessionUpdate(session=Session()))
+            assert isinstance(await anext(line), e.SessionUpdated), "the caller heard nothing of it"
+
+
+# limits
+
+
+class Talker:
+    """An engine that never stops talking, or one that never listens."""
+
+    def __init__(self, *, listens: bool) -> None:
+        self.listens, self.told, self.heard = listens, 0, 0
+
+    async def converse(self, line: Line, session: object = None) -> None:
+        await line.send(e.SessionCreated(session=DEFAULT))
+        await anext(line)
+        await line.send(e.SessionUpdated(session=DEFAULT))
+        if not self.listens:
+            await anyio.sleep_forever()
+        word = {"response_id": "r", "item_id": "i", "output_index": 0, "content_index": 0, "delta": "la "}
+        while True:
+            await line.send(e.ResponseOutputTextDelta(**word))
+            self.told += 1
+
+
+async def test_a_slow_caller_slows_the_far_end() -> None:
+    talker = Talker(listens=True)
+    switchboard = Switchboard(Remote(Far(talker).connect))
+    async with switchboard.connect(Caller("test")) as line:
+        await anyio.sleep(60)
+        told = talker.told
+        assert told < 6 * Limits().line_depth, "what waits is bounded"
+        for _ in range(100):
+            await anext(line)
+        await anyio.sleep(1)
+        assert talker.told == told + 100
+
+
+async def test_a_slow_far_end_slows_the_caller() -> None:
+    switchboard = Switchboard(Remote(Far(Talker(listens=False)).connect, limits=Limits(send_seconds=1000)))
+    said = 0
+    async with switchboard.connect(Caller("test")) as line:
+        with anyio.move_on_after(60):
+            while True:
+                await line.send(e.InputAudioBufferAppend(audio=bytes(960)))
+                said += 1
+    assert 0 < said < 8 * Limits().line_depth, "what waits is bounded"
+
+
+async def test_a_conversation_is_only_so_long() -> None:
+    stage = Stage(limits=Limits(conversation_minutes=0.05))
+    remote(stage)
+    score = await stage.play(until=5)
+    assert error(score).code == "session_expired"
+    assert score.at(e.ErrorEvent) == pytest.approx(3)
+
+
+async def test_who_asks_for_too_many_answers_is_refused_by_us() -> None:
+    stage = Stage(limits=Limits(responses_per_minute=1))
+    far = remote(stage)
+    far.engine.limits = Limits()
+    score = await stage.play(*ask(0.5, "One?"), *ask(3, "Two?"), until=5)
+    assert error(score).code == "rate_limit_exceeded"
+    assert sum(isinstance(event, e.ResponseCreate) for event in far.heard[0]) == 1
+
+
+async def test_an_answer_too_many_that_nobody_asked_for_is_cut_short() -> None:
+    stage = Stage([STORY], limits=Limits(responses_per_minute=1))
+    far = remote(stage)
+    far.engine.limits = Limits()
+    score = await stage.play(Say(0.5, "one please"), Say(8, "two please"), until=14)
+    first, second = score.of(e.ResponseDone)
+    assert (first.response.status, second.response.status) == ("completed", "cancelled")
+    assert second.response.status_details.reason == "client_cancelled"
+
+
+async def test_a_session_has_only_so_many_tools() -> None:
+    stage = Stage(limits=Limits(tools=1))
+    remote(stage)
+    two = (WEATHER, replace(WEATHER, name="time"))
+    score = await stage.play(Do(0.5, e.SessionUpdate(session=Session(tools=two))), until=1)
+    assert "limits.tools" in error(score).message
+
+
+async def test_a_conversation_has_only_so_many_items() -> None:
+    stage = Stage(limits=Limits(items=1))
+    remote(stage)
+    acts = [Do(at, e.ConversationItemCreate(item=user("Hello."))) for at in (0.5, 0.8)]
+    assert "limits.items" in error(await stage.play(*acts, until=1)).message

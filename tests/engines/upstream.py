@@ -1,0 +1,122 @@
+"""A far end for tests: an engine in this process, whose line breaks, stalls or is refused as a play wants."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from math import inf
+
+import anyio
+import msgspec
+
+from clients.rules import check
+from clients.rules.score import Direction, Event
+from vivavoce.engines.failover import Failover
+from vivavoce.engines.remote import Remote, Settings
+from vivavoce.errors import ProviderError
+from vivavoce.protocol import events as e
+from vivavoce.protocol.codec import encode
+from vivavoce.session.line import HungUp, Line, open_line
+from vivavoce.session.switchboard import Engine
+from vivavoce.testing.stage import Score, Stage
+
+DOWN = ProviderError("far.example.org", "cannot be reached", retryable=True)
+
+
+@dataclass
+class Far:
+    """Reaches an engine. Times are seconds of the play, which begins with its first call.
+
+    At each of `breaks` the line of then breaks; from `stalls` to `up`, nothing passes. Calls are refused as
+    `refuses` says, in order, and all between `down` and `up`.
+    """
+
+    engine: Engine
+    breaks: tuple[float, ...] = ()
+    stalls: float = inf
+    refuses: list[ProviderError | None] = field(default_factory=list)
+    down: float = inf
+    up: float = inf
+    calls: list[float] = field(default_factory=list)
+    sessions: list[Settings] = field(default_factory=list)
+    heard: list[list[e.Event]] = field(default_factory=list)
+    began: float | None = None
+
+    @property
+    def now(self) -> float:
+        if self.began is None:
+            self.began = anyio.current_time()
+        return anyio.current_time() - self.began
+
+    @asynccontextmanager
+    async def connect(self, session: Settings) -> AsyncIterator[Line]:
+        self.calls.append(self.now)
+        self.sessions.append(session)
+        refusal = self.refuses.pop(0) if self.refuses else None
+        if refusal or self.down <= self.now < self.up:
+            raise refusal or DOWN
+        heard: list[e.Event] = []
+        self.heard.append(heard)
+        (near, ours), (theirs, engines) = open_line(), open_line()
+        async with anyio.create_task_group() as tasks, near:
+            tasks.start_soon(self._carry, ours, theirs, engines, heard)
+            yield near
+            tasks.cancel_scope.cancel()
+
+    async def _carry(self, ours: Line, theirs: Line, engines: Line, heard: list[e.Event]) -> None:
+        breaks = next((at for at in self.breaks if at > self.now), inf)
+        async with ours, theirs:
+            with anyio.move_on_after(breaks - self.now):
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(self.engine.converse, engines)
+                    tasks.start_soon(self._pump, ours, theirs, heard)
+                    await self._pump(theirs, ours, [])
+                    tasks.cancel_scope.cancel()
+
+    async def _pump(self, source: Line, sink: Line, heard: list[e.Event]) -> None:
+        async for event in source:
+            if self.stalls <= self.now < self.up:
+                await anyio.sleep_forever()
+            heard.append(event)
+            try:
+                await sink.send(event)
+            except HungUp:
+                return
+
+
+def remote(stage: Stage, **mishaps: object) -> Far:
+    """Put the stage's engine at the far end of a line."""
+    far = Far(stage.engine, **mishaps)
+    stage.engine = Remote(
+        far.connect, "far.example.org", stage.session, stage.limits, wait=lambda tries: 0.5 * tries
+    )
+    return far
+
+
+def failing_over(stage: Stage, then: Stage, **mishaps: object) -> Far:
+    """Put the stage's engine at the far end of a line, and that of another in its place when it is down.
+
+    Both hear the same play.
+    """
+    then.engine.crew.transcriber.sayings = stage.sayings
+    far, first = remote(stage, **mishaps), stage.engine
+    stage.engine = Failover(first, then.engine)
+    return far
+
+
+def check_rules(score: Score, errors: tuple[str, ...] | None = ()) -> None:
+    """Complain about every event that is out of its place. Who takes over may answer what was asked before."""
+    said: list[tuple[Direction, Event]] = []
+    for heard in score.heard:
+        match heard.event:
+            case e.EngineChanged(engine="remote" | "cascade"):
+                said.append(("client", {"type": "response.create"}))
+            case e.OwnEvent():
+                pass
+            case event:
+                said.append((heard.by, msgspec.json.decode(encode(event))))
+    check(said, errors=errors)
+
+
+def engines(score: Score) -> list[tuple[str, str]]:
+    """Who answered, and why, whenever that changed."""
+    return [(event.engine, event.reason) for event in score.of(e.EngineChanged)]

@@ -1,0 +1,188 @@
+"""How a small model is told to speak, what it reads of a conversation, and which slot reads it."""
+
+import anyio
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vivavoce.protocol.items import (
+    ContentPart,
+    FunctionCall,
+    FunctionCallOutput,
+    InputAudio,
+    InputImage,
+    InputText,
+    McpCall,
+    McpListTools,
+    McpToolExecutionError,
+    Message,
+    OutputAudio,
+    OutputText,
+)
+from vivavoce.providers.dialogue import Said, dialogue, fit, last_words, tokens
+from vivavoce.providers.qwen.prompt import EXAMPLES, SPOKEN, is_latin, sentences, speakable, system
+from vivavoce.providers.qwen.slots import Slots, best
+
+
+def user(*parts: ContentPart) -> Message:
+    return Message(role="user", content=parts)
+
+
+def test_what_was_said_is_what_was_written_or_heard() -> None:
+    items = [
+        Message(role="system", content=(InputText(text="Be kind."),)),
+        user(InputText(text="Look"), InputImage(image_url="data:,"), InputAudio(transcript=" at this. ")),
+        Message(role="assistant", content=(OutputText(text="A cat."),)),
+        Message(role="assistant", content=(OutputAudio(transcript="A nice o"),)),
+        user(InputAudio(transcript=None)),
+        McpListTools(server_label="s", tools=()),
+    ]
+    assert dialogue(items) == [
+        Said("system", "Be kind."),
+        Said("user", "Look at this."),
+        Said("assistant", "A cat.\nA nice o"),
+    ]
+
+
+def test_what_a_tool_says_is_a_remark_beside_the_question() -> None:
+    items = [
+        user(InputText(text="Where is my order?")),
+        FunctionCall(name="order_status", arguments="{}", call_id="1"),
+        FunctionCallOutput(call_id="1", output='{"sent": true, "by": ["ship", "van"], "left": null, "n": 2}'),
+        FunctionCallOutput(call_id="2", output="It is\n here."),
+        McpCall(id="3", server_label="s", name="look", arguments="{}", output=""),
+        McpCall(id="4", server_label="s", name="look", arguments="{}"),
+        McpCall(
+            id="5",
+            server_label="s",
+            name="look",
+            arguments="{}",
+            error=McpToolExecutionError(message="too dark"),
+        ),
+    ]
+    assert dialogue(items) == [
+        Said(
+            "user",
+            "Where is my order?\n"
+            "(From order_status: sent: yes, by: ship; van, left: unknown, n: 2. Tell the caller.)\n"
+            "(From the tool: It is here. Tell the caller.)\n"
+            "(From look: done. Tell the caller.)\n"
+            "(From look: There is no answer yet. Tell the caller.)\n"
+            "(From look: It has failed: too dark. Tell the caller.)",
+        )
+    ]
+
+
+def test_the_last_words_are_the_users() -> None:
+    assert last_words([Said("user", "one"), Said("user", "two"), Said("assistant", "three")]) == "two"
+    assert last_words([]) == ""
+
+
+TALK = st.lists(st.text(max_size=60)).map(
+    lambda texts: [Said("assistant" if i % 2 else "user", text) for i, text in enumerate(texts)]
+)
+
+
+@given(TALK, st.integers(1, 400))
+def test_what_is_left_of_a_long_conversation_fits_and_is_its_end(talk: list[Said], budget: int) -> None:
+    left = list(fit(talk, budget))
+    assert left == talk[len(talk) - len(left) :]
+    assert sum(tokens(said.text) for said in left) <= budget or len(left) <= 2
+    assert left[-2:] == talk[-2:]
+    if len(left) > 2:
+        assert left[0].role == "user"
+
+
+def test_a_long_conversation_keeps_its_beginning_for_many_turns() -> None:
+    talk = [Said("assistant" if i % 2 else "user", "x" * 60) for i in range(400)]
+    starts = [len(talk[:n]) - len(fit(talk[:n], 500)) for n in range(1, 400)]
+    assert starts == sorted(starts)
+    assert len(set(starts)) < 50
+
+
+def test_our_manners_come_before_the_instructions() -> None:
+    assert system(" You are Viva. ", SPOKEN) == f"{SPOKEN}\n\nYou are Viva."
+    assert system("", SPOKEN) == SPOKEN
+    assert system("", "") == ""
+
+
+def test_the_examples_are_turns_that_end_with_an_answer() -> None:
+    assert [said.role for said in EXAMPLES] == ["user", "assistant"] * (len(EXAMPLES) // 2)
+    assert not any(set(said.text) & set("*#`_[]<>") for said in EXAMPLES if said.role == "assistant")
+
+
+@pytest.mark.parametrize(
+    ("instructions", "asked", "many"),
+    [
+        ("", "What is rain?", False),
+        ("", "Tell me a long story about a dragon.", True),
+        ("", "Tell me a short story.", False),
+        ("Explain everything in detail.", "What is rain?", True),
+        ("Keep it short unless someone wants a story.", "What is rain?", False),
+        ("", "Please go on.", True),
+    ],
+)
+def test_an_answer_may_be_long_where_length_is_asked_for(instructions: str, asked: str, many: bool) -> None:
+    assert (sentences(instructions, asked) > 3) is many
+
+
+def test_scripts_are_told_apart() -> None:
+    assert is_latin("Ça va? Łódź, 12 °C – naïve ﬁ")
+    assert not is_latin("Привет")
+    assert not is_latin("今日は")
+
+
+def test_the_grammar_allows_so_many_sentences() -> None:
+    assert "s){0,2}" in speakable(3)
+    assert "s){0,15}" in speakable(16, latin=False)
+    assert "*" not in speakable(3).partition("letter ::=")[2].partition("\n")[0]
+
+
+# slots
+
+
+SYSTEM = Said("system", "Be kind.")
+
+
+def prompt(*texts: str) -> tuple[Said, ...]:
+    return (SYSTEM, *(Said("assistant" if i % 2 else "user", text) for i, text in enumerate(texts)))
+
+
+def test_a_conversation_returns_to_its_slot() -> None:
+    slots = [(prompt("Hi", "Hello.", "Who are you?"), 1), (prompt("Bye"), 2), (prompt("Hi"), 3)]
+    assert best(prompt("Hi", "Hello.", "Who are you?", "Viva.", "Nice."), slots) == 0
+    assert best(prompt("Hi", "Hello.", "Who is there?"), slots) == 0
+
+
+def test_a_new_conversation_takes_the_slot_that_is_idle_longest() -> None:
+    slots = [(prompt("Hi", "Hello.", "Who?"), 1), (prompt("Zoo"), 3), (prompt("Bye"), 2)]
+    assert best(prompt("One, two."), slots) == 2
+    assert best((Said("system", "Be rude."), Said("user", "Hi")), slots) == 0
+    assert best(prompt("Hi"), [((), 1), ((), 0)]) == 1
+
+
+@pytest.mark.anyio
+async def test_who_finds_no_free_slot_waits_for_one() -> None:
+    slots, order = Slots(1), []
+
+    async def talk(name: str) -> None:
+        async with slots.lend(prompt(name)) as number:
+            order.append((name, number))
+            await anyio.sleep(1)
+
+    async with anyio.create_task_group() as tasks:
+        for name in "ab":
+            tasks.start_soon(talk, name)
+        await anyio.sleep(0.5)
+        assert len(order) == 1
+    assert len(order) == 2
+
+
+@pytest.mark.anyio
+async def test_a_slot_is_free_again_after_a_cancelled_answer() -> None:
+    slots = Slots(1)
+    with anyio.move_on_after(1):
+        async with slots.lend(prompt("a")):
+            await anyio.sleep_forever()
+    async with slots.lend(prompt("b")) as number:
+        assert number == 0

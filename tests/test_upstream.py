@@ -1,0 +1,135 @@
+"""Whom `[remote]` names, and what a house does that lets them answer."""
+
+import logging
+
+import httpx
+import pytest
+
+from vivavoce.config.loading import load
+from vivavoce.config.remote import RemoteTable
+from vivavoce.config.schema import Config
+from vivavoce.errors import ConfigError
+from vivavoce.limits import Limits
+from vivavoce.protocol.dialects import BETA, GA
+from vivavoce.protocol.settings import DEFAULT
+from vivavoce.runtime import House, choose, introduction
+from vivavoce.upstream import place_of, remote
+from vivavoce.web.app import Web
+
+KEYS = ("OPENAI_API_KEY", "AZURE_OPENAI_API_KEY", "AZURE_OPENAI_AD_TOKEN", "AZURE_OPENAI_ENDPOINT")
+
+
+@pytest.fixture(autouse=True)
+def nothing_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (*KEYS, "VIVAVOCE_REMOTE_KEY", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def test_openai_is_called_by_its_key_and_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-1")
+    there = place_of(RemoteTable(model="gpt-realtime-2.1"))
+    assert there.url == "wss://api.openai.com/v1/realtime?model=gpt-realtime-2.1"
+    assert there.headers == {"Authorization": "Bearer sk-1"}
+
+
+def test_azure_is_called_by_its_endpoint_and_the_deployment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AZURE_OPENAI_API_KEY", "k")
+    monkeypatch.setenv("AZURE_OPENAI_ENDPOINT", "https://name.openai.azure.com")
+    there = place_of(RemoteTable(server="azure", model="mine"))
+    assert there.url == "wss://name.openai.azure.com/openai/v1/realtime?model=mine"
+    assert (there.headers, there.dialect) == ({"api-key": "k"}, GA)
+    preview = place_of(RemoteTable(server="azure", model="mine", api_version="2025-04-01-preview"))
+    assert "api-version=2025-04-01-preview&deployment=mine" in preview.url
+    assert preview.dialect is BETA
+
+
+def test_azure_takes_a_token_of_entras(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AZURE_OPENAI_AD_TOKEN", "t")
+    there = place_of(RemoteTable(server="azure", endpoint="https://name.openai.azure.com"))
+    assert there.headers == {"Authorization": "Bearer t"}
+
+
+def test_any_other_server_is_called_by_its_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    table = RemoteTable(server="http://voice.example.org:9000", model="m")
+    assert place_of(table).url == "ws://voice.example.org:9000/v1/realtime?model=m"
+    assert not place_of(table).headers
+    monkeypatch.setenv("VIVAVOCE_REMOTE_KEY", "k")
+    assert place_of(table).headers == {"Authorization": "Bearer k"}
+    assert place_of(table.model_copy(update={"dialect": "beta"})).dialect is BETA
+
+
+@pytest.mark.parametrize(
+    ("table", "variable"),
+    [
+        (RemoteTable(), "OPENAI_API_KEY"),
+        (RemoteTable(server="azure"), "AZURE_OPENAI_API_KEY"),
+        (RemoteTable(server="ws://voice.example.org", key_env="VOICE_KEY"), "VOICE_KEY"),
+    ],
+)
+def test_a_key_that_is_not_there_is_named(table: RemoteTable, variable: str) -> None:
+    with pytest.raises(ConfigError, match=variable):
+        place_of(table)
+
+
+def test_what_is_told_of_a_far_end_says_nothing_of_its_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VIVAVOCE_REMOTE_KEY", "sesame")
+    table = RemoteTable(server="ws://voice.example.org/v1?region=1", model="m")
+    engine = remote(table, DEFAULT, Limits())
+    assert (engine.name, table.about) == ("voice.example.org", "m at voice.example.org")
+    assert "sesame" not in repr(engine) + repr(place_of(table))
+
+
+@pytest.mark.parametrize("server", ["ws://voice.example.org?api-key=k", "wss://me:pass@voice.example.org", "x"])
+def test_an_address_is_one_and_holds_no_key(server: str) -> None:
+    with pytest.raises(ConfigError, match=r"\[remote\] server"):
+        load(flags={"remote": {"server": server}})
+
+
+def test_the_presets_name_a_server() -> None:
+    for preset, server in (("openai-realtime", "openai"), ("azure-realtime", "azure")):
+        config = load(flags={"preset": preset}).config
+        assert (config.engine, config.remote.server) == ("remote", server)
+
+
+def test_a_house_that_lets_others_answer_needs_no_models() -> None:
+    config = Config(engine="remote")
+    assert not choose(config)
+    assert introduction(config, choose(config)) == "You talk with gpt-realtime at OpenAI."
+    both = Config(engine="remote", remote=RemoteTable(failover=True))
+    assert introduction(both, choose(both)).startswith(
+        "You talk with gpt-realtime at OpenAI; while that is down, with Qwen"
+    )
+
+
+@pytest.mark.anyio
+@pytest.mark.real_time
+async def test_such_a_house_is_open_at_once(caplog: pytest.LogCaptureFixture) -> None:
+    house = House(Config(engine="remote", remote=RemoteTable(server="ws://127.0.0.1:1")))
+    with caplog.at_level(logging.WARNING):
+        await house.open()
+    assert house.ready
+    assert not house.has_speech
+    assert not caplog.text
+
+
+@pytest.mark.anyio
+@pytest.mark.real_time
+async def test_what_needs_models_of_this_machine_is_refused_with_what_to_write() -> None:
+    house = House(Config(engine="remote", remote=RemoteTable(server="ws://127.0.0.1:1", model="m")))
+    await house.open()
+    site = httpx.ASGITransport(Web(house).application)
+    async with httpx.AsyncClient(transport=site, base_url="http://localhost") as client:
+        refused = await client.post("/v1/audio/speech", json={"model": "tts-1", "input": "Hello."})
+        assert refused.status_code == 501
+        assert "[remote] failover = true" in refused.json()["error"]["message"]
+        assert (await client.get("/readyz")).status_code == 200
+        status = (await client.get("/v1/status")).json()
+        assert (status["engine"], status["remote"]) == ("remote", "m at 127.0.0.1:1")
+        models = (await client.get("/v1/models")).json()["data"]
+        assert [model["id"] for model in models] == ["vivavoce", "m"]
+
+
+@pytest.mark.anyio
+async def test_a_key_that_is_missing_is_told_before_anything_is_loaded() -> None:
+    with pytest.raises(ConfigError, match="OPENAI_API_KEY"):
+        await House(Config(engine="remote", remote=RemoteTable(failover=True))).open()

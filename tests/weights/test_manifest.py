@@ -1,0 +1,86 @@
+from pathlib import Path
+
+import pytest
+
+from vivavoce.errors import ConfigError
+from vivavoce.weights.manifest import HubSource, Manifest, PackageSource, known, read
+from vivavoce.weights.store import here
+from weights.parcels import as_json, file, manifest, parcels
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_default_set_is_all_that_a_first_talk_needs() -> None:
+    roles = {known().model(name).role for name in known().sets["default"]}
+    assert roles | {"synthesizer"} == {"vad", "turn", "transcriber", "chat", "synthesizer"}
+
+
+def test_every_file_is_the_one_that_its_authors_publish() -> None:
+    for model in known().models:
+        assert all(file.upstream_verified for file in model.files), model.id
+
+
+def test_every_part_of_a_package_is_pinned_by_its_checksum() -> None:
+    for model in known().models:
+        for each in model.files:
+            packages = [source for source in each.sources if isinstance(source, PackageSource)]
+            assert packages, f"{model.id} must come without a hub"
+            for part in (part for source in packages for part in source.parts):
+                assert part.wheel.startswith(f"{part.project.replace('-', '_')}-{part.version}-")
+
+
+def test_the_voice_and_the_turn_detector_come_in_one_download() -> None:
+    first = {known().model(name).files[0].sources[0] for name in ("vad/silero-v6", "turn/smart-turn-v3.2")}
+    assert len({source.parts[0].wheel for source in first if isinstance(source, PackageSource)}) == 1
+
+
+@pytest.mark.parametrize("page", ["docs/models.md", "src/vivavoce/weights/LICENSES.md"])
+def test_every_model_and_its_licence_is_written_about(page: str) -> None:
+    text = (ROOT / page).read_text()
+    for model in known().models:
+        line = next((line for line in text.splitlines() if f"`{model.id}`" in line), None)
+        assert line, f"{page} says nothing of {model.id}"
+        assert model.licence in line
+    for name in known().sets if page.startswith("docs") else ():
+        assert f"`{name}`" in text
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (('"schema": 1', '"schema": 2'), "not valid"),
+        (('"default": ["chat/small"]', '"default": ["chat/large"]'), "the set default names chat/large"),
+        (('"name": "model.bin"', '"name": "../model.bin"'), "not a plain file name"),
+        (('"sha256": "', '"sha256": "X'), "sha256"),
+        (('"role": "chat"', '"role": "cook"'), "role"),
+        (('"kind": "package"', '"kind": "peddler"'), "peddler"),
+        (('"files": [{', '"files": [], "x": [{'), "x"),
+    ],
+)
+def test_a_manifest_that_does_not_fit_together_is_refused(
+    tmp_path: Path, change: tuple[str, str], sentence: str
+) -> None:
+    text = as_json(manifest(file(b"data", parcels(tmp_path, [b"da", b"ta"]))))
+    assert read(text).models
+    assert change[0] in text
+    with pytest.raises(ConfigError, match=sentence):
+        read(text.replace(*change))
+
+
+def test_a_model_is_named_once_and_has_something_to_fetch() -> None:
+    one = known().model("vad/silero-v6")
+    with pytest.raises(ConfigError, match="vad/silero-v6 is there twice"):
+        read(as_json(Manifest(1, {}, (one, one))))
+    with pytest.raises(ConfigError, match="needs either files or a package"):
+        read(as_json(manifest()))
+
+
+def test_a_branch_of_the_hub_is_refused_in_the_manifest() -> None:
+    with pytest.raises(ConfigError, match="must be a commit"):
+        read(as_json(manifest(file(b"x", HubSource("owner/models", "main", "x.bin")))))
+
+
+@pytest.mark.models
+def test_the_default_models_here_are_whole() -> None:
+    findings = list(here().verify(["default"]))
+    assert {finding.state for finding in findings} == {"ok"}
