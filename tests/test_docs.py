@@ -21,7 +21,7 @@ from vivavoce.config.schema import Config, ServerTable, SessionTable, WebRtcTabl
 from vivavoce.config.tools import HttpToolTable, McpToolsTable
 from vivavoce.limits import Limits
 from vivavoce.providers.registry import find, names
-from vivavoce.runtime import House
+from vivavoce.runtime import Runtime
 from vivavoce.testing.stage import Say, Stage
 from vivavoce.web.app import Web
 from vivavoce.web.server import listen, serving
@@ -36,9 +36,9 @@ def page(name: str) -> str:
     return (DOCS / name).read_text(encoding="utf-8")
 
 
-def scripted_house() -> House:
+def scripted_house() -> Runtime:
     jobs = ("turn", "transcriber", "chat", "synthesizer")
-    return House(Config.model_validate({job: {"provider": "scripted"} for job in jobs}))
+    return Runtime(Config.model_validate({job: {"provider": "scripted"} for job in jobs}))
 
 
 def commands(command: click.Command, path: str = "viva") -> Iterator[tuple[str, click.Command]]:

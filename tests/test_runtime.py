@@ -11,7 +11,7 @@ from vivavoce.engines.speech import LONGEST, PAUSE, TOGETHER, stretches
 from vivavoce.errors import ConfigError
 from vivavoce.protocol.events import SessionCreated
 from vivavoce.protocol.session import SemanticVad, Session
-from vivavoce.runtime import House, assemble, choose, introduction, missing_packages
+from vivavoce.runtime import Runtime, assemble, choose, introduction, missing_packages
 from vivavoce.session.line import Line
 from vivavoce.session.switchboard import Caller
 from vivavoce.testing.stage import Stage
@@ -70,7 +70,7 @@ def test_a_script_claims_no_wisdom_and_asks_for_no_caution() -> None:
 
 @pytest.mark.anyio
 async def test_a_house_is_not_ready_before_its_models_are() -> None:
-    house = House(scripted())
+    house = Runtime(scripted())
     assert not house.ready
     with pytest.raises(RuntimeError):
         _ = house.switchboard
@@ -82,7 +82,7 @@ async def test_a_house_is_not_ready_before_its_models_are() -> None:
 
 @pytest.mark.anyio
 async def test_a_conversation_begins_with_the_owners_session() -> None:
-    house = House(scripted(session={"instructions": "Be brief.", "turn_detection": {"eagerness": "high"}}))
+    house = Runtime(scripted(session={"instructions": "Be brief.", "turn_detection": {"eagerness": "high"}}))
     await house.furnish(Stage().engine.crew)
     async with house.switchboard.connect(Caller("test")) as line:
         session = await first_session(line)
@@ -106,7 +106,7 @@ async def first_session(line: Line) -> Session:
 @pytest.mark.anyio
 @pytest.mark.real_time
 async def test_missing_weights_are_named_with_the_line_that_brings_them(tmp_path: Path) -> None:
-    house = House(scripted(), store=Store(tmp_path, offline=True))
+    house = Runtime(scripted(), store=Store(tmp_path, offline=True))
     with pytest.raises(ConfigError, match="viva models pull vad/silero"):
         await house.open()
     assert not house.ready

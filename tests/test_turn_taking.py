@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 
 from vivavoce.turn_taking import (
     Change,
-    Floor,
+    InterruptionDismissed,
+    InterruptionSuspected,
     Paused,
     Resumed,
-    Settled,
     SpeechStarted,
     SpeechStopped,
-    Stirred,
     TurnRules,
+    TurnTaking,
     patience,
 )
 
@@ -26,12 +26,12 @@ FIXED = TurnRules(silence_ms=512)
 SEMANTIC = TurnRules()
 
 
-def hear(floor: Floor, *stretches: tuple[float, int], we_speak: bool = False) -> list[Change]:
+def hear(floor: TurnTaking, *stretches: tuple[float, int], we_speak: bool = False) -> list[Change]:
     """Let the floor hear stretches of (probability, ms); return what changed."""
     return list(_changes(floor, stretches, we_speak))
 
 
-def _changes(floor: Floor, stretches: tuple[tuple[float, int], ...], we_speak: bool) -> Iterator[Change]:
+def _changes(floor: TurnTaking, stretches: tuple[tuple[float, int], ...], we_speak: bool) -> Iterator[Change]:
     for probability, ms in stretches:
         for _ in range(ms // FRAME):
             if change := floor.hear(probability, FRAME, we_speak=we_speak):
@@ -42,7 +42,7 @@ def _changes(floor: Floor, stretches: tuple[tuple[float, int], ...], we_speak: b
 
 
 def test_a_turn_starts_pauses_and_stops() -> None:
-    floor = Floor(FIXED)
+    floor = TurnTaking(FIXED)
     changes = hear(floor, (0, 320), (0.9, 960), (0, 960))
     assert changes == [SpeechStarted(320), Paused(1280, 1), SpeechStopped(1280)]
     assert floor.now_ms == 2240
@@ -50,46 +50,49 @@ def test_a_turn_starts_pauses_and_stops() -> None:
 
 
 def test_the_stop_comes_after_exactly_the_fixed_silence() -> None:
-    floor = Floor(FIXED)
+    floor = TurnTaking(FIXED)
     hear(floor, (0.9, 960), (0, 480))
     assert floor.speaking
     assert hear(floor, (0, 32)) == [SpeechStopped(960)]
 
 
 def test_a_fixed_silence_shorter_than_a_pause_stops_without_one() -> None:
-    assert hear(Floor(TurnRules(silence_ms=32)), (0.9, 320), (0, 64)) == [SpeechStarted(0), SpeechStopped(320)]
+    assert hear(TurnTaking(TurnRules(silence_ms=32)), (0.9, 320), (0, 64)) == [
+        SpeechStarted(0),
+        SpeechStopped(320),
+    ]
 
 
 def test_a_click_or_a_short_noise_is_no_turn() -> None:
-    assert hear(Floor(SEMANTIC), (0.9, 96), (0, 160), (0.9, 160), (0, 960)) == []
+    assert hear(TurnTaking(SEMANTIC), (0.9, 96), (0, 160), (0.9, 160), (0, 960)) == []
 
 
 def test_a_dip_in_the_first_word_is_part_of_it() -> None:
-    assert hear(Floor(SEMANTIC), (0.9, 96), (0.1, 64), (0.9, 96)) == [SpeechStarted(0)]
+    assert hear(TurnTaking(SEMANTIC), (0.9, 96), (0.1, 64), (0.9, 96)) == [SpeechStarted(0)]
 
 
 def test_speech_that_fades_is_still_speech() -> None:
-    assert hear(Floor(FIXED), (0.9, 320), (0.4, 960)) == [SpeechStarted(0)]
+    assert hear(TurnTaking(FIXED), (0.9, 320), (0.4, 960)) == [SpeechStarted(0)]
 
 
 def test_a_higher_threshold_hears_less() -> None:
-    assert hear(Floor(TurnRules(threshold=0.8)), (0.7, 960)) == []
+    assert hear(TurnTaking(TurnRules(threshold=0.8)), (0.7, 960)) == []
 
 
 def test_they_may_go_on_after_a_pause() -> None:
-    floor = Floor(FIXED)
+    floor = TurnTaking(FIXED)
     changes = hear(floor, (0.9, 320), (0, 320), (0.9, 320), (0, 96))
     assert changes == [SpeechStarted(0), Paused(320, 1), Resumed(640, 1), Paused(960, 2)]
 
 
 def test_a_click_does_not_end_a_pause() -> None:
-    floor = Floor(FIXED)
+    floor = TurnTaking(FIXED)
     changes = hear(floor, (0.9, 320), (0, 320), (0.9, 32), (0, 320))
     assert changes == [SpeechStarted(0), Paused(320, 1), SpeechStopped(320)]
 
 
 def test_nobody_is_stopped_in_the_middle_of_a_word() -> None:
-    floor = Floor(FIXED)
+    floor = TurnTaking(FIXED)
     changes = hear(floor, (0.9, 320), (0, 480), (0.9, 320))
     assert changes == [SpeechStarted(0), Paused(320, 1), Resumed(800, 1)]
 
@@ -97,13 +100,13 @@ def test_nobody_is_stopped_in_the_middle_of_a_word() -> None:
 # evidence
 
 
-def paused(rules: TurnRules = SEMANTIC, *, spoken_ms: int = 960) -> Floor:
-    floor = Floor(rules)
+def paused(rules: TurnRules = SEMANTIC, *, spoken_ms: int = 960) -> TurnTaking:
+    floor = TurnTaking(rules)
     assert hear(floor, (0.9, spoken_ms), (0, 64)) == [SpeechStarted(0), Paused(spoken_ms, 1)]
     return floor
 
 
-def silence_until_stop(floor: Floor) -> int:
+def silence_until_stop(floor: TurnTaking) -> int:
     """Count the milliseconds of further silence until the floor is free."""
     ms = 0
     while floor.speaking:
@@ -191,7 +194,7 @@ def test_the_ear_counts_for_little_on_a_word_or_two() -> None:
 
 
 def test_those_who_pause_long_are_given_more_time() -> None:
-    quick, slow = paused(spoken_ms=960), Floor(SEMANTIC)
+    quick, slow = paused(spoken_ms=960), TurnTaking(SEMANTIC)
     hear(slow, (0.9, 320), (0, 640), (0.9, 960), (0, 64))
     for floor, pause in ((quick, 1), (slow, 2)):
         floor.judge(pause, finished=0.9, words="It is on the table.")
@@ -211,7 +214,7 @@ def test_a_turn_closed_too_early_is_taken_back_and_remembered() -> None:
 
 
 def test_a_pause_long_ago_is_forgotten_little_by_little() -> None:
-    floor = Floor(FIXED)
+    floor = TurnTaking(FIXED)
     hear(floor, (0.9, 320), (0, 480), (0.9, 320), (0, 640))
     for _ in range(4):
         hear(floor, (0, 3200), (0.9, 320), (0, 640))
@@ -226,15 +229,15 @@ def test_a_pause_long_ago_is_forgotten_little_by_little() -> None:
 # over our voice
 
 
-def stirred() -> Floor:
-    floor = Floor(SEMANTIC)
-    assert hear(floor, (0, 320), (0.9, 64), we_speak=True) == [Stirred(384, 1)]
+def stirred() -> TurnTaking:
+    floor = TurnTaking(SEMANTIC)
+    assert hear(floor, (0, 320), (0.9, 64), we_speak=True) == [InterruptionSuspected(384, 1)]
     return floor
 
 
 def test_a_cough_holds_the_voice_and_settles() -> None:
     floor = stirred()
-    assert hear(floor, (0.9, 64), (0, 320), we_speak=True) == [Settled(608)]
+    assert hear(floor, (0.9, 64), (0, 320), we_speak=True) == [InterruptionDismissed(608)]
     assert hear(floor, (0, 960), we_speak=True) == []
 
 
@@ -257,7 +260,7 @@ def test_a_listener_who_nods_does_not_stop_us(words: str) -> None:
     floor = stirred()
     hear(floor, (0.9, 160), we_speak=True)
     assert floor.overheard(1, words) is None
-    assert hear(floor, (0.9, 256), (0, 320), we_speak=True) == [Settled(960)]
+    assert hear(floor, (0.9, 256), (0, 320), we_speak=True) == [InterruptionDismissed(960)]
 
 
 def test_a_nod_is_not_misheard_at_its_end() -> None:
@@ -266,7 +269,7 @@ def test_a_nod_is_not_misheard_at_its_end() -> None:
     assert floor.overheard(1, "Okay.") is None
     hear(floor, (0.9, 64), (0, 96), we_speak=True)
     assert floor.overheard(1, "Look.") is None
-    assert hear(floor, (0, 320), we_speak=True) == [Settled(768)]
+    assert hear(floor, (0, 320), we_speak=True) == [InterruptionDismissed(768)]
 
 
 def test_a_nod_that_goes_on_is_more_than_a_nod() -> None:
@@ -290,7 +293,7 @@ def test_words_of_an_old_stir_are_ignored() -> None:
     floor = stirred()
     hear(floor, (0, 320), we_speak=True)
     assert floor.overheard(1, "No, wait") is None
-    assert hear(floor, (0.9, 96), we_speak=True) == [Stirred(768, 2)]
+    assert hear(floor, (0.9, 96), we_speak=True) == [InterruptionSuspected(768, 2)]
     assert floor.overheard(1, "No, wait") is None
 
 
@@ -326,7 +329,7 @@ STEPS = st.lists(STEP, max_size=60)
 
 def play(rules: TurnRules, steps: list[tuple[str, float | None, int, object]]) -> list[tuple[float, Change]]:
     """Play sound and evidence to a floor; return the score."""
-    floor, score = Floor(rules), []
+    floor, score = TurnTaking(rules), []
     pause = stir = 0
     for kind, number, count, rest in steps:
         changes: list[Change | None] = []
@@ -345,7 +348,7 @@ def play(rules: TurnRules, steps: list[tuple[str, float | None, int, object]]) -
             score += [(floor.now_ms, change)] if change else []
         for change in changes:
             pause = change.pause if isinstance(change, Paused) else pause
-            stir = change.stir if isinstance(change, Stirred) else stir
+            stir = change.stir if isinstance(change, InterruptionSuspected) else stir
     return score
 
 
@@ -363,9 +366,9 @@ def test_law_a_stir_ends_in_peace_or_in_speech(
 ) -> None:
     changes = [c for _, c in play(rules, steps)]
     for change, after in pairwise(changes):
-        if isinstance(change, Stirred):
-            assert isinstance(after, Settled | SpeechStarted)
-        assert not isinstance(after, Settled) or isinstance(change, Stirred)
+        if isinstance(change, InterruptionSuspected):
+            assert isinstance(after, InterruptionDismissed | SpeechStarted)
+        assert not isinstance(after, InterruptionDismissed) or isinstance(change, InterruptionSuspected)
 
 
 @given(RULES, STEPS)
@@ -412,7 +415,7 @@ def test_law_only_sound_is_time(
 ) -> None:
     whole = [s for s in steps if s[0] == "hear"]
     heard = FRAME * sum(count for _, _, count, _ in whole)
-    floor = Floor(rules)
+    floor = TurnTaking(rules)
     for _, probability, count, we_speak in whole:
         for _ in range(count):
             floor.hear(probability or 0.0, FRAME, we_speak=bool(we_speak))

@@ -12,8 +12,8 @@ from vivavoce.errors import ConfigError
 from vivavoce.limits import Limits
 from vivavoce.protocol.dialects import BETA, GA
 from vivavoce.protocol.settings import DEFAULT
-from vivavoce.runtime import House, choose, introduction
-from vivavoce.upstream import place_of, remote
+from vivavoce.runtime import Runtime, choose, introduction
+from vivavoce.upstream import endpoint_of, remote
 from vivavoce.web.app import Web
 
 KEYS = ("OPENAI_API_KEY", "AZURE_OPENAI_API_KEY", "AZURE_OPENAI_AD_TOKEN", "AZURE_OPENAI_ENDPOINT")
@@ -27,7 +27,7 @@ def nothing_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_openai_is_called_by_its_key_and_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-1")
-    there = place_of(RemoteTable(model="gpt-realtime-2.1"))
+    there = endpoint_of(RemoteTable(model="gpt-realtime-2.1"))
     assert there.url == "wss://api.openai.com/v1/realtime?model=gpt-realtime-2.1"
     assert there.headers == {"Authorization": "Bearer sk-1"}
 
@@ -35,27 +35,27 @@ def test_openai_is_called_by_its_key_and_the_model(monkeypatch: pytest.MonkeyPat
 def test_azure_is_called_by_its_endpoint_and_the_deployment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AZURE_OPENAI_API_KEY", "k")
     monkeypatch.setenv("AZURE_OPENAI_ENDPOINT", "https://name.openai.azure.com")
-    there = place_of(RemoteTable(server="azure", model="mine"))
+    there = endpoint_of(RemoteTable(server="azure", model="mine"))
     assert there.url == "wss://name.openai.azure.com/openai/v1/realtime?model=mine"
     assert (there.headers, there.dialect) == ({"api-key": "k"}, GA)
-    preview = place_of(RemoteTable(server="azure", model="mine", api_version="2025-04-01-preview"))
+    preview = endpoint_of(RemoteTable(server="azure", model="mine", api_version="2025-04-01-preview"))
     assert "api-version=2025-04-01-preview&deployment=mine" in preview.url
     assert preview.dialect is BETA
 
 
 def test_azure_takes_a_token_of_entras(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AZURE_OPENAI_AD_TOKEN", "t")
-    there = place_of(RemoteTable(server="azure", endpoint="https://name.openai.azure.com"))
+    there = endpoint_of(RemoteTable(server="azure", endpoint="https://name.openai.azure.com"))
     assert there.headers == {"Authorization": "Bearer t"}
 
 
 def test_any_other_server_is_called_by_its_address(monkeypatch: pytest.MonkeyPatch) -> None:
     table = RemoteTable(server="http://voice.example.org:9000", model="m")
-    assert place_of(table).url == "ws://voice.example.org:9000/v1/realtime?model=m"
-    assert not place_of(table).headers
+    assert endpoint_of(table).url == "ws://voice.example.org:9000/v1/realtime?model=m"
+    assert not endpoint_of(table).headers
     monkeypatch.setenv("VIVAVOCE_REMOTE_KEY", "k")
-    assert place_of(table).headers == {"Authorization": "Bearer k"}
-    assert place_of(table.model_copy(update={"dialect": "beta"})).dialect is BETA
+    assert endpoint_of(table).headers == {"Authorization": "Bearer k"}
+    assert endpoint_of(table.model_copy(update={"dialect": "beta"})).dialect is BETA
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_any_other_server_is_called_by_its_address(monkeypatch: pytest.MonkeyPat
 )
 def test_a_key_that_is_not_there_is_named(table: RemoteTable, variable: str) -> None:
     with pytest.raises(ConfigError, match=variable):
-        place_of(table)
+        endpoint_of(table)
 
 
 def test_what_is_told_of_a_far_end_says_nothing_of_its_key(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -76,7 +76,7 @@ def test_what_is_told_of_a_far_end_says_nothing_of_its_key(monkeypatch: pytest.M
     table = RemoteTable(server="ws://voice.example.org/v1?region=1", model="m")
     engine = remote(table, DEFAULT, Limits())
     assert (engine.name, table.about) == ("voice.example.org", "m at voice.example.org")
-    assert "sesame" not in repr(engine) + repr(place_of(table))
+    assert "sesame" not in repr(engine) + repr(endpoint_of(table))
 
 
 @pytest.mark.parametrize("server", ["ws://voice.example.org?api-key=k", "wss://me:pass@voice.example.org", "x"])
@@ -104,7 +104,7 @@ def test_a_house_that_lets_others_answer_needs_no_models() -> None:
 @pytest.mark.anyio
 @pytest.mark.real_time
 async def test_such_a_house_is_open_at_once(caplog: pytest.LogCaptureFixture) -> None:
-    house = House(Config(engine="remote", remote=RemoteTable(server="ws://127.0.0.1:1")))
+    house = Runtime(Config(engine="remote", remote=RemoteTable(server="ws://127.0.0.1:1")))
     with caplog.at_level(logging.WARNING):
         await house.open()
     assert house.ready
@@ -115,7 +115,7 @@ async def test_such_a_house_is_open_at_once(caplog: pytest.LogCaptureFixture) ->
 @pytest.mark.anyio
 @pytest.mark.real_time
 async def test_what_needs_models_of_this_machine_is_refused_with_what_to_write() -> None:
-    house = House(Config(engine="remote", remote=RemoteTable(server="ws://127.0.0.1:1", model="m")))
+    house = Runtime(Config(engine="remote", remote=RemoteTable(server="ws://127.0.0.1:1", model="m")))
     await house.open()
     site = httpx.ASGITransport(Web(house).application)
     async with httpx.AsyncClient(transport=site, base_url="http://localhost") as client:
@@ -132,4 +132,4 @@ async def test_what_needs_models_of_this_machine_is_refused_with_what_to_write()
 @pytest.mark.anyio
 async def test_a_key_that_is_missing_is_told_before_anything_is_loaded() -> None:
     with pytest.raises(ConfigError, match="OPENAI_API_KEY"):
-        await House(Config(engine="remote", remote=RemoteTable(failover=True))).open()
+        await Runtime(Config(engine="remote", remote=RemoteTable(failover=True))).open()

@@ -15,10 +15,10 @@ import anyio.to_thread
 from msgspec import Struct
 from msgspec.structs import replace
 
-from vivavoce.assistants.registry import Service
-from vivavoce.assistants.team import Staff, told
+from vivavoce.assistants.registry import AssistantRegistry
+from vivavoce.assistants.team import Team, system_prompt
 from vivavoce.config.schema import Config
-from vivavoce.engines.cascade.engine import Cascade, Crew
+from vivavoce.engines.cascade.engine import Cascade, Providers
 from vivavoce.engines.failover import Failover
 from vivavoce.engines.remote import Remote
 from vivavoce.engines.remote.options import voiceless
@@ -30,19 +30,19 @@ from vivavoce.protocol.session import Session, TranscriptionSession
 from vivavoce.protocol.settings import DEFAULT, merge
 from vivavoce.providers.registry import ROLES, Plugin, Role, find, names, settings_for
 from vivavoce.session.line import Line
-from vivavoce.session.ringing import Lobby, TellOfCall
+from vivavoce.session.ringing import IncomingCalls, TellOfCall
 from vivavoce.session.switchboard import Attend, Engine, Switchboard
 from vivavoce.session.webhook import Webhook
 from vivavoce.text.languages import language_name, same_language
-from vivavoce.tools.registry import Shelf, opened
+from vivavoce.tools.registry import ToolRegistry, opened
 from vivavoce.tools.types import Assistant
-from vivavoce.upstream import place_of, remote
+from vivavoce.upstream import endpoint_of, remote
 from vivavoce.weights.store import Report, Store, here
 
 __all__ = [
     "MODEL",
     "Choice",
-    "House",
+    "Runtime",
     "State",
     "assemble",
     "choose",
@@ -72,7 +72,7 @@ class _Equipped:
     """An engine whose conversations begin with the tools that are there by then: some come late."""
 
     engine: Engine
-    service: Service
+    service: AssistantRegistry
 
     async def converse(self, line: Line, session: Session | TranscriptionSession | None = None) -> None:
         await self.engine.converse(line, self.service.equipped(session))
@@ -99,7 +99,7 @@ class Choice:
 
 def choose(config: Config, assistant: Assistant | None = None) -> Mapping[Role, Choice]:
     """Find every provider and read its table. Raises `ConfigError`."""
-    instructions = told(assistant) if assistant else config.session.instructions
+    instructions = system_prompt(assistant) if assistant else config.session.instructions
     choices: dict[Role, Choice] = {}
     if not config.has_cascade:
         return choices
@@ -133,7 +133,7 @@ def introduction(config: Config, choices: Mapping[Role, Choice], assistant: Assi
     return f"You talk with {name}{config.remote.about}{or_else}."
 
 
-def strangers(choices: Mapping[Role, Choice], config: Config, staff: Staff | None = None) -> Sequence[str]:
+def strangers(choices: Mapping[Role, Choice], config: Config, staff: Team | None = None) -> Sequence[str]:
     """Say which languages are to be spoken that a provider does not know."""
     known = staff.known.values() if staff else ()
     asks = {"[session]": config.session.language, **{one.name: one.language for one in known}}
@@ -169,7 +169,7 @@ def _is_installed(name: str) -> bool:
         return False
 
 
-class House:
+class Runtime:
     """Models, switchboard and speech, shared by all who come in. Nothing is loaded before `open`."""
 
     def __init__(
@@ -177,21 +177,21 @@ class House:
         config: Config,
         *,
         assistant: Assistant | None = None,
-        shelf: Shelf | None = None,
+        shelf: ToolRegistry | None = None,
         tell: Tell = lambda sentence: None,
         report: Report | None = None,
         store: Store | None = None,
         attend: Sequence[Attend] = (),
     ) -> None:
         self.config, self.assistant = config, assistant
-        self._shelf = shelf or Shelf()
-        self.service = Service(assistant, self._shelf, config.limits)
+        self._shelf = shelf or ToolRegistry()
+        self.service = AssistantRegistry(assistant, self._shelf, config.limits)
         self.choices = choose(config, assistant)
         self.states: dict[Role, State] = dict.fromkeys(self.choices, "waiting")
         self._tell, self._report, self._store, self._attend = tell, report, store or here(), attend
         self._providers: dict[Role, object] = {}
         self._switchboard: Switchboard | None = None
-        self._lobby: Lobby | None = None
+        self._lobby: IncomingCalls | None = None
         self._speech: Speech | None = None
 
     @property
@@ -225,7 +225,7 @@ class House:
         return self._switchboard
 
     @property
-    def lobby(self) -> Lobby:
+    def lobby(self) -> IncomingCalls:
         """Where incoming calls wait to be accepted, once all is ready."""
         if self._lobby is None:
             raise RuntimeError("the house is not open yet")
@@ -246,7 +246,7 @@ class House:
     async def open(self) -> None:
         """Fetch what is missing, load and warm all models at once. Raises `ConfigError`, `ProviderError`."""
         if self.config.engine == "remote":
-            place_of(self.config.remote)  # what is missing there is told before anything is loaded
+            endpoint_of(self.config.remote)  # what is missing there is told before anything is loaded
         for choice in self.choices.values():
             _insist_on_packages(choice)
         for stranger in strangers(self.choices, self.config, self.service.staff):
@@ -264,9 +264,9 @@ class House:
             self.employ(self._remote())
             return
         chat_is = self.choices["chat"].about.partition(",")[0]
-        await self.furnish(Crew(**cast("dict[str, Any]", self._providers), chat_is=chat_is))
+        await self.furnish(Providers(**cast("dict[str, Any]", self._providers), chat_is=chat_is))
 
-    async def furnish(self, crew: Crew) -> None:
+    async def furnish(self, crew: Providers) -> None:
         """Put models to work that are loaded already: for tests, and for programs that bring their own."""
         limits = self.config.limits
         servers = McpServers(limits, self.config.mcp_servers)
@@ -287,7 +287,7 @@ class House:
         self._switchboard = Switchboard(
             _Equipped(engine, service), limits=limits, attend=self._attend, seat=seat
         )
-        self._lobby = Lobby(self._switchboard, self._webhook())
+        self._lobby = IncomingCalls(self._switchboard, self._webhook())
 
     def _webhook(self) -> TellOfCall | None:
         url, secret = self.config.server.webhook, self.config.webhook_secret.get_secret_value()
@@ -346,13 +346,13 @@ async def assemble(
     tell: Tell = lambda sentence: None,
     report: Report | None = None,
     attend: Sequence[Attend] = (),
-) -> AsyncIterator[House]:
+) -> AsyncIterator[Runtime]:
     """Give a house that is open: everything loaded and warm. Leaving the block puts it away.
 
     `tell` hears, in sentences for people, what has been loaded; `report` what is being fetched.
     """
     async with opened(config.tools, config.limits) as shelf:
-        house = House(config, assistant=assistant, shelf=shelf, tell=tell, report=report, attend=attend)
+        house = Runtime(config, assistant=assistant, shelf=shelf, tell=tell, report=report, attend=attend)
         try:
             await house.open()
             yield house

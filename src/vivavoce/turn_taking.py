@@ -12,14 +12,14 @@ from vivavoce.text.completeness import SENTENCE, completeness, hesitates, is_bac
 
 __all__ = [
     "Change",
-    "Floor",
+    "InterruptionDismissed",
+    "InterruptionSuspected",
     "Paused",
     "Resumed",
-    "Settled",
     "SpeechStarted",
     "SpeechStopped",
-    "Stirred",
     "TurnRules",
+    "TurnTaking",
     "patience",
 ]
 
@@ -55,7 +55,7 @@ class TurnRules:
 
 
 @dataclass(frozen=True)
-class Stirred:
+class InterruptionSuspected:
     """While we speak: sound that may be an interruption. The voice is held until `Settled` or `SpeechStarted`.
 
     From here on `Floor.overheard` may be told what was said over us, more than once.
@@ -66,7 +66,7 @@ class Stirred:
 
 
 @dataclass(frozen=True)
-class Settled:
+class InterruptionDismissed:
     """It was a cough or an `uh-huh`: the voice goes on."""
 
     at_ms: float
@@ -102,7 +102,9 @@ class SpeechStopped:
     end_ms: float
 
 
-Change: TypeAlias = Stirred | Settled | SpeechStarted | Paused | Resumed | SpeechStopped
+Change: TypeAlias = (
+    InterruptionSuspected | InterruptionDismissed | SpeechStarted | Paused | Resumed | SpeechStopped
+)
 
 HYSTERESIS = 0.7
 """Speech goes on while its probability is above this much of the threshold."""
@@ -142,7 +144,7 @@ def patience(
     return min(rules.shortest_ms + eagerness * span * doubt, eagerness * longest)
 
 
-class Floor:
+class TurnTaking:
     """One caller's floor. `hear` moves it on; `judge` and `overheard` bring evidence."""
 
     def __init__(self, rules: TurnRules) -> None:
@@ -222,7 +224,7 @@ class Floor:
             return None
         self._stirred = True
         self._stir += 1
-        return Stirred(self.now_ms, self._stir)
+        return InterruptionSuspected(self.now_ms, self._stir)
 
     def _start_if_believed(self) -> Change | None:
         return self._start() if self._voiced_ms >= self._belief_ms() else None
@@ -235,10 +237,10 @@ class Floor:
             return self.rules.backchannel_ms
         return self.rules.wordless_ms if self._nodded else self.rules.start_ms
 
-    def _settle(self) -> Settled | None:
+    def _settle(self) -> InterruptionDismissed | None:
         was_stirred, self._stirred = self._stirred, False
         self._forget_sound()
-        return Settled(self.now_ms) if was_stirred else None
+        return InterruptionDismissed(self.now_ms) if was_stirred else None
 
     def _start(self) -> SpeechStarted:
         self._longest_pause_ms /= 2

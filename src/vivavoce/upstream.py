@@ -6,7 +6,7 @@ from dataclasses import replace
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from vivavoce.config.remote import RemoteTable
-from vivavoce.connect import Place, azure, dial, openai, place
+from vivavoce.connect import Endpoint, azure, connect, endpoint_at, openai
 from vivavoce.engines.remote import Remote, Settings
 from vivavoce.errors import ConfigError
 from vivavoce.limits import Limits
@@ -14,12 +14,12 @@ from vivavoce.protocol.dialects import BETA, GA
 from vivavoce.protocol.session import Session, TranscriptionSession
 from vivavoce.session.line import Line
 
-__all__ = ["place_of", "remote"]
+__all__ = ["endpoint_of", "remote"]
 
 ENTRA_TOKEN = "AZURE_OPENAI_AD_TOKEN"  # noqa: S105 (the variable's name)
 
 
-def place_of(table: RemoteTable) -> Place:
+def endpoint_of(table: RemoteTable) -> Endpoint:
     """Return where the far end is. Raises `ConfigError` without what is needed to be let in there."""
     key = os.environ.get(table.key_variable, "").strip() or None
     beta = table.dialect == "beta"
@@ -33,7 +33,7 @@ def place_of(table: RemoteTable) -> Place:
             return azure(table.endpoint or None, table.model, key=key, token=token, api_version=version)
         case url:
             shown = _needed(table, key) if table.needs_key else key
-            there = place(url, key=shown, dialect=BETA if beta else GA)
+            there = endpoint_at(url, key=shown, dialect=BETA if beta else GA)
             return there.asking(model=table.model) if table.model else there
 
 
@@ -44,7 +44,7 @@ def _needed(table: RemoteTable, key: str | None) -> str:
     return key
 
 
-def _writing_down(there: Place) -> Place:
+def _writing_down(there: Endpoint) -> Endpoint:
     """Return the place where sessions only write down: they have no model but that which transcribes."""
     parts = urlsplit(there.url)
     query = [(name, value) for name, value in parse_qsl(parts.query) if name != "model"]
@@ -53,12 +53,12 @@ def _writing_down(there: Place) -> Place:
 
 
 def remote(table: RemoteTable, session: Session, limits: Limits) -> Remote:
-    """Return the engine that lets the far end answer. Raises `ConfigError` like `place_of`."""
-    there = place_of(table)
+    """Return the engine that lets the far end answer. Raises `ConfigError` like `endpoint_of`."""
+    there = endpoint_of(table)
     for_transcripts = _writing_down(there)
 
-    def connect(wanted: Settings) -> AbstractAsyncContextManager[Line]:
+    def open_line(wanted: Settings) -> AbstractAsyncContextManager[Line]:
         where = for_transcripts if isinstance(wanted, TranscriptionSession) else there
-        return dial(where, depth=limits.line_depth, message_bytes=limits.message_bytes)
+        return connect(where, depth=limits.line_depth, message_bytes=limits.message_bytes)
 
-    return Remote(connect, there.name, session, limits, table.transcriber)
+    return Remote(open_line, there.name, session, limits, table.transcriber)

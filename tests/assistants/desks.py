@@ -1,7 +1,7 @@
 """Stages on which an assistant of the house answers."""
 
-from vivavoce.assistants.session import OnDuty
-from vivavoce.assistants.team import Staff
+from vivavoce.assistants.session import AssistantSession
+from vivavoce.assistants.team import Team
 from vivavoce.limits import Limits
 from vivavoce.protocol import events as e
 from vivavoce.protocol.session import Session
@@ -14,8 +14,8 @@ __all__ = ["said", "staged"]
 
 def staged(assistant: Assistant, *, session: Session = DEFAULT, **stage: object) -> Stage:
     """Return a stage on which this assistant answers, in a house that holds conversations so."""
-    staff, limits = Staff(assistant), stage.get("limits") or Limits()
-    seat = lambda caller: OnDuty(staff, limits, caller.id)  # noqa: E731
+    staff, limits = Team(assistant), stage.get("limits") or Limits()
+    seat = lambda caller: AssistantSession(staff, limits, caller.id)  # noqa: E731
     return Stage(session=staff.begin(session), seat=seat, **{"replies": ["Yes."], **stage})
 
 

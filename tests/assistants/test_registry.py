@@ -5,18 +5,18 @@ from pathlib import Path
 
 import pytest
 
-from vivavoce.assistants.team import Staff
+from vivavoce.assistants.team import Team
 from vivavoce.config.loading import load
 from vivavoce.config.schema import Config
 from vivavoce.errors import ConfigError
 from vivavoce.mcp.tools import Names
 from vivavoce.protocol import events as e
 from vivavoce.protocol.session import FunctionTool, Session
-from vivavoce.runtime import House, choose, strangers
+from vivavoce.runtime import Runtime, choose, strangers
 from vivavoce.session.switchboard import Caller
 from vivavoce.testing.stage import Stage
 from vivavoce.tools.function import tool
-from vivavoce.tools.registry import Shelf
+from vivavoce.tools.registry import ToolRegistry
 from vivavoce.tools.types import Assistant, Tool
 
 pytestmark = pytest.mark.anyio
@@ -52,7 +52,7 @@ def scripted(**tables: object) -> Config:
     return load(flags={"preset": "scripted", **tables}, dotenv=Path("nowhere")).config
 
 
-async def begun(house: House, wish: Session | None = None) -> Session:
+async def begun(house: Runtime, wish: Session | None = None) -> Session:
     """Return the session with which a conversation in this house begins."""
     if not house.ready:
         await house.furnish(Stage().engine.crew)  # type: ignore[attr-defined]
@@ -68,7 +68,7 @@ def names(session: Session) -> list[str]:
 
 
 async def test_a_conversation_begins_as_the_assistant_wants_it() -> None:
-    session = await begun(House(scripted(), assistant=DESK))
+    session = await begun(Runtime(scripted(), assistant=DESK))
     assert session.instructions == "You are the desk.\n\nAnswer in Hindi."
     assert names(session) == ["order_status"]
     assert session.audio.output.voice == "marin"  # type: ignore[union-attr]
@@ -77,7 +77,7 @@ async def test_a_conversation_begins_as_the_assistant_wants_it() -> None:
 
 async def test_the_model_has_read_what_the_tools_are_for_before_the_first_caller_comes() -> None:
     stage = Stage()
-    await House(scripted(), assistant=DESK).furnish(stage.engine.crew)  # type: ignore[attr-defined]
+    await Runtime(scripted(), assistant=DESK).furnish(stage.engine.crew)  # type: ignore[attr-defined]
     (prepared,) = stage.chat.prepared
     assert prepared.instructions == "You are the desk.\n\nAnswer in Hindi."
     assert [one.name for one in prepared.tools] == ["order_status"]
@@ -89,16 +89,16 @@ def test_a_model_that_reads_the_instructions_before_they_come_reads_the_assistan
 
 
 async def test_the_owners_tools_are_there_with_an_assistant_and_without() -> None:
-    shelf = Shelf([opening_hours])
-    assert names(await begun(House(scripted(), shelf=shelf))) == ["opening_hours"]
-    assert names(await begun(House(scripted(), assistant=DESK, shelf=shelf))) == [
+    shelf = ToolRegistry([opening_hours])
+    assert names(await begun(Runtime(scripted(), shelf=shelf))) == ["opening_hours"]
+    assert names(await begun(Runtime(scripted(), assistant=DESK, shelf=shelf))) == [
         "order_status",
         "opening_hours",
     ]
 
 
 async def test_a_clients_tools_are_beside_the_owners_where_there_is_no_assistant() -> None:
-    house = House(scripted(), shelf=Shelf([opening_hours]))
+    house = Runtime(scripted(), shelf=ToolRegistry([opening_hours]))
     session = await begun(house, Session(tools=(THEIRS,), instructions="Be brief."))
     assert names(session) == ["look", "opening_hours"]
     assert session.instructions == "Be brief."
@@ -106,7 +106,7 @@ async def test_a_clients_tools_are_beside_the_owners_where_there_is_no_assistant
 
 async def test_tools_that_come_late_are_there_from_the_next_conversation_on() -> None:
     late = Late()
-    house = House(scripted(), assistant=DESK, shelf=Shelf([], [late]))  # type: ignore[list-item]
+    house = Runtime(scripted(), assistant=DESK, shelf=ToolRegistry([], [late]))  # type: ignore[list-item]
     assert names(await begun(house)) == ["order_status"]
     late.is_up = True
     assert names(await begun(house)) == ["order_status", "opening_hours"]
@@ -114,37 +114,37 @@ async def test_tools_that_come_late_are_there_from_the_next_conversation_on() ->
 
 async def test_there_are_only_so_many_tools(caplog: pytest.LogCaptureFixture) -> None:
     with pytest.raises(ConfigError, match=r"more than 1 tools \(limits.tools\)"):
-        House(scripted(limits={"tools": 1}), assistant=Assistant("", tools=[order_status, opening_hours]))
+        Runtime(scripted(limits={"tools": 1}), assistant=Assistant("", tools=[order_status, opening_hours]))
     assert names(
-        await begun(House(scripted(limits={"tools": 1}), assistant=DESK, shelf=Shelf([opening_hours])))
+        await begun(Runtime(scripted(limits={"tools": 1}), assistant=DESK, shelf=ToolRegistry([opening_hours])))
     ) == ["order_status"]
     assert "only 0 are offered (limits.tools)" in caplog.text
 
 
 async def test_what_is_promised_by_http_is_what_is_kept() -> None:
     wish = Session(instructions="You are a pirate.", tools=(THEIRS,), max_output_tokens=100)
-    house = House(scripted(), assistant=DESK)
+    house = Runtime(scripted(), assistant=DESK)
     promised, kept = house.as_it_will_be(wish), await begun(house, wish)
     assert isinstance(promised, Session)
     for session in (promised, kept):
         assert session.instructions == "You are the desk.\n\nAnswer in Hindi."
         assert (names(session), session.max_output_tokens) == (["order_status"], 100)
-    promised = House(scripted(), shelf=Shelf([opening_hours])).as_it_will_be(wish)
+    promised = Runtime(scripted(), shelf=ToolRegistry([opening_hours])).as_it_will_be(wish)
     assert isinstance(promised, Session)
     assert names(promised) == ["look", "opening_hours"]
 
 
 async def test_nobody_sits_where_there_is_nothing_to_do() -> None:
-    assert not House(scripted()).service.is_needed
+    assert not Runtime(scripted()).service.is_needed
 
 
 def test_who_is_to_speak_a_language_that_the_models_do_not_know_is_told_so() -> None:
     choices = choose(Config())
-    assert strangers(choices, Config(), Staff(DESK)) == [
+    assert strangers(choices, Config(), Team(DESK)) == [
         "[transcriber] moonshine does not know Hindi, which desk asks for; choose another provider.",
         "[synthesizer] hibari does not know Hindi, which desk asks for; choose another provider.",
     ]
-    assert not strangers(choices, Config(), Staff(Assistant("Be brief.", language="en-GB")))
+    assert not strangers(choices, Config(), Team(Assistant("Be brief.", language="en-GB")))
     german = Config.model_validate({"session": {"language": "de"}})
     assert "German, which [session] asks for" in strangers(choices, german)[0]
-    assert not strangers(choose(scripted()), scripted(), Staff(DESK)), "a script knows no language, and any"
+    assert not strangers(choose(scripted()), scripted(), Team(DESK)), "a script knows no language, and any"

@@ -1,6 +1,6 @@
 import pytest
 
-from vivavoce.assistants.team import Staff, told
+from vivavoce.assistants.team import Team, system_prompt
 from vivavoce.errors import ConfigError
 from vivavoce.protocol.session import FunctionTool, InputSettings, Session, SessionAudio, TranscriptionSettings
 from vivavoce.protocol.settings import DEFAULT, merge
@@ -28,7 +28,7 @@ def heard_in(language: str | None) -> Session:
 
 
 def test_a_session_begins_with_all_that_its_assistant_says_and_can_do() -> None:
-    session = Staff(DESK).begin(DEFAULT)
+    session = Team(DESK).begin(DEFAULT)
     assert session.instructions == "You are the desk of a shop."
     assert session.audio.output.voice == "marin"  # type: ignore[union-attr]
     order, transfer = session.tools or ()
@@ -42,7 +42,7 @@ def test_a_session_begins_with_all_that_its_assistant_says_and_can_do() -> None:
 
 
 async def test_two_assistants_may_hand_over_to_each_other_by_name() -> None:
-    staff = Staff(DESK)
+    staff = Team(DESK)
     (back,) = staff.tools_of(BILLING)
     assert back.name == "transfer_to_the_desk"
     outcome = await back.run("{}", Context("call_1", "sess_1", {}, say=lambda text: None))  # type: ignore[arg-type,return-value]
@@ -51,13 +51,13 @@ async def test_two_assistants_may_hand_over_to_each_other_by_name() -> None:
 
 
 def test_what_the_house_can_do_everyone_can() -> None:
-    staff = Staff(BILLING, shared=[order_status], known={"the desk": DESK})
+    staff = Team(BILLING, shared=[order_status], known={"the desk": DESK})
     assert [each.name for each in staff.tools_of(BILLING)] == ["transfer_to_the_desk", "order_status"]
 
 
 def test_who_is_called_in_by_a_tool_knows_those_who_were_there() -> None:
     guest = Assistant("You are an expert.", name="expert", hand_over=["billing"])
-    (transfer,) = Staff(DESK).joined_by(guest).tools_of(guest)
+    (transfer,) = Team(DESK).joined_by(guest).tools_of(guest)
     assert transfer.name == "transfer_to_billing"
 
 
@@ -71,7 +71,7 @@ def test_who_is_called_in_by_a_tool_knows_those_who_were_there() -> None:
 )
 def test_a_staff_that_cannot_work_together_is_told_of_at_once(assistant: Assistant, words: str) -> None:
     with pytest.raises(ConfigError, match=words):
-        Staff(assistant)
+        Team(assistant)
 
 
 @pytest.mark.parametrize(
@@ -108,15 +108,15 @@ def test_an_assistant_that_cannot_be_is_told_of_where_it_is_written(
 def test_an_assistant_is_told_its_language_once(
     instructions: str, language: str | None, instructed: str
 ) -> None:
-    assert told(Assistant(instructions, language=language)) == instructed
+    assert system_prompt(Assistant(instructions, language=language)) == instructed
 
 
 def test_its_language_is_the_one_that_is_understood() -> None:
     hindi = Assistant("Be brief.", language="hi")
-    session = Staff(hindi).begin(heard_in("en"))
+    session = Team(hindi).begin(heard_in("en"))
     assert session.audio.input.transcription == TranscriptionSettings(model="any", language="hi")  # type: ignore[union-attr]
 
 
 def test_a_transcript_that_nobody_wants_is_not_begun_for_it() -> None:
-    session = Staff(Assistant("Be brief.", language="hi")).begin(DEFAULT)
+    session = Team(Assistant("Be brief.", language="hi")).begin(DEFAULT)
     assert session.audio.input.transcription is None  # type: ignore[union-attr]

@@ -16,7 +16,7 @@ from vivavoce.bench.measures import (
     turn_of,
     word_errors,
 )
-from vivavoce.providers.base import SPEAKING_RATE
+from vivavoce.providers.base import OUTPUT_RATE
 
 SOUND = "response.output_audio.delta"
 STARTED = "input_audio_buffer.speech_started"
@@ -44,7 +44,7 @@ def test_percentiles_lie_between_neighbours_in_proportion() -> None:
 @given(st.integers(0, 5000), st.integers(1, 100))
 def test_the_first_audible_sample_is_found_where_it_is(quiet: int, loud: int) -> None:
     samples = array("h", [100, -100] * quiet + [-600] * loud)
-    assert first_audible(samples.tobytes()) == 2 * quiet / SPEAKING_RATE
+    assert first_audible(samples.tobytes()) == 2 * quiet / OUTPUT_RATE
 
 
 def test_silence_cannot_be_heard() -> None:

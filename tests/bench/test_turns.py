@@ -10,7 +10,7 @@ from rich.console import Console
 
 from vivavoce.bench.turns import TurnReport, run, show
 from vivavoce.errors import ConfigError
-from vivavoce.providers.base import HEARING_RATE, Transcript
+from vivavoce.providers.base import INPUT_RATE, Transcript
 
 pytestmark = [pytest.mark.anyio, pytest.mark.real_time]
 
@@ -43,9 +43,9 @@ class Knowing:
 def recording(path: Path, *stretches: tuple[bytes, float]) -> None:
     pytest.importorskip("av")
     with wave.open(str(path), "wb") as file:
-        file.setparams((1, 2, HEARING_RATE, 0, "NONE", ""))
+        file.setparams((1, 2, INPUT_RATE, 0, "NONE", ""))
         for sample, seconds in stretches:
-            file.writeframes(sample * int(seconds * HEARING_RATE))
+            file.writeframes(sample * int(seconds * INPUT_RATE))
 
 
 def manifest(folder: Path, rows: Sequence[tuple[str, str, str, str]]) -> None:

@@ -14,7 +14,7 @@ import anyio.to_thread
 import pytest
 
 from vivavoce.config.schema import PRESETS, Config
-from vivavoce.runtime import House
+from vivavoce.runtime import Runtime
 from vivavoce.testing.stage import Stage
 from vivavoce.web.app import Web
 from vivavoce.web.server import listen, serving
@@ -49,7 +49,7 @@ def viva(tmp_path: Path) -> Viva:
 def serve() -> Serve:
     @asynccontextmanager
     async def open_site(stage: Stage) -> AsyncIterator[str]:
-        house = House(Config.model_validate({**PRESETS["scripted"]}))
+        house = Runtime(Config.model_validate({**PRESETS["scripted"]}))
         await house.furnish(stage.engine.crew)
         async with serving(Web(house), listen("127.0.0.1", 0)) as url:
             yield url

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 import anyio
 
 from vivavoce import RealtimeClient
-from vivavoce.connect import FarLine
+from vivavoce.connect import RemoteLine
 from vivavoce.errors import ProviderError
-from vivavoce.session.line import HungUp, Lane, Line
+from vivavoce.session.line import EventQueue, HungUp, Line
 from vivavoce.testing.stage import Say, Stage
 
 FRAME_SECONDS = 0.02
@@ -39,17 +39,17 @@ class Network:
     stage: Stage
     troubles: list[ProviderError] = field(default_factory=list)
     calls: list[float] = field(default_factory=list)
-    _line: FarLine | None = None
+    _line: RemoteLine | None = None
     _far: Line | None = None
 
     @asynccontextmanager
-    async def connect(self) -> AsyncIterator[FarLine]:
+    async def connect(self) -> AsyncIterator[RemoteLine]:
         """Give a line, as `dial` does, unless there is trouble."""
         self.calls.append(anyio.current_time())
         if self.troubles:
             raise self.troubles.pop(0)
-        up, down = Lane(32), Lane(32)
-        near, far = FarLine(up, down), Line(down, up)
+        up, down = EventQueue(32), EventQueue(32)
+        near, far = RemoteLine(up, down), Line(down, up)
         self._line, self._far = near, far
         async with anyio.create_task_group() as tasks, near:
             tasks.start_soon(_converse, self.stage, far)

@@ -8,7 +8,7 @@ import pytest
 from client.plays import Network, broken, logged, said, sound, speak
 from engines.plays import STORY, TRANSCRIBED
 from vivavoce import ConfigError, Limits, ProtocolError, ProviderError, RealtimeClient
-from vivavoce.client import Connection
+from vivavoce.client import ConnectionChanged
 from vivavoce.protocol import events as e
 from vivavoce.protocol.items import FunctionCall, FunctionCallOutput, InputText, Message
 from vivavoce.protocol.session import Session
@@ -19,8 +19,8 @@ from vivavoce.testing.stage import Say, Stage
 pytestmark = pytest.mark.anyio
 
 
-def listening(client: RealtimeClient) -> list[Connection]:
-    news: list[Connection] = []
+def listening(client: RealtimeClient) -> list[ConnectionChanged]:
+    news: list[ConnectionChanged] = []
     client.on("connection.*", news.append)
     return news
 

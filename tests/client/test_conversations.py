@@ -6,7 +6,7 @@ import pytest
 from client.plays import logged, said, sound, speak
 from engines.plays import STORY, TRANSCRIBED
 from vivavoce import ProtocolError, RealtimeClient
-from vivavoce.client import Connection, Interrupted, Update, image
+from vivavoce.client import ConnectionChanged, Interrupted, Update, image
 from vivavoce.protocol import events as e
 from vivavoce.protocol.items import InputImage, InputText, Message
 from vivavoce.protocol.responses import ResponseParams
@@ -189,7 +189,7 @@ async def test_events_may_be_said_as_json_has_them() -> None:
 
 async def test_a_client_can_be_held_by_a_task_of_somebody_elses() -> None:
     client = RealtimeClient(Stage(["Hello."]).engine)
-    news: list[Connection] = []
+    news: list[ConnectionChanged] = []
     client.on("connection.*", news.append)
     async with anyio.create_task_group() as tasks:
         await tasks.start(client.run)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vivavoce.client.item_audio import Microphone, Sounds
+from vivavoce.client.item_audio import ItemAudio, Microphone
 from vivavoce.protocol.session import Pcm, Pcmu
 
 MS = 48
@@ -15,7 +15,7 @@ def of(ms: int, value: int = 1) -> bytes:
 
 
 def test_the_oldest_items_lose_their_sound_first() -> None:
-    sounds = Sounds(100)
+    sounds = ItemAudio(100)
     for name in "abc":
         sounds.add(name, bytes(40))
     assert [len(sounds.of(name)) for name in "abc"] == [0, 40, 40]
@@ -24,7 +24,7 @@ def test_the_oldest_items_lose_their_sound_first() -> None:
 
 
 def test_of_a_long_item_the_beginning_is_kept() -> None:
-    sounds = Sounds(10)
+    sounds = ItemAudio(10)
     sounds.add("a", b"0123456")
     sounds.add("a", b"789abc")
     assert sounds.of("a") == b"0123456789"
@@ -34,7 +34,7 @@ def test_of_a_long_item_the_beginning_is_kept() -> None:
 
 
 def test_who_wants_no_sound_keeps_none() -> None:
-    sounds, microphone = Sounds(0), Microphone(0)
+    sounds, microphone = ItemAudio(0), Microphone(0)
     sounds.add("a", b"0123")
     microphone.hear(b"0123", Pcm())
     assert microphone.has_more
@@ -43,7 +43,7 @@ def test_who_wants_no_sound_keeps_none() -> None:
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 60), st.booleans())))
 def test_there_is_never_more_than_may_be(deeds: list[tuple[str, int, bool]]) -> None:
-    sounds = Sounds(100)
+    sounds = ItemAudio(100)
     for name, size, cut in deeds:
         sounds.cut(name, size) if cut else sounds.add(name, bytes(size))
         assert sum(len(sounds.of(one)) for one in "abc") <= 100

@@ -10,7 +10,7 @@ from client.cable import laid_to
 from client.plays import said
 from clients.talk import sound_of
 from vivavoce import Limits, ProtocolError, ProviderError, RealtimeClient
-from vivavoce.client import Connection, Interrupted, Update
+from vivavoce.client import ConnectionChanged, Interrupted, Update
 from vivavoce.protocol import events as e
 from vivavoce.protocol.session import TranscriptionSession
 
@@ -104,7 +104,7 @@ async def _interrupted(client: RealtimeClient) -> None:
 
 async def test_a_cable_that_is_cut_ends_no_conversation(scripted: str) -> None:
     async with laid_to(scripted) as (cable, url), RealtimeClient(url) as client:
-        news: list[Connection] = []
+        news: list[ConnectionChanged] = []
         client.on("connection.*", news.append)
         client.add_tool(get_weather)
         await client.update_session(transcription=HEARD)
@@ -114,7 +114,7 @@ async def test_a_cable_that_is_cut_ends_no_conversation(scripted: str) -> None:
             await client.wait_for_next("response.done")
             before = client.items
             cable.cut()
-            lost: Connection = await client.wait_for_next("connection.lost")
+            lost: ConnectionChanged = await client.wait_for_next("connection.lost")
             assert lost.error is not None
             assert lost.error.retryable
             await client.send_user_message_content("What is my name?")

@@ -3,7 +3,7 @@
 import pytest
 
 from vivavoce import ProtocolError
-from vivavoce.client.settings import SETTINGS, Wishes, read_settings
+from vivavoce.client.settings import SETTINGS, SessionOptions, read_settings
 from vivavoce.protocol.session import (
     FunctionTool,
     InputSettings,
@@ -121,7 +121,7 @@ def test_settings_go_over_a_session() -> None:
 
 
 def test_the_latest_wish_counts_and_leaves_the_others() -> None:
-    wishes = Wishes()
+    wishes = SessionOptions()
     assert not wishes
     for update in (
         {"instructions": "Be brief.", "turn_detection": {"type": "server_vad", "threshold": 0.4}},

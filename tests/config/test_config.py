@@ -12,7 +12,7 @@ from vivavoce.errors import ConfigError
 from vivavoce.limits import Limits
 from vivavoce.protocol.session import InputSettings, SemanticVad, ServerVad, SessionAudio
 
-REFERENCE = Path(__file__).parent.parent / "docs" / "reference"
+REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
 
 
 @pytest.fixture(autouse=True)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vivavoce.connect import Place, azure, backoff, openai, place
+from vivavoce.connect import Endpoint, azure, backoff, endpoint_at, openai
 from vivavoce.errors import ConfigError
 from vivavoce.protocol.dialects import BETA, FIRST_BETA, GA, FarDialect
 
@@ -45,7 +45,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     ],
 )
 def test_an_address_may_be_short(url: str, meant: str) -> None:
-    assert place(url).url == meant
+    assert endpoint_at(url).url == meant
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_an_address_may_be_short(url: str, meant: str) -> None:
 )
 def test_what_is_no_address_is_said_to_be_none(url: str) -> None:
     with pytest.raises(ConfigError, match="is no address of a server; write for example ws://127"):
-        place(url)
+        endpoint_at(url)
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_what_is_no_address_is_said_to_be_none(url: str) -> None:
 def test_a_place_is_shown_a_key_and_told_the_dialect(
     key: str | None, dialect: FarDialect, headers: Mapping[str, str]
 ) -> None:
-    there = place("ws://host", key=key, dialect=dialect)
+    there = endpoint_at("ws://host", key=key, dialect=dialect)
     assert there.headers == headers
     assert there.dialect is dialect
 
@@ -105,7 +105,7 @@ def test_others_may_be_called_as_openai_is() -> None:
 
 
 def test_more_may_be_asked_for_in_the_address() -> None:
-    there = place("ws://h?model=mine&empty=", key=KEY)
+    there = endpoint_at("ws://h?model=mine&empty=", key=KEY)
     assert (
         there.asking(model="other", call_id="rtc 1").url == "ws://h/v1/realtime?model=mine&empty=&call_id=rtc+1"
     )
@@ -169,10 +169,10 @@ def test_azure_wants_an_endpoint_and_a_key() -> None:
         openai(key=KEY),
         azure(RESOURCE, "my-voice", key=KEY),
         azure(RESOURCE, "my-voice", token=KEY),
-        place(f"ws://user:{KEY}@host:1/v1?api-key={KEY}"),
+        endpoint_at(f"ws://user:{KEY}@host:1/v1?api-key={KEY}"),
     ],
 )
-def test_a_key_is_never_shown(there: Place, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_key_is_never_shown(there: Endpoint, caplog: pytest.LogCaptureFixture) -> None:
     logging.getLogger(__name__).warning("%s %r", there, there)
     assert KEY not in caplog.text
     assert KEY not in there.name
@@ -181,7 +181,7 @@ def test_a_key_is_never_shown(there: Place, caplog: pytest.LogCaptureFixture) ->
 
 def test_a_key_in_what_is_no_address_is_not_shown_either() -> None:
     with pytest.raises(ConfigError) as caught:
-        place(f"ftp://user:{KEY}@host/v1?api-key={KEY}")
+        endpoint_at(f"ftp://user:{KEY}@host/v1?api-key={KEY}")
     assert "ftp://host/v1" in str(caught.value)
     assert KEY not in str(caught.value)
 

@@ -9,7 +9,7 @@ import anyio
 import pytest
 
 from clients.talk import sound_of
-from vivavoce.connect import Place, azure, dial, openai, place
+from vivavoce.connect import Endpoint, azure, connect, endpoint_at, openai
 from vivavoce.protocol import events as e
 from vivavoce.protocol.dialects import BETA, FIRST_BETA, GA
 from vivavoce.protocol.items import (
@@ -48,12 +48,12 @@ HEARING = InputSettings(
 )
 SILENCE = bytes(48_000)
 
-Found = Callable[[str], Place]
+Found = Callable[[str], Endpoint]
 PLACES: dict[str, Found] = {
     "OpenAI": lambda url: openai("m", key=KEY, url=url),
     "OpenAI's beta": lambda url: openai("m", key=KEY, url=url, beta=True),
-    "the shortest address": lambda url: place(url.replace("/v1", "/realtime")),
-    "the first beta": lambda url: place(f"{url}?api-version=2024-10-01-preview", dialect=FIRST_BETA),
+    "the shortest address": lambda url: endpoint_at(url.replace("/v1", "/realtime")),
+    "the first beta": lambda url: endpoint_at(f"{url}?api-version=2024-10-01-preview", dialect=FIRST_BETA),
     "Azure": lambda url: azure(url, "m", key=KEY),
     "Azure, by a token": lambda url: azure(url, "m", token=KEY),
     "Azure's preview": lambda url: azure(url, "m", key=KEY, api_version="2025-04-01-preview"),
@@ -88,7 +88,7 @@ class Ear:
 
 @pytest.mark.parametrize("found", PLACES.values(), ids=PLACES)
 async def test_a_tool_is_called_in_a_written_turn(scripted: str, found: Found) -> None:
-    async with dial(found(scripted)) as line:
+    async with connect(found(scripted)) as line:
         ear = Ear(line)
         await ear.until(e.SessionCreated)
         await line.send(e.SessionUpdate(session=Session(tools=(WEATHER,), output_modalities=("text",))))
@@ -121,7 +121,7 @@ async def answer_the_call(ear: Ear) -> None:
 
 @pytest.mark.parametrize("found", PLACES.values(), ids=PLACES)
 async def test_a_tool_is_called_in_a_spoken_turn(scripted: str, found: Found) -> None:
-    async with dial(found(scripted)) as line:
+    async with connect(found(scripted)) as line:
         ear = Ear(line)
         await ear.until(e.SessionCreated)
         await line.send(e.SessionUpdate(session=Session(tools=(WEATHER,), audio=SessionAudio(input=HEARING))))
@@ -146,8 +146,8 @@ async def test_a_tool_is_called_in_a_spoken_turn(scripted: str, found: Found) ->
 
 @pytest.mark.parametrize("beta", [False, True])
 async def test_what_was_said_may_be_written_down_only(scripted: str, beta: bool) -> None:
-    there = place(f"{scripted}?intent=transcription", dialect=BETA if beta else GA)
-    async with dial(there) as line:
+    there = endpoint_at(f"{scripted}?intent=transcription", dialect=BETA if beta else GA)
+    async with connect(there) as line:
         ear = Ear(line)
         created = await ear.until(e.SessionCreated)
         assert isinstance(created, e.SessionCreated)
@@ -165,7 +165,7 @@ async def test_what_was_said_may_be_written_down_only(scripted: str, beta: bool)
 @pytest.mark.parametrize("found", [PLACES["OpenAI"], PLACES["OpenAI's beta"]], ids=["GA", "beta"])
 async def test_a_mistake_is_told_by_the_name_that_ga_has_for_it(scripted: str, found: Found) -> None:
     wrong = InputSettings(turn_detection=ServerVad(threshold=7))
-    async with dial(found(scripted)) as line:
+    async with connect(found(scripted)) as line:
         await line.send(e.SessionUpdate(event_id="mine", session=Session(audio=SessionAudio(input=wrong))))
         told = await Ear(line).until(e.ErrorEvent)
         assert isinstance(told, e.ErrorEvent)
@@ -175,10 +175,10 @@ async def test_a_mistake_is_told_by_the_name_that_ga_has_for_it(scripted: str, f
 
 
 async def test_a_second_line_may_join_a_call(scripted: str) -> None:
-    async with dial(place(scripted)) as line:
+    async with connect(endpoint_at(scripted)) as line:
         created = await Ear(line).until(e.SessionCreated)
         assert isinstance(created, e.SessionCreated)
-        async with dial(place(f"{scripted}?call_id={created.session.id}&extras=1")) as beside:
+        async with connect(endpoint_at(f"{scripted}?call_id={created.session.id}&extras=1")) as beside:
             await beside.send(e.SessionUpdate(session=Session(instructions="Be kind.")))
             updated = await Ear(line).until(e.SessionUpdated)
     assert isinstance(updated, e.SessionUpdated)

@@ -13,7 +13,7 @@ from websockets.asyncio.server import Request, Response, ServerConnection, serve
 from websockets.datastructures import Headers
 
 from clients.serving import reserved_port
-from vivavoce.connect import FarLine, Place, dial, place
+from vivavoce.connect import Endpoint, RemoteLine, connect, endpoint_at
 from vivavoce.errors import ConfigError, ProviderError
 from vivavoce.protocol import codec as wire
 from vivavoce.protocol import events as e
@@ -28,7 +28,7 @@ Behaviour = Callable[[ServerConnection], Awaitable[None]]
 
 
 @asynccontextmanager
-async def somebody(behave: Behaviour, refusal: Response | None = None) -> AsyncIterator[Place]:
+async def somebody(behave: Behaviour, refusal: Response | None = None) -> AsyncIterator[Endpoint]:
     """Listen on a free port, and behave like this; give the place, which is shown a key."""
 
     def refuse(_: ServerConnection, request: Request) -> Response | None:
@@ -37,7 +37,7 @@ async def somebody(behave: Behaviour, refusal: Response | None = None) -> AsyncI
 
     async with serve(behave, "127.0.0.1", 0, process_request=refuse) as server:
         port = next(iter(server.sockets)).getsockname()[1]
-        yield place(f"ws://127.0.0.1:{port}", key=KEY)
+        yield endpoint_at(f"ws://127.0.0.1:{port}", key=KEY)
 
 
 async def listen(connection: ServerConnection) -> None:
@@ -52,17 +52,17 @@ def refusing(status: HTTPStatus, body: str = "", **headers: str) -> Response:
     )
 
 
-async def problem(there: Place, **wishes: float) -> ProviderError:
+async def problem(there: Endpoint, **wishes: float) -> ProviderError:
     """Call somebody in vain; return why. Nothing that is told of it holds the key."""
     with pytest.raises(ProviderError) as caught:
-        async with dial(there, **wishes):  # type: ignore[arg-type]
+        async with connect(there, **wishes):  # type: ignore[arg-type]
             pass
     assert KEY not in "".join(traceback.format_exception(caught.value))
     assert KEY not in repr(caught.value)
     return caught.value
 
 
-async def heard(line: FarLine) -> list[e.Event]:
+async def heard(line: RemoteLine) -> list[e.Event]:
     """Hear a line until it ends, and see that nothing can be said into it then."""
     with anyio.fail_after(10):
         events = [event async for event in line]
@@ -71,7 +71,7 @@ async def heard(line: FarLine) -> list[e.Event]:
     return events
 
 
-async def say_on_and_on(line: FarLine) -> None:
+async def say_on_and_on(line: RemoteLine) -> None:
     while True:
         await line.send(e.InputAudioBufferCommit())
 
@@ -114,28 +114,28 @@ async def test_nobody_else_is_shown_the_key() -> None:
 
 async def test_where_nobody_listens_one_may_try_again() -> None:
     with reserved_port() as port:
-        error = await problem(place(f"ws://127.0.0.1:{port}", key=KEY))
+        error = await problem(endpoint_at(f"ws://127.0.0.1:{port}", key=KEY))
     assert error.message.startswith("cannot be reached (")
     assert error.retryable
 
 
 async def test_a_server_that_does_not_pick_up_is_given_up() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        error = await problem(place(f"ws://127.0.0.1:{silent.getsockname()[1]}", key=KEY), seconds=0.2)
+        error = await problem(endpoint_at(f"ws://127.0.0.1:{silent.getsockname()[1]}", key=KEY), seconds=0.2)
     assert error.message == "cannot be reached (it does not answer)"
     assert error.retryable
 
 
 async def test_a_server_that_cannot_encrypt_is_not_told_anything() -> None:
     async with somebody(listen) as there:
-        error = await problem(place(there.url.replace("ws:", "wss:"), key=KEY))
+        error = await problem(endpoint_at(there.url.replace("ws:", "wss:"), key=KEY))
     assert error.message.startswith("cannot be reached (")
     assert error.retryable
 
 
 async def test_a_name_that_no_host_can_have_is_no_address() -> None:
     with pytest.raises(ConfigError, match="is no address of a server"):
-        async with dial(place(f"ws://{'a' * 70}.example.org", key=KEY)):
+        async with connect(endpoint_at(f"ws://{'a' * 70}.example.org", key=KEY)):
             pass
 
 
@@ -159,7 +159,7 @@ async def test_who_hangs_up_for_a_reason_is_lost(
         await connection.send(wire.encode(COMMITTED))
         await connection.close(code, reason)
 
-    async with somebody(leave) as there, dial(there) as line:
+    async with somebody(leave) as there, connect(there) as line:
         assert await heard(line) == [COMMITTED]
     assert line.lost is not None
     assert line.lost.message == (told or f"hung up ({code}): {reason}").replace(KEY, "…")
@@ -176,10 +176,10 @@ async def test_who_hangs_up_as_one_does_is_not_lost() -> None:
         connection.transport.writelines(connection.protocol.data_to_send())
         await listen(connection)
 
-    async with somebody(leave) as there, dial(there) as line:
+    async with somebody(leave) as there, connect(there) as line:
         assert await heard(line) == [COMMITTED]
     assert line.lost is None
-    async with somebody(leave_without_a_word) as there, dial(there) as line:
+    async with somebody(leave_without_a_word) as there, connect(there) as line:
         assert await heard(line) == []
     assert line.lost is None
 
@@ -188,7 +188,7 @@ async def test_a_connection_that_breaks_is_told() -> None:
     async def break_off(connection: ServerConnection) -> None:
         connection.transport.abort()
 
-    async with somebody(break_off) as there, dial(there) as line:
+    async with somebody(break_off) as there, connect(there) as line:
         await heard(line)
     assert line.lost is not None
     assert line.lost.message.startswith("the connection broke (")
@@ -200,7 +200,7 @@ async def test_nobody_may_say_too_much_at_once() -> None:
         await connection.send(" " * 1001)
         await listen(connection)
 
-    async with somebody(babble) as there, dial(there, message_bytes=1000) as line:
+    async with somebody(babble) as there, connect(there, message_bytes=1000) as line:
         await heard(line)
     assert line.lost is not None
     assert line.lost.message == "said more at once than it may (limits.message_bytes)"
@@ -215,7 +215,7 @@ async def test_leaving_hangs_up() -> None:
         codes.append(connection.close_code)
 
     async with somebody(note) as there:
-        async with dial(there) as line:
+        async with connect(there) as line:
             await line.send(e.InputAudioBufferCommit())
             await anyio.wait_all_tasks_blocked()
         assert line.lost is None
@@ -231,14 +231,14 @@ async def test_what_is_no_event_is_passed_over(caplog: pytest.LogCaptureFixture)
         for message in ("blah", b"\xff", '{"type": "novelty"}', wire.encode(COMMITTED)):
             await connection.send(message)
 
-    async with somebody(babble) as there, dial(there) as line:
+    async with somebody(babble) as there, connect(there) as line:
         assert await heard(line) == [COMMITTED]
     assert caplog.text.count("The server's event cannot be read") == 2
 
 
 async def test_the_key_is_in_no_log(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
-    async with somebody(listen) as there, dial(there) as line:
+    async with somebody(listen) as there, connect(there) as line:
         await line.send(e.InputAudioBufferCommit())
     ours = [one for one in caplog.records if one.name != "websockets.server"]
     assert KEY not in "\n".join(one.getMessage() for one in ours)

@@ -15,8 +15,8 @@ from vivavoce.audio import g711
 from vivavoce.audio.dtmf import tone
 from vivavoce.audio.resample import resample
 from vivavoce.dates import unix_now
-from vivavoce.engines.cascade.settings import Hearing
-from vivavoce.engines.cascade.transcriber_queue import Desk
+from vivavoce.engines.cascade.settings import InputProcessing
+from vivavoce.engines.cascade.transcriber_queue import TranscriberQueue
 from vivavoce.errors import ProviderError
 from vivavoce.limits import Limits
 from vivavoce.protocol import events as e
@@ -139,7 +139,7 @@ async def test_an_append_longer_than_the_buffer_is_refused_whole() -> None:
 def test_what_the_client_says_of_the_words_is_handed_on(
     settings: TranscriptionSettings, language: str | None, prompt: str | None
 ) -> None:
-    hearing = Hearing.of(told_as(transcription=settings))
+    hearing = InputProcessing.of(told_as(transcription=settings))
     assert (hearing.language, hearing.prompt) == (language, prompt)
 
 
@@ -268,7 +268,7 @@ class Slow:
 
 
 async def test_work_goes_before_glimpses() -> None:
-    desk, seen = Desk(Slow()), list[Transcript | None]()
+    desk, seen = TranscriberQueue(Slow()), list[Transcript | None]()
 
     async def look(sound: bytes) -> None:
         seen.append(await desk.glimpse(sound, seconds=5))
@@ -288,7 +288,7 @@ async def test_work_goes_before_glimpses() -> None:
 
 
 async def test_a_glimpse_is_not_taken_while_somebody_works() -> None:
-    desk = Desk(Slow())
+    desk = TranscriberQueue(Slow())
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(lambda: desk.transcribe(b"work", seconds=5))
         await anyio.sleep(0.5)
@@ -299,8 +299,8 @@ async def test_who_does_not_say_so_is_not_asked_in_mid_speech() -> None:
     class Paid:
         transcribe = Slow.transcribe
 
-    assert Desk(Slow()).is_live
-    assert not Desk(Paid()).is_live
+    assert TranscriberQueue(Slow()).is_live
+    assert not TranscriberQueue(Paid()).is_live
 
 
 # keys

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vivavoce.engines.cascade.item_audio import Sounds
+from vivavoce.engines.cascade.item_audio import ItemAudio
 from vivavoce.protocol.session import Pcm, Pcma, Pcmu
 
 pytestmark = pytest.mark.anyio
@@ -12,7 +12,7 @@ SECOND = bytes(range(240)) * 200
 
 
 async def test_an_item_gives_back_what_was_said() -> None:
-    sounds = Sounds(10)
+    sounds = ItemAudio(10)
     sounds.open("a", Pcm())
     sounds.add("a", SECOND)
     sounds.add("a", SECOND)
@@ -21,13 +21,13 @@ async def test_an_item_gives_back_what_was_said() -> None:
 
 
 async def test_nothing_is_given_back_where_nothing_was_said() -> None:
-    sounds = Sounds(10)
+    sounds = ItemAudio(10)
     sounds.open("a", Pcm())
     assert await sounds.of("a") is None
 
 
 async def test_the_oldest_is_forgotten_first() -> None:
-    sounds = Sounds(2.5)
+    sounds = ItemAudio(2.5)
     for item_id in "abc":
         sounds.open(item_id, Pcm())
         sounds.add(item_id, SECOND)
@@ -36,7 +36,7 @@ async def test_the_oldest_is_forgotten_first() -> None:
 
 
 async def test_an_item_that_is_too_long_is_not_kept_in_part() -> None:
-    sounds = Sounds(2.5)
+    sounds = ItemAudio(2.5)
     sounds.open("a", Pcm())
     for _ in range(4):
         sounds.add("a", SECOND)
@@ -47,7 +47,7 @@ async def test_an_item_that_is_too_long_is_not_kept_in_part() -> None:
 
 
 async def test_what_was_cut_is_gone_and_nothing_is_added_beyond() -> None:
-    sounds = Sounds(10)
+    sounds = ItemAudio(10)
     sounds.open("a", Pcm())
     sounds.add("a", SECOND)
     assert await sounds.of("a") == SECOND
@@ -59,7 +59,7 @@ async def test_what_was_cut_is_gone_and_nothing_is_added_beyond() -> None:
 
 
 async def test_what_is_forgotten_makes_room() -> None:
-    sounds = Sounds(1.5)
+    sounds = ItemAudio(1.5)
     for item_id in "ab":
         sounds.open(item_id, Pcm())
         sounds.add(item_id, SECOND)
@@ -72,14 +72,14 @@ async def test_what_is_forgotten_makes_room() -> None:
 
 
 async def test_who_asks_twice_is_given_the_same_bytes() -> None:
-    sounds = Sounds(10)
+    sounds = ItemAudio(10)
     sounds.hear("a", bytes(64_000), Pcm())
     assert await sounds.of("a") is await sounds.of("a")
 
 
 @pytest.mark.parametrize(("format", "bytes_per_ms"), [(Pcm(), 48), (Pcmu(), 8), (Pcma(), 8)])
 async def test_a_caller_is_given_back_in_the_format_they_sent(format: object, bytes_per_ms: int) -> None:
-    sounds = Sounds(10)
+    sounds = ItemAudio(10)
     sounds.hear("a", bytes(32 * 3000), format)  # type: ignore[arg-type]
     told = await sounds.of("a")
     assert told is not None
@@ -88,7 +88,7 @@ async def test_a_caller_is_given_back_in_the_format_they_sent(format: object, by
 
 @given(st.lists(st.tuples(st.sampled_from("abcd"), st.integers(0, 1200), st.integers(0, 1500)), max_size=30))
 def test_no_more_is_kept_than_is_allowed(acts: list[tuple[str, int, int]]) -> None:
-    sounds = Sounds(2)
+    sounds = ItemAudio(2)
     for item_id, ms, cut in acts:
         if cut % 3 == 0:
             sounds.open(item_id, Pcmu())

@@ -3,13 +3,13 @@ from math import inf
 import anyio
 import pytest
 
-from vivavoce.engines.cascade.pacing import Pace
+from vivavoce.engines.cascade.pacing import Pacing
 
 pytestmark = pytest.mark.anyio
 
 
 async def test_the_first_sound_goes_at_once_and_more_up_to_the_lead() -> None:
-    pace = Pace(0.4)
+    pace = Pacing(0.4)
     for _ in range(5):
         await pace.wait(0.1)
     assert anyio.current_time() == pytest.approx(0.0)
@@ -18,7 +18,7 @@ async def test_the_first_sound_goes_at_once_and_more_up_to_the_lead() -> None:
 
 
 async def test_nothing_is_heard_before_it_is_played() -> None:
-    pace = Pace(inf)
+    pace = Pacing(inf)
     assert not pace.begun
     assert not pace.audible
     assert pace.heard_ms == 0
@@ -32,7 +32,7 @@ async def test_nothing_is_heard_before_it_is_played() -> None:
 
 
 async def test_what_is_dropped_is_never_heard() -> None:
-    pace = Pace(inf)
+    pace = Pacing(inf)
     await pace.wait(3.0)
     await anyio.sleep(1.0)
     pace.drop()
@@ -42,7 +42,7 @@ async def test_what_is_dropped_is_never_heard() -> None:
 
 
 async def test_while_held_nothing_goes() -> None:
-    pace = Pace(0.1)
+    pace = Pacing(0.1)
     await pace.wait(0.1)
     pace.hold()
     async with anyio.create_task_group() as tasks:
@@ -58,7 +58,7 @@ async def test_while_held_nothing_goes() -> None:
 
 
 async def test_a_hold_that_nobody_settles_ends_by_itself() -> None:
-    pace = Pace(0.1)
+    pace = Pacing(0.1)
     pace.hold()
     await pace.wait(0.1)
     assert anyio.current_time() == pytest.approx(2.0)

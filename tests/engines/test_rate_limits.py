@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engines.plays import ask, done, errors, types
-from vivavoce.engines.cascade.rate_limits import Rates, Window
+from vivavoce.engines.cascade.rate_limits import RateLimits, Window
 from vivavoce.limits import Limits
 from vivavoce.protocol import events as e
 from vivavoce.protocol.responses import Failed, ResponseParams
@@ -49,7 +49,7 @@ def test_what_is_free_again_is_free_when_it_was_said_to_be(uses: list[tuple[floa
 
 
 def test_the_limit_that_is_reached_is_named() -> None:
-    rates = Rates(responses=2, tokens=100)
+    rates = RateLimits(responses=2, tokens=100)
     assert rates.refusal(0) is None
     rates.begin(0)
     rates.spend(100, 1)

@@ -3,14 +3,14 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vivavoce.engines.cascade.stable_prefix import Partials
+from vivavoce.engines.cascade.stable_prefix import StablePrefix
 
 words = st.lists(st.sampled_from(["a", "to", "be", "or", "not", "b", "be,"]), max_size=8)
 transcripts = st.lists(words.map(" ".join), max_size=8)
 
 
 def told(heard: list[str]) -> list[str]:
-    partials = Partials()
+    partials = StablePrefix()
     return [partials.hear(transcript) for transcript in heard]
 
 
@@ -28,25 +28,25 @@ def test_what_two_transcripts_agree_about_is_told_but_the_newest_word() -> None:
 
 
 def test_the_rest_comes_at_the_end() -> None:
-    partials = Partials()
+    partials = StablePrefix()
     partials.hear("ask not what")
     partials.hear("ask not what your country")
     assert partials.finish("ask not what your country can do.") == " your country can do."
 
 
 def test_an_utterance_of_which_nothing_was_told_is_told_whole() -> None:
-    assert Partials().finish("Yes.") == "Yes."
+    assert StablePrefix().finish("Yes.") == "Yes."
 
 
 def test_what_turns_out_otherwise_has_no_rest() -> None:
-    partials = Partials()
+    partials = StablePrefix()
     partials.hear("I scream for")
     partials.hear("I scream for you")
     assert partials.finish("Ice cream for you.") == ""
 
 
 def test_nothing_is_told_after_the_end() -> None:
-    partials = Partials()
+    partials = StablePrefix()
     partials.hear("ask not")
     partials.finish("ask not")
     assert partials.hear("ask not what") == ""
@@ -54,7 +54,7 @@ def test_nothing_is_told_after_the_end() -> None:
 
 @given(transcripts)
 def test_nothing_is_taken_back_and_words_are_whole(heard: list[str]) -> None:
-    partials, so_far = Partials(), ""
+    partials, so_far = StablePrefix(), ""
     for transcript in heard:
         delta = partials.hear(transcript)
         assert not delta or not so_far or delta.startswith(" "), "a word is not continued"
@@ -68,7 +68,7 @@ def test_nothing_is_taken_back_and_words_are_whole(heard: list[str]) -> None:
 
 @given(transcripts, words.map(" ".join))
 def test_the_deltas_make_the_whole_wherever_they_began_it(heard: list[str], whole: str) -> None:
-    partials = Partials()
+    partials = StablePrefix()
     so_far = "".join(partials.hear(transcript) for transcript in heard)
     rest = partials.finish(whole)
     if whole.startswith(so_far):
@@ -82,7 +82,7 @@ def test_a_transcriber_that_only_ever_adds_is_told_to_the_last_word(
     said: list[str], data: st.DataObject
 ) -> None:
     ends = sorted(data.draw(st.lists(st.integers(0, len(said)), max_size=6)))
-    partials = Partials()
+    partials = StablePrefix()
     deltas = [partials.hear(" ".join(said[:end])) for end in ends]
     assert "".join(deltas) + partials.finish(" ".join(said)) == " ".join(said)
     if len(ends) > 1:

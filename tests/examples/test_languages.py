@@ -6,7 +6,7 @@ import pytest
 
 from support_desk.languages import phrases
 from vivavoce import Assistant
-from vivavoce.assistants.team import told
+from vivavoce.assistants.team import system_prompt
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,7 @@ def question(assistant: Assistant) -> str:
 
 def test_it_speaks_hindi(desk: Callable[[str], Assistant]) -> None:
     assistant = desk("hi")
-    assert told(assistant).endswith("Answer in Hindi.")
+    assert system_prompt(assistant).endswith("Answer in Hindi.")
     assert "times are in digits" in assistant.instructions
     assert assistant.greeting.startswith("नमस्ते")
     assert question(assistant) == "क्या मैं ऑर्डर 1066 रद्द कर दूँ?"
@@ -34,7 +34,7 @@ def test_it_speaks_hindi(desk: Callable[[str], Assistant]) -> None:
 
 def test_it_speaks_languages_for_which_nobody_wrote_phrases(desk: Callable[[str], Assistant]) -> None:
     assistant = desk("sw")
-    assert told(assistant).endswith("Answer in Swahili.")
+    assert system_prompt(assistant).endswith("Answer in Swahili.")
     assert assistant.greeting == ""
     assert question(assistant) == "Shall I cancel order 1066?"
 

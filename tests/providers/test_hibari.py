@@ -5,7 +5,7 @@ import pytest
 
 from providers.offline import weights
 from vivavoce.errors import ConfigError, ProviderError
-from vivavoce.providers.base import SPEAKING_RATE
+from vivavoce.providers.base import OUTPUT_RATE
 from vivavoce.providers.local.hibari import PLUGIN, Hibari, HibariSettings
 from vivavoce.providers.local.moonshine import PLUGIN as MOONSHINE
 from vivavoce.providers.local.moonshine import Moonshine, MoonshineSettings
@@ -35,7 +35,7 @@ def heard(pcm: bytes) -> "Floats":
 async def test_what_is_said_is_understood() -> None:
     transcriber: Moonshine = await MOONSHINE.open(MoonshineSettings(), weights)  # type: ignore[assignment]
     sound = heard(await said(await hibari(), SENTENCE))
-    places = np.arange(0, len(sound) - 1, SPEAKING_RATE / 16_000)
+    places = np.arange(0, len(sound) - 1, OUTPUT_RATE / 16_000)
     slower = (np.interp(places, np.arange(len(sound)), sound) * 32767).astype("<i2").tobytes()
     words = (await transcriber.transcribe(slower)).text.lower().replace(",", "").rstrip(".").split()
     expected = SENTENCE.lower().replace(",", "").rstrip(".").split()
@@ -47,8 +47,8 @@ async def test_what_is_said_is_understood() -> None:
 async def test_the_sound_begins_with_the_words_and_ends_with_them() -> None:
     loud = np.flatnonzero(np.abs(heard(await said(await hibari(), "Yes."))) > 0.01)
     sound = heard(await said(await hibari(), "Yes."))
-    assert loud[0] < 0.03 * SPEAKING_RATE
-    assert len(sound) - loud[-1] < 0.05 * SPEAKING_RATE
+    assert loud[0] < 0.03 * OUTPUT_RATE
+    assert len(sound) - loud[-1] < 0.05 * OUTPUT_RATE
 
 
 @pytest.mark.models
@@ -69,7 +69,7 @@ async def test_the_same_text_always_sounds_the_same() -> None:
 async def test_chunks_are_a_tenth_of_a_second_at_most_and_whole_samples() -> None:
     voice = await hibari()
     chunks = [len(chunk) async for chunk in voice.speak(SENTENCE)]
-    assert max(chunks) <= SPEAKING_RATE * 2 // 10
+    assert max(chunks) <= OUTPUT_RATE * 2 // 10
     assert not any(size % 2 for size in chunks)
     assert all(chunks)
 
@@ -85,7 +85,7 @@ async def test_speed_is_kept_between_half_and_double() -> None:
 @pytest.mark.models
 @pytest.mark.parametrize("text", ["", " ", "...", "👍", "—", "你好"])
 async def test_nothing_is_said_of_what_has_no_words(text: str) -> None:
-    assert len(await said(await hibari(), text)) < SPEAKING_RATE
+    assert len(await said(await hibari(), text)) < OUTPUT_RATE
 
 
 @pytest.mark.models
@@ -93,7 +93,7 @@ async def test_two_sentences_have_a_breath_between_them() -> None:
     voice = await hibari()
     apart = len(await said(voice, "Yes.")) + len(await said(voice, "No."))
     together = len(await said(voice, "Yes. No."))
-    assert together - apart == pytest.approx(0.3 * SPEAKING_RATE * 2, abs=0.1 * SPEAKING_RATE)
+    assert together - apart == pytest.approx(0.3 * OUTPUT_RATE * 2, abs=0.1 * OUTPUT_RATE)
 
 
 async def test_a_voice_that_does_not_exist_is_the_owners_mistake() -> None:

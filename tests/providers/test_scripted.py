@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from vivavoce.errors import ProviderError
 from vivavoce.protocol.items import InputText, Message
 from vivavoce.protocol.session import FunctionTool
-from vivavoce.providers.base import HEARING_RATE, SPEAKING_RATE, ChatRequest, ChatUsage, Mark, ToolCall
+from vivavoce.providers.base import INPUT_RATE, OUTPUT_RATE, ChatRequest, ChatUsage, ToolCall, WordTiming
 from vivavoce.providers.registry import Plugin, settings_for
 from vivavoce.providers.scripted.providers import (
     CHAT,
@@ -105,7 +105,7 @@ async def test_it_says_nothing_on_demand() -> None:
 
 
 def sound(seconds: float, amplitude: int = 5000) -> bytes:
-    return array("h", [amplitude, -amplitude] * round(HEARING_RATE * seconds / 2)).tobytes()
+    return array("h", [amplitude, -amplitude] * round(INPUT_RATE * seconds / 2)).tobytes()
 
 
 async def test_it_tells_how_long_somebody_spoke() -> None:
@@ -137,30 +137,30 @@ async def test_it_hears_what_it_is_told_to_hear() -> None:
 # speaking
 
 
-async def spoken(text: str, voice: str | None = None, speed: float = 1.0) -> list[bytes | Mark]:
+async def spoken(text: str, voice: str | None = None, speed: float = 1.0) -> list[bytes | WordTiming]:
     return [chunk async for chunk in ScriptedSynthesizer().speak(text, voice=voice, speed=speed)]
 
 
-def pcm(chunks: list[bytes | Mark]) -> bytes:
+def pcm(chunks: list[bytes | WordTiming]) -> bytes:
     return b"".join(chunk for chunk in chunks if isinstance(chunk, bytes))
 
 
 @pytest.mark.parametrize("speed", [0.5, 1.0, 1.5])
 async def test_speech_has_a_real_duration(speed: float) -> None:
     text = "The tide is high, and the boats are in."
-    seconds = len(pcm(await spoken(text, speed=speed))) / 2 / SPEAKING_RATE
+    seconds = len(pcm(await spoken(text, speed=speed))) / 2 / OUTPUT_RATE
     assert seconds == pytest.approx(len(text) * 0.065 / speed, rel=0.01)
 
 
 async def test_it_marks_the_words() -> None:
     chunks = await spoken("Good  morning, Ada.")
-    assert [chunk.chars for chunk in chunks if isinstance(chunk, Mark)] == [0, 6, 15]
-    assert isinstance(chunks[0], Mark)
+    assert [chunk.chars for chunk in chunks if isinstance(chunk, WordTiming)] == [0, 6, 15]
+    assert isinstance(chunks[0], WordTiming)
 
 
 async def test_chunks_are_small_and_whole() -> None:
     sizes = [len(chunk) for chunk in await spoken("Supercalifragilistic words") if isinstance(chunk, bytes)]
-    assert max(sizes) <= SPEAKING_RATE // 10 * 2
+    assert max(sizes) <= OUTPUT_RATE // 10 * 2
     assert not any(size % 2 for size in sizes)
 
 
@@ -182,8 +182,8 @@ async def test_nothing_sounds_like_nothing(text: str) -> None:
 
 
 async def test_it_stops_when_nobody_listens() -> None:
-    speech: AsyncIterator[bytes | Mark] = ScriptedSynthesizer().speak("Hello there")
-    assert isinstance(await anext(speech), Mark)
+    speech: AsyncIterator[bytes | WordTiming] = ScriptedSynthesizer().speak("Hello there")
+    assert isinstance(await anext(speech), WordTiming)
     await speech.aclose()  # type: ignore[attr-defined]
 
 

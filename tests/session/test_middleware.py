@@ -12,7 +12,7 @@ from vivavoce.errors import ProtocolError
 from vivavoce.protocol import events as e
 from vivavoce.protocol.responses import verbatim
 from vivavoce.protocol.session import FunctionTool, Session
-from vivavoce.session.line import Heard, Line, Seat
+from vivavoce.session.line import Heard, Line, SessionHandle
 from vivavoce.session.switchboard import Caller, Switchboard
 from vivavoce.testing.stage import Stage
 
@@ -24,7 +24,7 @@ TEXT = {"output_modalities": ("text",)}
 CANCEL = e.ResponseCancel(event_id="mine")
 
 
-async def idle(seat: Seat) -> None:
+async def idle(seat: SessionHandle) -> None:
     await anyio.sleep_forever()
 
 
@@ -32,7 +32,7 @@ async def idle(seat: Seat) -> None:
 class Attendant:
     """Does what it is told to do, and remembers what it heard."""
 
-    work: Callable[[Seat], Awaitable[None]] = idle
+    work: Callable[[SessionHandle], Awaitable[None]] = idle
     pass_on: Callable[[e.ClientEvent], e.ClientEvent | None] = lambda event: event
     heard: list[Heard] = field(default_factory=list)
 
@@ -42,7 +42,7 @@ class Attendant:
     def hear(self, heard: Heard) -> None:
         self.heard.append(heard)
 
-    async def attend(self, seat: Seat) -> None:
+    async def attend(self, seat: SessionHandle) -> None:
         await self.work(seat)
         await anyio.sleep_forever()
 
@@ -66,7 +66,7 @@ async def until(line: Line, kind: type[e.Event]) -> list[e.Event]:
 
 
 async def test_an_attendant_speaks_as_the_caller() -> None:
-    async def greet(seat: Seat) -> None:
+    async def greet(seat: SessionHandle) -> None:
         await seat.say(e.ResponseCreate(response=verbatim("Good morning, what can I do for you?")))
 
     stage = Stage(["Nobody asked me."])
@@ -94,7 +94,7 @@ async def test_an_engine_that_does_not_know_the_given_words_is_asked_for_them() 
 
 
 async def test_what_is_wrong_with_an_attendants_words_is_for_its_ears_alone() -> None:
-    async def blunder(seat: Seat) -> None:
+    async def blunder(seat: SessionHandle) -> None:
         await seat.say(CANCEL)
 
     attendant = Attendant(blunder)
@@ -115,7 +115,7 @@ async def test_an_engine_far_away_finds_fault_later_and_still_whoever_said_it_is
                 await line.send(e.ErrorEvent(error=details))
             await line.send(e.InputAudioBufferCleared())
 
-    async def blunder(seat: Seat) -> None:
+    async def blunder(seat: SessionHandle) -> None:
         await seat.say(CANCEL)
 
     attendant = Attendant(blunder)
@@ -170,7 +170,7 @@ async def test_an_attendant_may_keep_an_event_back_and_put_it_back_later() -> No
             return None
         return event
 
-    async def put_back(seat: Seat) -> None:
+    async def put_back(seat: SessionHandle) -> None:
         await there.wait()
         await seat.say(e.InputAudioBufferClear())
         await seat.put_back(kept[0])
@@ -193,7 +193,7 @@ async def test_what_is_put_back_is_still_theirs_who_said_it_beside() -> None:
         there.set()
         return None
 
-    async def put_back(seat: Seat) -> None:
+    async def put_back(seat: SessionHandle) -> None:
         await there.wait()
         await seat.put_back(kept[0])
 
@@ -211,7 +211,7 @@ async def test_what_is_put_back_is_still_theirs_who_said_it_beside() -> None:
 async def test_events_of_our_own_reach_those_who_know_them(extras: bool) -> None:
     ready = anyio.Event()
 
-    async def show(seat: Seat) -> None:
+    async def show(seat: SessionHandle) -> None:
         await ready.wait()
         await seat.tell(CARD)
         await seat.say(e.InputAudioBufferClear())
@@ -244,7 +244,7 @@ async def test_an_engine_may_say_events_of_our_own_as_well() -> None:
 async def test_an_attendant_with_a_bug_ends_its_conversation_and_no_other(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    async def break_down(seat: Seat) -> None:
+    async def break_down(seat: SessionHandle) -> None:
         raise ZeroDivisionError("a bug of ours")
 
     with caplog.at_level(logging.CRITICAL):
@@ -259,7 +259,7 @@ async def test_an_attendant_with_a_bug_ends_its_conversation_and_no_other(
 async def test_an_attendant_leaves_when_the_caller_does() -> None:
     left = anyio.Event()
 
-    async def stay(seat: Seat) -> None:
+    async def stay(seat: SessionHandle) -> None:
         try:
             await anyio.sleep_forever()
         finally:
@@ -271,7 +271,7 @@ async def test_an_attendant_leaves_when_the_caller_does() -> None:
 
 
 async def test_who_said_what_beside_is_remembered_for_a_while_and_no_longer() -> None:
-    async def chatter(seat: Seat) -> None:
+    async def chatter(seat: SessionHandle) -> None:
         for _ in range(300):
             await seat.say(e.InputAudioBufferClear())
 

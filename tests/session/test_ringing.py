@@ -10,7 +10,7 @@ from vivavoce.limits import Limits
 from vivavoce.protocol import events as e
 from vivavoce.protocol.session import Session
 from vivavoce.session.line import Rejected
-from vivavoce.session.ringing import Incoming, Lobby
+from vivavoce.session.ringing import Incoming, IncomingCalls
 from vivavoce.session.switchboard import Caller, Switchboard
 from vivavoce.testing.stage import Stage
 
@@ -23,7 +23,7 @@ BRIEF = Session(instructions="Be brief.", model="gpt-realtime")
 class Telephone:
     """Rings in a lobby, and remembers what became of its call."""
 
-    lobby: Lobby
+    lobby: IncomingCalls
     caller: Caller = field(default_factory=lambda: Caller("telephone"))
     ended: str = ""
     session: object = None
@@ -47,9 +47,9 @@ class Telephone:
         self.over.set()
 
 
-def a_lobby(**limits: float) -> tuple[Switchboard, Lobby]:
+def a_lobby(**limits: float) -> tuple[Switchboard, IncomingCalls]:
     switchboard = Switchboard(Stage().engine, limits=Limits(**limits))  # type: ignore[arg-type]
-    return switchboard, Lobby(switchboard)
+    return switchboard, IncomingCalls(switchboard)
 
 
 async def test_an_accepted_call_is_put_through_as_it_was_asked_for() -> None:

@@ -18,7 +18,7 @@ from clients.weather import desk
 from vivavoce.config.tools import McpToolsTable, ToolsTable
 from vivavoce.errors import ConfigError
 from vivavoce.limits import Limits
-from vivavoce.tools.registry import Shelf, opened
+from vivavoce.tools.registry import ToolRegistry, opened
 from vivavoce.tools.types import Context, Tool, ToolError
 
 pytestmark = [pytest.mark.anyio, pytest.mark.real_time]
@@ -34,7 +34,7 @@ CONTEXT = Context("call_1", "caller_1", {}, silence)
 
 
 @asynccontextmanager
-async def shelf(*tables: dict[str, Any]) -> AsyncIterator[Shelf]:
+async def shelf(*tables: dict[str, Any]) -> AsyncIterator[ToolRegistry]:
     """Open a shelf, and wait for all servers as the start does."""
     named = ToolsTable(mcp=tuple(McpToolsTable.model_validate(table) for table in tables))
     async with opened(named, Limits()) as it:
@@ -47,7 +47,7 @@ def named(tools: Sequence[Tool], name: str) -> Tool:
     return next(tool for tool in tools if tool.name == name)
 
 
-async def ask(it: Shelf, name: str, /, **arguments: object) -> str:
+async def ask(it: ToolRegistry, name: str, /, **arguments: object) -> str:
     written = msgspec.json.encode(arguments).decode()
     return (await named(it.beside(), name).run(written, CONTEXT)).output
 

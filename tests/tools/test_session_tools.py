@@ -8,7 +8,7 @@ from vivavoce.protocol import events as e
 from vivavoce.protocol.responses import ResponseParams
 from vivavoce.protocol.session import FunctionTool, McpServerTool, Session, TranscriptionSession
 from vivavoce.protocol.settings import DEFAULT
-from vivavoce.tools.session_tools import Offer
+from vivavoce.tools.session_tools import SessionTools
 
 OURS = Made().tool("ours")
 THEIRS = FunctionTool(name="theirs")
@@ -20,19 +20,19 @@ def named(*tools: FunctionTool | McpServerTool) -> e.SessionUpdate:
 
 
 def test_ours_are_added_to_what_a_client_names() -> None:
-    assert Offer([OURS]).passing(named(THEIRS, SERVER)) == named(THEIRS, SERVER, OURS.definition)
-    assert Offer([OURS]).passing(named()) == named(OURS.definition)
-    assert Offer([OURS]).passing(named(FunctionTool(name="ours"))) == named(OURS.definition)
+    assert SessionTools([OURS]).passing(named(THEIRS, SERVER)) == named(THEIRS, SERVER, OURS.definition)
+    assert SessionTools([OURS]).passing(named()) == named(OURS.definition)
+    assert SessionTools([OURS]).passing(named(FunctionTool(name="ours"))) == named(OURS.definition)
 
 
 @pytest.mark.parametrize("session", [Session(instructions="Be brief."), TranscriptionSession()])
 def test_who_says_nothing_of_tools_is_left_alone(session: Session | TranscriptionSession) -> None:
     update = e.SessionUpdate(session=session)
-    assert Offer([OURS]).passing(update) is update
+    assert SessionTools([OURS]).passing(update) is update
 
 
 def test_when_ours_change_the_clients_stay() -> None:
-    offer = Offer([OURS])
+    offer = SessionTools([OURS])
     assert offer.session.tools == (OURS.definition,)
     offer.passing(named(THEIRS, SERVER))
     offer.tools = ()
@@ -40,7 +40,7 @@ def test_when_ours_change_the_clients_stay() -> None:
 
 
 def test_it_is_known_whose_a_tool_is() -> None:
-    offer = Offer([OURS])
+    offer = SessionTools([OURS])
     offer.passing(named(THEIRS))
     offer.hear(e.SessionCreated(session=Session(tools=(OURS.definition, FunctionTool(name="the engine's")))))
     assert offer.find("ours") is OURS
@@ -56,4 +56,4 @@ def test_it_is_known_whose_a_tool_is() -> None:
 
 def test_the_house_cannot_have_two_tools_with_one_name() -> None:
     with pytest.raises(ConfigError, match="two tools called 'ours'"):
-        Offer([OURS, OURS])
+        SessionTools([OURS, OURS])

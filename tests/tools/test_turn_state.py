@@ -6,7 +6,7 @@ from vivavoce.protocol import events as e
 from vivavoce.protocol.responses import Response, verbatim
 from vivavoce.protocol.session import InputSettings, SemanticVad, ServerVad, Session, SessionAudio
 from vivavoce.protocol.settings import DEFAULT
-from vivavoce.tools.turn_state import Rounds, Talk, is_recited
+from vivavoce.tools.turn_state import Rounds, TurnState, is_recited
 
 STARTED = e.InputAudioBufferSpeechStarted(audio_start_ms=0, item_id="item")
 STOPPED = e.InputAudioBufferSpeechStopped(audio_end_ms=900, item_id="item")
@@ -33,8 +33,8 @@ def heard_as(turns: ServerVad | SemanticVad | None) -> Session:
     return Session(audio=SessionAudio(input=InputSettings(turn_detection=turns)))
 
 
-def talk(*events: e.Event, session: Session = DEFAULT) -> Talk:
-    talk = Talk()
+def talk(*events: e.Event, session: Session = DEFAULT) -> TurnState:
+    talk = TurnState()
     for event in (e.SessionCreated(session=session), *events):
         talk.hear(event, 10)
     return talk

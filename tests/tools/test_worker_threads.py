@@ -13,7 +13,7 @@ import pytest
 
 from vivavoce.tools.function import tool
 from vivavoce.tools.types import Context
-from vivavoce.tools.worker_threads import Threads
+from vivavoce.tools.worker_threads import WorkerThreads
 
 pytestmark = [pytest.mark.anyio, pytest.mark.real_time]
 
@@ -78,7 +78,7 @@ async def test_a_thread_that_was_given_up_keeps_its_place_until_it_ends(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.INFO)
-    may_end, threads = threading.Event(), Threads("slow", 1)
+    may_end, threads = threading.Event(), WorkerThreads("slow", 1)
     with anyio.move_on_after(0.05) as first:
         await threads.run(may_end.wait)
     assert first.cancelled_caught
@@ -98,7 +98,7 @@ async def test_a_thread_that_was_given_up_keeps_its_place_until_it_ends(
 
 
 async def test_one_who_gives_up_waiting_for_a_thread_has_none() -> None:
-    may_end, threads = threading.Event(), Threads("slow", 1)
+    may_end, threads = threading.Event(), WorkerThreads("slow", 1)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(threads.run, may_end.wait)
         await anyio.lowlevel.checkpoint()  # the one place is taken

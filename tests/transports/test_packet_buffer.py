@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vivavoce.transports.webrtc.packet_buffer import Arrivals, samples
+from vivavoce.transports.webrtc.packet_buffer import PacketBuffer, samples
 
 FRAME = 960
 TOC = bytes([1 << 3])
@@ -15,7 +15,7 @@ def packet(number: int) -> bytes:
     return TOC + number.to_bytes(2, "big")
 
 
-def push(arrivals: Arrivals, number: int, *, start: int = 0, time: int | None = None) -> list[bytes | int]:
+def push(arrivals: PacketBuffer, number: int, *, start: int = 0, time: int | None = None) -> list[bytes | int]:
     timestamp = number * FRAME if time is None else time
     return arrivals.push((start + number) % 2**16, (start * FRAME + timestamp) % 2**32, packet(number))
 
@@ -55,37 +55,37 @@ def test_what_is_no_packet_has_no_length() -> None:
 
 @pytest.mark.parametrize("start", [0, 65_530, 32_760])
 def test_packets_go_on_as_they_come(start: int) -> None:
-    arrivals = Arrivals()
+    arrivals = PacketBuffer()
     assert [numbers(push(arrivals, n, start=start)) for n in range(12)] == [[n] for n in range(12)]
 
 
 def test_a_packet_that_is_overtaken_is_waited_for() -> None:
-    arrivals = Arrivals()
+    arrivals = PacketBuffer()
     assert [numbers(push(arrivals, n)) for n in (0, 2, 3, 1, 4)] == [[0], [], [], [1, 2, 3], [4]]
 
 
 def test_a_packet_that_does_not_come_is_concealed() -> None:
-    arrivals = Arrivals()
+    arrivals = PacketBuffer()
     heard = [push(arrivals, n) for n in (0, 2, 3, 4, 5)]
     assert heard[:4] == [[packet(0)], [], [], []]
     assert heard[4] == [TOC, packet(2), packet(3), packet(4), packet(5)]
 
 
 def test_of_what_is_lost_for_long_the_beginning_is_concealed_and_the_rest_silence() -> None:
-    arrivals = Arrivals()
+    arrivals = PacketBuffer()
     heard = [push(arrivals, n) for n in (0, 11, 12, 13, 14)]
     assert heard[4][:6] == [TOC] * 5 + [5 * FRAME]
 
 
 def test_an_empty_packet_is_not_heard() -> None:
-    arrivals = Arrivals()
+    arrivals = PacketBuffer()
     push(arrivals, 0)
     assert arrivals.push(1, 0, b"") == []
     assert arrivals.push(2, FRAME, packet(1)) == [packet(1)]
 
 
 def test_no_packet_is_heard_twice_or_too_late() -> None:
-    arrivals = Arrivals()
+    arrivals = PacketBuffer()
     assert [numbers(push(arrivals, n)) for n in (0, 0, 1, 3, 4, 5, 6, 2)] == [
         [0],
         [],
@@ -99,13 +99,13 @@ def test_no_packet_is_heard_twice_or_too_late() -> None:
 
 
 def test_a_sender_that_saves_silence_is_heard_silent() -> None:
-    arrivals = Arrivals()
+    arrivals = PacketBuffer()
     push(arrivals, 0)
     assert push(arrivals, 1, time=10 * FRAME) == [9 * FRAME, packet(1)]
 
 
 def test_silence_that_was_put_in_as_it_passed_is_not_put_in_again() -> None:
-    arrivals = Arrivals()
+    arrivals = PacketBuffer()
     push(arrivals, 0)
     passed = [arrivals.pass_time(FRAME) for _ in range(6)]
     assert passed == [[FRAME]] * 6
@@ -113,14 +113,14 @@ def test_silence_that_was_put_in_as_it_passed_is_not_put_in_again() -> None:
 
 
 def test_what_was_held_back_is_heard_when_nothing_more_comes() -> None:
-    arrivals = Arrivals()
+    arrivals = PacketBuffer()
     push(arrivals, 0)
     push(arrivals, 2)
     assert arrivals.pass_time(FRAME) == [TOC, packet(2), FRAME]
 
 
 def test_words_that_come_late_are_heard_all_the_same() -> None:
-    arrivals = Arrivals()
+    arrivals = PacketBuffer()
     push(arrivals, 0)
     for _ in range(10):
         arrivals.pass_time(FRAME)
@@ -128,7 +128,7 @@ def test_words_that_come_late_are_heard_all_the_same() -> None:
 
 
 def test_a_sender_that_begins_anew_is_heard() -> None:
-    arrivals = Arrivals()
+    arrivals = PacketBuffer()
     push(arrivals, 0)
     assert arrivals.push(30_000, 77, packet(7)) == [packet(7)]
     assert arrivals.push(30_001, 77 + FRAME, packet(8)) == [packet(8)]
@@ -139,7 +139,7 @@ def test_however_a_network_shuffles_a_little_all_is_heard_in_order(
     start: int, count: int, chance: Random
 ) -> None:
     order = sorted(range(1, count + 1), key=lambda n: n + chance.random() * 2)
-    arrivals = Arrivals()
+    arrivals = PacketBuffer()
     heard = push(arrivals, 0, start=start)
     for number in order:
         heard += push(arrivals, number, start=start)
@@ -149,7 +149,7 @@ def test_however_a_network_shuffles_a_little_all_is_heard_in_order(
 
 @given(st.sets(st.integers(1, 50), max_size=30))
 def test_whatever_is_lost_time_is_kept(lost: set[int]) -> None:
-    arrivals, heard = Arrivals(), list[bytes | int]()
+    arrivals, heard = PacketBuffer(), list[bytes | int]()
     for number in range(60):
         if number not in lost:
             heard += push(arrivals, number)
@@ -163,6 +163,6 @@ def test_whatever_is_lost_time_is_kept(lost: set[int]) -> None:
     )
 )
 def test_whatever_comes_little_is_made_of_it(packets: list[tuple[int, int, bytes]]) -> None:
-    arrivals = Arrivals()
+    arrivals = PacketBuffer()
     for sequence, timestamp, payload in packets:
         assert length(arrivals.push(sequence, timestamp, payload)) <= 4 * 48_000 + 5 * 63 * 2880

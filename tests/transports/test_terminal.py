@@ -14,7 +14,7 @@ from vivavoce.session.switchboard import Caller, Switchboard
 from vivavoce.testing.stage import Say, Stage
 from vivavoce.transports.playout import Playout
 from vivavoce.transports.terminal.files import FileMicrophone
-from vivavoce.transports.terminal.transport import FRAME_BYTES, Captions, Terminal, beats
+from vivavoce.transports.terminal.transport import FRAME_BYTES, Captions, TerminalTransport, beats
 
 pytestmark = pytest.mark.anyio
 
@@ -79,7 +79,7 @@ async def hold(
     stage.sayings.sayings = says
     out, speaker = io.StringIO(), Speaker()
     microphone = FileMicrophone(spoken(*says, seconds=seconds))
-    terminal = Terminal(microphone, speaker, lines() if typed else never(), Captions(out), headphones)
+    terminal = TerminalTransport(microphone, speaker, lines() if typed else never(), Captions(out), headphones)
     board = Switchboard(stage.engine, attend=[lambda caller: heard.append])
     async with board.connect(Caller("terminal")) as line:
         await terminal.talk(line)

@@ -25,7 +25,7 @@ from clients.phone import Phone, calling, has, only
 from vivavoce.config.schema import Config
 from vivavoce.errors import ProtocolError
 from vivavoce.protocol.session import Session, TranscriptionSession
-from vivavoce.runtime import House
+from vivavoce.runtime import Runtime
 from vivavoce.session.line import Line
 from vivavoce.testing.stage import Stage
 from vivavoce.transports.webrtc.sdp import check_offer, largest_message
@@ -76,7 +76,9 @@ class Site:
 @asynccontextmanager
 async def open_site(*, furnished: bool = True, **limits: float) -> AsyncIterator[Site]:
     jobs = ("turn", "transcriber", "chat", "synthesizer")
-    house = House(Config.model_validate({"limits": limits, **{job: {"provider": "scripted"} for job in jobs}}))
+    house = Runtime(
+        Config.model_validate({"limits": limits, **{job: {"provider": "scripted"} for job in jobs}})
+    )
     replies = ["One two three four five six seven eight."]
     engine = Watched(Stage(replies=replies, limits=house.config.limits, thinks=0, hears=0, speaks=0))
     if furnished:
@@ -368,9 +370,9 @@ async def test_a_session_may_only_write_down_what_is_said() -> None:
 
 
 async def test_what_the_voice_says_the_ear_hears_at_once() -> None:
-    from vivavoce.transports.webrtc.opus import Ear, Voice
+    from vivavoce.transports.webrtc.opus import OpusDecoder, OpusEncoder
 
-    voice, ear = Voice(), Ear()
+    voice, ear = OpusEncoder(), OpusDecoder()
     frames = ear.frames()
     for number in range(50):
         voice.say(array("h", [8000 if n // 24 % 2 else -8000 for n in range(480)]).tobytes())
@@ -382,9 +384,9 @@ async def test_what_the_voice_says_the_ear_hears_at_once() -> None:
 
 
 async def test_what_the_network_loses_of_a_sound_is_made_up_from_what_was_before() -> None:
-    from vivavoce.transports.webrtc.opus import Ear, Voice
+    from vivavoce.transports.webrtc.opus import OpusDecoder, OpusEncoder
 
-    voice, ear = Voice(), Ear()
+    voice, ear = OpusEncoder(), OpusDecoder()
     frames = ear.frames()
     loudest = []
     for number in range(40):
@@ -399,9 +401,9 @@ async def test_what_the_network_loses_of_a_sound_is_made_up_from_what_was_before
 
 
 async def test_who_speaks_next_on_the_same_track_is_heard() -> None:
-    from vivavoce.transports.webrtc.opus import Ear, Voice
+    from vivavoce.transports.webrtc.opus import OpusDecoder, OpusEncoder
 
-    voice, ear = Voice(), Ear()
+    voice, ear = OpusEncoder(), OpusDecoder()
     frames = ear.frames()
     for number in (500, 501, 502, 503, 400, 401, 402):  # the other's numbers are behind
         voice.say(array("h", [8000 if n // 24 % 2 else -8000 for n in range(480)]).tobytes())

@@ -13,7 +13,7 @@ from vivavoce.limits import Limits
 from vivavoce.protocol import events as e
 from vivavoce.session.line import Line, open_line
 from vivavoce.transports.websocket.handshake import Handshake
-from vivavoce.transports.websocket.transport import AT_ONCE, Realtime
+from vivavoce.transports.websocket.transport import AT_ONCE, WebSocketTransport
 
 pytestmark = pytest.mark.anyio
 
@@ -64,7 +64,7 @@ async def conversation(depth: int = 32, **limits: Any) -> AsyncIterator[Socket]:
     scope = {"query_string": b"", "headers": [], "extensions": {AT_ONCE: {"hear": socket.extension}}}
 
     async def serve() -> None:
-        await Realtime(connect, Limits(**limits))(scope, outgoing.receive, socket.send)  # type: ignore[arg-type]
+        await WebSocketTransport(connect, Limits(**limits))(scope, outgoing.receive, socket.send)  # type: ignore[arg-type]
         socket.over.set()
 
     async with incoming, outgoing, anyio.create_task_group() as tasks:

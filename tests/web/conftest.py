@@ -6,7 +6,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 import pytest
 
 from vivavoce.config.schema import Config
-from vivavoce.runtime import House
+from vivavoce.runtime import Runtime
 from vivavoce.testing.stage import Stage
 from vivavoce.web.app import Web
 from vivavoce.web.server import listen, serving
@@ -21,7 +21,7 @@ async def open_site(
     """Serve with these tables of the configuration; give the URL."""
     slots = {role: {"provider": "scripted"} for role in ("turn", "transcriber", "chat", "synthesizer")}
     session = {"turn_detection": {"type": "server_vad", "silence_duration_ms": 200}}
-    house = House(Config(**{**slots, "session": session, **tables}))  # type: ignore[arg-type]
+    house = Runtime(Config(**{**slots, "session": session, **tables}))  # type: ignore[arg-type]
     if furnished:
         await house.furnish((stage or Stage(thinks=0, hears=0, speaks=0)).engine.crew)
     async with serving(Web(house), listen("127.0.0.1", 0)) as url:

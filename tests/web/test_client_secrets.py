@@ -19,7 +19,7 @@ from websockets.typing import Subprotocol
 from vivavoce.config.schema import Config
 from vivavoce.errors import ProtocolError
 from vivavoce.protocol.session import Session, TranscriptionSession
-from vivavoce.runtime import House
+from vivavoce.runtime import Runtime
 from vivavoce.web.app import Web
 from vivavoce.web.security.client_secrets import ClientSecrets
 
@@ -286,7 +286,7 @@ async def test_a_secret_works_where_no_key_is_asked_for(site: Site) -> None:
 
 
 async def test_an_expired_secret_opens_nothing() -> None:
-    web = Web(House(Config.model_validate({role: {"provider": "scripted"} for role in SCRIPTED})))
+    web = Web(Runtime(Config.model_validate({role: {"provider": "scripted"} for role in SCRIPTED})))
     door = httpx.ASGITransport(web.application)
     async with httpx.AsyncClient(transport=door, base_url="http://localhost") as client:
         made = (await client.post(PATH, json={"expires_after": {"seconds": 60}})).json()

@@ -12,7 +12,7 @@ from openai import APIStatusError, AsyncOpenAI
 from vivavoce.config.schema import Config
 from vivavoce.errors import ProviderError
 from vivavoce.protocol import events as e
-from vivavoce.runtime import House
+from vivavoce.runtime import Runtime
 from vivavoce.session.line import Rejected
 from vivavoce.session.ringing import Incoming
 from vivavoce.session.switchboard import Caller
@@ -29,7 +29,7 @@ JOBS = ("turn", "transcriber", "chat", "synthesizer")
 class Telephone:
     """A way in that rings, and can hand a call over."""
 
-    house: House
+    house: Runtime
     referred: list[str] = field(default_factory=list)
     ended: str = ""
     over: anyio.Event = field(default_factory=anyio.Event)
@@ -78,7 +78,7 @@ class Scene:
 
 @asynccontextmanager
 async def a_scene() -> AsyncIterator[Scene]:
-    house = House(Config.model_validate({job: {"provider": "scripted"} for job in JOBS}))
+    house = Runtime(Config.model_validate({job: {"provider": "scripted"} for job in JOBS}))
     await house.furnish(Stage(thinks=0, hears=0, speaks=0).engine.crew)
     async with (
         serving(Web(house), listen("127.0.0.1", 0)) as url,
@@ -191,7 +191,7 @@ async def test_nobody_is_handed_over_to_what_is_no_address(target: str) -> None:
 
 
 async def test_before_the_models_are_loaded_no_call_is_there_to_steer() -> None:
-    house = House(Config.model_validate({job: {"provider": "scripted"} for job in JOBS}))
+    house = Runtime(Config.model_validate({job: {"provider": "scripted"} for job in JOBS}))
     async with (
         serving(Web(house), listen("127.0.0.1", 0)) as url,
         httpx.AsyncClient(base_url=url, trust_env=False) as client,

@@ -15,7 +15,7 @@ from starlette.routing import Route, WebSocketRoute
 
 from vivavoce.config.schema import Config
 from vivavoce.errors import ProviderError
-from vivavoce.runtime import House
+from vivavoce.runtime import Runtime
 from vivavoce.testing.stage import Forever, Say, Stage
 from vivavoce.web.app import Web
 
@@ -381,6 +381,6 @@ async def test_with_keys_only_the_page_and_its_state_are_open(site: Site) -> Non
 async def test_every_endpoint_is_on_its_page() -> None:
     page = (REFERENCE / "endpoints.md").read_text(encoding="utf-8")
     slots = {role: {"provider": "scripted"} for role in ("turn", "transcriber", "chat", "synthesizer")}
-    web = Web(House(Config(**slots)))  # type: ignore[arg-type]
+    web = Web(Runtime(Config(**slots)))  # type: ignore[arg-type]
     paths = [route.path for route in web.application.routes if isinstance(route, Route | WebSocketRoute)]
     assert [path for path in paths if f"`{path}`" not in page and f" {path}`" not in page] == []

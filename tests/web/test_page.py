@@ -14,7 +14,7 @@ from playwright.async_api import Page, WebSocketRoute, async_playwright, expect
 
 from vivavoce.audio.resample import resample
 from vivavoce.config.schema import PRESETS, Config
-from vivavoce.runtime import House
+from vivavoce.runtime import Runtime
 from vivavoce.tools.function import tool
 from vivavoce.tools.types import Assistant, Card
 from vivavoce.web.app import Web
@@ -52,19 +52,19 @@ class Open(Protocol):
     """Opens the page, with a microphone that hears these silences (seconds) and recordings."""
 
     def __call__(
-        self, *heard: float | str, house: House | None = None, refused: bool = False
+        self, *heard: float | str, house: Runtime | None = None, refused: bool = False
     ) -> AbstractAsyncContextManager[Page]: ...
 
 
-def a_house() -> House:
-    return House(Config.model_validate({**PRESETS["scripted"], "transcriber": TRANSCRIBER}))
+def a_house() -> Runtime:
+    return Runtime(Config.model_validate({**PRESETS["scripted"], "transcriber": TRANSCRIBER}))
 
 
 @pytest.fixture
 def opened(tmp_path: Path) -> Open:
     @asynccontextmanager
     async def open_page(
-        *heard: float | str, house: House | None = None, refused: bool = False
+        *heard: float | str, house: Runtime | None = None, refused: bool = False
     ) -> AsyncIterator[Page]:
         if house is None:
             house = a_house()
@@ -143,12 +143,12 @@ def order_status(order_id: str) -> tuple[str, Card]:
     return "It is on its way.", card
 
 
-def a_desk() -> House:
+def a_desk() -> Runtime:
     workshop = Assistant("You repair things.", name="the workshop", greeting="The workshop, good morning.")
     desk = Assistant(
         "You answer for a shop.", tools=[order_status], greeting="Good morning.", hand_over=[workshop]
     )
-    return House(Config.model_validate(PRESETS["scripted"]), assistant=desk)
+    return Runtime(Config.model_validate(PRESETS["scripted"]), assistant=desk)
 
 
 async def test_a_question_is_heard_and_answered_aloud_with_captions_of_both_sides(opened: Open) -> None:

@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vivavoce.web.stop_sequences import Stops
+from vivavoce.web.stop_sequences import StopSequences
 
 
 def shown(pieces: Sequence[str], *stops: str) -> tuple[str, bool]:
     """Return what a reader is shown of an answer in pieces, and whether it was ended."""
-    cut = Stops(stops)
+    cut = StopSequences(stops)
     text = "".join([cut.take(piece) for piece in pieces])
     return text + cut.finish(), cut.met
 
@@ -39,7 +39,7 @@ def test_an_answer_ends_before_the_first_stop(
 
 
 def test_what_cannot_be_a_stop_is_not_held_back() -> None:
-    stops = Stops(["END"])
+    stops = StopSequences(["END"])
     assert [stops.take(piece) for piece in ("One, ", "E", "N", "O", "three")] == [
         "One, ",
         "",

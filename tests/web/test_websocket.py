@@ -17,7 +17,7 @@ from vivavoce.config.schema import Config
 from vivavoce.protocol import events as e
 from vivavoce.protocol.session import Session, TranscriptionSession
 from vivavoce.protocol.settings import DEFAULT
-from vivavoce.runtime import House
+from vivavoce.runtime import Runtime
 from vivavoce.session.line import Line
 from vivavoce.web.app import Web
 from vivavoce.web.server import listen, serving
@@ -227,7 +227,7 @@ class Listener:
 
 @asynccontextmanager
 async def listening(listener: Listener) -> AsyncIterator[str]:
-    house = House(Config())
+    house = Runtime(Config())
     house.employ(listener)
     async with serving(Web(house), listen("127.0.0.1", 0)) as url:
         yield url

@@ -15,12 +15,12 @@ from vivavoce.protocol.responses import VERBATIM, ResponseParams
 from vivavoce.protocol.session import Session
 from vivavoce.protocol.validation import invalid
 
-__all__ = ["permitted"]
+__all__ = ["client_policy"]
 
 _W = TypeVar("_W", Session, ResponseParams)
 
 
-def permitted(event: e.ClientEvent, *, any_voice: bool = True) -> e.ClientEvent:
+def client_policy(event: e.ClientEvent, *, any_voice: bool = True) -> e.ClientEvent:
     """Return what of a client's event the engine may hear. `any_voice` says that the client may choose one.
 
     Raises `ProtocolError` for an item that is nobody's words: a system message, or what a tool is to have said.

@@ -7,8 +7,8 @@ import anyio
 from vivavoce.protocol import events as e
 from vivavoce.protocol.responses import VERBATIM, verbatim
 from vivavoce.protocol.session import Session
-from vivavoce.session.line import Seat
-from vivavoce.tools.notifier import Bell
+from vivavoce.session.line import SessionHandle
+from vivavoce.tools.notifier import Notifier
 
 __all__ = ["Greeting"]
 
@@ -29,7 +29,7 @@ class Greeting:
         self._is_open = False
         self._response_id: str | None = None
         self._kept: e.ResponseCreate | None = None
-        self._bell = Bell()
+        self._bell = Notifier()
 
     def passing(self, event: e.ClientEvent) -> e.ClientEvent | None:
         """Hear what the caller says before the engine does, and keep back a wish that has to wait."""
@@ -63,7 +63,7 @@ class Greeting:
             case e.ErrorEvent(error=error) if error.event_id == self._asks.event_id:
                 self._end()
 
-    async def attend(self, seat: Seat) -> None:
+    async def attend(self, seat: SessionHandle) -> None:
         """Greet, if there is cause to."""
         await self._quiet()
         if self._phase == "due":
@@ -79,7 +79,7 @@ class Greeting:
             if quiet.cancelled_caught:
                 return
 
-    async def _give_way(self, seat: Seat) -> None:
+    async def _give_way(self, seat: SessionHandle) -> None:
         """Wait until the greeting has been said; cut it short for a client that asks for an answer."""
         await self._bell.until(lambda: self._phase == "over" or bool(self._kept and self._response_id))
         if self._response_id and self._phase == "under way":

@@ -6,32 +6,32 @@ from collections.abc import Sequence
 from msgspec import UNSET
 from msgspec.structs import replace
 
-from vivavoce.assistants.session import OnDuty
-from vivavoce.assistants.team import Staff
+from vivavoce.assistants.session import AssistantSession
+from vivavoce.assistants.team import Team
 from vivavoce.errors import ConfigError
 from vivavoce.limits import Limits
 from vivavoce.protocol import events as e
 from vivavoce.protocol.session import FunctionTool, Session, TranscriptionSession
-from vivavoce.session.line import Attendant
-from vivavoce.tools.registry import Shelf
+from vivavoce.session.line import Middleware
+from vivavoce.tools.registry import ToolRegistry
 from vivavoce.tools.toolbox import Toolbox
 from vivavoce.tools.types import Assistant, Tool
 
-__all__ = ["Service"]
+__all__ = ["AssistantRegistry"]
 
 
 log = logging.getLogger(__name__)
 
 
-class Service:
+class AssistantRegistry:
     """An assistant, or nobody in particular, with the tools on the shelf.
 
     Raises `ConfigError` like `Staff`, and if an assistant has more than `limits.tools`.
     """
 
-    def __init__(self, assistant: Assistant | None, shelf: Shelf, limits: Limits) -> None:
+    def __init__(self, assistant: Assistant | None, shelf: ToolRegistry, limits: Limits) -> None:
         self.assistant, self._shelf, self._limits = assistant, shelf, limits
-        own = Staff(assistant) if assistant else None
+        own = Team(assistant) if assistant else None
         each = [own.tools_of(one) for one in own.known.values()] if own else []
         self._taken = {tool.name for tools in each for tool in tools}
         self._room = limits.tools - max(map(len, each), default=0)
@@ -40,9 +40,9 @@ class Service:
         self.staff  # noqa: B018 (what is wrong with it is told at once)
 
     @property
-    def staff(self) -> Staff | None:
+    def staff(self) -> Team | None:
         """Who may answer, with the tools that are there now: a server of tools may come late."""
-        return Staff(self.assistant, self.shared) if self.assistant else None
+        return Team(self.assistant, self.shared) if self.assistant else None
 
     @property
     def shared(self) -> Sequence[Tool]:
@@ -64,12 +64,12 @@ class Service:
         """Whether there is anything for an attendant to do."""
         return self.assistant is not None or not self._shelf.is_empty
 
-    def attendant(self, caller: str = "") -> Attendant:
+    def attendant(self, caller: str = "") -> Middleware:
         """Give one conversation its attendant."""
         staff = self.staff
         if staff is None:
             return Toolbox(self.shared, self._limits, caller)
-        return OnDuty(staff, self._limits, caller)
+        return AssistantSession(staff, self._limits, caller)
 
     def begin(self, session: Session) -> Session:
         """Return a session as it is when a conversation begins."""

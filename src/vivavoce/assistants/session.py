@@ -4,26 +4,26 @@ import logging
 
 import anyio
 
-from vivavoce.assistants.client_policy import permitted
+from vivavoce.assistants.client_policy import client_policy
 from vivavoce.assistants.greeting import Greeting
-from vivavoce.assistants.team import Staff
+from vivavoce.assistants.team import Team
 from vivavoce.limits import Limits
 from vivavoce.protocol import events as e
 from vivavoce.protocol.items import FunctionCallOutput
 from vivavoce.protocol.session import Session
-from vivavoce.session.line import Heard, Seat
+from vivavoce.session.line import Heard, SessionHandle
 from vivavoce.tools.toolbox import Toolbox
 from vivavoce.tools.types import Assistant
 
-__all__ = ["OnDuty"]
+__all__ = ["AssistantSession"]
 
 log = logging.getLogger(__name__)
 
 
-class OnDuty:
+class AssistantSession:
     """Attends one conversation: greets, has the tools work, and lets another assistant take over."""
 
-    def __init__(self, staff: Staff, limits: Limits, caller: str = "") -> None:
+    def __init__(self, staff: Team, limits: Limits, caller: str = "") -> None:
         self._staff, self._caller = staff, caller
         self._greeting = Greeting(staff.first.greeting)
         self._toolbox = Toolbox(staff.tools_of(staff.first), limits, caller, self._hand_over)
@@ -31,13 +31,13 @@ class OnDuty:
         self._greeted = {staff.first.name}
         self._session = Session()
         self._update = e.SessionUpdate(session=Session())
-        self._seat: Seat | None = None
+        self._seat: SessionHandle | None = None
 
     def passing(self, event: e.ClientEvent) -> e.ClientEvent | None:
         """Return what the engine may hear of what the caller says. Raises `ProtocolError` for the rest."""
         if _is_output(event) and self._toolbox.passing(event) is None:
             return None  # many clients say of every call that they do not know what to do; an error ends some
-        passed = self._greeting.passing(permitted(event, any_voice=self._any_voice))
+        passed = self._greeting.passing(client_policy(event, any_voice=self._any_voice))
         return passed and self._toolbox.passing(passed)
 
     def hear(self, heard: Heard) -> None:
@@ -56,7 +56,7 @@ class OnDuty:
             case e.ErrorEvent(error=error) if error.event_id and error.event_id == self._update.event_id:
                 log.error("%s: the session cannot be handed over: %s", self._caller, error.message)
 
-    async def attend(self, seat: Seat) -> None:
+    async def attend(self, seat: SessionHandle) -> None:
         """Work until the conversation is over."""
         self._seat = seat
         async with anyio.create_task_group() as tasks:

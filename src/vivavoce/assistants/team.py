@@ -13,14 +13,14 @@ from vivavoce.protocol.settings import merge
 from vivavoce.text.languages import language_name
 from vivavoce.tools.types import Assistant, Context, Outcome, Tool
 
-__all__ = ["Staff", "told"]
+__all__ = ["Team", "system_prompt"]
 
 _NOTHING = {"type": "object", "properties": {}, "required": [], "additionalProperties": False}
 _SENTENCE = re.compile(r".*?[.!?](?=\s|$)", re.DOTALL)
 
 
 @dataclass(frozen=True)
-class Staff:
+class Team:
     """The assistant who answers first, and all to whom the caller may be handed over. All have `shared` tools.
 
     Raises `ConfigError` if somebody hands over to a name that nobody has, or two assistants, or two tools of
@@ -38,9 +38,9 @@ class Staff:
         for one in met.values():
             self.tools_of(one)
 
-    def joined_by(self, assistant: Assistant) -> "Staff":
+    def joined_by(self, assistant: Assistant) -> "Team":
         """Return the staff with somebody whom a tool has called in, and whom they know."""
-        return Staff(assistant, self.shared, self.known)
+        return Team(assistant, self.shared, self.known)
 
     def tools_of(self, assistant: Assistant) -> Sequence[Tool]:
         """Return all that an assistant can do: what it brings, to hand over, and what everyone can."""
@@ -65,7 +65,7 @@ class Staff:
         tools = tuple(tool.definition for tool in self.tools_of(assistant))
         hearing = _hearing(assistant.language, held)
         return Session(
-            instructions=told(assistant),
+            instructions=system_prompt(assistant),
             tools=tools,
             tool_choice="auto",
             audio=SessionAudio(input=hearing) if hearing else UNSET,
@@ -80,7 +80,7 @@ class Staff:
         raise ConfigError(f"{whose.name!r} hands over to {other!r}, whom nobody knows; there are: {names}.")
 
 
-def told(assistant: Assistant) -> str:
+def system_prompt(assistant: Assistant) -> str:
     """Return an assistant's instructions, and the language to answer in, unless they say so already."""
     if assistant.language is None or language_name(assistant.language) in assistant.instructions:
         return assistant.instructions

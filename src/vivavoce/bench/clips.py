@@ -11,25 +11,25 @@ from pathlib import Path
 
 from vivavoce.audio.resample import resample
 from vivavoce.errors import ConfigError
-from vivavoce.providers.base import SPEAKING_RATE
+from vivavoce.providers.base import OUTPUT_RATE
 
 __all__ = ["BUILT_IN", "FRAME_SECONDS", "HUSHED", "Clip", "clips_in", "frames"]
 
 BUILT_IN = Path(__file__).parent / "recordings"
 FRAME_SECONDS = 0.02
-FRAME = int(SPEAKING_RATE * FRAME_SECONDS) * 2
+FRAME = int(OUTPUT_RATE * FRAME_SECONDS) * 2
 
 _NEEDED = {"id", "file", "speech_start_s", "speech_end_s"}
 
 
 def frames(sound: bytes) -> list[bytes]:
-    """Cut sound at `SPEAKING_RATE` into frames of 20 ms, the last filled up with silence."""
+    """Cut sound at `OUTPUT_RATE` into frames of 20 ms, the last filled up with silence."""
     return [sound[start : start + FRAME].ljust(FRAME, b"\0") for start in range(0, len(sound), FRAME)]
 
 
 def _room_tone(seconds: int = 1, loudness: int = 6) -> bytes:
     chance = random.Random(20)  # noqa: S311  (a noise, not a secret; the same every time)
-    return array("h", (chance.randint(-loudness, loudness) for _ in range(SPEAKING_RATE * seconds))).tobytes()
+    return array("h", (chance.randint(-loudness, loudness) for _ in range(OUTPUT_RATE * seconds))).tobytes()
 
 
 HUSHED: Sequence[bytes] = frames(_room_tone())
@@ -52,7 +52,7 @@ class Clip:
 
     @cached_property
     def frames(self) -> Sequence[bytes]:
-        """Its sound at `SPEAKING_RATE`, 20 ms each; without a file it is `speech_end` seconds of hush."""
+        """Its sound at `OUTPUT_RATE`, 20 ms each; without a file it is `speech_end` seconds of hush."""
         if self.path is None:
             return [HUSHED[tick % len(HUSHED)] for tick in range(round(self.speech_end / FRAME_SECONDS))]
         return frames(_read(self.path))
@@ -117,11 +117,11 @@ def speech_in(sound: bytes) -> tuple[float, float]:
 
 
 def _read(path: Path) -> bytes:
-    """Return a WAV's sound at `SPEAKING_RATE`."""
+    """Return a WAV's sound at `OUTPUT_RATE`."""
     try:
         with wave.open(str(path)) as file:
             if file.getsampwidth() != 2 or file.getnchannels() != 1:
                 raise ConfigError(f"{path} must be mono with 16-bit samples for the bench.")
-            return resample(file.readframes(file.getnframes()), file.getframerate(), SPEAKING_RATE)
+            return resample(file.readframes(file.getnframes()), file.getframerate(), OUTPUT_RATE)
     except (OSError, EOFError, wave.Error) as error:
         raise ConfigError(f"{path} cannot be read as WAV: {error}.") from error

@@ -1,6 +1,6 @@
 """From what a caller heard and when, the numbers: pure arithmetic.
 
-Times are seconds of the caller's clock. Sound is 16-bit little-endian mono PCM at `SPEAKING_RATE`.
+Times are seconds of the caller's clock. Sound is 16-bit little-endian mono PCM at `OUTPUT_RATE`.
 """
 
 import math
@@ -9,7 +9,7 @@ from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from vivavoce.providers.base import SPEAKING_RATE
+from vivavoce.providers.base import OUTPUT_RATE
 from vivavoce.text.en.numerals import numeral
 
 __all__ = [
@@ -76,7 +76,7 @@ def first_audible(sound: bytes, threshold: int = AUDIBLE) -> float | None:
     samples = array("h", sound[: len(sound) // 2 * 2])
     for index, sample in enumerate(samples):
         if sample > threshold or sample < -threshold:
-            return index / SPEAKING_RATE
+            return index / OUTPUT_RATE
     return None
 
 

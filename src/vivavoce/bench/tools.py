@@ -13,17 +13,17 @@ import anyio
 from rich.console import Console
 from rich.table import Table
 
-from vivavoce.assistants.team import Staff, told
+from vivavoce.assistants.team import Team, system_prompt
 from vivavoce.audio.resample import resample
 from vivavoce.bench.measures import Spread
 from vivavoce.bench.requests import Asked, right
 from vivavoce.providers.base import (
-    HEARING_RATE,
-    SPEAKING_RATE,
+    INPUT_RATE,
+    OUTPUT_RATE,
     ChatModel,
     ChatRequest,
     ChatUsage,
-    Preparing,
+    Prefillable,
     Synthesizer,
     ToolCall,
     Transcriber,
@@ -77,9 +77,9 @@ async def run(
     tell: Callable[[str], None],
 ) -> Sequence[Tried]:
     """Put every request to the model. Raises `ProviderError`."""
-    tools = tuple(tool.definition for tool in Staff(assistant).tools_of(assistant))
-    asking = ChatRequest(items=(), instructions=told(assistant), tools=tools)
-    if isinstance(chat, Preparing):
+    tools = tuple(tool.definition for tool in Team(assistant).tools_of(assistant))
+    asking = ChatRequest(items=(), instructions=system_prompt(assistant), tools=tools)
+    if isinstance(chat, Prefillable):
         await chat.prepare(asking)
     found = []
     for number, asked in enumerate(requests, start=1):
@@ -92,8 +92,8 @@ async def run(
 async def _heard(text: str, synthesizer: Synthesizer, transcriber: Transcriber) -> str:
     """Return what is heard of a text when it is said aloud."""
     chunks = [chunk async for chunk in synthesizer.speak(speakable(text)) if isinstance(chunk, bytes)]
-    quiet = bytes(SPEAKING_RATE // 2)
-    sound = resample(quiet + b"".join(chunks) + quiet, SPEAKING_RATE, HEARING_RATE)
+    quiet = bytes(OUTPUT_RATE // 2)
+    sound = resample(quiet + b"".join(chunks) + quiet, OUTPUT_RATE, INPUT_RATE)
     return (await transcriber.transcribe(sound, language="en")).text
 
 

@@ -25,8 +25,8 @@ from vivavoce.protocol import events as e
 from vivavoce.protocol.codec import encode
 from vivavoce.protocol.session import Session, TranscriptionSession
 from vivavoce.protocol.settings import DEFAULT
-from vivavoce.providers.base import FRAME_BYTES, HEARING_RATE, SPEAKING_RATE
-from vivavoce.runtime import House
+from vivavoce.providers.base import FRAME_BYTES, INPUT_RATE, OUTPUT_RATE
+from vivavoce.runtime import Runtime
 from vivavoce.session.line import Line
 from vivavoce.web.app import Web
 from vivavoce.web.server import listen, serving
@@ -35,7 +35,7 @@ __all__ = ["BARE", "Way", "hearing_alone", "main", "measure"]
 
 BARE = "bare uvicorn"
 FRAMES_PER_ANSWER = 5
-SOUND = bytes(2 * SPEAKING_RATE // 10)
+SOUND = bytes(2 * OUTPUT_RATE // 10)
 SETTLING_SECONDS = 1.0
 
 _DELTA = e.ResponseOutputAudioDelta(
@@ -79,7 +79,7 @@ async def measure(conversations: Sequence[int], seconds: float, tell: Tell) -> l
 async def hearing_alone(seconds: float) -> float:
     """Return what resampling and voice activity detection alone take: CPU milliseconds a second of sound."""
     vad, _, _ = await listeners(Setup(preset="scripted"))
-    detector, resampler, heard = vad.detector(), Resampler(SPEAKING_RATE, HEARING_RATE), b""
+    detector, resampler, heard = vad.detector(), Resampler(OUTPUT_RATE, INPUT_RATE), b""
     frames = round(seconds / FRAME_SECONDS)
     began = process_time()
     for tick in range(frames):
@@ -168,7 +168,7 @@ async def _serve_bare(port: int) -> None:
 
 
 async def _serve_mute(port: int) -> None:
-    house = House(load(flags={"preset": "scripted", "limits": {"conversations": 1000}}).config)
+    house = Runtime(load(flags={"preset": "scripted", "limits": {"conversations": 1000}}).config)
     house.employ(_Mute())
     async with serving(Web(house), listen("127.0.0.1", port)):
         await anyio.sleep_forever()

@@ -22,16 +22,24 @@ from vivavoce.errors import ConfigError
 from vivavoce.providers.base import (
     FRAME_BYTES,
     FRAME_MS,
-    HEARING_RATE,
+    INPUT_RATE,
     Transcriber,
     TurnDetector,
     VoiceActivityModel,
 )
-from vivavoce.turn_taking import Floor, Paused, Settled, SpeechStarted, SpeechStopped, Stirred, TurnRules
+from vivavoce.turn_taking import (
+    InterruptionDismissed,
+    InterruptionSuspected,
+    Paused,
+    SpeechStarted,
+    SpeechStopped,
+    TurnRules,
+    TurnTaking,
+)
 
 __all__ = ["Closed", "Over", "TurnReport", "run", "show"]
 
-BYTES_PER_MS = HEARING_RATE * 2 // 1000
+BYTES_PER_MS = INPUT_RATE * 2 // 1000
 TAIL_MS = 2500
 """Room tone put after a recording, that its last word may be seen to be the last."""
 LEAD_MS = 350
@@ -73,7 +81,7 @@ class TurnReport:
 
 @dataclass(frozen=True)
 class Take:
-    """One recording at `HEARING_RATE`, with what the detector says of every frame."""
+    """One recording at `INPUT_RATE`, with what the detector says of every frame."""
 
     clip: Clip
     sound: bytes
@@ -162,7 +170,7 @@ def _take(clip: Clip, vad: VoiceActivityModel) -> Take:
     if clip.path is None:
         raise RuntimeError("what is read from a folder is a file")
     try:
-        sound = decode(clip.path.read_bytes(), rate=HEARING_RATE, max_seconds=_LONGEST_S)
+        sound = decode(clip.path.read_bytes(), rate=INPUT_RATE, max_seconds=_LONGEST_S)
     except (OSError, NotAudio, TooLong) as error:
         raise ConfigError(f"{clip.path} cannot be read as a recording: {error}.") from error
     sound += _room_tone()
@@ -174,7 +182,7 @@ def _take(clip: Clip, vad: VoiceActivityModel) -> Take:
 def _room_tone() -> bytes:
     """Return a very quiet noise (-76 dB), always the same: sound that breaks off puzzles the detector."""
     random = Random(0)  # noqa: S311 (no secret)
-    samples = (round(random.gauss(0, 5)) for _ in range(TAIL_MS * HEARING_RATE // 1000))
+    samples = (round(random.gauss(0, 5)) for _ in range(TAIL_MS * INPUT_RATE // 1000))
     return b"".join(sample.to_bytes(2, "little", signed=True) for sample in samples)
 
 
@@ -183,7 +191,7 @@ def _room_tone() -> bytes:
 
 async def _close(take: Take, rules: TurnRules, witness: Witness | None) -> Closed:
     """Play a recording until its first turn is closed."""
-    floor, start_ms, due_ms = Floor(rules), 0.0, float("inf")
+    floor, start_ms, due_ms = TurnTaking(rules), 0.0, float("inf")
     answer = partial(floor.judge, 0, finished=None, words=None)
     for probability in take.probabilities:
         change = floor.hear(probability, FRAME_MS, we_speak=False)
@@ -208,9 +216,9 @@ async def _close(take: Take, rules: TurnRules, witness: Witness | None) -> Close
 
 async def _speak_over(take: Take, witness: Witness) -> Over:
     """Play a recording over our voice, which never ends, until we are stopped."""
-    floor, held_ms, due_ms = Floor(TurnRules()), None, float("inf")
+    floor, held_ms, due_ms = TurnTaking(TurnRules()), None, float("inf")
     answer = partial(floor.overheard, 0, "")
-    stir, listen_ms = Stirred(0, 0), float("inf")
+    stir, listen_ms = InterruptionSuspected(0, 0), float("inf")
     for probability in take.probabilities:
         change = floor.hear(probability, FRAME_MS, we_speak=True)
         at_ms = floor.now_ms
@@ -219,10 +227,10 @@ async def _speak_over(take: Take, witness: Witness) -> Over:
         match change:
             case SpeechStarted():
                 return Over(take.clip.name, take.clip.category, held_ms, at_ms - take.start_ms)
-            case Stirred(at_ms=at):
+            case InterruptionSuspected(at_ms=at):
                 stir, listen_ms = change, at + FIRST_LISTEN_MS
                 held_ms = at - take.start_ms if held_ms is None else held_ms
-            case Settled():
+            case InterruptionDismissed():
                 listen_ms = due_ms = float("inf")
             case _:
                 pass

@@ -19,7 +19,7 @@ from vivavoce.bench.wires import Dial, Wire, noted
 from vivavoce.errors import ProviderError
 from vivavoce.protocol import events as e
 from vivavoce.protocol.session import Session
-from vivavoce.providers.base import SPEAKING_RATE
+from vivavoce.providers.base import OUTPUT_RATE
 
 __all__ = ["dial_webrtc"]
 
@@ -35,7 +35,7 @@ class _Microphone(MediaStreamTrack):
     def __init__(self) -> None:
         super().__init__()
         self.said: asyncio.Queue[bytes] = asyncio.Queue()
-        self._resampler = Resampler(SPEAKING_RATE, _RATE)  # where aiortc resamples it is 20 ms late
+        self._resampler = Resampler(OUTPUT_RATE, _RATE)  # where aiortc resamples it is 20 ms late
         self._at = 0
 
     async def recv(self) -> AudioFrame:

@@ -15,7 +15,7 @@ from vivavoce.bench.measures import Note, first_audible
 from vivavoce.errors import ProviderError
 from vivavoce.protocol import events as e
 from vivavoce.protocol.session import Session
-from vivavoce.providers.base import SPEAKING_RATE
+from vivavoce.providers.base import OUTPUT_RATE
 from vivavoce.session.line import Line
 from vivavoce.session.switchboard import Caller, Switchboard
 
@@ -174,4 +174,4 @@ def dial_switchboard(switchboard: Switchboard) -> Dial:
 
 
 def _seconds(sound: bytes) -> float:
-    return len(sound) / 2 / SPEAKING_RATE
+    return len(sound) / 2 / OUTPUT_RATE

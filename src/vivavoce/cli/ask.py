@@ -115,9 +115,9 @@ def _line(
     config: "Config", assistant: "Assistant | None", url: str | None, key: str | None
 ) -> AbstractAsyncContextManager["Line"]:
     if url is not None:
-        from vivavoce.connect import dial, place
+        from vivavoce.connect import connect, endpoint_at
 
-        return dial(place(url, key=key))
+        return connect(endpoint_at(url, key=key))
     from dataclasses import replace
 
     unpaced = replace(config.limits, ahead_seconds=inf)  # nobody listens yet, so there is no need to wait
@@ -147,9 +147,9 @@ async def _answer(line: "Line", sound: bytes, name: str) -> Answer:
 
 def _gone(line: "Line") -> ProviderError:
     """Return why nobody is on the line any more."""
-    from vivavoce.connect import FarLine
+    from vivavoce.connect import RemoteLine
 
-    lost = line.lost if isinstance(line, FarLine) else None
+    lost = line.lost if isinstance(line, RemoteLine) else None
     return lost or ProviderError("server", "left before it had answered")
 
 

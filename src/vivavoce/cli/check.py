@@ -11,7 +11,7 @@ from vivavoce.cli.assistants import Who, assistant_at
 from vivavoce.cli.options import Chat, File, Preset, configuration
 
 if TYPE_CHECKING:
-    from vivavoce.assistants.team import Staff
+    from vivavoce.assistants.team import Team
     from vivavoce.config.loading import Loaded
     from vivavoce.runtime import Choice
     from vivavoce.weights.store import Store
@@ -71,14 +71,14 @@ def check(
     """
     import json
 
-    from vivavoce.assistants.team import Staff
+    from vivavoce.assistants.team import Team
     from vivavoce.runtime import choose, introduction, strangers
     from vivavoce.tools.registry import lacks
     from vivavoce.weights.store import here
 
     loaded = configuration(file=config, preset=preset, chat=chat)
     who = assistant_at(assistant)
-    staff = Staff(who) if who else None
+    staff = Team(who) if who else None
     choices, store = choose(loaded.config, who), here()
     people, notes = _people(staff), strangers(choices, loaded.config, staff)
     duties = [_duty(loaded, choice, store) for choice in choices.values()]
@@ -203,7 +203,7 @@ def _lines(loaded: "Loaded", far: Far, duties: list[Duty]) -> Iterator[str]:
             yield f"{'':12} if you want it done, write: pip install 'vivavoce[denoise]'"
 
 
-def _people(staff: "Staff | None") -> list[Person]:
+def _people(staff: "Team | None") -> list[Person]:
     if staff is None:
         return []
     return [

@@ -42,14 +42,14 @@ async def _serve(loaded: "Loaded", assistant: "Assistant | None") -> None:
     import anyio
 
     from vivavoce.cli.progress import Progress
-    from vivavoce.runtime import House
+    from vivavoce.runtime import Runtime
     from vivavoce.tools.registry import opened
     from vivavoce.web.app import Web
     from vivavoce.web.server import listen, serving
 
     config, server = loaded.config, loaded.config.server
     async with opened(config.tools, config.limits) as shelf:
-        house = House(config, assistant=assistant, shelf=shelf, tell=_tell, report=Progress(_tell))
+        house = Runtime(config, assistant=assistant, shelf=shelf, tell=_tell, report=Progress(_tell))
         async with serving(Web(house), listen(server.host, server.port)) as url:
             _tell(f"Listening on {url}. Loading the models.")
             async with anyio.create_task_group() as tasks:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from vivavoce.config.schema import Config
     from vivavoce.session.line import Line
     from vivavoce.tools.types import Assistant
-    from vivavoce.transports.terminal.transport import Loudspeaker, Microphone, Terminal
+    from vivavoce.transports.terminal.transport import Loudspeaker, Microphone, TerminalTransport
 
 __all__ = ["talk"]
 
@@ -69,7 +69,7 @@ def talk(
 
 
 async def _talk(
-    terminal: "Terminal",
+    terminal: "TerminalTransport",
     config: "Config",
     assistant: "Assistant | None",
     url: str | None,
@@ -78,7 +78,7 @@ async def _talk(
 ) -> None:
     import anyio
 
-    from vivavoce.connect import FarLine
+    from vivavoce.connect import RemoteLine
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(_wait_for_signal, tasks.cancel_scope)
@@ -86,7 +86,7 @@ async def _talk(
         async with _line(config, assistant, url, key) as line:
             tell("Speak, or type. Enter interrupts, Ctrl-C ends.")
             await terminal.talk(line)
-            if isinstance(line, FarLine) and line.lost:
+            if isinstance(line, RemoteLine) and line.lost:
                 raise line.lost
         tasks.cancel_scope.cancel()
     tell("Goodbye.")
@@ -97,11 +97,11 @@ def _line(
 ) -> AbstractAsyncContextManager["Line"]:
     if url is None:
         return own_line(config, "terminal", assistant)
-    from vivavoce.connect import dial, place
+    from vivavoce.connect import connect, endpoint_at
 
-    there = place(url, key=key)
+    there = endpoint_at(url, key=key)
     tell(f"Connecting to {there.name}.")
-    return dial(there)
+    return connect(there)
 
 
 async def _local_server(config: "Config") -> str | None:
@@ -133,10 +133,10 @@ async def _wait_for_signal(talk: "CancelScope") -> None:
 # where sound comes from and goes to
 
 
-def _terminal(microphone: "Microphone", loudspeaker: "Loudspeaker", *, headphones: bool) -> "Terminal":
-    from vivavoce.transports.terminal.transport import Captions, Terminal
+def _terminal(microphone: "Microphone", loudspeaker: "Loudspeaker", *, headphones: bool) -> "TerminalTransport":
+    from vivavoce.transports.terminal.transport import Captions, TerminalTransport
 
-    return Terminal(microphone, loudspeaker, _typed(), Captions(sys.stdout), headphones=headphones)
+    return TerminalTransport(microphone, loudspeaker, _typed(), Captions(sys.stdout), headphones=headphones)
 
 
 def _is_file(name: str | None) -> bool:

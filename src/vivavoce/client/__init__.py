@@ -4,7 +4,7 @@ from vivavoce.client.content import image
 from vivavoce.client.conversation_item import Entry
 from vivavoce.client.event_log import EventLog, Logged
 from vivavoce.client.notifications import (
-    Connection,
+    ConnectionChanged,
     Delta,
     HandlerFailed,
     Happening,
@@ -15,7 +15,7 @@ from vivavoce.client.notifications import (
 from vivavoce.client.realtime import RealtimeClient
 
 __all__ = [
-    "Connection",
+    "ConnectionChanged",
     "Delta",
     "Entry",
     "EventLog",

@@ -11,14 +11,14 @@ from anyio.lowlevel import checkpoint
 from msgspec import UNSET
 from msgspec.structs import replace
 
-from vivavoce.client.connection import Connect, Link
+from vivavoce.client.connection import Connect, Connection
 from vivavoce.client.event_log import EventLog
 from vivavoce.client.handlers import Handlers
 from vivavoce.client.history_replay import said_again
-from vivavoce.client.notifications import Connection, Happening
-from vivavoce.client.session_handle import ClientSeat
-from vivavoce.client.settings import Wishes
-from vivavoce.client.view import View
+from vivavoce.client.notifications import ConnectionChanged, Happening
+from vivavoce.client.session_handle import ClientSessionHandle
+from vivavoce.client.settings import SessionOptions
+from vivavoce.client.view import ConversationView
 from vivavoce.errors import ProviderError
 from vivavoce.limits import Limits
 from vivavoce.protocol import events as e
@@ -39,7 +39,7 @@ log = logging.getLogger(__name__)
 class Wanted:
     """How the user wants conversations to be held."""
 
-    wishes: Wishes = field(default_factory=Wishes)
+    wishes: SessionOptions = field(default_factory=SessionOptions)
     tools: dict[str, Tool] = field(default_factory=dict)
 
     @property
@@ -59,11 +59,11 @@ class Call:
     def __init__(
         self, connect: Connect, wanted: Wanted, handlers: Handlers, events: EventLog, limits: Limits
     ) -> None:
-        self.view = View(limits.kept_seconds)
-        self.link = Link(connect, self._greet, self._hear, self._is_connected, limits)
+        self.view = ConversationView(limits.kept_seconds)
+        self.link = Connection(connect, self._greet, self._hear, self._is_connected, limits)
         self._wanted, self._handlers, self._log, self._limits = wanted, handlers, events, limits
         self._toolbox = Toolbox(tuple(wanted.tools.values()), limits=limits, caller="client")
-        self._seat = ClientSeat(self._say, self._show)
+        self._seat = ClientSessionHandle(self._say, self._show)
         self._tools_are_known = True
         self._cancels: deque[str] = deque(maxlen=CANCELS)
         self._tasks: TaskGroup | None = None
@@ -176,7 +176,7 @@ class Call:
         self._log.note(event, "server")
         self._tell(event)
 
-    def _is_connected(self, news: Connection) -> None:
+    def _is_connected(self, news: ConnectionChanged) -> None:
         """Take in how the connection is."""
         if news.name == "connection.lost":
             self._have_failed()

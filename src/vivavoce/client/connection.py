@@ -10,8 +10,8 @@ from typing import Protocol, runtime_checkable
 import anyio
 from anyio.abc import TaskStatus
 
-from vivavoce.client.notifications import Connection
-from vivavoce.connect import FarLine, Place, backoff, dial, place
+from vivavoce.client.notifications import ConnectionChanged
+from vivavoce.connect import Endpoint, RemoteLine, backoff, connect, endpoint_at
 from vivavoce.errors import ConfigError, ProviderError
 from vivavoce.limits import Limits
 from vivavoce.protocol import events as e
@@ -19,7 +19,7 @@ from vivavoce.protocol.dialects import FarDialect
 from vivavoce.protocol.session import Session, TranscriptionSession
 from vivavoce.session.line import HungUp, Line, open_line
 
-__all__ = ["Connect", "Engine", "Link", "way_to"]
+__all__ = ["Connect", "Connection", "Engine", "way_to"]
 
 log = logging.getLogger(__name__)
 
@@ -53,13 +53,13 @@ async def _beside(engine: Engine, depth: int) -> AsyncIterator[Line]:
 
 
 def way_to(
-    where: "str | Place | Engine | Connect", *, key: str | None, dialect: FarDialect, limits: Limits
+    where: "str | Endpoint | Engine | Connect", *, key: str | None, dialect: FarDialect, limits: Limits
 ) -> Connect:
     """Return how to call an address, a place, or an engine in this process. Raises `ConfigError` for others."""
     if isinstance(where, str):
-        where = place(where, key=key, dialect=dialect)
-    if isinstance(where, Place):
-        return partial(dial, where, depth=limits.line_depth, message_bytes=limits.message_bytes)
+        where = endpoint_at(where, key=key, dialect=dialect)
+    if isinstance(where, Endpoint):
+        return partial(connect, where, depth=limits.line_depth, message_bytes=limits.message_bytes)
     if isinstance(where, Engine):
         return partial(_beside, where, limits.line_depth)
     if not callable(where):
@@ -76,7 +76,7 @@ async def _converse(engine: Engine, line: Line) -> None:
 
 
 @dataclass
-class Link:
+class Connection:
     """One line after the other to the same server, until somebody hangs up.
 
     `greet` is given each new line, and whether it is the first, to say what the server is to know before
@@ -86,7 +86,7 @@ class Link:
     connect: Connect
     greet: Callable[[Line, bool], Awaitable[None]]
     hear: Callable[[e.Event], Awaitable[None]]
-    tell: Callable[[Connection], None]
+    tell: Callable[[ConnectionChanged], None]
     limits: Limits
     line: Line | None = None
     is_first: bool = True
@@ -116,7 +116,7 @@ class Link:
             self._news.set()
         if self.is_first:
             raise self._error or ProviderError("realtime", "the client has hung up before it was put through")
-        self.tell(Connection("connection.closed", error=self._error))
+        self.tell(ConnectionChanged("connection.closed", error=self._error))
 
     def hang_up(self) -> None:
         """Leave the line, and do not call again."""
@@ -156,7 +156,7 @@ class Link:
                 return
             seconds = backoff(attempt)
             log.warning("%s; calling again in %.1f s (%d of %d)", lost, seconds, attempt, most)
-            self.tell(Connection("connection.lost", attempt, seconds, lost))
+            self.tell(ConnectionChanged("connection.lost", attempt, seconds, lost))
             await anyio.sleep(seconds)
 
     def _was_steady(self) -> bool:
@@ -176,7 +176,7 @@ class Link:
                 tasks.cancel_scope.cancel()
         except ProviderError as error:  # there was no line
             return error
-        if isinstance(line, FarLine) and line.lost:
+        if isinstance(line, RemoteLine) and line.lost:
             return line.lost
         if self._since is None and self._trouble is None:
             return ProviderError("realtime", "the server has hung up before it began a session")
@@ -208,6 +208,6 @@ class Link:
         self.line = line
         self._news.set()
         was_first, self.is_first = self.is_first, False
-        self.tell(Connection("connection.opened"))
+        self.tell(ConnectionChanged("connection.opened"))
         if was_first:
             task_status.started()

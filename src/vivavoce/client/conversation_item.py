@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from vivavoce.client.item_audio import Sounds
+from vivavoce.client.item_audio import ItemAudio
 from vivavoce.protocol.items import (
     FunctionCall,
     FunctionCallOutput,
@@ -25,7 +25,7 @@ class Entry:
     """An item as it was when it was told of; its sound as it is now. `item` is the protocol's own."""
 
     item: Item
-    _sounds: Sounds = field(repr=False, compare=False)
+    _sounds: ItemAudio = field(repr=False, compare=False)
 
     @property
     def id(self) -> str:

@@ -15,7 +15,7 @@ from anyio.abc import TaskGroup
 from vivavoce.client.notifications import HandlerFailed, Happening, is_meant, name_of
 from vivavoce.errors import ProtocolError, ProviderError
 from vivavoce.protocol.events import ClientEvent, Event
-from vivavoce.session.line import Lane
+from vivavoce.session.line import EventQueue
 
 __all__ = ["Events", "Expected", "Handler", "Handlers"]
 
@@ -185,7 +185,7 @@ class Events:
     """
 
     def __init__(self, depth: int) -> None:
-        self._lane, self._depth = Lane(depth), depth
+        self._lane, self._depth = EventQueue(depth), depth
         self._is_over = False
         self._error: Exception | None = None
 

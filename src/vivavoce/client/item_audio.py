@@ -5,13 +5,13 @@ from collections import deque
 from vivavoce.protocol.session import AudioFormat, Pcm
 from vivavoce.session.formats import bytes_per_ms
 
-__all__ = ["Microphone", "Sounds"]
+__all__ = ["ItemAudio", "Microphone"]
 
 COMMITS = 8
 """turns that may be committed before the first of them is confirmed"""
 
 
-class Sounds:
+class ItemAudio:
     """The sound of items, at most so many bytes in all: the oldest items go first.
 
     Of one item that is longer than that, the beginning is kept.

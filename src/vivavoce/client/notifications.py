@@ -8,7 +8,7 @@ from vivavoce.errors import ProviderError
 from vivavoce.protocol.events import ClientEvent, Event
 
 __all__ = [
-    "Connection",
+    "ConnectionChanged",
     "Delta",
     "HandlerFailed",
     "Happening",
@@ -48,7 +48,7 @@ class Interrupted:
 
 
 @dataclass(frozen=True)
-class Connection:
+class ConnectionChanged:
     """The connection is there, is lost and will be tried again in so many `seconds`, or is over.
 
     `attempt` counts the calls in a row that failed or broke. `error` is why; a connection that ends without
@@ -71,7 +71,7 @@ class HandlerFailed:
     name: Literal["handler.failed"] = field(default="handler.failed")
 
 
-Notice = Update | Interrupted | Connection | HandlerFailed
+Notice = Update | Interrupted | ConnectionChanged | HandlerFailed
 Happening = Event | Notice
 
 

@@ -19,8 +19,8 @@ from vivavoce.client.handlers import Events, Handler, Handlers
 from vivavoce.client.notifications import Happening, Update, is_meant
 from vivavoce.client.settings import read_settings
 from vivavoce.client.tools import Definition, ToolHandler, as_tool
-from vivavoce.client.view import View
-from vivavoce.connect import Place, azure, openai
+from vivavoce.client.view import ConversationView
+from vivavoce.connect import Endpoint, azure, openai
 from vivavoce.errors import ConfigError, ProtocolError, ProviderError
 from vivavoce.limits import Limits
 from vivavoce.protocol import events as e
@@ -56,7 +56,7 @@ class RealtimeClient:
 
     def __init__(
         self,
-        where: str | Place | Engine | Connect,
+        where: str | Endpoint | Engine | Connect,
         *,
         key: str | None = None,
         dialect: FarDialect = GA,
@@ -255,7 +255,7 @@ class RealtimeClient:
         return self._view.find(item_id)
 
     @property
-    def _view(self) -> View:
+    def _view(self) -> ConversationView:
         return self._call.view
 
     # what we say

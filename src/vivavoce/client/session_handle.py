@@ -10,14 +10,14 @@ from vivavoce.errors import ProviderError
 from vivavoce.protocol import events as e
 from vivavoce.session.line import HungUp
 
-__all__ = ["ClientSeat"]
+__all__ = ["ClientSessionHandle"]
 
 REMEMBERED = 256
 """of what was said here, so many events are remembered by name"""
 
 
 @dataclass
-class ClientSeat:
+class ClientSessionHandle:
     """Says things as the client, by `send`, and remembers what: an error about it is not the user's.
 
     What is said while the connection is being made again waits for it.

@@ -10,7 +10,7 @@ from vivavoce.protocol.bodies import read_session
 from vivavoce.protocol.session import Session, TranscriptionSession
 from vivavoce.protocol.validation import invalid
 
-__all__ = ["SETTINGS", "Wishes", "read_settings"]
+__all__ = ["SETTINGS", "SessionOptions", "read_settings"]
 
 Json = dict[str, Any]
 
@@ -59,7 +59,7 @@ SETTINGS: Mapping[str, Spelling] = {
 """Where the protocol has each setting, and how its value is read."""
 
 
-class Wishes:
+class SessionOptions:
     """All that a client has wished its session to be, the latest word on everything."""
 
     def __init__(self) -> None:
@@ -73,9 +73,9 @@ class Wishes:
         """The session as it is wished; what is left open is the server's."""
         return _read(self._said)
 
-    def and_now(self, update: Session | TranscriptionSession) -> "Wishes":
+    def and_now(self, update: Session | TranscriptionSession) -> "SessionOptions":
         """Return what is wished with an update. Under `audio` it changes what it names, else it replaces."""
-        wishes = Wishes()
+        wishes = SessionOptions()
         said: Json = msgspec.to_builtins(update)
         audio = _laid_over(self._said.get("audio"), said.get("audio", {}))
         wishes._said = {**self._said, **said, **({"audio": audio} if audio else {})}

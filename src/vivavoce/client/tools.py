@@ -11,7 +11,7 @@ from vivavoce.errors import ConfigError
 from vivavoce.protocol.session import FunctionTool
 from vivavoce.tools.function import outcome_of, tool
 from vivavoce.tools.types import Context, Outcome, Tool
-from vivavoce.tools.worker_threads import Threads
+from vivavoce.tools.worker_threads import WorkerThreads
 
 __all__ = ["Definition", "ToolHandler", "as_tool"]
 
@@ -48,11 +48,13 @@ def _defined(given: Definition, handler: ToolHandler | None) -> Tool:
             f"tool {definition.name} needs a handler; write add_tool(definition, handler), or name it in "
             "update_session(tools=…) and answer its calls yourself"
         )
-    run = partial(_run, handler, definition.name, Threads(definition.name, _THREADS))
+    run = partial(_run, handler, definition.name, WorkerThreads(definition.name, _THREADS))
     return Tool(definition.name, definition.description or "", definition.parameters or _NONE, run)
 
 
-async def _run(handler: ToolHandler, name: str, threads: Threads, arguments: str, _context: Context) -> Outcome:
+async def _run(
+    handler: ToolHandler, name: str, threads: WorkerThreads, arguments: str, _context: Context
+) -> Outcome:
     values = msgspec.json.decode(arguments or "{}", type=dict[str, object])
     work = partial(handler, **values)
     if iscoroutinefunction(handler):

@@ -7,7 +7,7 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from vivavoce.client.conversation_item import Entry
-from vivavoce.client.item_audio import Microphone, Sounds
+from vivavoce.client.item_audio import ItemAudio, Microphone
 from vivavoce.client.notifications import Delta, Interrupted, Notice, Update
 from vivavoce.errors import ProtocolError
 from vivavoce.protocol import events as e
@@ -17,7 +17,7 @@ from vivavoce.protocol.session import AudioFormat, InputSettings, Pcm, Session, 
 from vivavoce.session.conversation import Conversation
 from vivavoce.session.formats import bytes_per_ms
 
-__all__ = ["View"]
+__all__ = ["ConversationView"]
 
 T = TypeVar("T")
 
@@ -26,7 +26,7 @@ UNCONFIRMED = 64
 EMPTY = "input_audio_buffer_commit_empty"
 
 
-class View:
+class ConversationView:
     """What is known of a conversation. Pure: it is told every event, and tells what that means."""
 
     def __init__(self, kept_seconds: float) -> None:
@@ -34,7 +34,7 @@ class View:
         self.conversation = Conversation()
         self.session: Session | TranscriptionSession | None = None
         """as the server has told it last"""
-        self.sounds, self.microphone = Sounds(most), Microphone(most)
+        self.sounds, self.microphone = ItemAudio(most), Microphone(most)
         self._created: dict[str, e.ConversationItemCreate] = {}
         self._answers: dict[str, Response] = {}
         self._asked: dict[str, e.ResponseCreate] = {}

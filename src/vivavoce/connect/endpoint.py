@@ -10,7 +10,7 @@ from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
 from vivavoce.errors import ConfigError
 from vivavoce.protocol.dialects import BETA, FIRST_BETA, GA, FarDialect, by_version
 
-__all__ = ["Place", "azure", "openai", "place"]
+__all__ = ["Endpoint", "azure", "endpoint_at", "openai"]
 
 OPENAI = "wss://api.openai.com/v1/realtime"
 SCHEMES = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}
@@ -20,7 +20,7 @@ SECRETS = ("api-key", "key", "token")
 
 
 @dataclass(frozen=True)
-class Place:
+class Endpoint:
     """A server's address, the headers that it wants, and its dialect.
 
     Neither headers nor the query, which may hold keys as well, are ever shown: a place is called by its `name`.
@@ -43,7 +43,7 @@ class Place:
         shown = [value.removeprefix("Bearer ") for value in self.headers.values()]
         return tuple(one for one in (*shown, *keys, said.password) if one)
 
-    def asking(self, **parameters: str) -> "Place":
+    def asking(self, **parameters: str) -> "Endpoint":
         """Return the same place with these parameters in its address, but for those that it names itself."""
         said = urlsplit(self.url)
         known = parse_qsl(said.query, keep_blank_values=True)
@@ -54,7 +54,7 @@ class Place:
         return f"Place({self.name})"
 
 
-def place(url: str, *, key: str | None = None, dialect: FarDialect = GA) -> Place:
+def endpoint_at(url: str, *, key: str | None = None, dialect: FarDialect = GA) -> Endpoint:
     """Return the place at this address; `http://host:1/v1` and `ws://host:1` mean `ws://host:1/v1/realtime`.
 
     `key` is shown as a bearer. Raises `ConfigError` for what is no such address.
@@ -65,19 +65,19 @@ def place(url: str, *, key: str | None = None, dialect: FarDialect = GA) -> Plac
         path += "/realtime"
     headers = BETA_HEADER if dialect in (BETA, FIRST_BETA) else {}
     whole = said._replace(path=path, fragment="").geturl()
-    return Place(whole, {**headers, **_bearer(key)}, dialect)
+    return Endpoint(whole, {**headers, **_bearer(key)}, dialect)
 
 
 def openai(
     model: str = "gpt-realtime", *, key: str | None = None, url: str | None = None, beta: bool = False
-) -> Place:
+) -> Endpoint:
     """Return a model of OpenAI's, or of whoever takes its keys at `url`.
 
     Without a `key`, that of the environment is shown: `OPENAI_API_KEY`, as well as `OPENAI_ORG_ID` and
     `OPENAI_PROJECT_ID` if they are there. Raises `ConfigError` without any.
     """
     key = key or _from_environment("OpenAI", "OPENAI_API_KEY")
-    there = place(url or OPENAI, key=key, dialect=BETA if beta else GA)
+    there = endpoint_at(url or OPENAI, key=key, dialect=BETA if beta else GA)
     names = {"OpenAI-Organization": "OPENAI_ORG_ID", "OpenAI-Project": "OPENAI_PROJECT_ID"}
     ours = {header: os.environ[name] for header, name in names.items() if os.environ.get(name)}
     return replace(there, headers={**there.headers, **ours}).asking(model=model)
@@ -90,7 +90,7 @@ def azure(
     key: str | None = None,
     token: str | None = None,
     api_version: str | None = None,
-) -> Place:
+) -> Endpoint:
     """Return a deployment of Azure's at `endpoint`, `https://….openai.azure.com` (`AZURE_OPENAI_ENDPOINT`).
 
     It is reached by the GA interface; a dated `api_version` means the preview's, and its beta. Without a `key`
@@ -103,7 +103,7 @@ def azure(
     if dialect is not GA:
         path, query = "/openai/realtime", {"api-version": str(api_version), "deployment": deployment}
     whole = said._replace(path=path, query=urlencode(query), fragment="").geturl()
-    return Place(whole, _azures_headers(key, token), dialect)
+    return Endpoint(whole, _azures_headers(key, token), dialect)
 
 
 def _azures_headers(key: str | None, token: str | None) -> dict[str, str]:

@@ -7,17 +7,18 @@ from urllib.parse import urlsplit
 
 import anyio
 import msgspec
-from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.client import ClientConnection
+from websockets.asyncio.client import connect as open_websocket
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
 
-from vivavoce.connect.endpoint import Place
+from vivavoce.connect.endpoint import Endpoint
 from vivavoce.errors import ConfigError, ProtocolError, ProviderError
 from vivavoce.limits import Limits
 from vivavoce.protocol.dialects import Reader
 from vivavoce.protocol.events import Event
-from vivavoce.session.line import HungUp, Lane, Line
+from vivavoce.session.line import EventQueue, HungUp, Line
 
-__all__ = ["FarLine", "dial"]
+__all__ = ["RemoteLine", "connect"]
 
 log = logging.getLogger(__name__)
 socket_log = logging.getLogger(f"{__name__}.socket")
@@ -35,7 +36,7 @@ BUSY = frozenset({408, 425, 429, 500, 502, 503, 504})
 TOO_LARGE = 1009
 
 
-class FarLine(Line):
+class RemoteLine(Line):
     """Our end of a line to a server far away. It ends when the server hangs up, and when the connection breaks.
 
     `lost` tells them apart once it has ended: None if the server left as one does, else why, and whether to
@@ -46,13 +47,13 @@ class FarLine(Line):
 
 
 @asynccontextmanager
-async def dial(
-    place: Place,
+async def connect(
+    place: Endpoint,
     *,
     depth: int = Limits.line_depth,
     message_bytes: int = Limits.message_bytes,
     seconds: float = CONNECT_SECONDS,
-) -> AsyncIterator[FarLine]:
+) -> AsyncIterator[RemoteLine]:
     """Call a server and give our end of the line. Leaving the block hangs up.
 
     `depth` bounds by how many events either side may run ahead; who does not hear them for long (40 seconds)
@@ -61,8 +62,8 @@ async def dial(
     """
     socket = await _open(place, message_bytes, seconds)
     try:
-        up, down = Lane(depth), Lane(depth)
-        near, far = FarLine(up, down), Line(down, up)
+        up, down = EventQueue(depth), EventQueue(depth)
+        near, far = RemoteLine(up, down), Line(down, up)
         async with anyio.create_task_group() as tasks, near:
             tasks.start_soon(_hear, socket, place, far, near)
             tasks.start_soon(_say, socket, place, far)
@@ -76,14 +77,14 @@ async def dial(
 # calling
 
 
-class _Call(connect):
+class _Call(open_websocket):
     """A call that is not put through to anybody else: they would be shown the key."""
 
     def process_redirect(self, exc: Exception) -> Exception:
         return exc
 
 
-async def _open(place: Place, message_bytes: int, seconds: float) -> ClientConnection:
+async def _open(place: Endpoint, message_bytes: int, seconds: float) -> ClientConnection:
     try:
         return await _Call(
             place.url,
@@ -114,7 +115,7 @@ class _Refusal(msgspec.Struct):
     error: _Error
 
 
-def _refusal(place: Place, refused: InvalidStatus) -> ProviderError:
+def _refusal(place: Endpoint, refused: InvalidStatus) -> ProviderError:
     """Return the server's own words, if it has some."""
     status = refused.response.status_code
     told = f"refuses the line (HTTP {status})"
@@ -123,7 +124,7 @@ def _refusal(place: Place, refused: InvalidStatus) -> ProviderError:
     return _trouble(place, told, retryable=status in BUSY)
 
 
-def _trouble(place: Place, told: str, *, retryable: bool) -> ProviderError:
+def _trouble(place: Endpoint, told: str, *, retryable: bool) -> ProviderError:
     """Return an error that does not repeat the key, though the server may."""
     for secret in place.secrets:
         told = told.replace(secret, "…")
@@ -133,7 +134,7 @@ def _trouble(place: Place, told: str, *, retryable: bool) -> ProviderError:
 # carrying
 
 
-async def _hear(socket: ClientConnection, place: Place, far: Line, near: FarLine) -> None:
+async def _hear(socket: ClientConnection, place: Endpoint, far: Line, near: RemoteLine) -> None:
     read = place.dialect.reader()
     async with far:
         try:
@@ -148,7 +149,7 @@ async def _hear(socket: ClientConnection, place: Place, far: Line, near: FarLine
             return
 
 
-def _understood(read: Reader, message: str | bytes, place: Place) -> tuple[Event, ...]:
+def _understood(read: Reader, message: str | bytes, place: Endpoint) -> tuple[Event, ...]:
     """Return the events in a message; what another server says otherwise than the protocol is passed over."""
     try:
         return read(message)
@@ -157,7 +158,7 @@ def _understood(read: Reader, message: str | bytes, place: Place) -> tuple[Event
         return ()
 
 
-def _loss(place: Place, closed: ConnectionClosed) -> ProviderError | None:
+def _loss(place: Endpoint, closed: ConnectionClosed) -> ProviderError | None:
     """Return why the connection was closed, or None if the server has hung up as one does."""
     if closed.sent is not None and closed.sent.code == TOO_LARGE:
         return _trouble(place, "said more at once than it may (limits.message_bytes)", retryable=False)
@@ -170,7 +171,7 @@ def _loss(place: Place, closed: ConnectionClosed) -> ProviderError | None:
     return _trouble(place, told, retryable=code in PASSING)
 
 
-async def _say(socket: ClientConnection, place: Place, far: Line) -> None:
+async def _say(socket: ClientConnection, place: Endpoint, far: Line) -> None:
     try:
         async for event in far:
             text = place.dialect.encode_client(event)

@@ -8,7 +8,7 @@ from math import inf
 import anyio
 
 from vivavoce.engines.cascade.engine import Cascade
-from vivavoce.engines.remote import FarEnd, Remote, Settings
+from vivavoce.engines.remote import Remote, Settings, UpstreamServer
 from vivavoce.engines.remote.options import without_voice
 from vivavoce.session.line import Line, open_line
 
@@ -29,7 +29,7 @@ class Failover:
 
     async def converse(self, line: Line, session: Settings | None = None) -> None:
         """Hold one conversation, as `session` wants it. Cancelling it ends all that it started."""
-        cascade = FarEnd("the cascade", self._beside_us, say=without_voice, engine="cascade")
+        cascade = UpstreamServer("the cascade", self._beside_us, say=without_voice, engine="cascade")
         if anyio.current_time() < self._rests_until:
             ends = [replace(cascade, because=f"{self.first.name} was down a moment ago")]
         else:

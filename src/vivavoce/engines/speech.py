@@ -8,7 +8,7 @@ import anyio
 import anyio.to_thread
 
 from vivavoce.engines.cascade.answer import silence, timely
-from vivavoce.engines.cascade.context import Crew
+from vivavoce.engines.cascade.context import Providers
 from vivavoce.limits import Limits
 from vivavoce.providers.base import FRAME_BYTES, FRAME_MS, Transcript
 from vivavoce.text.normalization import speakable
@@ -28,14 +28,14 @@ LONGEST = 15_000 // FRAME_MS
 class Speech:
     """Hears and speaks with the models that hold the conversations."""
 
-    crew: Crew
+    crew: Providers
     limits: Limits
     _threads: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(1))
 
     async def transcribe(
         self, sound: bytes, *, language: str | None = None, prompt: str | None = None
     ) -> Transcript | None:
-        """Write down what is said in `sound` (PCM at `HEARING_RATE`); `None` if nobody speaks in it.
+        """Write down what is said in `sound` (PCM at `INPUT_RATE`); `None` if nobody speaks in it.
 
         Raises `ProviderError` when the transcriber fails or takes too long.
         """
@@ -52,7 +52,7 @@ class Speech:
     async def speak(
         self, text: str, *, voice: str | None = None, speed: float = 1.0
     ) -> AsyncGenerator[bytes, None]:
-        """Read `text` out, sentence by sentence: chunks of PCM at `SPEAKING_RATE`; none if it has no words.
+        """Read `text` out, sentence by sentence: chunks of PCM at `OUTPUT_RATE`; none if it has no words.
 
         Closing it stops the synthesizer. Raises `ProviderError` when that fails or takes too long.
         """

@@ -1,7 +1,7 @@
 """What we ask of the world: one question each, no base classes.
 
-Sound for hearing is 16-bit little-endian mono PCM at `HEARING_RATE`, sound for speaking the same at
-`SPEAKING_RATE`. Every provider may be shared by many conversations at once, does its heavy work off the event
+Sound for hearing is 16-bit little-endian mono PCM at `INPUT_RATE`, sound for speaking the same at
+`OUTPUT_RATE`. Every provider may be shared by many conversations at once, does its heavy work off the event
 loop, raises `ProviderError` when it cannot answer, and stops working when its caller is cancelled.
 """
 
@@ -15,19 +15,18 @@ from vivavoce.protocol.session import FunctionTool, NoiseReduction, ToolChoice
 __all__ = [
     "FRAME_BYTES",
     "FRAME_MS",
-    "HEARING_RATE",
-    "SPEAKING_RATE",
-    "Bounded",
+    "INPUT_RATE",
+    "OUTPUT_RATE",
     "ChatModel",
     "ChatRequest",
     "ChatUsage",
+    "ContextLimited",
     "Denoiser",
     "DenoisingModel",
-    "Heeding",
-    "Live",
-    "Mark",
-    "Preparing",
-    "Seeing",
+    "Prefillable",
+    "SupportsImages",
+    "SupportsOptions",
+    "SupportsPartials",
     "Synthesizer",
     "ToolCall",
     "Transcriber",
@@ -35,12 +34,13 @@ __all__ = [
     "TurnDetector",
     "VoiceActivityDetector",
     "VoiceActivityModel",
+    "WordTiming",
 ]
 
-HEARING_RATE = 16_000
-SPEAKING_RATE = 24_000
+INPUT_RATE = 16_000
+OUTPUT_RATE = 24_000
 FRAME_MS = 32
-FRAME_BYTES = HEARING_RATE * FRAME_MS // 1000 * 2
+FRAME_BYTES = INPUT_RATE * FRAME_MS // 1000 * 2
 
 
 class VoiceActivityDetector(Protocol):
@@ -92,7 +92,7 @@ class Transcriber(Protocol):
 
 
 @runtime_checkable
-class Live(Protocol):
+class SupportsPartials(Protocol):
     """A transcriber that may be asked in mid-speech, again and again: it is not paid for each."""
 
     @property
@@ -145,7 +145,7 @@ class ChatModel(Protocol):
 
 
 @runtime_checkable
-class Preparing(Protocol):
+class Prefillable(Protocol):
     """A chat model that answers sooner if it has read beforehand what every request will begin with."""
 
     async def prepare(self, request: ChatRequest) -> None:
@@ -157,7 +157,7 @@ class Preparing(Protocol):
 
 
 @runtime_checkable
-class Seeing(Protocol):
+class SupportsImages(Protocol):
     """A chat model that says whether it can be shown images. Others cannot."""
 
     @property
@@ -165,7 +165,7 @@ class Seeing(Protocol):
 
 
 @runtime_checkable
-class Heeding(Protocol):
+class SupportsOptions(Protocol):
     """A chat model that heeds `ChatRequest.wishes`: those of these names. Others heed none.
 
     It raises `ProtocolError` for one whose value it cannot follow.
@@ -176,7 +176,7 @@ class Heeding(Protocol):
 
 
 @runtime_checkable
-class Bounded(Protocol):
+class ContextLimited(Protocol):
     """A chat model that can read only so much at once. Others are asked with the whole conversation."""
 
     def room(self, request: ChatRequest) -> int:
@@ -185,14 +185,16 @@ class Bounded(Protocol):
 
 
 @dataclass(frozen=True)
-class Mark:
+class WordTiming:
     """Word timing: the sound yielded from here on belongs to the text after its first `chars` characters."""
 
     chars: int
 
 
 class Synthesizer(Protocol):
-    def speak(self, text: str, *, voice: str | None = None, speed: float = 1.0) -> AsyncIterator[bytes | Mark]:
+    def speak(
+        self, text: str, *, voice: str | None = None, speed: float = 1.0
+    ) -> AsyncIterator[bytes | WordTiming]:
         """Say `text` in chunks of at most some 100 ms, with no silence before the first word or after the last.
 
         A synthesizer that knows when it says which word yields a `Mark` before the sound of each.

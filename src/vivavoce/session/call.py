@@ -17,9 +17,9 @@ from vivavoce.protocol.codec import error_event
 from vivavoce.protocol.responses import ResponseParams
 from vivavoce.protocol.session import Session, TranscriptionSession
 from vivavoce.protocol.tools import without_secrets
-from vivavoce.session.line import Attendant, Heard, Lane, Line, Listener
+from vivavoce.session.line import EventQueue, Heard, Line, Listener, Middleware
 
-__all__ = ["Caller", "CallersEnd", "EnginesEnd", "Exchange", "Refer", "Sideband"]
+__all__ = ["ActiveCall", "Caller", "ClientLine", "EngineLine", "Refer", "Sideband"]
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ _ASKED = 256
 """of what was said beside, so many events are remembered by name"""
 
 
-class _Beside(Lane):
+class _Beside(EventQueue):
     """On which somebody hears who has joined."""
 
     def __init__(self, depth: int, *, extras: bool) -> None:
@@ -59,15 +59,15 @@ class _Beside(Lane):
         self.extras = extras
 
 
-class Exchange:
+class ActiveCall:
     """One conversation: the engine at one end, the caller and whoever has joined at the other."""
 
     def __init__(
-        self, caller: Caller, limits: Limits, listeners: Sequence[Listener], attendant: Attendant | None
+        self, caller: Caller, limits: Limits, listeners: Sequence[Listener], attendant: Middleware | None
     ) -> None:
         self.caller, self.attendant, self._limits = caller, attendant, limits
         self._listeners = (*listeners, attendant.hear) if attendant else tuple(listeners)
-        self.up, self.down = Lane(limits.line_depth), Lane(limits.line_depth)
+        self.up, self.down = EventQueue(limits.line_depth), EventQueue(limits.line_depth)
         self.beside: list[_Beside] = []
         self.askers: dict[str, Asker] = {}
         self.session: Session | TranscriptionSession | None = None
@@ -92,7 +92,7 @@ class Exchange:
         return _Seat(self)
 
     @contextmanager
-    def joined(self, *, extras: bool) -> Iterator[Lane]:
+    def joined(self, *, extras: bool) -> Iterator[EventQueue]:
         """Give a lane on which somebody hears, beginning with the session, until the block is left."""
         lane = _Beside(self._limits.sideband_depth, extras=extras)
         if self.session is not None:
@@ -121,7 +121,7 @@ class Exchange:
             if lane.extras or not isinstance(event, e.OwnEvent):
                 self.tell_beside(lane, event)
 
-    def tell_beside(self, lane: Lane, event: e.Event) -> None:
+    def tell_beside(self, lane: EventQueue, event: e.Event) -> None:
         """Tell one who has joined, unless they have left."""
         if lane not in self.beside:
             return
@@ -150,7 +150,7 @@ class Exchange:
         while len(self.askers) > _ASKED:
             del self.askers[next(iter(self.askers))]
 
-    def _dismiss(self, lane: Lane) -> None:
+    def _dismiss(self, lane: EventQueue) -> None:
         lane.end()
         self.beside = [one for one in self.beside if one is not lane]
 
@@ -168,14 +168,14 @@ class _SaidBeside(e.Event, frozen=True, kw_only=True):
     attends: bool = False
 
 
-class EnginesEnd(Line):
+class EngineLine(Line):
     """Where all that passes is noted, in the order in which the engine hears and says it.
 
     An `error` for one event is for whoever said that. One that comes from a transport, in place of an event
     that it could not read, is answered here when its turn comes.
     """
 
-    def __init__(self, exchange: Exchange) -> None:
+    def __init__(self, exchange: ActiveCall) -> None:
         super().__init__(exchange.down, exchange.up)
         self._exchange = exchange
         self._asker: Asker | None = None
@@ -229,13 +229,13 @@ class EnginesEnd(Line):
             return error_event(error, event.event_id or None)
 
 
-class CallersEnd(Line):
+class ClientLine(Line):
     """What a transport that plays the sound itself has to tell is turned round: it is the client's to hear.
 
     Not so an `error`: it waits for its turn, behind what was said before.
     """
 
-    def __init__(self, exchange: Exchange) -> None:
+    def __init__(self, exchange: ActiveCall) -> None:
         super().__init__(exchange.up, exchange.down)
         self._exchange = exchange
 
@@ -250,7 +250,7 @@ class CallersEnd(Line):
 class Sideband(Line):
     """What only the one who plays the sound can do is theirs to hear."""
 
-    def __init__(self, exchange: Exchange, lane: Lane) -> None:
+    def __init__(self, exchange: ActiveCall, lane: EventQueue) -> None:
         super().__init__(lane, exchange.down)
         self._exchange = exchange
 
@@ -276,7 +276,7 @@ class Sideband(Line):
 class _Seat:
     """Where an attendant sits. It hears everything, errors of its own as well; so nobody has to tell it."""
 
-    exchange: Exchange
+    exchange: ActiveCall
 
     async def say(self, event: e.ClientEvent) -> None:
         said = self.exchange.asked(event, _heard_already)

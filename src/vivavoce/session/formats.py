@@ -4,14 +4,14 @@ from vivavoce.audio import g711
 from vivavoce.audio.resample import Resampler
 from vivavoce.errors import ProtocolError
 from vivavoce.protocol.session import AudioFormat, Pcm, Pcmu
-from vivavoce.providers.base import HEARING_RATE, SPEAKING_RATE
+from vivavoce.providers.base import INPUT_RATE, OUTPUT_RATE
 
 __all__ = ["Listened", "Spoken", "bytes_per_ms", "check_samples"]
 
 
 def bytes_per_ms(format: AudioFormat) -> int:
     """Return how many bytes a millisecond of a format has."""
-    return 2 * SPEAKING_RATE // 1000 if isinstance(format, Pcm) else g711.RATE // 1000
+    return 2 * OUTPUT_RATE // 1000 if isinstance(format, Pcm) else g711.RATE // 1000
 
 
 def check_samples(sound: bytes, format: AudioFormat, param: str) -> None:
@@ -29,13 +29,13 @@ def _law(format: AudioFormat) -> g711.Law:
 
 
 def _rate(format: AudioFormat) -> int:
-    return SPEAKING_RATE if isinstance(format, Pcm) else g711.RATE
+    return OUTPUT_RATE if isinstance(format, Pcm) else g711.RATE
 
 
 class Listened:
     """Turns sound in a session's format, as it comes, into PCM at a rate, in Hz."""
 
-    def __init__(self, format: AudioFormat, rate: int = HEARING_RATE) -> None:
+    def __init__(self, format: AudioFormat, rate: int = INPUT_RATE) -> None:
         self.format = format
         self._resampler = Resampler(_rate(format), rate)
 
@@ -47,11 +47,11 @@ class Listened:
 
 
 class Spoken:
-    """Turns PCM at `SPEAKING_RATE`, as it comes, into sound in a session's format."""
+    """Turns PCM at `OUTPUT_RATE`, as it comes, into sound in a session's format."""
 
     def __init__(self, format: AudioFormat) -> None:
         self.format = format
-        self._resampler = Resampler(SPEAKING_RATE, _rate(format))
+        self._resampler = Resampler(OUTPUT_RATE, _rate(format))
 
     def push(self, sound: bytes) -> bytes:
         """Take whole samples; half a sample is a `ValueError`."""

@@ -9,7 +9,17 @@ from typing import Literal, Protocol, Self
 
 from vivavoce.protocol.events import ClientEvent, ErrorEvent, Event, OwnEvent
 
-__all__ = ["Attendant", "Heard", "HungUp", "Lane", "Line", "Listener", "Rejected", "Seat", "open_line"]
+__all__ = [
+    "EventQueue",
+    "Heard",
+    "HungUp",
+    "Line",
+    "Listener",
+    "Middleware",
+    "Rejected",
+    "SessionHandle",
+    "open_line",
+]
 
 
 class HungUp(Exception):
@@ -24,7 +34,7 @@ class Rejected(Exception):
         self.status = status
 
 
-class Lane:
+class EventQueue:
     """One direction of a line: events queue here, from many to one, at most `depth` of them.
 
     It wakes somebody only where somebody waits: sound passes here fifty times a second, and a queue that lets
@@ -95,7 +105,7 @@ class Line:
     Both directions are bounded: `send` waits while the other end lags behind.
     """
 
-    def __init__(self, incoming: Lane, outgoing: Lane) -> None:
+    def __init__(self, incoming: EventQueue, outgoing: EventQueue) -> None:
         self._incoming, self._outgoing = incoming, outgoing
 
     async def send(self, event: Event) -> None:
@@ -135,7 +145,7 @@ class Line:
 
 def open_line(depth: int = 32) -> tuple[Line, Line]:
     """Return both ends of a new line. `depth` bounds by how many events either side may run ahead."""
-    up, down = Lane(depth), Lane(depth)
+    up, down = EventQueue(depth), EventQueue(depth)
     return Line(up, down), Line(down, up)
 
 
@@ -152,7 +162,7 @@ Listener = Callable[[Heard], None]
 """Hears what passes on a line. It is called in passing and must not wait."""
 
 
-class Seat(Protocol):
+class SessionHandle(Protocol):
     """Where an attendant sits beside a line: what it says there the engine hears as the caller's.
 
     All three raise `HungUp` once the conversation is over.
@@ -171,7 +181,7 @@ class Seat(Protocol):
         ...
 
 
-class Attendant(Protocol):
+class Middleware(Protocol):
     """Listens to one conversation, and may speak in it, as the caller: for its tools, say."""
 
     def passing(self, event: ClientEvent) -> ClientEvent | None:
@@ -186,6 +196,6 @@ class Attendant(Protocol):
         """Hear what passes, our own words among it. It is called in passing and must not wait."""
         ...
 
-    async def attend(self, seat: Seat) -> None:
+    async def attend(self, seat: SessionHandle) -> None:
         """Work until the conversation is over, when it is cancelled. What it raises is an error of ours."""
         ...

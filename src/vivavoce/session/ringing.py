@@ -11,7 +11,7 @@ from vivavoce.protocol.session import Session, TranscriptionSession
 from vivavoce.session.line import Line, Rejected
 from vivavoce.session.switchboard import Caller, Switchboard, no_such_call
 
-__all__ = ["NOBODY_ANSWERED", "Incoming", "Lobby", "TellOfCall"]
+__all__ = ["NOBODY_ANSWERED", "Incoming", "IncomingCalls", "TellOfCall"]
 
 NOBODY_ANSWERED = 480
 """what a caller is told when nobody said anything in time (SIP: temporarily unavailable)"""
@@ -42,7 +42,7 @@ class _Ringing:
     settled: anyio.Event = field(default_factory=anyio.Event)
 
 
-class Lobby:
+class IncomingCalls:
     """Lets calls ring, at most `limits.ringing` at a time, and puts those through that are accepted."""
 
     def __init__(self, switchboard: Switchboard, tell: TellOfCall | None = None) -> None:

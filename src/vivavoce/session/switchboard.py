@@ -13,8 +13,8 @@ from vivavoce.limits import Limits
 from vivavoce.protocol import events as e
 from vivavoce.protocol.session import Session, TranscriptionSession
 from vivavoce.protocol.tools import without_secrets
-from vivavoce.session.call import Caller, CallersEnd, EnginesEnd, Exchange, Refer, Sideband
-from vivavoce.session.line import Attendant, HungUp, Line, Listener
+from vivavoce.session.call import ActiveCall, Caller, ClientLine, EngineLine, Refer, Sideband
+from vivavoce.session.line import HungUp, Line, Listener, Middleware
 
 __all__ = ["Attend", "Busy", "Caller", "Engine", "Refer", "Seating", "Switchboard", "no_such_call"]
 
@@ -36,7 +36,7 @@ Attend = Callable[[Caller], Listener]
 """Gives the listener that is to hear a caller's conversation. What is meant for an MCP server alone (a tool's
 `authorization` and `headers`) is never heard."""
 
-Seating = Callable[[Caller], Attendant]
+Seating = Callable[[Caller], Middleware]
 """Gives the attendant that is to sit on a caller's conversation."""
 
 
@@ -68,7 +68,7 @@ class Switchboard:
     ) -> None:
         self.limits = limits or Limits()
         self._engine, self._attend, self._seat = engine, tuple(attend), seat
-        self._exchanges: dict[str, Exchange] = {}
+        self._exchanges: dict[str, ActiveCall] = {}
 
     @property
     def callers(self) -> frozenset[Caller]:
@@ -86,9 +86,9 @@ class Switchboard:
         introduced = replace(caller, session=caller.session and without_secrets(caller.session))
         listeners = [attend(introduced) for attend in self._attend]
         attendant = self._seat(introduced) if self._seat else None
-        exchange = self._exchanges[caller.id] = Exchange(caller, self.limits, listeners, attendant)
+        exchange = self._exchanges[caller.id] = ActiveCall(caller, self.limits, listeners, attendant)
         try:
-            async with anyio.create_task_group() as tasks, CallersEnd(exchange) as near:
+            async with anyio.create_task_group() as tasks, ClientLine(exchange) as near:
                 tasks.start_soon(self._converse, exchange)
                 yield near
                 tasks.cancel_scope.cancel()
@@ -132,14 +132,14 @@ class Switchboard:
         """End a conversation from outside. Raises `ProtocolError` if there is none."""
         self._find(call_id).down.end()
 
-    def _find(self, call_id: str) -> Exchange:
+    def _find(self, call_id: str) -> ActiveCall:
         for exchange in self._exchanges.values():
             if call_id in (exchange.caller.id, exchange.session_id):
                 return exchange
         raise no_such_call(call_id)
 
-    async def _converse(self, exchange: Exchange) -> None:
-        async with EnginesEnd(exchange) as line:
+    async def _converse(self, exchange: ActiveCall) -> None:
+        async with EngineLine(exchange) as line:
             try:
                 await self._hold(exchange, line)
             except* HungUp:
@@ -148,7 +148,7 @@ class Switchboard:
                 log.exception("conversation %s ended by an error of ours", exchange.caller.id)
                 await _apologise(line)
 
-    async def _hold(self, exchange: Exchange, line: Line) -> None:
+    async def _hold(self, exchange: ActiveCall, line: Line) -> None:
         """Let the engine hold the conversation, and the attendant attend it as long as that lasts."""
         async with anyio.create_task_group() as tasks:
             if exchange.attendant:

@@ -17,7 +17,7 @@ from math import inf
 import anyio
 from msgspec import UNSET
 
-from vivavoce.engines.cascade.engine import Cascade, Crew
+from vivavoce.engines.cascade.engine import Cascade, Providers
 from vivavoce.errors import ProviderError
 from vivavoce.limits import Limits
 from vivavoce.protocol import events as e
@@ -25,13 +25,13 @@ from vivavoce.protocol.items import Message
 from vivavoce.protocol.session import AudioFormat, Pcm, Session, TranscriptionSession
 from vivavoce.protocol.settings import DEFAULT
 from vivavoce.providers.base import (
-    HEARING_RATE,
-    SPEAKING_RATE,
+    INPUT_RATE,
+    OUTPUT_RATE,
     ChatRequest,
     ChatUsage,
-    Mark,
     ToolCall,
     Transcript,
+    WordTiming,
 )
 from vivavoce.session.formats import Spoken
 from vivavoce.session.line import Heard, HungUp, Line
@@ -108,11 +108,11 @@ class _Sayings:
         return 0
 
     def words(self, sound: bytes) -> str:
-        """Return the words in sound at `HEARING_RATE`: as many of each saying as are there to be heard."""
+        """Return the words in sound at `INPUT_RATE`: as many of each saying as are there to be heard."""
         levels = Counter(round(sample / _LOUD) for sample in array("h", sound))
         heard = []
         for number, say in enumerate(self.sayings, 1):
-            seconds = levels[number] / HEARING_RATE
+            seconds = levels[number] / INPUT_RATE
             share = min(1.0, seconds / (say.until - say.at) + 0.05) if seconds > 0.1 else 0.0
             words = say.words.split()
             heard += words[: round(share * len(words))]
@@ -220,12 +220,12 @@ class _Synthesizer:
     marks: bool
     failure: ProviderError | Forever | None
     seconds_per_char: float = _SECONDS_PER_CHAR
-    chunk: int = SPEAKING_RATE // 10
+    chunk: int = OUTPUT_RATE // 10
     said: list[str] = field(default_factory=list)
 
     async def speak(
         self, text: str, *, voice: str | None = None, speed: float = 1.0
-    ) -> AsyncIterator[bytes | Mark]:
+    ) -> AsyncIterator[bytes | WordTiming]:
         self.said.append(text)
         if isinstance(self.failure, Forever):
             await anyio.sleep_forever()
@@ -235,8 +235,8 @@ class _Synthesizer:
         at = 0
         for word in text.split():
             if self.marks:
-                yield Mark(at)
-            samples = round((len(word) + 1) * self.seconds_per_char / speed * SPEAKING_RATE)
+                yield WordTiming(at)
+            samples = round((len(word) + 1) * self.seconds_per_char / speed * OUTPUT_RATE)
             at += len(word) + 1
             for begin in range(0, samples, self.chunk):
                 yield array("h", [_LOUD] * min(self.chunk, samples - begin)).tobytes()
@@ -284,7 +284,7 @@ class Score:
                 case event:
                     note = _note(event)
                     if isinstance(event, e.ResponseDone) and sound:
-                        note, sound = f"{note}, {sound / 2 / SPEAKING_RATE:.1f} s of sound", 0
+                        note, sound = f"{note}, {sound / 2 / OUTPUT_RATE:.1f} s of sound", 0
                     name = event.__struct_config__.tag
                     lines.append(f"{heard.at - self.began:6.2f}  {name}  {note}".rstrip())
         return "\n".join(lines)
@@ -332,7 +332,7 @@ class Stage:
         self.sayings = _Sayings(())
         self.chat = _Chat(self.replies, self.thinks, self.next_word)
         self.engine: Engine = Cascade(
-            Crew(
+            Providers(
                 vad=_Vad(),
                 transcriber=_Transcriber(self.sayings, self.hears, self.hearing_fails),
                 chat=self.chat,
@@ -371,7 +371,7 @@ class Stage:
                     if isinstance(event, e.SessionUpdate) and (changed := _format(event.session)):
                         voice = Spoken(changed)
                 sample = self.sayings.sample(at)
-                sound = array("h", [sample] * (SPEAKING_RATE * _FRAME_MS // 1000)).tobytes()
+                sound = array("h", [sample] * (OUTPUT_RATE * _FRAME_MS // 1000)).tobytes()
                 await line.send(e.InputAudioBufferAppend(audio=voice.push(sound)))
             except HungUp:
                 return

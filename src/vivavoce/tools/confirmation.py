@@ -21,7 +21,7 @@ from vivavoce.protocol.session import (
     TranscriptionSettings,
     TurnDetection,
 )
-from vivavoce.text.XX import dialogue
+from vivavoce.providers import dialogue
 from vivavoce.text.yes_no import judged, words_of
 from vivavoce.tools.turn_state import turn_detection
 from vivavoce.tools.types import Tool, ToolError

@@ -10,12 +10,12 @@ from vivavoce.limits import Limits
 from vivavoce.protocol import events as e
 from vivavoce.protocol.items import Message
 from vivavoce.protocol.session import Session, TranscriptionSession
-from vivavoce.session.line import Seat
+from vivavoce.session.line import SessionHandle
 from vivavoce.tools.confirmation import Question, Verdict, all_ears, language, question, says_how_to_hear
-from vivavoce.tools.notifier import Bell
+from vivavoce.tools.notifier import Notifier
 from vivavoce.tools.types import Tool
 
-__all__ = ["Consent"]
+__all__ = ["ConfirmationFlow"]
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ _TYPED_SECONDS = 0.5
 """A client that lets people type asks for an answer right after their words."""
 
 
-class Consent:
+class ConfirmationFlow:
     """Asks the caller before a call is made, one call after the other.
 
     Meanwhile the engine writes down what the caller says and answers nothing by itself; a client's own wish for
@@ -38,7 +38,7 @@ class Consent:
     """
 
     def __init__(
-        self, bell: Bell, limits: Limits, session: Callable[[], Session | TranscriptionSession | None]
+        self, bell: Notifier, limits: Limits, session: Callable[[], Session | TranscriptionSession | None]
     ) -> None:
         self.kept: e.ResponseCreate | None = None
         """the client's last wish for an answer, to be put back"""
@@ -93,7 +93,7 @@ class Consent:
 
     # asking
 
-    async def refusal(self, tool: Tool, arguments: str, seat: Seat) -> str | None:
+    async def refusal(self, tool: Tool, arguments: str, seat: SessionHandle) -> str | None:
         """Return what the model is told if the caller has not said yes to just this; None if they have.
 
         Raises `ToolError` if the arguments leave open what it is about.
@@ -113,7 +113,7 @@ class Consent:
         self._denied.add(what)
         return self._told(verdict, words)
 
-    async def _asked(self, words: str, seat: Seat) -> Verdict | Literal["silence"]:
+    async def _asked(self, words: str, seat: SessionHandle) -> Verdict | Literal["silence"]:
         async with self._turn:
             await self._prick_up_ears(seat)
             try:
@@ -154,13 +154,13 @@ class Consent:
 
     # listening
 
-    async def _prick_up_ears(self, seat: Seat) -> None:
+    async def _prick_up_ears(self, seat: SessionHandle) -> None:
         changes = all_ears(self._session()) if self._back is None else None
         if changes:
             change, self._back = changes
             await seat.say(e.SessionUpdate(event_id=self._update_id, session=change))
 
-    async def _go_back(self, seat: Seat) -> None:
+    async def _go_back(self, seat: SessionHandle) -> None:
         """Hold the session as before, and let the client's changes through."""
         back, self._back = self._back, None
         updates, self._updates = self._updates, []

@@ -12,13 +12,13 @@ from anyio.lowlevel import RunVar
 from vivavoce.limits import Limits
 from vivavoce.tools.types import Context, Outcome, Tool, ToolError
 
-__all__ = ["Ending", "check", "cut", "perform"]
+__all__ = ["CallResult", "check", "cut", "perform"]
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Ending:
+class CallResult:
     """What came of a call, and `how` it ended, for the log. Is the model to go on because of it?
 
     `greeting` is what is said then, by another assistant who has taken over.
@@ -30,22 +30,24 @@ class Ending:
     greeting: str = ""
 
     @classmethod
-    def without(cls, output: str, how: str, *, is_told: bool = True) -> "Ending":
+    def without(cls, output: str, how: str, *, is_told: bool = True) -> "CallResult":
         """Make the ending of a call that was not made, or of which nothing came."""
         return cls(Outcome(output), how, is_told)
 
 
-async def perform(tool: Tool, arguments: str, context: Context, limits: Limits) -> Ending:
+async def perform(tool: Tool, arguments: str, context: Context, limits: Limits) -> CallResult:
     """Do what a call asks for. Nothing that a tool raises is raised here. Cancelling stops it."""
     seconds, limit = (
         (tool.seconds, "its own limit") if tool.seconds else (limits.tool_seconds, "limits.tool_seconds")
     )
     with anyio.move_on_after(seconds):
         return await _tried(tool, arguments, context)
-    return Ending.without(f"The tool has failed: no outcome within {seconds:g} s ({limit}).", "was too slow")
+    return CallResult.without(
+        f"The tool has failed: no outcome within {seconds:g} s ({limit}).", "was too slow"
+    )
 
 
-async def check(tool: Tool, arguments: str, context: Context, limits: Limits) -> Ending | None:
+async def check(tool: Tool, arguments: str, context: Context, limits: Limits) -> CallResult | None:
     """Return why a call cannot be made, before anybody is asked about it; None if it can."""
     if (checks := tool.check) is None:
         return None
@@ -59,23 +61,23 @@ async def check(tool: Tool, arguments: str, context: Context, limits: Limits) ->
     return None if ending.outcome is passed else ending
 
 
-async def _tried(tool: Tool, arguments: str, context: Context) -> Ending:
+async def _tried(tool: Tool, arguments: str, context: Context) -> CallResult:
     try:
         async with _place(tool):
             outcome = await tool.run(arguments, context)
         if not isinstance(outcome, Outcome):
             raise TypeError(f"tool {tool.name} has returned {type(outcome).__name__}, which is no Outcome")
     except ToolError as error:
-        return Ending.without(str(error), "could not do it")
+        return CallResult.without(str(error), "could not do it")
     except Exception:  # the tool's: what is wrong inside of it is not for the caller's ears
         log.exception("tool %r has failed", tool.name)
-        return Ending.without("The tool has failed.", "failed")
+        return CallResult.without("The tool has failed.", "failed")
     except anyio.get_cancelled_exc_class():
         if anyio.current_effective_deadline() == -inf:
             raise
         log.exception("tool %r has failed: it was cancelled from within", tool.name)
-        return Ending.without("The tool has failed.", "failed")
-    return Ending(outcome)
+        return CallResult.without("The tool has failed.", "failed")
+    return CallResult(outcome)
 
 
 def cut(text: str, most: int) -> str:

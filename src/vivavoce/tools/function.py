@@ -14,7 +14,7 @@ from docstring_parser import Docstring, parse
 from vivavoce.errors import ConfigError
 from vivavoce.tools.parameters import Parameters, context_of, hints_of
 from vivavoce.tools.types import Assistant, Card, Context, Outcome, Tool
-from vivavoce.tools.worker_threads import Threads
+from vivavoce.tools.worker_threads import WorkerThreads
 
 __all__ = ["PythonTool", "outcome_of", "tool"]
 
@@ -181,7 +181,7 @@ def _caller(
     function: Callable[..., object], name: str, at_once: int
 ) -> Callable[[dict[str, object], Context], Awaitable[object]]:
     """Return what calls the function where it belongs: on the event loop, or in a thread."""
-    threads, context_name = Threads(name, at_once), context_of(hints_of(function, name))
+    threads, context_name = WorkerThreads(name, at_once), context_of(hints_of(function, name))
 
     async def call(values: dict[str, object], context: Context) -> object:
         given: dict[str, Any] = {**values, context_name: context} if context_name else values

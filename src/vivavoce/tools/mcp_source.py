@@ -17,14 +17,14 @@ from vivavoce.protocol.items import McpTool, McpToolExecutionError
 from vivavoce.protocol.session import McpServerTool
 from vivavoce.tools.types import Context, Outcome, Tool, ToolError
 
-__all__ = ["Supplier"]
+__all__ = ["McpToolSource"]
 
 log = logging.getLogger(__name__)
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0
 
 
-class Supplier:
+class McpToolSource:
     """One server, and what it has to offer as soon as it has said so. Raises `ConfigError`."""
 
     def __init__(self, table: McpToolsTable, tasks: TaskGroup, limits: Limits) -> None:

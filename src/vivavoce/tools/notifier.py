@@ -4,10 +4,10 @@ from collections.abc import Callable
 
 import anyio
 
-__all__ = ["Bell"]
+__all__ = ["Notifier"]
 
 
-class Bell:
+class Notifier:
     """Wakes whoever waits. Ringing it waits for nobody."""
 
     def __init__(self) -> None:

@@ -15,19 +15,19 @@ from vivavoce.errors import ConfigError
 from vivavoce.limits import Limits
 from vivavoce.mcp.tools import Names
 from vivavoce.tools.http import http_tool
-from vivavoce.tools.mcp_source import Supplier
+from vivavoce.tools.mcp_source import McpToolSource
 from vivavoce.tools.types import Tool
 
-__all__ = ["Shelf", "lacks", "opened"]
+__all__ = ["ToolRegistry", "lacks", "opened"]
 
 _PATIENCE = 5.0
 """seconds that the start waits for MCP servers; those that take longer have their tools there later"""
 
 
-class Shelf:
+class ToolRegistry:
     """What is there. A server of tools that was down may have come up since, so ask for each conversation."""
 
-    def __init__(self, endpoints: Sequence[Tool] = (), suppliers: Sequence[Supplier] = ()) -> None:
+    def __init__(self, endpoints: Sequence[Tool] = (), suppliers: Sequence[McpToolSource] = ()) -> None:
         self._endpoints, self._suppliers = endpoints, suppliers
         self._names = Names()
 
@@ -51,23 +51,23 @@ class Shelf:
 
 
 @asynccontextmanager
-async def opened(table: ToolsTable, limits: Limits) -> AsyncIterator[Shelf]:
+async def opened(table: ToolsTable, limits: Limits) -> AsyncIterator[ToolRegistry]:
     """Give the shelf, and ask MCP servers for their tools in the background; leaving says goodbye to them.
 
     Raises `ConfigError`.
     """
     if not (table.http or table.mcp):
-        yield Shelf()
+        yield ToolRegistry()
         return
     for what, write in lacks(table):
         raise ConfigError(f"There is no {what}; write: {write}")
     async with httpx.AsyncClient(cookies=_no_cookies()) as client:
         endpoints = [http_tool(one, client, limits) for one in table.http]
         async with anyio.create_task_group() as tasks:
-            suppliers = [Supplier(one, tasks, limits) for one in table.mcp]
+            suppliers = [McpToolSource(one, tasks, limits) for one in table.mcp]
             for supplier in suppliers:
                 tasks.start_soon(supplier.ask)
-            yield Shelf(endpoints, suppliers)
+            yield ToolRegistry(endpoints, suppliers)
             tasks.cancel_scope.cancel()
 
 

@@ -11,10 +11,10 @@ from vivavoce.protocol import session as s
 from vivavoce.protocol.responses import ResponseParams
 from vivavoce.tools.types import Tool
 
-__all__ = ["Offer"]
+__all__ = ["SessionTools"]
 
 
-class Offer:
+class SessionTools:
     """Adds the house's tools to what a client names, and tells whose a tool is.
 
     Where both have one of the same name, the house's counts. Raises `ConfigError` if the house has two.

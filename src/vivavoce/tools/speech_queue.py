@@ -7,10 +7,10 @@ import anyio
 
 from vivavoce.protocol import events as e
 from vivavoce.protocol.responses import verbatim
-from vivavoce.tools.notifier import Bell
+from vivavoce.tools.notifier import Notifier
 from vivavoce.tools.types import ToolError
 
-__all__ = ["Recital"]
+__all__ = ["SpeechQueue"]
 
 
 @dataclass(eq=False)
@@ -19,10 +19,10 @@ class _Words:
     said: anyio.Event = field(default_factory=anyio.Event)
 
 
-class Recital:
+class SpeechQueue:
     """Keeps words in order until somebody can say them. Of tools' words at most `most` wait at once."""
 
-    def __init__(self, bell: Bell, most: int) -> None:
+    def __init__(self, bell: Notifier, most: int) -> None:
         self._bell, self._most = bell, most
         self._waiting: deque[_Words] = deque()
 

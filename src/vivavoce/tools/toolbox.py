@@ -22,14 +22,14 @@ from vivavoce.protocol import events as e
 from vivavoce.protocol.items import FunctionCall, FunctionCallOutput, McpCall, Message
 from vivavoce.protocol.responses import ResponseParams
 from vivavoce.protocol.session import Session
-from vivavoce.session.line import Heard, HungUp, Seat
+from vivavoce.session.line import Heard, HungUp, SessionHandle
 from vivavoce.tools.cards import as_html
-from vivavoce.tools.confirmation_flow import Consent
-from vivavoce.tools.execution import Ending, check, cut, perform
-from vivavoce.tools.notifier import Bell
-from vivavoce.tools.session_tools import Offer
-from vivavoce.tools.speech_queue import Recital
-from vivavoce.tools.turn_state import Round, Rounds, Talk, is_recited, is_too_early
+from vivavoce.tools.confirmation_flow import ConfirmationFlow
+from vivavoce.tools.execution import CallResult, check, cut, perform
+from vivavoce.tools.notifier import Notifier
+from vivavoce.tools.session_tools import SessionTools
+from vivavoce.tools.speech_queue import SpeechQueue
+from vivavoce.tools.turn_state import Round, Rounds, TurnState, is_recited, is_too_early
 from vivavoce.tools.types import Assistant, Card, Context, Outcome, Tool, ToolError
 
 __all__ = ["Toolbox"]
@@ -86,10 +86,15 @@ class Toolbox:
         self.state: dict[str, Any] = {}
         """what the tools of this conversation know of each other"""
         self._limits, self._caller, self._handed = limits or Limits(), caller, handed
-        self._offer, self._talk, self._rounds, self._bell = Offer(tools), Talk(), Rounds(), Bell()
-        self._consent = Consent(self._bell, self._limits, lambda: self._talk.session)
+        self._offer, self._talk, self._rounds, self._bell = (
+            SessionTools(tools),
+            TurnState(),
+            Rounds(),
+            Notifier(),
+        )
+        self._consent = ConfirmationFlow(self._bell, self._limits, lambda: self._talk.session)
         self._called: deque[_Called] = deque()
-        self._recital = Recital(self._bell, self._limits.tool_calls)
+        self._recital = SpeechQueue(self._bell, self._limits.tool_calls)
         self._ours: dict[str, None] = {}
         self._aside: set[str] = set()
         self._at_work: dict[str, _Work] = {}
@@ -204,7 +209,7 @@ class Toolbox:
 
     # what is done
 
-    async def attend(self, seat: Seat) -> None:
+    async def attend(self, seat: SessionHandle) -> None:
         """Work until the conversation is over. Cancelling it stops every tool."""
         try:
             async with anyio.create_task_group() as tasks:
@@ -218,7 +223,7 @@ class Toolbox:
         except* HungUp:
             log.debug("%s hung up", self._caller)
 
-    async def _go_on(self, seat: Seat, tasks: TaskGroup) -> None:
+    async def _go_on(self, seat: SessionHandle, tasks: TaskGroup) -> None:
         """Begin what is to be done, and say what is to be said if the line is quiet."""
         while self._called:
             tasks.start_soon(self._answer, self._called.popleft(), seat)
@@ -232,11 +237,11 @@ class Toolbox:
         elif asks := self._recital.next():
             await self._say(asks, seat)
 
-    async def _say(self, asks: e.ResponseCreate, seat: Seat) -> None:
+    async def _say(self, asks: e.ResponseCreate, seat: SessionHandle) -> None:
         self._talk.asked = asks.event_id or None
         await seat.say(asks)
 
-    async def _have_told(self, seat: Seat) -> None:
+    async def _have_told(self, seat: SessionHandle) -> None:
         """Ask the model to go on: by the client's wish, if one was kept back."""
         wish, self._consent.kept = self._consent.kept, None
         event = wish or e.ResponseCreate(
@@ -253,7 +258,7 @@ class Toolbox:
 
     # one call
 
-    async def _answer(self, called: _Called, seat: Seat) -> None:
+    async def _answer(self, called: _Called, seat: SessionHandle) -> None:
         """See to it that a call gets its output."""
         began = anyio.current_time()
         log.debug("%s: %s is called with %s", self._caller, _short(called.name), called.arguments)
@@ -271,7 +276,7 @@ class Toolbox:
         self._rounds.ended(called.call_id, is_told=ending.is_told)
         self._bell.ring()
 
-    async def _tell(self, called: _Called, outcome: Outcome, seat: Seat) -> None:
+    async def _tell(self, called: _Called, outcome: Outcome, seat: SessionHandle) -> None:
         """Show the card, and give the output."""
         if outcome.card:
             await self._show(called, outcome.card, seat)
@@ -279,30 +284,30 @@ class Toolbox:
         item = FunctionCallOutput(call_id=called.call_id, output=output)
         await seat.say(e.ConversationItemCreate(event_id=e.new_id(_OUTPUT), item=item))
 
-    async def _show(self, called: _Called, card: Card, seat: Seat) -> None:
+    async def _show(self, called: _Called, card: Card, seat: SessionHandle) -> None:
         html = await as_html(card, self._limits.card_chars)
         if html is None:
             log.warning("%s: a card of %r is too long to show (limits.card_chars)", self._caller, called.name)
             return
         await seat.tell(e.CardShown(call_id=called.call_id, title=card.title, html=html))
 
-    async def _ending(self, called: _Called, seat: Seat) -> Ending:
+    async def _ending(self, called: _Called, seat: SessionHandle) -> CallResult:
         """Return how a call ends: not made, for a reason that the model is told, or made."""
         tool, limits = self._offer.find(called.name), self._limits
         if tool is None:
             there_are = ", ".join(one.name for one in self.tools) or "none"
             output = f"There is no tool called {_short(called.name)!r}. There are: {there_are}."
-            return Ending.without(output, "is not there")
+            return CallResult.without(output, "is not there")
         if called.round.number > limits.tool_rounds:
             output = "Not done: no more calls now (limits.tool_rounds). Answer the caller with what you know."
             is_told = called.round.number == limits.tool_rounds + 1  # or there would be no end of it
-            return Ending.without(output, "was called too often", is_told=is_told)
+            return CallResult.without(output, "was called too often", is_told=is_told)
         if self._in_hand > limits.tool_calls:
             output = f"Not done: {limits.tool_calls} calls are at work already (limits.tool_calls)."
-            return Ending.without(output, "was one call too many")
+            return CallResult.without(output, "was one call too many")
         return await self._objection(called, tool, seat) or await self._make(called, tool)
 
-    async def _objection(self, called: _Called, tool: Tool, seat: Seat) -> Ending | None:
+    async def _objection(self, called: _Called, tool: Tool, seat: SessionHandle) -> CallResult | None:
         """Return why a call is not made that the caller has to say yes to; None if they have, or need not."""
         if not tool.confirm:
             return None
@@ -311,13 +316,13 @@ class Toolbox:
         try:
             refusal = await self._consent.refusal(tool, called.arguments, seat)
         except ToolError as error:
-            return Ending.without(str(error), "could not be asked about")
-        return Ending.without(refusal, "was not consented to") if refusal else None
+            return CallResult.without(str(error), "could not be asked about")
+        return CallResult.without(refusal, "was not consented to") if refusal else None
 
     def _context(self, called: _Called) -> Context:
         return Context(called.call_id, self._caller, self.state, self._recital.say)
 
-    async def _make(self, called: _Called, tool: Tool) -> Ending:
+    async def _make(self, called: _Called, tool: Tool) -> CallResult:
         """Make a call. An interruption may cancel it; then the caller's next words are what is answered."""
         work = self._at_work[called.call_id] = _Work(tool)
         context = self._context(called)
@@ -330,20 +335,20 @@ class Toolbox:
         finally:
             del self._at_work[called.call_id]
         if work.scope.cancelled_caught:
-            return Ending.without("Stopped: the caller interrupted.", "was interrupted", is_told=False)
+            return CallResult.without("Stopped: the caller interrupted.", "was interrupted", is_told=False)
         return await self._hand_over(ending) if ending.outcome.handed_to else ending
 
-    async def _hand_over(self, ending: Ending) -> Ending:
+    async def _hand_over(self, ending: CallResult) -> CallResult:
         to = ending.outcome.handed_to
         if self._handed is None or to is None:
             log.warning("%s: nobody can be handed over to here", self._caller)
-            return Ending.without("The tool has failed: here the caller cannot be handed over.", "failed")
+            return CallResult.without("The tool has failed: here the caller cannot be handed over.", "failed")
         try:
             greeting = await self._handed(to)
         except VivavoceError as error:
             log.warning("%s: %s has not taken over: %s", self._caller, to.name, error)
-            return Ending.without(f"The tool has failed: {to.name} has not taken over.", "failed")
-        return Ending(ending.outcome, "has handed over", is_told=not greeting, greeting=greeting)
+            return CallResult.without(f"The tool has failed: {to.name} has not taken over.", "failed")
+        return CallResult(ending.outcome, "has handed over", is_told=not greeting, greeting=greeting)
 
     # what is said meanwhile
 

@@ -10,7 +10,7 @@ from vivavoce.protocol import events as e
 from vivavoce.protocol.responses import VERBATIM, Response
 from vivavoce.protocol.session import ServerVad, Session, TranscriptionSession, TurnDetection
 
-__all__ = ["Round", "Rounds", "Talk", "is_recited", "turn_detection"]
+__all__ = ["Round", "Rounds", "TurnState", "is_recited", "turn_detection"]
 
 _ANSWER_SECONDS = 3.0
 """An engine that answers turns by itself begins to within so many seconds, or not at all."""
@@ -31,7 +31,7 @@ def is_recited(response: Response) -> bool:
 
 
 @dataclass
-class Talk:
+class TurnState:
     """Knows whether the line is quiet, so that nobody is talked over and no answer is asked for in vain."""
 
     session: Session | TranscriptionSession | None = None

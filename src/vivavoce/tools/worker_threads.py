@@ -12,14 +12,14 @@ from typing import TypeVar
 import anyio
 from anyio.lowlevel import RunVar
 
-__all__ = ["Threads"]
+__all__ = ["WorkerThreads"]
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
 
-class Threads:
+class WorkerThreads:
     """As many threads as one function may have at work. `given_up` are those nobody waits for any more."""
 
     def __init__(self, name: str, most: int) -> None:

@@ -3,16 +3,16 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from vivavoce.runtime import House
+from vivavoce.runtime import Runtime
 from vivavoce.web.errors import Refused, not_ready
 
-__all__ = ["Places"]
+__all__ = ["Admission"]
 
 
-class Places:
+class Admission:
     """As many as `limits.requests` says, shared by all endpoints. `taken` counts those at work."""
 
-    def __init__(self, house: House) -> None:
+    def __init__(self, house: Runtime) -> None:
         self.house, self.taken = house, 0
 
     @contextmanager

@@ -14,18 +14,18 @@ from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
-from vivavoce.runtime import MODEL, House
+from vivavoce.runtime import MODEL, Runtime
 from vivavoce.session.line import Line
 from vivavoce.session.switchboard import Caller
 from vivavoce.transports.websocket.handshake import PATHS, Handshake
-from vivavoce.transports.websocket.transport import Realtime
-from vivavoce.web.admission import Places
-from vivavoce.web.endpoints.call_control import Control
-from vivavoce.web.endpoints.calls import Calls
-from vivavoce.web.endpoints.chat_completions import Completions
-from vivavoce.web.endpoints.client_secrets import Sessions
-from vivavoce.web.endpoints.speech import Speaking
-from vivavoce.web.endpoints.transcriptions import Transcriptions
+from vivavoce.transports.websocket.transport import WebSocketTransport
+from vivavoce.web.admission import Admission
+from vivavoce.web.endpoints.call_control import CallControlEndpoint
+from vivavoce.web.endpoints.calls import CallsEndpoint
+from vivavoce.web.endpoints.chat_completions import ChatCompletionsEndpoint
+from vivavoce.web.endpoints.client_secrets import ClientSecretsEndpoint
+from vivavoce.web.endpoints.speech import SpeechEndpoint
+from vivavoce.web.endpoints.transcriptions import TranscriptionsEndpoint
 from vivavoce.web.errors import HANDLERS, RETRY_AFTER, not_ready, ours
 from vivavoce.web.security.client_secrets import ClientSecrets
 from vivavoce.web.security.cors import Cors
@@ -41,15 +41,15 @@ STATIC = Path(str(files("vivavoce.web") / "static"))
 class Web:
     """Everything that a house answers on the web. `application` is for an ASGI server."""
 
-    def __init__(self, house: House) -> None:
+    def __init__(self, house: Runtime) -> None:
         self.house = house
-        self.realtime = Realtime(self._connect, house.config.limits)
-        self.calls = Calls(house)
-        places = Places(house)
-        transcriptions, speaking = Transcriptions(house, places), Speaking(house, places)
-        completions = Completions(house, places)
+        self.realtime = WebSocketTransport(self._connect, house.config.limits)
+        self.calls = CallsEndpoint(house)
+        places = Admission(house)
+        transcriptions, speaking = TranscriptionsEndpoint(house, places), SpeechEndpoint(house, places)
+        completions = ChatCompletionsEndpoint(house, places)
         secrets = ClientSecrets(house.config.limits.client_secrets)
-        sessions, control = Sessions(house, secrets), Control(house)
+        sessions, control = ClientSecretsEndpoint(house, secrets), CallControlEndpoint(house)
         self.application = Starlette(
             routes=[
                 Route("/", self._page),

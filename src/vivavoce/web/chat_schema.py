@@ -25,7 +25,7 @@ from vivavoce.protocol.session import FunctionTool, ToolChoice, ToolChoiceFuncti
 from vivavoce.protocol.validation import invalid
 from vivavoce.providers.base import ChatRequest
 
-__all__ = ["Question", "items_of", "read_question", "request_of"]
+__all__ = ["ChatCompletionRequest", "items_of", "read_question", "request_of"]
 
 STOPS, STOP_CHARS = 4, 256
 """texts at which an answer may be ended, and their length"""
@@ -153,7 +153,7 @@ class JsonSchema(Struct, tag_field="type", tag="json_schema", frozen=True, kw_on
     json_schema: Schema
 
 
-class Question(Struct, frozen=True, kw_only=True):
+class ChatCompletionRequest(Struct, frozen=True, kw_only=True):
     """The body of `POST /v1/chat/completions`. What is typed `object` is the model's to judge, or ignored."""
 
     messages: tuple[Said, ...]
@@ -196,9 +196,9 @@ class Question(Struct, frozen=True, kw_only=True):
         return tuple(filter(None, stops))
 
 
-def read_question(body: bytes, limits: Limits) -> Question:
+def read_question(body: bytes, limits: Limits) -> ChatCompletionRequest:
     """Read a body. Raises `ProtocolError` with the `param` that is wrong."""
-    question = read_body(body, Question, text_chars=limits.text_chars, values=limits.values)
+    question = read_body(body, ChatCompletionRequest, text_chars=limits.text_chars, values=limits.values)
     _check_messages(question.messages, limits.items)
     _check_tools(question, limits.tools)
     for name in ("max_tokens", "max_completion_tokens"):
@@ -213,7 +213,7 @@ def read_question(body: bytes, limits: Limits) -> Question:
     return question
 
 
-def request_of(question: Question, limits: Limits, heeds: Collection[str] = ()) -> ChatRequest:
+def request_of(question: ChatCompletionRequest, limits: Limits, heeds: Collection[str] = ()) -> ChatRequest:
     """Return a question as our chat models are asked: in writing, not to be read aloud.
 
     `heeds` are the wishes that the model heeds. Raises `ProtocolError` for one that it must and does not.
@@ -235,7 +235,7 @@ def request_of(question: Question, limits: Limits, heeds: Collection[str] = ()) 
     )
 
 
-def _wishes(question: Question, heeds: Collection[str]) -> dict[str, object]:
+def _wishes(question: ChatCompletionRequest, heeds: Collection[str]) -> dict[str, object]:
     wished: dict[str, object] = {name: getattr(question, name) for name in PREFERENCES}
     form, bias = question.response_format, question.logit_bias
     needed = {"response_format": UNSET if isinstance(form, Text) else form, "logit_bias": bias or UNSET}
@@ -264,7 +264,7 @@ def _opening(messages: Sequence[Said]) -> list[System | Developer]:
     return told
 
 
-def _choice(question: Question) -> ToolChoice:
+def _choice(question: ChatCompletionRequest) -> ToolChoice:
     choice = question.tool_choice
     return ToolChoiceFunction(name=choice.function.name) if isinstance(choice, Chosen) else choice
 
@@ -282,7 +282,7 @@ def _check_messages(messages: Sequence[Said], most: int) -> None:
             raise invalid(f"messages[{index}].tool_call_id", f"'{said.tool_call_id}' was not called before.")
 
 
-def _check_tools(question: Question, most: int) -> None:
+def _check_tools(question: ChatCompletionRequest, most: int) -> None:
     names = [tool.function.name for tool in question.tools]
     if len(names) > most:
         raise invalid("tools", f"{len(names)} tools; there may be {most} (limits.tools).")

@@ -11,7 +11,7 @@ import uvicorn
 from vivavoce.errors import ConfigError
 from vivavoce.limits import Limits
 from vivavoce.web.app import Web
-from vivavoce.web.websocket import Frames
+from vivavoce.web.websocket import WebSocketProtocol
 
 __all__ = ["listen", "serving"]
 
@@ -82,7 +82,7 @@ def _uvicorn(web: Web, limits: Limits) -> uvicorn.Config:
         log_level="warning",
         access_log=False,
         server_header=False,
-        ws=Frames,
+        ws=WebSocketProtocol,
         ws_max_size=limits.message_bytes,
         ws_per_message_deflate=False,  # sound does not get smaller, and costs 5 µs an event
         ws_ping_interval=PING_SECONDS,

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-__all__ = ["Stops"]
+__all__ = ["StopSequences"]
 
 
-class Stops:
+class StopSequences:
     """Lets text through up to the first of `texts`, which is no part of it, nor is what comes after."""
 
     def __init__(self, texts: Sequence[str]) -> None:

@@ -7,14 +7,14 @@ from websockets.http11 import Request
 
 from vivavoce.transports.websocket.transport import AT_ONCE
 
-__all__ = ["Frames"]
+__all__ = ["WebSocketProtocol"]
 
 SMALL_BYTES = 16 * 1024
 DEPTH = 16
 """Of small frames so many may wait to be heard; then, or after a large one, reading pauses until none waits."""
 
 
-class Frames(WebSocketsSansIOProtocol):
+class WebSocketProtocol(WebSocketsSansIOProtocol):
     """Hands text on as the bytes that came, be they UTF-8 or not: `text` of ASGI's message is `bytes` here.
 
     It has the extension `AT_ONCE`, and lets some small frames wait where uvicorn pauses the reading for each.

@@ -8,17 +8,17 @@ from typing import Self, TypeVar
 
 import anyio
 
-from vivavoce.engines.cascade.context import Crew
-from vivavoce.engines.cascade.pacing import Pace
-from vivavoce.engines.cascade.settings import Manner
+from vivavoce.engines.cascade.context import Providers
+from vivavoce.engines.cascade.pacing import Pacing
+from vivavoce.engines.cascade.settings import ResponseSettings
 from vivavoce.errors import ProtocolError, ProviderError
 from vivavoce.limits import Limits
 from vivavoce.providers.base import (
-    SPEAKING_RATE,
+    OUTPUT_RATE,
     ChatRequest,
     ChatUsage,
-    Mark,
     ToolCall,
+    WordTiming,
 )
 from vivavoce.text.normalization import speakable
 from vivavoce.text.sentences import clauses, pause_after
@@ -39,7 +39,7 @@ class Words:
 Failure = ProviderError | ProtocolError
 """Why there is no answer: the world failed, or what was asked for cannot be answered."""
 
-Piece = Words | bytes | Mark | ToolCall | ChatUsage | Failure
+Piece = Words | bytes | WordTiming | ToolCall | ChatUsage | Failure
 
 
 class Answer:
@@ -50,12 +50,16 @@ class Answer:
     """
 
     def __init__(
-        self, crew: Crew, ask: Callable[[], Awaitable[ChatRequest | None]], manner: Manner, limits: Limits
+        self,
+        crew: Providers,
+        ask: Callable[[], Awaitable[ChatRequest | None]],
+        manner: ResponseSettings,
+        limits: Limits,
     ) -> None:
         """Answer what `ask` gives, once it gives it; to None there is nothing to be said."""
         self.manner = manner
         self.scope = anyio.CancelScope()
-        self.pace = Pace(limits.ahead_seconds)
+        self.pace = Pacing(limits.ahead_seconds)
         self.released = anyio.Event()
         self._crew, self._ask, self._limits = crew, ask, limits
         self._thoughts, self.pieces = anyio.create_memory_object_stream[Piece](_CHUNKS_AHEAD)
@@ -135,7 +139,7 @@ class Answer:
         """Hold a model to what was wished: no tools, or one at a time."""
         return self.manner.tool_choice != "none" and (self.manner.parallel_tool_calls or not self._calls)
 
-    async def _sound(self, clause: str) -> AsyncGenerator[bytes | Mark, None]:
+    async def _sound(self, clause: str) -> AsyncGenerator[bytes | WordTiming, None]:
         aloud = speakable(clause)
         if not aloud.strip():
             return
@@ -143,12 +147,16 @@ class Answer:
         wait = self._limits.first_sound_seconds
         async with aclosing(timely(sound, wait, wait, provider="synthesizer")) as chunks:
             async for chunk in chunks:
-                yield Mark(chunk.chars * len(clause) // len(aloud)) if isinstance(chunk, Mark) else chunk
+                yield (
+                    WordTiming(chunk.chars * len(clause) // len(aloud))
+                    if isinstance(chunk, WordTiming)
+                    else chunk
+                )
 
 
 def silence(seconds: float) -> bytes:
-    """Return so much PCM at `SPEAKING_RATE` in which nothing is heard."""
-    return bytes(2 * int(seconds * SPEAKING_RATE))
+    """Return so much PCM at `OUTPUT_RATE` in which nothing is heard."""
+    return bytes(2 * int(seconds * OUTPUT_RATE))
 
 
 async def timely(

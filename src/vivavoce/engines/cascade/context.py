@@ -5,8 +5,8 @@ from functools import cached_property
 
 from anyio.abc import TaskGroup
 
-from vivavoce.engines.cascade.item_audio import Sounds
-from vivavoce.engines.cascade.transcriber_queue import Desk
+from vivavoce.engines.cascade.item_audio import ItemAudio
+from vivavoce.engines.cascade.transcriber_queue import TranscriberQueue
 from vivavoce.limits import Limits
 from vivavoce.protocol.events import ServerEvent, new_id
 from vivavoce.protocol.session import Session, TranscriptionSession
@@ -23,11 +23,11 @@ from vivavoce.providers.base import (
 from vivavoce.session.conversation import Conversation
 from vivavoce.session.line import Line
 
-__all__ = ["Call", "Crew"]
+__all__ = ["CascadeContext", "Providers"]
 
 
 @dataclass(frozen=True)
-class Crew:
+class Providers:
     """The models at work, shared by all conversations. Without a turn detector, words and silence decide."""
 
     vad: VoiceActivityModel
@@ -40,9 +40,9 @@ class Crew:
     """how the chat model is called in errors"""
 
     @cached_property
-    def desk(self) -> Desk:
+    def desk(self) -> TranscriberQueue:
         """Where all conversations ask the transcriber."""
-        return Desk(self.transcriber)
+        return TranscriberQueue(self.transcriber)
 
     async def transcribe(
         self, sound: bytes, *, seconds: float, language: str | None = None, prompt: str | None = None
@@ -52,11 +52,11 @@ class Crew:
 
 
 @dataclass
-class Call:
+class CascadeContext:
     """One conversation under way. `tasks` is where all its work is done; hanging up ends them all."""
 
     line: Line
-    crew: Crew
+    crew: Providers
     limits: Limits
     session: Session
     tasks: TaskGroup
@@ -64,12 +64,12 @@ class Call:
     """set if it only writes down: this is how, nobody answers, and `session` is what it would be otherwise"""
     id: str = field(default_factory=lambda: new_id("conv"))
     conversation: Conversation = field(default_factory=Conversation)
-    sounds: Sounds = field(init=False)
+    sounds: ItemAudio = field(init=False)
     edition: int = 0
     """goes up whenever the client changes what an answer is made from; older drafts are then dropped"""
 
     def __post_init__(self) -> None:
-        self.sounds = Sounds(self.limits.kept_seconds)
+        self.sounds = ItemAudio(self.limits.kept_seconds)
 
     @property
     def held(self) -> Session | TranscriptionSession:

@@ -8,14 +8,14 @@ from msgspec.structs import replace
 
 from vivavoce.dates import unix_now
 from vivavoce.engines.cascade.answer import timely
-from vivavoce.engines.cascade.context import Call, Crew
-from vivavoce.engines.cascade.input_audio import Ear
-from vivavoce.engines.cascade.input_turns import Turns
+from vivavoce.engines.cascade.context import CascadeContext, Providers
+from vivavoce.engines.cascade.input_audio import InputAudioStream
+from vivavoce.engines.cascade.input_turns import InputTurns
 from vivavoce.engines.cascade.items import Items
 from vivavoce.engines.cascade.mcp_servers import named
-from vivavoce.engines.cascade.responses import Apology, Voice
-from vivavoce.engines.cascade.settings import Hearing, Manner
-from vivavoce.engines.cascade.transcripts import Minutes
+from vivavoce.engines.cascade.responses import Apology, Responses
+from vivavoce.engines.cascade.settings import InputProcessing, ResponseSettings
+from vivavoce.engines.cascade.transcripts import Transcripts
 from vivavoce.engines.refusals import expired, naming, not_a_clients
 from vivavoce.engines.transcription_session import begun, changed, no_answers
 from vivavoce.errors import ProtocolError
@@ -26,10 +26,10 @@ from vivavoce.protocol.items import McpApprovalResponse
 from vivavoce.protocol.responses import ResponseParams
 from vivavoce.protocol.session import Session, TranscriptionSession
 from vivavoce.protocol.settings import DEFAULT, check_response, merge
-from vivavoce.providers.base import ChatRequest, Preparing
+from vivavoce.providers.base import ChatRequest, Prefillable
 from vivavoce.session.line import Line
 
-__all__ = ["Cascade", "Crew"]
+__all__ = ["Cascade", "Providers"]
 
 APOLOGY = "I'm sorry, I couldn't answer that just now. Could you say it again?"
 
@@ -41,7 +41,7 @@ class Cascade:
     `session` is how a conversation is held until its client says otherwise.
     """
 
-    crew: Crew
+    crew: Providers
     session: Session = DEFAULT
     limits: Limits = field(default_factory=Limits)
     apology: Apology = field(default_factory=lambda: Apology(APOLOGY))
@@ -53,16 +53,16 @@ class Cascade:
         That is the sound of the apology, and to read what the tools of the session are for: the first caller
         who asks a question should not wait for it.
         """
-        manner = Manner.of(self.session)
+        manner = ResponseSettings.of(self.session)
         await self._record_apology(manner)
         chat = self.crew.chat
-        if manner.tools and isinstance(chat, Preparing):
+        if manner.tools and isinstance(chat, Prefillable):
             spoken = manner.modality == "audio"
             await chat.prepare(
                 ChatRequest((), manner.instructions, manner.tools, manner.tool_choice, spoken=spoken)
             )
 
-    async def _record_apology(self, manner: Manner) -> None:
+    async def _record_apology(self, manner: ResponseSettings) -> None:
         sound = self.crew.synthesizer.speak(self.apology.text, voice=manner.voice, speed=manner.speed)
         wait = self.limits.first_sound_seconds
         chunks = [c async for c in timely(sound, wait, wait, provider="synthesizer") if isinstance(c, bytes)]
@@ -76,7 +76,7 @@ class Cascade:
                 held = merge(held, session, tools=self.limits.tools)
             expires_at = unix_now() + round(self.limits.conversation_minutes * 60)
             held = replace(held, id=e.new_id("sess"), object="realtime.session", expires_at=expires_at)
-            call = Call(line, self.crew, self.limits, held, tasks)
+            call = CascadeContext(line, self.crew, self.limits, held, tasks)
             if isinstance(session, TranscriptionSession):
                 call.transcription = begun(held, session)
             await _Conversing(call, self.apology, self.reach).run()
@@ -86,19 +86,19 @@ class Cascade:
 class _Conversing:
     """One conversation, from the first event to the last."""
 
-    def __init__(self, call: Call, apology: Apology, reach: Reach) -> None:
+    def __init__(self, call: CascadeContext, apology: Apology, reach: Reach) -> None:
         self.call = call
-        self.voice = Voice(call, apology, reach)
-        hearing = Hearing.of(call.held)
-        ear = Ear(
+        self.voice = Responses(call, apology, reach)
+        hearing = InputProcessing.of(call.held)
+        ear = InputAudioStream(
             call.crew.vad.detector(),
             hearing,
             we_speak=self._we_speak,
             buffer_seconds=call.limits.buffer_seconds,
             model=call.crew.denoiser,
         )
-        self.minutes = Minutes(call, ear)
-        self.turns = Turns(call, self.voice, ear, self.minutes)
+        self.minutes = Transcripts(call, ear)
+        self.turns = InputTurns(call, self.voice, ear, self.minutes)
         self.items = Items(call, self.voice, self.minutes)
 
     async def run(self) -> None:
@@ -165,7 +165,7 @@ class _Conversing:
         self.voice.hosts.check(update.tools, "session")
         before, self.call.session, self.call.transcription = self.call.session, session, None
         self.call.edition += 1
-        self.turns.listen(Hearing.of(session))
+        self.turns.listen(InputProcessing.of(session))
         await self.call.send(e.SessionUpdated(session=self.call.held))
         await self._visit_servers()
         if (session.instructions, session.tools) != (before.instructions, before.tools):
@@ -174,7 +174,7 @@ class _Conversing:
     async def _update_transcription(self, update: TranscriptionSession) -> None:
         known = self.call.transcription
         self.call.transcription = changed(known, update) if known else begun(self.call.session, update)
-        self.turns.listen(Hearing.of(self.call.transcription))
+        self.turns.listen(InputProcessing.of(self.call.transcription))
         await self.call.send(e.SessionUpdated(session=self.call.transcription))
 
     async def _visit_servers(self) -> None:

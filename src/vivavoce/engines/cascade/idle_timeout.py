@@ -3,26 +3,26 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from vivavoce.engines.cascade.context import Call
-from vivavoce.engines.cascade.input_audio import Ear
-from vivavoce.engines.cascade.responses import Voice
-from vivavoce.engines.cascade.transcripts import Minutes
+from vivavoce.engines.cascade.context import CascadeContext
+from vivavoce.engines.cascade.input_audio import InputAudioStream
+from vivavoce.engines.cascade.responses import Responses
+from vivavoce.engines.cascade.transcripts import Transcripts
 from vivavoce.protocol import events as e
 from vivavoce.protocol.items import InputText, Item, Message
 
-__all__ = ["Silence"]
+__all__ = ["IdleTimeout"]
 
 _SILENT_CALLER = "The caller has said nothing for a while. Ask in a few words whether they are still there."
 
 
 @dataclass
-class Silence:
+class IdleTimeout:
     """Knows for how long nobody has spoken, in milliseconds of what was heard."""
 
-    call: Call
-    voice: Voice
-    ear: Ear
-    minutes: Minutes
+    call: CascadeContext
+    voice: Responses
+    ear: InputAudioStream
+    minutes: Transcripts
     _since_ms: float = 0
 
     def begin_anew(self) -> None:

@@ -3,11 +3,11 @@
 import binascii
 import re
 
-from vivavoce.engines.cascade.context import Crew
+from vivavoce.engines.cascade.context import Providers
 from vivavoce.limits import Limits
 from vivavoce.protocol.items import InputImage, Item, Message
 from vivavoce.protocol.validation import invalid
-from vivavoce.providers.base import Seeing
+from vivavoce.providers.base import SupportsImages
 
 __all__ = ["check_images", "has_images"]
 
@@ -19,7 +19,7 @@ def has_images(item: Item) -> bool:
     return isinstance(item, Message) and any(isinstance(part, InputImage) for part in item.content)
 
 
-def check_images(item: Item, crew: Crew, limits: Limits, at: str) -> None:
+def check_images(item: Item, crew: Providers, limits: Limits, at: str) -> None:
     """Raise `ProtocolError` for the first image that cannot be shown to the chat model.
 
     Images on the web are passed on by their address: it is the model's endpoint that fetches them, not we.
@@ -28,7 +28,7 @@ def check_images(item: Item, crew: Crew, limits: Limits, at: str) -> None:
         if not isinstance(part, InputImage):
             continue
         where = f"{at}.content[{index}]"
-        if not (isinstance(crew.chat, Seeing) and crew.chat.sees):
+        if not (isinstance(crew.chat, SupportsImages) and crew.chat.sees):
             raise invalid(where, f"{crew.chat_is} sees no images.")
         _check_url(part.image_url, f"{where}.image_url", limits.image_bytes)
 

@@ -5,29 +5,29 @@ from collections.abc import Callable, Iterator
 import anyio.lowlevel
 
 from vivavoce.audio.dtmf import Keypad
-from vivavoce.engines.cascade.settings import Hearing
+from vivavoce.engines.cascade.settings import InputProcessing
 from vivavoce.errors import ProtocolError
 from vivavoce.protocol.session import AudioFormat, Pcm
 from vivavoce.providers.base import (
     FRAME_BYTES,
     FRAME_MS,
-    HEARING_RATE,
+    INPUT_RATE,
     Denoiser,
     DenoisingModel,
     VoiceActivityDetector,
 )
 from vivavoce.session.formats import Listened, bytes_per_ms
-from vivavoce.turn_taking import Change, Floor, SpeechStopped, TurnRules
+from vivavoce.turn_taking import Change, SpeechStopped, TurnRules, TurnTaking
 
-__all__ = ["Ear", "Tape", "has_speech"]
+__all__ = ["AudioBuffer", "InputAudioStream", "has_speech"]
 
-_BYTES_PER_MS = HEARING_RATE * 2 // 1000
+_BYTES_PER_MS = INPUT_RATE * 2 // 1000
 _QUIET_MS = 2000
 """How much of a silence is kept: the longest prefix padding, and frames in which speech was only suspected."""
 _LEAST_SPEECH_MS = 192
 
 
-class Tape:
+class AudioBuffer:
     """The last of what was heard, found by its time. Times are milliseconds since the session began."""
 
     def __init__(self) -> None:
@@ -48,7 +48,7 @@ class Tape:
         return len(self._sound) / _BYTES_PER_MS
 
     def record(self, sound: bytes) -> None:
-        """Add sound at `HEARING_RATE`."""
+        """Add sound at `INPUT_RATE`."""
         self._sound += sound
 
     def since(self, ms: float, until_ms: float | None = None) -> bytes:
@@ -63,11 +63,11 @@ class Tape:
         self._begin_ms += cut / _BYTES_PER_MS
 
     def _at(self, ms: float) -> int:
-        samples = round((ms - self._begin_ms) * HEARING_RATE / 1000)
+        samples = round((ms - self._begin_ms) * INPUT_RATE / 1000)
         return min(max(0, 2 * samples), len(self._sound))
 
 
-class Ear:
+class InputAudioStream:
     """Cuts a caller's sound into frames, asks whether they are speech, and tells the floor.
 
     The keys of a telephone are no speech: they are in `pressed`, and the models hear silence instead.
@@ -76,7 +76,7 @@ class Ear:
     def __init__(
         self,
         detector: VoiceActivityDetector,
-        hearing: Hearing,
+        hearing: InputProcessing,
         *,
         we_speak: Callable[[], bool],
         buffer_seconds: float,
@@ -87,15 +87,15 @@ class Ear:
         `model` takes the noise out of what is heard, if `hearing` wants that.
         """
         self.hearing = hearing
-        self.tape = Tape()
-        self.floor = Floor(hearing.rules or TurnRules())
+        self.tape = AudioBuffer()
+        self.floor = TurnTaking(hearing.rules or TurnRules())
         self._detector, self._we_speak, self._buffer_ms = detector, we_speak, buffer_seconds * 1000
         self._listened, self._keypad = Listened(hearing.format), _keypad(hearing.format)
         self._rest, self.pressed = b"", ""
         self._model = model
         self._denoiser = self._denoiser_for(hearing)
 
-    def listen(self, hearing: Hearing) -> None:
+    def listen(self, hearing: InputProcessing) -> None:
         """Listen otherwise from the next sound on."""
         if hearing.rules != self.hearing.rules:
             self.floor.reset(hearing.rules)
@@ -109,7 +109,7 @@ class Ear:
             self._denoiser = self._denoiser_for(hearing)
         self.hearing = hearing
 
-    def _denoiser_for(self, hearing: Hearing) -> Denoiser | None:
+    def _denoiser_for(self, hearing: InputProcessing) -> Denoiser | None:
         wanted = hearing.noise_reduction
         return self._model.denoiser(wanted) if self._model and wanted else None
 
@@ -158,11 +158,11 @@ class Ear:
 
 def _keypad(format: AudioFormat) -> Keypad | None:
     """Whoever sends a telephone's sound may have a telephone's keys."""
-    return None if isinstance(format, Pcm) else Keypad(HEARING_RATE)
+    return None if isinstance(format, Pcm) else Keypad(INPUT_RATE)
 
 
 async def has_speech(sound: bytes, detector: VoiceActivityDetector) -> bool:
-    """Say whether sound at `HEARING_RATE` has a run of speech long enough (192 ms) to be words.
+    """Say whether sound at `INPUT_RATE` has a run of speech long enough (192 ms) to be words.
 
     Transcribers invent words for noise and silence; they are only asked where this is true.
     """

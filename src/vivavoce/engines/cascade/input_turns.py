@@ -9,20 +9,28 @@ import anyio
 import anyio.lowlevel
 
 from vivavoce.dates import unix_now
-from vivavoce.engines.cascade.context import Call
-from vivavoce.engines.cascade.idle_timeout import Silence
-from vivavoce.engines.cascade.input_audio import Ear
-from vivavoce.engines.cascade.partial_transcripts import Captions
-from vivavoce.engines.cascade.responses import Draft, Voice
-from vivavoce.engines.cascade.settings import Hearing
-from vivavoce.engines.cascade.transcripts import STRETCH_MS, Finding, Minutes, said
+from vivavoce.engines.cascade.context import CascadeContext
+from vivavoce.engines.cascade.idle_timeout import IdleTimeout
+from vivavoce.engines.cascade.input_audio import InputAudioStream
+from vivavoce.engines.cascade.partial_transcripts import PartialTranscripts
+from vivavoce.engines.cascade.responses import Draft, Responses
+from vivavoce.engines.cascade.settings import InputProcessing
+from vivavoce.engines.cascade.transcripts import STRETCH_MS, PendingTranscript, Transcripts, said
 from vivavoce.errors import ProtocolError, ProviderError
 from vivavoce.protocol import events as e
-from vivavoce.providers.base import HEARING_RATE, TurnDetector
+from vivavoce.providers.base import INPUT_RATE, TurnDetector
 from vivavoce.session.formats import bytes_per_ms, check_samples
-from vivavoce.turn_taking import Change, Paused, Resumed, Settled, SpeechStarted, SpeechStopped, Stirred
+from vivavoce.turn_taking import (
+    Change,
+    InterruptionDismissed,
+    InterruptionSuspected,
+    Paused,
+    Resumed,
+    SpeechStarted,
+    SpeechStopped,
+)
 
-__all__ = ["Turns"]
+__all__ = ["InputTurns"]
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +46,7 @@ _SYLLABLE_MS = 250
 
 
 @dataclass
-class Pondering(Finding):
+class PauseAnalysis(PendingTranscript):
     """What is found out in a pause: the words so far, and whether they are all."""
 
     pause: int = 0
@@ -47,37 +55,37 @@ class Pondering(Finding):
 
 
 @dataclass
-class Turn:
+class InputTurn:
     """The caller's turn under way."""
 
     item_id: str
     start_ms: float
     heard_from_ms: float
-    captions: Captions
-    pondering: Pondering | None = None
+    captions: PartialTranscripts
+    pondering: PauseAnalysis | None = None
     resumed_ms: float | None = None
     draft: Draft | None = None
     drafts: int = 0
 
 
 @dataclass
-class Turns:
+class InputTurns:
     """Hears the caller and decides when to answer. Changes of the floor are worked off one by one, in order."""
 
-    call: Call
-    voice: Voice
-    ear: Ear
-    minutes: Minutes
+    call: CascadeContext
+    voice: Responses
+    ear: InputAudioStream
+    minutes: Transcripts
     now: Callable[[], int] = unix_now
-    _turn: Turn | None = None
+    _turn: InputTurn | None = None
     _changes: deque[Change] = field(default_factory=deque)
     _one_at_a_time: anyio.Lock = field(default_factory=anyio.Lock)
-    _stir: Stirred | None = None
+    _stir: InterruptionSuspected | None = None
     _listen_at_ms: float = 0
-    silence: Silence = field(init=False)
+    silence: IdleTimeout = field(init=False)
 
     def __post_init__(self) -> None:
-        self.silence = Silence(self.call, self.voice, self.ear, self.minutes)
+        self.silence = IdleTimeout(self.call, self.voice, self.ear, self.minutes)
 
     # what the client says
 
@@ -127,7 +135,7 @@ class Turns:
         async with self._one_at_a_time:
             since = self._turn.heard_from_ms if self._turn else 0.0
             sound = self.ear.tape.since(since)
-            ms = len(sound) * 1000 / (2 * HEARING_RATE)
+            ms = len(sound) * 1000 / (2 * INPUT_RATE)
             if ms < _LEAST_COMMIT_MS:
                 raise ProtocolError(
                     f"Error committing input audio buffer: buffer too small. Expected at least "
@@ -148,7 +156,7 @@ class Turns:
             self.ear.clear()
             await self.call.send(e.InputAudioBufferCleared())
 
-    def listen(self, hearing: Hearing) -> None:
+    def listen(self, hearing: InputProcessing) -> None:
         """The session was changed."""
         if hearing.rules != self.ear.hearing.rules:
             self._forget_turn()
@@ -169,10 +177,10 @@ class Turns:
     async def _changed(self, change: Change) -> None:
         self.silence.begin_anew()
         match change:
-            case Stirred(at_ms=at):
+            case InterruptionSuspected(at_ms=at):
                 self.voice.hold()
                 self._stir, self._listen_at_ms = change, at + _FIRST_LISTEN_MS
-            case Settled():
+            case InterruptionDismissed():
                 self._stir = None
                 self.voice.go_on()
             case SpeechStarted(start_ms=start):
@@ -204,9 +212,11 @@ class Turns:
         )
         self.call.tasks.start_soon(self.voice.look_back)
 
-    def _turn_from(self, start_ms: float, heard_from_ms: float) -> Turn:
+    def _turn_from(self, start_ms: float, heard_from_ms: float) -> InputTurn:
         item_id = e.new_id("item")
-        return Turn(item_id, start_ms, heard_from_ms, Captions(self.call, self.ear, item_id, heard_from_ms))
+        return InputTurn(
+            item_id, start_ms, heard_from_ms, PartialTranscripts(self.call, self.ear, item_id, heard_from_ms)
+        )
 
     async def _ends(self, end_ms: float) -> None:
         turn, self._turn = self._turn, None
@@ -216,7 +226,7 @@ class Turns:
         await self.call.send(e.InputAudioBufferSpeechStopped(audio_end_ms=round(end_ms), item_id=turn.item_id))
         pondering = turn.pondering
         if pondering is None:
-            pondering = Pondering()
+            pondering = PauseAnalysis()
             sound = self.ear.tape.since(turn.heard_from_ms)
             self.call.tasks.start_soon(self.minutes.find, pondering, sound)
         self.minutes.keep(turn.item_id, turn.start_ms)
@@ -234,8 +244,8 @@ class Turns:
 
     # thinking in a pause
 
-    def _ponder(self, turn: Turn, pause: int) -> None:
-        turn.pondering = Pondering(pause=pause)
+    def _ponder(self, turn: InputTurn, pause: int) -> None:
+        turn.pondering = PauseAnalysis(pause=pause)
         sound = self.ear.tape.since(turn.heard_from_ms)
         self.call.tasks.start_soon(self._think_over, turn, turn.pondering, sound)
 
@@ -248,7 +258,7 @@ class Turns:
             self.voice.drop(turn.draft)
             turn.draft = None
 
-    async def _think_over(self, turn: Turn, pondering: Pondering, sound: bytes) -> None:
+    async def _think_over(self, turn: InputTurn, pondering: PauseAnalysis, sound: bytes) -> None:
         """Find out what was said, whether it was all, and begin an answer, all at once."""
         with pondering.scope:
             async with anyio.create_task_group() as tasks:
@@ -260,7 +270,7 @@ class Turns:
                 if not pondering.failure:
                     await turn.captions.hear(pondering.words)
 
-    async def _find_end(self, detector: TurnDetector, pondering: Pondering, sound: bytes) -> None:
+    async def _find_end(self, detector: TurnDetector, pondering: PauseAnalysis, sound: bytes) -> None:
         """Ask the turn detector; without its answer, words and silence decide."""
         with anyio.move_on_after(self.call.limits.turn_seconds):
             try:
@@ -269,11 +279,11 @@ class Turns:
                 log.warning("%s", error)
         self._judge(pondering)
 
-    def _judge(self, pondering: Pondering) -> None:
+    def _judge(self, pondering: PauseAnalysis) -> None:
         words = pondering.words if pondering.known.is_set() and not pondering.failure else None
         self._weighed(self.ear.floor.judge(pondering.pause, finished=pondering.finished, words=words))
 
-    def _redraft(self, turn: Turn, pondering: Pondering) -> None:
+    def _redraft(self, turn: InputTurn, pondering: PauseAnalysis) -> None:
         """Keep the draft if it answers these words, else begin another, as far as the budget goes."""
         if self._draft_for(turn, pondering.words):
             return
@@ -285,7 +295,7 @@ class Turns:
             item = said(turn.item_id, pondering.words)
             turn.draft = self.voice.draft(pondering.words, item)
 
-    def _draft_for(self, turn: Turn, words: str) -> Draft | None:
+    def _draft_for(self, turn: InputTurn, words: str) -> Draft | None:
         draft = turn.draft
         if draft and draft.words == words and draft.edition == self.call.edition:
             return draft
@@ -296,7 +306,7 @@ class Turns:
 
     # when it is over
 
-    async def _answer(self, turn: Turn, pondering: Pondering, seconds: float) -> None:
+    async def _answer(self, turn: InputTurn, pondering: PauseAnalysis, seconds: float) -> None:
         """What was said was said: taking it down is never interrupted. Only the last thing said is answered."""
         await pondering.known.wait()
         await self.minutes.tell(turn.captions, pondering, seconds)
@@ -310,7 +320,7 @@ class Turns:
                 return
         self.voice.drop(draft)
 
-    def _respond(self, draft: Draft | None, pondering: Pondering) -> None:
+    def _respond(self, draft: Draft | None, pondering: PauseAnalysis) -> None:
         if draft and not pondering.failure:
             self.voice.release(draft)
         elif not pondering.words and not pondering.failure:
@@ -320,7 +330,7 @@ class Turns:
 
     # over our voice
 
-    async def _overhear(self, stir: Stirred) -> None:
+    async def _overhear(self, stir: InterruptionSuspected) -> None:
         """Find out what is being said over us; if it cannot be, its length decides."""
         try:
             words = await self.minutes.transcribe(self.ear.tape.since(stir.at_ms - _STIR_LEAD_MS))

@@ -8,12 +8,12 @@ import anyio.lowlevel
 
 from vivavoce.audio.resample import Resampler
 from vivavoce.protocol.session import AudioFormat
-from vivavoce.providers.base import HEARING_RATE, SPEAKING_RATE
+from vivavoce.providers.base import INPUT_RATE, OUTPUT_RATE
 from vivavoce.session.formats import Spoken, bytes_per_ms
 
-__all__ = ["Sounds"]
+__all__ = ["ItemAudio"]
 
-_HEARD_BYTES_PER_MS = 2 * HEARING_RATE // 1000
+_HEARD_BYTES_PER_MS = 2 * INPUT_RATE // 1000
 
 
 @dataclass
@@ -39,7 +39,7 @@ class _Kept:
             del self.sound[round(self.until_ms) * self.bytes_per_ms :]
 
 
-class Sounds:
+class ItemAudio:
     """Keeps the last `seconds` of sound, item by item; of older items only the words are left."""
 
     def __init__(self, seconds: float) -> None:
@@ -65,7 +65,7 @@ class Sounds:
             self.forget(next(iter(self._kept)))
 
     def hear(self, item_id: str, sound: bytes, format: AudioFormat) -> None:
-        """Keep what a caller has said, PCM at `HEARING_RATE`, to be given back in the format they sent."""
+        """Keep what a caller has said, PCM at `INPUT_RATE`, to be given back in the format they sent."""
         self.forget(item_id)
         self._kept[item_id] = _Kept(format, as_heard=True)
         self.add(item_id, sound)
@@ -110,9 +110,9 @@ class Sounds:
 
 
 async def _as_sent(sound: bytes, format: AudioFormat) -> bytes:
-    """Turn PCM at `HEARING_RATE` into a client's format, a second at a time: others speak meanwhile."""
-    resampler, spoken, sent = Resampler(HEARING_RATE, SPEAKING_RATE), Spoken(format), bytearray()
-    for at in range(0, len(sound), 2 * HEARING_RATE):
-        sent += spoken.push(resampler.push(sound[at : at + 2 * HEARING_RATE]))
+    """Turn PCM at `INPUT_RATE` into a client's format, a second at a time: others speak meanwhile."""
+    resampler, spoken, sent = Resampler(INPUT_RATE, OUTPUT_RATE), Spoken(format), bytearray()
+    for at in range(0, len(sound), 2 * INPUT_RATE):
+        sent += spoken.push(resampler.push(sound[at : at + 2 * INPUT_RATE]))
         await anyio.lowlevel.checkpoint()
     return bytes(sent)

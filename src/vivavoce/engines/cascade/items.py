@@ -5,10 +5,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
-from vivavoce.engines.cascade.context import Call
+from vivavoce.engines.cascade.context import CascadeContext
 from vivavoce.engines.cascade.images import check_images, has_images
-from vivavoce.engines.cascade.responses import Voice
-from vivavoce.engines.cascade.transcripts import Minutes
+from vivavoce.engines.cascade.responses import Responses
+from vivavoce.engines.cascade.transcripts import Transcripts
 from vivavoce.engines.refusals import too_many_items
 from vivavoce.errors import ProtocolError
 from vivavoce.protocol import events as e
@@ -35,7 +35,7 @@ _TRUNCATE_SLACK_MS = 1000
 class Items:
     """Does what `conversation.item.*` asks; whatever changes here makes drafts of an answer outdated."""
 
-    def __init__(self, call: Call, voice: Voice, minutes: Minutes) -> None:
+    def __init__(self, call: CascadeContext, voice: Responses, minutes: Transcripts) -> None:
         self.call, self.voice, self.minutes = call, voice, minutes
 
     async def retrieve(self, item_id: str) -> None:

@@ -17,9 +17,9 @@ import anyio
 import msgspec
 from msgspec.structs import replace
 
-from vivavoce.engines.cascade.context import Call
-from vivavoce.engines.cascade.mcp_servers import Hosts
-from vivavoce.engines.cascade.settings import Manner
+from vivavoce.engines.cascade.context import CascadeContext
+from vivavoce.engines.cascade.mcp_servers import McpServerTools
+from vivavoce.engines.cascade.settings import ResponseSettings
 from vivavoce.mcp.servers import ToolFailure
 from vivavoce.mcp.tools import needs_approval
 from vivavoce.mcp.visits import Visit
@@ -34,14 +34,14 @@ from vivavoce.protocol.items import (
 from vivavoce.protocol.validation import invalid
 from vivavoce.providers.base import ToolCall
 
-__all__ = ["Errand", "Errands"]
+__all__ = ["McpCalls", "PendingMcpCall"]
 
 _INVALID_REQUEST, _INVALID_PARAMS = -32600, -32602
 """JSON-RPC's codes."""
 
 
 @dataclass
-class Errand:
+class PendingMcpCall:
     """One call of a server's tool, from the model's wish until the tool has answered."""
 
     item: McpCall
@@ -59,15 +59,15 @@ class Errand:
         self.heard.set()
 
 
-class Errands:
+class McpCalls:
     """Does what answers leave to be done. Whatever becomes of it, each errand ends, and is told of."""
 
-    def __init__(self, call: Call, hosts: Hosts) -> None:
+    def __init__(self, call: CascadeContext, hosts: McpServerTools) -> None:
         self.call, self.hosts = call, hosts
-        self._waiting: dict[str, Errand] = {}
+        self._waiting: dict[str, PendingMcpCall] = {}
         self._under_way = 0
 
-    def find(self, call: ToolCall, manner: Manner) -> Errand | None:
+    def find(self, call: ToolCall, manner: ResponseSettings) -> PendingMcpCall | None:
         """Return the errand that a model's call means; None if it is the client's to do."""
         found = self.hosts.find(call.name, manner)
         if found is None:
@@ -84,9 +84,9 @@ class Errands:
             output=None,
             error=None,
         )
-        return Errand(item, visit, refused)
+        return PendingMcpCall(item, visit, refused)
 
-    async def take(self, errand: Errand, response_id: str, output_index: int) -> None:
+    async def take(self, errand: PendingMcpCall, response_id: str, output_index: int) -> None:
         """Take on an errand that an answer has told of; ask the client for its word if that is needed."""
         errand.response_id, errand.output_index = response_id, output_index
         self._under_way += 1
@@ -94,7 +94,7 @@ class Errands:
         if errand.item.approval_request_id:
             await self._ask(errand, errand.item.approval_request_id)
 
-    async def _ask(self, errand: Errand, request_id: str) -> None:
+    async def _ask(self, errand: PendingMcpCall, request_id: str) -> None:
         call, conversation = errand.item, self.call.conversation
         request = McpApprovalRequest(
             id=request_id, server_label=call.server_label, name=call.name, arguments=call.arguments
@@ -104,7 +104,7 @@ class Errands:
         await self.call.send(e.ConversationItemAdded(item=request, previous_item_id=before))
         await self.call.send(e.ConversationItemDone(item=request, previous_item_id=before))
 
-    def awaiting(self, word: McpApprovalResponse) -> Errand:
+    def awaiting(self, word: McpApprovalResponse) -> PendingMcpCall:
         """Return the errand that waits for a client's word. Raises `ProtocolError` if none does."""
         errand = self._waiting.get(word.approval_request_id)
         if errand is None or errand.heard.is_set():
@@ -112,12 +112,12 @@ class Errands:
             raise invalid("item.approval_request_id", problem)
         return errand
 
-    def run(self, errands: Sequence[Errand]) -> None:
+    def run(self, errands: Sequence[PendingMcpCall]) -> None:
         """Let everything be done, all at once. Each errand that was taken on must be run."""
         for errand in errands:
             self.call.tasks.start_soon(self._run, errand)
 
-    async def _run(self, errand: Errand) -> None:
+    async def _run(self, errand: PendingMcpCall) -> None:
         told: e.ResponseMcpCallCompleted | e.ResponseMcpCallFailed
         item, index = errand.item, errand.output_index
         try:
@@ -132,7 +132,7 @@ class Errands:
             errand.visit.leave()
         await self._end(errand, item, told)
 
-    async def _do(self, errand: Errand) -> str:
+    async def _do(self, errand: PendingMcpCall) -> str:
         """Return what the tool says. Raises `ToolFailure`."""
         call, most = errand.item, self.call.limits.mcp_output_chars
         if errand.refused:
@@ -150,7 +150,7 @@ class Errands:
         return output if len(output) <= most else cut
 
     async def _end(
-        self, errand: Errand, item: McpCall, told: e.ResponseMcpCallCompleted | e.ResponseMcpCallFailed
+        self, errand: PendingMcpCall, item: McpCall, told: e.ResponseMcpCallCompleted | e.ResponseMcpCallFailed
     ) -> None:
         """Close the item. The conversation knows of it first: the client's next word may ask about it."""
         call = self.call

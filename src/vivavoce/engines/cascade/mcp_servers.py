@@ -8,8 +8,8 @@ import anyio
 from msgspec import UnsetType
 from msgspec.structs import replace
 
-from vivavoce.engines.cascade.context import Call
-from vivavoce.engines.cascade.settings import Manner
+from vivavoce.engines.cascade.context import CascadeContext
+from vivavoce.engines.cascade.settings import ResponseSettings
 from vivavoce.errors import ProviderError
 from vivavoce.mcp.servers import Reach, ToolFailure
 from vivavoce.mcp.tools import Names, as_function, needs_approval
@@ -26,7 +26,7 @@ from vivavoce.protocol.session import (
 )
 from vivavoce.protocol.validation import invalid
 
-__all__ = ["Hosts", "Meant", "named"]
+__all__ = ["McpServerTools", "Meant", "named"]
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +49,7 @@ class Meant(NamedTuple):
     visit: Visit
 
 
-class Hosts:
+class McpServerTools:
     """Asks servers for their tools once, in the background, and offers them to answers.
 
     As at the service, an answer that begins before a server has listed its tools knows nothing of them:
@@ -57,7 +57,7 @@ class Hosts:
     an answer that itself names a server, or has to call one, waits.
     """
 
-    def __init__(self, call: Call, reach: Reach, learned: Callable[[], Awaitable[None]]) -> None:
+    def __init__(self, call: CascadeContext, reach: Reach, learned: Callable[[], Awaitable[None]]) -> None:
         """`learned` is told when there are tools that the model may want to read about."""
         self.call, self._reach, self._learned = call, reach, learned
         self._visits: dict[bytes, Visit] = {}
@@ -78,7 +78,7 @@ class Hosts:
                 f"{at}.tools", f"{len(together)} MCP servers; there may be {most} (limits.mcp_servers)."
             )
 
-    def check_choice(self, manner: Manner) -> None:
+    def check_choice(self, manner: ResponseSettings) -> None:
         """Raise a `ProtocolError` for a `tool_choice` of which we know already that there is no such tool."""
         choice = manner.tool_choice
         if not isinstance(choice, ToolChoiceMcp):
@@ -143,7 +143,7 @@ class Hosts:
 
     # tools
 
-    async def ready(self, manner: Manner, own: Sequence[McpServerTool]) -> None:
+    async def ready(self, manner: ResponseSettings, own: Sequence[McpServerTool]) -> None:
         """Return when those servers have listed their tools that an answer names itself, or has to call."""
         await self.visit(own)
         choice = manner.tool_choice
@@ -153,7 +153,9 @@ class Hosts:
             if visit and (server in own or server.server_label == label):
                 await visit.listed.wait()
 
-    def offer(self, manner: Manner, *, aside: bool = False) -> tuple[tuple[FunctionTool, ...], ToolChoice]:
+    def offer(
+        self, manner: ResponseSettings, *, aside: bool = False
+    ) -> tuple[tuple[FunctionTool, ...], ToolChoice]:
         """Return the functions that an answer's model may call, and which of them it must.
 
         Out of band (`aside`) there are none that need approval, for the request would have no place. Raises
@@ -179,7 +181,7 @@ class Hosts:
             return tuple(everything), ToolChoiceFunction(name=chosen[0].name)
         return tuple(chosen), "required"
 
-    def find(self, name: str, manner: Manner) -> Meant | None:
+    def find(self, name: str, manner: ResponseSettings) -> Meant | None:
         """Return what an answer's model calls by this name; None if that is a function of the client's."""
         is_function = any(tool.name == name for tool in manner.tools)
         return None if is_function else self._meant.get(name)
@@ -188,7 +190,7 @@ class Hosts:
         """Say whether somebody still needs this visit."""
         return visit in self._visits.values()
 
-    def _listed(self, manner: Manner) -> Iterator[Meant]:
+    def _listed(self, manner: ResponseSettings) -> Iterator[Meant]:
         for server in manner.servers:
             if visit := self._visits.get(key(server)):
                 yield from (Meant(server, tool, visit) for tool in visit.tools)

@@ -4,14 +4,14 @@ from math import inf
 
 import anyio
 
-__all__ = ["Pace"]
+__all__ = ["Pacing"]
 
 _PLAYOUT_LAG = 0.25
 """Seconds after its time at which sound may still be heard: network, buffers, the room."""
 _HELD_AT_MOST = 2.0
 
 
-class Pace:
+class Pacing:
     """Knows when the next sound of an answer may go, and how much of it the caller has heard by now."""
 
     def __init__(self, ahead: float) -> None:

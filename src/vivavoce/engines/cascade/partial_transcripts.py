@@ -6,13 +6,13 @@ from math import inf
 
 import anyio
 
-from vivavoce.engines.cascade.context import Call
-from vivavoce.engines.cascade.input_audio import Ear, has_speech
-from vivavoce.engines.cascade.stable_prefix import Partials
+from vivavoce.engines.cascade.context import CascadeContext
+from vivavoce.engines.cascade.input_audio import InputAudioStream, has_speech
+from vivavoce.engines.cascade.stable_prefix import StablePrefix
 from vivavoce.errors import ProviderError
 from vivavoce.protocol import events as e
 
-__all__ = ["Captions"]
+__all__ = ["PartialTranscripts"]
 
 log = logging.getLogger(__name__)
 
@@ -23,14 +23,14 @@ _AGAIN_MS = 250
 
 
 @dataclass
-class Captions:
+class PartialTranscripts:
     """The words of one turn as they come. Looking is a glimpse at the sound so far; `stop` takes it back."""
 
-    call: Call
-    ear: Ear
+    call: CascadeContext
+    ear: InputAudioStream
     item_id: str
     since_ms: float
-    _partials: Partials = field(default_factory=Partials)
+    _partials: StablePrefix = field(default_factory=StablePrefix)
     _looked_ms: float = field(init=False)
     _due_ms: float = field(init=False)
     _looking: anyio.CancelScope | None = None

@@ -7,7 +7,7 @@ from typing import Literal
 from vivavoce.errors import ProtocolError
 from vivavoce.protocol.events import RateLimit
 
-__all__ = ["Rates", "Window"]
+__all__ = ["RateLimits", "Window"]
 
 _MINUTE = 60.0
 
@@ -50,7 +50,7 @@ class Window:
         return self._uses[-1][0] + _MINUTE - now if self._uses else 0.0
 
 
-class Rates:
+class RateLimits:
     """Counts the responses of a conversation and what they cost in tokens."""
 
     def __init__(self, *, responses: int, tokens: int) -> None:

@@ -7,7 +7,7 @@ from typing import Literal
 import anyio
 
 from vivavoce.engines.cascade.answer import Answer, Failure, Words
-from vivavoce.engines.cascade.response_writer import Reply
+from vivavoce.engines.cascade.response_writer import ResponseWriter
 from vivavoce.errors import ProtocolError, ProviderError
 from vivavoce.protocol.responses import (
     Cancelled,
@@ -17,13 +17,13 @@ from vivavoce.protocol.responses import (
     ResponseStatus,
     StatusDetails,
 )
-from vivavoce.providers.base import SPEAKING_RATE, ChatUsage, Mark, ToolCall
+from vivavoce.providers.base import OUTPUT_RATE, ChatUsage, ToolCall, WordTiming
 
-__all__ = ["Apology", "Reason", "Utterance"]
+__all__ = ["Apology", "Reason", "ResponseTask"]
 
 Reason = Literal["turn_detected", "client_cancelled"]
 
-_CHUNK = SPEAKING_RATE // 10 * 2
+_CHUNK = OUTPUT_RATE // 10 * 2
 """Bytes of sound that go at a time: 100 ms."""
 
 
@@ -36,11 +36,11 @@ class Apology:
 
 
 @dataclass
-class Utterance:
+class ResponseTask:
     """An answer and how it is told. Without a reply it is a draft, of which nobody knows."""
 
     answer: Answer
-    reply: Reply | None = None
+    reply: ResponseWriter | None = None
     begun: bool = False
     has_sounded: bool = False
     ended: anyio.Event = field(default_factory=anyio.Event)
@@ -49,7 +49,7 @@ class Utterance:
     reason: Reason = "client_cancelled"
 
     @property
-    def _reply(self) -> Reply:
+    def _reply(self) -> ResponseWriter:
         if self.reply is None:
             raise RuntimeError("an answer is released with a reply")
         return self.reply
@@ -89,7 +89,7 @@ class Utterance:
             case _:
                 return "completed", None
 
-    async def _read_out(self, reply: Reply) -> None:
+    async def _read_out(self, reply: ResponseWriter) -> None:
         answer, unsaid, said = self.answer, "", 0
         async for piece in answer.pieces:
             match piece:
@@ -99,7 +99,7 @@ class Utterance:
                     if answer.manner.modality == "text":
                         await _say(reply, unsaid)
                         unsaid = ""
-                case Mark(chars=chars):
+                case WordTiming(chars=chars):
                     until = _word_end(unsaid, chars)
                     await _say(reply, unsaid[said:until])
                     said = max(said, until)
@@ -121,7 +121,7 @@ class Utterance:
                     raise piece
         await _say(reply, unsaid[said:])
 
-    async def _apologise(self, reply: Reply, apology: Apology) -> None:
+    async def _apologise(self, reply: ResponseWriter, apology: Apology) -> None:
         await reply.words(apology.text)
         if self.answer.manner.modality == "text":
             return
@@ -137,7 +137,7 @@ def _told(failure: Failure) -> FailedError:
     return FailedError(type="server_error", code="provider_error", message=str(failure))
 
 
-async def _say(reply: Reply, words: str) -> None:
+async def _say(reply: ResponseWriter, words: str) -> None:
     if words:
         await reply.words(words)
 
@@ -148,7 +148,7 @@ def _chunks(sound: bytes) -> Iterator[bytes]:
 
 
 def _seconds(sound: bytes) -> float:
-    return len(sound) / (2 * SPEAKING_RATE)
+    return len(sound) / (2 * OUTPUT_RATE)
 
 
 def _word_end(text: str, at: int) -> int:

@@ -6,9 +6,9 @@ from typing import TypedDict
 import anyio
 from msgspec.structs import replace
 
-from vivavoce.engines.cascade.item_audio import Sounds
-from vivavoce.engines.cascade.mcp_calls import Errand, Errands
-from vivavoce.engines.cascade.settings import Manner
+from vivavoce.engines.cascade.item_audio import ItemAudio
+from vivavoce.engines.cascade.mcp_calls import McpCalls, PendingMcpCall
+from vivavoce.engines.cascade.settings import ResponseSettings
 from vivavoce.protocol import events as e
 from vivavoce.protocol.items import (
     AudioPart,
@@ -31,17 +31,17 @@ from vivavoce.protocol.responses import (
     StatusDetails,
     Usage,
 )
-from vivavoce.providers.base import SPEAKING_RATE, ChatUsage, ToolCall
+from vivavoce.providers.base import OUTPUT_RATE, ChatUsage, ToolCall
 from vivavoce.session.conversation import Conversation
 from vivavoce.session.formats import Spoken
 
-__all__ = ["Reply"]
+__all__ = ["ResponseWriter"]
 
 Send = Callable[[e.ServerEvent], Awaitable[None]]
 _MS_PER_AUDIO_TOKEN = 50
 _DELTA_CHARS = 8
 _MOST_DELTAS = 64
-_BYTES_PER_MS = 2 * SPEAKING_RATE // 1000
+_BYTES_PER_MS = 2 * OUTPUT_RATE // 1000
 
 
 class _Place(TypedDict):
@@ -56,23 +56,23 @@ class _PartPlace(_Place):
     content_index: int
 
 
-class Reply:
+class ResponseWriter:
     """Says an answer in events. Without a `conversation` it is out of band, and leaves no items."""
 
     def __init__(
         self,
         send: Send,
-        manner: Manner,
+        manner: ResponseSettings,
         conversation: Conversation | None,
-        sounds: Sounds,
-        errands: Errands,
+        sounds: ItemAudio,
+        errands: McpCalls,
         *,
         conversation_id: str | None = None,
         metadata: dict[str, str] | None = None,
     ) -> None:
         self._send, self._manner, self._conversation = send, manner, conversation
         self._sounds, self._errands = sounds, errands
-        self._left_to_do: list[Errand] = []
+        self._left_to_do: list[PendingMcpCall] = []
         self._place: _Place | None = None
         self._open: str | None = None
         self._text, self._spoken_as = "", Spoken(manner.format)
@@ -106,7 +106,7 @@ class Reply:
             await self._send(e.ResponseOutputTextDelta(**where, delta=text))
 
     async def sound(self, chunk: bytes) -> None:
-        """Give more sound to the words: PCM at `SPEAKING_RATE`, which the client hears in its own format."""
+        """Give more sound to the words: PCM at `OUTPUT_RATE`, which the client hears in its own format."""
         where = await self._part()
         self._ms += len(chunk) / _BYTES_PER_MS
         if told := self._spoken_as.push(chunk):
@@ -120,7 +120,7 @@ class Reply:
             await self._close_message("completed")
             await (self._leave(errand) if errand else self._ask_for(call))
 
-    async def _leave(self, errand: Errand) -> None:
+    async def _leave(self, errand: PendingMcpCall) -> None:
         """Tell of a call that is done when the answer is over; who does it also closes it."""
         item = errand.item
         place = self._take_place(replace(item, arguments=""))

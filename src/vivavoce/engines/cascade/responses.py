@@ -9,24 +9,24 @@ import anyio
 from msgspec import UNSET
 
 from vivavoce.engines.cascade.answer import Answer
-from vivavoce.engines.cascade.context import Call
-from vivavoce.engines.cascade.mcp_calls import Errands
-from vivavoce.engines.cascade.mcp_servers import Hosts, named
-from vivavoce.engines.cascade.rate_limits import Rates
-from vivavoce.engines.cascade.response_task import Apology, Reason, Utterance
-from vivavoce.engines.cascade.response_writer import Reply
-from vivavoce.engines.cascade.settings import Manner
+from vivavoce.engines.cascade.context import CascadeContext
+from vivavoce.engines.cascade.mcp_calls import McpCalls
+from vivavoce.engines.cascade.mcp_servers import McpServerTools, named
+from vivavoce.engines.cascade.rate_limits import RateLimits
+from vivavoce.engines.cascade.response_task import Apology, Reason, ResponseTask
+from vivavoce.engines.cascade.response_writer import ResponseWriter
+from vivavoce.engines.cascade.settings import ResponseSettings
 from vivavoce.engines.cascade.truncation import remembered
-from vivavoce.engines.cascade.verbatim import Reciting, recited
+from vivavoce.engines.cascade.verbatim import VerbatimChat, recited
 from vivavoce.errors import ProtocolError, ProviderError
 from vivavoce.mcp.servers import Reach
 from vivavoce.protocol import events as e
 from vivavoce.protocol.items import Item
 from vivavoce.protocol.responses import ResponseParams
 from vivavoce.protocol.session import Session
-from vivavoce.providers.base import Bounded, ChatRequest, Preparing
+from vivavoce.providers.base import ChatRequest, ContextLimited, Prefillable
 
-__all__ = ["Apology", "Draft", "Voice"]
+__all__ = ["Apology", "Draft", "Responses"]
 
 log = logging.getLogger(__name__)
 
@@ -37,28 +37,28 @@ class Draft:
 
     words: str
     edition: int
-    utterance: Utterance
+    utterance: ResponseTask
 
 
 @dataclass
-class Voice:
+class Responses:
     """Says answers. At most one is in the conversation; those out of band run beside it."""
 
-    call: Call
+    call: CascadeContext
     apology: Apology
     reach: InitVar[Reach]
-    _speaking: Utterance | None = None
-    _aside: list[Utterance] = field(default_factory=list)
+    _speaking: ResponseTask | None = None
+    _aside: list[ResponseTask] = field(default_factory=list)
     _has_sounded: bool = False
-    rates: Rates = field(init=False)
-    hosts: Hosts = field(init=False)
-    errands: Errands = field(init=False)
+    rates: RateLimits = field(init=False)
+    hosts: McpServerTools = field(init=False)
+    errands: McpCalls = field(init=False)
 
     def __post_init__(self, reach: Reach) -> None:
         limits = self.call.limits
-        self.hosts = Hosts(self.call, reach, learned=self.prepare)
-        self.errands = Errands(self.call, self.hosts)
-        self.rates = Rates(responses=limits.responses_per_minute, tokens=limits.tokens_per_minute)
+        self.hosts = McpServerTools(self.call, reach, learned=self.prepare)
+        self.errands = McpCalls(self.call, self.hosts)
+        self.rates = RateLimits(responses=limits.responses_per_minute, tokens=limits.tokens_per_minute)
 
     @property
     def busy(self) -> bool:
@@ -125,7 +125,7 @@ class Voice:
 
     def check_update(self, session: Session) -> None:
         """Raise `ProtocolError` if the session cannot become this one after what we said, or while we speak."""
-        wished, now = Manner.of(session), Manner.of(self.call.session)
+        wished, now = ResponseSettings.of(session), ResponseSettings.of(self.call.session)
         self._check_voice(wished.voice, "session.audio.output.voice")
         if self.busy and wished.speed != now.speed:
             raise ProtocolError(
@@ -135,7 +135,7 @@ class Voice:
             )
 
     def _check_voice(self, wished: str | None, param: str, *, out_of_band: bool = False) -> None:
-        if self.has_sounded and not out_of_band and wished != Manner.of(self.call.session).voice:
+        if self.has_sounded and not out_of_band and wished != ResponseSettings.of(self.call.session).voice:
             raise ProtocolError(
                 "Cannot update a conversation's voice if assistant audio is present.",
                 code="cannot_update_voice",
@@ -150,28 +150,28 @@ class Voice:
 
     async def look_back(self) -> None:
         """Let a chat model that chooses tools read what was said so far, while the caller speaks."""
-        if Manner.of(self.call.session).tools:
+        if ResponseSettings.of(self.call.session).tools:
             await self.free()
             await self._let_read(self.call.conversation.messages())
 
     async def _let_read(self, items: Sequence[Item]) -> None:
         chat, limits = self.call.crew.chat, self.call.limits
-        if isinstance(chat, Preparing):
+        if isinstance(chat, Prefillable):
             with anyio.move_on_after(limits.first_word_seconds):
                 try:
-                    await chat.prepare(self._request(Manner.of(self.call.session), items))
+                    await chat.prepare(self._request(ResponseSettings.of(self.call.session), items))
                 except (ProviderError, ProtocolError) as error:
                     log.warning("%s", error)
 
     def draft(self, words: str, item: Item) -> Draft:
         """Begin quietly to answer what the caller seems to have said."""
-        manner = Manner.of(self.call.session)
+        manner = ResponseSettings.of(self.call.session)
         items = (*self.call.conversation.messages(), item)
 
         async def ask() -> ChatRequest:
             return self._request(manner, items)
 
-        utterance = Utterance(self._answer(manner, ask))
+        utterance = ResponseTask(self._answer(manner, ask))
         self.call.tasks.start_soon(self._perform, utterance)
         return Draft(words, self.call.edition, utterance)
 
@@ -204,7 +204,7 @@ class Voice:
         Raises `ProtocolError` if there can be no answer now. Without `params` nobody asked but the caller who
         spoke: a rate limit then makes the answer fail.
         """
-        manner, own = Manner.of(self.call.session, params), named(params.tools if params else ())
+        manner, own = ResponseSettings.of(self.call.session, params), named(params.tools if params else ())
         self._check_room(out_of_band=out_of_band)
         self.hosts.check(params.tools if params else (), "response")
         self.hosts.check_choice(manner)
@@ -223,7 +223,7 @@ class Voice:
         if not refusal:
             self.rates.begin(now)
         answer = self._answer(manner, ask, recite=recited(params) if params else None)
-        utterance = Utterance(answer, self._reply(manner, params, out_of_band=out_of_band))
+        utterance = ResponseTask(answer, self._reply(manner, params, out_of_band=out_of_band))
         utterance.answer.released.set()
         if out_of_band:
             self._aside.append(utterance)
@@ -233,12 +233,12 @@ class Voice:
 
     def say_nothing(self) -> None:
         """Answer what was no words by a response without any: clients wait for one after each turn."""
-        manner = Manner.of(self.call.session)
+        manner = ResponseSettings.of(self.call.session)
 
         async def ask() -> None:
             return None
 
-        self._speaking = Utterance(self._answer(manner, ask), self._reply(manner, None))
+        self._speaking = ResponseTask(self._answer(manner, ask), self._reply(manner, None))
         self._speaking.answer.released.set()
         self.call.tasks.start_soon(self._perform, self._speaking)
 
@@ -256,7 +256,7 @@ class Voice:
                 code="conversation_already_has_active_response",
             )
 
-    async def _perform(self, utterance: Utterance) -> None:
+    async def _perform(self, utterance: ResponseTask) -> None:
         """Think, and once released, speak. The line after the `with` is where every answer ends."""
         answer = utterance.answer
         with answer:
@@ -271,7 +271,7 @@ class Voice:
             await self._end(utterance, cut_short=answer.scope.cancelled_caught)
         utterance.ended.set()
 
-    async def _end(self, utterance: Utterance, *, cut_short: bool) -> None:
+    async def _end(self, utterance: ResponseTask, *, cut_short: bool) -> None:
         if utterance in self._aside:
             self._aside.remove(utterance)
         cost = await utterance.end(cut_short=cut_short)
@@ -282,15 +282,15 @@ class Voice:
 
     def _answer(
         self,
-        manner: Manner,
+        manner: ResponseSettings,
         ask: Callable[[], Awaitable[ChatRequest | None]],
         *,
         recite: str | None = None,
     ) -> Answer:
-        crew = self.call.crew if recite is None else replace(self.call.crew, chat=Reciting(recite))
+        crew = self.call.crew if recite is None else replace(self.call.crew, chat=VerbatimChat(recite))
         return Answer(crew, ask, manner, self.call.limits)
 
-    def _request(self, manner: Manner, items: Sequence[Item], *, aside: bool = False) -> ChatRequest:
+    def _request(self, manner: ResponseSettings, items: Sequence[Item], *, aside: bool = False) -> ChatRequest:
         """Ask with as much of the conversation as fits. Raises `ProtocolError` if none may be left out."""
         limits, wish = self.call.limits, manner.max_output_tokens
         tools, choice = self.hosts.offer(manner, aside=aside)
@@ -304,11 +304,13 @@ class Voice:
             parallel_tool_calls=manner.parallel_tool_calls,
         )
         chat = self.call.crew.chat
-        room = chat.room(request) if isinstance(chat, Bounded) else sys.maxsize
+        room = chat.room(request) if isinstance(chat, ContextLimited) else sys.maxsize
         return replace(request, items=remembered(items, manner.truncation, room=room, most=limits.items))
 
-    def _reply(self, manner: Manner, params: ResponseParams | None, *, out_of_band: bool = False) -> Reply:
-        return Reply(
+    def _reply(
+        self, manner: ResponseSettings, params: ResponseParams | None, *, out_of_band: bool = False
+    ) -> ResponseWriter:
+        return ResponseWriter(
             self.call.send,
             manner,
             None if out_of_band else self.call.conversation,

@@ -31,7 +31,7 @@ from vivavoce.protocol.session import (
 )
 from vivavoce.turn_taking import TurnRules
 
-__all__ = ["Hearing", "Manner"]
+__all__ = ["InputProcessing", "ResponseSettings"]
 
 T = TypeVar("T")
 
@@ -44,7 +44,7 @@ def _or(value: T | UnsetType, otherwise: T) -> T:
 
 
 @dataclass(frozen=True)
-class Manner:
+class ResponseSettings:
     """How one answer is given: the session's way, with what one `response.create` wants otherwise."""
 
     instructions: str
@@ -60,7 +60,7 @@ class Manner:
     max_output_tokens: int | Literal["inf"]
 
     @classmethod
-    def of(cls, session: Session, params: ResponseParams | None = None) -> "Manner":
+    def of(cls, session: Session, params: ResponseParams | None = None) -> "ResponseSettings":
         """Settle every value. `params` wins over `session`, and `session` over our defaults."""
         wish = params or ResponseParams()
         output = _or(_or(session.audio, SessionAudio()).output, OutputSettings())
@@ -99,7 +99,7 @@ def _possible(choice: ToolChoice, tools: Sequence[Tool]) -> ToolChoice:
 
 
 @dataclass(frozen=True)
-class Hearing:
+class InputProcessing:
     """How the caller is heard. `rules` None means manual turns: the client commits."""
 
     rules: TurnRules | None
@@ -116,7 +116,7 @@ class Hearing:
     """how much speech there is between two partial transcripts"""
 
     @classmethod
-    def of(cls, session: Session | TranscriptionSession) -> "Hearing":
+    def of(cls, session: Session | TranscriptionSession) -> "InputProcessing":
         """Settle every value. Who only writes down answers nobody, and interrupts nobody."""
         audio: SessionAudio | TranscriptionAudio = session.audio or SessionAudio()
         settings = audio.input or InputSettings()

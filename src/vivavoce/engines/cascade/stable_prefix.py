@@ -7,10 +7,10 @@ only that is told about which two transcripts in a row agree, from the first wor
 
 from itertools import takewhile
 
-__all__ = ["Partials"]
+__all__ = ["StablePrefix"]
 
 
-class Partials:
+class StablePrefix:
     """The words of one utterance. What was told is never taken back."""
 
     def __init__(self) -> None:

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 import anyio
 
 from vivavoce.errors import ProviderError
-from vivavoce.providers.base import Live, Transcriber, Transcript
+from vivavoce.providers.base import SupportsPartials, Transcriber, Transcript
 
-__all__ = ["Desk"]
+__all__ = ["TranscriberQueue"]
 
 
 @dataclass
-class Desk:
+class TranscriberQueue:
     """One transcriber, shared by all conversations."""
 
     transcriber: Transcriber
@@ -21,7 +21,7 @@ class Desk:
     @property
     def is_live(self) -> bool:
         """Whether the transcriber may be asked in mid-speech."""
-        return isinstance(self.transcriber, Live) and self.transcriber.live
+        return isinstance(self.transcriber, SupportsPartials) and self.transcriber.live
 
     async def transcribe(
         self, sound: bytes, *, seconds: float, language: str | None = None, prompt: str | None = None

@@ -6,23 +6,23 @@ from dataclasses import dataclass, field
 import anyio
 import anyio.lowlevel
 
-from vivavoce.engines.cascade.context import Call
-from vivavoce.engines.cascade.input_audio import Ear, has_speech
-from vivavoce.engines.cascade.partial_transcripts import Captions
+from vivavoce.engines.cascade.context import CascadeContext
+from vivavoce.engines.cascade.input_audio import InputAudioStream, has_speech
+from vivavoce.engines.cascade.partial_transcripts import PartialTranscripts
 from vivavoce.errors import ProviderError
 from vivavoce.protocol import events as e
 from vivavoce.protocol.items import InputAudio, Item, Message
-from vivavoce.providers.base import HEARING_RATE
+from vivavoce.providers.base import INPUT_RATE
 from vivavoce.session.formats import Listened, bytes_per_ms
 
-__all__ = ["STRETCH_MS", "Finding", "Minutes", "said"]
+__all__ = ["STRETCH_MS", "PendingTranscript", "Transcripts", "said"]
 
 STRETCH_MS = 2000
 """So much sound is heard at once; then others may speak."""
 
 
 @dataclass
-class Finding:
+class PendingTranscript:
     """The words in some sound, or why they could not be found, once that is `known`."""
 
     known: anyio.Event = field(default_factory=anyio.Event)
@@ -31,11 +31,11 @@ class Finding:
 
 
 @dataclass
-class Minutes:
+class Transcripts:
     """Knows what was committed and is not yet known in words. Who answers waits for it."""
 
-    call: Call
-    ear: Ear
+    call: CascadeContext
+    ear: InputAudioStream
     _untold: dict[str, anyio.Event] = field(default_factory=dict)
     _failed: dict[str, ProviderError] = field(default_factory=dict)
 
@@ -81,23 +81,23 @@ class Minutes:
 
     # words
 
-    async def find(self, finding: Finding, sound: bytes) -> None:
-        """Find out what is said in sound at `HEARING_RATE`."""
+    async def find(self, finding: PendingTranscript, sound: bytes) -> None:
+        """Find out what is said in sound at `INPUT_RATE`."""
         try:
             finding.words = await self.transcribe(sound)
         except ProviderError as error:
             finding.failure = error
         finding.known.set()
 
-    async def take_down(self, captions: Captions, sound: bytes) -> None:
+    async def take_down(self, captions: PartialTranscripts, sound: bytes) -> None:
         """Find out what was said in a manual turn, if anything was."""
-        finding = Finding()
+        finding = PendingTranscript()
         if await has_speech(sound, self.call.crew.vad.detector()):
             await self.find(finding, sound)
-        await self.tell(captions, finding, len(sound) / (2 * HEARING_RATE))
+        await self.tell(captions, finding, len(sound) / (2 * INPUT_RATE))
 
     async def _read(self, item_id: str, sound: bytes) -> None:
-        await self.take_down(Captions(self.call, self.ear, item_id, 0), await self._hear_out(sound))
+        await self.take_down(PartialTranscripts(self.call, self.ear, item_id, 0), await self._hear_out(sound))
 
     async def words_in(self, sound: bytes) -> str:
         """Return what is said in a recording in the session's format, nothing if nobody speaks."""
@@ -113,7 +113,7 @@ class Minutes:
             await anyio.lowlevel.checkpoint()
         return bytes(heard)
 
-    async def tell(self, captions: Captions, finding: Finding, seconds: float) -> None:
+    async def tell(self, captions: PartialTranscripts, finding: PendingTranscript, seconds: float) -> None:
         """Tell the client what was understood, if it wants to know; the conversation knows it in any case."""
         item_id = captions.item_id
         told: e.TranscriptionCompleted | e.TranscriptionFailed
@@ -136,7 +136,7 @@ class Minutes:
             await self.call.line.send(told)
 
     async def transcribe(self, sound: bytes) -> str:
-        """Return what is said in sound at `HEARING_RATE`. Raises `ProviderError`."""
+        """Return what is said in sound at `INPUT_RATE`. Raises `ProviderError`."""
         hearing, seconds = self.ear.hearing, self.call.limits.transcribe_seconds
         transcript = await self.call.crew.transcribe(
             sound, seconds=seconds, language=hearing.language, prompt=hearing.prompt

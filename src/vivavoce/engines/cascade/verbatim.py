@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from vivavoce.protocol.responses import VERBATIM, ResponseParams
 from vivavoce.providers.base import ChatRequest, ChatUsage
 
-__all__ = ["Reciting", "recited"]
+__all__ = ["VerbatimChat", "recited"]
 
 
 @dataclass(frozen=True)
-class Reciting:
+class VerbatimChat:
     """In a chat model's place: it says its text, whatever it is asked."""
 
     text: str

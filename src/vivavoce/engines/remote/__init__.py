@@ -7,16 +7,16 @@ import anyio
 
 from vivavoce.connect import backoff
 from vivavoce.engines.refusals import expired
-from vivavoce.engines.remote.options import Manners, Settings, whole
-from vivavoce.engines.remote.reconnecting import Calls
-from vivavoce.engines.remote.relay import Connect, FarEnd, Relay
+from vivavoce.engines.remote.options import SessionDialect, Settings, whole
+from vivavoce.engines.remote.reconnecting import Reconnecting
+from vivavoce.engines.remote.relay import Connect, Relay, UpstreamServer
 from vivavoce.limits import Limits
 from vivavoce.protocol import events as e
 from vivavoce.protocol.session import Session
 from vivavoce.protocol.settings import DEFAULT
 from vivavoce.session.line import Line
 
-__all__ = ["Connect", "FarEnd", "Remote", "Settings"]
+__all__ = ["Connect", "Remote", "Settings", "UpstreamServer"]
 
 
 @dataclass
@@ -36,15 +36,15 @@ class Remote:
     wait: Callable[[int], float] = backoff
 
     @property
-    def end(self) -> FarEnd:
+    def end(self) -> UpstreamServer:
         """Who answers."""
-        return FarEnd(self.name, self.connect, Manners(self.transcriber))
+        return UpstreamServer(self.name, self.connect, SessionDialect(self.transcriber))
 
     async def converse(self, line: Line, session: Settings | None = None) -> None:
         """Hold one conversation, as `session` wants it. Cancelling it ends all that it started."""
         await self.hold(line, session, [self.end])
 
-    async def hold(self, line: Line, session: Settings | None, ends: Iterable[FarEnd]) -> None:
+    async def hold(self, line: Line, session: Settings | None, ends: Iterable[UpstreamServer]) -> None:
         """Hold one conversation with the first of these who can be reached, then with the next."""
         limits = self.limits
         relay = Relay(line, whole(self.session, session, tools=limits.tools), limits)
@@ -57,8 +57,10 @@ class Remote:
             if life.cancelled_caught:
                 await line.send(expired(limits))
 
-    async def _have_answered(self, relay: Relay, ends: Iterable[FarEnd], talk: anyio.CancelScope) -> None:
-        lost = await Calls(relay, self.limits, self.wait).make(ends)
+    async def _have_answered(
+        self, relay: Relay, ends: Iterable[UpstreamServer], talk: anyio.CancelScope
+    ) -> None:
+        lost = await Reconnecting(relay, self.limits, self.wait).make(ends)
         details = e.ErrorDetails(
             type="server_error", code="far_end_unreachable", message=f"Nobody answers: {lost.why}."
         )

@@ -7,7 +7,7 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from vivavoce.engines.remote.answers import Answers
-from vivavoce.engines.remote.outbox import Journal
+from vivavoce.engines.remote.outbox import Outbox
 from vivavoce.engines.remote.turns import Turns
 from vivavoce.protocol import events as e
 from vivavoce.protocol.items import FunctionCall, FunctionCallOutput, Item, McpListTools, Message
@@ -30,7 +30,7 @@ class Books:
     """those of them that are the tools of an MCP server, which has been asked for them"""
 
     @classmethod
-    def kept(cls, journal: Journal, *, seconds: float, image_bytes: int) -> "Books":
+    def kept(cls, journal: Outbox, *, seconds: float, image_bytes: int) -> "Books":
         """Open the books beside a journal; so many seconds of sound and bytes of images are kept."""
         conversation = Conversation()
         return cls(conversation, Answers(conversation), Turns(conversation, journal, seconds), image_bytes)

@@ -16,7 +16,7 @@ from vivavoce.protocol.session import (
 )
 from vivavoce.protocol.settings import DEFAULT, lay, merge
 
-__all__ = ["Manners", "Settings", "laid", "voiceless", "whole", "without_voice"]
+__all__ = ["SessionDialect", "Settings", "laid", "voiceless", "whole", "without_voice"]
 
 Settings = Session | TranscriptionSession
 
@@ -46,7 +46,7 @@ def laid(session: Settings, update: Settings) -> Settings:
 
 
 @dataclass(frozen=True)
-class Manners:
+class SessionDialect:
     """How sessions are said to a server. `transcriber` is its model that writes down, unless one is named."""
 
     transcriber: str = ""

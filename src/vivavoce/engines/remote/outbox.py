@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from vivavoce.protocol import events as e
 
-__all__ = ["Journal"]
+__all__ = ["Outbox"]
 
 _QUIET_MS = 2000
 """While nobody speaks, so much sound stays: how late one may learn that somebody began to."""
@@ -38,7 +38,7 @@ class _Entry(Struct):
         return self.event.audio if isinstance(self.event, e.InputAudioBufferAppend) else b""
 
 
-class Journal:
+class Outbox:
     """Events wait here to be told, in order, and stay until they are answered; sound, until it is committed.
 
     Who notes an event waits while `depth` of them are yet to be told. Only sound does not wait while nobody is

@@ -7,11 +7,11 @@ from math import inf
 import anyio
 
 from vivavoce.engines.cascade.rate_limits import Window
-from vivavoce.engines.remote.relay import FarEnd, Lost, Relay
+from vivavoce.engines.remote.relay import Lost, Relay, UpstreamServer
 from vivavoce.errors import ProviderError
 from vivavoce.limits import Limits
 
-__all__ = ["Calls"]
+__all__ = ["Reconnecting"]
 
 log = logging.getLogger(__name__)
 
@@ -21,7 +21,7 @@ LOSSES = 5
 """how often a minute somebody may be lost; more often, it is of no use to call them again"""
 
 
-class Calls:
+class Reconnecting:
     """Has somebody answer a conversation, from the first call to the last."""
 
     def __init__(self, relay: Relay, limits: Limits, wait: Callable[[int], float]) -> None:
@@ -30,7 +30,7 @@ class Calls:
         self._answered = False
         """who was called last was there"""
 
-    async def make(self, ends: Iterable[FarEnd]) -> Lost:
+    async def make(self, ends: Iterable[UpstreamServer]) -> Lost:
         """Call each in turn for as long as they can be reached; return why the last cannot."""
         lost = Lost("there is nobody to call", retryable=False)
         why = ""
@@ -42,7 +42,7 @@ class Calls:
                 end.down()
         return Lost(why, lost.retryable)
 
-    async def _hold(self, end: FarEnd, why: str) -> Lost:
+    async def _hold(self, end: UpstreamServer, why: str) -> Lost:
         """Call somebody as often as it takes, and as it may; return why they are not called again."""
         losses, tries, since = Window(LOSSES), 0, anyio.current_time()
         while True:
@@ -62,7 +62,7 @@ class Calls:
                 return lost
             await anyio.sleep(self._wait(tries))
 
-    async def _call(self, end: FarEnd, why: str) -> Lost:
+    async def _call(self, end: UpstreamServer, why: str) -> Lost:
         """Call once, and carry until the line breaks."""
         self._answered = False
         with anyio.CancelScope(deadline=anyio.current_time() + self._limits.dial_seconds) as scope:

@@ -11,13 +11,13 @@ import anyio
 from msgspec import UNSET
 from msgspec.structs import replace
 
-from vivavoce.connect import FarLine
+from vivavoce.connect import RemoteLine
 from vivavoce.dates import unix_now
-from vivavoce.engines.cascade.rate_limits import Rates
+from vivavoce.engines.cascade.rate_limits import RateLimits
 from vivavoce.engines.refusals import naming, not_a_clients, too_many_items
 from vivavoce.engines.remote.books import Books
-from vivavoce.engines.remote.options import Manners, Settings, laid
-from vivavoce.engines.remote.outbox import Journal
+from vivavoce.engines.remote.options import SessionDialect, Settings, laid
+from vivavoce.engines.remote.outbox import Outbox
 from vivavoce.engines.remote.retelling import OURS, Retelling
 from vivavoce.errors import ProtocolError, ProviderError
 from vivavoce.limits import Limits
@@ -27,7 +27,7 @@ from vivavoce.protocol.session import Session
 from vivavoce.protocol.tools import check_tools
 from vivavoce.session.line import HungUp, Line
 
-__all__ = ["Connect", "FarEnd", "Lost", "Relay"]
+__all__ = ["Connect", "Lost", "Relay", "UpstreamServer"]
 
 log = logging.getLogger(__name__)
 
@@ -39,12 +39,12 @@ _THEIRS = "relay"
 
 
 @dataclass(frozen=True)
-class FarEnd:
+class UpstreamServer:
     """Somebody who answers. `name` is for logs; `say` makes of what a client says what they understand."""
 
     name: str
     connect: Connect
-    manners: Manners = field(default_factory=Manners)
+    manners: SessionDialect = field(default_factory=SessionDialect)
     say: Callable[[e.ClientEvent], e.ClientEvent] = lambda event: event
     engine: Literal["remote", "cascade"] = "remote"
     because: str = ""
@@ -71,12 +71,12 @@ class Relay:
         """the caller was told `session.created`"""
         self._id = e.new_id("sess")
         self._expires_at = unix_now() + round(limits.conversation_minutes * 60)
-        self._journal = Journal(limits.line_depth, limits.far_sound_seconds)
+        self._journal = Outbox(limits.line_depth, limits.far_sound_seconds)
         self._books = Books.kept(
             self._journal, seconds=limits.far_sound_seconds, image_bytes=limits.kept_image_bytes
         )
         self._retelling = Retelling(self._books.conversation)
-        self._rates = Rates(responses=limits.responses_per_minute, tokens=limits.tokens_per_minute)
+        self._rates = RateLimits(responses=limits.responses_per_minute, tokens=limits.tokens_per_minute)
         self._asked = self._owed = e.ResponseCreate()
         """what the answer under way was asked for with, and the one that is to be asked for again"""
         self._offset_ms = 0.0
@@ -124,7 +124,7 @@ class Relay:
 
     # one connection
 
-    async def agree(self, end: FarEnd, far: Line) -> Lost | None:
+    async def agree(self, end: UpstreamServer, far: Line) -> Lost | None:
         """Have the far end hold the conversation as it is to be held; return what it has against that."""
         introduction = end.manners.introduction(self.session)
         with_us = e.SessionUpdate(event_id=e.new_id(OURS), session=introduction)
@@ -145,7 +145,7 @@ class Relay:
                     pass
         return _lost(far)
 
-    async def carry(self, end: FarEnd, far: Line, why: str = "") -> Lost:
+    async def carry(self, end: UpstreamServer, far: Line, why: str = "") -> Lost:
         """Carry both ways until the far end is lost; return why it is. `why` it was called is told."""
         if reason := end.because or why:
             await self.line.send(e.EngineChanged(engine=end.engine, reason=reason))
@@ -156,7 +156,7 @@ class Relay:
             tasks.cancel_scope.cancel()
         return lost
 
-    async def _speak(self, end: FarEnd, far: Line) -> None:
+    async def _speak(self, end: UpstreamServer, far: Line) -> None:
         """Tell the far end what has been said so far, and then whatever the caller says."""
         for item in self._retelling.all(self._books.turns.sounds):
             await self._say(far, end.say(item))
@@ -331,7 +331,7 @@ class Relay:
 
 
 def _lost(far: Line) -> Lost:
-    error: ProviderError | None = far.lost if isinstance(far, FarLine) else None
+    error: ProviderError | None = far.lost if isinstance(far, RemoteLine) else None
     return Lost(error.message, error.retryable) if error else Lost("it hung up")
 
 

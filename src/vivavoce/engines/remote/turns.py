@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from vivavoce.engines.cascade.transcripts import said
 from vivavoce.engines.remote.options import Settings
-from vivavoce.engines.remote.outbox import Journal
+from vivavoce.engines.remote.outbox import Outbox
 from vivavoce.protocol import events as e
 from vivavoce.protocol.items import Message
 from vivavoce.protocol.session import InputSettings, Pcm
@@ -32,7 +32,7 @@ class Turns:
     """
 
     conversation: Conversation
-    journal: Journal
+    journal: Outbox
     seconds: float
     sounds: dict[str, bytes] = field(default_factory=dict)
     """by item; in the session's format"""

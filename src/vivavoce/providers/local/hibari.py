@@ -9,7 +9,7 @@ import msgspec
 from anyio import CapacityLimiter, to_thread
 
 from vivavoce.errors import ConfigError, ProviderError
-from vivavoce.providers.base import SPEAKING_RATE
+from vivavoce.providers.base import OUTPUT_RATE
 from vivavoce.providers.registry import Plugin, Weights
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ __all__ = ["PLUGIN", "Hibari", "HibariSettings"]
 
 T = TypeVar("T")
 
-CHUNK_BYTES = SPEAKING_RATE // 10 * 2
+CHUNK_BYTES = OUTPUT_RATE // 10 * 2
 SEED = 1
 """of the voice's breath: the same text always sounds the same"""
 AUDIBLE, KEEP_SECONDS = 0.003, 0.01
@@ -66,7 +66,7 @@ class Hibari:
         for sentence in await self._in_turn(partial(self._sentences, text)):
             pcm = await self._in_turn(partial(self._say, sentence, speed))
             if pcm:
-                pcm, pause = pause + pcm, bytes(int(PAUSE_SECONDS * SPEAKING_RATE) * 2)
+                pcm, pause = pause + pcm, bytes(int(PAUSE_SECONDS * OUTPUT_RATE) * 2)
             for at in range(0, len(pcm), CHUNK_BYTES):
                 yield pcm[at : at + CHUNK_BYTES]
 
@@ -83,7 +83,7 @@ class Hibari:
         from vivavoce.audio.samples import rounded, to_pcm, trimmed
 
         sound = self._voice.from_phonemes(phonemes, speed=speed, seed=SEED)
-        words, _ = trimmed(sound, SPEAKING_RATE, AUDIBLE, KEEP_SECONDS)
+        words, _ = trimmed(sound, OUTPUT_RATE, AUDIBLE, KEEP_SECONDS)
         return to_pcm(rounded(words * self._gain, KNEE, CEILING))
 
 

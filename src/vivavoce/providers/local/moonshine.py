@@ -15,7 +15,7 @@ import msgspec
 from anyio import CapacityLimiter, from_thread, to_thread
 
 from vivavoce.errors import ConfigError, ProviderError
-from vivavoce.providers.base import FRAME_BYTES, FRAME_MS, HEARING_RATE, Transcript
+from vivavoce.providers.base import FRAME_BYTES, FRAME_MS, INPUT_RATE, Transcript
 from vivavoce.providers.local.onnx import Session, open_session
 from vivavoce.providers.local.silero import MODEL as SILERO
 from vivavoce.providers.local.silero import SileroDetector
@@ -89,7 +89,7 @@ class Moonshine:
     def _warm(self) -> None:
         import numpy as np
 
-        silence = np.zeros(HEARING_RATE // 2, np.float32)
+        silence = np.zeros(INPUT_RATE // 2, np.float32)
         self._speaks(silence)
         self._write(silence, LEADS[0])
 
@@ -97,7 +97,7 @@ class Moonshine:
         from vivavoce.audio.samples import levelled, pieces, samples
 
         sound = levelled(samples(audio))
-        texts = (self._piece(piece) for piece in pieces(sound, HEARING_RATE, PIECE_SECONDS))
+        texts = (self._piece(piece) for piece in pieces(sound, INPUT_RATE, PIECE_SECONDS))
         return " ".join(text for text in texts if text)
 
     def _piece(self, sound: "Floats") -> str:
@@ -126,8 +126,8 @@ class Moonshine:
     def _write(self, sound: "Floats", lead: float) -> _Written:
         import numpy as np
 
-        most = int(len(sound) / HEARING_RATE * TOKENS_PER_SECOND) + TOKENS_MORE
-        sound = np.pad(sound, (int(lead * HEARING_RATE), int(TAIL * HEARING_RATE)))[None]
+        most = int(len(sound) / INPUT_RATE * TOKENS_PER_SECOND) + TOKENS_MORE
+        sound = np.pad(sound, (int(lead * INPUT_RATE), int(TAIL * INPUT_RATE)))[None]
         every_sample = np.ones(sound.shape, np.int64)
         (seen,) = self._encoder.run(None, {"input_values": sound, "attention_mask": every_sample})
         own, heard = _names("decoder"), _names("encoder")

@@ -20,7 +20,7 @@ from anyio import to_thread
 from vivavoce.audio.resample import Resampler
 from vivavoce.errors import ConfigError
 from vivavoce.protocol.session import NoiseReduction
-from vivavoce.providers.base import HEARING_RATE
+from vivavoce.providers.base import INPUT_RATE
 from vivavoce.providers.registry import Plugin, Weights
 
 __all__ = ["PLUGIN", "RNNoise", "RNNoiseDenoiser", "RNNoiseSettings"]
@@ -31,7 +31,7 @@ RATE = 48_000
 FRAME = 480
 LATE = 2 * FRAME
 """samples by which the network is late"""
-AHEAD = 2 * (HEARING_RATE // 100 + 16)
+AHEAD = 2 * (INPUT_RATE // 100 + 16)
 """bytes of silence before the first sound, so that there is always as much to give as was taken"""
 
 
@@ -65,13 +65,13 @@ class RNNoiseDenoiser:
         self._state: int = library.rnnoise_create(None)
         finalize(self, library.rnnoise_destroy, self._state)
         self._share = np.float32(share)
-        self._up, self._down = Resampler(HEARING_RATE, RATE), Resampler(RATE, HEARING_RATE)
+        self._up, self._down = Resampler(INPUT_RATE, RATE), Resampler(RATE, INPUT_RATE)
         self._taken = np.zeros(0, np.float32)
         self._before = np.zeros(LATE, np.float32)
         self._ready = bytes(AHEAD)
 
     def clean(self, sound: bytes) -> bytes:
-        """Return as much sound as is given, PCM at `HEARING_RATE`."""
+        """Return as much sound as is given, PCM at `INPUT_RATE`."""
         import numpy as np
 
         new = np.frombuffer(self._up.push(sound), "<i2").astype(np.float32)

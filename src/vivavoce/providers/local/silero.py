@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import anyio.to_thread
 import msgspec
 
-from vivavoce.providers.base import FRAME_BYTES, HEARING_RATE
+from vivavoce.providers.base import FRAME_BYTES, INPUT_RATE
 from vivavoce.providers.local.onnx import Session, open_session
 from vivavoce.providers.registry import Plugin, Weights
 
@@ -44,7 +44,7 @@ class SileroDetector:
         self._inputs: dict[str, Array] = {
             "input": self._heard,
             "state": np.zeros((2, 1, 128), np.float32),
-            "sr": np.array(HEARING_RATE, np.int64),
+            "sr": np.array(INPUT_RATE, np.int64),
         }
 
     def probability(self, frame: bytes) -> float:

@@ -11,7 +11,7 @@ import anyio
 import anyio.to_thread
 import msgspec
 
-from vivavoce.providers.base import HEARING_RATE
+from vivavoce.providers.base import INPUT_RATE
 from vivavoce.providers.local.onnx import Session, open_session
 from vivavoce.providers.registry import Plugin, Weights
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["PLUGIN", "SmartTurn", "SmartTurnSettings"]
 
 MODEL = "turn/smart-turn-v3.2"
-WINDOW = 8 * HEARING_RATE
+WINDOW = 8 * INPUT_RATE
 FFT, HOP, BANDS = 400, 160, 80
 FLOOR = 8.0
 """decades of power below the loudest that are heard"""
@@ -79,9 +79,9 @@ def _mel_bands() -> "Floats":
 
     step, knee = 200 / 3, 1000.0
     ratio = np.log(6.4) / 27
-    mels = np.linspace(0, knee / step + np.log(HEARING_RATE / 2 / knee) / ratio, BANDS + 2)
+    mels = np.linspace(0, knee / step + np.log(INPUT_RATE / 2 / knee) / ratio, BANDS + 2)
     hertz = np.where(mels < knee / step, mels * step, knee * np.exp(ratio * (mels - knee / step)))
-    bins = np.fft.rfftfreq(FFT, 1 / HEARING_RATE)
+    bins = np.fft.rfftfreq(FFT, 1 / INPUT_RATE)
     rise = (bins - hertz[:-2, None]) / np.diff(hertz)[:-1, None]
     fall = (hertz[2:, None] - bins) / np.diff(hertz)[1:, None]
     bands = np.maximum(0, np.minimum(rise, fall)) * (2 / (hertz[2:] - hertz[:-2]))[:, None]
@@ -94,7 +94,7 @@ async def open_smart_turn(settings: SmartTurnSettings, weights: Weights) -> Smar
     files = await weights(MODEL)
     session = await anyio.to_thread.run_sync(partial(open_session, files["smart-turn-v3.2-cpu.onnx"]))
     smart_turn = SmartTurn(session)
-    await smart_turn.is_over(bytes(2 * HEARING_RATE))
+    await smart_turn.is_over(bytes(2 * INPUT_RATE))
     return smart_turn
 
 

@@ -3,17 +3,17 @@
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-from vivavoce.providers.base import SPEAKING_RATE, Mark
+from vivavoce.providers.base import OUTPUT_RATE, WordTiming
 from vivavoce.providers.openai.http import Endpoint, EndpointSettings
 from vivavoce.providers.registry import Plugin, Weights
 
 __all__ = ["PLUGIN", "Chunks", "OpenAISynthesizer", "OpenAISynthesizerSettings"]
 
 NAME = "openai"
-CHUNK_BYTES = SPEAKING_RATE // 10 * 2
+CHUNK_BYTES = OUTPUT_RATE // 10 * 2
 QUIET = 200
-LEAD_BYTES = SPEAKING_RATE // 100 * 2
-LULL_BYTES = SPEAKING_RATE * 2
+LEAD_BYTES = OUTPUT_RATE // 100 * 2
+LULL_BYTES = OUTPUT_RATE * 2
 
 
 class OpenAISynthesizerSettings(EndpointSettings, frozen=True, kw_only=True):
@@ -37,7 +37,7 @@ class OpenAISynthesizer:
 
     async def speak(
         self, text: str, *, voice: str | None = None, speed: float = 1.0
-    ) -> AsyncIterator[bytes | Mark]:
+    ) -> AsyncIterator[bytes | WordTiming]:
         """Say `text` in chunks of 100 ms, silence before and after left out. Closing it hangs up."""
         body: dict[str, object] = {
             "model": self.settings.model,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from vivavoce.providers.base import HEARING_RATE, Transcript
+from vivavoce.providers.base import INPUT_RATE, Transcript
 from vivavoce.providers.openai.http import Endpoint, EndpointSettings
 from vivavoce.providers.registry import Plugin, Weights
 
@@ -45,7 +45,7 @@ class OpenAITranscriber:
     async def transcribe(
         self, audio: bytes, *, language: str | None = None, prompt: str | None = None
     ) -> Transcript:
-        """Write down what is said in `audio`, at `HEARING_RATE`. Raises `ProviderError`."""
+        """Write down what is said in `audio`, at `INPUT_RATE`. Raises `ProviderError`."""
         given = {"language": language, "prompt": prompt}
         form = {"model": self.settings.model, "response_format": "json"}
         form |= {name: value for name, value in given.items() if value}
@@ -61,9 +61,9 @@ class OpenAITranscriber:
 
 
 def wav(audio: bytes) -> bytes:
-    """Return 16-bit mono sound at `HEARING_RATE` as a WAV file."""
+    """Return 16-bit mono sound at `INPUT_RATE` as a WAV file."""
     head = b"RIFF" + struct.pack("<I", 36 + len(audio)) + b"WAVEfmt "
-    shape = struct.pack("<IHHIIHH", 16, 1, 1, HEARING_RATE, HEARING_RATE * 2, 2, 16)
+    shape = struct.pack("<IHHIIHH", 16, 1, 1, INPUT_RATE, INPUT_RATE * 2, 2, 16)
     return head + shape + b"data" + struct.pack("<I", len(audio)) + audio
 
 

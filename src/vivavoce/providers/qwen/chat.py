@@ -21,9 +21,9 @@ from vivavoce.protocol.validation import invalid
 from vivavoce.providers.base import ChatRequest, ChatUsage, ToolCall
 from vivavoce.providers.dialogue import Said, dialogue, fit, last_words, tokens
 from vivavoce.providers.json_schema import form
-from vivavoce.providers.qwen.argument_search import Evidence, evidence
 from vivavoce.providers.qwen import argument_grammar as blanks
 from vivavoce.providers.qwen import router
+from vivavoce.providers.qwen.argument_search import Evidence, evidence
 from vivavoce.providers.qwen.llama import Chunk, Failure, Llama, Timings
 from vivavoce.providers.qwen.prompt import EXAMPLES, FEW, SPOKEN_OFFLINE, is_latin, sentences, speakable, system
 from vivavoce.providers.qwen.slots import Slots

@@ -18,13 +18,13 @@ import msgspec
 from vivavoce.errors import ProviderError
 from vivavoce.protocol.items import Item, Message
 from vivavoce.providers.base import (
-    HEARING_RATE,
-    SPEAKING_RATE,
+    INPUT_RATE,
+    OUTPUT_RATE,
     ChatRequest,
     ChatUsage,
-    Mark,
     ToolCall,
     Transcript,
+    WordTiming,
 )
 from vivavoce.providers.registry import Plugin, Weights
 from vivavoce.providers.scripted.history import UNHEARD, text_of
@@ -97,7 +97,7 @@ class ScriptedTranscriber:
 
 
 STRIDE = 8  # every eighth sample is enough to find the loud ones, and costs an eighth
-BLOCK = HEARING_RATE // STRIDE // 50
+BLOCK = INPUT_RATE // STRIDE // 50
 QUIET = 300
 SHORTEST = 0.1
 
@@ -105,7 +105,7 @@ SHORTEST = 0.1
 def seconds_spoken(audio: bytes) -> float:
     """Return the time from the first loud 20 ms to the last, to a tenth of a second; 0.0 if there is none.
 
-    `audio` is PCM16 at `HEARING_RATE`. Loud is a tenth of the loudest, at least -41 dBFS, so that the silence
+    `audio` is PCM16 at `INPUT_RATE`. Loud is a tenth of the loudest, at least -41 dBFS, so that the silence
     around an utterance, which depends on when somebody asks, does not count.
     """
     samples = array("h", audio[: len(audio) // 2 * 2])[::STRIDE]
@@ -115,7 +115,7 @@ def seconds_spoken(audio: bytes) -> float:
     if not peaks or max(peaks) < QUIET:
         return 0.0
     loud = [i for i, peak in enumerate(peaks) if peak >= max(QUIET, max(peaks) / 10)]
-    seconds = round((loud[-1] + 1 - loud[0]) * BLOCK * STRIDE / HEARING_RATE, 1)
+    seconds = round((loud[-1] + 1 - loud[0]) * BLOCK * STRIDE / INPUT_RATE, 1)
     return seconds if seconds >= SHORTEST else 0.0
 
 
@@ -186,14 +186,14 @@ class ScriptedSynthesizer:
 
     async def speak(
         self, text: str, *, voice: str | None = None, speed: float = 1.0
-    ) -> AsyncIterator[bytes | Mark]:
+    ) -> AsyncIterator[bytes | WordTiming]:
         """Yield a `Mark` before each word and its sound in chunks of 100 ms, as fast as they are taken."""
         await anyio.sleep(self._settings.delay_ms / 1000)
-        letter = round(SPEAKING_RATE * self._settings.letter_ms / 1000 / speed)
+        letter = round(OUTPUT_RATE * self._settings.letter_ms / 1000 / speed)
         words = list(re.finditer(r"\S+", text))
         starts = [*(word.start() for word in words[1:]), words[-1].end() if words else 0]
         for word, after in zip(words, starts, strict=False):
-            yield Mark(word.start())
+            yield WordTiming(word.start())
             gap = letter * (after - word.end())
             sound = _hum(_pitch(voice, len(word[0])), letter * len(word[0])) + bytes(2 * gap)
             for start in range(0, len(sound), CHUNK):
@@ -201,10 +201,10 @@ class ScriptedSynthesizer:
                 yield sound[start : start + CHUNK]
 
 
-CHUNK = SPEAKING_RATE // 10 * 2
+CHUNK = OUTPUT_RATE // 10 * 2
 LOUDNESS = 0.1 * 32768 * math.sqrt(2)  # -20 dBFS
 HARMONICS = (1.0, 0.6, 0.4, 0.2)
-FADE = SPEAKING_RATE // 100
+FADE = OUTPUT_RATE // 100
 STEPS = (1.0, 9 / 8, 5 / 4, 3 / 2)
 
 
@@ -218,12 +218,12 @@ def _pitch(voice: str | None, letters: int) -> int:
 def _vowel(pitch: int) -> "array[int]":
     """Return one second of a hum, which repeats without a seam because the pitch is a whole number."""
     norm = LOUDNESS / math.sqrt(sum(part * part for part in HARMONICS))
-    turn = 2 * math.pi * pitch / SPEAKING_RATE
+    turn = 2 * math.pi * pitch / OUTPUT_RATE
     return array(
         "h",
         (
             round(norm * sum(part * math.sin(turn * n * i) for n, part in enumerate(HARMONICS, start=1)))
-            for i in range(SPEAKING_RATE)
+            for i in range(OUTPUT_RATE)
         ),
     )
 

@@ -24,7 +24,7 @@ from vivavoce.protocol.session import (
 from vivavoce.session.line import HungUp, Line
 from vivavoce.transports.playout import Playout
 
-__all__ = ["FRAME_BYTES", "Captions", "Loudspeaker", "Microphone", "Terminal", "beats"]
+__all__ = ["FRAME_BYTES", "Captions", "Loudspeaker", "Microphone", "TerminalTransport", "beats"]
 
 FRAME_BYTES = 960
 """20 ms at 24 kHz"""
@@ -85,7 +85,7 @@ class Captions:
 
 
 @dataclass
-class Terminal:
+class TerminalTransport:
     """One caller. `typed` gives lines; `headphones` says that the microphone does not hear the loudspeaker."""
 
     microphone: Microphone

@@ -13,10 +13,10 @@ from aiortc.rtp import RtpPacket
 from av import AudioCodecContext, AudioFrame, AudioStream, CodecContext, FFmpegError, Packet
 
 from vivavoce.audio.resample import Resampler
-from vivavoce.providers.base import SPEAKING_RATE
-from vivavoce.transports.webrtc.packet_buffer import RATE, Arrivals, Piece, samples
+from vivavoce.providers.base import OUTPUT_RATE
+from vivavoce.transports.webrtc.packet_buffer import RATE, PacketBuffer, Piece, samples
 
-__all__ = ["Ear", "Voice"]
+__all__ = ["OpusDecoder", "OpusEncoder"]
 
 _FRAME_SECONDS, _FRAME_SAMPLES, _FRAME_BYTES = 0.02, 480, 960
 _ENCODING = {
@@ -32,16 +32,16 @@ _LATE_SECONDS = 0.1
 """after which silence is heard where packets do not come: the sender saves them, or the network is lost"""
 
 
-class Voice(MediaStreamTrack):
+class OpusEncoder(MediaStreamTrack):
     """The track on which we speak. Whoever keeps the time gives it 20 ms after 20 ms."""
 
     kind = "audio"
 
     def __init__(self) -> None:
         super().__init__()
-        self._encoder = _codec("w", SPEAKING_RATE)
+        self._encoder = _codec("w", OUTPUT_RATE)
         self._encoder.bit_rate, self._encoder.options = _BIT_RATE, _ENCODING
-        self._encoder.time_base = Fraction(1, SPEAKING_RATE)
+        self._encoder.time_base = Fraction(1, OUTPUT_RATE)
         self._frames = 0
         self._packets: asyncio.Queue[Packet[AudioStream]] = asyncio.Queue()
 
@@ -50,7 +50,7 @@ class Voice(MediaStreamTrack):
         self._frames += missed
         frame = AudioFrame(format="s16", layout="mono", samples=_FRAME_SAMPLES)
         frame.planes[0].update(sound)
-        frame.sample_rate, frame.time_base = SPEAKING_RATE, self._encoder.time_base
+        frame.sample_rate, frame.time_base = OUTPUT_RATE, self._encoder.time_base
         frame.pts = self._frames * _FRAME_SAMPLES
         for packet in self._encoder.encode(frame):
             packet.pts, packet.time_base = self._frames * RATE // 50, Fraction(1, RATE)
@@ -66,13 +66,13 @@ class Voice(MediaStreamTrack):
         return await self._packets.get()
 
 
-class Ear:
+class OpusDecoder:
     """Hears a caller, in the place of aiortc's jitter buffer: takes all packets, and gives none on."""
 
     def __init__(self) -> None:
         self._decoder = _codec("r", RATE)
-        self._resampler = Resampler(RATE, SPEAKING_RATE)
-        self._arrivals, self._source = Arrivals(), 0
+        self._resampler = Resampler(RATE, OUTPUT_RATE)
+        self._arrivals, self._source = PacketBuffer(), 0
         self._packets: deque[RtpPacket] = deque(maxlen=_UNHEARD_PACKETS)
         self._news = anyio.Event()
         self._rest = b""
@@ -104,7 +104,7 @@ class Ear:
         while self._packets:
             packet = self._packets.popleft()
             if packet.ssrc != self._source:  # somebody else speaks now, and counts from elsewhere
-                self._source, self._arrivals = packet.ssrc, Arrivals()
+                self._source, self._arrivals = packet.ssrc, PacketBuffer()
             heard += self._arrivals.push(packet.sequence_number, packet.timestamp, packet.payload)
         return heard
 

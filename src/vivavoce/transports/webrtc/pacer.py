@@ -1,6 +1,6 @@
 """When to send the next 20 ms of a voice: the clock by which we know what was heard. It is told the time."""
 
-__all__ = ["FRAME_SECONDS", "Beat"]
+__all__ = ["FRAME_SECONDS", "Pacer"]
 
 FRAME_SECONDS = 0.02
 _LATE_SECONDS = 0.06
@@ -9,7 +9,7 @@ _LEAD_SECONDS = 0.015
 """how much earlier an answer may begin; of a whole frame a browser would think that the network hesitates"""
 
 
-class Beat:
+class Pacer:
     """A beat every 20 ms. Only the first of a voice may come sooner, so that nobody waits for it in silence.
 
     What a voice is ahead it stays ahead, and it is given back in the next silence: packets come earlier than

@@ -4,7 +4,7 @@ Who writes down what is said needs no smooth stream, so nothing is delayed here:
 before it have, and only what is missing is waited for, a little.
 """
 
-__all__ = ["RATE", "Arrivals", "samples"]
+__all__ = ["RATE", "PacketBuffer", "samples"]
 
 RATE = 48_000
 """Opus counts time in samples of this rate, whatever it carries (RFC 7587, section 4.1)."""
@@ -38,7 +38,7 @@ def samples(packet: bytes) -> int:
     return sizes[mode % len(sizes)] * count
 
 
-class Arrivals:
+class PacketBuffer:
     """Puts packets in order, none twice; what was lost is concealed, and where nothing was sent is silence."""
 
     def __init__(self) -> None:

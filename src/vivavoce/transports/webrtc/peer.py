@@ -19,7 +19,7 @@ from aiortc import (
 from aiortc.exceptions import InternalError, InvalidAccessError, InvalidStateError, OperationError
 
 from vivavoce.limits import Limits
-from vivavoce.transports.webrtc.opus import Ear, Voice
+from vivavoce.transports.webrtc.opus import OpusDecoder, OpusEncoder
 from vivavoce.transports.webrtc.sdp import Ice, largest_message, taken, with_refusals, wrong_offer
 
 __all__ = ["Peer"]
@@ -58,7 +58,7 @@ class Peer:
         servers = [RTCIceServer(ice.stun)] if ice.stun else []
         if ice.turn:
             servers.append(RTCIceServer(ice.turn, ice.turn_username, ice.turn_credential))
-        self.voice, self.ear = Voice(), Ear()
+        self.voice, self.ear = OpusEncoder(), OpusDecoder()
         self.opened, self.gone = anyio.Event(), anyio.Event()
         self.largest_message = 0
         self._limits = limits

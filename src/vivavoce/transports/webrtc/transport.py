@@ -25,19 +25,19 @@ from vivavoce.protocol.session import (
     Session,
     TranscriptionSession,
 )
-from vivavoce.providers.base import SPEAKING_RATE
+from vivavoce.providers.base import OUTPUT_RATE
 from vivavoce.session.formats import Listened, Spoken
 from vivavoce.session.line import HungUp, Line
 from vivavoce.transports.playout import Playlist
 from vivavoce.transports.webrtc.data_channel import written
-from vivavoce.transports.webrtc.pacer import FRAME_SECONDS, Beat
+from vivavoce.transports.webrtc.pacer import FRAME_SECONDS, Pacer
 from vivavoce.transports.webrtc.sdp import Ice, check_offer
 from vivavoce.transports.websocket.handshake import Handshake
 
 if TYPE_CHECKING:
     from vivavoce.transports.webrtc.peer import Peer
 
-__all__ = ["Ice", "WebRtc", "check_offer"]
+__all__ = ["Ice", "WebRtcTransport", "check_offer"]
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ _BURST_SECONDS = 2.5
 
 
 @dataclass(frozen=True)
-class WebRtc:
+class WebRtcTransport:
     """Answers offers, and holds a conversation for each, until `hang_up` is called."""
 
     ice: Ice = field(default_factory=Ice)
@@ -203,7 +203,7 @@ class _Call:
             case e.ResponseCreated(response=response):
                 wish = response.audio.output if response.audio else UNSET
                 sound = (wish.format if wish else UNSET) or self._spoken_as
-                self._spoken[response.id] = Listened(sound, SPEAKING_RATE)
+                self._spoken[response.id] = Listened(sound, OUTPUT_RATE)
                 self._playlist.begin(response.id, in_conversation=bool(response.conversation_id))
             case e.ResponseOutputAudioDone(response_id=response_id, item_id=item_id):
                 self._playlist.end(response_id, item_id)
@@ -228,7 +228,7 @@ class _Call:
             self._spoken_as = spoken.format or self._spoken_as
 
     async def _queue(self, event: e.ResponseOutputAudioDelta) -> None:
-        spoken = self._spoken.setdefault(event.response_id, Listened(self._spoken_as, SPEAKING_RATE))
+        spoken = self._spoken.setdefault(event.response_id, Listened(self._spoken_as, OUTPUT_RATE))
         try:
             self._playlist.say(event.response_id, event.item_id, spoken.push(event.delta))
             self._sound.set()
@@ -246,7 +246,7 @@ class _Call:
     async def _play(self) -> None:
         """Play 20 ms every 20 ms: this is the clock by which we know what was heard."""
         await self.peer.opened.wait()
-        beat = Beat(anyio.current_time())
+        beat = Pacer(anyio.current_time())
         while True:
             missed = beat.missed(anyio.current_time())
             sound = self._playlist.pull(FRAME_BYTES)
@@ -257,7 +257,7 @@ class _Call:
                 await self._wait_for_sound(beat)
             await anyio.sleep_until(beat.due)
 
-    async def _wait_for_sound(self, beat: Beat) -> None:
+    async def _wait_for_sound(self, beat: Pacer) -> None:
         self._sound = anyio.Event()
         with anyio.CancelScope(deadline=beat.due):
             await self._sound.wait()

@@ -22,7 +22,7 @@ from vivavoce.protocol.events import ErrorEvent, Event, InputAudioBufferAppend
 from vivavoce.session.line import HungUp, Line
 from vivavoce.transports.websocket.handshake import Handshake, accept, read, refuse
 
-__all__ = ["AT_ONCE", "Connect", "Realtime"]
+__all__ = ["AT_ONCE", "Connect", "WebSocketTransport"]
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ NORMAL, GOING_AWAY, INTERNAL_ERROR = 1000, 1001, 1011
 
 
 @dataclass(frozen=True)
-class Realtime:
+class WebSocketTransport:
     """An ASGI application that holds one conversation per WebSocket, until `hang_up` is called."""
 
     connect: Connect

@@ -9,11 +9,11 @@ from starlette.responses import Response
 from vivavoce.errors import ProtocolError
 from vivavoce.protocol.bodies import read_body, read_session
 from vivavoce.protocol.validation import invalid
-from vivavoce.runtime import House
+from vivavoce.runtime import Runtime
 from vivavoce.web.errors import not_ready
 from vivavoce.web.request_body import read
 
-__all__ = ["Control"]
+__all__ = ["CallControlEndpoint"]
 
 DECLINED = 603
 _URI = re.compile(r"(tel|sips?):[^\s<>\x00-\x1f\x7f]+")
@@ -31,10 +31,10 @@ class Refer(Struct, frozen=True, kw_only=True):
     target_uri: str
 
 
-class Control:
+class CallControlEndpoint:
     """The endpoints under `/v1/realtime/calls/{call_id}`. All answer 200 and nothing more."""
 
-    def __init__(self, house: House) -> None:
+    def __init__(self, house: Runtime) -> None:
         self.house, self.limits = house, house.config.limits
 
     async def accept(self, request: Request) -> Response:

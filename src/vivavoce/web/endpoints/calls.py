@@ -19,14 +19,14 @@ from vivavoce.protocol.events import new_id
 from vivavoce.protocol.session import Session, TranscriptionSession
 from vivavoce.protocol.settings import DEFAULT_TRANSCRIPTION, merge
 from vivavoce.protocol.validation import missing
-from vivavoce.runtime import House
+from vivavoce.runtime import Runtime
 from vivavoce.session.switchboard import Caller
-from vivavoce.transports.webrtc.transport import Ice, WebRtc, check_offer
+from vivavoce.transports.webrtc.transport import Ice, WebRtcTransport, check_offer
 from vivavoce.transports.websocket.handshake import Handshake, wants_extras
 from vivavoce.web.errors import Refused, not_ready
 from vivavoce.web.request_body import bounded, read, too_large
 
-__all__ = ["Calls"]
+__all__ = ["CallsEndpoint"]
 
 PATHS = ("/v1/realtime/calls", "/openai/v1/realtime/calls")
 LEGACY_PATH = "/v1/realtime"
@@ -38,16 +38,16 @@ FORM_BYTES = 16 * 1024
 Settings = Session | TranscriptionSession
 
 
-class Calls:
+class CallsEndpoint:
     """An ASGI application that takes offers (`POST`, at `paths`), and holds the calls."""
 
     paths = (*PATHS, LEGACY_PATH)
 
-    def __init__(self, house: House) -> None:
+    def __init__(self, house: Runtime) -> None:
         self.house, self.limits = house, house.config.limits
         table = house.config.webrtc
         credential = table.turn_credential.get_secret_value() if table.turn_credential else None
-        self.webrtc = WebRtc(Ice(table.stun, table.turn, table.turn_username, credential), self.limits)
+        self.webrtc = WebRtcTransport(Ice(table.stun, table.turn, table.turn_username, credential), self.limits)
 
     async def hang_up(self) -> None:
         """End all calls."""

@@ -18,26 +18,26 @@ from vivavoce.engines.cascade.answer import timely
 from vivavoce.engines.cascade.images import check_images
 from vivavoce.errors import ProviderError
 from vivavoce.protocol.events import new_id
-from vivavoce.providers.base import ChatRequest, ChatUsage, Heeding, ToolCall
-from vivavoce.runtime import MODEL, House
-from vivavoce.web.admission import Places
-from vivavoce.web.chat_schema import Question, items_of, read_question, request_of
+from vivavoce.providers.base import ChatRequest, ChatUsage, SupportsOptions, ToolCall
+from vivavoce.runtime import MODEL, Runtime
+from vivavoce.web.admission import Admission
+from vivavoce.web.chat_schema import ChatCompletionRequest, items_of, read_question, request_of
 from vivavoce.web.errors import failed
 from vivavoce.web.request_body import read
-from vivavoce.web.stop_sequences import Stops
+from vivavoce.web.stop_sequences import StopSequences
 from vivavoce.web.streaming import begin, tell, while_they_read
 
-__all__ = ["Completions"]
+__all__ = ["ChatCompletionsEndpoint"]
 
 Json = Mapping[str, object]
 Piece = str | ToolCall | ChatUsage
 Reply = AsyncGenerator[Piece, None]
 
 
-class Completions:
+class ChatCompletionsEndpoint:
     """An ASGI application. A place is taken until the last word is written."""
 
-    def __init__(self, house: House, places: Places, now: Callable[[], int] = unix_now) -> None:
+    def __init__(self, house: Runtime, places: Admission, now: Callable[[], int] = unix_now) -> None:
         self.house, self.limits, self._places, self._now = house, house.config.limits, places, now
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -48,21 +48,21 @@ class Completions:
             question = read_question(body, self.limits)
             self._check_images(question)
             chat = self.house.speech.crew.chat
-            asked = request_of(question, self.limits, chat.heeds if isinstance(chat, Heeding) else ())
+            asked = request_of(question, self.limits, chat.heeds if isinstance(chat, SupportsOptions) else ())
             model = question.model or request.path_params.get("deployment", MODEL)
             wording = _Wording(model, self._now(), tells_usage=question.stream_options.include_usage)
             answer = _streamed if question.stream else _whole
             async with aclosing(self._reply(question, asked)) as reply:
                 await while_they_read(receive, send, self.limits, partial(answer, reply, wording))
 
-    def _check_images(self, question: Question) -> None:
+    def _check_images(self, question: ChatCompletionRequest) -> None:
         for index, said in enumerate(question.messages):
             for item in items_of(said):
                 check_images(item, self.house.speech.crew, self.limits, f"messages[{index}]")
 
-    async def _reply(self, question: Question, asked: ChatRequest) -> Reply:
+    async def _reply(self, question: ChatCompletionRequest, asked: ChatRequest) -> Reply:
         """Ask the model, and hold it to what was wished: no tools, or one at a time, and where to end."""
-        may_call, stops = question.tool_choice != "none", Stops(question.stops)
+        may_call, stops = question.tool_choice != "none", StopSequences(question.stops)
         waits = self.limits.first_word_seconds, self.limits.next_word_seconds
         reply = self.house.speech.crew.chat.reply(asked)
         async with aclosing(timely(reply, *waits, provider="chat")) as pieces:

@@ -16,11 +16,11 @@ from vivavoce.protocol.events import SessionUpdate, new_id
 from vivavoce.protocol.session import Session, TranscriptionSession
 from vivavoce.protocol.tools import without_secrets
 from vivavoce.protocol.validation import invalid
-from vivavoce.runtime import House
+from vivavoce.runtime import Runtime
 from vivavoce.web.request_body import read
 from vivavoce.web.security.client_secrets import ClientSecrets
 
-__all__ = ["Sessions"]
+__all__ = ["ClientSecretsEndpoint"]
 
 SECONDS = 600
 SHORTEST, LONGEST = 10, 7200
@@ -68,10 +68,10 @@ class Secret(Struct, frozen=True, kw_only=True):
     session: Settings
 
 
-class Sessions:
+class ClientSecretsEndpoint:
     """The endpoints that issue client secrets."""
 
-    def __init__(self, house: House, secrets: ClientSecrets, now: Callable[[], int] = unix_now) -> None:
+    def __init__(self, house: Runtime, secrets: ClientSecrets, now: Callable[[], int] = unix_now) -> None:
         self.house, self.limits, self.secrets, self._now = house, house.config.limits, secrets, now
 
     async def client_secrets(self, request: Request) -> Response:

@@ -15,14 +15,14 @@ from vivavoce.audio.encode import CONTENT_TYPES, Encoder, encoder
 from vivavoce.errors import ProviderError
 from vivavoce.protocol.bodies import read_body, read_object
 from vivavoce.protocol.validation import invalid
-from vivavoce.providers.base import SPEAKING_RATE
-from vivavoce.runtime import House
-from vivavoce.web.admission import Places
+from vivavoce.providers.base import OUTPUT_RATE
+from vivavoce.runtime import Runtime
+from vivavoce.web.admission import Admission
 from vivavoce.web.errors import needs_pyav
 from vivavoce.web.request_body import insist, read
 from vivavoce.web.streaming import begin, tell, while_they_read
 
-__all__ = ["Speaking"]
+__all__ = ["SpeechEndpoint"]
 
 log = logging.getLogger(__name__)
 
@@ -46,10 +46,10 @@ class SpeechRequest(msgspec.Struct, frozen=True, kw_only=True):
     speed: float = 1.0
 
 
-class Speaking:
+class SpeechEndpoint:
     """An ASGI application. A place is taken until the last sound is sent."""
 
-    def __init__(self, house: House, places: Places) -> None:
+    def __init__(self, house: Runtime, places: Admission) -> None:
         self.house, self.limits, self._places = house, house.config.limits, places
         self._threads = anyio.CapacityLimiter(2)
 
@@ -93,7 +93,7 @@ class Speaking:
 
     async def _encoder(self, name: str) -> Encoder:
         try:
-            return await anyio.to_thread.run_sync(encoder, name, SPEAKING_RATE, limiter=self._threads)
+            return await anyio.to_thread.run_sync(encoder, name, OUTPUT_RATE, limiter=self._threads)
         except ImportError as error:
             raise needs_pyav(f"response_format {name}", "response_format") from error
 

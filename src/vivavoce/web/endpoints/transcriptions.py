@@ -9,24 +9,24 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from vivavoce.audio.decode import NotAudio, TooLong, decode
-from vivavoce.providers.base import HEARING_RATE, Transcript
-from vivavoce.runtime import House
-from vivavoce.web.admission import Places
+from vivavoce.providers.base import INPUT_RATE, Transcript
+from vivavoce.runtime import Runtime
+from vivavoce.web.admission import Admission
 from vivavoce.web.errors import Refused, needs_pyav, wrong
 from vivavoce.web.request_body import bounded, insist, too_large
 from vivavoce.web.streaming import while_they_read
 
-__all__ = ["Transcriptions"]
+__all__ = ["TranscriptionsEndpoint"]
 
 FORM_BYTES = 64 * 1024
 """what surrounds a recording in its form"""
 WRITTEN = ("json", "text", "verbose_json")
 
 
-class Transcriptions:
+class TranscriptionsEndpoint:
     """An ASGI application. A place is taken until all is written down."""
 
-    def __init__(self, house: House, places: Places) -> None:
+    def __init__(self, house: Runtime, places: Admission) -> None:
         self.house, self.limits, self._places = house, house.config.limits, places
         self._threads = anyio.CapacityLimiter(2)
 
@@ -53,7 +53,7 @@ class Transcriptions:
         )
         if heard is None:
             raise wrong("file", "Nobody speaks in this recording.", code="no_speech")
-        seconds = round(len(sound) / 2 / HEARING_RATE, 3)
+        seconds = round(len(sound) / 2 / INPUT_RATE, 3)
         await _answer(heard, seconds, _word(form, "response_format") or "json")(scope, receive, send)
 
     async def _upload(self, form: FormData) -> bytes:
@@ -72,7 +72,7 @@ class Transcriptions:
 
     async def _decode(self, data: bytes) -> bytes:
         def decoded() -> bytes:
-            return decode(data, rate=HEARING_RATE, max_seconds=self.limits.upload_seconds)
+            return decode(data, rate=INPUT_RATE, max_seconds=self.limits.upload_seconds)
 
         try:
             sound = await anyio.to_thread.run_sync(decoded, limiter=self._threads)
