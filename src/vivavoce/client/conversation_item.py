@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, field
 
-from vivavoce.client.item_audio import ItemAudio
 from vivavoce.protocol.items import (
     FunctionCall,
     FunctionCallOutput,
@@ -16,6 +15,7 @@ from vivavoce.protocol.items import (
     OutputText,
     Role,
 )
+from vivavoce.session.item_audio import ItemAudio
 
 __all__ = ["Entry"]
 
@@ -68,7 +68,7 @@ class Entry:
     @property
     def audio(self) -> bytes:
         """The sound, in the session's format, as far as it was heard, and is kept (`limits.kept_seconds`)."""
-        return self._sounds.of(self.id)
+        return self._sounds.stored(self.id)
 
     @property
     def tool_call(self) -> FunctionCall | McpCall | None:

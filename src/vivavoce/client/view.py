@@ -7,7 +7,7 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from vivavoce.client.conversation_item import Entry
-from vivavoce.client.item_audio import ItemAudio, Microphone
+from vivavoce.client.microphone import Microphone
 from vivavoce.client.notifications import Delta, Interrupted, Notice, Update
 from vivavoce.errors import ProtocolError
 from vivavoce.protocol import events as e
@@ -16,6 +16,7 @@ from vivavoce.protocol.responses import Failed, FailedError, Response
 from vivavoce.protocol.session import AudioFormat, InputSettings, Pcm, Session, TranscriptionSession
 from vivavoce.session.conversation import Conversation
 from vivavoce.session.formats import bytes_per_ms
+from vivavoce.session.item_audio import ItemAudio
 
 __all__ = ["ConversationView"]
 
@@ -30,11 +31,11 @@ class ConversationView:
     """What is known of a conversation. Pure: it is told every event, and tells what that means."""
 
     def __init__(self, kept_seconds: float) -> None:
-        most = round(kept_seconds * 1000) * bytes_per_ms(Pcm())
         self.conversation = Conversation()
         self.session: Session | TranscriptionSession | None = None
         """as the server has told it last"""
-        self.sounds, self.microphone = ItemAudio(most), Microphone(most)
+        self.sounds = ItemAudio(kept_seconds, keep_beginning=True)
+        self.microphone = Microphone(round(kept_seconds * 1000) * bytes_per_ms(Pcm()))
         self._created: dict[str, e.ConversationItemCreate] = {}
         self._answers: dict[str, Response] = {}
         self._asked: dict[str, e.ResponseCreate] = {}
@@ -109,7 +110,12 @@ class ConversationView:
         _remember(self._created, item_id, event)
         for part in item.content if isinstance(item, Message) else ():
             if isinstance(part, InputAudio) and part.audio:
-                self.sounds.add(item_id, part.audio)
+                self._keep(item_id, part.audio, self.input_format)
+
+    def _keep(self, item_id: str, audio: bytes, format: AudioFormat) -> None:
+        if item_id not in self.sounds:
+            self.sounds.open(item_id, format)
+        self.sounds.append(item_id, audio)
 
     def hush(self, item_id: str, samples: int) -> e.ConversationItemTruncate:
         """Forget what comes of a spoken answer after so many samples; return what to tell the server.
@@ -153,7 +159,7 @@ class ConversationView:
             case e.InputAudioBufferSpeechStopped(item_id=item_id, audio_end_ms=ms):
                 self.microphone.stopped(item_id, ms)
             case e.InputAudioBufferCommitted(item_id=item_id):
-                self.sounds.add(item_id, self.microphone.item(item_id))
+                self._keep(item_id, self.microphone.item(item_id), self.input_format)
             case e.ConversationItemAdded(item=item):
                 self._created.pop(item.id or "", None)
                 return list(self._added(item)) if known is None else []
@@ -195,7 +201,7 @@ class ConversationView:
                 return None
 
     def _forget(self, item_id: str) -> None:
-        self.sounds.forget(item_id)
+        self.sounds.delete(item_id)
         self._completed.discard(item_id)
         self._hushed.discard(item_id)
 
@@ -229,7 +235,7 @@ class ConversationView:
         match event:
             case e.ResponseOutputAudioDelta(item_id=item_id, delta=sound) if item_id not in self._hushed:
                 if item_id in self.conversation:
-                    self.sounds.add(item_id, sound)
+                    self._keep(item_id, sound, self.output_format)
                 return item_id, Delta(audio=sound)
             case e.ResponseOutputAudioTranscriptDelta(item_id=item_id, delta=words):
                 return item_id, Delta(transcript=words)
@@ -244,7 +250,7 @@ class ConversationView:
                 return item_id, Delta(arguments=more)
             case e.ConversationItemTruncated(item_id=item_id, audio_end_ms=ms):
                 self._hushed.add(item_id)
-                self.sounds.cut(item_id, ms * bytes_per_ms(self.output_format))
+                self.sounds.truncate(item_id, ms)
                 return item_id, None
             case _:
                 return "", None

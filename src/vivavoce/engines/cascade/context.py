@@ -5,7 +5,6 @@ from functools import cached_property
 
 from anyio.abc import TaskGroup
 
-from vivavoce.engines.cascade.item_audio import ItemAudio
 from vivavoce.engines.cascade.transcriber_queue import TranscriberQueue
 from vivavoce.limits import Limits
 from vivavoce.protocol.events import ServerEvent, new_id
@@ -21,6 +20,7 @@ from vivavoce.providers.base import (
     VoiceActivityModel,
 )
 from vivavoce.session.conversation import Conversation
+from vivavoce.session.item_audio import ItemAudio
 from vivavoce.session.line import Line
 
 __all__ = ["CascadeContext", "Providers"]

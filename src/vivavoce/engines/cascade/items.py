@@ -40,7 +40,7 @@ class Items:
 
     async def retrieve(self, item_id: str) -> None:
         """Show an item as it is, with its sound if that is still kept."""
-        sound = await self.call.sounds.of(item_id)
+        sound = await self.call.sounds.read(item_id)
         item = self.find(item_id, "retrieve")
         await self.call.send(e.ConversationItemRetrieved(item=_with_sound(item, sound) if sound else item))
 
@@ -49,7 +49,7 @@ class Items:
         self.find(item_id, "delete")
         await self.voice.leave_off(item_id)
         self.call.edition += 1
-        self.call.sounds.forget(item_id)
+        self.call.sounds.delete(item_id)
         await self.call.send(e.ConversationItemDeleted(item_id=item_id))
 
     def given(self, items: Sequence[Item | ItemReference]) -> Callable[[], Awaitable[Sequence[Item]]]:
@@ -125,7 +125,7 @@ class Items:
             conversation.forget_images(limits.kept_image_bytes)
         if sound:
             self.call.sounds.open(item_id, sent_as)
-            self.call.sounds.add(item_id, sound)
+            self.call.sounds.append(item_id, sound)
             if _is_untold(item):
                 self.minutes.read(item_id, sound)
 
@@ -174,7 +174,7 @@ class Items:
                 param="audio_end_ms",
             )
         self.call.edition += 1
-        self.call.sounds.cut(item_id, ms)
+        self.call.sounds.truncate(item_id, ms)
         await self.call.send(
             e.ConversationItemTruncated(item_id=item_id, content_index=content_index, audio_end_ms=ms)
         )

@@ -6,7 +6,6 @@ from typing import TypedDict
 import anyio
 from msgspec.structs import replace
 
-from vivavoce.engines.cascade.item_audio import ItemAudio
 from vivavoce.engines.cascade.mcp_calls import McpCalls, PendingMcpCall
 from vivavoce.engines.cascade.settings import ResponseSettings
 from vivavoce.protocol import events as e
@@ -34,6 +33,7 @@ from vivavoce.protocol.responses import (
 from vivavoce.providers.base import OUTPUT_RATE, ChatUsage, ToolCall
 from vivavoce.session.conversation import Conversation
 from vivavoce.session.formats import Spoken
+from vivavoce.session.item_audio import ItemAudio
 
 __all__ = ["ResponseWriter"]
 
@@ -110,7 +110,7 @@ class ResponseWriter:
         where = await self._part()
         self._ms += len(chunk) / _BYTES_PER_MS
         if told := self._spoken_as.push(chunk):
-            self._sounds.add(where["item_id"], told)
+            self._sounds.append(where["item_id"], told)
             await self._send(e.ResponseOutputAudioDelta(**where, delta=told))
 
     async def call(self, call: ToolCall) -> None:
@@ -219,7 +219,7 @@ class ResponseWriter:
         if heard_ms is None:
             return self._conversation.heard(place["item_id"])
         in_message = max(0.0, heard_ms - self._begins_ms)
-        self._sounds.cut(place["item_id"], in_message)
+        self._sounds.truncate(place["item_id"], in_message)
         return self._conversation.heard(place["item_id"], in_message)
 
     def _message(

@@ -72,7 +72,7 @@ class Transcripts:
 
     def keep(self, item_id: str, since_ms: float) -> None:
         """Keep the sound of an item, for whoever wants to hear it again."""
-        self.call.sounds.hear(item_id, self.ear.tape.since(since_ms), self.ear.hearing.format)
+        self.call.sounds.store_input(item_id, self.ear.tape.since(since_ms), self.ear.hearing.format)
 
     def read(self, item_id: str, sound: bytes) -> None:
         """Find out what is said in an item that the client has made of sound in its format."""

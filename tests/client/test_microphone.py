@@ -1,11 +1,10 @@
-"""The sound that a client keeps: whose it is, and how much of it."""
+"""The caller's own sound that a client keeps: whose it is, and how much of it."""
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from vivavoce.client.item_audio import ItemAudio, Microphone
+from vivavoce.client.microphone import Microphone
 from vivavoce.protocol.session import Pcm, Pcmu
+from vivavoce.session.item_audio import ItemAudio
 
 MS = 48
 
@@ -14,40 +13,13 @@ def of(ms: int, value: int = 1) -> bytes:
     return bytes([value]) * (ms * MS)
 
 
-def test_the_oldest_items_lose_their_sound_first() -> None:
-    sounds = ItemAudio(100)
-    for name in "abc":
-        sounds.add(name, bytes(40))
-    assert [len(sounds.of(name)) for name in "abc"] == [0, 40, 40]
-    sounds.add("b", bytes(40))
-    assert [len(sounds.of(name)) for name in "abc"] == [0, 80, 0]
-
-
-def test_of_a_long_item_the_beginning_is_kept() -> None:
-    sounds = ItemAudio(10)
-    sounds.add("a", b"0123456")
-    sounds.add("a", b"789abc")
-    assert sounds.of("a") == b"0123456789"
-    sounds.cut("a", 4)
-    sounds.add("b", b"012345")
-    assert (sounds.of("a"), sounds.of("b")) == (b"0123", b"012345")
-
-
 def test_who_wants_no_sound_keeps_none() -> None:
-    sounds, microphone = ItemAudio(0), Microphone(0)
-    sounds.add("a", b"0123")
+    sounds, microphone = ItemAudio(0, keep_beginning=True), Microphone(0)
+    sounds.open("a", Pcm())
+    sounds.append("a", b"0123")
     microphone.hear(b"0123", Pcm())
     assert microphone.has_more
-    assert (sounds.of("a"), microphone.item("a")) == (b"", b"")
-
-
-@given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 60), st.booleans())))
-def test_there_is_never_more_than_may_be(deeds: list[tuple[str, int, bool]]) -> None:
-    sounds = ItemAudio(100)
-    for name, size, cut in deeds:
-        sounds.cut(name, size) if cut else sounds.add(name, bytes(size))
-        assert sum(len(sounds.of(one)) for one in "abc") <= 100
-        assert sounds._size == sum(len(sounds.of(one)) for one in "abc")
+    assert (sounds.stored("a"), microphone.item("a")) == (b"", b"")
 
 
 def test_a_server_tells_when_somebody_spoke() -> None:

@@ -1,48 +1,14 @@
-"""The sound of a conversation, as far as a client keeps it."""
+"""What a client has sent of its own sound, until it is known whose item it is."""
 
 from collections import deque
 
 from vivavoce.protocol.session import AudioFormat, Pcm
 from vivavoce.session.formats import bytes_per_ms
 
-__all__ = ["ItemAudio", "Microphone"]
+__all__ = ["Microphone"]
 
 COMMITS = 8
 """turns that may be committed before the first of them is confirmed"""
-
-
-class ItemAudio:
-    """The sound of items, at most so many bytes in all: the oldest items go first.
-
-    Of one item that is longer than that, the beginning is kept.
-    """
-
-    def __init__(self, most: int) -> None:
-        self._most, self._size = most, 0
-        self._of: dict[str, bytearray] = {}
-
-    def of(self, item_id: str) -> bytes:
-        """Return what is kept of an item's sound."""
-        return bytes(self._of.get(item_id, b""))
-
-    def add(self, item_id: str, sound: bytes) -> None:
-        """Add to an item's sound."""
-        whole = self._of.setdefault(item_id, bytearray())
-        more = sound[: max(0, self._most - len(whole))]
-        whole += more
-        self._size += len(more)
-        while self._size > self._most:
-            self.forget(next(one for one in self._of if one != item_id))
-
-    def cut(self, item_id: str, size: int) -> None:
-        """Keep only the first bytes of an item's sound."""
-        whole = self._of.get(item_id, bytearray())
-        self._size -= max(0, len(whole) - size)
-        del whole[size:]
-
-    def forget(self, item_id: str) -> None:
-        """Keep nothing of an item's sound."""
-        self._size -= len(self._of.pop(item_id, b""))
 
 
 class Microphone:

@@ -1,0 +1,121 @@
+"""The audio of a conversation's items, as far as it is kept."""
+
+from dataclasses import dataclass, field
+from math import inf
+
+import anyio.lowlevel
+
+from vivavoce.audio.resample import Resampler
+from vivavoce.protocol.session import AudioFormat
+from vivavoce.providers.base import INPUT_RATE, OUTPUT_RATE
+from vivavoce.session.formats import Spoken, bytes_per_ms
+
+__all__ = ["ItemAudio"]
+
+
+@dataclass
+class _Stored:
+    """The audio of one item: in `format`, or as PCM at `INPUT_RATE` until somebody asks for it."""
+
+    format: AudioFormat
+    as_model_input: bool = False
+    audio: bytearray = field(default_factory=bytearray)
+    end_ms: float = inf
+
+    @property
+    def bytes_per_ms(self) -> int:
+        return 2 * INPUT_RATE // 1000 if self.as_model_input else bytes_per_ms(self.format)
+
+    @property
+    def ms(self) -> float:
+        return len(self.audio) / self.bytes_per_ms
+
+
+class ItemAudio:
+    """Keeps the newest `seconds` of audio, item by item: the oldest items lose theirs first.
+
+    An item that is longer than that is not kept, or with `keep_beginning` its beginning is.
+    """
+
+    def __init__(self, seconds: float, *, keep_beginning: bool = False) -> None:
+        self._max_ms, self._keep_beginning = seconds * 1000, keep_beginning
+        self.ms = 0.0
+        """milliseconds of audio that are kept"""
+        self._items: dict[str, _Stored] = {}
+        self._read: dict[str, bytes] = {}
+
+    def __contains__(self, item_id: object) -> bool:
+        return item_id in self._items
+
+    def open(self, item_id: str, format: AudioFormat) -> None:
+        """Keep an item whose audio follows in this format."""
+        self.delete(item_id)
+        self._items[item_id] = _Stored(format)
+
+    def append(self, item_id: str, audio: bytes) -> None:
+        """Add audio to an item. What belongs to an item that is not open, or was dropped, is ignored."""
+        stored = self._items.get(item_id)
+        if stored is None:
+            return
+        if self._keep_beginning:
+            audio = audio[: max(0, int((self._max_ms - stored.ms) * stored.bytes_per_ms))]
+        self._change(item_id, stored, audio)
+        while self.ms > self._max_ms:
+            self.delete(next(one for one in self._items if not self._keep_beginning or one != item_id))
+
+    def store_input(self, item_id: str, pcm: bytes, format: AudioFormat) -> None:
+        """Keep what a caller has said, PCM at `INPUT_RATE`; it is read in the `format` that they sent."""
+        self.delete(item_id)
+        self._items[item_id] = _Stored(format, as_model_input=True)
+        self.append(item_id, pcm)
+
+    def truncate(self, item_id: str, ms: float) -> None:
+        """Keep the first `ms` milliseconds of an item, and let nothing be added beyond."""
+        if stored := self._items.get(item_id):
+            stored.end_ms = min(stored.end_ms, ms)
+            self._change(item_id, stored)
+
+    def delete(self, item_id: str) -> None:
+        """Keep nothing of an item."""
+        self._read.pop(item_id, None)
+        if stored := self._items.pop(item_id, None):
+            self.ms -= stored.ms
+
+    def _change(self, item_id: str, stored: _Stored, more: bytes = b"") -> None:
+        before = stored.ms
+        stored.audio += more
+        if stored.end_ms < stored.ms:
+            del stored.audio[round(stored.end_ms) * stored.bytes_per_ms :]
+        self.ms += stored.ms - before
+        self._read.pop(item_id, None)
+
+    def stored(self, item_id: str) -> bytes:
+        """Return what is kept of an item, as it was added; empty if that is nothing."""
+        stored = self._items.get(item_id)
+        return bytes(stored.audio) if stored else b""
+
+    async def read(self, item_id: str) -> bytes | None:
+        """Return the audio of an item in its format, or None if none is kept.
+
+        Reading it again gives the same object: events that wait to be sent need no memory of their own.
+        """
+        stored = self._items.get(item_id)
+        if stored is None or not stored.audio:
+            return None
+        if item_id not in self._read:
+            audio = bytes(stored.audio)
+            if stored.as_model_input:
+                audio = await _encode(audio, stored.format)
+            if item_id not in self._items:  # it was deleted meanwhile
+                return None
+            self._read[item_id] = audio
+        return self._read[item_id]
+
+
+async def _encode(pcm: bytes, format: AudioFormat) -> bytes:
+    """Turn PCM at `INPUT_RATE` into a client's format, a second at a time so that other tasks can run."""
+    resampler, encoder, encoded = Resampler(INPUT_RATE, OUTPUT_RATE), Spoken(format), bytearray()
+    for at in range(0, len(pcm), 2 * INPUT_RATE):
+        encoded += encoder.push(resampler.push(pcm[at : at + 2 * INPUT_RATE]))
+        await anyio.lowlevel.checkpoint()
+    return bytes(encoded)
