@@ -4,8 +4,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from vivavoce.text.yes_no import judged, words_of
-from vivavoce.text.yes_no_words import MEANINGS
+from vivavoce.text.yes_no import judge_answer, phrase_lists, plain_words
 
 ASKED = "Shall I cancel order 4321?"
 
@@ -85,69 +84,67 @@ NEITHER = [
 
 @pytest.mark.parametrize(("language", "text"), [(one, text) for one, texts in YES.items() for text in texts])
 def test_a_yes_is_a_yes_in_any_language(language: str, text: str) -> None:
-    assert judged(text, asked=ASKED) is True
-    assert judged(text, language, asked=ASKED) is True
+    assert judge_answer(text, question=ASKED) is True
+    assert judge_answer(text, language, question=ASKED) is True
 
 
 @pytest.mark.parametrize(("language", "text"), [(one, text) for one, texts in NO.items() for text in texts])
 def test_a_no_is_a_no_in_any_language(language: str, text: str) -> None:
-    assert judged(text, asked=ASKED) is False
-    assert judged(text, language, asked=ASKED) is False
+    assert judge_answer(text, question=ASKED) is False
+    assert judge_answer(text, language, question=ASKED) is False
 
 
 @pytest.mark.parametrize("text", NEITHER)
 def test_what_is_no_clear_yes_is_none(text: str) -> None:
-    assert judged(text, asked=ASKED) is not True
+    assert judge_answer(text, question=ASKED) is not True
 
 
 @pytest.mark.parametrize(
     "text", ["I don't know", "maybe", "", "what?", "uh-huh", "शायद", "わかりません", "我不知道"]
 )
 def test_doubt_is_no_no_either(text: str) -> None:
-    assert judged(text, asked=ASKED) is None
+    assert judge_answer(text, question=ASKED) is None
 
 
 def test_words_of_the_question_may_be_said_again() -> None:
-    assert judged("Yes, cancel order 4321.", asked=ASKED) is True
-    assert judged("No problem, go ahead and cancel it", asked=ASKED) is True
-    assert judged("Yes, cancel order 4321.") is None, "nobody has asked about that"
-    assert judged("네, 주문 취소해 주세요", asked="주문을 취소할까요?") is True
+    assert judge_answer("Yes, cancel order 4321.", question=ASKED) is True
+    assert judge_answer("No problem, go ahead and cancel it", question=ASKED) is True
+    assert judge_answer("Yes, cancel order 4321.") is None, "nobody has asked about that"
+    assert judge_answer("네, 주문 취소해 주세요", question="주문을 취소할까요?") is True
 
 
 def test_where_languages_disagree_the_one_that_is_known_decides() -> None:
-    assert judged("ne") is None, "`no` in German, `what` in Turkish"
-    assert judged("ne", "de-AT") is False
-    assert judged("ne", "tr") is None
-    assert judged("ja", "xx") is True, "of a language that nobody knows all count"
+    assert judge_answer("ne") is None, "`no` in German, `what` in Turkish"
+    assert judge_answer("ne", "de-AT") is False
+    assert judge_answer("ne", "tr") is None
+    assert judge_answer("ja", "xx") is True, "of a language that nobody knows all count"
 
 
 def test_accents_case_and_marks_make_no_difference() -> None:
-    assert words_of("  Sí, ¡CLARO!  ") == ["si", "claro"]
-    assert words_of("D’accord") == ["daccord"]
-    assert words_of("はい、ばか") == ["は", "い", "ば", "か"]
-    assert words_of("हाँ") == words_of("हां")
-    assert words_of("أَجَلْ") == words_of("اجل")
+    assert plain_words("  Sí, ¡CLARO!  ") == ["si", "claro"]
+    assert plain_words("D’accord") == ["daccord"]
+    assert plain_words("はい、ばか") == ["は", "い", "ば", "か"]
+    assert plain_words("हाँ") == plain_words("हां")
+    assert plain_words("أَجَلْ") == plain_words("اجل")
 
 
 def test_no_phrase_is_empty_or_means_two_things_in_one_language() -> None:
-    for language, meanings in MEANINGS.items():
+    for language, phrases in phrase_lists().items():
         meant: dict[tuple[str, ...], str] = {}
-        for meaning, phrases in meanings.items():
-            for phrase in phrases.split(","):
-                words = tuple(words_of(phrase))
-                assert words, f"an empty phrase in {language}"
-                assert meant.setdefault(words, meaning) == meaning, f"{phrase} in {language}"
+        for phrase, meaning in phrases:
+            assert phrase, f"an empty phrase in {language}"
+            assert meant.setdefault(phrase, meaning) == meaning, f"{phrase} in {language}"
 
 
 @given(st.text())
-def test_any_text_can_be_judged(text: str) -> None:
-    assert judged(text, asked=text) in (True, False, None)
+def test_any_text_can_be_judge_answer(text: str) -> None:
+    assert judge_answer(text, question=text) in (True, False, None)
 
 
-KNOWN = {word for meanings in MEANINGS.values() for phrases in meanings.values() for word in words_of(phrases)}
+KNOWN = {word for phrases in phrase_lists().values() for phrase, _ in phrases for word in phrase}
 
 
 @given(st.text(st.characters(categories=["Ll", "Lu", "Lo", "Nd"]), min_size=1), st.booleans())
 def test_a_yes_beside_a_word_that_nobody_knows_is_none(word: str, first: bool) -> None:
-    assume(words_of(word) and not KNOWN & set(words_of(word)))
-    assert judged(f"{word} yes" if first else f"yes {word}") is None
+    assume(plain_words(word) and not KNOWN & set(plain_words(word)))
+    assert judge_answer(f"{word} yes" if first else f"yes {word}") is None

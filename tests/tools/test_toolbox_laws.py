@@ -19,7 +19,7 @@ from vivavoce.protocol.settings import DEFAULT
 from vivavoce.providers.base import ChatRequest, ToolCall
 from vivavoce.testing.clock import JumpingClock
 from vivavoce.testing.stage import Act, Do, Say, Score, Stage
-from vivavoce.text.yes_no import judged
+from vivavoce.text.yes_no import judge_answer
 from vivavoce.tools.types import Context, Outcome, ToolError
 
 LIMITS = Limits(tool_seconds=4, tool_calls=4, tool_rounds=3, confirm_seconds=8)
@@ -225,11 +225,11 @@ def test_nothing_is_cancelled_without_a_yes_to_the_whole_question(play: Play) ->
             case e.InputAudioBufferSpeechStarted(item_id=item_id) if whole:
                 spoke_after.add(item_id)
             case e.ConversationItemAdded(item=Message(role="user", id=item_id, content=content)) if whole:
-                if judged(getattr(content[0], "text", ""), asked=QUESTION):
+                if judge_answer(getattr(content[0], "text", ""), question=QUESTION):
                     yeses, whole = yeses + 1, False
                 spoke_after.add(str(item_id))
             case e.TranscriptionCompleted(item_id=item_id, transcript=text) if item_id in spoke_after:
-                if judged(text, asked=QUESTION):
+                if judge_answer(text, question=QUESTION):
                     yeses, whole = yeses + 1, False
     assert play.made.arguments.count('{"order_id": "4321"}') <= yeses
 

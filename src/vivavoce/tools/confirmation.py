@@ -22,7 +22,7 @@ from vivavoce.protocol.session import (
     TurnDetection,
 )
 from vivavoce.providers import dialogue
-from vivavoce.text.yes_no import judged, words_of
+from vivavoce.text.yes_no import judge_answer, plain_words
 from vivavoce.tools.turn_state import turn_detection
 from vivavoce.tools.types import Tool, ToolError
 
@@ -133,8 +133,8 @@ class Question:
     def _is_over(self, response: Response) -> None:
         message = next((item for item in response.output if isinstance(item, Message)), None)
         self._item_id = (message.id or None) if message else None
-        heard = words_of(dialogue.words(message.content)) if message else []
-        self._said = response.status == "completed" and heard == words_of(self.words)
+        heard = plain_words(dialogue.words(message.content)) if message else []
+        self._said = response.status == "completed" and heard == plain_words(self.words)
         details = response.status_details
         interrupted = isinstance(details, Cancelled) and details.reason == "turn_detected"
         if not self._said and not interrupted:  # who interrupts has something to say
@@ -154,7 +154,7 @@ class Question:
         heard_whole = self._heard_whole.get(item_id)
         if heard_whole is None or self.verdict:
             return
-        answer = judged(text, self.language, asked=self.words)
+        answer = judge_answer(text, self.language, question=self.words)
         if answer is False:
             self.verdict = "no"
         elif answer and heard_whole:
