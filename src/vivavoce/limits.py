@@ -91,16 +91,16 @@ class Limits:
     """responses that one conversation may begin in a minute; then `rate_limit_exceeded`"""
     tokens_per_minute: int = 200_000
     """tokens that its responses may cost in a minute, read and written; then `rate_limit_exceeded`"""
-    dial_seconds: float = 10
-    """seconds that a server far away may take to answer, and to agree on the session"""
-    redial_seconds: float = 20
-    """seconds for which a server that was lost in a conversation is called again"""
-    far_silence_seconds: float = 30
-    """seconds that a server far away may say nothing while it owes an answer; then it is lost"""
-    far_sound_seconds: float = 30
-    """seconds of a caller's sound that are kept for a server that was lost"""
-    rest_seconds: float = 30
-    """seconds for which a server that failed is not called, where there is somebody else who answers"""
+    upstream_connect_seconds: float = 10
+    """seconds in which an upstream server must accept the connection and the session"""
+    upstream_reconnect_seconds: float = 20
+    """seconds for which a lost upstream server is tried again in the middle of a conversation"""
+    upstream_silence_seconds: float = 30
+    """seconds that an upstream server may send nothing while a response is due; then it counts as lost"""
+    upstream_audio_seconds: float = 30
+    """seconds of the client's audio that are kept while there is no upstream server"""
+    upstream_cooldown_seconds: float = 30
+    """seconds for which an upstream server that failed is not tried again, where the engine can fail over"""
     drafts: int = 8
     """drafts of one answer, each begun in a pause and dropped when the caller went on"""
     ahead_seconds: float = 0.4

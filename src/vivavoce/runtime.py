@@ -29,9 +29,9 @@ from vivavoce.mcp.servers import McpServers
 from vivavoce.protocol.session import Session, TranscriptionSession
 from vivavoce.protocol.settings import DEFAULT, merge
 from vivavoce.providers.registry import ROLES, Plugin, Role, find, names, settings_for
-from vivavoce.session.line import Line
+from vivavoce.session.line import Engine, Line
 from vivavoce.session.ringing import IncomingCalls, TellOfCall
-from vivavoce.session.switchboard import Attend, Engine, Switchboard
+from vivavoce.session.switchboard import Attend, Switchboard
 from vivavoce.session.webhook import Webhook
 from vivavoce.text.languages import language_name, same_language
 from vivavoce.tools.registry import ToolRegistry, opened

@@ -40,7 +40,7 @@ async def test_who_cannot_be_reached_is_stood_in_for(caplog: pytest.LogCaptureFi
 
 
 async def test_who_is_lost_in_the_middle_is_stood_in_for_with_what_was_said() -> None:
-    stage = Stage(["Paris."], session=TRANSCRIBED, limits=Limits(redial_seconds=2))
+    stage = Stage(["Paris."], session=TRANSCRIBED, limits=Limits(upstream_reconnect_seconds=2))
     then = Stage(["Yes.", "Rome."])
     failing_over(stage, then, breaks=(6.0,), down=6.0)
     acts = [Say(0.5, "What is the capital of France?"), Say(7, "And of Italy?")]
@@ -55,7 +55,7 @@ async def test_who_is_lost_in_the_middle_is_stood_in_for_with_what_was_said() ->
 
 
 async def test_an_answer_in_the_middle_of_which_it_is_lost_is_given_by_the_cascade() -> None:
-    stage = Stage([STORY], session=TRANSCRIBED, limits=Limits(redial_seconds=2))
+    stage = Stage([STORY], session=TRANSCRIBED, limits=Limits(upstream_reconnect_seconds=2))
     failing_over(stage, Stage(["Where was I?"]), breaks=(4.0,), down=4.0)
     score = await stage.play(Say(0.5, "Tell me a story."), until=12)
     check_rules(score)
@@ -87,7 +87,9 @@ async def test_a_tool_that_was_called_before_gives_its_output_to_the_cascade() -
         return e.ConversationItemCreate(item=FunctionCallOutput(call_id=call.call_id, output="sunny"))
 
     stage = Stage(
-        [[ToolCall("weather", "{}")]], wish=Session(tools=(WEATHER,)), limits=Limits(redial_seconds=1)
+        [[ToolCall("weather", "{}")]],
+        wish=Session(tools=(WEATHER,)),
+        limits=Limits(upstream_reconnect_seconds=1),
     )
     then = Stage(["Sunny."])
     failing_over(stage, then, breaks=(2.0,), down=2.0)
@@ -101,7 +103,7 @@ async def test_a_tool_that_was_called_before_gives_its_output_to_the_cascade() -
 
 
 async def test_who_was_down_is_let_alone_for_a_while_and_then_called_again() -> None:
-    stage, then = Stage(["Far."], limits=Limits(rest_seconds=30)), Stage(["Near."])
+    stage, then = Stage(["Far."], limits=Limits(upstream_cooldown_seconds=30)), Stage(["Near."])
     far = failing_over(stage, then, down=0, up=40)
     far.now  # noqa: B018 (the clock of the mishaps begins)
     first = await stage.play(until=3)

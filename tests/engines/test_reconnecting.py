@@ -127,7 +127,7 @@ async def test_sound_said_while_nobody_is_there_is_heard_afterwards() -> None:
 
 
 async def test_of_that_sound_only_so_much_is_kept() -> None:
-    stage = Stage(limits=Limits(far_sound_seconds=2), session=MANUAL)
+    stage = Stage(limits=Limits(upstream_audio_seconds=2), session=MANUAL)
     far = remote(stage, breaks=(2.0,), down=2.0, up=10.0)
     await stage.play(until=15)
     kept = sum(len(one.audio) for one in far.heard[1] if isinstance(one, e.InputAudioBufferAppend))
@@ -231,27 +231,30 @@ async def test_a_session_that_expires_there_is_begun_anew() -> None:
 
 
 async def test_a_far_end_that_falls_silent_is_lost() -> None:
-    stage = Stage(["Fine."], limits=Limits(far_silence_seconds=3))
+    stage = Stage(["Fine."], limits=Limits(upstream_silence_seconds=3))
     far = remote(stage, stalls=1.0, up=3.0)
     score = await stage.play(*ask(1.5, "Well?"), until=9)
     check_rules(score)
-    assert engines(score)[0] == ("lost", "it fell silent (limits.far_silence_seconds, limits.send_seconds)")
+    assert engines(score)[0] == (
+        "lost",
+        "it fell silent (limits.upstream_silence_seconds, limits.send_seconds)",
+    )
     assert far.calls[1] == pytest.approx(4.5, abs=0.1)
     assert done(score).response.status == "completed"
 
 
 async def test_a_far_end_that_owes_nothing_may_be_silent() -> None:
-    stage = Stage(limits=Limits(far_silence_seconds=3))
+    stage = Stage(limits=Limits(upstream_silence_seconds=3))
     far = remote(stage)
     await stage.play(until=60)
     assert len(far.calls) == 1
 
 
 async def test_a_far_end_that_cannot_be_reached_again_ends_the_call_with_a_word() -> None:
-    stage = Stage(limits=Limits(redial_seconds=5))
+    stage = Stage(limits=Limits(upstream_reconnect_seconds=5))
     far = remote(stage, breaks=(2.0,), down=2.0)
     score = await stage.play(until=20)
-    assert (error(score).type, error(score).code) == ("server_error", "far_end_unreachable")
+    assert (error(score).type, error(score).code) == ("server_error", "upstream_unreachable")
     assert "cannot be reached" in error(score).message
     assert 7 < score.at(e.ErrorEvent) < 10
     assert len(far.calls) > 3
@@ -262,7 +265,7 @@ async def test_who_cannot_be_reached_at_the_beginning_is_tried_three_times() -> 
     stage = Stage()
     far = remote(stage, down=0)
     score = await stage.play(until=20)
-    assert error(score).code == "far_end_unreachable"
+    assert error(score).code == "upstream_unreachable"
     assert far.calls == pytest.approx([0, 0.5, 1.5])
 
 
@@ -275,10 +278,10 @@ async def test_who_refuses_for_good_is_not_called_again() -> None:
 
 
 async def test_who_answers_and_says_nothing_is_given_up() -> None:
-    stage = Stage(limits=Limits(dial_seconds=2))
+    stage = Stage(limits=Limits(upstream_connect_seconds=2))
     far = remote(stage, stalls=0)
     score = await stage.play(until=30)
-    assert "limits.dial_seconds" in error(score).message
+    assert "limits.upstream_connect_seconds" in error(score).message
     assert len(far.calls) == 3
 
 
@@ -286,7 +289,7 @@ async def test_who_hangs_up_again_and_again_is_given_up() -> None:
     stage = Stage()
     far = remote(stage, breaks=tuple(n + 1.0 for n in range(20)))
     score = await stage.play(until=20)
-    assert error(score).code == "far_end_unreachable"
+    assert error(score).code == "upstream_unreachable"
     assert len(far.calls) == 5
 
 
@@ -335,7 +338,7 @@ class Forgetful:
 
 
 async def test_what_the_far_end_does_not_take_is_for_the_log(caplog: pytest.LogCaptureFixture) -> None:
-    stage = Stage([STORY], session=TRANSCRIBED, limits=Limits(far_silence_seconds=3))
+    stage = Stage([STORY], session=TRANSCRIBED, limits=Limits(upstream_silence_seconds=3))
     far, forgetful = remote(stage, breaks=(4.0,)), Forgetful()
     first = far.engine
     far.engine = Alternately(first, forgetful)

@@ -20,7 +20,7 @@ from vivavoce.testing.clock import JumpingClock
 from vivavoce.testing.stage import Act, Do, React, Say, Score, Stage
 
 WEATHER = FunctionTool(name="weather", parameters={"type": "object", "properties": {}})
-LIMITS = Limits(redial_seconds=3, far_silence_seconds=3, far_sound_seconds=10)
+LIMITS = Limits(upstream_reconnect_seconds=3, upstream_silence_seconds=3, upstream_audio_seconds=10)
 HARMLESS = {
     "response_cancel_not_active",
     "conversation_already_has_active_response",

@@ -15,8 +15,7 @@ from vivavoce.engines.remote import Remote, Settings
 from vivavoce.errors import ProviderError
 from vivavoce.protocol import events as e
 from vivavoce.protocol.codec import encode
-from vivavoce.session.line import HungUp, Line, open_line
-from vivavoce.session.switchboard import Engine
+from vivavoce.session.line import Engine, HungUp, Line, open_line
 from vivavoce.testing.stage import Score, Stage
 
 DOWN = ProviderError("far.example.org", "cannot be reached", retryable=True)

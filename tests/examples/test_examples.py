@@ -96,14 +96,14 @@ async def test_a_tool_of_an_mcp_server_is_asked(folder: Path) -> None:
 
 
 def test_a_server_far_away_uses_a_tool_of_this_program(folder: Path, scripted: str) -> None:
-    told = ran(folder, "far_end.py", "look_into_the_fridge", FAR_END=scripted, OPENAI_API_KEY="none")
+    told = ran(folder, "upstream.py", "look_into_the_fridge", UPSTREAM=scripted, OPENAI_API_KEY="none")
     assert "four eggs" in told
 
 
 def test_without_a_key_the_example_says_what_is_missing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     with pytest.raises(AssertionError, match="export OPENAI_API_KEY="):
-        ran(folder, "far_end.py", "look_into_the_fridge")
+        ran(folder, "upstream.py", "look_into_the_fridge")
 
 
 def test_a_recording_is_written_down(folder: Path, scripted: str) -> None:

@@ -15,7 +15,7 @@ from vivavoce.protocol import codec as wire
 from vivavoce.protocol import events as e
 from vivavoce.protocol.beta import codec as beta
 from vivavoce.protocol.beta import first as first_beta
-from vivavoce.protocol.dialects import BETA, FIRST_BETA, GA, FarDialect, by_version
+from vivavoce.protocol.dialects import BETA, FIRST_BETA, GA, ClientDialect, by_version
 from vivavoce.protocol.items import InputText, McpApprovalResponse, Message, OutputAudio, OutputText
 from vivavoce.protocol.responses import Response, ResponseParams, verbatim
 from vivavoce.protocol.session import Session, TranscriptionSession
@@ -410,7 +410,7 @@ def test_what_is_no_event_is_an_error(message: str) -> None:
 
 
 @pytest.mark.parametrize("dialect", [GA, BETA, FIRST_BETA])
-def test_every_dialect_is_spoken_both_ways(dialect: FarDialect) -> None:
+def test_every_dialect_is_spoken_both_ways(dialect: ClientDialect) -> None:
     question = Message(role="user", content=(InputText(text="Hello."),))
     event = e.ConversationItemCreate(item=question)
     assert wire.decode_client(str(dialect.encode_client(event))) == event
@@ -434,5 +434,5 @@ def test_the_first_beta_is_written_and_read_like_the_second() -> None:
         ("2025-04-01-preview", BETA),
     ],
 )
-def test_azures_versions_are_dialects(version: str, dialect: FarDialect) -> None:
+def test_azures_versions_are_dialects(version: str, dialect: ClientDialect) -> None:
     assert by_version(version) is dialect

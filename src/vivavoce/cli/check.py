@@ -40,7 +40,7 @@ class Duty:
 
 @dataclass(frozen=True)
 class Far:
-    """Who answers at the far end, and what is missing for that."""
+    """The upstream server, and what is missing to reach it."""
 
     about: str
     settings: dict[str, str]

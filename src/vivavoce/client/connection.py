@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Protocol, runtime_checkable
 
 import anyio
 from anyio.abc import TaskStatus
@@ -15,11 +14,10 @@ from vivavoce.connect import Endpoint, RemoteLine, backoff, connect, endpoint_at
 from vivavoce.errors import ConfigError, ProviderError
 from vivavoce.limits import Limits
 from vivavoce.protocol import events as e
-from vivavoce.protocol.dialects import FarDialect
-from vivavoce.protocol.session import Session, TranscriptionSession
-from vivavoce.session.line import HungUp, Line, open_line
+from vivavoce.protocol.dialects import ClientDialect
+from vivavoce.session.line import Engine, HungUp, Line, open_line
 
-__all__ = ["Connect", "Connection", "Engine", "way_to"]
+__all__ = ["Connect", "Connection", "way_to"]
 
 log = logging.getLogger(__name__)
 
@@ -27,15 +25,6 @@ STEADY_SECONDS = 10
 """a connection that has lasted so long was a good one: the count of attempts begins anew"""
 EXPIRED = "session_expired"
 """with this error a server ends a conversation that took too long; it may go on in another"""
-
-
-@runtime_checkable
-class Engine(Protocol):
-    """What answers, in this very process."""
-
-    async def converse(self, line: Line, session: Session | TranscriptionSession | None = None) -> None:
-        """Hold one conversation until the caller hangs up."""
-        ...
 
 
 Connect = Callable[[], AbstractAsyncContextManager[Line]]
@@ -53,7 +42,7 @@ async def _beside(engine: Engine, depth: int) -> AsyncIterator[Line]:
 
 
 def way_to(
-    where: "str | Endpoint | Engine | Connect", *, key: str | None, dialect: FarDialect, limits: Limits
+    where: "str | Endpoint | Engine | Connect", *, key: str | None, dialect: ClientDialect, limits: Limits
 ) -> Connect:
     """Return how to call an address, a place, or an engine in this process. Raises `ConfigError` for others."""
     if isinstance(where, str):

@@ -9,13 +9,11 @@ from typing import Literal
 
 import anyio
 import msgspec
-from msgspec.structs import replace
 
 from vivavoce.dates import iso_now
 from vivavoce.errors import ConfigError
 from vivavoce.protocol import events as e
-from vivavoce.protocol.responses import ResponseParams
-from vivavoce.protocol.tools import without_secrets
+from vivavoce.protocol.tools import event_without_secrets
 
 __all__ = ["EventLog", "Logged"]
 
@@ -84,18 +82,8 @@ def _shown(event: e.Event) -> dict[str, object]:
         case e.ResponseOutputAudioDelta(delta=sound):
             return {"type": "response.output_audio.delta", "item_id": event.item_id, "delta": len(sound)}
         case _:
-            plain: dict[str, object] = msgspec.to_builtins(_without_secrets(event), builtin_types=(bytes,))
+            plain: dict[str, object] = msgspec.to_builtins(event_without_secrets(event), builtin_types=(bytes,))
             return {name: _shortened(value) for name, value in plain.items()}
-
-
-def _without_secrets(event: e.Event) -> e.Event:
-    match event:
-        case e.SessionUpdate(session=session):
-            return replace(event, session=without_secrets(session))
-        case e.ResponseCreate(response=ResponseParams() as wish):
-            return replace(event, response=without_secrets(wish))
-        case _:
-            return event
 
 
 def _shortened(value: object) -> object:

@@ -11,7 +11,7 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from vivavoce.client.call import Call, Wanted
-from vivavoce.client.connection import Connect, Engine, way_to
+from vivavoce.client.connection import Connect, way_to
 from vivavoce.client.content import Content, user_message
 from vivavoce.client.conversation_item import Entry
 from vivavoce.client.event_log import EventLog
@@ -25,11 +25,12 @@ from vivavoce.errors import ConfigError, ProtocolError, ProviderError
 from vivavoce.limits import Limits
 from vivavoce.protocol import events as e
 from vivavoce.protocol.codec import decode_client
-from vivavoce.protocol.dialects import GA, FarDialect
+from vivavoce.protocol.dialects import GA, ClientDialect
 from vivavoce.protocol.items import Role
 from vivavoce.protocol.responses import ResponseParams
 from vivavoce.protocol.session import Pcm, Session, TranscriptionSession
 from vivavoce.session.conversation import Conversation
+from vivavoce.session.line import Engine
 from vivavoce.tools.types import Tool
 
 __all__ = ["RealtimeClient"]
@@ -59,7 +60,7 @@ class RealtimeClient:
         where: str | Endpoint | Engine | Connect,
         *,
         key: str | None = None,
-        dialect: FarDialect = GA,
+        dialect: ClientDialect = GA,
         limits: Limits | None = None,
     ) -> None:
         self.limits = limits or Limits()

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
 
 from vivavoce.errors import ConfigError
-from vivavoce.protocol.dialects import BETA, FIRST_BETA, GA, FarDialect, by_version
+from vivavoce.protocol.dialects import BETA, FIRST_BETA, GA, ClientDialect, by_version
 
 __all__ = ["Endpoint", "azure", "endpoint_at", "openai"]
 
@@ -28,7 +28,7 @@ class Endpoint:
 
     url: str
     headers: Mapping[str, str] = field(default_factory=dict)
-    dialect: FarDialect = GA
+    dialect: ClientDialect = GA
 
     @property
     def name(self) -> str:
@@ -54,7 +54,7 @@ class Endpoint:
         return f"Place({self.name})"
 
 
-def endpoint_at(url: str, *, key: str | None = None, dialect: FarDialect = GA) -> Endpoint:
+def endpoint_at(url: str, *, key: str | None = None, dialect: ClientDialect = GA) -> Endpoint:
     """Return the place at this address; `http://host:1/v1` and `ws://host:1` mean `ws://host:1/v1/realtime`.
 
     `key` is shown as a bearer. Raises `ConfigError` for what is no such address.

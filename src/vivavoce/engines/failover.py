@@ -19,8 +19,8 @@ __all__ = ["Failover"]
 class Failover:
     """An engine: `first` answers, and when it is down, `then` goes on with what was said so far.
 
-    What was begun with `then` stays there. Who was down is not called for `limits.rest_seconds`, so that not
-    every caller waits for it.
+    A conversation that `then` has taken over stays there. An upstream server that failed is not tried again for
+    `limits.upstream_cooldown_seconds`, so that not every caller waits for it.
     """
 
     first: Remote
@@ -37,7 +37,7 @@ class Failover:
         await self.first.hold(line, session, ends)
 
     def _rest(self) -> None:
-        self._rests_until = anyio.current_time() + self.first.limits.rest_seconds
+        self._rests_until = anyio.current_time() + self.first.limits.upstream_cooldown_seconds
 
     @asynccontextmanager
     async def _beside_us(self, _: Settings) -> AsyncIterator[Line]:

@@ -1,6 +1,6 @@
 """The dialects of the protocol, of which each connection chooses one: GA, the beta, and the first beta.
 
-A server speaks them to its clients (`Dialect`), and a client to a server at the far end (`FarDialect`).
+A server speaks them to its clients (`Dialect`), and a client to an upstream server (`ClientDialect`).
 """
 
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from vivavoce.protocol.beta import codec as beta
 from vivavoce.protocol.beta import first as first_beta
 from vivavoce.protocol.events import ClientEvent, Event
 
-__all__ = ["BETA", "FIRST_BETA", "GA", "Dialect", "FarDialect", "Reader", "SpokenBothWays", "by_version"]
+__all__ = ["BETA", "FIRST_BETA", "GA", "ClientDialect", "Dialect", "Reader", "SpokenBothWays", "by_version"]
 
 Reader = Callable[[str | bytes], tuple[Event, ...]]
 """Reads a server's messages, one after the other, and gives what each means in GA."""
@@ -31,7 +31,7 @@ class Dialect(Protocol):
         ...
 
 
-class FarDialect(Protocol):
+class ClientDialect(Protocol):
     """How a client writes events, and reads a server's."""
 
     def encode_client(self, event: Event) -> str | None:
@@ -46,7 +46,7 @@ class FarDialect(Protocol):
         ...
 
 
-class SpokenBothWays(Dialect, FarDialect, Protocol):
+class SpokenBothWays(Dialect, ClientDialect, Protocol):
     """A dialect that we speak as a server, and as a client."""
 
 

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
+from vivavoce.protocol import events as e
 from vivavoce.protocol.responses import ResponseParams
 from vivavoce.protocol.session import (
     FunctionTool,
@@ -20,7 +21,7 @@ from vivavoce.protocol.session import (
 )
 from vivavoce.protocol.validation import invalid, missing
 
-__all__ = ["TOOLS", "check_choice", "check_tools", "without_secrets"]
+__all__ = ["TOOLS", "check_choice", "check_tools", "event_without_secrets", "without_secrets"]
 
 TOOLS = 128
 """tools that a session may name"""
@@ -105,3 +106,14 @@ def without_secrets(wish: _S) -> _S:
         for tool in wish.tools
     )
     return replace(wish, tools=shown)
+
+
+def event_without_secrets(event: e.Event) -> e.Event:
+    """Return an event as it may be shown, logged and recorded: without what only an MCP server may read."""
+    match event:
+        case e.SessionUpdate(session=session):
+            return replace(event, session=without_secrets(session))
+        case e.ResponseCreate(response=ResponseParams() as params):
+            return replace(event, response=without_secrets(params))
+        case _:
+            return event

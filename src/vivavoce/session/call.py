@@ -14,9 +14,8 @@ from vivavoce.errors import ProtocolError
 from vivavoce.limits import Limits
 from vivavoce.protocol import events as e
 from vivavoce.protocol.codec import error_event
-from vivavoce.protocol.responses import ResponseParams
 from vivavoce.protocol.session import Session, TranscriptionSession
-from vivavoce.protocol.tools import without_secrets
+from vivavoce.protocol.tools import event_without_secrets
 from vivavoce.session.line import EventQueue, Heard, Line, Listener, Middleware
 
 __all__ = ["ActiveCall", "Caller", "ClientLine", "EngineLine", "Refer", "Sideband"]
@@ -106,7 +105,7 @@ class ActiveCall:
 
     def note(self, event: e.Event, by: Literal["client", "server"]) -> None:
         """Tell those who listen, in passing; secrets are not for their ears."""
-        shown = _without_secrets(event) if by == "client" and self._listeners else event
+        shown = event_without_secrets(event) if by == "client" and self._listeners else event
         for listener in self._listeners:
             listener(Heard(shown, by, anyio.current_time()))
 
@@ -293,17 +292,6 @@ class _Seat:
 
 def _heard_already(error: e.ErrorEvent) -> None:
     """Do nothing: the attendant has heard the error when it was noted."""
-
-
-def _without_secrets(event: e.Event) -> e.Event:
-    """Return what a client said without what it said for an MCP server's ears alone."""
-    match event:
-        case e.SessionUpdate(session=session):
-            return structs.replace(event, session=without_secrets(session))
-        case e.ResponseCreate(response=ResponseParams() as wish):
-            return structs.replace(event, response=without_secrets(wish))
-        case _:
-            return event
 
 
 def _too_slow(limits: Limits) -> e.Event:

@@ -5,11 +5,13 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Literal, Protocol, Self
+from typing import Literal, Protocol, Self, runtime_checkable
 
 from vivavoce.protocol.events import ClientEvent, ErrorEvent, Event, OwnEvent
+from vivavoce.protocol.session import Session, TranscriptionSession
 
 __all__ = [
+    "Engine",
     "EventQueue",
     "Heard",
     "HungUp",
@@ -147,6 +149,18 @@ def open_line(depth: int = 32) -> tuple[Line, Line]:
     """Return both ends of a new line. `depth` bounds by how many events either side may run ahead."""
     up, down = EventQueue(depth), EventQueue(depth)
     return Line(up, down), Line(down, up)
+
+
+@runtime_checkable
+class Engine(Protocol):
+    """What answers a conversation: the cascade, an upstream server, or anything of your own."""
+
+    async def converse(self, line: Line, session: Session | TranscriptionSession | None = None) -> None:
+        """Serve one conversation until the client hangs up. Cancelling it ends all that it started.
+
+        `session` is what this client wants from the beginning; what it leaves open is the engine's to choose.
+        """
+        ...
 
 
 @dataclass(frozen=True)

@@ -1,35 +1,22 @@
-"""Puts a caller through: an engine at the far end of a line, listeners on it, limits around it."""
+"""Puts a caller through: an engine at the other end of a line, listeners on it, limits around it."""
 
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import Protocol
 
 import anyio
 
 from vivavoce.errors import ProtocolError
 from vivavoce.limits import Limits
 from vivavoce.protocol import events as e
-from vivavoce.protocol.session import Session, TranscriptionSession
 from vivavoce.protocol.tools import without_secrets
 from vivavoce.session.call import ActiveCall, Caller, ClientLine, EngineLine, Refer, Sideband
-from vivavoce.session.line import HungUp, Line, Listener, Middleware
+from vivavoce.session.line import Engine, HungUp, Line, Listener, Middleware
 
-__all__ = ["Attend", "Busy", "Caller", "Engine", "Refer", "Seating", "Switchboard", "no_such_call"]
+__all__ = ["Attend", "Busy", "Caller", "Refer", "Seating", "Switchboard", "no_such_call"]
 
 log = logging.getLogger(__name__)
-
-
-class Engine(Protocol):
-    """What answers."""
-
-    async def converse(self, line: Line, session: Session | TranscriptionSession | None = None) -> None:
-        """Hold one conversation until the caller hangs up. Cancelling it ends all that it started.
-
-        `session` is how this caller wants it held from the beginning; what it leaves open is the engine's.
-        """
-        ...
 
 
 Attend = Callable[[Caller], Listener]

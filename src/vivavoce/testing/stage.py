@@ -34,8 +34,8 @@ from vivavoce.providers.base import (
     WordTiming,
 )
 from vivavoce.session.formats import Spoken
-from vivavoce.session.line import Heard, HungUp, Line
-from vivavoce.session.switchboard import Caller, Engine, Seating, Switchboard
+from vivavoce.session.line import Engine, Heard, HungUp, Line
+from vivavoce.session.switchboard import Caller, Seating, Switchboard
 
 __all__ = ["Act", "Answer", "Do", "Forever", "React", "Say", "Score", "Script", "Stage"]
 

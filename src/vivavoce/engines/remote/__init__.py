@@ -62,7 +62,7 @@ class Remote:
     ) -> None:
         lost = await Reconnecting(relay, self.limits, self.wait).make(ends)
         details = e.ErrorDetails(
-            type="server_error", code="far_end_unreachable", message=f"Nobody answers: {lost.why}."
+            type="server_error", code="upstream_unreachable", message=f"Nobody answers: {lost.why}."
         )
         await relay.line.send(e.ErrorEvent(error=details))
         talk.cancel()

@@ -57,7 +57,9 @@ class Reconnecting:
                     return lost
                 continue
             tries += 1
-            waited = now - since > self._limits.redial_seconds if self._relay.begun else tries >= TRIES
+            waited = (
+                now - since > self._limits.upstream_reconnect_seconds if self._relay.begun else tries >= TRIES
+            )
             if waited or not lost.retryable:
                 return lost
             await anyio.sleep(self._wait(tries))
@@ -65,7 +67,7 @@ class Reconnecting:
     async def _call(self, end: UpstreamServer, why: str) -> Lost:
         """Call once, and carry until the line breaks."""
         self._answered = False
-        with anyio.CancelScope(deadline=anyio.current_time() + self._limits.dial_seconds) as scope:
+        with anyio.CancelScope(deadline=anyio.current_time() + self._limits.upstream_connect_seconds) as scope:
             try:
                 async with end.connect(self._relay.session) as far:
                     if refusal := await self._relay.agree(end, far):
@@ -74,4 +76,4 @@ class Reconnecting:
                     return await self._relay.carry(end, far, why)
             except ProviderError as error:
                 return Lost(error.message, error.retryable)
-        return Lost("it does not answer (limits.dial_seconds)")
+        return Lost("it does not answer (limits.upstream_connect_seconds)")

@@ -71,9 +71,9 @@ class Relay:
         """the caller was told `session.created`"""
         self._id = e.new_id("sess")
         self._expires_at = unix_now() + round(limits.conversation_minutes * 60)
-        self._journal = Outbox(limits.line_depth, limits.far_sound_seconds)
+        self._journal = Outbox(limits.line_depth, limits.upstream_audio_seconds)
         self._books = Books.kept(
-            self._journal, seconds=limits.far_sound_seconds, image_bytes=limits.kept_image_bytes
+            self._journal, seconds=limits.upstream_audio_seconds, image_bytes=limits.kept_image_bytes
         )
         self._retelling = Retelling(self._books.conversation)
         self._rates = RateLimits(responses=limits.responses_per_minute, tokens=limits.tokens_per_minute)
@@ -218,7 +218,7 @@ class Relay:
                 for told in self._heard(event):
                     await self._tell(told)
             return _lost(far)
-        return Lost("it fell silent (limits.far_silence_seconds, limits.send_seconds)")
+        return Lost("it fell silent (limits.upstream_silence_seconds, limits.send_seconds)")
 
     async def _patiently(self, far: Line) -> AsyncIterator[e.Event]:
         """Give what the far end says. A slow caller is not taken for a far end that says nothing."""
@@ -236,7 +236,7 @@ class Relay:
         books = self._books
         waiting = books.answers.busy or books.turns.owed or self._journal.answer_wanted
         if self._listening:
-            wait = self.limits.far_silence_seconds if waiting else inf
+            wait = self.limits.upstream_silence_seconds if waiting else inf
             self._patience.deadline = anyio.current_time() + wait
 
     # from the far end

@@ -259,9 +259,9 @@ function hears(event) {
 }
 
 const ENGINES = {
-  lost: "The far end does not answer. Trying again.",
-  remote: "The far end is back.",
-  cascade: "The far end does not answer. From here on the models of this server do.",
+  lost: "The upstream server does not answer. Trying again.",
+  remote: "The upstream server is back.",
+  cascade: "The upstream server does not answer. From here on the models of this server do.",
 };
 
 function added({ id, type, role, content, call_id: call }) {

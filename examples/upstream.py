@@ -1,9 +1,9 @@
-"""OpenAI at the far end, a tool of ours at this one.
+"""OpenAI answers, with a tool of this program.
 
     export OPENAI_API_KEY=sk-…
-    python examples/far_end.py "What do I have in the fridge?"
+    python examples/upstream.py "What do I have in the fridge?"
 
-`FAR_END` is the address of another server that speaks the protocol, such as ws://127.0.0.1:8765: one of ours.
+`UPSTREAM` is the address of another server that speaks the protocol, such as ws://127.0.0.1:8765: one of ours.
 """
 
 import os
@@ -21,7 +21,7 @@ def look_into_the_fridge() -> list[str]:
 
 
 async def ask(question: str) -> None:
-    client = RealtimeClient.openai(url=os.environ.get("FAR_END"))
+    client = RealtimeClient.openai(url=os.environ.get("UPSTREAM"))
     client.add_tool(look_into_the_fridge)
     await client.update_session(modalities="text")
     async with client:
