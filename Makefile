@@ -8,7 +8,7 @@ ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 UV := VIRTUAL_ENV=$(VENV) $(BIN)/uv
-OURSELVES := $(UV) pip install --quiet --no-deps --no-build-isolation --editable .
+INSTALL := $(UV) pip install --quiet --no-deps --no-build-isolation
 
 CLOCK := real_time
 ALONE := models or browser
@@ -61,13 +61,13 @@ $(VENV)/.has-tools: requirements/tools.txt
 $(VENV)/.can-run: $(VENV)/.has-tools requirements/run.txt pyproject.toml
 	@echo "Installing what vivavoce needs, each package checked against its hash."
 	@$(UV) pip install --quiet --require-hashes --requirement requirements/run.txt
-	@$(OURSELVES)
+	@$(INSTALL) --editable .
 	@touch $@
 
-$(VENV)/.can-develop: $(VENV)/.has-tools requirements/dev.txt pyproject.toml
+$(VENV)/.can-develop: $(VENV)/.has-tools requirements/dev.txt pyproject.toml bench/pyproject.toml
 	@echo "Installing what vivavoce and its tests need, each package checked against its hash."
 	@$(UV) pip sync --quiet --require-hashes requirements/tools.txt requirements/dev.txt
-	@$(OURSELVES)
+	@$(INSTALL) --editable . --editable bench
 	@touch $@ $(VENV)/.can-run
 
 chromium:

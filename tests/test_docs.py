@@ -7,6 +7,7 @@ import sys
 from array import array
 from collections.abc import Iterator
 from dataclasses import fields
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import click
@@ -16,7 +17,8 @@ from starlette.routing import BaseRoute, Mount
 from typer.main import get_command
 
 from samples.ask import ask
-from vivavoce.cli import app
+from vivavoce.cli import GROUP
+from vivavoce.cli import commands as viva
 from vivavoce.config.schema import Config, ServerTable, SessionTable, WebRtcTable
 from vivavoce.config.tools import HttpToolTable, McpToolsTable
 from vivavoce.limits import Limits
@@ -91,7 +93,7 @@ def test_every_limit_has_a_line() -> None:
 
 def test_every_command_and_option_has_a_line() -> None:
     text = page("reference/commands.md")
-    for path, command in commands(get_command(app)):
+    for path, command in commands(get_command(viva(entry_points(group=GROUP)))):
         assert f"## `{path}" in text, path
         section = text.partition(f"## `{path}")[2].partition("\n## ")[0]
         for parameter in command.params:

@@ -8,12 +8,12 @@ from pathlib import Path
 import anyio
 import pytest
 
-from vivavoce.bench.caller import calling
-from vivavoce.bench.clips import BUILT_IN, FRAME_SECONDS, Clip, clips_in, frames, speech_in
-from vivavoce.bench.measures import Note
-from vivavoce.bench.wires import Wire
 from vivavoce.errors import ConfigError
 from vivavoce.protocol.session import Session
+from vivavoce_bench.caller import calling
+from vivavoce_bench.clips import BUILT_IN, FRAME_SECONDS, Clip, clips_in, frames, speech_in
+from vivavoce_bench.measures import Note
+from vivavoce_bench.wires import Wire
 
 pytestmark = pytest.mark.anyio
 

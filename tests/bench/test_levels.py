@@ -5,11 +5,11 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from vivavoce.bench.clips import BUILT_IN, clips_in
-from vivavoce.bench.measures import Interruption, Turn
-from vivavoce.bench.report import show_barge_in, show_hearing, show_latency, show_load
-from vivavoce.bench.server import Setup, called
-from vivavoce.bench.trials import BargeIn, Heard, HearingReport, Level, Manner, level, questions
+from vivavoce_bench.clips import BUILT_IN, clips_in
+from vivavoce_bench.measures import Interruption, Turn
+from vivavoce_bench.report import show_barge_in, show_hearing, show_latency, show_load
+from vivavoce_bench.server import Setup, called
+from vivavoce_bench.trials import BargeIn, Heard, HearingReport, Level, Manner, level, questions
 
 pytestmark = pytest.mark.anyio
 

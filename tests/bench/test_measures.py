@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vivavoce.bench.measures import (
+from vivavoce.providers.base import OUTPUT_RATE
+from vivavoce_bench.measures import (
     Note,
     Spread,
     first_audible,
@@ -16,7 +17,6 @@ from vivavoce.bench.measures import (
     turn_of,
     word_errors,
 )
-from vivavoce.providers.base import OUTPUT_RATE
 
 SOUND = "response.output_audio.delta"
 STARTED = "input_audio_buffer.speech_started"

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from vivavoce.bench.requests import Asked, Within, fits, requests_in, right
-from vivavoce.bench.tools import run, show
 from vivavoce.errors import ConfigError
 from vivavoce.providers.base import ChatRequest, ChatUsage, ToolCall, Transcript
 from vivavoce.tools.types import Assistant
+from vivavoce_bench.requests import Asked, Within, fits, requests_in, right
+from vivavoce_bench.tools import run, show
 
 SHOES = Asked(
     says="The shoes are too small, take 1057 back.",

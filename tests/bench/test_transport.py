@@ -2,7 +2,7 @@
 
 import pytest
 
-from vivavoce.bench.transport import BARE, measure
+from vivavoce_bench.transport import BARE, measure
 
 pytestmark = [pytest.mark.anyio, pytest.mark.real_time]
 

@@ -3,9 +3,14 @@ import os
 import socket
 import subprocess
 import sys
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
+
+from vivavoce.cli import GROUP, commands
+from vivavoce.errors import ConfigError
 
 pytestmark = pytest.mark.real_time
 VIVA = str(Path(sys.executable).parent / "viva")
@@ -45,7 +50,17 @@ def test_importing_the_package_and_the_command_loads_nothing_heavy() -> None:
 
 def test_help_names_the_commands(tmp_path: Path) -> None:
     said = viva(tmp_path, "--help").stdout
-    assert [name for name in ("serve", "check", "models") if f"\n  {name}" not in said] == []
+    assert [name for name in ("serve", "check", "models", "bench") if f"\n  {name}" not in said] == []
+
+
+def test_a_package_adds_a_command() -> None:
+    ran = CliRunner().invoke(commands([EntryPoint("ask-again", "vivavoce.cli.ask:ask", GROUP)]), ["--help"])
+    assert "\n  ask-again  Ask a recorded question" in ran.stdout
+
+
+def test_without_the_package_of_a_command_viva_names_it() -> None:
+    with pytest.raises(ConfigError, match="pip install vivavoce-bench"):
+        CliRunner().invoke(commands([]), ["bench", "latency", "--turns", "2"], catch_exceptions=False)
 
 
 @pytest.mark.parametrize(

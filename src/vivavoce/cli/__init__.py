@@ -1,34 +1,60 @@
-"""The command `viva`. Each command is a module of its own, which loads what is heavy only when it runs."""
+"""The command `viva`. Each command is a module of its own, which loads what is heavy only when it runs.
+
+Other packages add commands with entry points in the group `vivavoce.commands`, named like the command; each
+leads to a function or a `typer.Typer`.
+"""
 
 import os
 import sys
+from collections.abc import Iterable
+from importlib.metadata import EntryPoint, entry_points
 
 import typer
 
 from vivavoce.cli.ask import ask
-from vivavoce.cli.bench import bench
 from vivavoce.cli.check import check
 from vivavoce.cli.models import app as models
 from vivavoce.cli.serve import serve
 from vivavoce.cli.talk import talk
 from vivavoce.errors import ConfigError, ProviderError
 
-__all__ = ["app", "main"]
+__all__ = ["GROUP", "commands", "main"]
 
-app = typer.Typer(
-    name="viva",
-    help="Talk with an AI by voice, from anywhere, on any models.",
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-)
-app.command()(serve)
-app.command()(ask)
-app.command()(talk)
-app.command()(check)
-app.command()(bench)
-app.add_typer(models, name="models")
+GROUP = "vivavoce.commands"
+SEPARATE = {"bench": "vivavoce-bench"}
+"""commands of ours that a package of its own brings"""
+
+
+def commands(added: Iterable[EntryPoint]) -> typer.Typer:
+    """Return `viva` with its own commands and those that other packages add."""
+    app = typer.Typer(
+        name="viva",
+        help="Talk with an AI by voice, from anywhere, on any models.",
+        no_args_is_help=True,
+        add_completion=False,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+    )
+    for command in (serve, ask, talk, check):
+        app.command()(command)
+    app.add_typer(models, name="models")
+    installed = {point.name: point.load() for point in added}
+    for name, found in sorted(installed.items()):
+        if isinstance(found, typer.Typer):
+            app.add_typer(found, name=name)
+        else:
+            app.command(name)(found)
+    for name in SEPARATE.keys() - installed.keys():
+        _add_missing(app, name)
+    return app
+
+
+def _add_missing(app: typer.Typer, name: str) -> None:
+    anything = {"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []}
+
+    @app.command(name, hidden=True, context_settings=anything)
+    def missing(context: typer.Context) -> None:
+        raise ConfigError(f"viva {context.info_name} is not installed; write: pip install {SEPARATE[name]}")
 
 
 def main() -> None:
@@ -38,7 +64,7 @@ def main() -> None:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # its threads stall a small product for 100 ms
     failure: BaseException | None = None
     try:
-        app()
+        commands(entry_points(group=GROUP))()
     except* (ConfigError, ProviderError) as failures:
         failure = _first(failures)
     if failure:

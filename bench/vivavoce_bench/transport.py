@@ -17,9 +17,6 @@ import uvicorn
 from starlette.types import Receive, Scope, Send
 
 from vivavoce.audio.resample import Resampler
-from vivavoce.bench.clips import FRAME_SECONDS, HUSHED
-from vivavoce.bench.server import Called, Setup, called, listeners, started
-from vivavoce.bench.wires import Wire
 from vivavoce.config.loading import load
 from vivavoce.protocol import events as e
 from vivavoce.protocol.codec import encode
@@ -30,6 +27,9 @@ from vivavoce.runtime import Runtime
 from vivavoce.session.line import Line
 from vivavoce.web.app import Web
 from vivavoce.web.server import listen, serving
+from vivavoce_bench.clips import FRAME_SECONDS, HUSHED
+from vivavoce_bench.server import Called, Setup, called, listeners, started
+from vivavoce_bench.wires import Wire
 
 __all__ = ["BARE", "Way", "hearing_alone", "main", "measure"]
 
@@ -91,7 +91,7 @@ async def hearing_alone(seconds: float) -> float:
 
 
 def _command(server: str) -> list[str]:
-    return [sys.executable, "-c", f"from vivavoce.bench.transport import main; main({server!r})"]
+    return [sys.executable, "-c", f"from vivavoce_bench.transport import main; main({server!r})"]
 
 
 async def _way(name: str, server: Called, callers: int, seconds: float) -> Way:

@@ -15,8 +15,6 @@ from rich.table import Table
 
 from vivavoce.assistants.team import Team, system_prompt
 from vivavoce.audio.resample import resample
-from vivavoce.bench.measures import Spread
-from vivavoce.bench.requests import Asked, right
 from vivavoce.providers.base import (
     INPUT_RATE,
     OUTPUT_RATE,
@@ -31,6 +29,8 @@ from vivavoce.providers.base import (
 from vivavoce.providers.qwen.argument_grammar import ASKING
 from vivavoce.text.normalization import speakable
 from vivavoce.tools.types import Assistant
+from vivavoce_bench.measures import Spread
+from vivavoce_bench.requests import Asked, right
 
 __all__ = ["Tried", "run", "show"]
 

@@ -14,12 +14,12 @@ from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 from av import AudioFrame
 
 from vivavoce.audio.resample import Resampler
-from vivavoce.bench.measures import Note, first_audible
-from vivavoce.bench.wires import Dial, Wire, noted
 from vivavoce.errors import ProviderError
 from vivavoce.protocol import events as e
 from vivavoce.protocol.session import Session
 from vivavoce.providers.base import OUTPUT_RATE
+from vivavoce_bench.measures import Note, first_audible
+from vivavoce_bench.wires import Dial, Wire, noted
 
 __all__ = ["dial_webrtc"]
 

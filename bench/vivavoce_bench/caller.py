@@ -6,10 +6,10 @@ from contextlib import asynccontextmanager
 
 import anyio
 
-from vivavoce.bench.clips import FRAME_SECONDS, HUSHED, Clip
-from vivavoce.bench.measures import Interruption, Note, Turn, interruption_of, turn_of
-from vivavoce.bench.wires import Dial, Wire
 from vivavoce.protocol.session import Session
+from vivavoce_bench.clips import FRAME_SECONDS, HUSHED, Clip
+from vivavoce_bench.measures import Interruption, Note, Turn, interruption_of, turn_of
+from vivavoce_bench.wires import Dial, Wire
 
 __all__ = ["BenchCaller", "calling"]
 

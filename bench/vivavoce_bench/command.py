@@ -13,9 +13,9 @@ from vivavoce.errors import ConfigError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from vivavoce.bench.clips import Clip
-    from vivavoce.bench.server import Called, Setup
-    from vivavoce.bench.trials import Manner
+    from vivavoce_bench.clips import Clip
+    from vivavoce_bench.server import Called, Setup
+    from vivavoce_bench.trials import Manner
 
     Tell = Callable[[str], None]
 
@@ -92,9 +92,9 @@ def bench(
     """Measure how soon answers come, what they cost, and whether people can interrupt."""
     import anyio
 
-    from vivavoce.bench.clips import BUILT_IN, clips_in
-    from vivavoce.bench.server import Setup
-    from vivavoce.bench.trials import Manner
+    from vivavoce_bench.clips import BUILT_IN, clips_in
+    from vivavoce_bench.server import Setup
+    from vivavoce_bench.trials import Manner
 
     if what == "tools":
         setup = Setup(preset, chat, config)
@@ -144,7 +144,7 @@ def _levels(conversations: str | None, what: What, *, scripted: bool, quick: boo
 async def _bench(plan: _Plan) -> dict[str, object]:
     from rich.console import Console
 
-    from vivavoce.bench.machine import busy_neighbours, describe
+    from vivavoce_bench.machine import busy_neighbours, describe
 
     console = Console()
     machine = describe()
@@ -162,8 +162,8 @@ async def _bench(plan: _Plan) -> dict[str, object]:
 
 
 async def _calls(plan: _Plan, console: "Console") -> dict[str, object]:
-    from vivavoce.bench.server import called
-    from vivavoce.bench.trials import questions, warm_up
+    from vivavoce_bench.server import called
+    from vivavoce_bench.trials import questions, warm_up
 
     found: dict[str, object] = {}
     with console.status("Starting the server and loading the models.") as status:
@@ -179,8 +179,8 @@ async def _calls(plan: _Plan, console: "Console") -> dict[str, object]:
 
 
 async def _ask(plan: _Plan, server: "Called", console: "Console", tell: "Tell") -> object:
-    from vivavoce.bench.report import show_detour, show_latency, show_load
-    from vivavoce.bench.trials import level, questions
+    from vivavoce_bench.report import show_detour, show_latency, show_load
+    from vivavoce_bench.trials import level, questions
 
     clips = questions(plan.clips)
     levels = [await level(server, count, clips, plan.turns, plan.manner, tell) for count in plan.levels]
@@ -200,7 +200,7 @@ def _by_webrtc(server: "Called") -> "Called":
     from dataclasses import replace
     from os import environ
 
-    from vivavoce.bench.webrtc import dial_webrtc
+    from vivavoce_bench.webrtc import dial_webrtc
 
     if server.url is None:
         raise ConfigError("--webrtc needs a server; leave out --in-process.")
@@ -208,8 +208,8 @@ def _by_webrtc(server: "Called") -> "Called":
 
 
 async def _interrupt(plan: _Plan, server: "Called", console: "Console", tell: "Tell") -> object:
-    from vivavoce.bench.report import show_barge_in
-    from vivavoce.bench.trials import barge_in
+    from vivavoce_bench.report import show_barge_in
+    from vivavoce_bench.trials import barge_in
 
     found = await barge_in(server, plan.clips, plan.turns, plan.manner, tell)
     show_barge_in(found, console)
@@ -217,8 +217,8 @@ async def _interrupt(plan: _Plan, server: "Called", console: "Console", tell: "T
 
 
 async def _listen(plan: _Plan, server: "Called", console: "Console", tell: "Tell") -> object:
-    from vivavoce.bench.report import show_hearing
-    from vivavoce.bench.trials import hearing
+    from vivavoce_bench.report import show_hearing
+    from vivavoce_bench.trials import hearing
 
     report = await hearing(server, plan.clips, plan.manner, tell)
     show_hearing(report, console)
@@ -226,8 +226,8 @@ async def _listen(plan: _Plan, server: "Called", console: "Console", tell: "Tell
 
 
 async def _turns(plan: _Plan, console: "Console") -> object:
-    from vivavoce.bench.server import listeners
-    from vivavoce.bench.turns import run, show
+    from vivavoce_bench.server import listeners
+    from vivavoce_bench.turns import run, show
 
     with console.status("Loading the models, then playing every recording to the floor."):
         vad, turn, transcriber = await listeners(plan.setup)
@@ -237,8 +237,8 @@ async def _turns(plan: _Plan, console: "Console") -> object:
 
 
 async def _transport(plan: _Plan, console: "Console") -> dict[str, object]:
-    from vivavoce.bench.report import show_ways
-    from vivavoce.bench.transport import hearing_alone, measure
+    from vivavoce_bench.report import show_ways
+    from vivavoce_bench.transport import hearing_alone, measure
 
     with console.status("Hearing alone, without a server.") as status:
         hearing = await hearing_alone(HEARING_SECONDS)
@@ -251,11 +251,11 @@ async def _tools(asking: _Questions) -> dict[str, object]:
     import msgspec
     from rich.console import Console
 
-    from vivavoce.bench.machine import describe
-    from vivavoce.bench.requests import requests_in
-    from vivavoce.bench.server import talkers
-    from vivavoce.bench.tools import run, show
     from vivavoce.cli.assistants import assistant_at
+    from vivavoce_bench.machine import describe
+    from vivavoce_bench.requests import requests_in
+    from vivavoce_bench.server import talkers
+    from vivavoce_bench.tools import run, show
 
     assistant = assistant_at(asking.assistant)
     if asking.file is None or assistant is None:

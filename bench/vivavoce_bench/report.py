@@ -5,9 +5,9 @@ from collections.abc import Iterable, Sequence
 from rich.console import Console
 from rich.table import Table
 
-from vivavoce.bench.measures import STAGES, Spread, Turn, slope
-from vivavoce.bench.transport import BARE, Way
-from vivavoce.bench.trials import BargeIn, HearingReport, Level
+from vivavoce_bench.measures import STAGES, Spread, Turn, slope
+from vivavoce_bench.transport import BARE, Way
+from vivavoce_bench.trials import BargeIn, HearingReport, Level
 
 __all__ = ["show_barge_in", "show_detour", "show_hearing", "show_latency", "show_load", "show_ways"]
 

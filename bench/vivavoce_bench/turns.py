@@ -17,7 +17,6 @@ from rich.console import Console
 from rich.table import Table
 
 from vivavoce.audio.decode import NotAudio, TooLong, decode
-from vivavoce.bench.clips import Clip, clips_in
 from vivavoce.errors import ConfigError
 from vivavoce.providers.base import (
     FRAME_BYTES,
@@ -36,6 +35,7 @@ from vivavoce.turn_taking import (
     TurnRules,
     TurnTaking,
 )
+from vivavoce_bench.clips import Clip, clips_in
 
 __all__ = ["Closed", "Over", "TurnReport", "run", "show"]
 

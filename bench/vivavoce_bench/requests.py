@@ -6,11 +6,11 @@ from pathlib import Path
 
 import msgspec
 
-from vivavoce.bench.measures import normalised
 from vivavoce.errors import ConfigError
 from vivavoce.protocol.items import InputText, Item, Message, OutputText
 from vivavoce.providers.base import ToolCall
 from vivavoce.providers.qwen.argument_grammar import ASKING
+from vivavoce_bench.measures import normalised
 
 __all__ = ["Asked", "Within", "fits", "requests_in", "right"]
 

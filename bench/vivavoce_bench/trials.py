@@ -8,13 +8,13 @@ import anyio
 import httpx
 from msgspec import UNSET
 
-from vivavoce.bench.caller import BenchCaller, calling
-from vivavoce.bench.clips import Clip
-from vivavoce.bench.machine import Cost
-from vivavoce.bench.measures import STAGES, Interruption, Note, Turn, word_errors
-from vivavoce.bench.server import Called
 from vivavoce.errors import ProviderError
 from vivavoce.protocol.session import InputSettings, ServerVad, Session, SessionAudio
+from vivavoce_bench.caller import BenchCaller, calling
+from vivavoce_bench.clips import Clip
+from vivavoce_bench.machine import Cost
+from vivavoce_bench.measures import STAGES, Interruption, Note, Turn, word_errors
+from vivavoce_bench.server import Called
 
 __all__ = [
     "BargeIn",

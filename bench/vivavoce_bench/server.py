@@ -15,8 +15,6 @@ import anyio.abc
 import anyio.to_thread
 import httpx
 
-from vivavoce.bench.machine import Cost, cost_of
-from vivavoce.bench.wires import Dial, dial_switchboard, dial_websocket
 from vivavoce.config.loading import load
 from vivavoce.config.schema import Config
 from vivavoce.errors import ProviderError
@@ -24,6 +22,8 @@ from vivavoce.providers.base import ChatModel, Synthesizer, Transcriber, TurnDet
 from vivavoce.providers.registry import Role
 from vivavoce.runtime import assemble, choose
 from vivavoce.weights.store import here
+from vivavoce_bench.machine import Cost, cost_of
+from vivavoce_bench.wires import Dial, dial_switchboard, dial_websocket
 
 __all__ = ["Called", "Setup", "called", "listeners", "started", "talkers"]
 
