@@ -80,7 +80,7 @@ async def run(
     tools = tuple(tool.definition for tool in Team(assistant).tools_of(assistant))
     asking = ChatRequest(items=(), instructions=system_prompt(assistant), tools=tools)
     if isinstance(chat, Prefillable):
-        await chat.prepare(asking)
+        await chat.prefill(asking)
     found = []
     for number, asked in enumerate(requests, start=1):
         tell(f"Request {number} of {len(requests)}: {asked.says}")

@@ -113,7 +113,7 @@ class Witness:
     async def finished(self, sound: bytes) -> float | None:
         """Say how likely this is all, if anybody can."""
         if sound not in self._finished:
-            self._finished[sound] = await self._turn.is_over(sound) if self._turn else None
+            self._finished[sound] = await self._turn.predict_end_of_turn(sound) if self._turn else None
         return self._finished[sound]
 
     async def words(self, sound: bytes) -> str:

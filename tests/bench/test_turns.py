@@ -36,7 +36,7 @@ class Knowing:
     ) -> Transcript:
         return Transcript(self.words)
 
-    async def is_over(self, audio: bytes) -> float:
+    async def predict_end_of_turn(self, audio: bytes) -> float:
         return 0.9
 
 

@@ -115,7 +115,7 @@ async def test_the_client_may_say_when_a_turn_is_over() -> None:
 
 async def test_a_message_may_hold_words_sound_and_images() -> None:
     stage = Stage(["I see."], session=TRANSCRIBED)
-    stage.engine.crew.chat.sees = True
+    stage.engine.crew.chat.supports_images = True
     stage.sayings.sayings = [Say(0, "What is this?", seconds=1)]
     png = b"\x89PNG\r\n\x1a\n" + bytes(16)
     async with RealtimeClient(stage.engine) as client:

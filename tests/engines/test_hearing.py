@@ -170,7 +170,7 @@ async def test_who_wants_no_transcripts_is_told_nothing_and_nobody_looks() -> No
 
 async def test_a_transcriber_that_is_paid_is_asked_in_pauses_only() -> None:
     stage = Stage(["Paris."], session=told_as())
-    stage.engine.crew.transcriber.live = False
+    stage.engine.crew.transcriber.supports_partials = False
     score = await stage.play(Say(0.5, QUESTION), until=9)
     assert stage.engine.crew.transcriber.asked == 1
     assert deltas(score) == wholes(score)
@@ -258,7 +258,7 @@ async def test_a_cleared_buffer_tells_no_more_words() -> None:
 class Slow:
     """A transcriber that takes a second."""
 
-    live = True
+    supports_partials = True
 
     async def transcribe(
         self, audio: bytes, *, language: str | None = None, prompt: str | None = None
@@ -378,7 +378,7 @@ class Deafening:
         self.asked.append(reduction)
         return self
 
-    def clean(self, sound: bytes) -> bytes:
+    def denoise(self, sound: bytes) -> bytes:
         return array("h", [0 if 500 < sample < 1500 else sample for sample in array("h", sound)]).tobytes()
 
 

@@ -256,7 +256,7 @@ def image(
 
 def seeing(**stage: object) -> Stage:
     made = Stage(["A cat."], **stage)  # type: ignore[arg-type]
-    made.chat.sees = True
+    made.chat.supports_images = True
     return made
 
 

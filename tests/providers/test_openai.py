@@ -365,20 +365,20 @@ def test_calls_come_one_at_a_time_if_so_wished() -> None:
 async def test_a_model_says_what_it_can_read_and_see(far: Far) -> None:
     settings = OpenAIChatSettings(base_url=far.url, key_env="", context=8000, images=False)
     chat = OpenAIChat(Endpoint.open(settings, provider="openai", role="chat"), settings)
-    assert not chat.sees
+    assert not chat.supports_images
     few, many = ChatRequest(items=[], max_tokens=100), ChatRequest(items=[], max_tokens=4000)
-    assert chat.room(few) - chat.room(many) == 1900, "an answer has at most a quarter"
-    assert chat.room(replace(few, instructions="x" * 3000)) < chat.room(few) - 900
-    assert chat.room(replace(few, instructions="x" * 30_000)) == 0
+    assert chat.context_budget(few) - chat.context_budget(many) == 1900, "an answer has at most a quarter"
+    assert chat.context_budget(replace(few, instructions="x" * 3000)) < chat.context_budget(few) - 900
+    assert chat.context_budget(replace(few, instructions="x" * 30_000)) == 0
     tool = FunctionTool(name="weather", description="x" * 3000)
-    assert chat.room(replace(few, tools=[tool])) < chat.room(few) - 900
+    assert chat.context_budget(replace(few, tools=[tool])) < chat.context_budget(few) - 900
     await chat.aclose()
 
 
 def test_what_a_client_wishes_of_the_model_is_passed_on() -> None:
-    wishes = {"temperature": 0.2, "response_format": {"type": "json_object"}, "logit_bias": {"5": -100.0}}
-    asked = body(ChatRequest([said("Hello.")], wishes=wishes), OpenAIChatSettings(temperature=1))
-    assert {name: asked[name] for name in wishes} == wishes
+    options = {"temperature": 0.2, "response_format": {"type": "json_object"}, "logit_bias": {"5": -100.0}}
+    asked = body(ChatRequest([said("Hello.")], options=options), OpenAIChatSettings(temperature=1))
+    assert {name: asked[name] for name in options} == options
 
 
 def test_what_is_not_spoken_has_no_manners() -> None:

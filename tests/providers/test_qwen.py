@@ -127,15 +127,15 @@ async def test_what_is_not_spoken_is_not_held_to_speech() -> None:
 
 
 async def test_an_answer_is_held_to_the_form_that_a_client_wishes() -> None:
-    server, wishes = Scripted(words("{}")), {"response_format": {"type": "json_object"}, "stop": ["END"]}
+    server, options = Scripted(words("{}")), {"response_format": {"type": "json_object"}, "stop": ["END"]}
     qwen = open_scripted(server)
-    await ask(qwen, user("Hi"), spoken=False, wishes=wishes)
+    await ask(qwen, user("Hi"), spoken=False, options=options)
     (asked,) = server.asked
-    assert {name: asked[name] for name in wishes} == wishes
-    assert set(wishes) <= qwen.heeds
+    assert {name: asked[name] for name in options} == options
+    assert set(options) <= qwen.supported_options
     huge = {"response_format": {"type": "json_schema", "json_schema": {"schema": {"a": "b" * 40_000}}}}
     with pytest.raises(ProtocolError, match="more than"):
-        await ask(qwen, user("Hi"), spoken=False, wishes=huge)
+        await ask(qwen, user("Hi"), spoken=False, options=huge)
 
 
 @pytest.mark.parametrize(
@@ -143,10 +143,10 @@ async def test_an_answer_is_held_to_the_form_that_a_client_wishes() -> None:
     ["Unable to generate parser: JSON schema error at #: unknown type", "failed to parse grammar"],
 )
 async def test_a_form_that_is_none_is_its_authors_fault(message: str) -> None:
-    wishes = {"response_format": {"type": "json_schema"}}
+    options = {"response_format": {"type": "json_schema"}}
     with failing({"error": {"message": message}}) as server:
         with pytest.raises(ProtocolError, match="held to it") as caught:
-            await ask(open_scripted(server), user("Hi"), spoken=False, wishes=wishes)
+            await ask(open_scripted(server), user("Hi"), spoken=False, options=options)
         assert caught.value.param == "response_format.json_schema.schema"
         with pytest.raises(ProviderError):
             await ask(open_scripted(server), user("Hi"))

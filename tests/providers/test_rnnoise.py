@@ -43,7 +43,7 @@ STRONG, GENTLE, NOT_AT_ALL = rnnoise(0), rnnoise(0.5), rnnoise(1)
 
 def cleaned(sound: bytes, model: RNNoise, *, chunk: int = 1024, reduction: NoiseReduction = NEAR) -> bytes:
     denoiser = model.denoiser(reduction)
-    return b"".join(denoiser.clean(sound[at : at + chunk]) for at in range(0, len(sound), chunk))
+    return b"".join(denoiser.denoise(sound[at : at + chunk]) for at in range(0, len(sound), chunk))
 
 
 def loudness(sound: bytes) -> float:
@@ -87,7 +87,7 @@ def test_as_much_is_given_as_was_taken_however_it_is_cut(lengths: list[int]) -> 
     denoiser, at, parts = STRONG.denoiser(NEAR), 0, list[bytes]()
     for length in lengths:
         piece = sound[at : at + 2 * length]
-        parts.append(denoiser.clean(piece))
+        parts.append(denoiser.denoise(piece))
         assert len(parts[-1]) == len(piece)
         at += 2 * length
     assert b"".join(parts) == cleaned(sound, STRONG, chunk=len(sound))
@@ -99,8 +99,8 @@ def test_callers_do_not_hear_each_other() -> None:
     one, other = STRONG.denoiser(NEAR), STRONG.denoiser(NEAR)
     together = b""
     for at in range(0, len(speech), 1024):
-        together += one.clean(speech[at : at + 1024])
-        other.clean(noise[at : at + 1024])
+        together += one.denoise(speech[at : at + 1024])
+        other.denoise(noise[at : at + 1024])
     assert together == alone
 
 

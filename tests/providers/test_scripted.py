@@ -191,10 +191,10 @@ async def test_it_stops_when_nobody_listens() -> None:
 
 
 async def test_the_turn_detector_has_one_opinion() -> None:
-    assert await ScriptedTurnDetector(TurnSettings(over=0.3)).is_over(sound(1)) == 0.3
+    assert await ScriptedTurnDetector(TurnSettings(over=0.3)).predict_end_of_turn(sound(1)) == 0.3
     patient = ScriptedTurnDetector(TurnSettings(patience_seconds=2))
-    assert await patient.is_over(sound(1)) == 0.0
-    assert await patient.is_over(sound(3)) == 1.0
+    assert await patient.predict_end_of_turn(sound(1)) == 0.0
+    assert await patient.predict_end_of_turn(sound(3)) == 1.0
 
 
 @pytest.mark.parametrize("plugin", [TRANSCRIBER, CHAT, SYNTHESIZER, TURN], ids=lambda plugin: plugin.role)

@@ -17,23 +17,25 @@ async def test_a_finished_and_a_cut_sentence_sound_different() -> None:
     turns = await smart_turn()
     sentence = recording("jfk")
     finished, cut = sentence + PAUSE, sentence[: 16_000 * 5 * 2] + PAUSE
-    assert await turns.is_over(finished) > 0.5 > await turns.is_over(cut)
+    assert await turns.predict_end_of_turn(finished) > 0.5 > await turns.predict_end_of_turn(cut)
 
 
 async def test_a_question_is_over_at_its_end() -> None:
     turns = await smart_turn()
-    assert await turns.is_over(recording("brooklyn") + PAUSE) > 0.5
+    assert await turns.predict_end_of_turn(recording("brooklyn") + PAUSE) > 0.5
 
 
 @pytest.mark.parametrize("sound", [b"", b"\0", bytes(2), bytes(16_000 * 2 * 20)])
 async def test_any_sound_gets_an_answer(sound: bytes) -> None:
-    assert 0 <= await (await smart_turn()).is_over(sound) <= 1
+    assert 0 <= await (await smart_turn()).predict_end_of_turn(sound) <= 1
 
 
 async def test_only_the_last_eight_seconds_count() -> None:
     turns = await smart_turn()
     sound = recording("jfk")
-    assert await turns.is_over(sound[-8 * 32_000 :]) == await turns.is_over(recording("brooklyn") + sound)
+    assert await turns.predict_end_of_turn(sound[-8 * 32_000 :]) == await turns.predict_end_of_turn(
+        recording("brooklyn") + sound
+    )
 
 
 async def test_many_callers_are_judged_in_turn() -> None:
@@ -41,7 +43,7 @@ async def test_many_callers_are_judged_in_turn() -> None:
     answers: list[float] = []
 
     async def ask() -> None:
-        answers.append(await turns.is_over(recording("brooklyn") + PAUSE))
+        answers.append(await turns.predict_end_of_turn(recording("brooklyn") + PAUSE))
 
     async with anyio.create_task_group() as callers:
         for _ in range(5):

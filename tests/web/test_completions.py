@@ -104,7 +104,7 @@ async def test_all_that_was_said_is_handed_on(site: Site) -> None:
 
 async def test_images_are_shown_to_a_model_that_sees(site: Site) -> None:
     stage = a_stage("A cat.")
-    stage.chat.sees = True
+    stage.chat.supports_images = True
     url_of_cat = "data:image/png;base64," + base64.b64encode(bytes(200_000)).decode()
     shown: Any = [
         {"type": "text", "text": "What is it?"},
@@ -175,7 +175,7 @@ async def test_what_was_no_stop_after_all_is_written(site: Site) -> None:
 
 async def test_a_model_that_heeds_more_is_told_more(site: Site) -> None:
     stage = a_stage('{"title": "Paris"}')
-    stage.chat.heeds = frozenset({"response_format", "logit_bias", "temperature", "stop"})
+    stage.chat.supported_options = frozenset({"response_format", "logit_bias", "temperature", "stop"})
     async with site(stage) as url, client_of(url) as client:
         await client.chat.completions.create(
             model="m",
@@ -189,7 +189,7 @@ async def test_a_model_that_heeds_more_is_told_more(site: Site) -> None:
         await client.chat.completions.create(
             model="m", messages=HELLO, response_format={"type": "text"}, logit_bias={}, stop=None
         )
-    assert [asked.wishes for asked in stage.chat.asked] == [
+    assert [asked.options for asked in stage.chat.asked] == [
         {
             "response_format": SCHEMA,
             "logit_bias": {"50256": -100},

@@ -1,8 +1,8 @@
-"""What we ask of the world: one question each, no base classes.
+"""The contracts of providers: one question each, no base classes.
 
-Sound for hearing is 16-bit little-endian mono PCM at `INPUT_RATE`, sound for speaking the same at
-`OUTPUT_RATE`. Every provider may be shared by many conversations at once, does its heavy work off the event
-loop, raises `ProviderError` when it cannot answer, and stops working when its caller is cancelled.
+Input audio is 16-bit little-endian mono PCM at `INPUT_RATE`, output audio the same at `OUTPUT_RATE`. Every
+provider may be shared by many conversations at once, does its heavy work off the event loop, raises
+`ProviderError` when it cannot answer, and stops working when the task that asked it is cancelled.
 """
 
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -44,42 +44,42 @@ FRAME_BYTES = INPUT_RATE * FRAME_MS // 1000 * 2
 
 
 class VoiceActivityDetector(Protocol):
-    """Hears one caller; remembers what it needs between frames."""
+    """Belongs to one conversation; keeps what it needs between frames."""
 
     def probability(self, frame: bytes) -> float:
-        """Say how likely (0 to 1) this frame of `FRAME_BYTES` is speech. Takes well under a millisecond."""
+        """Return how likely (0 to 1) this frame of `FRAME_BYTES` is speech. Takes well under a millisecond."""
         ...
 
 
 class VoiceActivityModel(Protocol):
-    """One loaded model, from which every conversation gets its own detector."""
+    """A loaded model, from which every conversation gets a detector of its own."""
 
     def detector(self) -> VoiceActivityDetector: ...
 
 
 class Denoiser(Protocol):
-    """Hears one caller; remembers what it needs between frames."""
+    """Belongs to one conversation; keeps what it needs between frames."""
 
-    def clean(self, sound: bytes) -> bytes:
-        """Return as much sound as is given, with less noise in it and a little late. Takes little time."""
+    def denoise(self, audio: bytes) -> bytes:
+        """Return as much audio as is passed, with less noise in it and a little late. Takes little time."""
         ...
 
 
 class DenoisingModel(Protocol):
-    """One loaded model, from which every conversation that wants it gets its own denoiser."""
+    """A loaded model, from which every conversation that asks for it gets a denoiser of its own."""
 
     def denoiser(self, reduction: NoiseReduction) -> Denoiser: ...
 
 
 class TurnDetector(Protocol):
-    async def is_over(self, audio: bytes) -> float:
-        """Say how likely (0 to 1) the caller has finished. `audio` is the turn so far, up to a pause."""
+    async def predict_end_of_turn(self, audio: bytes) -> float:
+        """Return how likely (0 to 1) the caller has finished. `audio` is the turn so far, up to a pause."""
         ...
 
 
 @dataclass(frozen=True)
 class Transcript:
-    """What was said; empty if nothing was. `language` is an ISO 639-1 code where the transcriber knows it."""
+    """The words of some audio, empty if there are none; `language` is an ISO 639-1 code where it is known."""
 
     text: str
     language: str | None = None
@@ -93,18 +93,18 @@ class Transcriber(Protocol):
 
 @runtime_checkable
 class SupportsPartials(Protocol):
-    """A transcriber that may be asked in mid-speech, again and again: it is not paid for each."""
+    """A transcriber that may be asked for partial transcripts during speech: it does not charge for each."""
 
     @property
-    def live(self) -> bool: ...
+    def supports_partials(self) -> bool: ...
 
 
 @dataclass(frozen=True)
 class ChatRequest:
-    """One question to a chat model: everything said so far, and how to answer it.
+    """A conversation so far, and how it is to be answered.
 
-    `spoken` asks for words to be said aloud: short sentences, no markup. `wishes` is what else a client has of
-    the model, by the names and in the values of OpenAI's chat completions: nothing that it does not heed.
+    `spoken` asks for text that is read aloud: short sentences, no markup. `options` are further parameters of
+    OpenAI's chat completions, by their names there: only those that the model supports.
     """
 
     items: Sequence[Item]
@@ -114,12 +114,12 @@ class ChatRequest:
     max_tokens: int | None = None
     spoken: bool = True
     parallel_tool_calls: bool = True
-    wishes: Mapping[str, object] = field(default_factory=dict)
+    options: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class ToolCall:
-    """The model asks for a tool; `arguments` is a JSON object as text."""
+    """The model calls a tool; `arguments` is a JSON object as text."""
 
     name: str
     arguments: str
@@ -127,9 +127,9 @@ class ToolCall:
 
 @dataclass(frozen=True)
 class ChatUsage:
-    """Last of a reply: what it cost in the model's tokens, and what ended it.
+    """The end of a reply: its cost in the model's tokens, and why it ended.
 
-    `length` is `max_tokens`; `content_filter` is a filter of the model's, which let no more pass.
+    `length` means that `max_tokens` was reached, `content_filter` that the model's own filter ended it.
     """
 
     input_tokens: int
@@ -146,47 +146,47 @@ class ChatModel(Protocol):
 
 @runtime_checkable
 class Prefillable(Protocol):
-    """A chat model that answers sooner if it has read beforehand what every request will begin with."""
+    """A chat model that answers sooner if it has read the beginning of a request before the request comes."""
 
-    async def prepare(self, request: ChatRequest) -> None:
-        """Read the instructions and tools of a conversation, and what was said in it. Cancelling it stops that.
+    async def prefill(self, request: ChatRequest) -> None:
+        """Read a conversation's instructions, tools and items into the model's cache. Can be cancelled.
 
-        With items it is asked while the caller speaks, where the session has tools.
+        Called with items while the caller speaks, where the session has tools.
         """
         ...
 
 
 @runtime_checkable
 class SupportsImages(Protocol):
-    """A chat model that says whether it can be shown images. Others cannot."""
+    """A chat model that may accept images. One without this property accepts none."""
 
     @property
-    def sees(self) -> bool: ...
+    def supports_images(self) -> bool: ...
 
 
 @runtime_checkable
 class SupportsOptions(Protocol):
-    """A chat model that heeds `ChatRequest.wishes`: those of these names. Others heed none.
+    """A chat model that follows `ChatRequest.options` of these names. Others follow none.
 
-    It raises `ProtocolError` for one whose value it cannot follow.
+    It raises `ProtocolError` for an option whose value it cannot follow.
     """
 
     @property
-    def heeds(self) -> frozenset[str]: ...
+    def supported_options(self) -> frozenset[str]: ...
 
 
 @runtime_checkable
 class ContextLimited(Protocol):
-    """A chat model that can read only so much at once. Others are asked with the whole conversation."""
+    """A chat model with a limited context. Others are asked with the whole conversation."""
 
-    def room(self, request: ChatRequest) -> int:
-        """Return how many tokens its items may have, beside everything else that is asked, and the answer."""
+    def context_budget(self, request: ChatRequest) -> int:
+        """Return how many tokens the items may have, beside the rest of the request and the reply."""
         ...
 
 
 @dataclass(frozen=True)
 class WordTiming:
-    """Word timing: the sound yielded from here on belongs to the text after its first `chars` characters."""
+    """The audio yielded from here on belongs to the text after its first `chars` characters."""
 
     chars: int
 
@@ -195,8 +195,8 @@ class Synthesizer(Protocol):
     def speak(
         self, text: str, *, voice: str | None = None, speed: float = 1.0
     ) -> AsyncIterator[bytes | WordTiming]:
-        """Say `text` in chunks of at most some 100 ms, with no silence before the first word or after the last.
+        """Yield `text` as speech in chunks of at most 100 ms or so, without silence before or after it.
 
-        A synthesizer that knows when it says which word yields a `Mark` before the sound of each.
+        A synthesizer that knows the timing of words yields a `WordTiming` before the audio of each.
         """
         ...

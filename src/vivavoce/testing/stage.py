@@ -134,7 +134,7 @@ class _Transcriber:
     delay: float
     failure: ProviderError | Forever | None
     fails_from: float = inf
-    live: bool = True
+    supports_partials: bool = True
     asked: int = 0
 
     async def transcribe(
@@ -156,7 +156,7 @@ class _Turn:
     finished: float
     delay: float
 
-    async def is_over(self, audio: bytes) -> float:
+    async def predict_end_of_turn(self, audio: bytes) -> float:
         await anyio.sleep(self.delay)
         return self.finished
 
@@ -174,13 +174,13 @@ class _Chat:
     asked: list[ChatRequest] = field(default_factory=list)
     prepared: list[ChatRequest] = field(default_factory=list)
     reads: int = sys.maxsize
-    sees: bool = False
-    heeds: frozenset[str] = frozenset()
+    supports_images: bool = False
+    supported_options: frozenset[str] = frozenset()
 
-    def room(self, request: ChatRequest) -> int:
+    def context_budget(self, request: ChatRequest) -> int:
         return self.reads
 
-    async def prepare(self, request: ChatRequest) -> None:
+    async def prefill(self, request: ChatRequest) -> None:
         self.prepared.append(request)
         if isinstance(self.replies[0], ProviderError):
             raise self.replies[0]

@@ -30,7 +30,7 @@ __all__ = ["ChatCompletionRequest", "items_of", "read_question", "request_of"]
 STOPS, STOP_CHARS = 4, 256
 """texts at which an answer may be ended, and their length"""
 PREFERENCES = ("temperature", "top_p", "presence_penalty", "frequency_penalty", "seed")
-"""wishes that are granted where they can be"""
+"""options that are passed on where the model supports them"""
 RANGES = {
     "temperature": (0, 2),
     "top_p": (0, 1),
@@ -213,10 +213,10 @@ def read_question(body: bytes, limits: Limits) -> ChatCompletionRequest:
     return question
 
 
-def request_of(question: ChatCompletionRequest, limits: Limits, heeds: Collection[str] = ()) -> ChatRequest:
+def request_of(question: ChatCompletionRequest, limits: Limits, supported: Collection[str] = ()) -> ChatRequest:
     """Return a question as our chat models are asked: in writing, not to be read aloud.
 
-    `heeds` are the wishes that the model heeds. Raises `ProtocolError` for one that it must and does not.
+    `supported` names the options that the model supports. Raises `ProtocolError` for one it needs.
     """
     told = _opening(question.messages)
     most = question.max_completion_tokens or question.max_tokens or limits.output_tokens
@@ -231,19 +231,19 @@ def request_of(question: ChatCompletionRequest, limits: Limits, heeds: Collectio
         max_tokens=min(most, limits.output_tokens),
         spoken=False,
         parallel_tool_calls=question.parallel_tool_calls,
-        wishes=_wishes(question, heeds),
+        options=_options(question, supported),
     )
 
 
-def _wishes(question: ChatCompletionRequest, heeds: Collection[str]) -> dict[str, object]:
-    wished: dict[str, object] = {name: getattr(question, name) for name in PREFERENCES}
+def _options(question: ChatCompletionRequest, supported: Collection[str]) -> dict[str, object]:
+    wanted: dict[str, object] = {name: getattr(question, name) for name in PREFERENCES}
     form, bias = question.response_format, question.logit_bias
     needed = {"response_format": UNSET if isinstance(form, Text) else form, "logit_bias": bias or UNSET}
     for name, value in needed.items():
-        if value is not UNSET and name not in heeds:
-            raise invalid(name, "the chat model here does not heed it.")
-    wished |= needed | {"stop": list(question.stops) or UNSET}
-    given = {name: value for name, value in wished.items() if value is not UNSET and name in heeds}
+        if value is not UNSET and name not in supported:
+            raise invalid(name, "the chat model here does not support it.")
+    wanted |= needed | {"stop": list(question.stops) or UNSET}
+    given = {name: value for name, value in wanted.items() if value is not UNSET and name in supported}
     return cast("dict[str, object]", to_builtins(given))
 
 

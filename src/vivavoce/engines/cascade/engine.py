@@ -58,7 +58,7 @@ class Cascade:
         chat = self.crew.chat
         if manner.tools and isinstance(chat, Prefillable):
             spoken = manner.modality == "audio"
-            await chat.prepare(
+            await chat.prefill(
                 ChatRequest((), manner.instructions, manner.tools, manner.tool_choice, spoken=spoken)
             )
 

@@ -28,7 +28,7 @@ def check_images(item: Item, crew: Providers, limits: Limits, at: str) -> None:
         if not isinstance(part, InputImage):
             continue
         where = f"{at}.content[{index}]"
-        if not (isinstance(crew.chat, SupportsImages) and crew.chat.sees):
+        if not (isinstance(crew.chat, SupportsImages) and crew.chat.supports_images):
             raise invalid(where, f"{crew.chat_is} sees no images.")
         _check_url(part.image_url, f"{where}.image_url", limits.image_bytes)
 

@@ -153,7 +153,7 @@ class InputAudioStream:
         if self._keypad:
             self.pressed += self._keypad.push(frame)
             frame = bytes(len(frame)) if self._keypad.held else frame
-        return self._denoiser.clean(frame) if self._denoiser else frame
+        return self._denoiser.denoise(frame) if self._denoiser else frame
 
 
 def _keypad(format: AudioFormat) -> Keypad | None:

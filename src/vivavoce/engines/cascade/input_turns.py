@@ -274,7 +274,7 @@ class InputTurns:
         """Ask the turn detector; without its answer, words and silence decide."""
         with anyio.move_on_after(self.call.limits.turn_seconds):
             try:
-                pondering.finished = await detector.is_over(sound)
+                pondering.finished = await detector.predict_end_of_turn(sound)
             except ProviderError as error:
                 log.warning("%s", error)
         self._judge(pondering)

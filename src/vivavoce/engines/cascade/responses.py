@@ -159,7 +159,7 @@ class Responses:
         if isinstance(chat, Prefillable):
             with anyio.move_on_after(limits.first_word_seconds):
                 try:
-                    await chat.prepare(self._request(ResponseSettings.of(self.call.session), items))
+                    await chat.prefill(self._request(ResponseSettings.of(self.call.session), items))
                 except (ProviderError, ProtocolError) as error:
                     log.warning("%s", error)
 
@@ -304,7 +304,7 @@ class Responses:
             parallel_tool_calls=manner.parallel_tool_calls,
         )
         chat = self.call.crew.chat
-        room = chat.room(request) if isinstance(chat, ContextLimited) else sys.maxsize
+        room = chat.context_budget(request) if isinstance(chat, ContextLimited) else sys.maxsize
         return replace(request, items=remembered(items, manner.truncation, room=room, most=limits.items))
 
     def _reply(

@@ -21,7 +21,7 @@ class TranscriberQueue:
     @property
     def is_live(self) -> bool:
         """Whether the transcriber may be asked in mid-speech."""
-        return isinstance(self.transcriber, SupportsPartials) and self.transcriber.live
+        return isinstance(self.transcriber, SupportsPartials) and self.transcriber.supports_partials
 
     async def transcribe(
         self, sound: bytes, *, seconds: float, language: str | None = None, prompt: str | None = None

@@ -61,7 +61,7 @@ class _Written:
 class Moonshine:
     """Transcribes one utterance at a time; others wait their turn."""
 
-    live = True
+    supports_partials = True
 
     def __init__(self, files: dict[str, Session], words: Sequence[bytes]) -> None:
         self._encoder, self._decoder, self._silero = files["encoder"], files["decoder"], files["silero"]

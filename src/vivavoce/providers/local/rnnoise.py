@@ -70,7 +70,7 @@ class RNNoiseDenoiser:
         self._before = np.zeros(LATE, np.float32)
         self._ready = bytes(AHEAD)
 
-    def clean(self, sound: bytes) -> bytes:
+    def denoise(self, sound: bytes) -> bytes:
         """Return as much sound as is given, PCM at `INPUT_RATE`."""
         import numpy as np
 
@@ -119,7 +119,7 @@ async def open_rnnoise(settings: RNNoiseSettings, weights: Weights) -> RNNoise:
     """Load the library and clean a little silence, so that the first caller's is not slow."""
     rnnoise = RNNoise(await to_thread.run_sync(_load), settings)
     denoiser = rnnoise.denoiser(NoiseReduction(type="near_field"))
-    await to_thread.run_sync(denoiser.clean, bytes(AHEAD))
+    await to_thread.run_sync(denoiser.denoise, bytes(AHEAD))
     return rnnoise
 
 

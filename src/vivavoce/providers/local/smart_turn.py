@@ -42,7 +42,7 @@ class SmartTurn:
         self._session = session
         self._turn = anyio.CapacityLimiter(1)
 
-    async def is_over(self, audio: bytes) -> float:
+    async def predict_end_of_turn(self, audio: bytes) -> float:
         """Say how likely (0 to 1) the caller has finished, from what they said last."""
         return await anyio.to_thread.run_sync(self._judge, audio, limiter=self._turn, abandon_on_cancel=True)
 
@@ -94,7 +94,7 @@ async def open_smart_turn(settings: SmartTurnSettings, weights: Weights) -> Smar
     files = await weights(MODEL)
     session = await anyio.to_thread.run_sync(partial(open_session, files["smart-turn-v3.2-cpu.onnx"]))
     smart_turn = SmartTurn(session)
-    await smart_turn.is_over(bytes(2 * INPUT_RATE))
+    await smart_turn.predict_end_of_turn(bytes(2 * INPUT_RATE))
     return smart_turn
 
 

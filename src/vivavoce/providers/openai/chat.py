@@ -100,16 +100,16 @@ class OpenAIChat:
     settings: OpenAIChatSettings
 
     @property
-    def sees(self) -> bool:
+    def supports_images(self) -> bool:
         """Whether it can be shown images."""
         return self.settings.images
 
     @property
-    def heeds(self) -> frozenset[str]:
+    def supported_options(self) -> frozenset[str]:
         """What a client may wish of it: the endpoint is told, and judges."""
         return HEEDS
 
-    def room(self, request: ChatRequest) -> int:
+    def context_budget(self, request: ChatRequest) -> int:
         """Return how many tokens are left for the conversation, in a cautious estimate."""
         told = [request.instructions, SPOKEN, *(msgspec.json.encode(tool).decode() for tool in request.tools)]
         answer = min(request.max_tokens or 0, self.settings.context // 4)
@@ -202,7 +202,7 @@ def body(request: ChatRequest, settings: OpenAIChatSettings) -> dict[str, object
         asked["max_tokens"] = request.max_tokens
     if settings.temperature is not None:
         asked["temperature"] = settings.temperature
-    return asked | dict(request.wishes)
+    return asked | dict(request.options)
 
 
 def _messages(items: Sequence[Item]) -> list[dict[str, object]]:

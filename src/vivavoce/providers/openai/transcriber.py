@@ -15,10 +15,10 @@ NAME = "openai"
 
 
 class OpenAITranscriberSettings(EndpointSettings, frozen=True, kw_only=True):
-    """Which model, and where. `live` asks it in mid-speech too, which is paid for each time."""
+    """Which model, and where. `partials` asks it during speech too, which is charged for each time."""
 
     model: str = "gpt-4o-mini-transcribe"
-    live: bool = False
+    partials: bool = False
 
 
 class _Answer(msgspec.Struct, frozen=True):
@@ -34,9 +34,9 @@ class OpenAITranscriber:
     settings: OpenAITranscriberSettings
 
     @property
-    def live(self) -> bool:
+    def supports_partials(self) -> bool:
         """Whether it may be asked for partial transcripts."""
-        return self.settings.live
+        return self.settings.partials
 
     async def aclose(self) -> None:
         """Hang up all connections."""

@@ -99,7 +99,7 @@ class Qwen:
         Raises `ProviderError` where the last words do not fit, or a tool was demanded and cannot be called,
         `ProtocolError` for a form to which no answer can be held.
         """
-        if len(msgspec.json.encode(request.wishes)) > FORM_BYTES:
+        if len(msgspec.json.encode(request.options)) > FORM_BYTES:
             raise _no_form(f": it has more than {FORM_BYTES:,} bytes")
         turns = dialogue(request.items)
         tools = router.eligible(request.tools, request.tool_choice)
@@ -111,7 +111,7 @@ class Qwen:
             step = await self._step(tools, turns) if _is_asked(request) else None
             if step is None:
                 async with self._answering(request, turns) as chunks:
-                    async for piece in _spoken(chunks, held="response_format" in request.wishes):
+                    async for piece in _spoken(chunks, held="response_format" in request.options):
                         yield piece
                 return
             first, usage = step
@@ -121,16 +121,16 @@ class Qwen:
         yield usage
 
     @property
-    def heeds(self) -> frozenset[str]:
+    def supported_options(self) -> frozenset[str]:
         """What a client may wish of it: a form, to which it is held by a grammar, and where to end."""
         return HEEDS
 
-    def room(self, request: ChatRequest) -> int:
+    def context_budget(self, request: ChatRequest) -> int:
         """Return how many tokens are left for the conversation; tools have a place of their own."""
         opening = _opening(request)
         return max(0, self._context - self._longest(request) - sum(tokens(said.text) for said in opening))
 
-    async def prepare(self, request: ChatRequest) -> None:
+    async def prefill(self, request: ChatRequest) -> None:
         """Read what a conversation begins with, and its tools, so that its first question is answered soon.
 
         Once something was said, only the tools' slot has to read it: the other has said it.
@@ -149,9 +149,9 @@ class Qwen:
         self, request: ChatRequest, turns: Sequence[Said]
     ) -> AbstractAsyncContextManager[AsyncIterator[Chunk]]:
         """Begin to write the answer; leaving the block stops it."""
-        turns = fit(turns, self.room(request))
+        turns = fit(turns, self.context_budget(request))
         prompt = tuple(said for said in [*_opening(request), *turns] if said.text)
-        held = _held_to_speech(request, last_words(turns)) if request.spoken else request.wishes
+        held = _held_to_speech(request, last_words(turns)) if request.spoken else request.options
         return self._written(prompt, max_tokens=self._longest(request), **held)
 
     def _longest(self, request: ChatRequest) -> int:

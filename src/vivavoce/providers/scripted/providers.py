@@ -68,7 +68,7 @@ class ScriptedTranscriber:
         self._heard = {float(seconds): text for seconds, text in self._settings.heard.items()}
 
     @property
-    def live(self) -> bool:
+    def supports_partials(self) -> bool:
         """Whether what it tells in mid-speech may be believed: not if the words depend on the seconds."""
         return not self._heard
 
@@ -132,7 +132,7 @@ class ChatSettings(msgspec.Struct, frozen=True, kw_only=True):
 class ScriptedChat:
     """Obeys plain instructions, a word at a time, and tells what images it is shown. A token is a word."""
 
-    sees = True
+    supports_images = True
 
     def __init__(self, settings: ChatSettings | None = None) -> None:
         self._settings = settings or ChatSettings()
@@ -257,7 +257,7 @@ class ScriptedTurnDetector:
     def __init__(self, settings: TurnSettings | None = None) -> None:
         self._settings = settings or TurnSettings()
 
-    async def is_over(self, audio: bytes) -> float:
+    async def predict_end_of_turn(self, audio: bytes) -> float:
         """Return the setting `over`, or 0.0 while there is less speech than `patience_seconds`."""
         await anyio.sleep(self._settings.delay_ms / 1000)
         patient = self._settings.patience_seconds and seconds_spoken(audio) < self._settings.patience_seconds

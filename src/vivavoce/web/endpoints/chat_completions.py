@@ -48,7 +48,9 @@ class ChatCompletionsEndpoint:
             question = read_question(body, self.limits)
             self._check_images(question)
             chat = self.house.speech.crew.chat
-            asked = request_of(question, self.limits, chat.heeds if isinstance(chat, SupportsOptions) else ())
+            asked = request_of(
+                question, self.limits, chat.supported_options if isinstance(chat, SupportsOptions) else ()
+            )
             model = question.model or request.path_params.get("deployment", MODEL)
             wording = _Wording(model, self._now(), tells_usage=question.stream_options.include_usage)
             answer = _streamed if question.stream else _whole
