@@ -31,7 +31,7 @@ from vivavoce.protocol.settings import DEFAULT, merge
 from vivavoce.providers.registry import ROLES, Plugin, Role, find, names, settings_for
 from vivavoce.session.line import Engine, Line
 from vivavoce.session.ringing import IncomingCalls, TellOfCall
-from vivavoce.session.switchboard import Attend, Switchboard
+from vivavoce.session.switchboard import ListenerFactory, Switchboard
 from vivavoce.session.webhook import Webhook
 from vivavoce.text.languages import language_name, same_language
 from vivavoce.tools.registry import ToolRegistry, opened
@@ -181,14 +181,14 @@ class Runtime:
         tell: Tell = lambda sentence: None,
         report: Report | None = None,
         store: Store | None = None,
-        attend: Sequence[Attend] = (),
+        listeners: Sequence[ListenerFactory] = (),
     ) -> None:
         self.config, self.assistant = config, assistant
         self._shelf = shelf or ToolRegistry()
         self.service = AssistantRegistry(assistant, self._shelf, config.limits)
         self.choices = choose(config, assistant)
         self.states: dict[Role, State] = dict.fromkeys(self.choices, "waiting")
-        self._tell, self._report, self._store, self._attend = tell, report, store or here(), attend
+        self._tell, self._report, self._store, self._listeners = tell, report, store or here(), listeners
         self._providers: dict[Role, object] = {}
         self._switchboard: Switchboard | None = None
         self._lobby: IncomingCalls | None = None
@@ -283,9 +283,9 @@ class Runtime:
     def employ(self, engine: Engine) -> None:
         """Let this engine answer from now on."""
         service, limits = self.service, self.config.limits
-        seat = (lambda caller: service.attendant(caller.id)) if service.is_needed else None
+        middleware = (lambda caller: service.middleware(caller.id)) if service.is_needed else None
         self._switchboard = Switchboard(
-            _Equipped(engine, service), limits=limits, attend=self._attend, seat=seat
+            _Equipped(engine, service), limits=limits, listeners=self._listeners, middleware=middleware
         )
         self._lobby = IncomingCalls(self._switchboard, self._webhook())
 
@@ -345,14 +345,14 @@ async def assemble(
     assistant: Assistant | None = None,
     tell: Tell = lambda sentence: None,
     report: Report | None = None,
-    attend: Sequence[Attend] = (),
+    listeners: Sequence[ListenerFactory] = (),
 ) -> AsyncIterator[Runtime]:
     """Give a house that is open: everything loaded and warm. Leaving the block puts it away.
 
     `tell` hears, in sentences for people, what has been loaded; `report` what is being fetched.
     """
     async with opened(config.tools, config.limits) as shelf:
-        house = Runtime(config, assistant=assistant, shelf=shelf, tell=tell, report=report, attend=attend)
+        house = Runtime(config, assistant=assistant, shelf=shelf, tell=tell, report=report, listeners=listeners)
         try:
             await house.open()
             yield house

@@ -15,8 +15,8 @@ __all__ = ["said", "staged"]
 def staged(assistant: Assistant, *, session: Session = DEFAULT, **stage: object) -> Stage:
     """Return a stage on which this assistant answers, in a house that holds conversations so."""
     staff, limits = Team(assistant), stage.get("limits") or Limits()
-    seat = lambda caller: AssistantSession(staff, limits, caller.id)  # noqa: E731
-    return Stage(session=staff.begin(session), seat=seat, **{"replies": ["Yes."], **stage})
+    middleware = lambda caller: AssistantSession(staff, limits, caller.id)  # noqa: E731
+    return Stage(session=staff.begin(session), middleware=middleware, **{"replies": ["Yes."], **stage})
 
 
 def said(score: Score) -> str:

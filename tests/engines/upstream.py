@@ -112,7 +112,7 @@ def check_rules(score: Score, errors: tuple[str, ...] | None = ()) -> None:
             case e.OwnEvent():
                 pass
             case event:
-                said.append((heard.by, msgspec.json.decode(encode(event))))
+                said.append((heard.source, msgspec.json.decode(encode(event))))
     check(said, errors=errors)
 
 

@@ -14,7 +14,8 @@ from vivavoce.protocol.items import InputText, Message
 from vivavoce.protocol.responses import ResponseParams
 from vivavoce.protocol.session import FunctionTool, McpServerTool, Session
 from vivavoce.protocol.settings import DEFAULT
-from vivavoce.session.line import Heard, HungUp, Line, Listener, open_line
+from vivavoce.session.line import HungUp, Line, open_line
+from vivavoce.session.middleware import Listener, ObservedEvent
 from vivavoce.session.switchboard import Busy, Caller, Switchboard
 from vivavoce.testing.stage import Stage
 
@@ -92,20 +93,20 @@ async def test_hanging_up_is_nobodys_fault() -> None:
 
 async def test_listeners_hear_both_sides_in_order_and_know_who_spoke() -> None:
     heard = []
-    switchboard = Switchboard(Echo(), attend=[lambda caller: heard.append])
+    switchboard = Switchboard(Echo(), listeners=[lambda caller: heard.append])
     async with switchboard.connect(Caller("test")) as line:
         await line.send(QUESTION)
         await answer(line)
-    assert [(h.by, type(h.event)) for h in heard] == [
+    assert [(h.source, type(h.event)) for h in heard] == [
         ("client", e.ConversationItemCreate),
         ("server", e.SessionCreated),
     ]
 
 
 async def test_listeners_hear_no_secrets() -> None:
-    heard: list[Heard | Caller] = []
+    heard: list[ObservedEvent | Caller] = []
 
-    def attend(caller: Caller) -> Listener:
+    def listener(caller: Caller) -> Listener:
         heard.append(caller)
         return heard.append
 
@@ -115,7 +116,7 @@ async def test_listeners_hear_no_secrets() -> None:
         authorization="secret",
         headers={"X-Key": "secret"},
     )
-    async with Switchboard(Echo(), attend=[attend]).connect(
+    async with Switchboard(Echo(), listeners=[listener]).connect(
         Caller("test", session=Session(tools=(desk,)))
     ) as line:
         for event in (
@@ -129,15 +130,15 @@ async def test_listeners_hear_no_secrets() -> None:
 
 
 async def test_what_cannot_be_read_is_answered_in_its_turn() -> None:
-    heard: list[Heard] = []
-    switchboard = Switchboard(Stage().engine, attend=[lambda caller: heard.append])
+    heard: list[ObservedEvent] = []
+    switchboard = Switchboard(Stage().engine, listeners=[lambda caller: heard.append])
     async with switchboard.connect(Caller("test")) as line:
         for event in (e.ResponseCancel(event_id="first"), UNREADABLE, e.ResponseCancel(event_id="last")):
             await line.send(event)
         told = [await answer(line) for _ in range(4)]
     named = [event.error.event_id for event in told if isinstance(event, e.ErrorEvent)]
     assert named == ["first", "mine", "last"]
-    assert [said.event for said in heard if said.by == "server"] == told
+    assert [said.event for said in heard if said.source == "server"] == told
 
 
 async def test_a_line_is_bounded_both_ways() -> None:
@@ -276,7 +277,7 @@ async def test_an_error_is_heard_by_whoever_made_the_mistake(unreadable: bool) -
 async def test_so_is_one_about_sound_that_is_heard_at_once() -> None:
     switchboard = Switchboard(Stage().engine)
     async with a_call_and_one_who_joined(switchboard, Caller("test")) as (near, joined):
-        assert joined.line.offer(e.InputAudioBufferAppend(audio=b"odd"))
+        assert joined.line.try_send(e.InputAudioBufferAppend(audio=b"odd"))
         await joined.until(e.ErrorEvent)
         assert e.ErrorEvent not in near.kinds
 
@@ -366,7 +367,7 @@ async def test_nobody_joins_or_ends_a_call_that_there_is_not() -> None:
 
 async def test_the_sound_of_a_call_that_is_played_elsewhere_is_not_for_those_who_join() -> None:
     switchboard = Switchboard(Stage(["Paris, of course."]).engine)
-    async with a_call_and_one_who_joined(switchboard, Caller("test", plays=True)) as (near, joined):
+    async with a_call_and_one_who_joined(switchboard, Caller("test", plays_audio=True)) as (near, joined):
         await near.line.send(QUESTION)
         await near.line.send(e.ResponseCreate())
         await joined.until(e.ResponseDone)
@@ -377,9 +378,9 @@ async def test_the_sound_of_a_call_that_is_played_elsewhere_is_not_for_those_who
 
 async def test_what_the_one_who_plays_tells_is_heard_by_all_in_the_same_order() -> None:
     heard: list[e.Event] = []
-    switchboard = Switchboard(Stage().engine, attend=[lambda caller: lambda said: heard.append(said.event)])
+    switchboard = Switchboard(Stage().engine, listeners=[lambda caller: lambda said: heard.append(said.event)])
     started = e.OutputAudioBufferStarted(response_id="resp_1")
-    async with a_call_and_one_who_joined(switchboard, Caller("test", plays=True)) as (near, joined):
+    async with a_call_and_one_who_joined(switchboard, Caller("test", plays_audio=True)) as (near, joined):
         await near.line.send(started)
         await near.line.send(QUESTION)
         await joined.until(e.ConversationItemDone)
@@ -392,10 +393,10 @@ async def test_what_the_one_who_plays_tells_is_heard_by_all_in_the_same_order() 
 async def test_only_the_one_who_plays_is_told_to_stop() -> None:
     heard: list[tuple[str, e.Event]] = []
     switchboard = Switchboard(
-        Stage().engine, attend=[lambda caller: lambda said: heard.append((said.by, said.event))]
+        Stage().engine, listeners=[lambda caller: lambda said: heard.append((said.source, said.event))]
     )
     clear = e.OutputAudioBufferClear()
-    async with a_call_and_one_who_joined(switchboard, Caller("test", plays=True)) as (near, joined):
+    async with a_call_and_one_who_joined(switchboard, Caller("test", plays_audio=True)) as (near, joined):
         await joined.line.send(clear)
         assert await near.until(e.OutputAudioBufferClear) is clear
         await joined.line.send(e.InputAudioBufferClear())

@@ -79,8 +79,8 @@ def desk(*tools: Tool, replies: Sequence[Any], limits: Limits | None = None, **c
     """Set a stage on which a toolbox sits."""
     limits = limits or Limits()
     cast = {"wish": Session(tools=()), **cast}
-    seat = lambda caller: Toolbox(tools, limits, caller.id)  # noqa: E731
-    return Stage(replies, limits=limits, seat=seat, **cast)
+    middleware = lambda caller: Toolbox(tools, limits, caller.id)  # noqa: E731
+    return Stage(replies, limits=limits, middleware=middleware, **cast)
 
 
 def outputs(score: Score) -> dict[str, str]:

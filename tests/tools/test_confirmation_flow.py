@@ -398,7 +398,7 @@ class FarEnd:
 )
 async def test_a_yes_to_another_question_is_none(words: str, is_done: bool) -> None:
     made, engine = Made(), FarEnd(words)
-    switchboard = Switchboard(engine, seat=lambda caller: Toolbox([made.canceller()]))
+    switchboard = Switchboard(engine, middleware=lambda caller: Toolbox([made.canceller()]))
     async with switchboard.connect(Caller("test")) as line, anyio.create_task_group() as tasks:
         tasks.start_soon(_hear_out, line)
         await anyio.sleep(5)
@@ -419,7 +419,7 @@ async def test_an_engine_that_cannot_be_changed_is_told_of_in_the_log(caplog: py
                 await line.send(e.ErrorEvent(error=details))
 
     made = Made()
-    switchboard = Switchboard(Stubborn(QUESTION), seat=lambda caller: Toolbox([made.canceller()]))
+    switchboard = Switchboard(Stubborn(QUESTION), middleware=lambda caller: Toolbox([made.canceller()]))
     async with switchboard.connect(Caller("test")) as line, anyio.create_task_group() as tasks:
         tasks.start_soon(_hear_out, line)
         await anyio.sleep(5)

@@ -20,28 +20,28 @@ def named(*tools: FunctionTool | McpServerTool) -> e.SessionUpdate:
 
 
 def test_ours_are_added_to_what_a_client_names() -> None:
-    assert SessionTools([OURS]).passing(named(THEIRS, SERVER)) == named(THEIRS, SERVER, OURS.definition)
-    assert SessionTools([OURS]).passing(named()) == named(OURS.definition)
-    assert SessionTools([OURS]).passing(named(FunctionTool(name="ours"))) == named(OURS.definition)
+    assert SessionTools([OURS]).intercept(named(THEIRS, SERVER)) == named(THEIRS, SERVER, OURS.definition)
+    assert SessionTools([OURS]).intercept(named()) == named(OURS.definition)
+    assert SessionTools([OURS]).intercept(named(FunctionTool(name="ours"))) == named(OURS.definition)
 
 
 @pytest.mark.parametrize("session", [Session(instructions="Be brief."), TranscriptionSession()])
 def test_who_says_nothing_of_tools_is_left_alone(session: Session | TranscriptionSession) -> None:
     update = e.SessionUpdate(session=session)
-    assert SessionTools([OURS]).passing(update) is update
+    assert SessionTools([OURS]).intercept(update) is update
 
 
 def test_when_ours_change_the_clients_stay() -> None:
     offer = SessionTools([OURS])
     assert offer.session.tools == (OURS.definition,)
-    offer.passing(named(THEIRS, SERVER))
+    offer.intercept(named(THEIRS, SERVER))
     offer.tools = ()
     assert offer.session.tools == (THEIRS, SERVER), "with what only an MCP server may know"
 
 
 def test_it_is_known_whose_a_tool_is() -> None:
     offer = SessionTools([OURS])
-    offer.passing(named(THEIRS))
+    offer.intercept(named(THEIRS))
     offer.hear(e.SessionCreated(session=Session(tools=(OURS.definition, FunctionTool(name="the engine's")))))
     assert offer.find("ours") is OURS
     assert offer.find("theirs") is None

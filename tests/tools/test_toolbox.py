@@ -493,7 +493,7 @@ async def test_a_tool_may_hand_the_caller_over() -> None:
         return ""
 
     stage = desk(replies=[model(LOOK)])
-    stage.seat = lambda caller: Toolbox([Made().tool(run=transfer)], handed=handed)
+    stage.middleware = lambda caller: Toolbox([Made().tool(run=transfer)], handed=handed)
     score = await stage.play(ASKS, until=5)
     assert met == ["Bo"]
     assert said(score) == ["So: They are with Bo now."]
@@ -506,7 +506,7 @@ async def test_a_tool_may_hand_the_caller_over() -> None:
         (None, "here the caller cannot be handed over."),
     ):
         stage = desk(replies=[model(LOOK)])
-        stage.seat = lambda caller, call=callback: Toolbox([Made().tool(run=transfer)], handed=call)
+        stage.middleware = lambda caller, call=callback: Toolbox([Made().tool(run=transfer)], handed=call)
         assert outputs(await stage.play(ASKS, until=5)) == {"order_status": f"The tool has failed: {output}"}
 
 

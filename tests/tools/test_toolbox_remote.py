@@ -16,7 +16,8 @@ from vivavoce.protocol.items import FunctionCall, FunctionCallOutput, McpCall
 from vivavoce.protocol.responses import Response, ResponseParams
 from vivavoce.protocol.session import FunctionTool, Session
 from vivavoce.protocol.settings import DEFAULT
-from vivavoce.session.line import Heard, Line
+from vivavoce.session.line import Line
+from vivavoce.session.middleware import ObservedEvent
 from vivavoce.session.switchboard import Caller, Switchboard
 from vivavoce.tools.toolbox import Toolbox
 from vivavoce.tools.types import Context, Outcome
@@ -72,7 +73,9 @@ class FarAway:
 async def meet(engine: FarAway, run: Run | None = None, *said: e.ClientEvent, seconds: float = 10) -> Made:
     """Let a caller, a toolbox with one tool and this engine be with one another for a while."""
     made = Made()
-    switchboard = Switchboard(engine, seat=lambda caller: Toolbox([made.tool(run=run)], Limits(), "somebody"))
+    switchboard = Switchboard(
+        engine, middleware=lambda caller: Toolbox([made.tool(run=run)], Limits(), "somebody")
+    )
     async with switchboard.connect(Caller("test")) as line, anyio.create_task_group() as tasks:
         tasks.start_soon(_hear_out, line)
         for event in said:
@@ -249,7 +252,7 @@ async def test_of_a_flood_of_calls_no_more_are_made_than_can_be_kept_in_mind() -
     made = Made()
     box = Toolbox([made.tool()])
     for event in calls("one", *flood):
-        box.hear(Heard(event, "server", 0))
+        box.on_event(ObservedEvent(event, "server", 0))
     assert len(box._called) == 256
 
 

@@ -9,7 +9,7 @@ import anyio
 import pytest
 
 from vivavoce.protocol import events as e
-from vivavoce.session.line import Heard
+from vivavoce.session.middleware import ObservedEvent
 from vivavoce.session.switchboard import Caller, Switchboard
 from vivavoce.testing.stage import Say, Stage
 from vivavoce.transports.playout import Playout
@@ -42,7 +42,7 @@ class Talk:
     """What came of a conversation."""
 
     captions: str
-    heard: list[Heard]
+    heard: list[ObservedEvent]
     speaker: Speaker
 
     def of(self, kind: type[e.Event]) -> list[e.Event]:
@@ -75,12 +75,12 @@ async def hold(
             await anyio.sleep_until(began + at)
             yield text
 
-    heard: list[Heard] = []
+    heard: list[ObservedEvent] = []
     stage.sayings.sayings = says
     out, speaker = io.StringIO(), Speaker()
     microphone = FileMicrophone(spoken(*says, seconds=seconds))
     terminal = TerminalTransport(microphone, speaker, lines() if typed else never(), Captions(out), headphones)
-    board = Switchboard(stage.engine, attend=[lambda caller: heard.append])
+    board = Switchboard(stage.engine, listeners=[lambda caller: heard.append])
     async with board.connect(Caller("terminal")) as line:
         await terminal.talk(line)
     return Talk(out.getvalue(), heard, speaker)

@@ -7,7 +7,7 @@ import anyio
 from vivavoce.protocol import events as e
 from vivavoce.protocol.responses import VERBATIM, verbatim
 from vivavoce.protocol.session import Session
-from vivavoce.session.line import SessionHandle
+from vivavoce.session.middleware import SessionHandle
 from vivavoce.tools.notifier import Notifier
 
 __all__ = ["Greeting"]
@@ -31,8 +31,8 @@ class Greeting:
         self._kept: e.ResponseCreate | None = None
         self._bell = Notifier()
 
-    def passing(self, event: e.ClientEvent) -> e.ClientEvent | None:
-        """Hear what the caller says before the engine does, and keep back a wish that has to wait."""
+    def intercept(self, event: e.ClientEvent) -> e.ClientEvent | None:
+        """Observe what the client sends, and hold back a `response.create` that has to wait."""
         match event:
             case e.ResponseCreate() if event.is_aside:
                 pass
@@ -46,8 +46,8 @@ class Greeting:
                 self._first_is_the_caller()
         return event
 
-    def hear(self, event: e.Event) -> None:
-        """Hear what the server says."""
+    def on_event(self, event: e.Event) -> None:
+        """Observe what the server sends."""
         match event:
             case e.SessionCreated(session=session) | e.SessionUpdated(session=session):
                 self._is_open = isinstance(session, Session)
@@ -63,13 +63,13 @@ class Greeting:
             case e.ErrorEvent(error=error) if error.event_id == self._asks.event_id:
                 self._end()
 
-    async def attend(self, seat: SessionHandle) -> None:
+    async def run(self, handle: SessionHandle) -> None:
         """Greet, if there is cause to."""
         await self._quiet()
         if self._phase == "due":
             self._phase = "under way"
-            await seat.say(self._asks)
-            await self._give_way(seat)
+            await handle.send(self._asks)
+            await self._give_way(handle)
 
     async def _quiet(self) -> None:
         """Return when the session is as the client wants it, or the caller was first."""
@@ -79,14 +79,14 @@ class Greeting:
             if quiet.cancelled_caught:
                 return
 
-    async def _give_way(self, seat: SessionHandle) -> None:
+    async def _give_way(self, handle: SessionHandle) -> None:
         """Wait until the greeting has been said; cut it short for a client that asks for an answer."""
         await self._bell.until(lambda: self._phase == "over" or bool(self._kept and self._response_id))
         if self._response_id and self._phase == "under way":
-            await seat.say(e.ResponseCancel(response_id=self._response_id))
+            await handle.send(e.ResponseCancel(response_id=self._response_id))
             await self._bell.until(lambda: self._phase == "over")
         if self._kept:
-            await seat.put_back(self._kept)
+            await handle.resume(self._kept)
 
     def _first_is_the_caller(self) -> None:
         if self._phase == "due":

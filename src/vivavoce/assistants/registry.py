@@ -1,4 +1,4 @@
-"""Who answers in a house, and with which tools: every conversation gets its attendant here."""
+"""Who answers in a house, and with which tools: every conversation gets its middleware here."""
 
 import logging
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from vivavoce.errors import ConfigError
 from vivavoce.limits import Limits
 from vivavoce.protocol import events as e
 from vivavoce.protocol.session import FunctionTool, Session, TranscriptionSession
-from vivavoce.session.line import Middleware
+from vivavoce.session.middleware import Middleware
 from vivavoce.tools.registry import ToolRegistry
 from vivavoce.tools.toolbox import Toolbox
 from vivavoce.tools.types import Assistant, Tool
@@ -61,11 +61,11 @@ class AssistantRegistry:
 
     @property
     def is_needed(self) -> bool:
-        """Whether there is anything for an attendant to do."""
+        """Whether there is anything for middleware to do."""
         return self.assistant is not None or not self._shelf.is_empty
 
-    def attendant(self, caller: str = "") -> Middleware:
-        """Give one conversation its attendant."""
+    def middleware(self, caller: str = "") -> Middleware:
+        """Return the middleware of one conversation."""
         staff = self.staff
         if staff is None:
             return Toolbox(self.shared, self._limits, caller)
@@ -84,7 +84,7 @@ class AssistantRegistry:
 
     def passing(self, wish: Session) -> Session:
         """Return what of a client's wish the engine will hear."""
-        passed = self.attendant().passing(e.SessionUpdate(session=wish))
+        passed = self.middleware().intercept(e.SessionUpdate(session=wish))
         return (
             passed.session
             if isinstance(passed, e.SessionUpdate) and isinstance(passed.session, Session)

@@ -11,7 +11,7 @@ from vivavoce.limits import Limits
 from vivavoce.protocol import events as e
 from vivavoce.protocol.items import FunctionCallOutput
 from vivavoce.protocol.session import Session
-from vivavoce.session.line import Heard, SessionHandle
+from vivavoce.session.middleware import ObservedEvent, SessionHandle
 from vivavoce.tools.toolbox import Toolbox
 from vivavoce.tools.types import Assistant
 
@@ -31,21 +31,21 @@ class AssistantSession:
         self._greeted = {staff.first.name}
         self._session = Session()
         self._update = e.SessionUpdate(session=Session())
-        self._seat: SessionHandle | None = None
+        self._handle: SessionHandle | None = None
 
-    def passing(self, event: e.ClientEvent) -> e.ClientEvent | None:
+    def intercept(self, event: e.ClientEvent) -> e.ClientEvent | None:
         """Return what the engine may hear of what the caller says. Raises `ProtocolError` for the rest."""
-        if _is_output(event) and self._toolbox.passing(event) is None:
+        if _is_output(event) and self._toolbox.intercept(event) is None:
             return None  # many clients say of every call that they do not know what to do; an error ends some
-        passed = self._greeting.passing(client_policy(event, any_voice=self._any_voice))
-        return passed and self._toolbox.passing(passed)
+        passed = self._greeting.intercept(client_policy(event, any_voice=self._any_voice))
+        return passed and self._toolbox.intercept(passed)
 
-    def hear(self, heard: Heard) -> None:
-        """Hear what passes."""
-        self._toolbox.hear(heard)
-        if heard.by == "server":
-            self._greeting.hear(heard.event)
-            self._note(heard.event)
+    def on_event(self, observed: ObservedEvent) -> None:
+        """Observe an event."""
+        self._toolbox.on_event(observed)
+        if observed.source == "server":
+            self._greeting.on_event(observed.event)
+            self._note(observed.event)
 
     def _note(self, event: e.Event) -> None:
         match event:
@@ -56,12 +56,12 @@ class AssistantSession:
             case e.ErrorEvent(error=error) if error.event_id and error.event_id == self._update.event_id:
                 log.error("%s: the session cannot be handed over: %s", self._caller, error.message)
 
-    async def attend(self, seat: SessionHandle) -> None:
+    async def run(self, handle: SessionHandle) -> None:
         """Work until the conversation is over."""
-        self._seat = seat
+        self._handle = handle
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._toolbox.attend, seat)
-            tasks.start_soon(self._greeting.attend, seat)
+            tasks.start_soon(self._toolbox.run, handle)
+            tasks.start_soon(self._greeting.run, handle)
 
     async def _hand_over(self, to: Assistant) -> str:
         """Let another one answer from now on; return its greeting, if it has not greeted yet.
@@ -72,9 +72,9 @@ class AssistantSession:
         self._staff, self._toolbox.tools = staff, staff.tools_of(to)
         session = staff.session_of(to, self._session)
         self._update = e.SessionUpdate(event_id=e.new_id("event"), session=session)
-        if self._seat:
-            await self._seat.say(self._update)
-            await self._seat.tell(e.AssistantChanged(name=to.name))
+        if self._handle:
+            await self._handle.send(self._update)
+            await self._handle.notify(e.AssistantChanged(name=to.name))
         log.info("%s: %r has taken over", self._caller, to.name)
         greeting = "" if to.name in self._greeted else to.greeting
         self._greeted.add(to.name)

@@ -23,7 +23,8 @@ from vivavoce.errors import ProviderError
 from vivavoce.limits import Limits
 from vivavoce.protocol import events as e
 from vivavoce.protocol.session import Session
-from vivavoce.session.line import Heard, Line
+from vivavoce.session.line import Line
+from vivavoce.session.middleware import ObservedEvent
 from vivavoce.tools.toolbox import Toolbox
 from vivavoce.tools.types import Tool
 
@@ -63,7 +64,7 @@ class Call:
         self.link = Connection(connect, self._greet, self._hear, self._is_connected, limits)
         self._wanted, self._handlers, self._log, self._limits = wanted, handlers, events, limits
         self._toolbox = Toolbox(tuple(wanted.tools.values()), limits=limits, caller="client")
-        self._seat = ClientSessionHandle(self._say, self._show)
+        self._handle = ClientSessionHandle(self._say, self._show)
         self._tools_are_known = True
         self._cancels: deque[str] = deque(maxlen=CANCELS)
         self._tasks: TaskGroup | None = None
@@ -88,7 +89,7 @@ class Call:
 
     async def _attend(self) -> None:
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._toolbox.attend, self._seat)
+            tasks.start_soon(self._toolbox.run, self._handle)
             await self.link.over.wait()
             tasks.cancel_scope.cancel()
 
@@ -97,7 +98,7 @@ class Call:
     async def send(self, event: e.ClientEvent) -> None:
         """Say what the user says. Raises `ProviderError` if nobody hears it any more."""
         await self.tell_tools()
-        passed = self._toolbox.passing(event)
+        passed = self._toolbox.intercept(event)
         if passed is not None:
             await self._say(passed)
 
@@ -136,7 +137,7 @@ class Call:
         """Say how the conversation is to be held, and on a new line, what was said in it so far."""
         self._tools_are_known = True
         update = self._wanted.update
-        passed = self._toolbox.passing(update) if update else None
+        passed = self._toolbox.intercept(update) if update else None
         again = () if is_first else (*said_again(self.view.entries), *self.view.unconfirmed)
         for event in filter(None, (passed, *again)):
             await line.send(event)
@@ -147,7 +148,7 @@ class Call:
     async def _hear(self, event: e.Event) -> None:
         self._note(event, "server")
         happened: list[Happening] = [event, *self.view.hear(event)]
-        if self._seat.is_ours(event) or self._was_expected(event):
+        if self._handle.is_ours(event) or self._was_expected(event):
             return
         awaited = [self._tell(one) for one in happened]
         if any(awaited):
@@ -170,7 +171,7 @@ class Call:
         """Let the tools hear what passes; a new line is to them the same conversation."""
         if isinstance(event, e.SessionCreated) and not self.link.is_first:
             event = e.SessionUpdated(session=event.session)
-        self._toolbox.hear(Heard(event, by, anyio.current_time()))
+        self._toolbox.on_event(ObservedEvent(event, by, anyio.current_time()))
 
     def _show(self, event: e.OwnEvent) -> None:
         self._log.note(event, "server")

@@ -197,19 +197,19 @@ class Events:
             problem = f"{self._depth} events wait to be read (limits.handler_depth); more would be lost."
             self.end(ProtocolError(problem, code="events_lost"))
         else:
-            self._lane.push(event)
+            self._lane.put_nowait(event)
 
     def end(self, error: Exception | None) -> None:
         """Let the reader read what is there, and then know why there is no more."""
         if not self._is_over:
             self._is_over, self._error = True, error
-            self._lane.end()
+            self._lane.close()
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> Event:
-        event = await self._lane.take()
+        event = await self._lane.get()
         if event is None:
             raise self._error or StopAsyncIteration
         return event

@@ -23,27 +23,27 @@ class ClientSessionHandle:
     What is said while the connection is being made again waits for it.
     """
 
-    send: Callable[[e.ClientEvent], Awaitable[None]]
+    send_event: Callable[[e.ClientEvent], Awaitable[None]]
     show: Callable[[e.OwnEvent], None]
     _said: dict[str, None] = field(default_factory=dict)
 
-    async def say(self, event: e.ClientEvent) -> None:
+    async def send(self, event: e.ClientEvent) -> None:
         """Say something of our own."""
         if event.event_id is UNSET:
             event = replace(event, event_id=e.new_id("event"))
         self._said[event.event_id or ""] = None
         if len(self._said) > REMEMBERED:
             del self._said[next(iter(self._said))]
-        await self.put_back(event)
+        await self.resume(event)
 
-    async def put_back(self, event: e.ClientEvent) -> None:
+    async def resume(self, event: e.ClientEvent) -> None:
         """Say what the user has said, and was kept back."""
         try:
-            await self.send(event)
+            await self.send_event(event)
         except ProviderError as error:
             raise HungUp from error
 
-    async def tell(self, event: e.OwnEvent) -> None:
+    async def notify(self, event: e.OwnEvent) -> None:
         """Show the user an event of our own."""
         self.show(event)
 

@@ -1,4 +1,4 @@
-"""A conversation under way: who takes part in it, and what each of them gets to hear."""
+"""An active call: who takes part in one conversation, and which events each of them receives."""
 
 import logging
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -16,285 +16,276 @@ from vivavoce.protocol import events as e
 from vivavoce.protocol.codec import error_event
 from vivavoce.protocol.session import Session, TranscriptionSession
 from vivavoce.protocol.tools import event_without_secrets
-from vivavoce.session.line import EventQueue, Heard, Line, Listener, Middleware
+from vivavoce.session.line import EventQueue, Line
+from vivavoce.session.middleware import Listener, Middleware, ObservedEvent
 
-__all__ = ["ActiveCall", "Caller", "ClientLine", "EngineLine", "Refer", "Sideband"]
+__all__ = ["ActiveCall", "Caller", "ClientLine", "EngineLine", "MiddlewareHandle", "Refer", "Sideband"]
 
 log = logging.getLogger(__name__)
 
 Refer = Callable[[str], Awaitable[None]]
-"""Hands a call over to somebody else, given their URI (`tel:…`, `sip:…`). Raises `ProviderError`."""
+"""Transfers a call to another party, given its URI (`tel:…`, `sip:…`). Raises `ProviderError`."""
+
+OnError = Callable[[e.ErrorEvent], None]
+"""Receives the error about an event that somebody other than the caller has sent."""
+
+REMEMBERED_EVENTS = 256
+"""events from sidebands and middleware whose sender is remembered: a remote engine reports errors later"""
 
 
 @dataclass(frozen=True, eq=False)
 class Caller:
-    """Who calls, as far as the transport knows, and how they want the conversation held from the beginning.
+    """Who calls, as far as the transport knows, and the session they ask for from the beginning.
 
-    `plays` says that the transport plays the sound itself, and tells when (`output_audio_buffer.*`). `refer` is
-    there where the transport can hand the call over. `extras` says that they know events of our own.
+    `plays_audio` says that the transport plays the sound itself, and reports when (`output_audio_buffer.*`).
+    `refer` is given where the transport can transfer the call. `extras` says that the client knows events of
+    our own.
     """
 
     transport: str
     address: str = ""
     model: str | None = None
     session: Session | TranscriptionSession | None = None
-    plays: bool = False
+    plays_audio: bool = False
     refer: Refer | None = None
     extras: bool = False
     id: str = field(default_factory=lambda: e.new_id("sess"))
 
 
-Asker = Callable[[e.ErrorEvent], None]
-"""Hears what is wrong with what they have said."""
-_ASKED = 256
-"""of what was said beside, so many events are remembered by name"""
+class _FromAside(e.Event, frozen=True, kw_only=True):
+    """An event that somebody other than the caller has sent: a sideband, or the middleware."""
 
-
-class _Beside(EventQueue):
-    """On which somebody hears who has joined."""
-
-    def __init__(self, depth: int, *, extras: bool) -> None:
-        super().__init__(depth)
-        self.extras = extras
+    event: e.Event
+    on_error: OnError
+    by_middleware: bool = False
 
 
 class ActiveCall:
-    """One conversation: the engine at one end, the caller and whoever has joined at the other."""
+    """One conversation under way: the engine at one end, the caller and all who joined at the other."""
 
     def __init__(
-        self, caller: Caller, limits: Limits, listeners: Sequence[Listener], attendant: Middleware | None
+        self, caller: Caller, limits: Limits, listeners: Sequence[Listener], middleware: Middleware | None
     ) -> None:
-        self.caller, self.attendant, self._limits = caller, attendant, limits
-        self._listeners = (*listeners, attendant.hear) if attendant else tuple(listeners)
-        self.up, self.down = EventQueue(limits.line_depth), EventQueue(limits.line_depth)
-        self.beside: list[_Beside] = []
-        self.askers: dict[str, Asker] = {}
+        self.caller, self.middleware, self._limits = caller, middleware, limits
+        self._listeners = (*listeners, middleware.on_event) if middleware else tuple(listeners)
+        self.to_client, self.to_engine = EventQueue(limits.line_depth), EventQueue(limits.line_depth)
+        self.sidebands: dict[EventQueue, bool] = {}
+        """the queues of those who joined, and whether they know events of our own"""
+        self.error_handlers: dict[str, OnError] = {}
+        """by event id: who gets the error about an event that the caller has not sent"""
         self.session: Session | TranscriptionSession | None = None
 
     @property
     def session_id(self) -> str | None:
-        """The id under which the client knows the conversation."""
+        """The session's id, as the client knows it."""
         return (self.session.id or None) if self.session else None
 
     @property
-    def beginning(self) -> Session | TranscriptionSession | None:
-        """How the conversation is to be held from the beginning, by the caller and the attendant."""
-        wish = self.caller.session
-        if wish is None or self.attendant is None:
-            return wish
-        passed = self.attendant.passing(e.SessionUpdate(session=wish))
+    def initial_session(self) -> Session | TranscriptionSession | None:
+        """The session to begin with: what the caller asks for, as the middleware lets it pass."""
+        requested = self.caller.session
+        if requested is None or self.middleware is None:
+            return requested
+        passed = self.middleware.intercept(e.SessionUpdate(session=requested))
         return passed.session if isinstance(passed, e.SessionUpdate) else None
 
-    @property
-    def seat(self) -> "_Seat":
-        """Where the attendant sits."""
-        return _Seat(self)
-
     @contextmanager
-    def joined(self, *, extras: bool) -> Iterator[EventQueue]:
-        """Give a lane on which somebody hears, beginning with the session, until the block is left."""
-        lane = _Beside(self._limits.sideband_depth, extras=extras)
+    def join(self, *, extras: bool) -> Iterator[EventQueue]:
+        """Give a queue that receives what the client receives, beginning with the session as it is."""
+        queue = EventQueue(self._limits.sideband_depth)
         if self.session is not None:
-            lane.push(e.SessionCreated(session=self.session))
-        self.beside.append(lane)
+            queue.put_nowait(e.SessionCreated(session=self.session))
+        self.sidebands[queue] = extras
         try:
-            yield lane
+            yield queue
         finally:
-            if lane in self.beside:
-                self.beside.remove(lane)
+            self.sidebands.pop(queue, None)
 
-    def note(self, event: e.Event, by: Literal["client", "server"]) -> None:
-        """Tell those who listen, in passing; secrets are not for their ears."""
-        shown = event_without_secrets(event) if by == "client" and self._listeners else event
+    def observe(self, event: e.Event, source: Literal["client", "server"]) -> None:
+        """Show an event, without secrets, to the listeners."""
+        if not self._listeners:
+            return
+        shown = event_without_secrets(event) if source == "client" else event
+        observed = ObservedEvent(shown, source, anyio.current_time())
         for listener in self._listeners:
-            listener(Heard(shown, by, anyio.current_time()))
+            listener(observed)
 
-    def tell(self, event: e.Event) -> None:
-        """Tell those who listen, and those who have joined, what the server says."""
+    def publish(self, event: e.Event) -> None:
+        """Send a server event to the listeners, and to those who joined."""
         if isinstance(event, e.SessionCreated | e.SessionUpdated):
             self.session = event.session
-        self.note(event, "server")
-        if self.caller.plays and isinstance(event, e.ResponseOutputAudioDelta):
-            return  # its sound is on the caller's own way only
-        for lane in tuple(self.beside):
-            if lane.extras or not isinstance(event, e.OwnEvent):
-                self.tell_beside(lane, event)
+        self.observe(event, "server")
+        if self.caller.plays_audio and isinstance(event, e.ResponseOutputAudioDelta):
+            return  # sound that the transport plays goes to the caller only
+        for queue, extras in tuple(self.sidebands.items()):
+            if extras or not isinstance(event, e.OwnEvent):
+                self.send_to_sideband(queue, event)
 
-    def tell_beside(self, lane: EventQueue, event: e.Event) -> None:
-        """Tell one who has joined, unless they have left."""
-        if lane not in self.beside:
+    def send_to_sideband(self, queue: EventQueue, event: e.Event) -> None:
+        """Send an event to one who joined, unless they have left; close their queue if it is full."""
+        if queue not in self.sidebands:
             return
-        if lane.is_full:
-            log.info("somebody who joined %s reads too slowly; their line is closed", self.caller.id)
-            lane.push(_too_slow(self._limits))
-            self._dismiss(lane)
+        if queue.is_full:
+            log.info("a sideband of %s reads too slowly and is closed (limits.sideband_depth)", self.caller.id)
+            queue.put_nowait(_events_lost(self._limits))
+            queue.close()
+            del self.sidebands[queue]
         else:
-            lane.push(event)
+            queue.put_nowait(event)
 
-    async def tell_caller(self, event: e.Event) -> None:
-        """Tell the caller, unless it is an event of our own that they do not know. Raises `HungUp`."""
+    async def send_to_caller(self, event: e.Event) -> None:
+        """Send an event to the caller, unless it is one of ours that they do not know. Raises `HungUp`."""
         if self.caller.extras or not isinstance(event, e.OwnEvent):
-            await self.up.put(event)
+            await self.to_client.put(event)
 
-    def asked(self, event: e.Event, asker: Asker) -> "_SaidBeside":
-        """Return what somebody says who is not the caller, under a name by which an error can find them."""
-        if isinstance(event, e.ClientEvent) and event.event_id is UNSET:
-            event = structs.replace(event, event_id=e.new_id("event"))
-        return _SaidBeside(event=event, asker=asker)
-
-    def remember(self, event: e.Event, asker: Asker) -> None:
-        """Keep in mind who has said an event: an engine far away may find fault with it later."""
-        if isinstance(event, e.ClientEvent) and event.event_id is not UNSET:
-            self.askers[event.event_id] = asker
-        while len(self.askers) > _ASKED:
-            del self.askers[next(iter(self.askers))]
-
-    def _dismiss(self, lane: EventQueue) -> None:
-        lane.end()
-        self.beside = [one for one in self.beside if one is not lane]
-
-    def over(self) -> None:
-        """Nobody will say anything more."""
-        for lane in tuple(self.beside):
-            self._dismiss(lane)
-
-
-class _SaidBeside(e.Event, frozen=True, kw_only=True):
-    """What somebody says who is not the caller. `attends` says that it is the attendant."""
-
-    event: e.Event
-    asker: Asker
-    attends: bool = False
+    def close(self) -> None:
+        """End the lines of all who joined."""
+        for queue in self.sidebands:
+            queue.close()
+        self.sidebands.clear()
 
 
 class EngineLine(Line):
-    """Where all that passes is noted, in the order in which the engine hears and says it.
+    """The engine's end, where every event is observed in the order in which the engine receives and sends it.
 
-    An `error` for one event is for whoever said that. One that comes from a transport, in place of an event
-    that it could not read, is answered here when its turn comes.
+    An `error` about one event goes to its sender. One that a transport sends, in place of an event that it
+    could not read, is answered here when its turn comes.
     """
 
-    def __init__(self, exchange: ActiveCall) -> None:
-        super().__init__(exchange.down, exchange.up)
-        self._exchange = exchange
-        self._asker: Asker | None = None
-        """whoever said what was heard last, if that is not the caller"""
+    def __init__(self, call: ActiveCall) -> None:
+        super().__init__(call.to_engine, call.to_client)
+        self._call = call
+        self._on_error: OnError | None = None
+        """who gets an error about the event received last, if that is not the caller"""
 
     async def send(self, event: e.Event) -> None:
-        if isinstance(event, e.ErrorEvent) and (asker := self._exchange.askers.get(event.error.event_id or "")):
-            self._exchange.note(event, "server")
-            asker(event)
-            return
-        self._exchange.tell(event)
-        await self._exchange.tell_caller(event)
+        if isinstance(event, e.ErrorEvent):
+            on_error = self._call.error_handlers.get(event.error.event_id or "")
+            if on_error:
+                self._call.observe(event, "server")
+                on_error(event)
+                return
+        self._call.publish(event)
+        await self._call.send_to_caller(event)
 
     async def refuse(self, error: e.ErrorEvent) -> None:
-        self._exchange.note(error, "server")
-        if self._asker is None:
+        self._call.observe(error, "server")
+        if self._on_error is None:
             await self._outgoing.put(error)
         else:
-            self._asker(error)
+            self._on_error(error)
 
     async def __anext__(self) -> e.Event:
         while True:
-            said = await super().__anext__()
-            event, self._asker = (said.event, said.asker) if isinstance(said, _SaidBeside) else (said, None)
-            passed = self._passed(said, event)
+            passed = self._intercept(await super().__anext__())
             if isinstance(passed, e.ErrorEvent):
                 await self.refuse(passed)
             elif passed is not None:
-                self._exchange.note(passed, "client")
+                self._call.observe(passed, "client")
                 return passed
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Hang up; not where something broke, for then the switchboard has a last word to say."""
+        """Hang up; not after an error, for then the switchboard still has to report it."""
         if kind is None:
             await super().__aexit__(kind, error, trace)
 
-    def _passed(self, said: e.Event, event: e.Event) -> e.Event | None:
-        """Return what the engine is to hear of an event, or what is wrong with it."""
-        if isinstance(said, _SaidBeside):
-            self._exchange.remember(event, said.asker)
-            if said.attends:
+    def _intercept(self, event: e.Event) -> e.Event | None:
+        """Return what the engine receives of an event, or what is wrong with it."""
+        self._on_error = None
+        if isinstance(event, _FromAside):
+            self._on_error, by_middleware, event = event.on_error, event.by_middleware, event.event
+            self._remember(event, self._on_error)
+            if by_middleware:
                 return event
-        attendant = self._exchange.attendant
-        if attendant is None or not isinstance(event, e.ClientEvent):
+        middleware = self._call.middleware
+        if middleware is None or not isinstance(event, e.ClientEvent):
             return event
         try:
-            return attendant.passing(event)
+            return middleware.intercept(event)
         except ProtocolError as error:
             return error_event(error, event.event_id or None)
 
+    def _remember(self, event: e.Event, on_error: OnError) -> None:
+        handlers = self._call.error_handlers
+        if isinstance(event, e.ClientEvent) and event.event_id is not UNSET:
+            handlers[event.event_id] = on_error
+        while len(handlers) > REMEMBERED_EVENTS:
+            del handlers[next(iter(handlers))]
+
 
 class ClientLine(Line):
-    """What a transport that plays the sound itself has to tell is turned round: it is the client's to hear.
+    """The caller's end. Server events that a transport sends (it plays the sound itself) turn round here.
 
-    Not so an `error`: it waits for its turn, behind what was said before.
+    Not so an `error`: it waits for its turn, behind what was sent before.
     """
 
-    def __init__(self, exchange: ActiveCall) -> None:
-        super().__init__(exchange.up, exchange.down)
-        self._exchange = exchange
+    def __init__(self, call: ActiveCall) -> None:
+        super().__init__(call.to_client, call.to_engine)
+        self._call = call
 
     async def send(self, event: e.Event) -> None:
         if isinstance(event, e.ServerEvent | e.DtmfEventReceived) and not isinstance(event, e.ErrorEvent):
-            self._exchange.tell(event)
-            self._incoming.push(event)  # whoever sends it is also the one who takes it: never wait here
+            self._call.publish(event)
+            self._incoming.put_nowait(event)  # the sender is also the reader, so it must not wait here
         else:
             await self._outgoing.put(event)
 
 
 class Sideband(Line):
-    """What only the one who plays the sound can do is theirs to hear."""
+    """The end of one who joined. What only the playing transport can do goes to that."""
 
-    def __init__(self, exchange: ActiveCall, lane: EventQueue) -> None:
-        super().__init__(lane, exchange.down)
-        self._exchange = exchange
+    def __init__(self, call: ActiveCall, queue: EventQueue) -> None:
+        super().__init__(queue, call.to_engine)
+        self._call = call
 
     async def send(self, event: e.Event) -> None:
-        if self._exchange.caller.plays and isinstance(event, e.OutputAudioBufferClear):
-            self._exchange.note(event, "client")
-            await self._exchange.up.put(event)
+        if self._call.caller.plays_audio and isinstance(event, e.OutputAudioBufferClear):
+            self._call.observe(event, "client")
+            await self._call.to_client.put(event)
         else:
-            await self._outgoing.put(self._exchange.asked(event, self._refused))
+            await self._outgoing.put(_FromAside(event=_with_id(event), on_error=self._on_error))
 
-    def offer(self, event: e.Event) -> bool:
-        return super().offer(self._exchange.asked(event, self._refused))
+    def try_send(self, event: e.Event) -> bool:
+        return super().try_send(_FromAside(event=_with_id(event), on_error=self._on_error))
 
-    def _refused(self, error: e.ErrorEvent) -> None:
-        self._exchange.tell_beside(self._incoming, error)
+    def _on_error(self, error: e.ErrorEvent) -> None:
+        self._call.send_to_sideband(self._incoming, error)
 
     async def __aexit__(self, *_: object) -> None:
         """Leave; the conversation goes on."""
-        self._incoming.abandon()
+        self._incoming.close(discard=True)
 
 
 @dataclass(frozen=True)
-class _Seat:
-    """Where an attendant sits. It hears everything, errors of its own as well; so nobody has to tell it."""
+class MiddlewareHandle:
+    """How middleware sends. It observes every event, errors about its own as well, so it gets none again."""
 
-    exchange: ActiveCall
+    call: ActiveCall
 
-    async def say(self, event: e.ClientEvent) -> None:
-        said = self.exchange.asked(event, _heard_already)
-        await self.exchange.down.put(structs.replace(said, attends=True))
+    async def send(self, event: e.ClientEvent) -> None:
+        await self.call.to_engine.put(
+            _FromAside(event=_with_id(event), on_error=lambda error: None, by_middleware=True)
+        )
 
-    async def put_back(self, event: e.ClientEvent) -> None:
-        asker = self.exchange.askers.get(event.event_id or "")
-        await self.exchange.down.put(_SaidBeside(event=event, asker=asker) if asker else event)
+    async def resume(self, event: e.ClientEvent) -> None:
+        on_error = self.call.error_handlers.get(event.event_id or "")
+        await self.call.to_engine.put(_FromAside(event=event, on_error=on_error) if on_error else event)
 
-    async def tell(self, event: e.OwnEvent) -> None:
-        self.exchange.tell(event)
-        await self.exchange.tell_caller(event)
-
-
-def _heard_already(error: e.ErrorEvent) -> None:
-    """Do nothing: the attendant has heard the error when it was noted."""
+    async def notify(self, event: e.OwnEvent) -> None:
+        self.call.publish(event)
+        await self.call.send_to_caller(event)
 
 
-def _too_slow(limits: Limits) -> e.Event:
+def _with_id(event: e.Event) -> e.Event:
+    """Return an event with an id by which an error can name it."""
+    if isinstance(event, e.ClientEvent) and event.event_id is UNSET:
+        return structs.replace(event, event_id=e.new_id("event"))
+    return event
+
+
+def _events_lost(limits: Limits) -> e.Event:
     details = e.ErrorDetails(
         type="invalid_request_error",
         code="events_lost",

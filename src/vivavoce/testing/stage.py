@@ -34,8 +34,9 @@ from vivavoce.providers.base import (
     WordTiming,
 )
 from vivavoce.session.formats import Spoken
-from vivavoce.session.line import Engine, Heard, HungUp, Line
-from vivavoce.session.switchboard import Caller, Seating, Switchboard
+from vivavoce.session.line import Engine, HungUp, Line
+from vivavoce.session.middleware import ObservedEvent
+from vivavoce.session.switchboard import Caller, MiddlewareFactory, Switchboard
 
 __all__ = ["Act", "Answer", "Do", "Forever", "React", "Say", "Score", "Script", "Stage"]
 
@@ -249,7 +250,7 @@ class _Synthesizer:
 class Score:
     """Everything that passed, with its time in seconds from the beginning of the play."""
 
-    heard: list[Heard]
+    heard: list[ObservedEvent]
     began: float
 
     @property
@@ -310,8 +311,8 @@ class Stage:
 
     `replies` answer the caller's turns in order, the last one all further turns; each is text, a `ToolCall`, a
     `ProviderError`, `Forever`, several of these, or a `Script` that gives them. `wish` is what the caller asks
-    for from the beginning. The sound comes in the format that the session is told. `seat` gives the attendant.
-    The `engine` may be replaced.
+    for from the beginning. The sound comes in the format that the session is told. `middleware` is the
+    switchboard's. The `engine` may be replaced.
     """
 
     replies: Sequence[Reply | Sequence[Reply] | Script] = ("Yes.",)
@@ -326,7 +327,7 @@ class Stage:
     speaking_fails: ProviderError | Forever | None = None
     marks: bool = False
     wish: Session | TranscriptionSession | None = None
-    seat: Seating | None = None
+    middleware: MiddlewareFactory | None = None
 
     def __post_init__(self) -> None:
         self.sayings = _Sayings(())
@@ -348,7 +349,10 @@ class Stage:
         score = Score([], anyio.current_time())
         self.sayings.sayings = [act for act in acts if isinstance(act, Say)]
         switchboard = Switchboard(
-            self.engine, limits=self.limits, attend=[lambda caller: score.heard.append], seat=self.seat
+            self.engine,
+            limits=self.limits,
+            listeners=[lambda caller: score.heard.append],
+            middleware=self.middleware,
         )
         caller = Caller("stage", session=self.wish)
         async with switchboard.connect(caller) as line, anyio.create_task_group() as audience:

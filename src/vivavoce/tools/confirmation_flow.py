@@ -10,7 +10,7 @@ from vivavoce.limits import Limits
 from vivavoce.protocol import events as e
 from vivavoce.protocol.items import Message
 from vivavoce.protocol.session import Session, TranscriptionSession
-from vivavoce.session.line import SessionHandle
+from vivavoce.session.middleware import SessionHandle
 from vivavoce.tools.confirmation import Question, Verdict, all_ears, language, question, says_how_to_hear
 from vivavoce.tools.notifier import Notifier
 from vivavoce.tools.types import Tool
@@ -93,7 +93,7 @@ class ConfirmationFlow:
 
     # asking
 
-    async def refusal(self, tool: Tool, arguments: str, seat: SessionHandle) -> str | None:
+    async def refusal(self, tool: Tool, arguments: str, handle: SessionHandle) -> str | None:
         """Return what the model is told if the caller has not said yes to just this; None if they have.
 
         Raises `ToolError` if the arguments leave open what it is about.
@@ -105,7 +105,7 @@ class ConfirmationFlow:
             return f"Not done: {_QUESTIONS} calls already wait for the caller's yes or no."
         self._waiting += 1
         try:
-            verdict = await self._asked(words, seat)
+            verdict = await self._asked(words, handle)
         finally:
             self._waiting -= 1
         if verdict == "yes":
@@ -113,9 +113,9 @@ class ConfirmationFlow:
         self._denied.add(what)
         return self._told(verdict, words)
 
-    async def _asked(self, words: str, seat: SessionHandle) -> Verdict | Literal["silence"]:
+    async def _asked(self, words: str, handle: SessionHandle) -> Verdict | Literal["silence"]:
         async with self._turn:
-            await self._prick_up_ears(seat)
+            await self._prick_up_ears(handle)
             try:
                 with anyio.move_on_after(self._limits.confirm_seconds):
                     return await self._verdict(words)
@@ -123,7 +123,7 @@ class ConfirmationFlow:
             finally:
                 self._question = None
                 if self._waiting == 1:
-                    await self._go_back(seat)
+                    await self._go_back(handle)
 
     async def _verdict(self, words: str) -> Verdict:
         for _ in range(_TIMES):
@@ -154,22 +154,22 @@ class ConfirmationFlow:
 
     # listening
 
-    async def _prick_up_ears(self, seat: SessionHandle) -> None:
+    async def _prick_up_ears(self, handle: SessionHandle) -> None:
         changes = all_ears(self._session()) if self._back is None else None
         if changes:
             change, self._back = changes
-            await seat.say(e.SessionUpdate(event_id=self._update_id, session=change))
+            await handle.send(e.SessionUpdate(event_id=self._update_id, session=change))
 
-    async def _go_back(self, seat: SessionHandle) -> None:
+    async def _go_back(self, handle: SessionHandle) -> None:
         """Hold the session as before, and let the client's changes through."""
         back, self._back = self._back, None
         updates, self._updates = self._updates, []
         if back:
-            await seat.say(e.SessionUpdate(event_id=self._update_id, session=back))
+            await handle.send(e.SessionUpdate(event_id=self._update_id, session=back))
             with anyio.move_on_after(_ECHO_SECONDS):  # or a next question would find it as it was
                 await self._bell.until(lambda: all_ears(self._session()) is not None)
         for event in updates:
-            await seat.put_back(event)
+            await handle.resume(event)
 
 
 def _is_the_callers(event: e.ConversationItemAdded) -> bool:

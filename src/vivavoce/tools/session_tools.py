@@ -44,7 +44,7 @@ class SessionTools:
         """What a session is to name: what the client has named, and ours."""
         return s.Session(tools=self._with_ours(self._named))
 
-    def passing(self, event: e.SessionUpdate) -> e.SessionUpdate:
+    def intercept(self, event: e.SessionUpdate) -> e.SessionUpdate:
         """Return what a client says with our tools, if it speaks of tools."""
         if not isinstance(event.session, s.Session) or event.session.tools is UNSET:
             return event

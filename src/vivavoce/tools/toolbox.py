@@ -22,7 +22,8 @@ from vivavoce.protocol import events as e
 from vivavoce.protocol.items import FunctionCall, FunctionCallOutput, McpCall, Message
 from vivavoce.protocol.responses import ResponseParams
 from vivavoce.protocol.session import Session
-from vivavoce.session.line import Heard, HungUp, SessionHandle
+from vivavoce.session.line import HungUp
+from vivavoce.session.middleware import ObservedEvent, SessionHandle
 from vivavoce.tools.cards import as_html
 from vivavoce.tools.confirmation_flow import ConfirmationFlow
 from vivavoce.tools.execution import CallResult, check, cut, perform
@@ -117,28 +118,28 @@ class Toolbox:
 
     # what passes
 
-    def passing(self, event: e.ClientEvent) -> e.ClientEvent | None:
+    def intercept(self, event: e.ClientEvent) -> e.ClientEvent | None:
         """Return what the engine is to hear: with our tools, and without what has to wait."""
         if self._consent.keeps(event):
             self._bell.ring()
             return None
         match event:
             case e.SessionUpdate():
-                return self._offer.passing(event)
+                return self._offer.intercept(event)
             case e.ConversationItemCreate(item=FunctionCallOutput(call_id=call_id)) if call_id in self._ours:
                 log.info("%s: what the client says of a call of ours is left out", self._caller)
                 return None
         return event
 
-    def hear(self, heard: Heard) -> None:
-        """Note what passes."""
-        if isinstance(heard.event, _SOUND):
+    def on_event(self, observed: ObservedEvent) -> None:
+        """Observe an event."""
+        if isinstance(observed.event, _SOUND):
             return
-        self._offer.hear(heard.event)
-        if heard.by == "server":
-            self._note(heard.event)
-            self._talk.hear(heard.event, heard.at)
-            self._consent.hear(heard.event)
+        self._offer.hear(observed.event)
+        if observed.source == "server":
+            self._note(observed.event)
+            self._talk.hear(observed.event, observed.at)
+            self._consent.hear(observed.event)
         self._bell.ring()
 
     def _note(self, event: e.Event) -> None:
@@ -209,13 +210,13 @@ class Toolbox:
 
     # what is done
 
-    async def attend(self, seat: SessionHandle) -> None:
+    async def run(self, handle: SessionHandle) -> None:
         """Work until the conversation is over. Cancelling it stops every tool."""
         try:
             async with anyio.create_task_group() as tasks:
                 while True:
                     news = self._bell.next
-                    await self._go_on(seat, tasks)
+                    await self._go_on(handle, tasks)
                     with anyio.move_on_after(self._talk.patience(anyio.current_time())) as patience:
                         await news.wait()
                     if patience.cancelled_caught:
@@ -223,25 +224,25 @@ class Toolbox:
         except* HungUp:
             log.debug("%s hung up", self._caller)
 
-    async def _go_on(self, seat: SessionHandle, tasks: TaskGroup) -> None:
+    async def _go_on(self, handle: SessionHandle, tasks: TaskGroup) -> None:
         """Begin what is to be done, and say what is to be said if the line is quiet."""
         while self._called:
-            tasks.start_soon(self._answer, self._called.popleft(), seat)
+            tasks.start_soon(self._answer, self._called.popleft(), handle)
         if not self._talk.is_quiet(anyio.current_time()):
             return
         if self._consent.is_open:
             if asks := self._consent.next_question():
-                await self._say(asks, seat)
+                await self._say(asks, handle)
         elif self._rounds.has_news or (self._consent.kept and not self._in_hand):
-            await self._have_told(seat)
+            await self._have_told(handle)
         elif asks := self._recital.next():
-            await self._say(asks, seat)
+            await self._say(asks, handle)
 
-    async def _say(self, asks: e.ResponseCreate, seat: SessionHandle) -> None:
+    async def _say(self, asks: e.ResponseCreate, handle: SessionHandle) -> None:
         self._talk.asked = asks.event_id or None
-        await seat.say(asks)
+        await handle.send(asks)
 
-    async def _have_told(self, seat: SessionHandle) -> None:
+    async def _have_told(self, handle: SessionHandle) -> None:
         """Ask the model to go on: by the client's wish, if one was kept back."""
         wish, self._consent.kept = self._consent.kept, None
         event = wish or e.ResponseCreate(
@@ -250,7 +251,7 @@ class Toolbox:
         if event.event_id is UNSET:
             event = replace(event, event_id=e.new_id("event"))
         self._goes_on_by = self._talk.asked = event.event_id or None
-        await (seat.put_back(event) if wish else seat.say(event))
+        await (handle.resume(event) if wish else handle.send(event))
 
     @property
     def _may_call(self) -> bool:
@@ -258,15 +259,15 @@ class Toolbox:
 
     # one call
 
-    async def _answer(self, called: _Called, seat: SessionHandle) -> None:
+    async def _answer(self, called: _Called, handle: SessionHandle) -> None:
         """See to it that a call gets its output."""
         began = anyio.current_time()
         log.debug("%s: %s is called with %s", self._caller, _short(called.name), called.arguments)
         self._in_hand += 1
         try:
-            ending = await self._ending(called, seat)
+            ending = await self._ending(called, handle)
             await self._bell.until(lambda: not self._talk.awaits_answer(anyio.current_time()))
-            await self._tell(called, ending.outcome, seat)
+            await self._tell(called, ending.outcome, handle)
             if ending.greeting:
                 self._recital.add(ending.greeting)
         finally:
@@ -276,22 +277,22 @@ class Toolbox:
         self._rounds.ended(called.call_id, is_told=ending.is_told)
         self._bell.ring()
 
-    async def _tell(self, called: _Called, outcome: Outcome, seat: SessionHandle) -> None:
+    async def _tell(self, called: _Called, outcome: Outcome, handle: SessionHandle) -> None:
         """Show the card, and give the output."""
         if outcome.card:
-            await self._show(called, outcome.card, seat)
+            await self._show(called, outcome.card, handle)
         output = cut(outcome.output, self._limits.tool_output_chars)
         item = FunctionCallOutput(call_id=called.call_id, output=output)
-        await seat.say(e.ConversationItemCreate(event_id=e.new_id(_OUTPUT), item=item))
+        await handle.send(e.ConversationItemCreate(event_id=e.new_id(_OUTPUT), item=item))
 
-    async def _show(self, called: _Called, card: Card, seat: SessionHandle) -> None:
+    async def _show(self, called: _Called, card: Card, handle: SessionHandle) -> None:
         html = await as_html(card, self._limits.card_chars)
         if html is None:
             log.warning("%s: a card of %r is too long to show (limits.card_chars)", self._caller, called.name)
             return
-        await seat.tell(e.CardShown(call_id=called.call_id, title=card.title, html=html))
+        await handle.notify(e.CardShown(call_id=called.call_id, title=card.title, html=html))
 
-    async def _ending(self, called: _Called, seat: SessionHandle) -> CallResult:
+    async def _ending(self, called: _Called, handle: SessionHandle) -> CallResult:
         """Return how a call ends: not made, for a reason that the model is told, or made."""
         tool, limits = self._offer.find(called.name), self._limits
         if tool is None:
@@ -305,16 +306,16 @@ class Toolbox:
         if self._in_hand > limits.tool_calls:
             output = f"Not done: {limits.tool_calls} calls are at work already (limits.tool_calls)."
             return CallResult.without(output, "was one call too many")
-        return await self._objection(called, tool, seat) or await self._make(called, tool)
+        return await self._objection(called, tool, handle) or await self._make(called, tool)
 
-    async def _objection(self, called: _Called, tool: Tool, seat: SessionHandle) -> CallResult | None:
+    async def _objection(self, called: _Called, tool: Tool, handle: SessionHandle) -> CallResult | None:
         """Return why a call is not made that the caller has to say yes to; None if they have, or need not."""
         if not tool.confirm:
             return None
         if ending := await check(tool, called.arguments, self._context(called), self._limits):
             return ending
         try:
-            refusal = await self._consent.refusal(tool, called.arguments, seat)
+            refusal = await self._consent.refusal(tool, called.arguments, handle)
         except ToolError as error:
             return CallResult.without(str(error), "could not be asked about")
         return CallResult.without(refusal, "was not consented to") if refusal else None

@@ -197,7 +197,7 @@ class Relay:
         """Say one event. A far end that takes none for too long is lost."""
         sent = False
         try:
-            sent = far.offer(event)
+            sent = far.try_send(event)
             while not sent:
                 with anyio.move_on_after(self.limits.send_seconds):
                     await far.send(event)
@@ -314,7 +314,7 @@ class Relay:
         self._rates.begin(now)
         if refusal and by_itself and (far := self._far):
             log.warning("an answer of the far end is cancelled: %s", refusal.message)
-            far.offer(e.ResponseCancel(event_id=e.new_id(OURS), response_id=response_id))
+            far.try_send(e.ResponseCancel(event_id=e.new_id(OURS), response_id=response_id))
 
     # when it is lost
 

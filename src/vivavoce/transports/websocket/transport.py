@@ -111,7 +111,7 @@ class _Conversation:
             return False
         try:
             event = self._read(frame)
-            heard = isinstance(event, InputAudioBufferAppend) and self.line.offer(event)
+            heard = isinstance(event, InputAudioBufferAppend) and self.line.try_send(event)
         except HungUp:
             return False
         self._heard += heard

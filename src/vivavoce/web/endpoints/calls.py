@@ -66,7 +66,7 @@ class CallsEndpoint:
             handshake.address,
             handshake.model,
             handshake.session,
-            plays=True,
+            plays_audio=True,
             extras=handshake.extras,
             id=new_id("rtc"),
         )
