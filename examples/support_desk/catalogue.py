@@ -23,7 +23,7 @@ def find(session: Session, words: str) -> list[Product]:
     fitting = {product: len(asked & _parts(product.name)) for product in products}
     best = max(fitting.values(), default=0)
     if not best:
-        raise ToolError(f"The shop has no {words.strip()!r}. Ask what the caller looks for, in other words.")
+        raise ToolError(f"The shop has no {words.strip()!r}. Could you say what you look for in other words?")
     return [product for product, hits in fitting.items() if hits == best][:_MOST]
 
 

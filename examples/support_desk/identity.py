@@ -27,7 +27,9 @@ def identify(session: Session, context: Context, customer_id: str, postcode: str
         return customer
     context.state["wrong tries"] = tries + 1
     if tries + 1 < WRONG_TRIES:
-        return "This customer number and this postcode do not belong together. Ask for both once more."
+        return (
+            "This customer number and this postcode do not belong together. Could you tell me both once more?"
+        )
     at = next_opening(now())
     if customer and tries + 1 == WRONG_TRIES:
         plan(
@@ -35,16 +37,14 @@ def identify(session: Session, context: Context, customer_id: str, postcode: str
         )
     return (
         f"This was wrong {WRONG_TRIES} times, so nothing more can be checked in this conversation. "
-        f"A colleague calls the number that we know of the customer, on {spoken_moment(at)}."
+        f"A colleague calls the number that we know, on {spoken_moment(at)}."
     )
 
 
 def caller(session: Session, context: Context) -> Customer:
     """Return the customer who is calling. Raises `ToolError` as long as nobody knows who that is."""
     if (known := context.state.get("customer")) is None:
-        raise ToolError(
-            "First ask for the customer number and the postcode, and check them with customer_info."
-        )
+        raise ToolError("First I need your customer number and your postcode. Could you tell me both?")
     return session.get_one(Customer, known)
 
 
@@ -56,5 +56,5 @@ def order_of_caller(session: Session, context: Context, order_id: str) -> Order:
     customer, number = caller(session, context), called(order_id, "order")
     order = session.get(Order, number, with_for_update=True)
     if order is None or order.customer_id != customer.id:
-        raise ToolError(f"{customer.name} has no order {number}. Ask for the order number again.")
+        raise ToolError(f"{customer.name} has no order {number}. Could you say the order number again?")
     return order

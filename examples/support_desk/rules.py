@@ -1,4 +1,4 @@
-"""What the shop allows, and what it does not: each refusal is a sentence, which the model is told as it is."""
+"""What the shop allows, and what it does not: each refusal is a sentence that can be read out as it is."""
 
 import re
 from datetime import date, datetime, time, timedelta
@@ -37,7 +37,7 @@ _EMAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)*\.[a-z]{2,}")
 def called(words: str, what: str) -> int:
     """Return the number of an order or a customer, which has four digits."""
     if len(number := figures(words)) != 4:
-        raise ToolError(f"The {what} number has four digits. Ask for it again.")
+        raise ToolError(f"The {what} number has four digits. Could you say it again?")
     return int(number)
 
 
@@ -100,12 +100,12 @@ def may_call(at: datetime | None, now: datetime) -> datetime:
     if at is None:
         raise ToolError(
             f"I cannot tell when that is. Today is {spoken_day(now.date())}, {now.date()}. "
-            "Ask for a day and a time, such as tomorrow at ten."
+            "Could you tell me a day and a time, such as tomorrow at ten?"
         )
     if at <= now:
-        raise ToolError(f"{spoken_moment(at)} is over. Ask for another time.")
+        raise ToolError(f"{spoken_moment(at)} is over. Could you tell me another time?")
     if at > now + timedelta(days=CALLBACK_DAYS):
-        raise ToolError(f"We plan calls {CALLBACK_DAYS} days ahead at most. Ask for an earlier day.")
+        raise ToolError(f"We plan calls {CALLBACK_DAYS} days ahead at most. Could you tell me an earlier day?")
     opens, closes = HOURS.get(at.weekday(), (0, 0))
     if not opens <= at.hour < closes:
         raise ToolError(f"We do not call on {spoken_moment(at)}. We call {SPOKEN_HOURS}.")
@@ -133,14 +133,14 @@ def _email(value: str) -> str:
     written = re.sub(r"\s+(at|dot)\s+", lambda word: {"at": "@", "dot": "."}[word[1]], value.strip().lower())
     written = written.replace(" ", "").rstrip(".")
     if not _EMAIL.fullmatch(written) or len(written) > 120:
-        raise ToolError(f"{value!r} is no email address. Ask the caller to spell it.")
+        raise ToolError(f"{value!r} is no email address. Could you spell it?")
     return written
 
 
 def _phone(value: str) -> str:
     if not 7 <= len(number := figures(value)) <= 15:
         raise ToolError(
-            f"A phone number has 7 to 15 digits, and {value!r} has {len(number)}. Ask for it again."
+            f"A phone number has 7 to 15 digits, and {value!r} has {len(number)}. Could you say it again?"
         )
     return f"+{number}" if value.strip().startswith("+") else number
 
@@ -148,5 +148,5 @@ def _phone(value: str) -> str:
 def _address(value: str) -> str:
     written = " ".join(value.split())
     if not 8 <= len(written) <= 200 or not figures(written):
-        raise ToolError("An address has a street, a number and a town. Ask for all of it.")
+        raise ToolError("An address has a street, a number and a town. Could you tell me all of it?")
     return written

@@ -16,7 +16,7 @@ def money(cents: int) -> str:
 def about_customer(customer: Customer) -> str:
     """Say who somebody is, and what they have ordered; where they live they know, and others may listen."""
     orders = "; ".join(f"{order.id} is {state_of(order)}" for order in customer.orders) or "none"
-    return f"The caller is {customer.name}. Orders: {orders}."
+    return f"Thank you, {customer.name}. Your orders: {orders}."
 
 
 def state_of(order: Order) -> str:

@@ -71,7 +71,7 @@ async def test_a_caller_shows_who_she_is_asks_and_cancels(url: str, books: Engin
     assert state(books, 1066) is State.CANCELLED
     assert call.tools == ["customer_info", "order_status", "cancel_order"]
     assert [output.split(".")[0] for output in call.outputs] == [
-        "The caller is Grace Miller",
+        "Thank you, Grace Miller",
         "Order 1048 is on its way",
         "Order 1066 is cancelled",
     ]
@@ -85,6 +85,6 @@ async def test_whoever_does_not_say_who_they_are_cancels_nothing(url: str, books
         await call.greeting()
         assert "Shall I" not in await call.hears(cancels), "there is nothing to ask about"
         await call.hears(agrees)
-    assert "First ask for the customer number" in call.outputs[0]
+    assert "First I need your customer number" in call.outputs[0]
     assert call.cards == []
     assert state(books, 1052) is State.PAID

@@ -91,7 +91,9 @@ def test_nobody_is_called_at_other_times(at: str, why: str) -> None:
 
 
 def test_a_time_that_nobody_understood_is_asked_for_again() -> None:
-    with pytest.raises(ToolError, match=r"Today is Saturday, November 21, 2026-11-21\. Ask for a day"):
+    with pytest.raises(
+        ToolError, match=r"Today is Saturday, November 21, 2026-11-21\. Could you tell me a day"
+    ):
         may_call(None, SATURDAY)
 
 

@@ -104,7 +104,7 @@ def chat(folder: Path, *arguments: str, lines: Sequence[str]) -> list[str]:
 def test_a_customer_types_and_cancels_an_order(desk: Served) -> None:
     said = typed(desk.url, WHO, "order_status of order 1066", "cancel_order for order 1066", "yes, please")
     told = "\n".join(said)
-    assert "The caller is Grace Miller." in told
+    assert "Thank you, Grace Miller." in told
     assert "Order 1066 is paid and waits to be packed." in told
     assert said.index("Shall I cancel order 1066?") < said.index(
         "Order 1066 is cancelled. $77.00 go back the way they were paid."
@@ -133,7 +133,7 @@ def test_a_stranger_learns_and_changes_nothing(desk: Served) -> None:
             "yes",
         )
     )
-    assert told.count("First ask for the customer number and the postcode") == 3
+    assert told.count("First I need your customer number and your postcode") == 3
     assert "do not belong together" in told
     assert "Grace" not in told
     assert desk.state(1066) is State.PAID
@@ -142,7 +142,7 @@ def test_a_stranger_learns_and_changes_nothing(desk: Served) -> None:
 def test_the_chat_needs_no_server(tmp_path: Path) -> None:
     (tmp_path / "vivavoce.toml").write_text('preset = "scripted"\n')
     said = chat(tmp_path, lines=[WHO, "order_status of order 1066"])
-    assert any(line.startswith("The caller is Grace Miller.") for line in said)
+    assert any(line.startswith("Thank you, Grace Miller.") for line in said)
     assert any("─ Order 1066 ─" in line for line in said)
 
 
@@ -183,4 +183,4 @@ async def test_each_call_is_asked_anew_who_it_is(desk: Served) -> None:
         assert "Grace Miller" in await call.hears(SAYS_WHO)
     async with calling(desk.url) as call:
         await call.greeting()
-        assert "First ask for the customer number" in await call.hears(ASKS)
+        assert "First I need your customer number" in await call.hears(ASKS)

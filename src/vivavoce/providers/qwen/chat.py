@@ -22,12 +22,11 @@ from vivavoce.providers.base import ChatRequest, ChatUsage, ToolCall
 from vivavoce.providers.dialogue import Said, dialogue, fit, last_words, tokens
 from vivavoce.providers.json_schema import form
 from vivavoce.providers.qwen import argument_grammar as blanks
-from vivavoce.providers.qwen import router
+from vivavoce.providers.qwen import router, tool_results
 from vivavoce.providers.qwen.argument_search import Evidence, evidence
 from vivavoce.providers.qwen.llama import Chunk, Failure, Llama, Timings
 from vivavoce.providers.qwen.prompt import EXAMPLES, FEW, SPOKEN_OFFLINE, is_latin, sentences, speakable, system
 from vivavoce.providers.qwen.slots import Slots
-from vivavoce.providers.qwen.tool_results import results
 from vivavoce.providers.registry import Plugin, Weights
 
 __all__ = ["PLUGIN", "Qwen", "QwenSettings"]
@@ -52,7 +51,7 @@ class QwenSettings(msgspec.Struct, frozen=True):
     `hf:OWNER/REPOSITORY/FILE@REVISION`. `threads` are the cores it uses. `context` is how many tokens one
     conversation may have before its oldest turns are forgotten. `slots` conversations are answered at once, and
     more wait. `warm` is the instructions that most sessions have: they are read before the first caller comes.
-    `reads_results` says what a tool has answered word for word, if it is short; else the model tells it.
+    `verbatim_results` reads out short, plain tool results word for word; else the model retells them.
     """
 
     model: str = "small"
@@ -60,16 +59,22 @@ class QwenSettings(msgspec.Struct, frozen=True):
     context: int = 4096
     slots: int = 2
     warm: str = ""
-    reads_results: bool = True
+    verbatim_results: bool = True
 
 
 class Qwen:
     """A chat model on this machine. Open one with `Qwen.load`."""
 
     def __init__(
-        self, llama: Llama, *, slots: int, context: int, read: Sequence[Said] = (), reads_results: bool = True
+        self,
+        llama: Llama,
+        *,
+        slots: int,
+        context: int,
+        read: Sequence[Said] = (),
+        verbatim_results: bool = True,
     ) -> None:
-        self._llama, self._context, self._reads = llama, context, reads_results
+        self._llama, self._context, self._verbatim = llama, context, verbatim_results
         self._slots, self._router = Slots(slots, tuple(read)), slots
 
     @classmethod
@@ -86,7 +91,7 @@ class Qwen:
             slots=settings.slots,
             context=settings.context,
             read=opening,
-            reads_results=settings.reads_results,
+            verbatim_results=settings.verbatim_results,
         )
         for slot in range(settings.slots):
             await qwen._write(opening, slot=slot, max_tokens=1, grammar=speakable(FEW))
@@ -104,7 +109,7 @@ class Qwen:
         turns = dialogue(request.items)
         tools = router.eligible(request.tools, request.tool_choice)
         if request.tool_choice in ("auto", "none"):
-            if self._reads and request.spoken and (text := results(request.items)):
+            if self._verbatim and request.spoken and (text := tool_results.verbatim_results(request.items)):
                 yield text
                 yield ChatUsage(0, 0)
                 return
