@@ -59,8 +59,8 @@ def test_the_arguments_stand_in_the_question_and_nothing_else_comes_in(
     [
         ("{}", "The argument 'id' is missing. Ask the caller, then call again."),
         ('{"id": null}', "The argument 'id' is missing."),
-        ('["id"]', "The arguments are no JSON object"),
-        ('{"id"', "The arguments are no JSON object"),
+        ('["id"]', "The arguments are not a JSON object"),
+        ('{"id"', "The arguments are not a JSON object"),
         ('{"id": "' + "a" * 81 + '"}', "An argument has 81 characters; what is asked about may have 80."),
     ],
 )

@@ -327,7 +327,7 @@ async def test_words_that_nobody_has_said_are_no_yes() -> None:
     ("arguments", "problem"),
     [
         ("{}", "The argument 'order_id' is missing."),
-        ("4321", "The arguments are no JSON object"),
+        ("4321", "The arguments are not a JSON object"),
         ('{"order_id": "' + "4321, and " * 9 + '"}', "may have 80"),
     ],
 )

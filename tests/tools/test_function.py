@@ -377,9 +377,9 @@ async def test_null_is_the_same_as_nothing_where_nothing_is_needed() -> None:
         ('{"order_id": "1", "count": "many"}', "count: Expected int, got str; needed is a whole number."),
         ('{"order_id": "1", "lines": [["x"]]}', "at [0]; needed is a list"),
         ('{"order_id": "1", "colour": "red"}', "colour: there is no such argument; there are: order_id, size,"),
-        ("[]", "The arguments are no JSON object"),
-        ('{"order_id": "1"', "The arguments are no JSON object"),
-        ("nonsense", "The arguments are no JSON object"),
+        ("[]", "The arguments are not a JSON object"),
+        ('{"order_id": "1"', "The arguments are not a JSON object"),
+        ("nonsense", "The arguments are not a JSON object"),
     ],
 )
 async def test_the_model_is_told_which_argument_is_wrong_and_what_would_fit(

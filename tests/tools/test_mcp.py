@@ -122,7 +122,7 @@ async def test_a_tool_that_fails_says_why() -> None:
             await ask(it, "refuse", why="it rains")
         with pytest.raises(ToolError, match="why"):
             await ask(it, "refuse")
-        with pytest.raises(ToolError, match="no JSON object"):
+        with pytest.raises(ToolError, match="not a JSON object"):
             await named(it.beside(), "refuse").run("[]", CONTEXT)
 
 

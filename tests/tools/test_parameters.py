@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
 from vivavoce.errors import ConfigError
+from vivavoce.protocol.json_schema import describe_schema
 from vivavoce.tools.parameters import Parameters
-from vivavoce.tools.schemas import fitting, hint_of
 from vivavoce.tools.types import ToolError
 
 SIMPLE: SearchStrategy[object] = st.sampled_from(
@@ -99,7 +99,7 @@ def test_the_schema_of_a_type_is_read_as_a_type_again(hint: object) -> None:
     schema: Any = parameters_of(hint).schema
     again = Parameters.from_schema(schema, "it")
     assert again.schema == schema
-    assert fitting(schema["properties"]["it"])
+    assert describe_schema(schema["properties"]["it"])
 
 
 @pytest.mark.parametrize(
@@ -116,6 +116,8 @@ def test_the_schema_of_a_type_is_read_as_a_type_again(hint: object) -> None:
         ({"enum": ["a", 1]}, 1, "b"),
         ({"anyOf": [{"type": "string"}]}, "whatever", None),
         ({}, {"any": "thing"}, None),
+        ({"oneOf": [{"type": "string"}]}, "x", []),
+        ({"type": "object", "properties": {"a": {"type": "integer"}}}, {"a": 1}, {"a": "x"}),
     ],
 )
 def test_a_schema_that_somebody_wrote_is_held_to(schema: dict[str, object], good: object, bad: object) -> None:
@@ -136,5 +138,15 @@ def test_what_is_no_schema_is_the_owners_mistake(one: Any) -> None:
         Parameters.from_schema({"type": "object", "properties": {"it": one}}, "x")
 
 
+def test_a_reference_is_looked_up_in_the_whole_schema() -> None:
+    shelf = {"enum": ["maps", "novels"]}
+    whole = {"type": "object", "properties": {"it": {"$ref": "#/$defs/shelf"}}, "$defs": {"shelf": shelf}}
+    parameters = Parameters.from_schema(whole, "x")
+    assert parameters.read('{"it": "maps"}') == {"it": "maps"}
+    with pytest.raises(ToolError, match="it: 'poems' is not one of"):
+        parameters.read('{"it": "poems"}')
+
+
 def test_a_schema_that_nobody_knows_lets_everything_pass() -> None:
-    assert hint_of({"oneOf": [{"type": "string"}]}) is Any
+    parameters = Parameters.from_schema({"type": "object", "properties": {"it": {"kind": "of our own"}}}, "x")
+    assert parameters.read('{"it": [1]}') == {"it": [1]}

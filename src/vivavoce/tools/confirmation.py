@@ -64,7 +64,7 @@ def _values(arguments: str) -> dict[str, object]:
     try:
         return msgspec.json.decode(arguments or "{}", type=dict[str, object])
     except msgspec.MsgspecError as error:
-        raise ToolError(f"The arguments are no JSON object: {error}") from error
+        raise ToolError(f"The arguments are not a JSON object: {error}") from error
 
 
 def _spoken(value: object) -> str:

@@ -12,7 +12,7 @@ import msgspec
 from docstring_parser import Docstring, parse
 
 from vivavoce.errors import ConfigError
-from vivavoce.tools.parameters import Parameters, context_of, hints_of
+from vivavoce.tools.parameters import Parameters, context_parameter, type_hints
 from vivavoce.tools.types import Assistant, Card, Context, Outcome, Tool
 from vivavoce.tools.worker_threads import WorkerThreads
 
@@ -161,7 +161,11 @@ def _checker(
     check: Callable[..., object] | None, name: str, parameters: Parameters
 ) -> Callable[[str, Context], Awaitable[None]]:
     """Return what says whether a call can be made: its arguments must fit, and the owner may want more."""
-    wanted = set(inspect.signature(check).parameters) - {context_of(hints_of(check, name))} if check else set()
+    wanted = (
+        set(inspect.signature(check).parameters) - {context_parameter(type_hints(check, name))}
+        if check
+        else set()
+    )
     if strange := wanted - set(parameters.names):
         there_are = ", ".join(parameters.names) or "none"
         raise ConfigError(
@@ -181,7 +185,7 @@ def _caller(
     function: Callable[..., object], name: str, at_once: int
 ) -> Callable[[dict[str, object], Context], Awaitable[object]]:
     """Return what calls the function where it belongs: on the event loop, or in a thread."""
-    threads, context_name = WorkerThreads(name, at_once), context_of(hints_of(function, name))
+    threads, context_name = WorkerThreads(name, at_once), context_parameter(type_hints(function, name))
 
     async def call(values: dict[str, object], context: Context) -> object:
         given: dict[str, Any] = {**values, context_name: context} if context_name else values

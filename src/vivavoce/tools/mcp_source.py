@@ -79,7 +79,7 @@ class McpToolSource:
                 given = msgspec.json.decode(arguments or "{}", type=dict[str, object])
                 return Outcome(await self._visit.call(tool.name, given))
             except msgspec.MsgspecError as error:
-                raise ToolError(f"The arguments are no JSON object: {error}.") from error
+                raise ToolError(f"The arguments are not a JSON object: {error}.") from error
             except ToolFailure as failure:
                 raise ToolError(_told(failure)) from failure
 

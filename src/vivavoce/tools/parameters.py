@@ -1,115 +1,139 @@
-"""What a function takes: told to the model as JSON Schema, and read from what the model writes."""
+"""A function's parameters: described to the model as JSON Schema, and read from what the model writes."""
 
 import inspect
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
 from types import UnionType
 from typing import Annotated, Any, Union, cast, get_args, get_origin, get_type_hints
 
 import msgspec
 
 from vivavoce.errors import ConfigError
-from vivavoce.tools.schemas import Schema, fitting, hint_of, schema_of
+from vivavoce.protocol.json_schema import Schema, check_schema, describe_schema, schema_fault
 from vivavoce.tools.types import Context, ToolError
 
-__all__ = ["Parameters", "context_of", "hints_of"]
+__all__ = ["Parameters", "context_parameter", "type_hints"]
 
 _USABLE = "str, int, float, bool, date, time, Literal, Enum, a dataclass, lists and dicts of these, or `| None`"
 _AMBIGUOUS = {datetime, timedelta}
 """What msgspec would read from any number, as seconds: nobody who says 10 means 1970."""
 _EXACT = msgspec.json.Decoder(float_hook=str)
 _SHORT_TIME = re.compile(r"(?<![:\d])(\d\d:\d\d)$")
+_REFERENCE = "#/$defs/"
+_LOCAL_TIMES = {time: "time", datetime: "date-time"}
+_HINTS = {"string": str, "integer": int, "number": int | float, "boolean": bool, "object": dict[str, Any]}
 
 
 @dataclass(frozen=True)
 class Parameter:
-    """One of a function's: how the model is told of it, and how its value is read."""
+    """One parameter: its schema, and how a value is read, as it is written or else leniently.
+
+    `root` is the whole schema, where its owner wrote one; values are then checked against it.
+    """
 
     name: str
     schema: Schema
     required: bool
-    plain: msgspec.json.Decoder[object]
-    kind: msgspec.json.Decoder[object]
+    exact: msgspec.json.Decoder[object]
+    lenient: msgspec.json.Decoder[object]
+    root: Schema | None = None
 
     def read(self, written: bytes) -> object:
         """Return the value that the model means, or UNSET if it means none. Raises `ToolError`.
 
-        What fits as it is written is taken so. Else kindly: "7" is a number where one is needed, 1042 a text
-        where that is, 14:30 a time, and null the same as nothing where nothing is needed.
+        What fits as it is written is used as it is. Else leniently: "7" is a number where one is needed, 1042 a
+        text where that is, 14:30 a time, and null the same as nothing where nothing is needed.
         """
         try:
-            return self.plain.decode(written)
+            return self._decoded(written, self.exact)
         except msgspec.ValidationError as error:
             if written == b"null" and not self.required:
                 return msgspec.UNSET
-            for version in (written, _as_texts(written, self.schema.get("format"))):
-                try:
-                    return self.kind.decode(version)
-                except msgspec.ValidationError:
-                    continue
-            raise ToolError(f"{self.name}: {_plainly(error)}; needed is {fitting(self.schema)}.") from error
+            for version in (written, _numbers_as_texts(written, self.schema.get("format"))):
+                with suppress(msgspec.ValidationError):
+                    return self._decoded(version, self.lenient)
+            fault = str(error).replace("`", "").replace(" - at $", " at ")
+            raise ToolError(f"{self.name}: {fault}; needed is {describe_schema(self.schema)}.") from error
+
+    def _decoded(self, written: bytes, decoder: msgspec.json.Decoder[object]) -> object:
+        value = decoder.decode(written)
+        if self.root is not None and (fault := schema_fault(value, self.schema, self.root)):
+            raise msgspec.ValidationError(fault)
+        return value
 
 
+@dataclass(frozen=True)
 class Parameters:
-    """All that one function takes from the model."""
+    """All parameters of one function."""
 
-    def __init__(self, each: Sequence[Parameter]) -> None:
-        self._each = {one.name: one for one in each}
+    each: Sequence[Parameter]
 
     @classmethod
-    def of(cls, function: Callable[..., object], about: Mapping[str, str], place: str) -> "Parameters":
-        """Read a function's signature; `about` describes its parameters. Raises `ConfigError`, at `place`."""
-        hints = hints_of(function, place)
-        all_of_them = inspect.signature(function).parameters.values()
-        wanted = [one for one in all_of_them if hints.get(one.name) is not Context]
-        return cls([_parameter(one, hints, about.get(one.name, ""), place) for one in wanted])
+    def of(cls, function: Callable[..., object], descriptions: Mapping[str, str], place: str) -> "Parameters":
+        """Read a function's signature. Raises `ConfigError`, which begins with `place`."""
+        hints = type_hints(function, place)
+        parameters = inspect.signature(function).parameters.values()
+        wanted = [one for one in parameters if hints.get(one.name) is not Context]
+        return cls([_from_signature(one, hints, descriptions.get(one.name, ""), place) for one in wanted])
 
     @classmethod
     def from_schema(cls, schema: Schema, place: str) -> "Parameters":
-        """Take what somebody has written as JSON Schema. Raises `ConfigError`, which says where."""
-        properties = cast("Mapping[str, Schema]", schema.get("properties", {}))
-        required = cast("Sequence[str]", schema.get("required", ()))
+        """Read a JSON Schema of an object. Raises `ConfigError`, which begins with `place`."""
         try:
-            return cls([_written(name, one, name in required) for name, one in properties.items()])
-        except (TypeError, ValueError, re.error) as error:
+            check_schema(schema)
+        except ValueError as error:
             raise ConfigError(f"{place}: parameters is not JSON Schema: {error}") from error
+        properties = cast("Mapping[str, object]", schema.get("properties", {}))
+        required = cast("Sequence[str]", schema.get("required", ()))
+        return cls([_from_schema(name, one, schema, name in required) for name, one in properties.items()])
 
     @property
     def names(self) -> Sequence[str]:
-        """What they are called."""
-        return list(self._each)
+        """The names of all parameters."""
+        return [one.name for one in self.each]
 
     @property
-    def schema(self) -> Schema:
-        """All of them as one object."""
+    def schema(self) -> dict[str, object]:
+        """The schema of an object with all parameters."""
         return {
             "type": "object",
-            "properties": {one.name: one.schema for one in self._each.values()},
-            "required": [one.name for one in self._each.values() if one.required],
+            "properties": {one.name: one.schema for one in self.each},
+            "required": [one.name for one in self.each if one.required],
         }
 
     def read(self, arguments: str) -> dict[str, object]:
         """Return the values by name, without those left out. Raises `ToolError`, which names all faults."""
-        given, values, faults = _object(arguments), dict[str, object](), list[str]()
-        for name in [name for name in given if name not in self._each]:
-            faults.append(f"{name}: there is no such argument; there are: {', '.join(self._each) or 'none'}.")
-        for name, one in self._each.items():
-            if name in given:
+        try:
+            written = msgspec.json.decode(arguments or "{}", type=dict[str, msgspec.Raw])
+        except msgspec.MsgspecError as error:
+            raise ToolError(f"The arguments are not a JSON object: {error}.") from error
+        there_are = ", ".join(self.names) or "none"
+        faults = [
+            f"{name}: there is no such argument; there are: {there_are}."
+            for name in written
+            if name not in self.names
+        ]
+        values = dict[str, object]()
+        for one in self.each:
+            if one.name in written:
                 try:
-                    values[name] = one.read(bytes(given[name]))
+                    values[one.name] = one.read(bytes(written[one.name]))
                 except ToolError as fault:
                     faults.append(str(fault))
             elif one.required:
-                faults.append(f"{name}: is missing; needed is {fitting(one.schema)}.")
+                faults.append(f"{one.name}: is missing; needed is {describe_schema(one.schema)}.")
         if faults:
             raise ToolError(" ".join(["The arguments do not fit.", *faults]))
         return {name: value for name, value in values.items() if value is not msgspec.UNSET}
 
 
-def hints_of(function: Callable[..., object], place: str) -> Mapping[str, Any]:
+# from a function
+
+
+def type_hints(function: Callable[..., object], place: str) -> Mapping[str, Any]:
     """Return the types of a function's parameters. Raises `ConfigError`."""
     try:
         return get_type_hints(function, include_extras=True)
@@ -117,54 +141,81 @@ def hints_of(function: Callable[..., object], place: str) -> Mapping[str, Any]:
         raise ConfigError(f"{place}: its types are not known where it is defined: {error}") from error
 
 
-def context_of(hints: Mapping[str, object]) -> str | None:
+def context_parameter(hints: Mapping[str, object]) -> str | None:
     """Return the name of the parameter that is given the `Context`, if there is one."""
     return next((name for name, hint in hints.items() if hint is Context and name != "return"), None)
 
 
-def _parameter(
+def _from_signature(
     parameter: inspect.Parameter, hints: Mapping[str, object], description: str, place: str
 ) -> Parameter:
-    """Return one of a function's parameters as a model may give it. Raises `ConfigError`."""
     name = parameter.name
     if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
-        raise ConfigError(
-            f"{place}: the parameter {parameter} has no name to give it by; write one: {name}: str"
-        )
+        raise ConfigError(f"{place}: the parameter {parameter} has no name of its own; write one: {name}: str")
     if name not in hints:
-        advice = (
-            "make the tool of the bound method: tool(thing.method)" if name == "self" else f"write {name}: str"
-        )
+        bound = "make the tool of the bound method: tool(thing.method)"
+        advice = bound if name == "self" else f"write {name}: str"
         raise ConfigError(f"{place}: the parameter {name} has no type; {advice}")
     hint = hints[name]
-    return Parameter(
-        name,
-        _told(_schema(name, hint, place), description, parameter.default),
-        required=parameter.default is parameter.empty,
-        plain=msgspec.json.Decoder(hint),
-        kind=msgspec.json.Decoder(hint, strict=bool(_AMBIGUOUS.intersection(_alternatives(hint)))),
-    )
-
-
-def _written(name: str, schema: Schema, required: bool) -> Parameter:
-    if not isinstance(schema, Mapping):
-        raise TypeError(f"{name} is no table")
-    hint = hint_of(schema)
-    kind = msgspec.json.Decoder(hint, strict=False)
-    return Parameter(name, schema, required, msgspec.json.Decoder(hint), kind)
-
-
-def _schema(name: str, hint: object, place: str) -> Schema:
     try:
-        return schema_of(hint)
+        schema = _schema_of(hint)
     except TypeError as error:
         why = "" if "custom types" in str(error) else f" ({str(error).partition(' - ')[0]})"
         problem = f"the parameter {name} has a type that a model cannot write, {hint}{why}"
         raise ConfigError(f"{place}: {problem}; use {_USABLE}") from error
+    return Parameter(
+        name,
+        _described(schema, description, parameter.default),
+        required=parameter.default is parameter.empty,
+        exact=msgspec.json.Decoder(hint),
+        lenient=msgspec.json.Decoder(hint, strict=bool(_AMBIGUOUS.intersection(_alternatives(hint)))),
+    )
+
+
+def _schema_of(hint: object) -> dict[str, object]:
+    """Return the schema of a type. Raises `TypeError` for one that has none, or contains itself."""
+    (schema,), definitions = msgspec.json.schema_components([_with_formats(hint)])
+    msgspec.json.Decoder(hint)  # finds more types that cannot be told apart in JSON
+    inlined = _inline(schema, definitions, ())
+    if not isinstance(inlined, dict):
+        raise TypeError("it is no object")
+    return inlined
+
+
+def _with_formats(hint: Any) -> Any:  # noqa: ANN401 (it is a type)
+    """Return a type with the formats of times: msgspec gives none to those that may lack a time zone."""
+    if hint in _LOCAL_TIMES:
+        return Annotated[hint, msgspec.Meta(extra_json_schema={"format": _LOCAL_TIMES[hint]})]
+    origin, inner = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        return Annotated[(_with_formats(inner[0]), *inner[1:])]
+    if origin in (Union, UnionType):
+        return Union[tuple(_with_formats(one) for one in inner)]  # noqa: UP007 (of a tuple)
+    if origin in (list, set, tuple, dict):
+        return origin[tuple(_with_formats(one) for one in inner)]
+    return hint
+
+
+def _inline(node: object, definitions: Mapping[str, dict[str, object]], within: tuple[str, ...]) -> object:
+    """Return a schema without references, which small models do not follow."""
+    match node:
+        case {"$ref": str(reference), **beside}:
+            name = reference.removeprefix(_REFERENCE)
+            if name in within:
+                raise TypeError(f"{name} contains itself")
+            whole = {**definitions[name], **cast("Schema", beside)}
+            whole.pop("title", None)
+            return _inline(whole, definitions, (*within, name))
+        case {"discriminator": {"mapping": _}, **fields} | {**fields}:  # a discriminator is made of references
+            return {key: _inline(value, definitions, within) for key, value in fields.items()}
+        case list():
+            return [_inline(value, definitions, within) for value in node]
+        case _:
+            return node
 
 
 def _alternatives(hint: object) -> Iterator[object]:
-    """Return the types that a hint leaves a choice of."""
+    """Yield the types that a hint allows."""
     if get_origin(hint) is Annotated:
         yield from _alternatives(get_args(hint)[0])
     elif get_origin(hint) in (Union, UnionType):
@@ -174,8 +225,8 @@ def _alternatives(hint: object) -> Iterator[object]:
         yield hint
 
 
-def _told(schema: Schema, description: str, default: object) -> Schema:
-    """Return what the model is told. Of null it is not: what is None if it is left out, it may leave out."""
+def _described(schema: Schema, description: str, default: object) -> Schema:
+    """Return what the model reads. It reads nothing of null: what is None by default, it may leave out."""
     if default is None:
         schema = _without_null(schema)
     if description:
@@ -188,8 +239,8 @@ def _told(schema: Schema, description: str, default: object) -> Schema:
 
 def _without_null(schema: Schema) -> Schema:
     match schema:
-        case {"anyOf": [*kinds], **beside}:
-            left = [cast("Schema", kind) for kind in kinds if kind != {"type": "null"}]
+        case {"anyOf": [*options], **beside}:
+            left = [cast("Schema", option) for option in options if option != {"type": "null"}]
             return {**beside, **left[0]} if len(left) == 1 else {**beside, "anyOf": left}
         case {"enum": [*values], **beside}:
             return {**beside, "enum": [value for value in values if value is not None]}
@@ -197,34 +248,46 @@ def _without_null(schema: Schema) -> Schema:
             return schema
 
 
-def _object(arguments: str) -> Mapping[str, msgspec.Raw]:
-    try:
-        return msgspec.json.decode(arguments or "{}", type=dict[str, msgspec.Raw])
-    except msgspec.MsgspecError as error:
-        raise ToolError(f"The arguments are no JSON object: {error}.") from error
+# from a schema, and from what a model writes
 
 
-def _as_texts(written: bytes, format: object) -> bytes:
+def _from_schema(name: str, schema: object, root: Schema, required: bool) -> Parameter:
+    part = schema if isinstance(schema, Mapping) else {}  # true and false are schemas, too
+    hint = _hint_of(part)
+    lenient = msgspec.json.Decoder(hint, strict=False)
+    return Parameter(name, part, required, msgspec.json.Decoder(hint), lenient, root)
+
+
+def _hint_of(schema: Schema) -> Any:  # noqa: ANN401 (it is a type)
+    """Return the type as which a value is read, before it is checked against the schema."""
+    match schema:
+        case {"type": "array", "items": {**items}}:
+            return list[_hint_of(cast("Schema", items))]  # type: ignore[misc]  # a type made of a value
+        case {"type": "array"}:
+            return list[Any]
+        case {"type": str(name)}:
+            return _HINTS.get(name, Any)
+        case _:
+            return Any
+
+
+def _numbers_as_texts(written: bytes, format: object) -> bytes:
     """Return a value with its numbers written as texts, exactly as they are; and a time with its seconds."""
     value = _EXACT.decode(written)
     if format in ("time", "date-time") and isinstance(value, str):
         value = _SHORT_TIME.sub(r"\1:00", value)
-    return msgspec.json.encode(_texts(value))
+    return msgspec.json.encode(_as_texts(value))
 
 
-def _texts(value: object) -> object:
+def _as_texts(value: object) -> object:
     match value:
         case bool():
             return value
         case int():
             return str(value)
         case list():
-            return [_texts(one) for one in value]
+            return [_as_texts(one) for one in value]
         case dict():
-            return {name: _texts(one) for name, one in value.items()}
+            return {name: _as_texts(one) for name, one in value.items()}
         case _:
             return value
-
-
-def _plainly(error: msgspec.ValidationError) -> str:
-    return str(error).replace("`", "").replace(" - at $", " at ")

@@ -174,7 +174,7 @@ def _arguments(call: McpCall) -> dict[str, object]:
     try:
         return msgspec.json.decode(call.arguments or "{}", type=dict[str, object])
     except msgspec.MsgspecError as error:
-        raise _failure(call, _INVALID_PARAMS, f"the arguments are no JSON object: {error}") from error
+        raise _failure(call, _INVALID_PARAMS, f"the arguments are not a JSON object: {error}") from error
 
 
 def _failure(call: McpCall, code: int, message: str) -> ToolFailure:
