@@ -7,7 +7,8 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from vivavoce.config.remote import RemoteTable
 from vivavoce.connect import Endpoint, azure, connect, endpoint_at, openai
-from vivavoce.engines.remote import Remote, Settings
+from vivavoce.engines.remote import Remote
+from vivavoce.engines.remote.options import Settings
 from vivavoce.errors import ConfigError
 from vivavoce.limits import Limits
 from vivavoce.protocol.dialects import BETA, GA

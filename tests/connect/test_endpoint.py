@@ -4,10 +4,8 @@ import logging
 from collections.abc import Mapping
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from vivavoce.connect import Endpoint, azure, backoff, endpoint_at, openai
+from vivavoce.connect import Endpoint, azure, endpoint_at, openai
 from vivavoce.errors import ConfigError
 from vivavoce.protocol.dialects import BETA, FIRST_BETA, GA, ClientDialect
 
@@ -184,18 +182,3 @@ def test_a_key_in_what_is_no_address_is_not_shown_either() -> None:
         endpoint_at(f"ftp://user:{KEY}@host/v1?api-key={KEY}")
     assert "ftp://host/v1" in str(caught.value)
     assert KEY not in str(caught.value)
-
-
-# calling again
-
-
-@given(st.integers(1, 10_000), st.floats(0, 1))
-def test_the_wait_grows_and_has_an_end(attempt: int, chance: float) -> None:
-    wait = backoff(attempt, lambda: chance)
-    assert 0.5 <= wait <= 30
-    assert backoff(attempt, lambda: 0) <= wait <= backoff(attempt, lambda: 1) == 2 * backoff(attempt, lambda: 0)
-    assert backoff(attempt + 1, lambda: chance) >= wait
-
-
-def test_the_first_waits_are_short() -> None:
-    assert [backoff(attempt, lambda: 1) for attempt in (1, 2, 3, 4, 5, 6, 7)] == [1, 2, 4, 8, 16, 30, 30]

@@ -11,7 +11,8 @@ import msgspec
 from clients.rules import check
 from clients.rules.score import Direction, Event
 from vivavoce.engines.failover import Failover
-from vivavoce.engines.remote import Remote, Settings
+from vivavoce.engines.remote import Remote
+from vivavoce.engines.remote.options import Settings
 from vivavoce.errors import ProviderError
 from vivavoce.protocol import events as e
 from vivavoce.protocol.codec import encode
@@ -86,7 +87,7 @@ def remote(stage: Stage, **mishaps: object) -> Far:
     """Put the stage's engine at the far end of a line."""
     far = Far(stage.engine, **mishaps)
     stage.engine = Remote(
-        far.connect, "far.example.org", stage.session, stage.limits, wait=lambda tries: 0.5 * tries
+        far.connect, "far.example.org", stage.session, stage.limits, delay=lambda attempt: 0.5 * attempt
     )
     return far
 

@@ -72,25 +72,25 @@ class Call:
     @property
     def is_under_way(self) -> bool:
         """Whether there is a connection, or it is being made again."""
-        return self._tasks is not None and not self.link.over.is_set()
+        return self._tasks is not None and not self.link.closed.is_set()
 
     async def begin(self, tasks: TaskGroup) -> None:
         """Be put through; the work is done in `tasks`. Raises `ProviderError` or `ConfigError`."""
         self._tasks = tasks
         tasks.start_soon(self._attend)
-        await tasks.start(self.link.hold)
+        await tasks.start(self.link.run)
 
     async def end(self) -> None:
         """Hang up, and return when that is done."""
         if self._tasks is None:
             return
         self.link.hang_up()
-        await self.link.over.wait()
+        await self.link.closed.wait()
 
     async def _attend(self) -> None:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._toolbox.run, self._handle)
-            await self.link.over.wait()
+            await self.link.closed.wait()
             tasks.cancel_scope.cancel()
 
     # what we say

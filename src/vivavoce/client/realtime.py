@@ -11,7 +11,7 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from vivavoce.client.call import Call, Wanted
-from vivavoce.client.connection import Connect, way_to
+from vivavoce.client.connection import Connect, connector
 from vivavoce.client.content import Content, user_message
 from vivavoce.client.conversation_item import Entry
 from vivavoce.client.event_log import EventLog
@@ -65,7 +65,7 @@ class RealtimeClient:
     ) -> None:
         self.limits = limits or Limits()
         self.log = EventLog(self.limits.log_events)
-        self._connect = way_to(where, key=key, dialect=dialect, limits=self.limits)
+        self._connect = connector(where, key=key, dialect=dialect, limits=self.limits)
         self._handlers = Handlers(self.limits.handler_depth)
         self._wanted = Wanted()
         self._call = self._new_call()
@@ -146,7 +146,7 @@ class RealtimeClient:
         """
         async with self:
             task_status.started()
-            await self._call.link.over.wait()
+            await self._call.link.closed.wait()
 
     @property
     def is_connected(self) -> bool:

@@ -8,8 +8,9 @@ from math import inf
 import anyio
 
 from vivavoce.engines.cascade.engine import Cascade
-from vivavoce.engines.remote import Remote, Settings, UpstreamServer
-from vivavoce.engines.remote.options import without_voice
+from vivavoce.engines.remote import Remote
+from vivavoce.engines.remote.options import Settings, without_voice
+from vivavoce.engines.remote.relay import UpstreamServer
 from vivavoce.session.line import Line, open_line
 
 __all__ = ["Failover"]
@@ -28,13 +29,13 @@ class Failover:
     _rests_until: float = field(default=-inf, init=False)
 
     async def converse(self, line: Line, session: Settings | None = None) -> None:
-        """Hold one conversation, as `session` wants it. Cancelling it ends all that it started."""
-        cascade = UpstreamServer("the cascade", self._beside_us, say=without_voice, engine="cascade")
+        """Hold one conversation, as `session` wants it. Cancelling it servers all that it started."""
+        cascade = UpstreamServer("the cascade", self._beside_us, adapt=without_voice, engine="cascade")
         if anyio.current_time() < self._rests_until:
-            ends = [replace(cascade, because=f"{self.first.name} was down a moment ago")]
+            servers = [replace(cascade, reason=f"{self.first.name} was down a moment ago")]
         else:
-            ends = [replace(self.first.end, down=self._rest), cascade]
-        await self.first.hold(line, session, ends)
+            servers = [replace(self.first.server, on_failure=self._rest), cascade]
+        await self.first.serve(line, session, servers)
 
     def _rest(self) -> None:
         self._rests_until = anyio.current_time() + self.first.limits.upstream_cooldown_seconds

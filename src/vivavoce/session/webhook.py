@@ -5,11 +5,13 @@ import hmac
 import logging
 from collections.abc import Callable, Mapping
 from hashlib import sha256
+from itertools import count
 
 import anyio
 import httpx
 import msgspec
 
+from vivavoce.backoff import backoff
 from vivavoce.dates import unix_now
 from vivavoce.limits import Limits
 from vivavoce.protocol.events import new_id
@@ -61,12 +63,13 @@ class Webhook:
 
     async def tell(self, call: Incoming) -> None:
         """Tell of a call, again and again until it is taken. Cancelling it ends that."""
-        event_id, pause, seconds = new_id("evt"), FIRST_PAUSE, self._limits.webhook_seconds
+        event_id, seconds = new_id("evt"), self._limits.webhook_seconds
         body = msgspec.json.encode(incoming(call, event_id, self._now()))
         async with httpx.AsyncClient(timeout=seconds, transport=self._transport) as client:
-            while not await self._deliver(client, event_id, body):
-                await anyio.sleep(pause)
-                pause = min(2 * pause, LONGEST_PAUSE)
+            for attempt in count(1):
+                if await self._deliver(client, event_id, body):
+                    return
+                await anyio.sleep(backoff(attempt, first=FIRST_PAUSE, longest=LONGEST_PAUSE))
 
     async def _deliver(self, client: httpx.AsyncClient, event_id: str, body: bytes) -> bool:
         sent = self._now()

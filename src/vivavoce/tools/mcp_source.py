@@ -3,11 +3,13 @@
 import logging
 import re
 from collections.abc import Collection, Mapping, Sequence
+from itertools import count
 
 import anyio
 import msgspec
 from anyio.abc import TaskGroup
 
+from vivavoce.backoff import backoff
 from vivavoce.config.tools import McpToolsTable, from_environment, placeholders
 from vivavoce.limits import Limits
 from vivavoce.mcp.servers import Command, OwnServers, ToolFailure
@@ -45,18 +47,18 @@ class McpToolSource:
 
     async def ask(self) -> None:
         """Ask what it offers, again and again until it says so; `asked` is set after the first time."""
-        pause, level = _FIRST_PAUSE, logging.WARNING
-        while True:
+        for attempt in count(1):
+            pause = backoff(attempt, first=_FIRST_PAUSE, longest=_LONGEST_PAUSE)
             try:
                 self._offered = self._fit(await self._visit.list())
                 return
             except ToolFailure as failure:
+                level = logging.WARNING if attempt == 1 else logging.INFO
                 words = "MCP server %r has not listed its tools, and is asked again in %g s: %s"
                 log.log(level, words, self._table.label, pause, failure.message)
             finally:
                 self.asked.set()
             await anyio.sleep(pause)
-            pause, level = min(2 * pause, _LONGEST_PAUSE), logging.INFO
 
     def _fit(self, offered: Sequence[McpTool]) -> Sequence[McpTool]:
         """Return the tools, or none if a question that should protect one could not be asked."""

@@ -12,6 +12,7 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from vivavoce.connect import RemoteLine
+from vivavoce.connect.reconnect import SESSION_EXPIRED
 from vivavoce.dates import unix_now
 from vivavoce.engines.cascade.rate_limits import RateLimits
 from vivavoce.engines.refusals import naming, not_a_clients, too_many_items
@@ -27,7 +28,7 @@ from vivavoce.protocol.session import Session
 from vivavoce.protocol.tools import check_tools
 from vivavoce.session.line import HungUp, Line
 
-__all__ = ["Connect", "Lost", "Relay", "UpstreamServer"]
+__all__ = ["Connect", "Relay", "UpstreamServer"]
 
 log = logging.getLogger(__name__)
 
@@ -40,25 +41,25 @@ _THEIRS = "relay"
 
 @dataclass(frozen=True)
 class UpstreamServer:
-    """Somebody who answers. `name` is for logs; `say` makes of what a client says what they understand."""
+    """A server that answers. `name` is for logs; `adapt` makes of a client's event one that it understands."""
 
     name: str
     connect: Connect
-    manners: SessionDialect = field(default_factory=SessionDialect)
-    say: Callable[[e.ClientEvent], e.ClientEvent] = lambda event: event
+    dialect: SessionDialect = field(default_factory=SessionDialect)
+    adapt: Callable[[e.ClientEvent], e.ClientEvent] = lambda event: event
     engine: Literal["remote", "cascade"] = "remote"
-    because: str = ""
-    """why it is them who answer, where others should"""
-    down: Callable[[], None] = lambda: None
-    """is told that they cannot be reached"""
+    reason: str = ""
+    """why this one answers, where another should"""
+    on_failure: Callable[[], None] = lambda: None
+    """is called when it cannot be reached"""
 
+    def lost(self, message: str, *, retryable: bool = True) -> ProviderError:
+        """Return why the connection to this server is over."""
+        return ProviderError(self.name, message, retryable=retryable)
 
-@dataclass(frozen=True)
-class Lost:
-    """Why nobody is at the far end, and whether to call again."""
-
-    why: str
-    retryable: bool = True
+    def loss_of(self, line: Line) -> ProviderError:
+        """Return why a line to this server has ended."""
+        return (line.lost if isinstance(line, RemoteLine) else None) or self.lost("it hung up")
 
 
 class Relay:
@@ -124,14 +125,14 @@ class Relay:
 
     # one connection
 
-    async def agree(self, end: UpstreamServer, far: Line) -> Lost | None:
+    async def agree(self, end: UpstreamServer, far: Line) -> ProviderError | None:
         """Have the far end hold the conversation as it is to be held; return what it has against that."""
-        introduction = end.manners.introduction(self.session)
+        introduction = end.dialect.introduction(self.session)
         with_us = e.SessionUpdate(event_id=e.new_id(OURS), session=introduction)
         try:
-            await far.send(end.say(with_us))
+            await far.send(end.adapt(with_us))
         except HungUp:
-            return _lost(far)
+            return end.loss_of(far)
         async for event in far:
             match event:
                 case e.SessionUpdated(session=session):
@@ -140,36 +141,36 @@ class Relay:
                         await self._tell(e.SessionCreated(session=self._named(session)))
                     return None
                 case e.ErrorEvent(error=error):
-                    return Lost(error.message, retryable=error.type == "server_error")
+                    return end.lost(error.message, retryable=error.type == "server_error")
                 case _:
                     pass
-        return _lost(far)
+        return end.loss_of(far)
 
-    async def carry(self, end: UpstreamServer, far: Line, why: str = "") -> Lost:
+    async def carry(self, end: UpstreamServer, far: Line, why: str = "") -> ProviderError:
         """Carry both ways until the far end is lost; return why it is. `why` it was called is told."""
-        if reason := end.because or why:
+        if reason := end.reason or why:
             await self.line.send(e.EngineChanged(engine=end.engine, reason=reason))
         self._far = far
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._speak, end, far)
-            lost = await self._listen(far)
+            lost = await self._listen(end, far)
             tasks.cancel_scope.cancel()
         return lost
 
     async def _speak(self, end: UpstreamServer, far: Line) -> None:
         """Tell the far end what has been said so far, and then whatever the caller says."""
         for item in self._retelling.all(self._books.turns.sounds):
-            await self._say(far, end.say(item))
+            await self._say(far, end.adapt(item))
         if self._books.turns.owed and not self._journal.answer_wanted:
-            await self._say(far, end.say(replace(self._owed, event_id=e.new_id(OURS))))
+            await self._say(far, end.adapt(replace(self._owed, event_id=e.new_id(OURS))))
         self._offset_ms = self._journal.begins_ms
         self._journal.found()
         while True:
             event = await self._journal.next()
             async for said in self._passed(event):
                 if isinstance(said, e.SessionUpdate):
-                    said = replace(said, session=end.manners.update(said.session))
-                await self._say(far, end.say(said))
+                    said = replace(said, session=end.dialect.update(said.session))
+                await self._say(far, end.adapt(said))
 
     async def _passed(self, event: e.ClientEvent) -> AsyncIterator[e.ClientEvent]:
         """Give what the far end is to hear of an event; what is about old items it cannot know."""
@@ -209,16 +210,16 @@ class Relay:
             return  # who listens knows
         self._be_patient()
 
-    async def _listen(self, far: Line) -> Lost:
+    async def _listen(self, end: UpstreamServer, far: Line) -> ProviderError:
         """Tell the caller what the far end says, until it is lost."""
         with anyio.CancelScope() as self._patience:
             async for event in self._patiently(far):
-                if isinstance(event, e.ErrorEvent) and event.error.code == "session_expired":
-                    return Lost("the session expired there")
+                if isinstance(event, e.ErrorEvent) and event.error.code == SESSION_EXPIRED:
+                    return end.lost("the session expired there")
                 for told in self._heard(event):
                     await self._tell(told)
-            return _lost(far)
-        return Lost("it fell silent (limits.upstream_silence_seconds, limits.send_seconds)")
+            return end.loss_of(far)
+        return end.lost("it fell silent (limits.upstream_silence_seconds, limits.send_seconds)")
 
     async def _patiently(self, far: Line) -> AsyncIterator[e.Event]:
         """Give what the far end says. A slow caller is not taken for a far end that says nothing."""
@@ -328,11 +329,6 @@ class Relay:
         for event in list(books.closing(f"the connection broke: {why}")):
             await self.line.send(event)
         await self.line.send(e.EngineChanged(engine="lost", reason=why))
-
-
-def _lost(far: Line) -> Lost:
-    error: ProviderError | None = far.lost if isinstance(far, RemoteLine) else None
-    return Lost(error.message, error.retryable) if error else Lost("it hung up")
 
 
 def _sound(item: Item) -> bytes:

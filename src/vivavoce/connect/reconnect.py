@@ -1,0 +1,103 @@
+"""Connecting to a server, and again when that fails or the connection breaks: how often, and when."""
+
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from math import inf
+from typing import TypeVar
+
+import anyio
+
+from vivavoce.backoff import backoff, jittered
+from vivavoce.errors import ProviderError
+
+__all__ = ["SESSION_EXPIRED", "Reconnecting", "reconnect_delay"]
+
+log = logging.getLogger(__name__)
+
+SESSION_EXPIRED = "session_expired"
+"""the code with which a server ends a session that lasted too long; the conversation may go on in another"""
+STEADY_SECONDS = 10
+"""a connection that lasted so long was a good one: the count of attempts begins anew"""
+FIRST_SECONDS, LONGEST_SECONDS = 1.0, 30.0
+
+Ended = TypeVar("Ended", bound=ProviderError | None)
+
+
+def reconnect_delay(attempt: int, jitter: Callable[[float], float] = jittered) -> float:
+    """Return how many seconds to wait after so many attempts that failed (from 1)."""
+    return jitter(backoff(attempt, first=FIRST_SECONDS, longest=LONGEST_SECONDS))
+
+
+@dataclass
+class Reconnecting:
+    """Connects to one server again and again, until it is of no use.
+
+    Before there was a connection (`was_connected`), `connect_attempts` are made. After one was lost,
+    `reconnect_attempts` may fail in a row, and for no longer than `reconnect_seconds`. With `losses_per_minute`
+    the first attempt after a loss is made at once, unless there were that many. `delay` gives the seconds to
+    wait after so many attempts that failed; `on_retry` is called before each wait, with the error, the number
+    of attempts and the seconds.
+    """
+
+    connect_attempts: int
+    reconnect_attempts: float = inf
+    reconnect_seconds: float = inf
+    losses_per_minute: int = 0
+    delay: Callable[[int], float] = reconnect_delay
+    on_retry: Callable[[ProviderError, int, float], None] = lambda error, attempt, seconds: None
+    was_connected: bool = False
+    _connected_at: float | None = None
+    _attempt: int = 0
+    _failing_since: float = 0
+    _losses: deque[float] = field(default_factory=deque)
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether the connection of this attempt was good."""
+        return self._connected_at is not None
+
+    def connected(self) -> None:
+        """Note that this attempt has succeeded: the server has agreed on the session."""
+        self.was_connected, self._connected_at = True, anyio.current_time()
+
+    async def run(self, connect: Callable[[], Awaitable[Ended]]) -> Ended:
+        """Have `connect` hold one connection after the other.
+
+        It returns why the connection could not be made or was lost, or None if it is not to be made again.
+        Returns the last of these.
+        """
+        self._failing_since = anyio.current_time()
+        while True:
+            self._connected_at = None
+            error = await connect()
+            seconds = None if error is None else self._wait_after(error)
+            if error is None or seconds is None:
+                return error
+            log.warning("%s; connecting again in %.1f s (attempt %d)", error, seconds, self._attempt + 1)
+            self.on_retry(error, self._attempt, seconds)
+            await anyio.sleep(seconds)
+
+    def _wait_after(self, error: ProviderError) -> float | None:
+        """Return after how many seconds to connect again; None is not at all."""
+        now = anyio.current_time()
+        if self._connected_at is not None:
+            if self.losses_per_minute or now - self._connected_at > STEADY_SECONDS:
+                self._attempt = 0
+            self._failing_since = now
+            if self.losses_per_minute:
+                return 0 if error.retryable and self._may_lose_another(now) else None
+        self._attempt += 1
+        gives_up = (
+            self._attempt > self.reconnect_attempts or now - self._failing_since > self.reconnect_seconds
+            if self.was_connected
+            else self._attempt >= self.connect_attempts
+        )
+        return None if gives_up or not error.retryable else self.delay(self._attempt)
+
+    def _may_lose_another(self, now: float) -> bool:
+        self._losses.append(now)
+        while self._losses[0] <= now - 60:
+            self._losses.popleft()
+        return len(self._losses) < self.losses_per_minute

@@ -1,0 +1,122 @@
+"""The remote engine: OpenAI, Azure, or any server of the protocol answers, behind every transport of ours."""
+
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from math import inf
+
+import anyio
+
+from vivavoce.connect.reconnect import Reconnecting, reconnect_delay
+from vivavoce.engines.refusals import expired
+from vivavoce.engines.remote.options import SessionDialect, Settings, whole
+from vivavoce.engines.remote.relay import Connect, Relay, UpstreamServer
+from vivavoce.errors import ProviderError
+from vivavoce.limits import Limits
+from vivavoce.protocol import events as e
+from vivavoce.protocol.session import Session
+from vivavoce.protocol.settings import DEFAULT
+from vivavoce.session.line import Line
+
+__all__ = ["Remote"]
+
+log = logging.getLogger(__name__)
+
+CONNECT_ATTEMPTS = 3
+"""attempts before the conversation has begun: a caller is waiting"""
+LOSSES_PER_MINUTE = 5
+"""a server that is lost so often is not connected to again"""
+
+
+@dataclass
+class Remote:
+    """An engine that lets an upstream server answer, and goes on with it when the connection breaks.
+
+    `connect` opens a line to it, `session` is what a conversation begins with, `name` is for logs and errors.
+    `transcriber` is the upstream model that transcribes where no other is named. `delay` gives the seconds to
+    wait after so many attempts that failed.
+    """
+
+    connect: Connect
+    name: str = "the upstream server"
+    session: Session = DEFAULT
+    limits: Limits = field(default_factory=Limits)
+    transcriber: str = ""
+    delay: Callable[[int], float] = reconnect_delay
+
+    @property
+    def server(self) -> UpstreamServer:
+        """The server that answers."""
+        return UpstreamServer(self.name, self.connect, SessionDialect(self.transcriber))
+
+    async def converse(self, line: Line, session: Settings | None = None) -> None:
+        """Serve one conversation, with the client's `session`. Cancelling it ends all that it started."""
+        await self.serve(line, session, [self.server])
+
+    async def serve(self, line: Line, session: Settings | None, servers: Iterable[UpstreamServer]) -> None:
+        """Serve one conversation by the first of these servers that can be reached, then by the next."""
+        limits = self.limits
+        relay = Relay(line, whole(self.session, session, tools=limits.tools), limits)
+        async with line:
+            with anyio.move_on_after(limits.conversation_minutes * 60) as life:
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(self._answer, relay, servers, tasks.cancel_scope)
+                    await relay.hear()
+                    tasks.cancel_scope.cancel()
+            if life.cancelled_caught:
+                await line.send(expired(limits))
+
+    async def _answer(
+        self, relay: Relay, servers: Iterable[UpstreamServer], conversation: anyio.CancelScope
+    ) -> None:
+        """Let each server answer for as long as it can be reached; then end the conversation."""
+        reason = ""
+        for server in servers:
+            error = await self._keep_connected(relay, server, reason)
+            reason = f"{server.name}: {error.message}"
+            log.warning("%s", reason)
+            if error.retryable:  # what it has against this session says nothing about other conversations
+                server.on_failure()
+        message = f"No upstream server answers: {reason or 'there is none'}."
+        details = e.ErrorDetails(type="server_error", code="upstream_unreachable", message=message)
+        await relay.line.send(e.ErrorEvent(error=details))
+        conversation.cancel()
+
+    async def _keep_connected(self, relay: Relay, server: UpstreamServer, reason: str) -> ProviderError:
+        """Connect to one server as often as it takes, and as it may; return why it is given up."""
+        reconnecting = Reconnecting(
+            CONNECT_ATTEMPTS,
+            reconnect_seconds=self.limits.upstream_reconnect_seconds,
+            losses_per_minute=LOSSES_PER_MINUTE,
+            delay=self.delay,
+            was_connected=relay.begun,
+        )
+
+        async def connect() -> ProviderError:
+            nonlocal reason
+            error = await self._connect(relay, server, reason, reconnecting.connected)
+            if reconnecting.is_connected:
+                log.warning("%s was lost: %s", server.name, error.message)
+                await relay.lose(error.message)
+                reason = "reconnected"
+            return error
+
+        return await reconnecting.run(connect)
+
+    async def _connect(
+        self, relay: Relay, server: UpstreamServer, reason: str, connected: Callable[[], None]
+    ) -> ProviderError:
+        """Connect once, and relay until the line breaks; return why it could not be, or was lost."""
+        deadline = anyio.current_time() + self.limits.upstream_connect_seconds
+        with anyio.CancelScope(deadline=deadline) as scope:
+            try:
+                async with server.connect(relay.session) as upstream:
+                    if error := await relay.agree(server, upstream):
+                        return error
+                    connected()
+                    scope.deadline = inf
+                    return await relay.carry(server, upstream, reason)
+            except ProviderError as error:
+                return error
+        message = "it does not answer (limits.upstream_connect_seconds)"
+        return ProviderError(server.name, message, retryable=True)
