@@ -46,7 +46,7 @@ async def test_two_assistants_may_hand_over_to_each_other_by_name() -> None:
     (back,) = staff.tools_of(BILLING)
     assert back.name == "transfer_to_the_desk"
     outcome = await back.run("{}", Context("call_1", "sess_1", {}, say=lambda text: None))  # type: ignore[arg-type,return-value]
-    assert outcome.handed_to is DESK
+    assert outcome.hand_over_to is DESK
     assert outcome.output == "You are through to the desk now."
 
 

@@ -432,7 +432,7 @@ CARD = Card("Order", markdown="| 1042 |")
         (("On its way.", CARD), Outcome("On its way.", CARD)),
         (({"state": "sent"}, CARD), Outcome('{"state":"sent"}', CARD)),
         (("a", "b"), Outcome('["a","b"]')),
-        (SOMEBODY, Outcome("The caller is handed over to Somebody.", handed_to=SOMEBODY)),
+        (SOMEBODY, Outcome("The caller is handed over to Somebody.", hand_over_to=SOMEBODY)),
         (Outcome("as it is", CARD), Outcome("as it is", CARD)),
     ],
 )

@@ -485,7 +485,7 @@ async def test_a_tool_may_hand_the_caller_over() -> None:
     met = []
 
     async def transfer(arguments: str, context: Context) -> Outcome:
-        return Outcome("They are with Bo now.", handed_to=Assistant("You are Bo.", name="Bo"))
+        return Outcome("They are with Bo now.", hand_over_to=Assistant("You are Bo.", name="Bo"))
 
     async def handed(to: Assistant) -> str:
         await anyio.sleep(0.3)

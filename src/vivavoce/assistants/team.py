@@ -99,7 +99,7 @@ def _met(assistant: Assistant, met: dict[str, Assistant]) -> Mapping[str, Assist
 
 def _transfer(to: Assistant) -> Tool:
     async def run(arguments: str, context: Context) -> Outcome:  # noqa: ARG001
-        return Outcome(f"You are through to {to.name} now.", handed_to=to)
+        return Outcome(f"You are through to {to.name} now.", hand_over_to=to)
 
     name = "transfer_to_" + re.sub(r"[^a-z0-9]+", "_", to.name.lower()).strip("_")
     asked = f'For example: "please hand me over to {to.name}", "may I speak with {to.name}?"'

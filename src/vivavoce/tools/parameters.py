@@ -13,7 +13,7 @@ import msgspec
 
 from vivavoce.errors import ConfigError
 from vivavoce.protocol.json_schema import Schema, check_schema, describe_schema, schema_fault
-from vivavoce.tools.types import Context, ToolError
+from vivavoce.tools.types import Context, ToolError, decode_arguments
 
 __all__ = ["Parameters", "context_parameter", "type_hints"]
 
@@ -106,10 +106,7 @@ class Parameters:
 
     def read(self, arguments: str) -> dict[str, object]:
         """Return the values by name, without those left out. Raises `ToolError`, which names all faults."""
-        try:
-            written = msgspec.json.decode(arguments or "{}", type=dict[str, msgspec.Raw])
-        except msgspec.MsgspecError as error:
-            raise ToolError(f"The arguments are not a JSON object: {error}.") from error
+        written = decode_arguments(arguments, dict[str, msgspec.Raw])
         there_are = ", ".join(self.names) or "none"
         faults = [
             f"{name}: there is no such argument; there are: {there_are}."

@@ -337,10 +337,10 @@ class Toolbox:
             del self._at_work[called.call_id]
         if work.scope.cancelled_caught:
             return CallResult.without("Stopped: the caller interrupted.", "was interrupted", is_told=False)
-        return await self._hand_over(ending) if ending.outcome.handed_to else ending
+        return await self._hand_over(ending) if ending.outcome.hand_over_to else ending
 
     async def _hand_over(self, ending: CallResult) -> CallResult:
-        to = ending.outcome.handed_to
+        to = ending.outcome.hand_over_to
         if self._handed is None or to is None:
             log.warning("%s: nobody can be handed over to here", self._caller)
             return CallResult.without("The tool has failed: here the caller cannot be handed over.", "failed")

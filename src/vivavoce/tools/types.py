@@ -1,25 +1,37 @@
-"""What a tool is, what it is told, and what may come of it."""
+"""What a tool is, what it is given, and what it may return."""
 
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, cast
+from typing import Any, Literal, TypeVar, cast
+
+import msgspec
 
 from vivavoce.errors import ConfigError, VivavoceError
 from vivavoce.protocol.responses import METADATA_CHARS
 from vivavoce.protocol.session import FunctionTool
 
-__all__ = ["Assistant", "Card", "Context", "Outcome", "Tool", "ToolError"]
+__all__ = ["Assistant", "Card", "Context", "Outcome", "Tool", "ToolError", "decode_arguments"]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 _-]{0,47}")
 _LANGUAGE = re.compile(r"[a-z]{2,3}(-[A-Za-z0-9]+)*")
 
+T = TypeVar("T")
+
 
 class ToolError(VivavoceError):
-    """What a tool raises when it cannot do what it is asked for: its sentence is told to the model as it is.
+    """Raised by a tool that cannot do what it is asked for. The model reads its sentence as it is.
 
-    Of anything else that a tool raises the model learns only that the tool has failed.
+    Of any other exception the model learns only that the tool has failed.
     """
+
+
+def decode_arguments(arguments: str, kind: type[T]) -> T:
+    """Return a call's arguments as a dict of this type. Raises `ToolError` if they are not a JSON object."""
+    try:
+        return msgspec.json.decode(arguments or "{}", type=kind)
+    except msgspec.MsgspecError as error:
+        raise ToolError(f"The arguments are not a JSON object: {error}.") from error
 
 
 @dataclass(frozen=True)
@@ -33,10 +45,10 @@ class Card:
 
 @dataclass(frozen=True)
 class Context:
-    """What a tool is told beside its arguments.
+    """What a tool is given beside its arguments.
 
-    `state` is one conversation's own: its tools may keep there what they need to know of each other. `say`
-    speaks words as they are, while the tool works on.
+    `state` belongs to one conversation: its tools may keep there what they need to know of each other. `say`
+    speaks words as they are, while the tool runs on.
     """
 
     call_id: str
@@ -47,23 +59,33 @@ class Context:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a call: `output` is for the model, the card for the eyes; or somebody else takes over."""
+    """The outcome of a call: `output` is read by the model, and `card` is shown.
 
-    output: str
+    With `say` these words are spoken as they are, and the model adds nothing to them; it reads them, too, where
+    there is no `output`. With `hand_over_to` another assistant answers from now on. Raises `ValueError` for
+    more words than can be spoken at once.
+    """
+
+    output: str = ""
     card: Card | None = None
-    handed_to: "Assistant | None" = None
+    hand_over_to: "Assistant | None" = None
+    say: str = ""
+
+    def __post_init__(self) -> None:
+        if len(self.say) > METADATA_CHARS:
+            raise ValueError(f"say has {len(self.say)} characters; at most {METADATA_CHARS} are spoken")
 
 
 @dataclass(frozen=True)
 class Tool:
     """A function that the model may call, by its name, with arguments that fit `parameters` (JSON Schema).
 
-    `run` is given the arguments as JSON text. It raises `ToolError` to say why it fails, or whatever it likes.
-    `seconds` is how long it may take (None is `limits.tool_seconds`), and `at_once` how many calls of it, of
-    all conversations together, may be at work. `filler` is said when it is slow. `confirm` is a question, in
-    which `{names}` of arguments stand for their values: only when the caller's own next words say yes to it is
-    the call made. Before they are asked, `check` raises `ToolError` if there is nothing to ask about. An
-    `interruption` leaves the tool at work, or cancels it.
+    `run` is given the arguments as JSON text. It raises `ToolError` to tell the model why it fails. `seconds`
+    is its timeout (None is `limits.tool_seconds`), and `at_once` how many calls of it may run at the same time,
+    in all conversations together. `filler` is spoken when it is slow. `confirm` is a question, in which
+    `{names}` of arguments stand for their values: only when the caller's next words are a yes is the call made.
+    Before the question is asked, `check` raises `ToolError` if the call could not be made anyway.
+    `interruption` is what becomes of the call when the caller speaks.
     """
 
     name: str
@@ -79,16 +101,16 @@ class Tool:
 
     @property
     def definition(self) -> FunctionTool:
-        """The tool as a session names it."""
+        """The tool as it stands in a session."""
         return FunctionTool(name=self.name, description=self.description, parameters=self.parameters)
 
 
 @dataclass(frozen=True)
 class Assistant:
-    """Who answers: by which instructions, with which tools, in which voice, and with which words first.
+    """Who answers: with which instructions, tools, voice and greeting.
 
-    `language` is what is spoken (ISO 639-1). `hand_over` are those to whom it may pass the caller on:
-    assistants, or names of some that the first one can reach. Raises `ConfigError` for what cannot be.
+    `language` is the language that is spoken (ISO 639-1). `hand_over` are those to whom it may hand the caller
+    over: assistants, or names of some that the first assistant can reach. Raises `ConfigError`.
     """
 
     instructions: str
@@ -115,4 +137,6 @@ class Assistant:
             raise ConfigError(f"{who} hands over to a list: write hand_over=[{self.hand_over!r}].")
         for tool in cast("Sequence[object]", self.tools):
             if not isinstance(tool, Tool):
-                raise ConfigError(f"{who} has a tool that is none, {tool!r}; write @tool before the function.")
+                raise ConfigError(
+                    f"{who} has a tool that is not one, {tool!r}; write @tool before the function."
+                )
