@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from vivavoce.providers.base import OUTPUT_RATE
-from vivavoce.text.en.numerals import numeral
+from vivavoce.text.en.numbers import numeral
 
 __all__ = [
     "AUDIBLE",

@@ -23,7 +23,7 @@ from vivavoce.protocol.session import FunctionTool, ToolChoiceFunction
 from vivavoce.providers.argument_search import arguments_from
 from vivavoce.providers.base import ChatRequest
 from vivavoce.providers.scripted.plan import plan
-from vivavoce.text.en.numerals import number_from, numbers_in, numeral
+from vivavoce.text.en.numbers import number_from, numbers_in, numeral
 
 pytestmark = pytest.mark.anyio
 

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vivavoce.text.en.inverse_normalization import written
-from vivavoce.text.en.spoken_numbers import digits
+from vivavoce.text.en.inverse_normalization import as_written
+from vivavoce.text.en.numbers import digits
 
 
 @pytest.mark.parametrize(
@@ -24,7 +24,7 @@ from vivavoce.text.en.spoken_numbers import digits
     ],
 )
 def test_numbers_are_written_in_digits(said: str, is_written: str) -> None:
-    assert written(said) == is_written
+    assert as_written(said) == is_written
 
 
 @pytest.mark.parametrize(
@@ -41,12 +41,12 @@ def test_numbers_are_written_in_digits(said: str, is_written: str) -> None:
     ],
 )
 def test_what_is_no_long_number_stays(said: str) -> None:
-    assert written(said) == said
+    assert as_written(said) == said
 
 
 def test_two_numbers_stay_two() -> None:
-    assert written("orders one oh four two, one oh four three") == "orders 1042, 1043"
-    assert written("one oh four two and one oh four three") == "1042 and 1043"
+    assert as_written("orders one oh four two, one oh four three") == "orders 1042, 1043"
+    assert as_written("one oh four two and one oh four three") == "1042 and 1043"
 
 
 @pytest.mark.parametrize(
@@ -59,9 +59,9 @@ def test_two_numbers_stay_two() -> None:
     ],
 )
 def test_mail_addresses_are_written_with_their_signs(said: str, address: str) -> None:
-    assert written(f"It's {said}.") == f"It's {address}."
+    assert as_written(f"It's {said}.") == f"It's {address}."
 
 
 @given(st.text("0123456789", min_size=3, max_size=12))
 def test_what_is_said_digit_by_digit_comes_back(number: str) -> None:
-    assert written(digits(number)) == number
+    assert as_written(digits(number)) == number

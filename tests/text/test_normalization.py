@@ -4,7 +4,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from vivavoce.text.en.spoken_numbers import amount, cardinal, decimal, fraction, ordinal, year
+from vivavoce.text.en.numbers import amount, cardinal, decimal, fraction, ordinal, year
 from vivavoce.text.normalization import speakable
 
 MARKUP = [

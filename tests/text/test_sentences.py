@@ -4,15 +4,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vivavoce.text.sentences import FIRST_WORDS, Breath, clauses, pause_after
+from vivavoce.text.sentences import FIRST_WORDS, Segmenter, clauses, pause_after
 
 pytestmark = pytest.mark.anyio
 
 
 def cut(text: str) -> list[str]:
-    breath = Breath()
-    ready = breath.take(text)
-    return [part for part in [*ready, breath.finish()] if part]
+    segmenter = Segmenter()
+    ready = segmenter.push(text)
+    return [part for part in [*ready, segmenter.flush()] if part]
 
 
 @pytest.mark.parametrize(
@@ -36,14 +36,14 @@ def test_the_first_clause_comes_early_and_later_ones_are_whole_sentences(text: s
 
 @given(st.lists(st.text(alphabet="ab ,.!?\n1D'—", max_size=12), max_size=20))
 def test_nothing_is_lost_however_the_text_comes(pieces: list[str]) -> None:
-    breath = Breath()
-    spoken = "".join(part for piece in pieces for part in breath.take(piece)) + breath.finish()
+    segmenter = Segmenter()
+    spoken = "".join(part for piece in pieces for part in segmenter.push(piece)) + segmenter.flush()
     assert spoken == "".join(pieces)
 
 
 @given(st.lists(st.text(alphabet="abc", min_size=1, max_size=6), min_size=FIRST_WORDS + 1, max_size=40))
 def test_the_first_clause_is_never_longer_than_a_few_words(words: list[str]) -> None:
-    first = Breath().take(" ".join(words))[0]
+    first = Segmenter().push(" ".join(words))[0]
     assert len(first.split()) <= FIRST_WORDS
 
 

@@ -12,7 +12,7 @@ from vivavoce.engines.cascade.context import Providers
 from vivavoce.limits import Limits
 from vivavoce.providers.base import FRAME_BYTES, FRAME_MS, Transcript
 from vivavoce.text.normalization import speakable
-from vivavoce.text.sentences import Breath, pause_after
+from vivavoce.text.sentences import Segmenter, pause_after
 
 __all__ = ["Speech", "stretches"]
 
@@ -56,8 +56,8 @@ class Speech:
 
         Closing it stops the synthesizer. Raises `ProviderError` when that fails or takes too long.
         """
-        breath, wait, pause = Breath(begun=True), self.limits.first_sound_seconds, b""
-        sentences = (speakable(sentence).strip() for sentence in [*breath.take(text), breath.finish()])
+        segmenter, wait, pause = Segmenter(begun=True), self.limits.first_sound_seconds, b""
+        sentences = (speakable(sentence).strip() for sentence in [*segmenter.push(text), segmenter.flush()])
         for sentence in filter(None, sentences):
             sound = self.crew.synthesizer.speak(sentence, voice=voice, speed=speed)
             async with aclosing(timely(sound, wait, wait, provider="synthesizer")) as chunks:

@@ -8,7 +8,7 @@ smallest value of the type, else the whole request.
 import re
 from collections.abc import Iterator, Mapping
 
-from vivavoce.text.en.numerals import numbers_in
+from vivavoce.text.en.numbers import numbers_in
 
 __all__ = ["arguments_from"]
 

@@ -7,8 +7,9 @@ import tomllib
 from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
+from typing import Any
 
-__all__ = ["base_language", "language_name", "same_language", "word_lists"]
+__all__ = ["base_language", "language_name", "language_table", "same_language", "word_lists"]
 
 
 def language_name(code: str) -> str:
@@ -26,14 +27,15 @@ def base_language(code: str) -> str:
     return code.partition("-")[0].lower()
 
 
+def language_table(code: str, file: str) -> dict[str, Any]:
+    """Read a TOML file of one language's folder, such as `numbers.toml` of `en`."""
+    return tomllib.loads((files("vivavoce.text") / code / file).read_text(encoding="utf-8"))
+
+
 def word_lists(file: str) -> Mapping[str, Mapping[str, list[str]]]:
     """Read a file of word lists in every language that has one: `yes_no.toml` by the language's code."""
-    found = {folder.name: folder / file for folder in files("vivavoce.text").iterdir() if folder.is_dir()}
-    return {
-        code: tomllib.loads(path.read_text(encoding="utf-8"))
-        for code, path in sorted(found.items())
-        if path.is_file()
-    }
+    folders = [folder for folder in files("vivavoce.text").iterdir() if (folder / file).is_file()]
+    return {code: language_table(code, file) for code in sorted(folder.name for folder in folders)}
 
 
 @cache

@@ -1,13 +1,13 @@
-"""Cut a stream of text where a speaker may take breath. Pure, but for the waiting of `clauses`."""
+"""Segments a stream of text into clauses and sentences to be spoken. Pure, but for the waiting of `clauses`."""
 
 import re
 from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
 
-__all__ = ["FIRST_WORDS", "Breath", "clauses", "pause_after"]
+__all__ = ["FIRST_WORDS", "Segmenter", "clauses", "pause_after"]
 
 FIRST_WORDS = 5
-"""After so many words the first clause is spoken, punctuation or none: the caller is waiting."""
+"""After so many words the first clause ends, punctuation or none: the caller is waiting."""
 
 _SENTENCE_END = re.compile(r"[.!?…。！？]+[\"'”’)\]]*\s+|\n+|[。！？]")
 _CLAUSE_END = re.compile(r"[,;:.!?…。！？—]+[\"'”’)\]]*\s+|\n+|[。！？，；]")
@@ -20,14 +20,14 @@ _LEAST_CHARS = 4
 
 
 @dataclass
-class Breath:
+class Segmenter:
     """Cuts text as it comes: the first clause early, then whole sentences."""
 
     rest: str = ""
     begun: bool = False
 
-    def take(self, text: str) -> list[str]:
-        """Add text; return what can be spoken now. What is returned adds up to what was taken."""
+    def push(self, text: str) -> list[str]:
+        """Add text; return what can be spoken now. What is returned adds up to what was pushed."""
         self.rest += text
         ready = []
         while (cut := self._cut()) is not None:
@@ -35,7 +35,7 @@ class Breath:
             self.rest, self.begun = self.rest[cut:], True
         return ready
 
-    def finish(self) -> str:
+    def flush(self) -> str:
         """Return what is left when no more text comes."""
         left, self.rest = self.rest, ""
         return left
@@ -50,7 +50,7 @@ class Breath:
 
 
 def _end(pattern: re.Pattern[str], text: str) -> int | None:
-    """Return where the first stretch ends that is long enough to say, and is no abbreviation."""
+    """Return where the first stretch ends that is long enough to be spoken, and is no abbreviation."""
     for match in pattern.finditer(text):
         before = text[: match.end()].rstrip()
         if len(before.strip()) >= _LEAST_CHARS and not _NO_END.search(before):
@@ -60,11 +60,11 @@ def _end(pattern: re.Pattern[str], text: str) -> int | None:
 
 async def clauses(words: AsyncIterator[str]) -> AsyncGenerator[str, None]:
     """Yield what can be spoken as soon as it can be; together it is all that came."""
-    breath = Breath()
+    segmenter = Segmenter()
     async for word in words:
-        for clause in breath.take(word):
+        for clause in segmenter.push(word):
             yield clause
-    if left := breath.finish():
+    if left := segmenter.flush():
         yield left
 
 

@@ -14,19 +14,9 @@ from vivavoce.protocol.session import FunctionTool
 from vivavoce.providers.argument_search import EMAIL, IDS
 from vivavoce.providers.dialogue import Said
 from vivavoce.providers.json_schema import Json, form, mapping, parameters
-from vivavoce.text.completeness import (
-    ANSWERS,
-    DETERMINERS,
-    FILLERS,
-    GREETINGS,
-    HELPERS,
-    INTERROGATIVES,
-    LINKS,
-    PREPOSITIONS,
-    SUBJECTS,
-)
-from vivavoce.text.en.inverse_normalization import written
-from vivavoce.text.en.numerals import numbers_in
+from vivavoce.text.completeness import WordClasses
+from vivavoce.text.en.inverse_normalization import as_written
+from vivavoce.text.en.numbers import numbers_in
 
 __all__ = ["Evidence", "evidence", "own_words"]
 
@@ -47,12 +37,22 @@ _AMOUNTS = re.compile(
     re.IGNORECASE,
 )
 _REMARK = re.compile(r"^\(From .*", re.MULTILINE | re.DOTALL)
+_ENGLISH = WordClasses.of("en")
 _TALK = (
-    ANSWERS | DETERMINERS | FILLERS | GREETINGS | HELPERS | INTERROGATIVES | LINKS | PREPOSITIONS | SUBJECTS
-) | frozenset(
-    "me us him them myself it's i'm i'd i've we've you're that's like want need wish thank there here now then"
-    " just also too again so well not don't can't let's something anything someone somebody anyone one thing"
-    " things".split()
+    _ENGLISH.answers
+    | _ENGLISH.determiners
+    | _ENGLISH.fillers
+    | _ENGLISH.greetings
+    | _ENGLISH.auxiliaries
+    | _ENGLISH.interrogatives
+    | _ENGLISH.conjunctions
+    | _ENGLISH.prepositions
+    | _ENGLISH.subjects
+    | frozenset(
+        "me us him them myself it's i'm i'd i've we've you're that's like want need wish thank there here now"
+        " then just also too again so well not don't can't let's something anything someone somebody anyone"
+        " one thing things".split()
+    )
 )
 """Words that say nothing by themselves."""
 
@@ -71,12 +71,12 @@ class Evidence:
 
 def own_words(said: Said) -> str:
     """Return what somebody said as it is written, without what tools have put beside it."""
-    return written(_REMARK.sub("", said.text).strip())
+    return as_written(_REMARK.sub("", said.text).strip())
 
 
 def evidence(tool: FunctionTool, tools: Sequence[FunctionTool], turns: Sequence[Said]) -> Evidence:
     """Look in what was said, the request last, for the arguments of a tool that stands among others."""
-    return _Search(tool, tools, [Said(said.role, written(said.text)) for said in turns]).evidence()
+    return _Search(tool, tools, [Said(said.role, as_written(said.text)) for said in turns]).evidence()
 
 
 class _Search:
@@ -183,7 +183,7 @@ class _Search:
         before, after = tokens[max(0, at - NEAR_BEFORE) : at], tokens[at + 1 : at + 1 + NEAR_AFTER]
         for words in (reversed(before), iter(after)):
             for word in words:
-                if word.lower() in LINKS or any(char.isdigit() for char in word):
+                if word.lower() in _ENGLISH.conjunctions or any(char.isdigit() for char in word):
                     break
                 if _singular(word.lower()) in self._nouns:
                     return _singular(word.lower())

@@ -17,7 +17,7 @@ from vivavoce.protocol.session import FunctionTool, ToolChoice, ToolChoiceFuncti
 from vivavoce.providers.dialogue import Said
 from vivavoce.providers.json_schema import Json, form, mapping, parameters
 from vivavoce.providers.qwen.argument_search import Evidence, own_words
-from vivavoce.text.en.inverse_normalization import written
+from vivavoce.text.en.inverse_normalization import as_written
 
 __all__ = ["FIXED", "LIKELY", "NONE", "details", "eligible", "named", "names", "on_second_thoughts", "question"]
 
@@ -141,7 +141,7 @@ def question(tools: Sequence[FunctionTool], turns: Sequence[Said]) -> tuple[list
     last the request with the two turns before it.
     """
     spoken = [said for said in turns if said.role != "system"]
-    request = written(_line(spoken[-1].text))[:_REQUEST_CHARS] if spoken else ""
+    request = as_written(_line(spoken[-1].text))[:_REQUEST_CHARS] if spoken else ""
     earlier = " / ".join(filter(None, map(_briefly, spoken[-3:-1])))
     return [*FIXED, *_shown(tools), Said("user", _request(request, earlier))], request
 
@@ -183,7 +183,7 @@ def _about(tool: FunctionTool) -> tuple[str, Sequence[str]]:
         [next(filter(None, found)) for found in _QUOTED.findall(told[quoting.end() :])] if quoting else []
     )
     about = told[: quoting.start()].strip() if quoting and examples else told
-    return about[:_DESCRIPTION_CHARS], [written(example) for example in examples]
+    return about[:_DESCRIPTION_CHARS], [as_written(example) for example in examples]
 
 
 def _line(text: str) -> str:

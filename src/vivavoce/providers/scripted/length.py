@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 
 from vivavoce.providers.scripted.history import sentences_of
-from vivavoce.text.en.numerals import number_from
+from vivavoce.text.en.numbers import number_from
 
 __all__ = ["Length", "fitted", "length_in"]
 

@@ -15,7 +15,7 @@ from vivavoce.providers.base import ChatRequest, ToolCall
 from vivavoce.providers.scripted.history import Said, said_in, sentences_of
 from vivavoce.providers.scripted.replies import answer_to
 from vivavoce.providers.scripted.tool_calls import calls_for
-from vivavoce.text.en.numerals import number_from
+from vivavoce.text.en.numbers import number_from
 
 __all__ = ["Plan", "plan"]
 

@@ -8,7 +8,7 @@ import msgspec
 from vivavoce.providers.scripted.history import Said, sentences_of, spaced
 from vivavoce.providers.scripted.length import Length, fitted, length_in
 from vivavoce.providers.scripted.memory import recalled
-from vivavoce.text.en.numerals import number_from, numeral
+from vivavoce.text.en.numbers import number_from, numeral
 
 __all__ = ["answer_to"]
 

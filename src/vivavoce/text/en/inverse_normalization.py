@@ -1,21 +1,23 @@
-"""What people say aloud, as it would be written: numbers in digits, mail addresses with their signs.
+"""Inverse text normalization: numbers in digits, mail addresses with their signs.
 
-`order ten forty-two` is order 1042, `five double one` is 511, `ada at example dot org` is ada@example.org. Only
-English is known. A single word stays (`two of them`), and so does what is a time (`at ten thirty`).
+`order ten forty-two` is order 1042, `five double one` is 511, `ada at example dot org` is ada@example.org. A
+single word stays (`two of them`), and so does a time (`at ten thirty`).
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
-from vivavoce.text.en.numerals import VALUES
+from vivavoce.text.en.numbers import VALUES
+from vivavoce.text.languages import language_table
 
-__all__ = ["written"]
+__all__ = ["as_written"]
 
-ZERO = ("oh", "o")
-TIMES = {"double": 2, "triple": 3}
-SCALES = {"hundred": 100, "thousand": 1000}
-LEAST_DIGITS = 3
-"""What is shorter is how many, or an hour."""
+_DICTATED = language_table("en", "numbers.toml")["dictated"]
+ZERO: Sequence[str] = _DICTATED["zero"]
+TIMES: Mapping[str, int] = _DICTATED["times"]
+SCALES: Mapping[str, int] = _DICTATED["scales"]
+MIN_DIGITS = 3
+"""What is shorter is an amount, or an hour."""
 WHOLE_DIGITS = 4
 """So many digits on each side of a comma are two numbers."""
 
@@ -36,15 +38,15 @@ _BEFORE_TIMES = re.compile(
 _AFTER_TIMES = re.compile(r"^\W*(?:[ap]\.?m\b|o['’]?clock|in the (?:morning|afternoon|evening))", re.IGNORECASE)
 
 
-def written(text: str) -> str:
+def as_written(text: str) -> str:
     """Return `text` with its long numbers in digits, and its mail addresses as they are typed."""
     return _MAIL.sub(_mail, _RUN.sub(_number, text))
 
 
 def _mail(found: re.Match[str]) -> str:
     address = f"{found['who']}@{found['where']}".lower()
-    for said, sign in _SIGNS.items():
-        address = address.replace(said, sign)
+    for word, sign in _SIGNS.items():
+        address = address.replace(word, sign)
     return address
 
 
@@ -56,13 +58,13 @@ def _number(found: re.Match[str]) -> str:
     if len(kept) > 1 and all(len(part) >= WHOLE_DIGITS for part in kept):
         return ", ".join(kept)
     number = "".join(kept)
-    return found[0] if len(number) < LEAST_DIGITS or _is_time(found, number) else number
+    return found[0] if len(number) < MIN_DIGITS or _is_time(found, number) else number
 
 
 def _is_time(found: re.Match[str], number: str) -> bool:
-    """Say whether these are hours and minutes: `at ten thirty`."""
+    """Return whether these are hours and minutes: `at ten thirty`."""
     hours, minutes = int(number[:-2]), int(number[-2:])
-    spelled = len(number) > len(re.findall(r"\w+", found[0]))  # more digits than words: not told one by one
+    spelled = len(number) > len(re.findall(r"\w+", found[0]))  # more digits than words: not dictated one by one
     near = _BEFORE_TIMES.search(found.string[: found.start()]) or _AFTER_TIMES.search(
         found.string[found.end() :]
     )
@@ -74,11 +76,11 @@ def _pieces(run: str) -> Sequence[str]:
 
 
 def _digits(words: Sequence[str]) -> str | None:
-    """Return the digits that are told; None where the words make no number."""
+    """Return the digits that are dictated; None where the words make no number."""
     if any(word in SCALES for word in words):
         return _amount(words)
-    told = list(_told(words))
-    return None if None in told else "".join(piece for piece in told if piece is not None)
+    parts = list(_digit_groups(words))
+    return None if None in parts else "".join(part for part in parts if part is not None)
 
 
 def _amount(words: Sequence[str]) -> str | None:
@@ -95,7 +97,7 @@ def _amount(words: Sequence[str]) -> str | None:
     return str(total + part)
 
 
-def _told(words: Sequence[str]) -> Iterator[str | None]:
+def _digit_groups(words: Sequence[str]) -> Iterator[str | None]:
     """Yield the digits of each word or pair of words; None where a `double` has nothing to double."""
     left = list(words)
     while left:

@@ -1,21 +1,65 @@
-"""How English is read: what dates, times, money, units, numbers, addresses and abbreviations sound like."""
+"""How English is read aloud: dates, times, money, units, numbers, addresses and abbreviations, as Americans do.
+
+`normalization.toml` beside this file has the rules and the words. The functions of `_READERS` turn into words
+what a rule has matched.
+"""
 
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import TypeAlias
 
-from vivavoce.text.en.spoken_numbers import amount, cardinal, decimal, digits, fraction, ordinal, year
+from vivavoce.text.en.numbers import amount, cardinal, decimal, digits, fraction, ordinal, year
+from vivavoce.text.languages import language_table
 
-__all__ = ["ADDRESSES", "ENGLISH", "plain_digits", "rules"]
+__all__ = ["Rule", "address_rules", "compile_rules", "plain_digits", "word_rules"]
 
-Found: TypeAlias = re.Match[str]
-Words: TypeAlias = str | Callable[[Found], str]
+Match: TypeAlias = re.Match[str]
+Rule: TypeAlias = tuple[re.Pattern[str], str | Callable[[Match], str]]
+
+_TABLE = language_table("en", "normalization.toml")
+_MONTHS: Sequence[str] = _TABLE["months"]
 
 
-def rules(*given: tuple[str, Words]) -> tuple[tuple[re.Pattern[str], Words], ...]:
-    """Make rules of patterns and what is said instead."""
-    return tuple((re.compile(pattern), words) for pattern, words in given)
+def compile_rules(*rules: tuple[str, str]) -> Sequence[Rule]:
+    """Return rules of patterns and their replacements, compiled."""
+    return tuple((re.compile(pattern), words) for pattern, words in rules)
+
+
+@cache
+def address_rules() -> Sequence[Rule]:
+    """Return the rules that put mail and web addresses into words; markup may be removed after these."""
+    return _compile(_TABLE["address_rules"])
+
+
+@cache
+def word_rules() -> Sequence[Rule]:
+    """Return the rules that put numbers, dates, amounts, abbreviations and signs into words."""
+    return _compile(_TABLE["rules"])
+
+
+def _compile(rules: Sequence[tuple[str, str]]) -> Sequence[Rule]:
+    parts = _parts()
+    return tuple(
+        (
+            re.compile(re.sub("«(.+?)»", lambda name: parts[name[1]], pattern)),
+            _READERS[words[1:-1]] if words.startswith("<") else words,
+        )
+        for pattern, words in rules
+    )
+
+
+def _parts() -> Mapping[str, str]:
+    short_months = "|".join(month[:3] for month in _MONTHS)
+    units = sorted((re.escape(unit) for unit in _TABLE["units"]), key=len, reverse=True)
+    return {
+        **_TABLE["parts"],
+        "month": rf"(?P<month>{'|'.join(_MONTHS)}|(?:{short_months}|Sept)\b\.?)",
+        "titles": "|".join(_TABLE["titles"]),
+        "abbreviations": "|".join(_TABLE["abbreviations"]),
+        "unit": "|".join(units),
+    }
 
 
 def plain_digits(char: str) -> str:
@@ -30,212 +74,152 @@ def plain_digits(char: str) -> str:
     return str(unicodedata.digit(char, " "))
 
 
-def _table(entries: str) -> dict[str, str]:
-    return dict(entry.strip().split(": ") for entry in entries.split(","))
+# addresses and abbreviations
 
 
-# --- addresses ---
-
-SIGNS = {".": "dot", "/": "slash", "-": "dash", "_": "underscore", "@": "at", "=": "equals", "&": "and"}
-SIGNS |= {"?": "question mark", ":": "colon", "#": "hash", "%": "percent", "+": "plus", "~": "tilde"}
-
-
-def _address(found: Found) -> str:
-    whole = found["address"]
+def _address(match: Match) -> str:
+    whole, signs = match["address"], _TABLE["address_signs"]
     address = whole.rstrip(".,;:!?/")
-    spelled = "".join(f" {SIGNS[char]} " if char in SIGNS else char for char in address)
+    spelled = "".join(f" {signs[char]} " if char in signs else char for char in address)
     return spelled.strip() + whole[len(address) :].replace("/", "")
 
 
-_PATH = r"[^\s<>\[\](){}\"*`|\\]*"
-ADDRESSES = rules(
-    (r"(?<![\w.+-])(?P<address>[\w.+-]+@[\w-]+(?:\.[\w-]+)+)", _address),
-    (rf"(?i)(?:\bhttps?://(?:www\.)?|\bwww\.)(?P<address>\w{_PATH})", _address),
-    (
-        rf"(?<![\w.@/-])(?P<address>[A-Za-z0-9][\w-]*(?:\.[A-Za-z0-9][\w-]*)*"
-        rf"\.(?:com|org|net|io|dev|gov|edu|ai|app|uk|de|eu)(?:/{_PATH})?)(?![\w@-])",
-        _address,
-    ),
-)
-
-# --- abbreviations ---
-
-BEFORE_A_NAME = {"Dr": "Doctor", "Prof": "Professor", "St": "Saint", "Mt": "Mount"}
-ANYWHERE = _table(
-    "Mr: Mister, Mrs: Missus, Ms: Ms, etc: et cetera, approx: approximately, vs: versus, dept: department,"
-    "max: maximum, min: minimum, incl: including, Inc: Incorporated, Ltd: Limited, Jr: Junior, Sr: Senior,"
-    "St: Street, Ave: Avenue, Blvd: Boulevard, Rd: Road, Dr: Drive"
-)
+def _title(match: Match) -> str:
+    return f"{_TABLE['titles'][match[1]]} "
 
 
-def _stop(found: Found) -> str:
-    """Return the point that ends a sentence, if the one that ends an abbreviation did so too."""
-    rest = found.string[found.end() :]
-    return "." if found[0].endswith(".") and re.match(r"['\"”’)]*(?:\s*$|\s+[A-Z])", rest) else ""
+def _abbreviation(match: Match) -> str:
+    words: str = _TABLE["abbreviations"][match[1]]
+    return words + ("" if match[1] in ("Mr", "Mrs", "Ms") else _full_stop(match))
 
 
-def _abbreviation(found: Found) -> str:
-    return ANYWHERE[found[1]] + ("" if found[1] in ("Mr", "Mrs", "Ms") else _stop(found))
+def _full_stop(match: Match) -> str:
+    """Return the point that ends a sentence, if the one that ends an abbreviation does so too."""
+    rest = match.string[match.end() :]
+    return "." if match[0].endswith(".") and re.match(r"['\"”’)]*(?:\s*$|\s+[A-Z])", rest) else ""
 
 
-# --- dates and times ---
-
-MONTHS = ["January", "February", "March", "April", "May", "June", "July"]
-MONTHS += ["August", "September", "October", "November", "December"]
-_MONTH = rf"(?P<month>{'|'.join(MONTHS)}|(?:{'|'.join(month[:3] for month in MONTHS)}|Sept)\b\.?)"
-_DAY = r"(?P<day>0?[1-9]|[12]\d|3[01])"
-_YEAR = r"(?P<year>[12]\d{3})"
+# dates and times
 
 
-def _month(found: Found) -> str:
-    return next(month for month in MONTHS if month.startswith(found["month"][:3]))
+def _month(match: Match) -> str:
+    return next(month for month in _MONTHS if month.startswith(match["month"][:3]))
 
 
-def _in_year(found: Found) -> str:
-    return f", {year(int(found['year']))}" if found["year"] else ""
+def _in_year(match: Match) -> str:
+    return f", {year(int(match['year']))}" if match["year"] else ""
 
 
-def _numbered_date(found: Found) -> str:
-    return f"{MONTHS[int(found['month']) - 1]} {ordinal(int(found['day']))}{_in_year(found)}"
+def _numbered_date(match: Match) -> str:
+    return f"{_MONTHS[int(match['month']) - 1]} {ordinal(int(match['day']))}{_in_year(match)}"
 
 
-def _slashed_date(found: Found) -> str:
-    month, day, at = int(found[1]), int(found[2]), int(found[3])
+def _slashed_date(match: Match) -> str:
+    month, day, at = int(match[1]), int(match[2]), int(match[3])
     if month > 12:
         month, day = day, month
     if not (1 <= month <= 12 and 1 <= day <= 31):
-        return " ".join(decimal(part) for part in found.groups())
-    return f"{MONTHS[month - 1]} {ordinal(day)}, {year(at if len(found[3]) == 4 else 2000 + at)}"
+        return " ".join(decimal(part) for part in match.groups())
+    return f"{_MONTHS[month - 1]} {ordinal(day)}, {year(at if len(match[3]) == 4 else 2000 + at)}"
 
 
-def _month_day(found: Found) -> str:
-    return f"{_month(found)} {ordinal(int(found['day']))}{_in_year(found)}"
+def _month_day(match: Match) -> str:
+    return f"{_month(match)} {ordinal(int(match['day']))}{_in_year(match)}"
 
 
-def _day_month(found: Found) -> str:
-    return f"{ordinal(int(found['day']))} of {_month(found)}{_in_year(found)}"
+def _day_month(match: Match) -> str:
+    return f"{ordinal(int(match['day']))} of {_month(match)}{_in_year(match)}"
 
 
-def _month_year(found: Found) -> str:
-    return f"{_month(found)} {year(int(found['year']))}"
+def _month_year(match: Match) -> str:
+    return f"{_month(match)} {year(int(match['year']))}"
 
 
-def _years(found: Found) -> str:
-    return f"{year(int(found[1]))} to {year(int(found[2]))}"
+def _years(match: Match) -> str:
+    return f"{year(int(match[1]))} to {year(int(match[2]))}"
 
 
-def _decade(found: Found) -> str:
-    said = year(int(found[1])) if len(found[1]) == 4 else cardinal(int(found[1]))
-    return said[:-1] + "ies" if said.endswith("y") else said + "s"
+def _decade(match: Match) -> str:
+    words = year(int(match[1])) if len(match[1]) == 4 else cardinal(int(match[1]))
+    return words[:-1] + "ies" if words.endswith("y") else words + "s"
 
 
-def _time(found: Found) -> str:
-    hour, minute = int(found["hour"]), int(found["minute"] or 0)
-    half = (found["half"] or "").upper()
+def _time(match: Match) -> str:
+    hour, minute = int(match["hour"]), int(match["minute"] or 0)
+    half = (match["half"] or "").upper()
     if not half and (hour > 12 or hour == 0):
         half = "P" if 12 < hour < 24 else "A"
-    said = cardinal(hour % 12 or 12)
+    words = cardinal(hour % 12 or 12)
     if minute:
-        said += f" {'oh ' if minute < 10 else ''}{cardinal(minute)}"
+        words += f" {'oh ' if minute < 10 else ''}{cardinal(minute)}"
     elif not half:
-        said += " o'clock"
-    return said + (f" {half}M" if half else "") + _stop(found)
+        words += " o'clock"
+    return words + (f" {half}M" if half else "") + _full_stop(match)
 
 
-def _clock(found: Found) -> str:
-    hour, minute, second = (cardinal(int(part)) for part in found.groups())
-    return f"{hour} {'oh ' if int(found[2]) < 10 else ''}{minute} and {second} seconds"
+def _clock(match: Match) -> str:
+    hour, minute, second = (cardinal(int(part)) for part in match.groups())
+    return f"{hour} {'oh ' if int(match[2]) < 10 else ''}{minute} and {second} seconds"
 
 
-_HOUR = r"(?<![\w:.,])(?P<hour>[01]?\d|2[0-4])"
-_HALF = r"\s?(?P<half>[AaPp])(?:\.\s?[Mm]\.|[Mm]\b)"
-
-# --- amounts ---
-
-_NUMBER = r"(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?|\.\d+"
-_PER = r"(?P<per>\s?/\s?(?=[A-Za-z]))?"
-_DOLLAR, _EURO = ("dollar", "dollars", "cent", "cents"), ("euro", "euros", "cent", "cents")
-_POUND, _YEN = ("pound", "pounds", "penny", "pence"), ("yen", "yen", "", "")
-MONEY = {"$": _DOLLAR, "USD": _DOLLAR, "€": _EURO, "EUR": _EURO, "£": _POUND, "GBP": _POUND, "¥": _YEN}
-SCALES = {"k": "thousand", "m": "million", "mn": "million", "b": "billion", "bn": "billion"}
-_SCALE = r"(?:\s?(?P<scale>[kK]|[mM]n?|[bB]n?|thousand|million|billion|trillion)\b)?"
-UNITS = _table(
-    "km: kilometer, cm: centimeter, mm: millimeter, m: meter, mi: mile, yd: yard, kg: kilogram,"
-    "mg: milligram, g: gram, lbs: pound, lb: pound, oz: ounce, ml: milliliter, mL: milliliter, l: liter,"
-    "L: liter, W: watt, kW: kilowatt, kWh: kilowatt hour, V: volt, KB: kilobyte, kB: kilobyte,"
-    "MB: megabyte, GB: gigabyte, TB: terabyte, ms: millisecond, s: second, sec: second, min: minute,"
-    "h: hour, hr: hour, hrs: hour"
-)
-MANY = {unit: word + "s" for unit, word in UNITS.items()}
-UNITS |= _table("ft: foot, mph: mile per hour, kph: kilometer per hour, km/h: kilometer per hour")
-MANY |= _table("ft: feet, mph: miles per hour, kph: kilometers per hour, km/h: kilometers per hour")
-UNITS |= (hertz := _table("Hz: hertz, kHz: kilohertz, MHz: megahertz, GHz: gigahertz"))
-MANY |= hertz
-_UNIT = "|".join(sorted((re.escape(unit) for unit in UNITS), key=len, reverse=True))
+# amounts
 
 
-def _per(found: Found) -> str:
-    return " per " if found["per"] else ""
+def _per(match: Match) -> str:
+    return " per " if match["per"] else ""
 
 
-def _money(found: Found) -> str:
-    one, many, cent, cents = MONEY[found["sign"]]
-    if scale := found["scale"]:
-        return f"{decimal(found['number'])} {SCALES.get(scale.lower(), scale)} {many}{_per(found)}"
-    return amount(found["number"], one, many, cent, cents) + _per(found)
+def _money(match: Match) -> str:
+    one, many, cent, cents = _TABLE["money"][match["sign"]]
+    if scale := match["scale"]:
+        scale = _TABLE["money_scales"].get(scale.lower(), scale)
+        return f"{decimal(match['number'])} {scale} {many}{_per(match)}"
+    return amount(match["number"], one, many, cent, cents) + _per(match)
 
 
-def _unit(found: Found) -> str:
-    words = UNITS if found["number"] == "1" else MANY
-    return f"{decimal(found['number'])} {words[found['unit']]}{_per(found)}"
+def _unit(match: Match) -> str:
+    one, *many = _TABLE["units"][match["unit"]]
+    words = one if match["number"] == "1" else "".join(many) or f"{one}s"
+    return f"{decimal(match['number'])} {words}{_per(match)}"
 
 
-def _degrees(found: Found) -> str:
-    scale = {"F": " Fahrenheit", "C": " Celsius", None: ""}[found["scale"]]
-    return f"{decimal(found['number'])} degree{'' if found['number'] == '1' else 's'}{scale}"
+def _degrees(match: Match) -> str:
+    scale = {"F": " Fahrenheit", "C": " Celsius", None: ""}[match["scale"]]
+    return f"{decimal(match['number'])} degree{'' if match['number'] == '1' else 's'}{scale}"
 
 
-# --- numbers ---
-
-_NAMED = (
-    r"\b(?:code|pin|passcode|password|number|extension|ext|room|flight|gate|account|zip|id|ticket|invoice"
-    r"|confirmation|reference)(?: (?:number|code|id|is))*[.:]? ?(?:[A-Z]{1,3}[ -]?)?"
-)
+# numbers
 
 
-def _code(found: Found) -> str:
-    return f"{found['name']}{digits(found['code'])}"
+def _groups(match: Match) -> str:
+    words = ", ".join(digits(group) for group in re.findall(r"\d+", match[0]))
+    return f"plus {words}" if match[0].startswith("+") else words
 
 
-def _groups(found: Found) -> str:
-    said = ", ".join(digits(group) for group in re.findall(r"\d+", found[0]))
-    return f"plus {said}" if found[0].startswith("+") else said
+def _version(match: Match) -> str:
+    words = " point ".join(cardinal(int(part)) for part in match["number"].split("."))
+    if not match["v"]:
+        return words
+    return f"{'Version' if match['v'].startswith('Version') else 'version'} {words}"
 
 
-def _version(found: Found) -> str:
-    said = " point ".join(cardinal(int(part)) for part in found["number"].split("."))
-    if not found["v"]:
-        return said
-    return f"{'Version' if found['v'].startswith('Version') else 'version'} {said}"
-
-
-def _fraction(found: Found) -> str:
-    whole, over, under = found.groups()
-    said = fraction(int(over), int(under))
+def _fraction(match: Match) -> str:
+    whole, over, under = match.groups()
+    words = fraction(int(over), int(under))
     if whole:
-        return f"{decimal(whole)} and {'a' + said[3:] if said.startswith('one ') else said}"
-    return said
+        return f"{decimal(whole)} and {'a' + words[3:] if words.startswith('one ') else words}"
+    return words
 
 
-def _house(found: Found) -> str:
-    hundreds, rest = divmod(int(found[1]), 100)
+def _house(match: Match) -> str:
+    hundreds, rest = divmod(int(match[1]), 100)
     if rest == 0:
-        return f"{cardinal(int(found[1]))} {found[2]}"
-    return f"{cardinal(hundreds)} {'oh ' if rest < 10 else ''}{cardinal(rest)} {found[2]}"
+        return f"{cardinal(int(match[1]))} {match[2]}"
+    return f"{cardinal(hundreds)} {'oh ' if rest < 10 else ''}{cardinal(rest)} {match[2]}"
 
 
-def _number(found: Found) -> str:
-    text = found[0]
+def _number(match: Match) -> str:
+    text = match[0]
     if text.isdigit() and (
         len(text) > 15
         or (len(text) >= 7 and not text.endswith("000"))
@@ -247,86 +231,28 @@ def _number(found: Found) -> str:
     return decimal(text)
 
 
-ENGLISH = rules(
-    (r"[\u00ad\u200b-\u200f\u2060\ufeff]", ""),
-    (r"(?i)(?<![\w.])e\.\s?g\.,?", "for example,"),
-    (r"(?i)(?<![\w.])i\.\s?e\.,?", "that is,"),
-    (r"(?i)(?<![\w.])a\.k\.a\.", "also known as"),
-    (r"(?<!\w)w/o\b", "without"),
-    (r"(?<!\w)w/(?=[\sA-Za-z])\s?", "with "),
-    (rf"\b({'|'.join(BEFORE_A_NAME)})\. (?=[A-Z])", lambda found: BEFORE_A_NAME[found[1]] + " "),
-    (r"(?i)\bnos?\. ?(?=\d)", "number "),
-    (
-        r"(?<!\d)(?P<year>\d{4})-(?P<month>0[1-9]|1[0-2])-(?P<day>0[1-9]|[12]\d|3[01])(?=T?(?!\d))",
-        _numbered_date,
-    ),
-    (r"(?<![\w/.])(\d{1,2})/(\d{1,2})/(\d{4}|\d{2})(?![\w/])", _slashed_date),
-    (rf"\b{_MONTH} {_DAY}(?:st|nd|rd|th)?\b(?![:.,]?\d)(?:,? {_YEAR}\b)?", _month_day),
-    (rf"(?<![\w.,:]){_DAY}(?:st|nd|rd|th)? (?:of )?{_MONTH}(?![a-z])(?:,? {_YEAR}\b)?", _day_month),
-    (rf"\b{_MONTH},? {_YEAR}\b", _month_year),
-    (r"(?<![\w.,])(\d{2}|[12]\d{2}0)['’]?s\b", _decade),
-    (r"(?<![\w.,-])(1[1-9]\d{2}|20\d{2})\s?[-–—]\s?(1[1-9]\d{2}|20\d{2})(?![\w.,-]\d|\w)", _years),
-    (
-        r"(?i)(?<=\bin )(1[1-9]\d{2}|20\d{2})(?![\w%°:/]|[,.:-]\d)"
-        r"|(?<=\bsince )1[1-9]\d{2}\b|(?<=\()1[1-9]\d{2}(?=\))",
-        lambda found: year(int(found[0])),
-    ),
-    (r"(?<![\w.+-])(?:\+\d{1,3}[ .-]?)?(?:\(\d{3}\) ?|\d{3}[ .-])\d{3}[ .-]\d{4}(?![\w-]|\.\d)", _groups),
-    (r"(?<![\w.-])\d{3}-\d{4}(?![\w-]|\.\d)", _groups),
-    (r"(?<!\w)\+\d(?:[ ()-]{0,2}\d){6,}", _groups),
-    (r"(?<![\w.-])\d+(?:-\d+){2,}(?![\w-]|\.\d)", _groups),
-    (r"(?<![\w.])\d{4}(?: \d{4}){3,}(?!\w|\.\d)", _groups),
-    (rf"(?P<name>(?i:{_NAMED}))(?P<code>\d{{3,}})(?!\w|[,.:-]\d)", _code),
-    (r"\b(?P<v>[vV](?:ersion)?\.? ?)?(?P<number>\d{1,9}(?:\.\d{1,9}){2,})(?!\w)", _version),
-    (r"\b(?P<v>[vV])(?P<number>\d{1,9}(?:\.\d{1,9})?)(?!\w)", _version),
-    (r"(?<=\d)\s?[–—]\s?(?=[$€£]?\.?\d)|(?<=\d)-(?=[$€£]?\.?\d)", " to "),
-    (r"(?<![\w:])(\d{1,2}):([0-5]\d):([0-5]\d)(?![\w:])", _clock),
-    (rf"{_HOUR}(?::(?P<minute>[0-5]\d))?{_HALF}", _time),
-    (rf"{_HOUR}:(?P<minute>[0-5]\d)(?P<half>)(?![\w:])", _time),
-    (r"(?<=\d):(?=\d)", " to "),
-    (r"(?<![\w)\]])[-−](?=[$€£¥]?\.?\d)", "minus "),
-    (r"(?<=\d) [-−] (?=\d)", " minus "),
-    (rf"(?P<sign>[$€£¥]) ?(?P<number>{_NUMBER}){_SCALE}{_PER}", _money),
-    (rf"(?<![\d.,])(?P<number>{_NUMBER}){_SCALE} ?(?P<sign>[$€£¥]|(?:USD|EUR|GBP)\b){_PER}", _money),
-    (rf"(?<![\d.,])(?P<number>{_NUMBER})\s?°\s?(?P<scale>[FC]\b)?", _degrees),
-    (r"\s?%", " percent"),
-    (rf"(?<![\w.])(?P<number>{_NUMBER})[ -]?(?P<unit>{_UNIT})(?!\w|['’]\w)(?:\.(?=\s+[a-z]))?{_PER}", _unit),
-    (r"\b24/7\b", "twenty-four seven"),
-    (r"(?<![\w./])(?:(\d{1,6}) )?(\d{1,6})/(\d{1,6})(?![\w/]|\.\d)", _fraction),
-    (r"\b(\d{1,15})(?:st|nd|rd|th)\b", lambda found: ordinal(int(found[1]))),
-    (r"(?<![\w.,])([1-9]\d{2})([A-Z])\b", _house),
-    (r"(?<=\d)k\b", " thousand"),
-    (r"(?<=\d)x(?=\d)", " by "),
-    (r"(?<=\d)\^(?=\d)", " to the power of "),
-    (r"(?<=[^\W\d])-?(?=\d)|(?<=\d)(?=[^\W\d])", " "),
-    (_NUMBER, _number),
-    (rf"(?<![\w.])({'|'.join(ANYWHERE)})\.", _abbreviation),
-    (r"\band/or\b", "and or"),
-    (r"(?<=[^\W\d])\s?/\s?(?=[^\W\d])", " or "),
-    (r"~(?=\s?\w)", "about "),
-    *(
-        (re.escape(sign), f" {word} ")
-        for sign, word in {
-            "&": "and",
-            "@": "at",
-            "+": "plus",
-            "=": "equals",
-            "×": "times",
-            "÷": "divided by",
-            "±": "plus or minus",
-            "≈": "is about",
-            "≤": "at most",
-            "≥": "at least",
-            "≠": "is not",
-            "≺": "less than",
-            "≻": "greater than",
-            "°": "degrees",
-            "§": "section",
-            "$": "dollars",
-            "€": "euros",
-            "£": "pounds",
-            "¥": "yen",
-        }.items()
-    ),
-    (r"[/^~−→←√∞∑]", " "),
-)
+_READERS: Mapping[str, Callable[[Match], str]] = {
+    "abbreviation": _abbreviation,
+    "address": _address,
+    "clock": _clock,
+    "code": lambda match: f"{match['name']}{digits(match['code'])}",
+    "day_month": _day_month,
+    "decade": _decade,
+    "degrees": _degrees,
+    "fraction": _fraction,
+    "groups": _groups,
+    "house": _house,
+    "money": _money,
+    "month_day": _month_day,
+    "month_year": _month_year,
+    "number": _number,
+    "numbered_date": _numbered_date,
+    "ordinal": lambda match: ordinal(int(match[1])),
+    "slashed_date": _slashed_date,
+    "time": _time,
+    "title": _title,
+    "unit": _unit,
+    "version": _version,
+    "year": lambda match: year(int(match[0])),
+    "years": _years,
+}
