@@ -6,7 +6,8 @@ import pytest
 
 from vivavoce.protocol.dialects import BETA, FIRST_BETA, GA, Dialect
 from vivavoce.protocol.session import Session, TranscriptionSession
-from vivavoce.transports.websocket.handshake import Handshake, read
+from vivavoce.transports.base import Handshake
+from vivavoce.transports.websocket import read_handshake
 
 
 def scope(query: str = "", *, state: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
@@ -21,25 +22,25 @@ def scope(query: str = "", *, state: dict[str, Any] | None = None, **more: Any) 
 
 
 def test_who_calls_and_whom_they_want() -> None:
-    assert read(scope("model=gpt-realtime&voice=ash")) == Handshake("10.0.0.7", "gpt-realtime")
-    assert read(scope("deployment=ours")).model == "ours"
-    assert read(scope("model=first&model=second")).model == "first"
-    assert read(scope("model=", client=None)) == Handshake()
+    assert read_handshake(scope("model=gpt-realtime&voice=ash")) == Handshake("10.0.0.7", "gpt-realtime")
+    assert read_handshake(scope("deployment=ours")).model == "ours"
+    assert read_handshake(scope("model=first&model=second")).model == "first"
+    assert read_handshake(scope("model=", client=None)) == Handshake()
 
 
 def test_who_joins_a_call_brings_no_wishes_of_their_own() -> None:
     state = {"session": Session(model="gpt-realtime")}
-    assert read(scope("call_id=rtc_1&model=m", state=state)) == Handshake("10.0.0.7", call_id="rtc_1")
+    assert read_handshake(scope("call_id=rtc_1&model=m", state=state)) == Handshake("10.0.0.7", call_id="rtc_1")
 
 
 def test_an_intent_or_a_key_says_how_the_conversation_is_to_be_held() -> None:
-    assert read(scope("intent=transcription")).session == TranscriptionSession()
-    assert read(scope("intent=conversation")).session is None
+    assert read_handshake(scope("intent=transcription")).session == TranscriptionSession()
+    assert read_handshake(scope("intent=conversation")).session is None
     key = Session(instructions="Be kind.", model="gpt-realtime-mini")
-    assert read(scope(state={"session": key})) == Handshake("10.0.0.7", "gpt-realtime-mini", key)
-    assert read(scope("model=mine", state={"session": key})).model == "mine"
-    assert read(scope("intent=transcription", state={"session": key})).session == key
-    assert read(scope(state={"session": Session()})).model is None
+    assert read_handshake(scope(state={"session": key})) == Handshake("10.0.0.7", "gpt-realtime-mini", key)
+    assert read_handshake(scope("model=mine", state={"session": key})).model == "mine"
+    assert read_handshake(scope("intent=transcription", state={"session": key})).session == key
+    assert read_handshake(scope(state={"session": Session()})).model is None
 
 
 @pytest.mark.parametrize(
@@ -62,4 +63,4 @@ def test_an_intent_or_a_key_says_how_the_conversation_is_to_be_held() -> None:
     ],
 )
 def test_a_dialect_is_chosen_for_each_connection(said: dict[str, Any], dialect: Dialect) -> None:
-    assert read(said).dialect is dialect
+    assert read_handshake(said).dialect is dialect

@@ -10,11 +10,11 @@ import pytest
 
 from vivavoce.protocol import events as e
 from vivavoce.session.middleware import ObservedEvent
-from vivavoce.session.switchboard import Caller, Switchboard
+from vivavoce.session.switchboard import Switchboard
 from vivavoce.testing.stage import Say, Stage
-from vivavoce.transports.playout import Playout
-from vivavoce.transports.terminal.files import FileMicrophone
-from vivavoce.transports.terminal.transport import FRAME_BYTES, Captions, TerminalTransport, beats
+from vivavoce.transports.playout import PlayoutBuffer
+from vivavoce.transports.terminal.devices import FRAME_BYTES, FileMicrophone, ticks
+from vivavoce.transports.terminal.transport import Captions, Terminal, TerminalTransport
 
 pytestmark = pytest.mark.anyio
 
@@ -26,12 +26,12 @@ LONG = "There was once a lighthouse at the edge of a quiet sea, and nobody knew 
 class Speaker:
     """A loudspeaker that keeps what it plays."""
 
-    lag_ms: float = 0.0
+    latency_ms: float = 0.0
     sound: bytearray = field(default_factory=bytearray)
 
-    async def play(self, playout: Playout) -> None:
-        async for _ in beats():
-            self.sound += playout.take(FRAME_BYTES)
+    async def play(self, playout: PlayoutBuffer) -> None:
+        async for _ in ticks():
+            self.sound += playout.read_padded(FRAME_BYTES)
 
     def sounded(self, begin: float, end: float) -> bool:
         return any(self.sound[int(begin * RATE) * 2 : int(end * RATE) * 2])
@@ -79,10 +79,9 @@ async def hold(
     stage.sayings.sayings = says
     out, speaker = io.StringIO(), Speaker()
     microphone = FileMicrophone(spoken(*says, seconds=seconds))
-    terminal = TerminalTransport(microphone, speaker, lines() if typed else never(), Captions(out), headphones)
+    terminal = Terminal(microphone, speaker, lines() if typed else never(), Captions(out), headphones)
     board = Switchboard(stage.engine, listeners=[lambda caller: heard.append])
-    async with board.connect(Caller("terminal")) as line:
-        await terminal.talk(line)
+    await TerminalTransport(board.connect).accept(terminal)
     return Talk(out.getvalue(), heard, speaker)
 
 

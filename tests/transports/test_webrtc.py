@@ -28,7 +28,7 @@ from vivavoce.protocol.session import Session, TranscriptionSession
 from vivavoce.runtime import Runtime
 from vivavoce.session.line import Line
 from vivavoce.testing.stage import Stage
-from vivavoce.transports.webrtc.sdp import check_offer, largest_message
+from vivavoce.transports.webrtc.sdp import check_offer, max_message_size
 from vivavoce.web.app import Web
 from vivavoce.web.server import listen, serving
 
@@ -120,8 +120,8 @@ def test_what_is_no_offer_is_refused_before_anything_is_done(sdp: str, why: str)
 
 
 def test_an_offer_says_how_large_a_message_may_be() -> None:
-    assert largest_message("v=0\r\na=max-message-size:262144\r\n") == 262_144
-    assert largest_message("v=0\r\n") == 65_536
+    assert max_message_size("v=0\r\na=max-message-size:262144\r\n") == 262_144
+    assert max_message_size("v=0\r\n") == 65_536
 
 
 async def test_a_wrong_offer_is_told_what_is_wrong_with_it() -> None:
@@ -369,45 +369,45 @@ async def test_a_session_may_only_write_down_what_is_said() -> None:
         assert phone.events[0]["session"]["type"] == "transcription"
 
 
-async def test_what_the_voice_says_the_ear_hears_at_once() -> None:
+async def test_what_is_encoded_can_be_decoded_at_once() -> None:
     from vivavoce.transports.webrtc.opus import OpusDecoder, OpusEncoder
 
-    voice, ear = OpusEncoder(), OpusDecoder()
-    frames = ear.frames()
+    encoder, decoder = OpusEncoder(), OpusDecoder()
+    frames = decoder.frames()
     for number in range(50):
-        voice.say(array("h", [8000 if n // 24 % 2 else -8000 for n in range(480)]).tobytes())
-        ear.add(received(number, await voice.recv()))
+        encoder.write(array("h", [8000 if n // 24 % 2 else -8000 for n in range(480)]).tobytes())
+        decoder.add(received(number, await encoder.recv()))
         heard = array("h", await anext(frames))
         assert len(heard) == 480
         assert number < 3 or max(heard) > 4000
     await frames.aclose()
 
 
-async def test_what_the_network_loses_of_a_sound_is_made_up_from_what_was_before() -> None:
+async def test_what_the_network_loses_is_concealed_from_what_was_before() -> None:
     from vivavoce.transports.webrtc.opus import OpusDecoder, OpusEncoder
 
-    voice, ear = OpusEncoder(), OpusDecoder()
-    frames = ear.frames()
+    encoder, decoder = OpusEncoder(), OpusDecoder()
+    frames = decoder.frames()
     loudest = []
     for number in range(40):
-        voice.say(array("h", [8000 if n // 24 % 2 else -8000 for n in range(480)]).tobytes())
-        packet = await voice.recv()
+        encoder.write(array("h", [8000 if n // 24 % 2 else -8000 for n in range(480)]).tobytes())
+        packet = await encoder.recv()
         if number != 20:
-            ear.add(received(number, packet))
+            decoder.add(received(number, packet))
         if number < 20 or number > 23:  # three packets wait for the lost one
             loudest.append(max(array("h", await anext(frames))[100:]))
     assert min(loudest[4:]) > 2000
     await frames.aclose()
 
 
-async def test_who_speaks_next_on_the_same_track_is_heard() -> None:
+async def test_a_new_source_on_the_same_track_is_decoded() -> None:
     from vivavoce.transports.webrtc.opus import OpusDecoder, OpusEncoder
 
-    voice, ear = OpusEncoder(), OpusDecoder()
-    frames = ear.frames()
+    encoder, decoder = OpusEncoder(), OpusDecoder()
+    frames = decoder.frames()
     for number in (500, 501, 502, 503, 400, 401, 402):  # the other's numbers are behind
-        voice.say(array("h", [8000 if n // 24 % 2 else -8000 for n in range(480)]).tobytes())
-        ear.add(received(number, await voice.recv(), source=1 if number >= 500 else 2))
+        encoder.write(array("h", [8000 if n // 24 % 2 else -8000 for n in range(480)]).tobytes())
+        decoder.add(received(number, await encoder.recv(), source=1 if number >= 500 else 2))
         heard = max(array("h", await anext(frames)))
         assert heard > 4000 or number in (500, 501, 502)
     await frames.aclose()

@@ -12,8 +12,8 @@ from anyio.streams.memory import MemoryObjectSendStream
 from vivavoce.limits import Limits
 from vivavoce.protocol import events as e
 from vivavoce.session.line import Line, open_line
-from vivavoce.transports.websocket.handshake import Handshake
-from vivavoce.transports.websocket.transport import AT_ONCE, WebSocketTransport
+from vivavoce.session.switchboard import Caller
+from vivavoce.transports.websocket import RECEIVE_NOWAIT, WebSocketTransport
 
 pytestmark = pytest.mark.anyio
 
@@ -23,7 +23,7 @@ class Socket:
 
     def __init__(self, far: Line, incoming: MemoryObjectSendStream[dict[str, Any]]) -> None:
         self.far, self._incoming = far, incoming
-        self.at_once: Callable[[bytes], bool] = lambda frame: False
+        self.receive_nowait: Callable[[bytes], bool] = lambda frame: False
         self.sent: list[dict[str, Any]] = []
         self.reads = anyio.Event()
         self.reads.set()
@@ -37,8 +37,8 @@ class Socket:
         await self.reads.wait()
         self.sent.append(message)
 
-    def extension(self, function: Callable[[bytes], bool]) -> None:
-        self.at_once = function
+    def on_text(self, function: Callable[[bytes], bool]) -> None:
+        self.receive_nowait = function
 
     async def heard(self) -> str | object:
         event = await anext(self.far)
@@ -58,10 +58,10 @@ async def conversation(depth: int = 32, **limits: Any) -> AsyncIterator[Socket]:
     socket = Socket(far, incoming)
 
     @asynccontextmanager
-    async def connect(_: Handshake) -> AsyncIterator[Line]:
+    async def connect(_: Caller) -> AsyncIterator[Line]:
         yield near
 
-    scope = {"query_string": b"", "headers": [], "extensions": {AT_ONCE: {"hear": socket.extension}}}
+    scope = {"query_string": b"", "headers": [], "extensions": {RECEIVE_NOWAIT: {"on_text": socket.on_text}}}
 
     async def serve() -> None:
         await WebSocketTransport(connect, Limits(**limits))(scope, outgoing.receive, socket.send)  # type: ignore[arg-type]
@@ -77,7 +77,7 @@ async def conversation(depth: int = 32, **limits: Any) -> AsyncIterator[Socket]:
 
 async def test_sound_is_heard_as_it_comes() -> None:
     async with conversation() as socket:
-        assert socket.at_once(frame("e1"))
+        assert socket.receive_nowait(frame("e1"))
         assert await socket.heard() == "e1"
 
 
@@ -86,37 +86,37 @@ async def test_sound_is_heard_as_it_comes() -> None:
 )
 async def test_all_else_waits_for_its_turn(said: bytes) -> None:
     async with conversation() as socket:
-        assert not socket.at_once(said)
+        assert not socket.receive_nowait(said)
 
 
 async def test_sound_does_not_overtake_what_waits() -> None:
     async with conversation(depth=1) as socket:
-        assert socket.at_once(frame("e1"))
-        assert not socket.at_once(frame("e2"))  # the line is full
+        assert socket.receive_nowait(frame("e1"))
+        assert not socket.receive_nowait(frame("e2"))  # the line is full
         await socket.queue("e2")
         assert await socket.heard() == "e1"
-        assert not socket.at_once(frame("e3"))  # there is room, but the second is still on its way
+        assert not socket.receive_nowait(frame("e3"))  # there is room, but the second is still on its way
         await socket.queue("e3")
         assert [await socket.heard(), await socket.heard()] == ["e2", "e3"]
         await anyio.wait_all_tasks_blocked()
-        assert socket.at_once(frame("e4"))
+        assert socket.receive_nowait(frame("e4"))
 
 
 async def test_a_flood_of_sound_waits_for_the_next_second() -> None:
     began = anyio.current_time()
     async with conversation(events_per_second=3) as socket:
-        assert [socket.at_once(frame(f"e{number}")) for number in range(4)] == [True, True, True, False]
+        assert [socket.receive_nowait(frame(f"e{number}")) for number in range(4)] == [True, True, True, False]
         await socket.queue("e3")
         assert [await socket.heard() for _ in range(4)] == ["e0", "e1", "e2", "e3"]
         assert anyio.current_time() == pytest.approx(began + 1)
         await anyio.lowlevel.checkpoint()
-        assert socket.at_once(frame("e4"))
+        assert socket.receive_nowait(frame("e4"))
 
 
 async def test_nobody_hears_when_the_engine_has_left() -> None:
     async with conversation() as socket:
         await socket.far.__aexit__(None, None, None)
-        assert not socket.at_once(frame("e1"))
+        assert not socket.receive_nowait(frame("e1"))
         await socket.over.wait()
         assert socket.sent[-1] == {"type": "websocket.close", "code": 1000}
 

@@ -4,7 +4,7 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,8 +20,10 @@ if TYPE_CHECKING:
 
     from vivavoce.config.schema import Config
     from vivavoce.session.line import Line
+    from vivavoce.session.switchboard import Caller
     from vivavoce.tools.types import Assistant
-    from vivavoce.transports.terminal.transport import Loudspeaker, Microphone, TerminalTransport
+    from vivavoce.transports.terminal.devices import Loudspeaker, Microphone
+    from vivavoce.transports.terminal.transport import Terminal
 
 __all__ = ["talk"]
 
@@ -54,7 +56,7 @@ def talk(
     import anyio
 
     if list_devices:
-        from vivavoce.transports.terminal.soundcard import describe_devices
+        from vivavoce.transports.terminal.devices import describe_devices
 
         print(describe_devices())
         return
@@ -69,7 +71,7 @@ def talk(
 
 
 async def _talk(
-    terminal: "TerminalTransport",
+    terminal: "Terminal",
     config: "Config",
     assistant: "Assistant | None",
     url: str | None,
@@ -79,15 +81,22 @@ async def _talk(
     import anyio
 
     from vivavoce.connect import RemoteLine
+    from vivavoce.transports.base import Transport
+    from vivavoce.transports.terminal.transport import Terminal, TerminalTransport
 
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(_wait_for_signal, tasks.cancel_scope)
-        url = url or (await _local_server(config) if or_ours else None)
-        async with _line(config, assistant, url, key) as line:
+    @asynccontextmanager
+    async def connect(_: "Caller") -> "AsyncIterator[Line]":
+        server = url or (await _local_server(config) if or_ours else None)
+        async with _line(config, assistant, server, key) as line:
             tell("Speak, or type. Enter interrupts, Ctrl-C ends.")
-            await terminal.talk(line)
+            yield line
             if isinstance(line, RemoteLine) and line.lost:
                 raise line.lost
+
+    transport: Transport[Terminal] = TerminalTransport(connect, config.limits)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(_wait_for_signal, tasks.cancel_scope)
+        await transport.accept(terminal)
         tasks.cancel_scope.cancel()
     tell("Goodbye.")
 
@@ -133,10 +142,10 @@ async def _wait_for_signal(talk: "CancelScope") -> None:
 # where sound comes from and goes to
 
 
-def _terminal(microphone: "Microphone", loudspeaker: "Loudspeaker", *, headphones: bool) -> "TerminalTransport":
-    from vivavoce.transports.terminal.transport import Captions, TerminalTransport
+def _terminal(microphone: "Microphone", loudspeaker: "Loudspeaker", *, headphones: bool) -> "Terminal":
+    from vivavoce.transports.terminal.transport import Captions, Terminal
 
-    return TerminalTransport(microphone, loudspeaker, _typed(), Captions(sys.stdout), headphones=headphones)
+    return Terminal(microphone, loudspeaker, _typed(), Captions(sys.stdout), headphones=headphones)
 
 
 def _is_file(name: str | None) -> bool:
@@ -145,20 +154,20 @@ def _is_file(name: str | None) -> bool:
 
 def _microphone(name: str | None, config: "Config") -> "Microphone":
     if name is not None and _is_file(name):
-        from vivavoce.transports.terminal.files import FileMicrophone
+        from vivavoce.transports.terminal.devices import FileMicrophone
 
         return FileMicrophone(read_sound(name, config.limits.upload_seconds))
-    from vivavoce.transports.terminal.soundcard import CardMicrophone
+    from vivavoce.transports.terminal.devices import CardMicrophone
 
     return CardMicrophone(_device(name))
 
 
 def _loudspeaker(name: str | None) -> "Loudspeaker":
     if name is not None and _is_file(name):
-        from vivavoce.transports.terminal.files import FileLoudspeaker
+        from vivavoce.transports.terminal.devices import FileLoudspeaker
 
         return FileLoudspeaker(Path(name))
-    from vivavoce.transports.terminal.soundcard import CardLoudspeaker
+    from vivavoce.transports.terminal.devices import CardLoudspeaker
 
     return CardLoudspeaker(_device(name))
 

@@ -1,195 +1,224 @@
-"""The end of an answer's journey: sound that waits to be played, and how much of it has been."""
+"""Audio that waits to be played, and how much of it has been: for transports that play it themselves."""
 
 from collections import deque
 from dataclasses import dataclass, field
 from threading import Lock
 
+from msgspec import UNSET
+
 from vivavoce.errors import ProtocolError
 from vivavoce.protocol import events as e
+from vivavoce.protocol.session import AudioFormat, InputSettings, Pcm, Session, TranscriptionSession
+from vivavoce.providers.base import OUTPUT_RATE
+from vivavoce.session.formats import Listened
 
-__all__ = ["Playlist", "Playout"]
-
-_BYTES_PER_MS = 48
+__all__ = ["Playout", "PlayoutBuffer"]
 
 
-class Playout:
-    """Mono PCM16 at 24 kHz, queued by one thread and played by another, item by item.
+class PlayoutBuffer:
+    """Mono PCM16, appended by one thread and read by another, item by item.
 
     Nothing here waits: the lock is held for the time of a copy.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, rate: int = OUTPUT_RATE) -> None:
+        """`rate` is in Hz."""
+        self._bytes_per_ms = 2 * rate // 1000
         self._lock = Lock()
         self._queue: deque[tuple[str, bytes]] = deque()
         self._played: dict[str, int] = {}
-        self._ended: set[str] = set()
+        self._finished: set[str] = set()
 
     @property
-    def busy(self) -> bool:
-        """Whether anything is to be played yet."""
+    def has_audio(self) -> bool:
+        """Whether anything is left to be played."""
         return bool(self._queue)
 
-    def say(self, item: str, sound: bytes) -> None:
-        """Queue more sound of an item."""
+    def append(self, item_id: str, audio: bytes) -> None:
+        """Append audio of an item."""
         with self._lock:
-            self._played.setdefault(item, 0)
-            self._queue.append((item, sound))
+            self._played.setdefault(item_id, 0)
+            self._queue.append((item_id, audio))
 
-    def end(self, item: str) -> None:
-        """All sound of this item has been queued: once played, it can no longer be cut."""
+    def finish(self, item_id: str) -> None:
+        """All audio of this item has been appended: once played, it can no longer be truncated."""
         with self._lock:
-            self._ended.add(item)
-            self._forget()
+            self._finished.add(item_id)
+            self._forget_played()
 
-    def take(self, size: int) -> bytes:
-        """Return the next bytes to play, with silence where there is nothing to say."""
-        return self.pull(size).ljust(size, b"\0")
-
-    def pull(self, size: int) -> bytes:
-        """Return the next bytes to play, as many as there are, at most so many."""
-        taken = bytearray()
+    def read(self, size: int) -> bytes:
+        """Return the next bytes to play: `size` of them, or as many as there are."""
+        audio = bytearray()
         with self._lock:
-            while self._queue and len(taken) < size:
-                item, sound = self._queue.popleft()
-                part, rest = sound[: size - len(taken)], sound[size - len(taken) :]
-                taken += part
-                self._played[item] += len(part)
+            while self._queue and len(audio) < size:
+                item_id, chunk = self._queue.popleft()
+                part, rest = chunk[: size - len(audio)], chunk[size - len(audio) :]
+                audio += part
+                self._played[item_id] += len(part)
                 if rest:
-                    self._queue.appendleft((item, rest))
-            self._forget()
-        return bytes(taken)
+                    self._queue.appendleft((item_id, rest))
+            self._forget_played()
+        return bytes(audio)
 
-    def drop(self, lag_ms: float = 0) -> dict[str, int]:
-        """Play no more; return of each unfinished item how many milliseconds were heard.
+    def read_padded(self, size: int) -> bytes:
+        """Return the next `size` bytes to play, with silence where there is nothing."""
+        return self.read(size).ljust(size, b"\0")
 
-        `lag_ms` is the time from `take` to the ear.
+    def clear(self, latency_ms: float = 0) -> dict[str, int]:
+        """Drop what was not played; return for each unfinished item how many milliseconds were.
+
+        `latency_ms` is the time from `read` to the loudspeaker.
         """
         with self._lock:
-            heard = {item: max(0, int(size / _BYTES_PER_MS - lag_ms)) for item, size in self._played.items()}
+            played = {
+                item_id: max(0, int(size / self._bytes_per_ms - latency_ms))
+                for item_id, size in self._played.items()
+            }
             self._queue.clear()
             self._played.clear()
-            self._ended.clear()
-        return heard
+            self._finished.clear()
+        return played
 
-    def _forget(self) -> None:
-        """Drop the account of what has been played to its end."""
-        waiting = {item for item, _ in self._queue}
-        for item in self._ended - waiting:
-            self._ended.discard(item)
-            self._played.pop(item, None)
+    def _forget_played(self) -> None:
+        for item_id in self._finished - {item_id for item_id, _ in self._queue}:
+            self._finished.discard(item_id)
+            self._played.pop(item_id, None)
 
 
 @dataclass
-class _Playing:
-    """An answer that is played, or will be, as far as it has come."""
+class _Response:
+    """A response whose audio is played, or will be."""
 
-    in_conversation: bool
-    playout: Playout = field(default_factory=Playout)
+    decoder: Listened
+    buffer: PlayoutBuffer
+    in_conversation: bool = True
+    """out of band, it leaves no item behind that could be truncated"""
     deleted: set[str] = field(default_factory=set)
     started: bool = False
     done: bool = False
     muted: bool = False
-    """no more of its sound is taken"""
+    """no more of its audio is accepted"""
     cleared: bool = False
 
 
-class Playlist:
-    """Answers that are played by the server: one voice at a time, and each is told when it begins and ends.
+class Playout:
+    """The audio of responses, one response at a time, for a transport that plays it to the caller.
 
-    Nothing here waits or knows the time: who calls `pull` every 20 ms is the clock. What there is to tell
-    (`output_audio_buffer.*`, and what was heard of an answer that was cut short) collects in `news`.
+    The transport shows it every event that the server sends (`handle`), and reads what is to be played as time
+    passes: its reads of 20 ms are the clock. When the caller begins to speak, and may interrupt, it clears
+    itself. What it has to report collects in `events`, to be sent to the line: `output_audio_buffer.*`, and
+    `conversation.item.truncate` for what was cut short. Nothing here waits.
     """
 
-    def __init__(self, seconds: float) -> None:
-        """Let at most so many seconds of sound wait."""
-        self.news: deque[e.Event] = deque()
-        self._answers: dict[str, _Playing] = {}
-        self._current: str | None = None
-        self._most = self._room = round(seconds * 1000) * _BYTES_PER_MS
+    def __init__(self, seconds: float, rate: int = OUTPUT_RATE) -> None:
+        """At most so many `seconds` may wait; `rate` is that of the PCM16 read from it, in Hz."""
+        self.events: deque[e.Event] = deque()
+        self._rate = rate
+        self._capacity = self._free = round(seconds * rate) * 2
+        self._responses: dict[str, _Response] = {}
+        self._playing: str | None = None
+        self._format: AudioFormat = Pcm()
+        self._interruptible = True
 
-    def begin(self, response_id: str, *, in_conversation: bool) -> None:
-        """An answer begins; those out of band leave no item behind that could be truncated."""
-        self._answers[response_id] = _Playing(in_conversation)
+    def handle(self, event: e.Event) -> None:
+        """Follow a server event. Raises `ProtocolError` for audio beyond `limits.playout_seconds`."""
+        match event:
+            case e.SessionCreated(session=session) | e.SessionUpdated(session=session):
+                self._configure(session)
+            case e.InputAudioBufferSpeechStarted() if self._interruptible:
+                self.clear()
+            case e.OutputAudioBufferClear():
+                self.clear()
+            case e.ResponseCreated(response=response):
+                output = response.audio.output if response.audio else UNSET
+                self._responses[response.id] = self._new(
+                    (output.format if output else UNSET) or self._format,
+                    in_conversation=bool(response.conversation_id),
+                )
+            case e.ResponseOutputAudioDelta():
+                self._append(event)
+            case e.ResponseOutputAudioDone(response_id=response_id, item_id=item_id):
+                if response_id in self._responses:
+                    self._responses[response_id].buffer.finish(item_id)
+            case e.ConversationItemDeleted(item_id=item_id):
+                for playing in self._responses.values():
+                    playing.deleted.add(item_id)
+            case e.ResponseDone(response=response) if response.id in self._responses:
+                self._responses[response.id].done = True
+                self._forget_played(response.id)
+            case _:
+                pass
 
-    def say(self, response_id: str, item_id: str, sound: bytes) -> None:
-        """Queue more sound of an answer: PCM16 at 24 kHz. Raises `ProtocolError` if too much waits already."""
-        answer = self._answers.setdefault(response_id, _Playing(in_conversation=True))
-        if answer.muted or not sound:
+    def read(self, size: int) -> bytes:
+        """Return the next bytes to play: `size` of them, or as many as there are."""
+        audio = b""
+        while len(audio) < size and (response_id := self._next()) is not None:
+            response = self._responses[response_id]
+            part = response.buffer.read(size - len(audio))
+            self._free += len(part)
+            audio += part
+            if part and not response.started:
+                response.started = True
+                self.events.append(e.OutputAudioBufferStarted(response_id=response_id))
+            self._forget_played(response_id)
+            if response_id in self._responses:  # the rest of it is yet to come
+                break
+        return audio
+
+    def clear(self) -> None:
+        """Drop what was not played, and report for each response how much was."""
+        self._free = self._capacity
+        for response_id, response in list(self._responses.items()):
+            played = response.buffer.clear()
+            if response.started and not response.cleared:
+                response.cleared = True
+                self.events.append(e.OutputAudioBufferCleared(response_id=response_id))
+            if response.in_conversation:
+                self.events.extend(
+                    e.ConversationItemTruncate(item_id=item_id, content_index=0, audio_end_ms=ms)
+                    for item_id, ms in played.items()
+                    if item_id not in response.deleted
+                )
+            response.muted = response.muted or response.started or bool(played)
+            self._forget_played(response_id)
+
+    def _configure(self, session: Session | TranscriptionSession) -> None:
+        audio = session.audio or UNSET
+        turn_detection = ((audio.input if audio else UNSET) or InputSettings()).turn_detection
+        self._interruptible = not turn_detection or turn_detection.interrupt_response is not False
+        if isinstance(session, Session) and session.audio and session.audio.output:
+            self._format = session.audio.output.format or self._format
+
+    def _new(self, format: AudioFormat, *, in_conversation: bool = True) -> _Response:
+        return _Response(Listened(format, self._rate), PlayoutBuffer(self._rate), in_conversation)
+
+    def _append(self, event: e.ResponseOutputAudioDelta) -> None:
+        if event.response_id not in self._responses:
+            self._responses[event.response_id] = self._new(self._format)
+        response = self._responses[event.response_id]
+        if response.muted or not (audio := response.decoder.push(event.delta)):
             return
-        if len(sound) > self._room:
-            answer.muted = True
+        if len(audio) > self._free:
+            response.muted = True
             raise ProtocolError(
-                "More of this answer's sound waits to be played than there may (limits.playout_seconds); "
+                "More audio of this response waits to be played than limits.playout_seconds allows; "
                 "the rest of it is dropped.",
                 code="output_audio_buffer_full",
             )
-        self._room -= len(sound)
-        answer.playout.say(item_id, sound)
-
-    def end(self, response_id: str, item_id: str) -> None:
-        """All sound of this item is there."""
-        if response_id in self._answers:
-            self._answers[response_id].playout.end(item_id)
-
-    def delete(self, item_id: str) -> None:
-        """An item is gone from the conversation: it is played all the same, but cannot be truncated."""
-        for answer in self._answers.values():
-            answer.deleted.add(item_id)
-
-    def done(self, response_id: str) -> None:
-        """An answer has ended: once its last sound is played, it stops."""
-        if response_id in self._answers:
-            self._answers[response_id].done = True
-            self._finish(response_id)
-
-    def pull(self, size: int) -> bytes:
-        """Return the next bytes to play, as many as there are, at most so many: none where nobody speaks."""
-        taken = b""
-        while len(taken) < size and (response_id := self._next()) is not None:
-            answer = self._answers[response_id]
-            part = answer.playout.pull(size - len(taken))
-            self._room += len(part)
-            taken += part
-            if part and not answer.started:
-                answer.started = True
-                self.news.append(e.OutputAudioBufferStarted(response_id=response_id))
-            self._finish(response_id)
-            if response_id in self._answers:  # the rest of it is yet to come
-                break
-        return taken
-
-    def clear(self) -> None:
-        """Fall silent: drop what was not played, and tell of each answer how much was heard."""
-        self._room = self._most
-        for response_id, answer in list(self._answers.items()):
-            self._clear(response_id, answer)
-            self._finish(response_id)
-
-    def _clear(self, response_id: str, answer: _Playing) -> None:
-        heard = answer.playout.drop()
-        if answer.started and not answer.cleared:
-            answer.cleared = True
-            self.news.append(e.OutputAudioBufferCleared(response_id=response_id))
-        if answer.in_conversation:
-            self.news.extend(
-                e.ConversationItemTruncate(item_id=item, content_index=0, audio_end_ms=ms)
-                for item, ms in heard.items()
-                if item not in answer.deleted
-            )
-        answer.muted = answer.muted or answer.started or bool(heard)
+        self._free -= len(audio)
+        response.buffer.append(event.item_id, audio)
 
     def _next(self) -> str | None:
-        """Return who speaks now: who has begun is heard out before the next."""
-        if self._current not in self._answers:
-            speaking = (name for name, answer in self._answers.items() if answer.playout.busy)
-            self._current = next(speaking, None)
-        return self._current
+        """Return the response to play: one that has begun is played to its end before the next."""
+        if self._playing not in self._responses:
+            waiting = (name for name, response in self._responses.items() if response.buffer.has_audio)
+            self._playing = next(waiting, None)
+        return self._playing
 
-    def _finish(self, response_id: str) -> None:
-        """Forget an answer of which nothing more will be played."""
-        answer = self._answers[response_id]
-        if not answer.done or answer.playout.busy:
+    def _forget_played(self, response_id: str) -> None:
+        response = self._responses[response_id]
+        if not response.done or response.buffer.has_audio:
             return
-        if answer.started and not answer.cleared:
-            self.news.append(e.OutputAudioBufferStopped(response_id=response_id))
-        del self._answers[response_id]
+        if response.started and not response.cleared:
+            self.events.append(e.OutputAudioBufferStopped(response_id=response_id))
+        del self._responses[response_id]

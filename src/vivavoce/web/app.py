@@ -1,9 +1,10 @@
 """The web application: the Realtime door, the page, and a few questions by HTTP."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -17,8 +18,8 @@ from starlette.types import ASGIApp
 from vivavoce.runtime import MODEL, Runtime
 from vivavoce.session.line import Line
 from vivavoce.session.switchboard import Caller
-from vivavoce.transports.websocket.handshake import PATHS, Handshake
-from vivavoce.transports.websocket.transport import WebSocketTransport
+from vivavoce.transports.base import Transport
+from vivavoce.transports.websocket import PATHS, WebSocketTransport
 from vivavoce.web.admission import Admission
 from vivavoce.web.endpoints.call_control import CallControlEndpoint
 from vivavoce.web.endpoints.calls import CallsEndpoint
@@ -43,8 +44,8 @@ class Web:
 
     def __init__(self, house: Runtime) -> None:
         self.house = house
-        self.realtime = WebSocketTransport(self._connect, house.config.limits)
-        self.calls = CallsEndpoint(house)
+        self.realtime = WebSocketTransport(self._connect, house.config.limits, self._join)
+        self.calls = CallsEndpoint(house, self._connect)
         places = Admission(house)
         transcriptions, speaking = TranscriptionsEndpoint(house, places), SpeechEndpoint(house, places)
         completions = ChatCompletionsEndpoint(house, places)
@@ -84,17 +85,19 @@ class Web:
 
     async def hang_up(self) -> None:
         """Tell every conversation that the server goes away; return when all have ended."""
-        await self.realtime.hang_up()
-        await self.calls.hang_up()
+        transports: Sequence[Transport[Any]] = (self.realtime, self.calls.webrtc)
+        for transport in transports:
+            await transport.hang_up()
 
-    def _connect(self, caller: Handshake) -> AbstractAsyncContextManager[Line]:
+    def _connect(self, caller: Caller) -> AbstractAsyncContextManager[Line]:
         if not self.house.ready:
             raise not_ready()
-        if caller.call_id is not None:
-            return self.house.switchboard.join(caller.call_id, extras=caller.extras)
-        return self.house.switchboard.connect(
-            Caller("realtime", caller.address, caller.model, caller.session, extras=caller.extras)
-        )
+        return self.house.switchboard.connect(caller)
+
+    def _join(self, call_id: str, extras: bool) -> AbstractAsyncContextManager[Line]:
+        if not self.house.ready:
+            raise not_ready()
+        return self.house.switchboard.join(call_id, extras=extras)
 
     async def _page(self, _: Request) -> Response:
         return FileResponse(STATIC / "index.html")

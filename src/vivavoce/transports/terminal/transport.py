@@ -1,64 +1,42 @@
-"""A conversation in the terminal: a microphone, a loudspeaker, captions, and a line to type on.
+"""A call in the terminal: a microphone, a loudspeaker, captions, and a line to type on.
 
-There is no echo cancelling here. Unless the caller wears headphones, the microphone is closed while the voice
-sounds, so that it does not hear itself; an empty line interrupts it.
+There is no echo cancellation here. Unless the caller wears headphones, the microphone is muted while the
+loudspeaker plays, so that it does not pick that up; an empty line interrupts.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Protocol, TextIO
+from typing import ClassVar, TextIO
 
 import anyio
 from msgspec import UNSET
 
+from vivavoce.limits import Limits
 from vivavoce.protocol import events as e
 from vivavoce.protocol.items import InputText, Message
 from vivavoce.protocol.responses import Failed, Response
-from vivavoce.protocol.session import (
-    InputSettings,
-    Session,
-    SessionAudio,
-    TranscriptionSession,
-    TranscriptionSettings,
-)
+from vivavoce.protocol.session import InputSettings, Session, SessionAudio, TranscriptionSettings
+from vivavoce.session.call import Caller
 from vivavoce.session.line import HungUp, Line
-from vivavoce.transports.playout import Playout
+from vivavoce.transports.base import Connect, OpenCalls, run_until_first
+from vivavoce.transports.playout import PlayoutBuffer
+from vivavoce.transports.terminal.devices import FRAME_BYTES, Loudspeaker, Microphone, ticks
 
-__all__ = ["FRAME_BYTES", "Captions", "Loudspeaker", "Microphone", "TerminalTransport", "beats"]
+__all__ = ["Captions", "Terminal", "TerminalTransport"]
 
-FRAME_BYTES = 960
-"""20 ms at 24 kHz"""
-
-_BYTES_PER_SECOND = 48_000
-_ROOM_FRAMES = 15
-"""frames after the voice has ended for which the room, and the sound card, may still sound"""
-_PATIENCE_SECONDS = 4
-"""silence after which a conversation is over whose microphone has ended"""
+_ECHO_FRAMES = 15
+"""frames after the end of the audio for which the sound card and the room may still sound"""
+_IDLE_SECONDS = 4
+"""silence after which a call ends whose microphone has ended"""
 _HARMLESS = frozenset({"response_cancel_not_active", "item_truncate_invalid_item_id"})
-_WRITE_DOWN = e.SessionUpdate(
+_TRANSCRIBE = e.SessionUpdate(
     session=Session(
         audio=SessionAudio(
             input=InputSettings(transcription=TranscriptionSettings(model="gpt-4o-mini-transcribe"))
         )
     )
 )
-
-
-class Microphone(Protocol):
-    def listen(self) -> AsyncIterator[bytes]:
-        """Yield frames of `FRAME_BYTES` as time passes. Ends when nothing more will be heard."""
-        ...
-
-
-class Loudspeaker(Protocol):
-    @property
-    def lag_ms(self) -> float:
-        """Milliseconds from taking sound to hearing it."""
-        ...
-
-    async def play(self, playout: Playout) -> None:
-        """Take what is to be played, at its pace, until cancelled."""
-        ...
 
 
 class Captions:
@@ -73,7 +51,7 @@ class Captions:
         print(text, file=self._out, flush=True)
 
     def words(self, text: str) -> None:
-        """Go on with the answer's line."""
+        """Continue the answer's line."""
         print(text if self._open else f"Answer: {text}", end="", file=self._out, flush=True)
         self._open = True
 
@@ -84,146 +62,147 @@ class Captions:
         self._open = False
 
 
-@dataclass
-class TerminalTransport:
-    """One caller. `typed` gives lines; `headphones` says that the microphone does not hear the loudspeaker."""
+@dataclass(frozen=True)
+class Terminal:
+    """What a caller has at a terminal. `typed` yields lines.
+
+    `headphones` says that the microphone does not pick up the loudspeaker.
+    """
 
     microphone: Microphone
     loudspeaker: Loudspeaker
     typed: AsyncIterator[str]
     captions: Captions
     headphones: bool = False
-    _playout: Playout = field(default_factory=Playout)
-    _dropped: set[str] = field(default_factory=set)
+
+
+@dataclass(frozen=True)
+class TerminalTransport:
+    """Holds a call at a terminal. To the engine it is a client that plays the audio."""
+
+    connect: Connect
+    limits: Limits = field(default_factory=Limits)
+    _calls: OpenCalls = field(default_factory=OpenCalls)
+
+    name: ClassVar[str] = "terminal"
+    plays_audio: ClassVar[bool] = False
+
+    async def accept(self, connection: Terminal) -> None:
+        """Hold a call until the line ends, or the microphone has ended and nothing more is said."""
+        async with self.connect(Caller(self.name, plays_audio=self.plays_audio)) as line:
+            with self._calls.track():
+                await _Call(line, connection).run(self._calls.closing)
+
+    async def hang_up(self) -> None:
+        """End every call, later ones as soon as they are accepted; return when all have ended."""
+        await self._calls.hang_up()
+
+
+@dataclass
+class _Call:
+    """A line and a terminal, joined."""
+
+    line: Line
+    terminal: Terminal
+    _playout: PlayoutBuffer = field(default_factory=PlayoutBuffer)
+    _truncated: set[str] = field(default_factory=set)
     _response: str | None = None
-    _afterwards: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
-    _stirred_at: float = 0.0
+    _unanswered: list[str] = field(default_factory=list)
+    _active_at: float = field(default_factory=anyio.current_time)
 
-    async def talk(self, line: Line) -> None:
-        """Talk until the line ends, or the microphone has ended and all is said. Cancelling it hangs up."""
-        self._stirred_at = anyio.current_time()
+    async def run(self, closing: anyio.Event) -> None:
+        """Carry audio, text and events both ways until one side ends the call."""
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self.loudspeaker.play, self._playout)
-            tasks.start_soon(self._speak, line, tasks.cancel_scope)
-            tasks.start_soon(self._type, line)
-            async for event in line:
-                try:
-                    await self._hear(event, line)
-                except HungUp:
-                    break
-            self.captions.line("The other end has hung up.")
+            tasks.start_soon(self.terminal.loudspeaker.play, self._playout)
+            tasks.start_soon(self._send_typed)
+            broken = await run_until_first(self._send_audio, self._receive_events, closing.wait)
             tasks.cancel_scope.cancel()
+        self.terminal.captions.close()
+        if broken:
+            raise broken
 
-    # what we say
+    # from the caller to the engine
 
-    async def _speak(self, line: Line, talk: anyio.CancelScope) -> None:
-        try:
-            closed_for = 0
-            async for frame in self.microphone.listen():
-                closed_for = _ROOM_FRAMES if self._playout.busy else max(0, closed_for - 1)
-                closed = closed_for > 0 and not self.headphones
-                await line.send(e.InputAudioBufferAppend(audio=bytes(len(frame)) if closed else frame))
-            await self._wait_for_the_end(line)
-        except HungUp:
-            return
-        self.captions.close()
-        talk.cancel()
-
-    async def _wait_for_the_end(self, line: Line) -> None:
-        """Say nothing, which ends a turn, until nothing more is answered."""
-        async for now in beats():
-            if self._playout.busy or self._response:
-                self._stirred_at = now
-            if now - self._stirred_at > _PATIENCE_SECONDS:
+    async def _send_audio(self) -> None:
+        muted_frames = 0
+        async for frame in self.terminal.microphone.frames():
+            muted_frames = _ECHO_FRAMES if self._playout.has_audio else max(0, muted_frames - 1)
+            muted = muted_frames > 0 and not self.terminal.headphones
+            await self.line.send(e.InputAudioBufferAppend(audio=bytes(len(frame)) if muted else frame))
+        async for now in ticks():  # silence, which ends a turn, until nothing more is answered
+            if self._playout.has_audio or self._response:
+                self._active_at = now
+            if now - self._active_at > _IDLE_SECONDS:
                 return
-            await line.send(e.InputAudioBufferAppend(audio=bytes(FRAME_BYTES)))
+            await self.line.send(e.InputAudioBufferAppend(audio=bytes(FRAME_BYTES)))
 
-    async def _type(self, line: Line) -> None:
-        async for text in self.typed:
-            try:
-                await self._interrupt(line)
-                if text.strip():
-                    await self._once_free(_ask(line, text.strip()))
-            except HungUp:
-                return
+    async def _send_typed(self) -> None:
+        with suppress(HungUp):
+            async for text in self.terminal.typed:
+                if self._response:
+                    await self.line.send(e.ResponseCancel(response_id=self._response))
+                await self._interrupt()
+                if text.strip() and self._response:  # a server has one response at a time
+                    self._unanswered.append(text.strip())
+                elif text.strip():
+                    await self._send_text(text.strip())
 
-    async def _interrupt(self, line: Line) -> None:
-        """Silence the voice without a word."""
-        if self._response:
-            await line.send(e.ResponseCancel(response_id=self._response))
-        await self._hush(line)
+    async def _send_text(self, text: str) -> None:
+        item = Message(role="user", content=(InputText(text=text),))
+        await self.line.send(e.ConversationItemCreate(item=item))
+        await self.line.send(e.ResponseCreate())
 
-    async def _once_free(self, act: Callable[[], Awaitable[None]]) -> None:
-        """Act once no answer is under way: a server gives one at a time."""
-        if self._response:
-            self._afterwards.append(act)
-        else:
-            await act()
+    async def _interrupt(self) -> None:
+        """Stop the audio, and send how much of the response was played."""
+        for item_id, ms in self._playout.clear(self.terminal.loudspeaker.latency_ms).items():
+            self._truncated.add(item_id)
+            self.terminal.captions.close(" ...")
+            truncate = e.ConversationItemTruncate(item_id=item_id, content_index=0, audio_end_ms=ms)
+            await self.line.send(truncate)
 
-    # what we hear
+    # from the engine to the caller
 
-    async def _hear(self, event: e.Event, line: Line) -> None:
-        self._stirred_at = anyio.current_time()
+    async def _receive_events(self) -> None:
+        with suppress(HungUp):
+            async for event in self.line:
+                self._active_at = anyio.current_time()
+                await self._handle(event)
+        self.terminal.captions.line("The call was ended by the other side.")
+
+    async def _handle(self, event: e.Event) -> None:
+        captions = self.terminal.captions
         match event:
-            case e.SessionCreated(session=session) if not _writes_down(session):
-                await line.send(_WRITE_DOWN)
+            case e.SessionCreated(session=session):
+                audio = session.audio.input if session.audio else UNSET
+                if not (audio and audio.transcription):  # captions need the caller's words as well
+                    await self.line.send(_TRANSCRIBE)
             case e.InputAudioBufferSpeechStarted():
-                await self._hush(line)
+                await self._interrupt()
             case e.TranscriptionCompleted(transcript=words) if words.strip():
-                self.captions.line(f"You: {words.strip()}")
+                captions.line(f"You: {words.strip()}")
             case e.TranscriptionFailed(error=error):
-                self.captions.line(f"(What you said could not be written down: {error.message})")
+                captions.line(f"(What you said could not be transcribed: {error.message})")
             case e.ResponseCreated(response=response):
                 self._response = response.id
             case e.ResponseOutputAudioTranscriptDelta() | e.ResponseOutputTextDelta():
-                if event.item_id not in self._dropped:
-                    self.captions.words(event.delta)
-            case e.ResponseOutputAudioDelta(item_id=item, delta=sound) if item not in self._dropped:
-                self._playout.say(item, sound)
-            case e.ResponseOutputAudioDone(item_id=item):
-                self._playout.end(item)
+                if event.item_id not in self._truncated:
+                    captions.words(event.delta)
+            case e.ResponseOutputAudioDelta(item_id=item_id, delta=audio) if item_id not in self._truncated:
+                self._playout.append(item_id, audio)
+            case e.ResponseOutputAudioDone(item_id=item_id):
+                self._playout.finish(item_id)
             case e.ResponseDone(response=response):
-                await self._answered(response)
+                await self._on_response_done(response)
             case e.ErrorEvent(error=error) if error.code not in _HARMLESS:
-                self.captions.line(f"({error.message})")
+                captions.line(f"({error.message})")
             case _:
                 pass
 
-    async def _answered(self, response: Response) -> None:
+    async def _on_response_done(self, response: Response) -> None:
         self._response = None
-        self.captions.close()
+        self.terminal.captions.close()
         if isinstance(response.status_details, Failed):
-            self.captions.line(f"(The answer failed: {response.status_details.error.message})")
-        afterwards, self._afterwards = self._afterwards, []
-        for act in afterwards:
-            await act()
-
-    async def _hush(self, line: Line) -> None:
-        """Fall silent, and tell the other end how much of the answer was heard."""
-        for item, ms in self._playout.drop(self.loudspeaker.lag_ms).items():
-            self._dropped.add(item)
-            self.captions.close(" ...")
-            await line.send(e.ConversationItemTruncate(item_id=item, content_index=0, audio_end_ms=ms))
-
-
-async def beats() -> AsyncIterator[float]:
-    """Yield the time every 20 ms of it, late ones at once."""
-    due = anyio.current_time()
-    while True:
-        await anyio.sleep_until(due)
-        yield due
-        due += FRAME_BYTES / _BYTES_PER_SECOND
-
-
-def _writes_down(session: Session | TranscriptionSession) -> bool:
-    """Say whether we shall be told what we have said."""
-    heard = session.audio.input if session.audio else UNSET
-    return bool(heard and heard.transcription)
-
-
-def _ask(line: Line, text: str) -> Callable[[], Awaitable[None]]:
-    async def ask() -> None:
-        await line.send(e.ConversationItemCreate(item=Message(role="user", content=(InputText(text=text),))))
-        await line.send(e.ResponseCreate())
-
-    return ask
+            self.terminal.captions.line(f"(The answer failed: {response.status_details.error.message})")
+        unanswered, self._unanswered = self._unanswered, []
+        for text in unanswered:
+            await self._send_text(text)

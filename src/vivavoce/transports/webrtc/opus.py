@@ -1,8 +1,8 @@
-"""Sound in Opus, as WebRTC carries it: what we say, and what we hear."""
+"""Audio in Opus, as WebRTC carries it: encoded for the caller, decoded from the caller."""
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from fractions import Fraction
 from math import inf
 from typing import Literal
@@ -14,11 +14,12 @@ from av import AudioCodecContext, AudioFrame, AudioStream, CodecContext, FFmpegE
 
 from vivavoce.audio.resample import Resampler
 from vivavoce.providers.base import OUTPUT_RATE
-from vivavoce.transports.webrtc.packet_buffer import RATE, PacketBuffer, Piece, samples
+from vivavoce.transports.webrtc.jitter_buffer import RATE, Chunk, JitterBuffer, packet_samples
+from vivavoce.transports.webrtc.pacer import FRAME_SECONDS
 
 __all__ = ["OpusDecoder", "OpusEncoder"]
 
-_FRAME_SECONDS, _FRAME_SAMPLES, _FRAME_BYTES = 0.02, 480, 960
+_FRAME_SAMPLES, _FRAME_BYTES = 480, 960
 _ENCODING = {
     "application": "voip",
     "compression_level": "3",  # a third of the work of 10
@@ -26,14 +27,14 @@ _ENCODING = {
     "packet_loss": "5",
 }
 _BIT_RATE = 32_000
-_UNSENT_PACKETS = 5
-_UNHEARD_PACKETS = 250
-_LATE_SECONDS = 0.1
-"""after which silence is heard where packets do not come: the sender saves them, or the network is lost"""
+_MAX_UNSENT_PACKETS = 5
+_MAX_UNREAD_PACKETS = 250
+_SILENCE_SECONDS = 0.1
+"""without a packet, after which silence is put in: the sender leaves silence out, or the network is down"""
 
 
 class OpusEncoder(MediaStreamTrack):
-    """The track on which we speak. Whoever keeps the time gives it 20 ms after 20 ms."""
+    """The track with the server's audio. Whoever keeps the time writes 20 ms after 20 ms."""
 
     kind = "audio"
 
@@ -45,42 +46,42 @@ class OpusEncoder(MediaStreamTrack):
         self._frames = 0
         self._packets: asyncio.Queue[Packet[AudioStream]] = asyncio.Queue()
 
-    def say(self, sound: bytes, *, missed: int = 0) -> None:
-        """Send 20 ms of PCM16 at 24 kHz; so many times 20 ms before it were missed."""
-        self._frames += missed
+    def write(self, audio: bytes, *, skipped: int = 0) -> None:
+        """Send 20 ms of PCM16 at 24 kHz; so many frames before it were skipped."""
+        self._frames += skipped
         frame = AudioFrame(format="s16", layout="mono", samples=_FRAME_SAMPLES)
-        frame.planes[0].update(sound)
+        frame.planes[0].update(audio)
         frame.sample_rate, frame.time_base = OUTPUT_RATE, self._encoder.time_base
         frame.pts = self._frames * _FRAME_SAMPLES
         for packet in self._encoder.encode(frame):
             packet.pts, packet.time_base = self._frames * RATE // 50, Fraction(1, RATE)
             self._packets.put_nowait(packet)
         self._frames += 1
-        while self._packets.qsize() > _UNSENT_PACKETS:  # nobody takes them: the caller does not want to hear us
+        while self._packets.qsize() > _MAX_UNSENT_PACKETS:  # aiortc takes none: the caller only sends
             self._packets.get_nowait()
 
     async def recv(self) -> "Packet[AudioStream]":
-        """Give aiortc what it is to send next."""
+        """Return the packet that aiortc is to send next."""
         if self.readyState != "live":
             raise MediaStreamError
         return await self._packets.get()
 
 
 class OpusDecoder:
-    """Hears a caller, in the place of aiortc's jitter buffer: takes all packets, and gives none on."""
+    """The caller's audio. It stands in for aiortc's jitter buffer: it keeps all packets for `frames`."""
 
     def __init__(self) -> None:
         self._decoder = _codec("r", RATE)
         self._resampler = Resampler(RATE, OUTPUT_RATE)
-        self._arrivals, self._source = PacketBuffer(), 0
-        self._packets: deque[RtpPacket] = deque(maxlen=_UNHEARD_PACKETS)
-        self._news = anyio.Event()
+        self._buffer, self._ssrc = JitterBuffer(), 0
+        self._packets: deque[RtpPacket] = deque(maxlen=_MAX_UNREAD_PACKETS)
+        self._received = anyio.Event()
         self._rest = b""
 
     def add(self, packet: RtpPacket) -> tuple[bool, None]:
-        """Take a packet from aiortc's receiver."""
+        """Add a packet, as aiortc's receiver does: no picture is lost, and its decoder gets no frame."""
         self._packets.append(packet)
-        self._news.set()
+        self._received.set()
         return False, None
 
     async def frames(self) -> AsyncIterator[bytes]:
@@ -88,41 +89,37 @@ class OpusDecoder:
         due = inf
         while True:
             with anyio.CancelScope(deadline=due) as waiting:
-                await self._news.wait()
+                await self._received.wait()
             if waiting.cancelled_caught:
-                heard: Sequence[Piece] = self._arrivals.pass_time(RATE // 50)
-                due += _FRAME_SECONDS
+                chunks: Sequence[Chunk] = self._buffer.pass_time(RATE // 50)
+                due += FRAME_SECONDS
             else:
-                heard = self._take_all()
-                due = anyio.current_time() + _LATE_SECONDS
-            for frame in self._cut(heard):
-                yield frame
+                chunks = self._read_packets()
+                due = anyio.current_time() + _SILENCE_SECONDS
+            self._rest += self._resampler.push(b"".join(self._decode(chunk) for chunk in chunks))
+            whole = len(self._rest) // _FRAME_BYTES * _FRAME_BYTES
+            frames, self._rest = self._rest[:whole], self._rest[whole:]
+            for at in range(0, whole, _FRAME_BYTES):
+                yield frames[at : at + _FRAME_BYTES]
 
-    def _take_all(self) -> Sequence[Piece]:
-        self._news = anyio.Event()
-        heard: list[Piece] = []
+    def _read_packets(self) -> Sequence[Chunk]:
+        self._received = anyio.Event()
+        chunks: list[Chunk] = []
         while self._packets:
             packet = self._packets.popleft()
-            if packet.ssrc != self._source:  # somebody else speaks now, and counts from elsewhere
-                self._source, self._arrivals = packet.ssrc, PacketBuffer()
-            heard += self._arrivals.push(packet.sequence_number, packet.timestamp, packet.payload)
-        return heard
+            if packet.ssrc != self._ssrc:  # another source, with its own numbers
+                self._ssrc, self._buffer = packet.ssrc, JitterBuffer()
+            chunks += self._buffer.add(packet.sequence_number, packet.timestamp, packet.payload)
+        return chunks
 
-    def _cut(self, heard: Sequence[Piece]) -> Iterator[bytes]:
-        self._rest += self._resampler.push(b"".join(self._decoded(piece) for piece in heard))
-        whole = len(self._rest) // _FRAME_BYTES * _FRAME_BYTES
-        for at in range(0, whole, _FRAME_BYTES):
-            yield self._rest[at : at + _FRAME_BYTES]
-        self._rest = self._rest[whole:]
-
-    def _decoded(self, piece: Piece) -> bytes:
-        """Return sound at `RATE`. A packet that cannot be read is as long as it says, and silent."""
-        if isinstance(piece, int) or not piece:
-            return bytes(2 * (piece or 0))
+    def _decode(self, chunk: Chunk) -> bytes:
+        """Return PCM16 at `RATE`. A packet that cannot be decoded becomes silence of its length."""
+        if isinstance(chunk, int) or not chunk:
+            return bytes(2 * (chunk or 0))
         try:
-            frames = self._decoder.decode(Packet(piece))
+            frames = self._decoder.decode(Packet(chunk))
         except FFmpegError:
-            return bytes(2 * samples(piece))
+            return bytes(2 * packet_samples(chunk))
         return b"".join(bytes(frame.planes[0])[: 2 * frame.samples] for frame in frames)
 
 

@@ -1,45 +1,45 @@
-"""When to send the next 20 ms of a voice: the clock by which we know what was heard. It is told the time."""
+"""When to send the next 20 ms of audio: the clock by which the server knows what was played. Pure."""
 
 __all__ = ["FRAME_SECONDS", "Pacer"]
 
 FRAME_SECONDS = 0.02
-_LATE_SECONDS = 0.06
-"""how late we may be and catch up; what is later was missed"""
-_LEAD_SECONDS = 0.015
-"""how much earlier an answer may begin; of a whole frame a browser would think that the network hesitates"""
+_MAX_LATE_SECONDS = 0.06
+"""lateness that is caught up with; what is later is skipped"""
+_MAX_LEAD_SECONDS = 0.015
+"""how much earlier a response may begin; with a whole frame, browsers would assume jitter"""
 
 
 class Pacer:
-    """A beat every 20 ms. Only the first of a voice may come sooner, so that nobody waits for it in silence.
+    """A frame every 20 ms. Only the first of a response may be sent sooner, so that it need not wait.
 
-    What a voice is ahead it stays ahead, and it is given back in the next silence: packets come earlier than
-    their time, but their time is always right.
+    The lead of a response is kept to its end and made up for in the next silence: packets are sent before their
+    time, but their timestamps are always right.
     """
 
     def __init__(self, now: float) -> None:
-        """Begin at once. Times are seconds of one clock."""
+        """The first frame is due at once. Times are seconds of one clock."""
         self.due = now
         self._lead = 0.0
 
-    def missed(self, now: float) -> int:
-        """Return how many beats were missed altogether, and let them go."""
+    def skip_late(self, now: float) -> int:
+        """Skip the frames that are too late; return how many."""
         late = now - self.due
-        if late <= _LATE_SECONDS:
+        if late <= _MAX_LATE_SECONDS:
             return 0
-        missed = int(late / FRAME_SECONDS)
-        self.due += missed * FRAME_SECONDS
-        return missed
+        skipped = int(late / FRAME_SECONDS)
+        self.due += skipped * FRAME_SECONDS
+        return skipped
 
-    def go_on(self, *, silent: bool) -> None:
+    def sent(self, *, silent: bool) -> None:
         """A frame was sent; the next is due 20 ms later."""
         self.due += FRAME_SECONDS
         if silent:
             self.due += self._lead
             self._lead = 0.0
 
-    def hurry(self, now: float) -> None:
-        """Somebody begins to speak: the next frame is due at once, or as soon as it may be."""
-        early = min(self.due - now, _LEAD_SECONDS - self._lead)
+    def start_early(self, now: float) -> None:
+        """A response begins: the next frame is due at once, or as soon as its lead allows."""
+        early = min(self.due - now, _MAX_LEAD_SECONDS - self._lead)
         if early > 0:
             self.due -= early
             self._lead += early

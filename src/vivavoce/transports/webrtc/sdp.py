@@ -1,4 +1,4 @@
-"""What somebody offers who wants to call by WebRTC (SDP, RFC 8866), as far as we can judge it by ourselves."""
+"""SDP offers (RFC 8866) as text: checked, reduced to what can be negotiated, and their answers completed."""
 
 import re
 from collections.abc import Sequence
@@ -6,30 +6,37 @@ from dataclasses import dataclass
 
 from vivavoce.errors import ProtocolError
 
-__all__ = ["Ice", "check_offer", "largest_message", "taken", "with_refusals", "wrong_offer"]
+__all__ = [
+    "Ice",
+    "check_offer",
+    "complete_answer",
+    "invalid_offer",
+    "max_message_size",
+    "without_unsupported",
+]
 
 _LINE = re.compile(r"[a-z]=.*")
 _SECTION = re.compile(r"^(?=m=)", re.MULTILINE)
-_KNOWN = re.compile(r"^a=rtpmap:\d+ (opus|VP8)/", re.MULTILINE | re.IGNORECASE)
-"""what can be agreed upon: Opus to talk, and for video the codec that all have, to leave it off by agreement"""
-_MEDIA = {
+_SUPPORTED = re.compile(r"^a=rtpmap:\d+ (opus|VP8)/", re.MULTILINE | re.IGNORECASE)
+"""codecs that can be negotiated: Opus, and for video the one that all have, so that it can be set inactive"""
+_REQUIRED_MEDIA = {
     "audio": "it offers no audio; audio must be Opus",
     "application": "it offers no data channel; create one ('oai-events') before the offer",
 }
-_NEEDED = {
+_REQUIRED_LINES = {
     "a=ice-ufrag:": "it has no ICE credentials",
     "a=fingerprint:": "it has no DTLS fingerprint",
 }
-_REFUSED = re.compile(r"m=\S+ 0 ")
-_HIDDEN = re.compile(r"a=candidate:.*\.local |a=end-of-candidates")
-_MAX_MESSAGE = re.compile(r"^a=max-message-size:(\d{1,9})\s*$", re.MULTILINE)
-_MAX_MESSAGE_UNSAID = 65536
-"""bytes that one message on a data channel may have where the offer does not say (RFC 8841, section 6)"""
+_REJECTED = re.compile(r"m=\S+ 0 ")
+_MDNS = re.compile(r"a=candidate:.*\.local |a=end-of-candidates")
+_MAX_MESSAGE_SIZE = re.compile(r"^a=max-message-size:(\d{1,9})\s*$", re.MULTILINE)
+_DEFAULT_MAX_MESSAGE_SIZE = 65536
+"""where the offer does not say (RFC 8841, section 6)"""
 
 
 @dataclass(frozen=True)
 class Ice:
-    """Servers that help to find a way between us and a caller: at most one of each kind."""
+    """ICE servers: at most one of each kind."""
 
     stun: str | None = None
     turn: str | None = None
@@ -37,88 +44,88 @@ class Ice:
     turn_credential: str | None = None
 
 
-def wrong_offer(why: str) -> ProtocolError:
-    """The offer is none, or none for us."""
-    return ProtocolError(f"The SDP offer cannot be taken: {why}.", code="invalid_offer", param="sdp")
+def invalid_offer(reason: str) -> ProtocolError:
+    """Return the error for an offer that cannot be accepted; `reason` completes the sentence."""
+    return ProtocolError(f"The SDP offer cannot be accepted: {reason}.", code="invalid_offer", param="sdp")
 
 
 def check_offer(sdp: str) -> None:
     """Raise `ProtocolError` if this is not an offer of audio and a data channel."""
     lines = sdp.splitlines()
     if not lines or lines[0].strip() != "v=0" or not all(_LINE.fullmatch(line) for line in lines if line):
-        raise wrong_offer("it is not SDP")
+        raise invalid_offer("it is not SDP")
     sections = _SECTION.split(sdp)[1:]
-    kinds = [_kind(sections[number]) for number in _taken(sections)]
-    for kind, lack in _MEDIA.items():
+    kinds = [_kind(sections[index]) for index in _negotiable(sections)]
+    for kind, reason in _REQUIRED_MEDIA.items():
         if kind not in kinds:
-            raise wrong_offer(lack)
-    for start, lack in _NEEDED.items():
+            raise invalid_offer(reason)
+    for start, reason in _REQUIRED_LINES.items():
         if not any(line.startswith(start) for line in lines):
-            raise wrong_offer(lack)
-    known = {name for line in lines for name in _after("a=mid:", line)}
-    if not all(name in known for line in lines for name in _after("a=group:BUNDLE", line)):
-        raise wrong_offer("it bundles media that are not in it")
+            raise invalid_offer(reason)
+    mids = set(_mids(lines))
+    if not all(mid in mids for line in lines for mid in _values("a=group:BUNDLE", line)):
+        raise invalid_offer("it bundles media that are not in it")
 
 
-def taken(sdp: str) -> str:
-    """Return what of an offer can be agreed upon, and let whoever calls find us.
+def without_unsupported(sdp: str) -> str:
+    """Return the part of an offer that can be negotiated, with the candidates that can be tried.
 
-    Candidates under an mDNS name are left out: to look one up takes a second, mostly in vain, and who hides
-    behind it finds us sooner. So is the end of the candidates: who has told us none that we could try would be
-    given up before they have our answer.
+    Candidates with an mDNS name are left out: to resolve one takes a second, mostly in vain, and a client that
+    uses them reaches the server sooner. So is the end of candidates: a client without any that can be tried
+    would be given up before it has the answer.
     """
     head, *sections = _SECTION.split(sdp)
-    ours = [sections[number] for number in _taken(sections)]
-    mids = {mid for section in ours for mid in _mid(section)}
-    lines = "".join([head, *ours]).splitlines(keepends=True)
-    return "".join(_bundle(line, mids) for line in lines if not _HIDDEN.match(line))
+    kept = [sections[index] for index in _negotiable(sections)]
+    mids = {mid for section in kept for mid in _mids(section.splitlines())}
+    lines = "".join([head, *kept]).splitlines(keepends=True)
+    return "".join(_bundle(line, mids) for line in lines if not _MDNS.match(line))
 
 
-def with_refusals(answer: str, offer: str) -> str:
-    """Return the answer to all of an offer, given that to what is `taken` of it: the rest is refused.
+def complete_answer(answer: str, offer: str) -> str:
+    """Return the answer to a whole offer, from that to what is left `without_unsupported`.
 
-    An answer has as many media as the offer, in its order; what is refused has port 0 (RFC 3264, section 6).
+    An answer has as many media as the offer, in its order; what is rejected has port 0 (RFC 3264, section 6).
     """
     head, *answers = _SECTION.split(answer)
     sections = _SECTION.split(offer)[1:]
-    given = dict(zip(_taken(sections), answers, strict=True))
-    return head + "".join(given.get(number) or _refusal(section) for number, section in enumerate(sections))
+    accepted = dict(zip(_negotiable(sections), answers, strict=True))
+    return head + "".join(accepted.get(index) or _rejection(section) for index, section in enumerate(sections))
 
 
-def _taken(sections: Sequence[str]) -> list[int]:
-    taken: list[int] = []
-    for number, section in enumerate(sections):
-        refused = _REFUSED.match(section) and "a=bundle-only" not in section
-        known = _kind(section) == "application" or _KNOWN.search(section)
-        if known and not refused:
-            taken.append(number)
-    return taken
+def max_message_size(sdp: str) -> int:
+    """Return how many bytes a message to this client's data channel may have; 0 is any number."""
+    size = _MAX_MESSAGE_SIZE.search(sdp)
+    return int(size[1]) if size else _DEFAULT_MAX_MESSAGE_SIZE
+
+
+def _negotiable(sections: Sequence[str]) -> list[int]:
+    return [
+        index
+        for index, section in enumerate(sections)
+        if (_kind(section) == "application" or _SUPPORTED.search(section))
+        and (not _REJECTED.match(section) or "a=bundle-only" in section)
+    ]
 
 
 def _kind(section: str) -> str:
     return section.removeprefix("m=").partition(" ")[0]
 
 
-def _mid(section: str) -> list[str]:
-    return [name for line in section.splitlines() for name in _after("a=mid:", line)]
+def _mids(lines: Sequence[str]) -> list[str]:
+    return [mid for line in lines for mid in _values("a=mid:", line)]
 
 
 def _bundle(line: str, mids: set[str]) -> str:
-    names = _after("a=group:BUNDLE", line)
-    return f"a=group:BUNDLE {' '.join(name for name in names if name in mids)}\r\n" if names else line
+    bundled = _values("a=group:BUNDLE", line)
+    return f"a=group:BUNDLE {' '.join(mid for mid in bundled if mid in mids)}\r\n" if bundled else line
 
 
-def _refusal(section: str) -> str:
+def _rejection(section: str) -> str:
     kind, _, rest = section.partition("\n")[0].strip().split(" ", 2)
-    lines = [f"{kind} 0 {rest}", "c=IN IP4 0.0.0.0", "a=inactive", *(f"a=mid:{mid}" for mid in _mid(section))]
+    mids = [f"a=mid:{mid}" for mid in _mids(section.splitlines())]
+    lines = [f"{kind} 0 {rest}", "c=IN IP4 0.0.0.0", "a=inactive", *mids]
     return "".join(f"{line}\r\n" for line in lines)
 
 
-def _after(start: str, line: str) -> list[str]:
+def _values(start: str, line: str) -> list[str]:
     return line.removeprefix(start).split() if line.startswith(start) else []
-
-
-def largest_message(sdp: str) -> int:
-    """Return how many bytes one of our messages may have; 0 is any number."""
-    said = _MAX_MESSAGE.search(sdp)
-    return int(said[1]) if said else _MAX_MESSAGE_UNSAID

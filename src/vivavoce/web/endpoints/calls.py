@@ -3,7 +3,6 @@
 The request's own task holds the call until it is over, as a WebSocket's does: whoever stops the server ends it.
 """
 
-from functools import partial
 from importlib import import_module
 
 import anyio.to_thread
@@ -12,17 +11,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from vivavoce.errors import ProtocolError
 from vivavoce.protocol.bodies import read_session
 from vivavoce.protocol.dialects import BETA, GA
-from vivavoce.protocol.events import new_id
 from vivavoce.protocol.session import Session, TranscriptionSession
 from vivavoce.protocol.settings import DEFAULT_TRANSCRIPTION, merge
 from vivavoce.protocol.validation import missing
 from vivavoce.runtime import Runtime
-from vivavoce.session.switchboard import Caller
-from vivavoce.transports.webrtc.transport import Ice, WebRtcTransport, check_offer
-from vivavoce.transports.websocket.handshake import Handshake, wants_extras
+from vivavoce.transports.base import Connect, Handshake, wants_extras
+from vivavoce.transports.webrtc.transport import Ice, Offer, WebRtcTransport, check_offer
 from vivavoce.web.errors import Refused, not_ready
 from vivavoce.web.request_body import bounded, read, too_large
 
@@ -43,15 +39,12 @@ class CallsEndpoint:
 
     paths = (*PATHS, LEGACY_PATH)
 
-    def __init__(self, house: Runtime) -> None:
+    def __init__(self, house: Runtime, connect: Connect) -> None:
         self.house, self.limits = house, house.config.limits
         table = house.config.webrtc
         credential = table.turn_credential.get_secret_value() if table.turn_credential else None
-        self.webrtc = WebRtcTransport(Ice(table.stun, table.turn, table.turn_username, credential), self.limits)
-
-    async def hang_up(self) -> None:
-        """End all calls."""
-        await self.webrtc.hang_up()
+        ice = Ice(table.stun, table.turn, table.turn_username, credential)
+        self.webrtc = WebRtcTransport(connect, self.limits, ice)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one offer with 201, and hold its call. Returns when that is over."""
@@ -59,26 +52,13 @@ class CallsEndpoint:
             raise not_ready()
         await _insist_on_packages()
         request = Request(scope, receive)
-        offer, session = await self._read(request)
-        handshake = self._handshake(request, session)
-        caller = Caller(
-            "webrtc",
-            handshake.address,
-            handshake.model,
-            handshake.session,
-            plays_audio=True,
-            extras=handshake.extras,
-            id=new_id("rtc"),
-        )
-        answered = partial(_answer, request, send, caller.id)
-        refusal: ProtocolError | None = None
-        async with self.house.switchboard.connect(caller) as line:
-            try:
-                await self.webrtc.hold(line, offer, handshake, answered=answered)
-            except ProtocolError as error:
-                refusal = error
-        if refusal:
-            raise refusal
+        sdp, session = await self._read(request)
+
+        async def send_answer(call_id: str, answer: str) -> None:
+            location = {"location": f"/v1/realtime/calls/{call_id}"}
+            await Response(answer, 201, location, "application/sdp")(scope, receive, send)
+
+        await self.webrtc.accept(Offer(sdp, self._handshake(request, session), send_answer))
 
     def _handshake(self, request: Request, session: Settings | None) -> Handshake:
         session = self._settled(getattr(request.state, "session", None), session)
@@ -147,8 +127,3 @@ async def _part(form: FormData, name: str) -> bytes | None:
     if isinstance(value, UploadFile):
         return await value.read()
     return value.encode() if value is not None else None
-
-
-async def _answer(request: Request, send: Send, call_id: str, sdp: str) -> None:
-    where = {"location": f"/v1/realtime/calls/{call_id}"}
-    await Response(sdp, 201, where, "application/sdp")(request.scope, request.receive, send)

@@ -13,7 +13,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from vivavoce.config.schema import ServerTable, is_loopback
-from vivavoce.transports.websocket.handshake import PATHS
+from vivavoce.transports.websocket import PATHS
 from vivavoce.web.errors import Refused, refusal
 from vivavoce.web.security.client_secrets import PREFIX, ClientSecrets
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vivavoce.transports.webrtc.packet_buffer import PacketBuffer, samples
+from vivavoce.transports.webrtc.jitter_buffer import JitterBuffer, packet_samples
 
 FRAME = 960
 TOC = bytes([1 << 3])
@@ -15,17 +15,17 @@ def packet(number: int) -> bytes:
     return TOC + number.to_bytes(2, "big")
 
 
-def push(arrivals: PacketBuffer, number: int, *, start: int = 0, time: int | None = None) -> list[bytes | int]:
+def push(buffer: JitterBuffer, number: int, *, start: int = 0, time: int | None = None) -> list[bytes | int]:
     timestamp = number * FRAME if time is None else time
-    return arrivals.push((start + number) % 2**16, (start * FRAME + timestamp) % 2**32, packet(number))
+    return buffer.add((start + number) % 2**16, (start * FRAME + timestamp) % 2**32, packet(number))
 
 
-def numbers(pieces: list[bytes | int]) -> list[int]:
-    return [int.from_bytes(piece[1:], "big") for piece in pieces if isinstance(piece, bytes) and piece[1:]]
+def numbers(chunks: list[bytes | int]) -> list[int]:
+    return [int.from_bytes(chunk[1:], "big") for chunk in chunks if isinstance(chunk, bytes) and chunk[1:]]
 
 
-def length(pieces: list[bytes | int]) -> int:
-    return sum(piece if isinstance(piece, int) else samples(piece) for piece in pieces)
+def length(chunks: list[bytes | int]) -> int:
+    return sum(chunk if isinstance(chunk, int) else packet_samples(chunk) for chunk in chunks)
 
 
 @pytest.mark.parametrize(
@@ -45,48 +45,48 @@ def length(pieces: list[bytes | int]) -> int:
     ],
 )
 def test_a_packet_says_how_long_it_is(first: int, second: int, expected: int) -> None:
-    assert samples(bytes([first, second])) == expected
+    assert packet_samples(bytes([first, second])) == expected
 
 
 def test_what_is_no_packet_has_no_length() -> None:
-    assert samples(b"") == 0
-    assert samples(b"\x03") == 0
+    assert packet_samples(b"") == 0
+    assert packet_samples(b"\x03") == 0
 
 
 @pytest.mark.parametrize("start", [0, 65_530, 32_760])
 def test_packets_go_on_as_they_come(start: int) -> None:
-    arrivals = PacketBuffer()
-    assert [numbers(push(arrivals, n, start=start)) for n in range(12)] == [[n] for n in range(12)]
+    buffer = JitterBuffer()
+    assert [numbers(push(buffer, n, start=start)) for n in range(12)] == [[n] for n in range(12)]
 
 
 def test_a_packet_that_is_overtaken_is_waited_for() -> None:
-    arrivals = PacketBuffer()
-    assert [numbers(push(arrivals, n)) for n in (0, 2, 3, 1, 4)] == [[0], [], [], [1, 2, 3], [4]]
+    buffer = JitterBuffer()
+    assert [numbers(push(buffer, n)) for n in (0, 2, 3, 1, 4)] == [[0], [], [], [1, 2, 3], [4]]
 
 
 def test_a_packet_that_does_not_come_is_concealed() -> None:
-    arrivals = PacketBuffer()
-    heard = [push(arrivals, n) for n in (0, 2, 3, 4, 5)]
+    buffer = JitterBuffer()
+    heard = [push(buffer, n) for n in (0, 2, 3, 4, 5)]
     assert heard[:4] == [[packet(0)], [], [], []]
     assert heard[4] == [TOC, packet(2), packet(3), packet(4), packet(5)]
 
 
 def test_of_what_is_lost_for_long_the_beginning_is_concealed_and_the_rest_silence() -> None:
-    arrivals = PacketBuffer()
-    heard = [push(arrivals, n) for n in (0, 11, 12, 13, 14)]
+    buffer = JitterBuffer()
+    heard = [push(buffer, n) for n in (0, 11, 12, 13, 14)]
     assert heard[4][:6] == [TOC] * 5 + [5 * FRAME]
 
 
 def test_an_empty_packet_is_not_heard() -> None:
-    arrivals = PacketBuffer()
-    push(arrivals, 0)
-    assert arrivals.push(1, 0, b"") == []
-    assert arrivals.push(2, FRAME, packet(1)) == [packet(1)]
+    buffer = JitterBuffer()
+    push(buffer, 0)
+    assert buffer.add(1, 0, b"") == []
+    assert buffer.add(2, FRAME, packet(1)) == [packet(1)]
 
 
 def test_no_packet_is_heard_twice_or_too_late() -> None:
-    arrivals = PacketBuffer()
-    assert [numbers(push(arrivals, n)) for n in (0, 0, 1, 3, 4, 5, 6, 2)] == [
+    buffer = JitterBuffer()
+    assert [numbers(push(buffer, n)) for n in (0, 0, 1, 3, 4, 5, 6, 2)] == [
         [0],
         [],
         [1],
@@ -99,39 +99,39 @@ def test_no_packet_is_heard_twice_or_too_late() -> None:
 
 
 def test_a_sender_that_saves_silence_is_heard_silent() -> None:
-    arrivals = PacketBuffer()
-    push(arrivals, 0)
-    assert push(arrivals, 1, time=10 * FRAME) == [9 * FRAME, packet(1)]
+    buffer = JitterBuffer()
+    push(buffer, 0)
+    assert push(buffer, 1, time=10 * FRAME) == [9 * FRAME, packet(1)]
 
 
 def test_silence_that_was_put_in_as_it_passed_is_not_put_in_again() -> None:
-    arrivals = PacketBuffer()
-    push(arrivals, 0)
-    passed = [arrivals.pass_time(FRAME) for _ in range(6)]
+    buffer = JitterBuffer()
+    push(buffer, 0)
+    passed = [buffer.pass_time(FRAME) for _ in range(6)]
     assert passed == [[FRAME]] * 6
-    assert push(arrivals, 1, time=10 * FRAME) == [3 * FRAME, packet(1)]
+    assert push(buffer, 1, time=10 * FRAME) == [3 * FRAME, packet(1)]
 
 
 def test_what_was_held_back_is_heard_when_nothing_more_comes() -> None:
-    arrivals = PacketBuffer()
-    push(arrivals, 0)
-    push(arrivals, 2)
-    assert arrivals.pass_time(FRAME) == [TOC, packet(2), FRAME]
+    buffer = JitterBuffer()
+    push(buffer, 0)
+    push(buffer, 2)
+    assert buffer.pass_time(FRAME) == [TOC, packet(2), FRAME]
 
 
 def test_words_that_come_late_are_heard_all_the_same() -> None:
-    arrivals = PacketBuffer()
-    push(arrivals, 0)
+    buffer = JitterBuffer()
+    push(buffer, 0)
     for _ in range(10):
-        arrivals.pass_time(FRAME)
-    assert [numbers(push(arrivals, n)) for n in (1, 2, 3)] == [[1], [2], [3]]
+        buffer.pass_time(FRAME)
+    assert [numbers(push(buffer, n)) for n in (1, 2, 3)] == [[1], [2], [3]]
 
 
 def test_a_sender_that_begins_anew_is_heard() -> None:
-    arrivals = PacketBuffer()
-    push(arrivals, 0)
-    assert arrivals.push(30_000, 77, packet(7)) == [packet(7)]
-    assert arrivals.push(30_001, 77 + FRAME, packet(8)) == [packet(8)]
+    buffer = JitterBuffer()
+    push(buffer, 0)
+    assert buffer.add(30_000, 77, packet(7)) == [packet(7)]
+    assert buffer.add(30_001, 77 + FRAME, packet(8)) == [packet(8)]
 
 
 @given(st.integers(0, 2**16 - 1), st.integers(1, 60), st.randoms(use_true_random=False))
@@ -139,20 +139,20 @@ def test_however_a_network_shuffles_a_little_all_is_heard_in_order(
     start: int, count: int, chance: Random
 ) -> None:
     order = sorted(range(1, count + 1), key=lambda n: n + chance.random() * 2)
-    arrivals = PacketBuffer()
-    heard = push(arrivals, 0, start=start)
+    buffer = JitterBuffer()
+    heard = push(buffer, 0, start=start)
     for number in order:
-        heard += push(arrivals, number, start=start)
+        heard += push(buffer, number, start=start)
     assert numbers(heard) == list(range(count + 1))
     assert length(heard) == (count + 1) * FRAME
 
 
 @given(st.sets(st.integers(1, 50), max_size=30))
 def test_whatever_is_lost_time_is_kept(lost: set[int]) -> None:
-    arrivals, heard = PacketBuffer(), list[bytes | int]()
+    buffer, heard = JitterBuffer(), list[bytes | int]()
     for number in range(60):
         if number not in lost:
-            heard += push(arrivals, number)
+            heard += push(buffer, number)
     assert numbers(heard) == [number for number in range(60) if number not in lost]
     assert length(heard) == 60 * FRAME
 
@@ -163,6 +163,6 @@ def test_whatever_is_lost_time_is_kept(lost: set[int]) -> None:
     )
 )
 def test_whatever_comes_little_is_made_of_it(packets: list[tuple[int, int, bytes]]) -> None:
-    arrivals = PacketBuffer()
+    buffer = JitterBuffer()
     for sequence, timestamp, payload in packets:
-        assert length(arrivals.push(sequence, timestamp, payload)) <= 4 * 48_000 + 5 * 63 * 2880
+        assert length(buffer.add(sequence, timestamp, payload)) <= 4 * 48_000 + 5 * 63 * 2880

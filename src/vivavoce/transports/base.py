@@ -1,0 +1,203 @@
+"""The contract of a transport, and what transports share.
+
+A transport is a way for callers to reach the server: it accepts their connections, connects each to an engine,
+and carries events both ways until one side ends the call. `docs/contributing.md` shows how to add one.
+"""
+
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, contextmanager
+from dataclasses import dataclass, field
+from typing import ClassVar, Protocol, TypeVar
+
+import anyio
+from msgspec.structs import replace
+
+from vivavoce.errors import ProtocolError
+from vivavoce.limits import Limits
+from vivavoce.protocol.codec import error_event
+from vivavoce.protocol.dialects import GA, Dialect
+from vivavoce.protocol.events import Event, SessionCreated, SessionUpdated, new_id
+from vivavoce.protocol.session import Session, TranscriptionSession
+from vivavoce.session.call import Caller
+from vivavoce.session.line import HungUp, Line
+
+__all__ = [
+    "Connect",
+    "EventRate",
+    "Handshake",
+    "OpenCalls",
+    "Transport",
+    "decode_event",
+    "run_until_first",
+    "wants_extras",
+]
+
+Connect = Callable[[Caller], AbstractAsyncContextManager[Line]]
+"""Connects a caller to an engine, as `Switchboard.connect` does: leaving the block ends the call.
+
+`ProtocolError` refuses the caller, before the block is entered.
+"""
+
+ConnectionT = TypeVar("ConnectionT", contravariant=True)
+
+
+class Transport(Protocol[ConnectionT]):
+    """A way for callers to reach the server, by connections of one kind: a WebSocket, an SDP offer, a terminal.
+
+    The constructor's first arguments are `connect` (`Connect`) and `limits` (`Limits`), then its own settings.
+    """
+
+    name: ClassVar[str]
+    """what errors, webhooks and logs call it; it goes into `Caller.transport`"""
+    plays_audio: ClassVar[bool]
+    """whether it plays the audio of responses itself (`Caller.plays_audio`)
+
+    Such a transport keeps `response.output_audio.delta` from the client, reads what is to be played from a
+    `Playout` as time passes, and sends what that reports to the line: `output_audio_buffer.*`, and
+    `conversation.item.truncate` when the caller interrupts. Any other leaves all of that to the client.
+    """
+
+    async def accept(self, connection: ConnectionT) -> None:
+        """Connect one caller and carry events both ways; return when the call has ended.
+
+        It ends when the line ends, when the client leaves, or by `hang_up`. Cancelling it ends the call.
+        A transport that can transfer calls sets `Caller.refer`; for any other `refer` is answered with
+        `call_cannot_be_referred`. A caller who is refused is told so in the way of the connection, or
+        `ProtocolError` is raised before anything was answered.
+        """
+        ...
+
+    async def hang_up(self) -> None:
+        """End every call, later ones as soon as they are accepted; return when all have ended."""
+        ...
+
+
+@dataclass
+class OpenCalls:
+    """The calls of one transport that have not ended, so that `hang_up` can end them all."""
+
+    closing: anyio.Event = field(default_factory=anyio.Event)
+    """set by `hang_up`: every call ends when it is"""
+    _ended: set[anyio.Event] = field(default_factory=set)
+
+    @contextmanager
+    def track(self) -> Iterator[None]:
+        """Count a call as open for as long as the block lasts."""
+        ended = anyio.Event()
+        self._ended.add(ended)
+        try:
+            yield
+        finally:
+            self._ended.discard(ended)
+            ended.set()
+
+    async def hang_up(self) -> None:
+        """As `Transport.hang_up`."""
+        self.closing.set()
+        for ended in tuple(self._ended):
+            await ended.wait()
+
+
+@dataclass
+class EventRate:
+    """Counts a client's events, so that no more than `limit` are read in a second."""
+
+    limit: int
+    _since: float = field(default_factory=anyio.current_time)
+    _count: int = 0
+
+    @property
+    def is_exhausted(self) -> bool:
+        """Whether `count` would wait."""
+        return self._count >= self.limit
+
+    def count_nowait(self) -> None:
+        """Count an event that has been read."""
+        self._count += 1
+
+    async def count(self) -> None:
+        """Count an event; wait for the next second if there were too many in this one."""
+        self._count += 1
+        if self._count > self.limit:
+            await anyio.sleep_until(self._since + 1)
+            self._since, self._count = anyio.current_time(), 0
+
+
+async def run_until_first(*parts: Callable[[], Awaitable[object]]) -> OSError | None:
+    """Run the parts of a call at once until the first returns, and cancel the others.
+
+    A part that meets `HungUp` stops alone: what the engine sent last is still on its way to the client. Returns
+    the error with which the connection broke (`TimeoutError` among them), if that is what ended the call.
+    """
+    broken: OSError | None = None
+
+    async def run(part: Callable[[], Awaitable[object]]) -> None:
+        nonlocal broken
+        try:
+            await part()
+        except HungUp:
+            return
+        except OSError as error:
+            broken = error
+        tasks.cancel_scope.cancel()
+
+    async with anyio.create_task_group() as tasks:
+        for part in parts:
+            tasks.start_soon(run, part)
+    return broken
+
+
+@dataclass(frozen=True)
+class Handshake:
+    """What the request that opens a call says: how it is to be held, or (`call_id`) which one is to be joined.
+
+    `session` is how the caller's key, or `intent`, wants it held from the beginning. `extras` asks for events
+    that only this server has.
+    """
+
+    address: str = ""
+    model: str | None = None
+    session: Session | TranscriptionSession | None = None
+    call_id: str | None = None
+    dialect: Dialect = GA
+    extras: bool = False
+
+    def caller(self, transport: str, *, plays_audio: bool, id_prefix: str = "sess") -> Caller:
+        """Return the caller whom a transport connects."""
+        return Caller(
+            transport,
+            self.address,
+            self.model,
+            self.session,
+            plays_audio=plays_audio,
+            extras=self.extras,
+            id=new_id(id_prefix),
+        )
+
+    def with_model(self, event: Event) -> Event:
+        """Put the requested model into a session event: clients expect the name that they asked for."""
+        if self.model is None or not isinstance(event, SessionCreated | SessionUpdated):
+            return event
+        if not isinstance(event.session, Session):
+            return event
+        return replace(event, session=replace(event.session, model=self.model))
+
+
+def wants_extras(query: Mapping[str, str]) -> bool:
+    """Return whether a request's query asks for events that only this server has (`?extras=1`)."""
+    return query.get("extras", "0") not in ("", "0", "false")
+
+
+def decode_event(text: str | bytes | None, dialect: Dialect, limits: Limits) -> Event:
+    """Return the event in a client's message, or the `error` event for it; None is a binary message.
+
+    An `error` that is sent on the line comes back to the client in its turn.
+    """
+    try:
+        if text is None:
+            raise ProtocolError("Events are JSON in text messages; this one was binary.", code="invalid_event")
+        return dialect.decode_client(
+            text, append_bytes=limits.append_bytes, text_chars=limits.text_chars, values=limits.values
+        )
+    except ProtocolError as error:
+        return error_event(error)

@@ -1,0 +1,215 @@
+"""Microphones and loudspeakers: the computer's own, by PortAudio, or files in real time.
+
+PortAudio's callbacks run in threads of their own. Files make conversations that can be repeated, and kept.
+"""
+
+import asyncio
+import wave
+from collections.abc import AsyncIterator
+from math import inf
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Protocol
+
+import anyio
+import anyio.to_thread
+
+from vivavoce.audio.resample import Resampler
+from vivavoce.errors import ConfigError
+from vivavoce.providers.base import OUTPUT_RATE
+from vivavoce.transports.playout import PlayoutBuffer
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+__all__ = [
+    "FRAME_BYTES",
+    "CardLoudspeaker",
+    "CardMicrophone",
+    "FileLoudspeaker",
+    "FileMicrophone",
+    "Loudspeaker",
+    "Microphone",
+    "describe_devices",
+    "ticks",
+]
+
+FRAME_BYTES = 960
+"""20 ms of mono PCM16 at 24 kHz"""
+_FRAME_SECONDS = 0.02
+_MAX_UNREAD_FRAMES = 250
+
+Device = int | str | None
+
+
+class Microphone(Protocol):
+    def frames(self) -> AsyncIterator[bytes]:
+        """Yield frames of `FRAME_BYTES` as time passes. Ends when there will be no more."""
+        ...
+
+
+class Loudspeaker(Protocol):
+    @property
+    def latency_ms(self) -> float:
+        """Milliseconds from reading audio to hearing it."""
+        ...
+
+    async def play(self, playout: PlayoutBuffer) -> None:
+        """Read what is to be played, at its pace, until cancelled."""
+        ...
+
+
+async def ticks() -> AsyncIterator[float]:
+    """Yield the time every 20 ms of it, late ones at once."""
+    due = anyio.current_time()
+    while True:
+        await anyio.sleep_until(due)
+        yield due
+        due += _FRAME_SECONDS
+
+
+# files
+
+
+class FileMicrophone:
+    """Plays a recording into the call as if it were spoken now."""
+
+    def __init__(self, audio: bytes) -> None:
+        """`audio` is mono PCM16 at 24 kHz."""
+        self._audio = audio
+
+    async def frames(self) -> AsyncIterator[bytes]:
+        """Yield 20 ms every 20 ms, until the recording ends."""
+        at = 0
+        async for _ in ticks():
+            if at >= len(self._audio):
+                return
+            yield self._audio[at : at + FRAME_BYTES].ljust(FRAME_BYTES, b"\0")
+            at += FRAME_BYTES
+
+
+class FileLoudspeaker:
+    """Plays into a WAV file, silences included, so that it lies beside the recording of the caller."""
+
+    latency_ms = 0.0
+
+    def __init__(self, path: Path) -> None:
+        """Play into this file, which is overwritten."""
+        self._path = path
+
+    async def play(self, playout: PlayoutBuffer) -> None:
+        """Write 20 ms every 20 ms, until cancelled; after that the file is complete."""
+        one = anyio.CapacityLimiter(1)
+        with wave.open(str(self._path), "wb") as file:
+            file.setparams((1, 2, OUTPUT_RATE, 0, "NONE", ""))
+            async for _ in ticks():
+                audio = playout.read_padded(FRAME_BYTES)
+                await anyio.to_thread.run_sync(file.writeframesraw, audio, limiter=one)
+
+
+# the computer's own
+
+
+class _Card:
+    kind: Literal["input", "output"]
+
+    def __init__(self, device: Device = None) -> None:
+        """Choose a device by its number or a part of its name; None is the default. Raises `ConfigError`."""
+        self._portaudio = _portaudio()
+        self._rate = _supported_rate(self._portaudio, device, self.kind)
+        self._settings = {
+            "samplerate": self._rate,
+            "blocksize": self._rate // 50,
+            "device": device,
+            "channels": 1,
+            "dtype": "int16",
+        }
+
+
+class CardMicrophone(_Card):
+    """A microphone of this computer."""
+
+    kind = "input"
+
+    async def frames(self) -> AsyncIterator[bytes]:
+        """Yield frames of 20 ms; if they are not read for five seconds, the oldest are lost."""
+        loop, resampler = asyncio.get_running_loop(), Resampler(self._rate, OUTPUT_RATE)
+        send, receive = anyio.create_memory_object_stream[bytes](inf)
+
+        def append(audio: bytes) -> None:
+            if send.statistics().current_buffer_used > _MAX_UNREAD_FRAMES:
+                receive.receive_nowait()
+            send.send_nowait(audio)
+
+        def on_audio(audio: object, *_: object) -> None:
+            loop.call_soon_threadsafe(append, bytes(audio))  # type: ignore[call-overload]  # a buffer of C's
+
+        rest = b""
+        with self._portaudio.RawInputStream(callback=on_audio, **self._settings), send, receive:
+            async for audio in receive:
+                rest += resampler.push(audio)
+                while len(rest) >= FRAME_BYTES:
+                    yield rest[:FRAME_BYTES]
+                    rest = rest[FRAME_BYTES:]
+
+
+class CardLoudspeaker(_Card):
+    """A loudspeaker of this computer."""
+
+    kind = "output"
+    latency_ms = 0.0
+
+    async def play(self, playout: PlayoutBuffer) -> None:
+        """Play until cancelled."""
+        resampler, rest = Resampler(OUTPUT_RATE, self._rate), bytearray()
+
+        def on_request(out: memoryview, *_: object) -> None:
+            while len(rest) < len(out):
+                rest.extend(resampler.push(playout.read_padded(FRAME_BYTES)))
+            out[:] = bytes(rest[: len(out)])
+            del rest[: len(out)]
+
+        with self._portaudio.RawOutputStream(callback=on_request, **self._settings) as stream:
+            self.latency_ms = float(stream.latency) * 1000
+            await anyio.sleep_forever()
+
+
+def describe_devices() -> str:
+    """Return the microphones and loudspeakers of this computer, one a line. Raises `ConfigError`."""
+    return str(_portaudio().query_devices()) or "There is no sound device."
+
+
+def _portaudio() -> "ModuleType":
+    try:
+        import sounddevice
+    except ImportError as error:
+        raise ConfigError(
+            "The microphone needs a package that is not installed; write: pip install 'vivavoce[terminal]'"
+        ) from error
+    except OSError as error:
+        raise ConfigError(
+            "The microphone needs the library PortAudio; on Debian and Ubuntu write: "
+            "sudo apt install libportaudio2"
+        ) from error
+    module: ModuleType = sounddevice
+    return module
+
+
+def _supported_rate(portaudio: "ModuleType", device: Device, kind: Literal["input", "output"]) -> int:
+    """Return 24 kHz if the device supports it, else its own rate."""
+    check = portaudio.check_input_settings if kind == "input" else portaudio.check_output_settings
+    try:
+        check(device=device, channels=1, dtype="int16", samplerate=OUTPUT_RATE)
+    except portaudio.PortAudioError:
+        try:
+            return int(portaudio.query_devices(device, kind)["default_samplerate"])
+        except portaudio.PortAudioError as error:
+            raise ConfigError(_no_device(kind, device)) from error
+    except ValueError as error:
+        raise ConfigError(_no_device(kind, device)) from error
+    return OUTPUT_RATE
+
+
+def _no_device(kind: str, device: Device) -> str:
+    what = "microphone" if kind == "input" else "loudspeaker"
+    which = "" if device is None else f" {device!r}"
+    return f"There is no {what}{which}; viva talk --list-devices lists the devices."

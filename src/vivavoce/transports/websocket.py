@@ -1,0 +1,232 @@
+"""The Realtime protocol over a WebSocket: what OpenAI's own clients speak.
+
+Text frames carry events, one each. A frame that is no event is answered by an `error`, and the conversation
+goes on. Close codes: 1000 the conversation is over, 1001 the server shuts down, 1009 a frame is too large,
+1011 an internal error; a client that reads too slowly is dropped. Callers who cannot be connected are refused
+by HTTP, before the WebSocket is opened. OpenAI's and Azure's URLs differ only in names; unknown query
+parameters are ignored.
+"""
+
+import logging
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager, suppress
+from dataclasses import dataclass, field
+from functools import partial
+from typing import ClassVar, NamedTuple
+from urllib.parse import parse_qsl
+
+import anyio
+import msgspec
+from starlette.types import Message, Receive, Scope, Send
+
+from vivavoce.errors import ProtocolError
+from vivavoce.limits import Limits
+from vivavoce.protocol.dialects import BETA, GA, Dialect, by_version
+from vivavoce.protocol.events import ErrorEvent, Event, InputAudioBufferAppend
+from vivavoce.protocol.session import Session, TranscriptionSession
+from vivavoce.session.line import HungUp, Line
+from vivavoce.session.switchboard import no_such_call
+from vivavoce.transports.base import (
+    Connect,
+    EventRate,
+    Handshake,
+    OpenCalls,
+    decode_event,
+    run_until_first,
+    wants_extras,
+)
+
+__all__ = ["PATHS", "RECEIVE_NOWAIT", "AsgiConnection", "WebSocketTransport", "read_handshake"]
+
+log = logging.getLogger(__name__)
+
+PATHS = ("/v1/realtime", "/openai/v1/realtime", "/openai/realtime", "/realtime")
+"""where OpenAI's and Azure's clients look for the protocol"""
+RECEIVE_NOWAIT = "vivavoce.receive_nowait"
+"""An extension of ASGI: a server that has it offers each text frame to a function before it queues it."""
+
+SUBPROTOCOLS = ("realtime", "openai-beta.realtime-v1")
+"""those that a client may offer, in the order in which one is chosen; the second selects the beta dialect"""
+BETA_HEADER = (b"openai-beta", "realtime=v1")
+
+RETRY_AFTER_SECONDS = 5
+BUSY = (503, "server_error")
+STATUSES = {"call_id_not_found": (404, "not_found_error"), "rate_limit_exceeded": (429, "rate_limit_error")}
+"""HTTP status and type of error of a refusal, by its code; any other means that the server is busy"""
+NORMAL, GOING_AWAY, INTERNAL_ERROR = 1000, 1001, 1011
+
+Join = Callable[[str, bool], AbstractAsyncContextManager[Line]]
+"""Joins the call of an id; the second argument is `Handshake.extras`. `ProtocolError` refuses."""
+
+
+class AsgiConnection(NamedTuple):
+    """A WebSocket, as an ASGI server hands it to an application."""
+
+    scope: Scope
+    receive: Receive
+    send: Send
+
+
+@dataclass(frozen=True)
+class WebSocketTransport:
+    """An ASGI application that holds one call per WebSocket."""
+
+    connect: Connect
+    limits: Limits = field(default_factory=Limits)
+    join: Join | None = None
+    """how a second client joins a call (`?call_id=`); None where none can be joined"""
+    _calls: OpenCalls = field(default_factory=OpenCalls)
+
+    name: ClassVar[str] = "websocket"
+    plays_audio: ClassVar[bool] = False
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Accept a WebSocket, as an ASGI application."""
+        await self.accept(AsgiConnection(scope, receive, send))
+
+    async def accept(self, connection: AsgiConnection) -> None:
+        """Hold one call; return when it has ended."""
+        scope, receive, send = connection
+        await receive()  # `websocket.connect`
+        handshake = read_handshake(scope)
+        try:
+            async with self._line(handshake) as line:
+                offered = scope.get(
+                    "subprotocols", ()
+                )  # a browser that offered some closes unless one is chosen
+                chosen = next((name for name in SUBPROTOCOLS if name in offered), None)
+                await send({"type": "websocket.accept", "subprotocol": chosen})
+                call = _Call(line, receive, send, handshake, self.limits)
+                if extension := scope.get("extensions", {}).get(RECEIVE_NOWAIT):
+                    extension["on_text"](call.receive_nowait)
+                with self._calls.track():
+                    await call.run(self._calls.closing)
+        except ProtocolError as refusal:
+            await _refuse(refusal, send)
+
+    async def hang_up(self) -> None:
+        """Close every WebSocket with 1001, later ones as soon as they open; return when all have ended."""
+        await self._calls.hang_up()
+
+    def _line(self, handshake: Handshake) -> AbstractAsyncContextManager[Line]:
+        if handshake.call_id is not None:
+            if self.join is None:
+                raise no_such_call(handshake.call_id)
+            return self.join(handshake.call_id, handshake.extras)
+        return self.connect(handshake.caller(self.name, plays_audio=self.plays_audio))
+
+
+def read_handshake(scope: Scope) -> Handshake:
+    """Read a WebSocket's opening request. A session that the caller's key is bound to is in its `state`."""
+    query = dict(reversed(parse_qsl(scope["query_string"].decode("latin-1"))))  # of two the first counts
+    address, call_id = (scope.get("client") or ("",))[0], query.get("call_id")
+    dialect, extras = _dialect(scope, query), wants_extras(query)
+    if call_id is not None:
+        return Handshake(address, call_id=call_id, dialect=dialect, extras=extras)
+    session: Session | TranscriptionSession | None = scope.get("state", {}).get("session")
+    if session is None and query.get("intent") == "transcription":
+        session = TranscriptionSession()
+    model = query.get("model") or query.get("deployment")
+    if model is None and isinstance(session, Session) and session.model:
+        model = session.model
+    return Handshake(address, model, session, dialect=dialect, extras=extras)
+
+
+def _dialect(scope: Scope, query: Mapping[str, str]) -> Dialect:
+    dialect = by_version(query.get("api-version", "v1"))
+    if dialect is not GA:
+        return dialect
+    name, value = BETA_HEADER
+    if any(header == name and value in text.decode("latin-1") for header, text in scope["headers"]):
+        return BETA
+    return BETA if SUBPROTOCOLS[1] in scope.get("subprotocols", ()) else GA
+
+
+async def _refuse(refusal: ProtocolError, send: Send) -> None:
+    """Answer the opening request by HTTP, in OpenAI's shape of an error."""
+    status, kind = STATUSES.get(refusal.code, BUSY)
+    error = {"message": refusal.message, "type": kind, "param": refusal.param, "code": refusal.code}
+    headers = [(b"content-type", b"application/json")]
+    if (status, kind) == BUSY:
+        headers.append((b"retry-after", str(RETRY_AFTER_SECONDS).encode()))
+    await send({"type": "websocket.http.response.start", "status": status, "headers": headers})
+    await send({"type": "websocket.http.response.body", "body": msgspec.json.encode({"error": error})})
+
+
+class _Call:
+    """A line and a WebSocket, joined."""
+
+    def __init__(self, line: Line, receive: Receive, send: Send, handshake: Handshake, limits: Limits) -> None:
+        self._line, self._receive, self._send = line, receive, send
+        self._handshake, self._limits = handshake, limits
+        self._rate = EventRate(limits.events_per_second)
+        self._code: int | None = NORMAL
+        self._is_receiving = False
+        self._sending_since: float | None = None
+
+    async def run(self, closing: anyio.Event) -> None:
+        """Carry events both ways until one side ends the call; then close the WebSocket, if it is there."""
+        if await run_until_first(
+            self._receive_events, self._send_events, self._watch_reader, partial(self._shut_down, closing)
+        ):
+            self._code = None
+        if self._code is not None:
+            with anyio.move_on_after(self._limits.send_seconds), suppress(OSError):
+                await self._send({"type": "websocket.close", "code": self._code})
+
+    def receive_nowait(self, text: bytes) -> bool:
+        """Pass a frame of audio on as it comes, if nothing has to be waited for; return whether it was.
+
+        Audio comes fifty times a second, and to wake a task for each frame costs more than to decode it.
+        """
+        if not self._is_receiving or self._rate.is_exhausted:
+            return False
+        try:
+            event = self._decode(text)
+            sent = isinstance(event, InputAudioBufferAppend) and self._line.try_send(event)
+        except HungUp:
+            return False
+        if sent:
+            self._rate.count_nowait()
+        return sent
+
+    async def _receive_events(self) -> None:
+        """Pass all other events to the engine, until the client leaves."""
+        while (message := await self._next_message())["type"] == "websocket.receive":
+            await self._rate.count()
+            await self._line.send(self._decode(message.get("text")))
+        self._code = None
+
+    async def _next_message(self) -> Message:
+        self._is_receiving = True
+        message = await self._receive()
+        self._is_receiving = False
+        return message
+
+    def _decode(self, text: str | bytes | None) -> Event:
+        return decode_event(text, self._handshake.dialect, self._limits)
+
+    async def _send_events(self) -> None:
+        """Send the engine's events to the client, until the line ends."""
+        event: Event | None = None
+        async for event in self._line:
+            text = self._handshake.dialect.encode(self._handshake.with_model(event))
+            if text is not None:
+                if self._sending_since is None:
+                    self._sending_since = anyio.current_time()
+                await self._send({"type": "websocket.send", "text": text})
+                self._sending_since = None
+        if isinstance(event, ErrorEvent) and event.error.type == "server_error":
+            self._code = INTERNAL_ERROR
+
+    async def _watch_reader(self) -> None:
+        """Return when the client has read nothing for too long: one timer, whatever is sent."""
+        wait = self._limits.send_seconds
+        while (due := (self._sending_since or anyio.current_time()) + wait) > anyio.current_time():  # noqa: ASYNC110
+            await anyio.sleep_until(due)
+        log.info("a client took longer than limits.send_seconds to read; its WebSocket is closed")
+        self._code = None
+
+    async def _shut_down(self, closing: anyio.Event) -> None:
+        await closing.wait()
+        self._code = GOING_AWAY
