@@ -3,6 +3,9 @@
 # make setup   only makes the environment in .venv      make docs    builds the documentation into site/
 # make lock    renews requirements/                     make clean   takes away what the others made
 
+# Python keeps what it has compiled: the tests start it some three hundred times.
+unexport PYTHONDONTWRITEBYTECODE
+
 PYTHON ?= python3
 ARGS ?=
 VENV := .venv
