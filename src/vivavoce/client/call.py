@@ -14,11 +14,11 @@ from msgspec.structs import replace
 from vivavoce.client.connection import Connect, Connection
 from vivavoce.client.event_log import EventLog
 from vivavoce.client.handlers import Handlers
-from vivavoce.client.history_replay import said_again
 from vivavoce.client.notifications import ConnectionChanged, Happening
 from vivavoce.client.session_handle import ClientSessionHandle
 from vivavoce.client.settings import SessionOptions
 from vivavoce.client.view import ConversationView
+from vivavoce.connect.history_replay import replayable_items
 from vivavoce.errors import ProviderError
 from vivavoce.limits import Limits
 from vivavoce.protocol import events as e
@@ -138,8 +138,11 @@ class Call:
         self._tools_are_known = True
         update = self._wanted.update
         passed = self._toolbox.intercept(update) if update else None
-        again = () if is_first else (*said_again(self.view.entries), *self.view.unconfirmed)
-        for event in filter(None, (passed, *again)):
+        events = [passed]
+        if not is_first:
+            items = replayable_items(self.view.conversation, self.view.sounds.stored)
+            events += [*(e.ConversationItemCreate(item=item) for item in items), *self.view.unconfirmed]
+        for event in filter(None, events):
             await line.send(event)
             self._note(event, "client")
 

@@ -1,16 +1,16 @@
-"""A conversation told again, to somebody who does not know it. Pure."""
+"""A conversation sent to a server that does not know it: its items are created anew, under their ids. Pure."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
 
 from msgspec import UNSET
 from msgspec.structs import replace
 
+from vivavoce.protocol import events as e
 from vivavoce.protocol.items import (
     ContentPart,
     FunctionCall,
     FunctionCallOutput,
     InputAudio,
-    InputImage,
     InputText,
     Item,
     Message,
@@ -19,50 +19,153 @@ from vivavoce.protocol.items import (
 )
 from vivavoce.session.conversation import Conversation
 
-__all__ = ["retold", "told_again"]
+__all__ = ["REPLAY_ID", "HistoryReplay", "replayable", "replayable_items"]
+
+REPLAY_ID = "ours"
+"""how the ids of events begin that the client has not sent, and whose errors it does not receive"""
+_ROOT = "root"
 
 
-def told_again(conversation: Conversation, sounds: Mapping[str, bytes]) -> Iterator[Item]:
-    """Give the items of a conversation as a client can create them, in their order and under their ids.
+def replayable_items(conversation: Conversation, audio: Callable[[str], bytes]) -> Iterator[Item]:
+    """Return the items of a conversation as a client can create them, in their order and under their ids.
 
-    What was said is told in its words, or in its sound (`sounds`, by item) while nobody knows these; an answer,
-    as far as it was heard. What says nothing is left out, and so are half a call, the output of a call that is
-    left out, and what concerns MCP servers, which only a server can say.
+    Speech becomes its transcript, or its audio (`audio` by item id) while it has none; an answer, as far as it
+    was heard. Empty messages are left out, and so are unfinished function calls, the outputs of calls that are
+    left out, and what concerns MCP servers, which only a server can create.
     """
     calls = set[str]()
     for item in conversation.items:
-        again = retold(item, sounds.get(item.id or "", b""))
-        if isinstance(again, FunctionCallOutput) and again.call_id not in calls:
+        created = replayable(item, audio(item.id or ""))
+        if isinstance(created, FunctionCallOutput) and created.call_id not in calls:
             continue
-        if isinstance(again, FunctionCall):
-            calls.add(again.call_id or "")
-        if again is not None:
-            yield again
+        if isinstance(created, FunctionCall):
+            calls.add(created.call_id or "")
+        if created is not None:
+            yield created
 
 
-def retold(item: Item, sound: bytes = b"") -> Item | None:
+def replayable(item: Item, audio: bytes = b"") -> Item | None:
     """Return an item as a client can create it, or None if it cannot."""
     match item:
         case Message(content=content):
-            parts = tuple(again for part in content if (again := _retold(part, sound)))
+            parts = tuple(created for part in content if (created := _replayable_part(part, audio)))
             return replace(item, content=parts, object=UNSET, status=UNSET) if parts else None
-        case FunctionCall(status=status) if status != "incomplete" and status != "in_progress":
-            return replace(item, object=UNSET, status=UNSET)
-        case FunctionCallOutput():
+        case FunctionCall(status="incomplete" | "in_progress"):
+            return None
+        case FunctionCall() | FunctionCallOutput():
             return replace(item, object=UNSET, status=UNSET)
         case _:
             return None
 
 
-def _retold(part: ContentPart, sound: bytes) -> ContentPart | None:
+def _replayable_part(part: ContentPart, audio: bytes) -> ContentPart | None:
     match part:
-        case InputAudio(transcript=str() as words) if words.strip():
-            return InputText(text=words)
+        case InputAudio(transcript=str() as text) if text.strip():
+            return InputText(text=text)
         case InputAudio():
-            return InputAudio(audio=sound) if sound else None
-        case OutputAudio(transcript=words):
-            return OutputText(text=words) if words and words.strip() else None
-        case InputText(text=words) | OutputText(text=words):
-            return part if words.strip() else None
-        case InputImage():
+            return InputAudio(audio=audio) if audio else None
+        case OutputAudio(transcript=text):
+            return OutputText(text=text) if text and text.strip() else None
+        case InputText(text=text) | OutputText(text=text) if not text.strip():
+            return None
+        case _:
             return part
+
+
+class HistoryReplay:
+    """Replays a conversation to one server after the other, and knows which items the present one has.
+
+    The client knows all these items already, so that what a server says about the replay is not for the client.
+    """
+
+    def __init__(self, conversation: Conversation) -> None:
+        self._conversation = conversation
+        self._old = set[str]()
+        """items from before the present connection: the server has them from us, if at all"""
+        self._missing = set[str]()
+        """those of them that the server does not have"""
+        self._creating = dict[str, str]()
+        """items that are being created, by the id of our event"""
+        self._deleting = list[str]()
+
+    def start(self, audio: Callable[[str], bytes]) -> Iterator[e.ConversationItemCreate]:
+        """Return the events that create all items at a server that has none; `audio` is that of an item id."""
+        self._old = {item.id or "" for item in self._conversation.items}
+        self._missing, self._creating, self._deleting = set(self._old), {}, []
+        for item in replayable_items(self._conversation, audio):
+            self._missing.discard(item.id or "")
+            yield self._create(item)
+
+    def is_old(self, item_id: str) -> bool:
+        """Whether an item is from before this connection, so that only we know what it was like."""
+        return item_id in self._old and item_id in self._conversation
+
+    def is_missing(self, item_id: str) -> bool:
+        """Whether the server does not have an item that the client has."""
+        return item_id in self._missing
+
+    def recreate(self, item_id: str) -> Iterator[e.ClientEvent]:
+        """Return the events that create an old item anew as it is now: truncated, for example."""
+        if item_id in self._missing:
+            return
+        self._deleting.append(item_id)
+        yield e.ConversationItemDelete(event_id=e.new_id(REPLAY_ID), item_id=item_id)
+        item = self._conversation.find(item_id)
+        if item is None or (created := replayable(item)) is None:
+            self._missing.add(item_id)
+            return
+        before = self._conversation.before(item_id)
+        while before in self._missing:
+            before = self._conversation.before(before)
+        yield replace(self._create(created), previous_item_id=before or _ROOT)
+
+    def _create(self, item: Item) -> e.ConversationItemCreate:
+        event_id = e.new_id(REPLAY_ID)
+        self._creating[event_id] = item.id or ""
+        return e.ConversationItemCreate(event_id=event_id, item=item)
+
+    # what the server answers
+
+    def acknowledge(self, event: e.Event) -> bool:
+        """Return whether an event of the server only confirms, or follows from, what was replayed."""
+        match event:
+            case e.ConversationItemAdded(item=item):
+                return item.id in self._creating.values()
+            case e.ConversationItemDone(item=item) if item.id in self._creating.values():
+                del self._creating[next(ours for ours, one in self._creating.items() if one == item.id)]
+                return True
+            case e.ConversationItemDeleted(item_id=item_id) if item_id in self._deleting:
+                self._deleting.remove(item_id)
+                return True
+            case e.TranscriptionDelta() | e.TranscriptionCompleted() | e.TranscriptionFailed():
+                return event.item_id in self._old
+            case _:
+                return False
+
+    def rejected(self, event_id: str) -> bool:
+        """Note that the server refuses one of our events; return whether that was to create an item."""
+        item_id = self._creating.pop(event_id, None)
+        if item_id is not None:
+            self._missing.add(item_id)
+        return item_id is not None
+
+    def reposition(self, event: e.Event) -> e.Event:
+        """Return an event with the `previous_item_id` that the client knows: behind what the server lacks."""
+        if not self._missing:
+            return event
+        match event:
+            case e.InputAudioBufferCommitted(previous_item_id=before):
+                return replace(event, previous_item_id=self._position(before))
+            case e.ConversationItemAdded(previous_item_id=before):
+                return replace(event, previous_item_id=self._position(before))
+            case e.ConversationItemDone(item=item) if item.id and item.id in self._conversation:
+                return replace(event, previous_item_id=self._conversation.before(item.id))
+            case _:
+                return event
+
+    def _position(self, before: str | None) -> str | None:
+        order = [item.id or "" for item in self._conversation.items]
+        at = order.index(before) + 1 if before in order else 0 if before is None else len(order)
+        while at < len(order) and order[at] in self._missing:
+            at += 1
+        return order[at - 1] if at else None

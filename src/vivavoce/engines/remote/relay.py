@@ -12,6 +12,7 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from vivavoce.connect import RemoteLine
+from vivavoce.connect.history_replay import REPLAY_ID, HistoryReplay
 from vivavoce.connect.reconnect import SESSION_EXPIRED
 from vivavoce.dates import unix_now
 from vivavoce.engines.cascade.rate_limits import RateLimits
@@ -19,7 +20,6 @@ from vivavoce.engines.refusals import naming, not_a_clients, too_many_items
 from vivavoce.engines.remote.books import Books
 from vivavoce.engines.remote.options import SessionDialect, Settings, laid
 from vivavoce.engines.remote.outbox import Outbox
-from vivavoce.engines.remote.retelling import OURS, Retelling
 from vivavoce.errors import ProtocolError, ProviderError
 from vivavoce.limits import Limits
 from vivavoce.protocol import events as e
@@ -76,7 +76,7 @@ class Relay:
         self._books = Books.kept(
             self._journal, seconds=limits.upstream_audio_seconds, image_bytes=limits.kept_image_bytes
         )
-        self._retelling = Retelling(self._books.conversation)
+        self._replay = HistoryReplay(self._books.conversation)
         self._rates = RateLimits(responses=limits.responses_per_minute, tokens=limits.tokens_per_minute)
         self._asked = self._owed = e.ResponseCreate()
         """what the answer under way was asked for with, and the one that is to be asked for again"""
@@ -128,7 +128,7 @@ class Relay:
     async def agree(self, end: UpstreamServer, far: Line) -> ProviderError | None:
         """Have the far end hold the conversation as it is to be held; return what it has against that."""
         introduction = end.dialect.introduction(self.session)
-        with_us = e.SessionUpdate(event_id=e.new_id(OURS), session=introduction)
+        with_us = e.SessionUpdate(event_id=e.new_id(REPLAY_ID), session=introduction)
         try:
             await far.send(end.adapt(with_us))
         except HungUp:
@@ -159,10 +159,10 @@ class Relay:
 
     async def _speak(self, end: UpstreamServer, far: Line) -> None:
         """Tell the far end what has been said so far, and then whatever the caller says."""
-        for item in self._retelling.all(self._books.turns.sounds):
+        for item in self._replay.start(lambda item_id: self._books.turns.sounds.get(item_id, b"")):
             await self._say(far, end.adapt(item))
         if self._books.turns.owed and not self._journal.answer_wanted:
-            await self._say(far, end.adapt(replace(self._owed, event_id=e.new_id(OURS))))
+            await self._say(far, end.adapt(replace(self._owed, event_id=e.new_id(REPLAY_ID))))
         self._offset_ms = self._journal.begins_ms
         self._journal.found()
         while True:
@@ -174,20 +174,20 @@ class Relay:
 
     async def _passed(self, event: e.ClientEvent) -> AsyncIterator[e.ClientEvent]:
         """Give what the far end is to hear of an event; what is about old items it cannot know."""
-        retelling, conversation = self._retelling, self._books.conversation
+        replay, conversation = self._replay, self._books.conversation
         match event:
             case e.ConversationItemTruncate(item_id=item_id, content_index=part, audio_end_ms=ms) if (
-                retelling.knows(item_id) and conversation.spoken_ms(item_id) is not None
+                replay.is_old(item_id) and conversation.spoken_ms(item_id) is not None
             ):
                 await self._tell(
                     e.ConversationItemTruncated(item_id=item_id, content_index=part, audio_end_ms=ms)
                 )
-                for said in retelling.again(item_id):
+                for said in replay.recreate(item_id):
                     yield said
-            case e.ConversationItemRetrieve(item_id=item_id) if retelling.knows(item_id):
+            case e.ConversationItemRetrieve(item_id=item_id) if replay.is_old(item_id):
                 if item := conversation.find(item_id):
                     await self._tell(e.ConversationItemRetrieved(item=item))
-            case e.ConversationItemDelete(item_id=item_id) if retelling.knows(item_id) and retelling.is_absent(
+            case e.ConversationItemDelete(item_id=item_id) if replay.is_old(item_id) and replay.is_missing(
                 item_id
             ):
                 await self._tell(e.ConversationItemDeleted(item_id=item_id))
@@ -244,11 +244,11 @@ class Relay:
 
     def _heard(self, event: e.Event) -> Iterator[e.Event]:
         """Give what the caller is to hear of what the far end says."""
-        if self._retelling.swallows(event):
+        if self._replay.acknowledge(event):
             if isinstance(event, e.TranscriptionCompleted):
                 self._books.conversation.apply(event)  # its words are good to know, if it is told once more
             return
-        event = self._retelling.placed(event)
+        event = self._replay.reposition(event)
         match event:
             case e.SessionCreated():
                 return
@@ -277,8 +277,8 @@ class Relay:
         """Give an error as the caller knows its cause; one of ours is for the log."""
         name = event.error.event_id or ""
         self._journal.settle(event)
-        if name.startswith(OURS):
-            if not self._retelling.refused(name):
+        if name.startswith(REPLAY_ID):
+            if not self._replay.rejected(name):
                 self._books.turns.owed = False
             log.warning("the far end does not take what we tell it: %s", event.error.message)
         elif name.startswith(_THEIRS):
@@ -315,7 +315,7 @@ class Relay:
         self._rates.begin(now)
         if refusal and by_itself and (far := self._far):
             log.warning("an answer of the far end is cancelled: %s", refusal.message)
-            far.try_send(e.ResponseCancel(event_id=e.new_id(OURS), response_id=response_id))
+            far.try_send(e.ResponseCancel(event_id=e.new_id(REPLAY_ID), response_id=response_id))
 
     # when it is lost
 
