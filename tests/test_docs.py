@@ -38,7 +38,7 @@ def page(name: str) -> str:
     return (DOCS / name).read_text(encoding="utf-8")
 
 
-def scripted_house() -> Runtime:
+def scripted_runtime() -> Runtime:
     jobs = ("turn", "transcriber", "chat", "synthesizer")
     return Runtime(Config.model_validate({job: {"provider": "scripted"} for job in jobs}))
 
@@ -60,10 +60,10 @@ def endpoints(routes: list[BaseRoute]) -> Iterator[str]:
 async def test_the_ten_lines_of_the_readme_hold_a_spoken_conversation() -> None:
     stage = Stage(hears=0, thinks=0, speaks=0, replies=["Paris, of course."])
     stage.sayings.sayings = [Say(0, "What is the capital of France?")]
-    house = scripted_house()
-    await house.furnish(stage.engine.crew)
+    runtime = scripted_runtime()
+    await runtime.use_providers(stage.engine.crew)
     question = array("h", [1000] * 2 * SECOND).tobytes() + bytes(2 * SECOND)
-    async with serving(Web(house), listen("127.0.0.1", 0)) as url:
+    async with serving(Web(runtime), listen("127.0.0.1", 0)) as url:
         answer = await ask(question, f"{url}/v1")
     assert len(answer) > SECOND
 
@@ -103,7 +103,7 @@ def test_every_command_and_option_has_a_line() -> None:
 
 def test_every_endpoint_has_a_line() -> None:
     text = page("reference/endpoints.md")
-    for path in endpoints(Web(scripted_house()).application.routes):
+    for path in endpoints(Web(scripted_runtime()).application.routes):
         assert f"`{path}`" in text or f" {path}`" in text, path
 
 

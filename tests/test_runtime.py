@@ -11,7 +11,7 @@ from vivavoce.engines.speech import LONGEST, PAUSE, TOGETHER, stretches
 from vivavoce.errors import ConfigError
 from vivavoce.protocol.events import SessionCreated
 from vivavoce.protocol.session import SemanticVad, Session
-from vivavoce.runtime import Runtime, assemble, choose, introduction, missing_packages
+from vivavoce.runtime import Runtime, choose_providers, describe, missing_packages, open_runtime
 from vivavoce.session.line import Line
 from vivavoce.session.switchboard import Caller
 from vivavoce.testing.stage import Stage
@@ -27,7 +27,7 @@ def scripted(**tables: object) -> Config:
 
 
 def test_every_role_gets_the_provider_that_the_owner_named() -> None:
-    choices = choose(scripted())
+    choices = choose_providers(scripted())
     assert {role: choice.plugin.name for role, choice in choices.items()} == {
         "vad": "silero",
         "turn": "scripted",
@@ -38,7 +38,7 @@ def test_every_role_gets_the_provider_that_the_owner_named() -> None:
 
 
 def test_one_may_do_without_a_turn_detector() -> None:
-    assert "turn" not in choose(scripted(turn={"provider": "none"}))
+    assert "turn" not in choose_providers(scripted(turn={"provider": "none"}))
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def test_one_may_do_without_a_turn_detector() -> None:
 )
 def test_a_provider_that_cannot_be_had_is_named(tables: dict[str, object], words: list[str]) -> None:
     with pytest.raises(ConfigError) as caught:
-        choose(scripted(**tables))
+        choose_providers(scripted(**tables))
     assert [word for word in words if word not in str(caught.value)] == []
 
 
@@ -62,7 +62,7 @@ def test_an_extra_that_is_not_installed_is_noticed() -> None:
 
 
 def test_a_script_claims_no_wisdom_and_asks_for_no_caution() -> None:
-    assert "wrong" not in introduction(scripted(), choose(scripted()))
+    assert "wrong" not in describe(scripted(), choose_providers(scripted()))
 
 
 # opening
@@ -70,21 +70,21 @@ def test_a_script_claims_no_wisdom_and_asks_for_no_caution() -> None:
 
 @pytest.mark.anyio
 async def test_a_house_is_not_ready_before_its_models_are() -> None:
-    house = Runtime(scripted())
-    assert not house.ready
+    runtime = Runtime(scripted())
+    assert not runtime.ready
     with pytest.raises(RuntimeError):
-        _ = house.switchboard
+        _ = runtime.switchboard
     with pytest.raises(RuntimeError):
-        _ = house.speech
-    await house.furnish(Stage().engine.crew)
-    assert house.ready
+        _ = runtime.speech
+    await runtime.use_providers(Stage().engine.crew)
+    assert runtime.ready
 
 
 @pytest.mark.anyio
 async def test_a_conversation_begins_with_the_owners_session() -> None:
-    house = Runtime(scripted(session={"instructions": "Be brief.", "turn_detection": {"eagerness": "high"}}))
-    await house.furnish(Stage().engine.crew)
-    async with house.switchboard.connect(Caller("test")) as line:
+    runtime = Runtime(scripted(session={"instructions": "Be brief.", "turn_detection": {"eagerness": "high"}}))
+    await runtime.use_providers(Stage().engine.crew)
+    async with runtime.switchboard.connect(Caller("test")) as line:
         session = await first_session(line)
     assert session.instructions == "Be brief."
     assert session.model == "vivavoce"
@@ -106,10 +106,10 @@ async def first_session(line: Line) -> Session:
 @pytest.mark.anyio
 @pytest.mark.real_time
 async def test_missing_weights_are_named_with_the_line_that_brings_them(tmp_path: Path) -> None:
-    house = Runtime(scripted(), store=Store(tmp_path, offline=True))
+    runtime = Runtime(scripted(), store=Store(tmp_path, offline=True))
     with pytest.raises(ConfigError, match="viva models pull vad/silero"):
-        await house.open()
-    assert not house.ready
+        await runtime.open()
+    assert not runtime.ready
 
 
 @pytest.mark.anyio
@@ -118,10 +118,10 @@ async def test_missing_weights_are_named_with_the_line_that_brings_them(tmp_path
 async def test_a_house_is_opened_once_and_tells_what_it_loads() -> None:
     told: list[str] = []
     with anyio.fail_after(30):
-        async with assemble(scripted(), tell=told.append) as house:
-            assert house.ready
-            assert set(house.states.values()) == {"ready"}
-    assert sorted(sentence.split(":")[0] for sentence in told) == sorted(house.states)
+        async with open_runtime(scripted(), on_status=told.append) as runtime:
+            assert runtime.ready
+            assert set(runtime.states.values()) == {"ready"}
+    assert sorted(sentence.split(":")[0] for sentence in told) == sorted(runtime.states)
 
 
 # where somebody speaks

@@ -12,7 +12,7 @@ from vivavoce.errors import ConfigError
 from vivavoce.limits import Limits
 from vivavoce.protocol.dialects import BETA, GA
 from vivavoce.protocol.settings import DEFAULT
-from vivavoce.runtime import Runtime, choose, introduction
+from vivavoce.runtime import Runtime, choose_providers, describe
 from vivavoce.upstream import endpoint_of, remote
 from vivavoce.web.app import Web
 
@@ -93,10 +93,10 @@ def test_the_presets_name_a_server() -> None:
 
 def test_a_house_that_lets_others_answer_needs_no_models() -> None:
     config = Config(engine="remote")
-    assert not choose(config)
-    assert introduction(config, choose(config)) == "You talk with gpt-realtime at OpenAI."
+    assert not choose_providers(config)
+    assert describe(config, choose_providers(config)) == "You talk with gpt-realtime at OpenAI."
     both = Config(engine="remote", remote=RemoteTable(failover=True))
-    assert introduction(both, choose(both)).startswith(
+    assert describe(both, choose_providers(both)).startswith(
         "You talk with gpt-realtime at OpenAI; while that is down, with Qwen"
     )
 
@@ -104,20 +104,20 @@ def test_a_house_that_lets_others_answer_needs_no_models() -> None:
 @pytest.mark.anyio
 @pytest.mark.real_time
 async def test_such_a_house_is_open_at_once(caplog: pytest.LogCaptureFixture) -> None:
-    house = Runtime(Config(engine="remote", remote=RemoteTable(server="ws://127.0.0.1:1")))
+    runtime = Runtime(Config(engine="remote", remote=RemoteTable(server="ws://127.0.0.1:1")))
     with caplog.at_level(logging.WARNING):
-        await house.open()
-    assert house.ready
-    assert not house.has_speech
+        await runtime.open()
+    assert runtime.ready
+    assert not runtime.has_speech
     assert not caplog.text
 
 
 @pytest.mark.anyio
 @pytest.mark.real_time
 async def test_what_needs_models_of_this_machine_is_refused_with_what_to_write() -> None:
-    house = Runtime(Config(engine="remote", remote=RemoteTable(server="ws://127.0.0.1:1", model="m")))
-    await house.open()
-    site = httpx.ASGITransport(Web(house).application)
+    runtime = Runtime(Config(engine="remote", remote=RemoteTable(server="ws://127.0.0.1:1", model="m")))
+    await runtime.open()
+    site = httpx.ASGITransport(Web(runtime).application)
     async with httpx.AsyncClient(transport=site, base_url="http://localhost") as client:
         refused = await client.post("/v1/audio/speech", json={"model": "tts-1", "input": "Hello."})
         assert refused.status_code == 501

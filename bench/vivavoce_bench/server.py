@@ -20,7 +20,7 @@ from vivavoce.config.schema import Config
 from vivavoce.errors import ProviderError
 from vivavoce.providers.base import ChatModel, Synthesizer, Transcriber, TurnDetector, VoiceActivityModel
 from vivavoce.providers.registry import Role
-from vivavoce.runtime import assemble, choose
+from vivavoce.runtime import choose_providers, open_runtime
 from vivavoce.weights.store import here
 from vivavoce_bench.machine import Cost, cost_of
 from vivavoce_bench.wires import Dial, dial_switchboard, dial_websocket
@@ -96,7 +96,7 @@ async def talkers(setup: Setup) -> tuple[ChatModel, Synthesizer, Transcriber]:
 
 
 async def _opened(setup: Setup, roles: Sequence[Role]) -> Mapping[Role, object]:
-    choices, store = choose(setup.config_loaded()), here()
+    choices, store = choose_providers(setup.config_loaded()), here()
     wanted = [role for role in roles if role in choices]
     names = [name for role in wanted for name in choices[role].models]
     await anyio.to_thread.run_sync(store.pull, names)
@@ -105,8 +105,8 @@ async def _opened(setup: Setup, roles: Sequence[Role]) -> Mapping[Role, object]:
 
 @asynccontextmanager
 async def _in_process(setup: Setup) -> AsyncIterator[Called]:
-    async with assemble(setup.config_loaded()) as house:
-        yield Called(dial_switchboard(house.switchboard), os.getpid())
+    async with open_runtime(setup.config_loaded()) as runtime:
+        yield Called(dial_switchboard(runtime.switchboard), os.getpid())
 
 
 @asynccontextmanager

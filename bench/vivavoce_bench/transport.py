@@ -168,9 +168,9 @@ async def _serve_bare(port: int) -> None:
 
 
 async def _serve_mute(port: int) -> None:
-    house = Runtime(load(flags={"preset": "scripted", "limits": {"conversations": 1000}}).config)
-    house.employ(_Mute())
-    async with serving(Web(house), listen("127.0.0.1", port)):
+    runtime = Runtime(load(flags={"preset": "scripted", "limits": {"conversations": 1000}}).config)
+    runtime.use_engine(_Mute())
+    async with serving(Web(runtime), listen("127.0.0.1", port)):
         await anyio.sleep_forever()
 
 

@@ -98,13 +98,13 @@ class Card(HTMLParser):
 async def in_this_process() -> AsyncIterator[RealtimeClient]:
     """Load the models, and give a client of the desk."""
     from vivavoce.config.loading import load
-    from vivavoce.runtime import assemble
+    from vivavoce.runtime import open_runtime
     from vivavoce.session.switchboard import Caller
 
     from .desk import assistant
 
-    async with assemble(load().config, assistant=assistant, tell=console.print) as house:
-        yield RealtimeClient(partial(house.switchboard.connect, Caller("chat", extras=True)))
+    async with open_runtime(load().config, assistant=assistant, on_status=console.print) as runtime:
+        yield RealtimeClient(partial(runtime.switchboard.connect, Caller("chat", extras=True)))
 
 
 async def main(url: str | None) -> None:

@@ -1,4 +1,4 @@
-"""The one room that knows everyone: chooses the providers, opens them, and puts the house together."""
+"""Loads the providers, picks the engine and builds the switchboard: the only module that knows them all."""
 
 import re
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -6,9 +6,9 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, distribution, requires
+from importlib.metadata import requires
 from threading import Event
-from typing import Any, Literal, Protocol, cast, runtime_checkable
+from typing import Any, Literal, Protocol, TypeVar, cast, runtime_checkable
 
 import anyio
 import anyio.to_thread
@@ -30,57 +30,58 @@ from vivavoce.protocol.session import Session, TranscriptionSession
 from vivavoce.protocol.settings import DEFAULT, merge
 from vivavoce.providers.registry import ROLES, Plugin, Role, find, names, settings_for
 from vivavoce.session.line import Engine, Line
-from vivavoce.session.ringing import IncomingCalls, TellOfCall
+from vivavoce.session.ringing import IncomingCalls
 from vivavoce.session.switchboard import ListenerFactory, Switchboard
 from vivavoce.session.webhook import Webhook
 from vivavoce.text.languages import language_name, same_language
 from vivavoce.tools.registry import ToolRegistry, opened
 from vivavoce.tools.types import Assistant
 from vivavoce.upstream import endpoint_of, remote
-from vivavoce.weights.store import Report, Store, here
+from vivavoce.weights.store import Report, Store, here, is_installed
 
 __all__ = [
     "MODEL",
-    "Choice",
+    "ProviderChoice",
     "Runtime",
     "State",
-    "assemble",
-    "choose",
-    "introduction",
+    "choose_providers",
+    "describe",
+    "language_warnings",
     "missing_packages",
-    "strangers",
+    "open_runtime",
 ]
 
 MODEL = "vivavoce"
-"""what we call ourselves when a client names no model"""
+"""our name where a client names no model"""
 
 _NAME = re.compile(r"[\w.-]+")
 
 State = Literal["waiting", "loading", "ready"]
-Tell = Callable[[str], None]
+OnStatus = Callable[[str], None]
+"""Is given sentences for people: what was loaded, what does not fit together."""
 
 
 @runtime_checkable
-class Closing(Protocol):
-    """A provider that has something to put away at the end."""
+class Closable(Protocol):
+    """A provider with something to close when the process ends."""
 
     async def aclose(self) -> None: ...
 
 
 @dataclass(frozen=True)
-class _Equipped:
-    """An engine whose conversations begin with the tools that are there by then: some come late."""
+class _WithTools:
+    """An engine whose conversations begin with the tools known by then: MCP servers may list theirs late."""
 
     engine: Engine
-    service: AssistantRegistry
+    assistants: AssistantRegistry
 
     async def converse(self, line: Line, session: Session | TranscriptionSession | None = None) -> None:
-        await self.engine.converse(line, self.service.equipped(session))
+        await self.engine.converse(line, self.assistants.equipped(session))
 
 
 @dataclass(frozen=True)
-class Choice:
-    """Who does one of the jobs, and how."""
+class ProviderChoice:
+    """The provider of one role, with its settings."""
 
     role: Role
     plugin: Plugin[Any]
@@ -88,44 +89,44 @@ class Choice:
 
     @property
     def models(self) -> Sequence[str]:
-        """The weights that it needs."""
+        """Names of the weights that it needs."""
         return self.plugin.models(self.settings)
 
     @property
     def about(self) -> str:
-        """Who it is, for people."""
+        """A phrase for people: which model this is."""
         return self.plugin.about(self.settings) or self.plugin.name
 
 
-def choose(config: Config, assistant: Assistant | None = None) -> Mapping[Role, Choice]:
-    """Find every provider and read its table. Raises `ConfigError`."""
+def choose_providers(config: Config, assistant: Assistant | None = None) -> Mapping[Role, ProviderChoice]:
+    """Find the provider of every role and read its table. Raises `ConfigError`."""
     instructions = system_prompt(assistant) if assistant else config.session.instructions
-    choices: dict[Role, Choice] = {}
+    choices: dict[Role, ProviderChoice] = {}
     if not config.has_cascade:
         return choices
     for role in ROLES:
         slot = config.slot(role)
-        name = _installed(role) if role == "denoiser" and slot.provider == "auto" else slot.provider
+        name = _first_complete(role) if role == "denoiser" and slot.provider == "auto" else slot.provider
         if role in ("turn", "denoiser") and name == "none":
             continue
         plugin = find(role, name)
         table = slot.settings
-        if "warm" in plugin.settings.__struct_fields__:  # a model that reads the instructions before they come
+        if "warm" in plugin.settings.__struct_fields__:  # a model that reads the instructions in advance
             table = {"warm": instructions, **table}
-        choices[role] = Choice(role, plugin, settings_for(plugin, table))
+        choices[role] = ProviderChoice(role, plugin, settings_for(plugin, table))
     return choices
 
 
-def _installed(role: Role) -> str:
-    """Return the first provider of a role for which nothing is missing, or `none`."""
+def _first_complete(role: Role) -> str:
+    """Return the first provider of a role whose packages are all installed, or `none`."""
     for name in (name for known, name in names() if known == role):
         if not missing_packages(find(role, name).extra):
             return name
     return "none"
 
 
-def introduction(config: Config, choices: Mapping[Role, Choice], assistant: Assistant | None = None) -> str:
-    """Say to people who answers them, and how far to trust it."""
+def describe(config: Config, choices: Mapping[Role, ProviderChoice], assistant: Assistant | None = None) -> str:
+    """Return a sentence for people: who answers, and how far to trust it."""
     name = f"{assistant.name}: " if assistant else ""
     if config.engine == "cascade":
         return f"You talk with {name}{choices['chat'].about}."
@@ -133,15 +134,17 @@ def introduction(config: Config, choices: Mapping[Role, Choice], assistant: Assi
     return f"You talk with {name}{config.remote.about}{or_else}."
 
 
-def strangers(choices: Mapping[Role, Choice], config: Config, staff: Team | None = None) -> Sequence[str]:
-    """Say which languages are to be spoken that a provider does not know."""
-    known = staff.known.values() if staff else ()
-    asks = {"[session]": config.session.language, **{one.name: one.language for one in known}}
+def language_warnings(
+    choices: Mapping[Role, ProviderChoice], config: Config, team: Team | None = None
+) -> Sequence[str]:
+    """Return a sentence for each language that is configured and that a provider does not know."""
+    members = team.known.values() if team else ()
+    wanted = {"[session]": config.session.language, **{one.name: one.language for one in members}}
     return [
         f"[{role}] {choice.plugin.name} does not know {language_name(language)}, which {who} asks for; "
         "choose another provider."
         for role, choice in choices.items()
-        for who, language in asks.items()
+        for who, language in wanted.items()
         if language and not _knows(choice.plugin, language)
     ]
 
@@ -151,172 +154,172 @@ def _knows(plugin: Plugin[Any], language: str) -> bool:
 
 
 def missing_packages(extra: str | None) -> Sequence[str]:
-    """Return what an extra of ours needs and is not installed."""
+    """Return the packages of an extra of vivavoce that are not installed."""
     if extra is None:
         return []
-    lines = [line.partition(";") for line in requires("vivavoce") or ()]
-    needs = [
-        need for need, _, marker in lines if f"extra=='{extra}'" in marker.replace(" ", "").replace('"', "'")
+    requirements = [line.partition(";") for line in requires("vivavoce") or ()]
+    needed = [
+        _NAME.match(package)
+        for package, _, marker in requirements
+        if f"extra=='{extra}'" in marker.replace(" ", "").replace('"', "'")
     ]
-    wanted = [_NAME.match(need) for need in needs]
-    return [name[0] for name in wanted if name and not _is_installed(name[0])]
-
-
-def _is_installed(name: str) -> bool:
-    try:
-        return bool(distribution(name))
-    except PackageNotFoundError:
-        return False
+    return [name[0] for name in needed if name and not is_installed(name[0])]
 
 
 class Runtime:
-    """Models, switchboard and speech, shared by all who come in. Nothing is loaded before `open`."""
+    """Providers, engine and switchboard, shared by all conversations. Nothing is loaded before `open`.
+
+    `tools` are those of the configuration. `on_status` is given sentences for people, `on_progress` what has
+    been downloaded. `listeners` make the listeners of every conversation.
+    """
 
     def __init__(
         self,
         config: Config,
         *,
         assistant: Assistant | None = None,
-        shelf: ToolRegistry | None = None,
-        tell: Tell = lambda sentence: None,
-        report: Report | None = None,
+        tools: ToolRegistry | None = None,
+        on_status: OnStatus = lambda sentence: None,
+        on_progress: Report | None = None,
         store: Store | None = None,
         listeners: Sequence[ListenerFactory] = (),
     ) -> None:
         self.config, self.assistant = config, assistant
-        self._shelf = shelf or ToolRegistry()
-        self.service = AssistantRegistry(assistant, self._shelf, config.limits)
-        self.choices = choose(config, assistant)
+        self._tools = tools or ToolRegistry()
+        self.assistants = AssistantRegistry(assistant, self._tools, config.limits)
+        self.choices = choose_providers(config, assistant)
         self.states: dict[Role, State] = dict.fromkeys(self.choices, "waiting")
-        self._tell, self._report, self._store, self._listeners = tell, report, store or here(), listeners
+        self._on_status, self._on_progress = on_status, on_progress
+        self._store, self._listeners = store or here(), listeners
         self._providers: dict[Role, object] = {}
         self._switchboard: Switchboard | None = None
-        self._lobby: IncomingCalls | None = None
+        self._incoming_calls: IncomingCalls | None = None
         self._speech: Speech | None = None
 
     @property
     def ready(self) -> bool:
-        """Whether all models are loaded and warm."""
+        """Whether everything is loaded and warm."""
         return self._switchboard is not None
 
     @property
-    def introduction(self) -> str:
-        """Say to people who answers them, and how far to trust it."""
-        return introduction(self.config, self.choices, self.assistant)
+    def description(self) -> str:
+        """A sentence for people: who answers, and how far to trust it."""
+        return describe(self.config, self.choices, self.assistant)
 
     @property
     def session(self) -> Session:
-        """How a conversation is held until its client says otherwise."""
+        """The session of a conversation whose client has asked for nothing."""
         session = replace(merge(DEFAULT, self.config.session.session()), model=MODEL)
-        return self.service.begin(session)
+        return self.assistants.begin(session)
 
-    def as_it_will_be(self, wish: Session | TranscriptionSession) -> Session | TranscriptionSession:
-        """Return the whole session that begins with this wish. Raises `ProtocolError` if none can."""
-        if isinstance(wish, TranscriptionSession):
-            return begun(self.session, wish)
-        session = merge(self.session, self.service.passing(wish), tools=self.config.limits.tools)
-        return replace(session, model=wish.model or session.model)
+    def resolve_session(self, requested: Session | TranscriptionSession) -> Session | TranscriptionSession:
+        """Return the complete session that follows from a requested one. Raises `ProtocolError`."""
+        if isinstance(requested, TranscriptionSession):
+            return begun(self.session, requested)
+        session = merge(self.session, self.assistants.passing(requested), tools=self.config.limits.tools)
+        return replace(session, model=requested.model or session.model)
 
     @property
     def switchboard(self) -> Switchboard:
-        """Where callers are put through, once all is ready."""
-        if self._switchboard is None:
-            raise RuntimeError("the house is not open yet")
-        return self._switchboard
+        """Connects callers to the engine. Raises `RuntimeError` before all is ready."""
+        return _opened(self._switchboard)
 
     @property
-    def lobby(self) -> IncomingCalls:
-        """Where incoming calls wait to be accepted, once all is ready."""
-        if self._lobby is None:
-            raise RuntimeError("the house is not open yet")
-        return self._lobby
+    def incoming_calls(self) -> IncomingCalls:
+        """The calls that wait to be accepted. Raises `RuntimeError` before all is ready."""
+        return _opened(self._incoming_calls)
 
     @property
     def has_speech(self) -> bool:
-        """Whether there will be anybody who hears recordings and reads texts out."""
+        """Whether there will be a `speech`: with a remote engine alone there is none."""
         return self.config.has_cascade
 
     @property
     def speech(self) -> Speech:
-        """Hears recordings and reads texts out, once all is ready."""
-        if self._speech is None:
-            raise RuntimeError("the house is not open yet")
-        return self._speech
+        """Transcribes recordings and reads texts out. Raises `RuntimeError` before all is ready."""
+        return _opened(self._speech)
 
     async def open(self) -> None:
-        """Fetch what is missing, load and warm all models at once. Raises `ConfigError`, `ProviderError`."""
+        """Fetch missing weights, load and warm all models at once. Raises `ConfigError`, `ProviderError`."""
         if self.config.engine == "remote":
-            endpoint_of(self.config.remote)  # what is missing there is told before anything is loaded
+            endpoint_of(self.config.remote)  # reports what is missing there before anything is loaded
         for choice in self.choices.values():
-            _insist_on_packages(choice)
-        for stranger in strangers(self.choices, self.config, self.service.staff):
-            self._tell(stranger)
-        await self._fetch()
+            _check_packages(choice)
+        for warning in language_warnings(self.choices, self.config, self.assistants.staff):
+            self._on_status(warning)
+        await self._fetch_weights()
         await anyio.to_thread.run_sync(_import_packages, list(self.choices.values()))
         try:
             async with anyio.create_task_group() as tasks:
                 for choice in self.choices.values():
                     tasks.start_soon(self._open, choice)
-                tasks.start_soon(self._shelf.settle)
+                tasks.start_soon(self._tools.settle)
         except ExceptionGroup as failures:
             raise _first(failures) from failures
         if not self.config.has_cascade:
-            self.employ(self._remote())
+            self.use_engine(self._remote())
             return
         chat_is = self.choices["chat"].about.partition(",")[0]
-        await self.furnish(Providers(**cast("dict[str, Any]", self._providers), chat_is=chat_is))
+        await self.use_providers(Providers(**cast("dict[str, Any]", self._providers), chat_is=chat_is))
 
-    async def furnish(self, crew: Providers) -> None:
-        """Put models to work that are loaded already: for tests, and for programs that bring their own."""
+    async def use_providers(self, providers: Providers) -> None:
+        """Answer with models that are loaded already: for tests, and for programs that bring their own."""
         limits = self.config.limits
         servers = McpServers(limits, self.config.mcp_servers)
         alone = self.config.engine == "cascade"
         session = self.session if alone else voiceless(self.session)
-        cascade = Cascade(crew, session=session, limits=limits, reach=servers)
+        cascade = Cascade(providers, session=session, limits=limits, reach=servers)
         await cascade.rehearse()
-        self._speech = Speech(crew, limits)
-        self.employ(cascade if alone else Failover(self._remote(), cascade))
+        self._speech = Speech(providers, limits)
+        self.use_engine(cascade if alone else Failover(self._remote(), cascade))
 
     def _remote(self) -> Remote:
         return remote(self.config.remote, self.session, self.config.limits)
 
-    def employ(self, engine: Engine) -> None:
-        """Let this engine answer from now on."""
-        service, limits = self.service, self.config.limits
-        middleware = (lambda caller: service.middleware(caller.id)) if service.is_needed else None
+    def use_engine(self, engine: Engine) -> None:
+        """Answer with this engine from now on."""
+        assistants, limits = self.assistants, self.config.limits
+        middleware = (lambda caller: assistants.middleware(caller.id)) if assistants.is_needed else None
         self._switchboard = Switchboard(
-            _Equipped(engine, service), limits=limits, listeners=self._listeners, middleware=middleware
+            _WithTools(engine, assistants), limits=limits, listeners=self._listeners, middleware=middleware
         )
-        self._lobby = IncomingCalls(self._switchboard, self._webhook())
-
-    def _webhook(self) -> TellOfCall | None:
         url, secret = self.config.server.webhook, self.config.webhook_secret.get_secret_value()
-        return Webhook(url, secret, self.config.limits).tell if url else None
+        webhook = Webhook(url, secret, limits).tell if url else None
+        self._incoming_calls = IncomingCalls(self._switchboard, webhook)
 
     async def close(self) -> None:
-        """Put away what the providers hold."""
+        """Close the providers that need it."""
         for provider in self._providers.values():
-            if isinstance(provider, Closing):
+            if isinstance(provider, Closable):
                 await provider.aclose()
 
-    async def _fetch(self) -> None:
-        names = [name for choice in self.choices.values() for name in choice.models]
+    async def _fetch_weights(self) -> None:
+        models = [model for choice in self.choices.values() for model in choice.models]
         stop = Event()
-        pull = partial(self._store.pull, names, report=self._report, stop=stop)
+        pull = partial(self._store.pull, models, report=self._on_progress, stop=stop)
         try:
             await anyio.to_thread.run_sync(pull, limiter=anyio.CapacityLimiter(1), abandon_on_cancel=True)
         finally:
             stop.set()
 
-    async def _open(self, choice: Choice) -> None:
+    async def _open(self, choice: ProviderChoice) -> None:
         began = anyio.current_time()
         self.states[choice.role] = "loading"
         self._providers[choice.role] = await choice.plugin.open(choice.settings, self._store.weights)
         self.states[choice.role] = "ready"
-        self._tell(f"{choice.role}: {choice.about} ({anyio.current_time() - began:.1f} s)")
+        self._on_status(f"{choice.role}: {choice.about} ({anyio.current_time() - began:.1f} s)")
 
 
-def _insist_on_packages(choice: Choice) -> None:
+T = TypeVar("T")
+
+
+def _opened(part: T | None) -> T:
+    if part is None:
+        raise RuntimeError("the runtime is not open yet")
+    return part
+
+
+def _check_packages(choice: ProviderChoice) -> None:
     if missing := missing_packages(choice.plugin.extra):
         raise ConfigError(
             f"[{choice.role}] {choice.plugin.name!r} needs {', '.join(missing)}; "
@@ -324,8 +327,8 @@ def _insist_on_packages(choice: Choice) -> None:
         )
 
 
-def _import_packages(choices: Sequence[Choice]) -> None:
-    """Import what the providers need, in one thread; what is missing they report themselves, by name."""
+def _import_packages(choices: Sequence[ProviderChoice]) -> None:
+    """Import what the providers need, in one thread; the providers themselves report what is missing."""
     for choice in choices:
         for package in choice.plugin.packages:
             with suppress(ImportError):
@@ -333,28 +336,35 @@ def _import_packages(choices: Sequence[Choice]) -> None:
 
 
 def _first(failures: ExceptionGroup[Exception]) -> Exception:
-    """Return what went wrong first; the rest was cancelled for it."""
+    """Return what failed first; the other tasks were cancelled because of it."""
     failure = failures.exceptions[0]
     return _first(failure) if isinstance(failure, ExceptionGroup) else failure
 
 
 @asynccontextmanager
-async def assemble(
+async def open_runtime(
     config: Config,
     *,
     assistant: Assistant | None = None,
-    tell: Tell = lambda sentence: None,
-    report: Report | None = None,
+    on_status: OnStatus = lambda sentence: None,
+    on_progress: Report | None = None,
     listeners: Sequence[ListenerFactory] = (),
 ) -> AsyncIterator[Runtime]:
-    """Give a house that is open: everything loaded and warm. Leaving the block puts it away.
+    """Yield a runtime with everything loaded and warm, and close it when the block is left.
 
-    `tell` hears, in sentences for people, what has been loaded; `report` what is being fetched.
+    The arguments are those of `Runtime`. Raises `ConfigError` and `ProviderError`.
     """
-    async with opened(config.tools, config.limits) as shelf:
-        house = Runtime(config, assistant=assistant, shelf=shelf, tell=tell, report=report, listeners=listeners)
+    async with opened(config.tools, config.limits) as tools:
+        runtime = Runtime(
+            config,
+            assistant=assistant,
+            tools=tools,
+            on_status=on_status,
+            on_progress=on_progress,
+            listeners=listeners,
+        )
         try:
-            await house.open()
-            yield house
+            await runtime.open()
+            yield runtime
         finally:
-            await house.close()
+            await runtime.close()

@@ -12,7 +12,7 @@ from vivavoce.errors import ConfigError
 from vivavoce.mcp.tools import Names
 from vivavoce.protocol import events as e
 from vivavoce.protocol.session import FunctionTool, Session
-from vivavoce.runtime import Runtime, choose, strangers
+from vivavoce.runtime import Runtime, choose_providers, language_warnings
 from vivavoce.session.switchboard import Caller
 from vivavoce.testing.stage import Stage
 from vivavoce.tools.function import tool
@@ -52,11 +52,11 @@ def scripted(**tables: object) -> Config:
     return load(flags={"preset": "scripted", **tables}, dotenv=Path("nowhere")).config
 
 
-async def begun(house: Runtime, wish: Session | None = None) -> Session:
+async def begun(runtime: Runtime, wish: Session | None = None) -> Session:
     """Return the session with which a conversation in this house begins."""
-    if not house.ready:
-        await house.furnish(Stage().engine.crew)  # type: ignore[attr-defined]
-    async with house.switchboard.connect(Caller("test", session=wish)) as line:
+    if not runtime.ready:
+        await runtime.use_providers(Stage().engine.crew)  # type: ignore[attr-defined]
+    async with runtime.switchboard.connect(Caller("test", session=wish)) as line:
         created = await anext(line)
         assert isinstance(created, e.SessionCreated)
         assert isinstance(created.session, Session)
@@ -77,74 +77,76 @@ async def test_a_conversation_begins_as_the_assistant_wants_it() -> None:
 
 async def test_the_model_has_read_what_the_tools_are_for_before_the_first_caller_comes() -> None:
     stage = Stage()
-    await Runtime(scripted(), assistant=DESK).furnish(stage.engine.crew)  # type: ignore[attr-defined]
+    await Runtime(scripted(), assistant=DESK).use_providers(stage.engine.crew)  # type: ignore[attr-defined]
     (prepared,) = stage.chat.prepared
     assert prepared.instructions == "You are the desk.\n\nAnswer in Hindi."
     assert [one.name for one in prepared.tools] == ["order_status"]
 
 
 def test_a_model_that_reads_the_instructions_before_they_come_reads_the_assistants() -> None:
-    choice = choose(Config(), DESK)["chat"]
+    choice = choose_providers(Config(), DESK)["chat"]
     assert choice.settings.warm == "You are the desk.\n\nAnswer in Hindi."  # type: ignore[attr-defined]
 
 
 async def test_the_owners_tools_are_there_with_an_assistant_and_without() -> None:
     shelf = ToolRegistry([opening_hours])
-    assert names(await begun(Runtime(scripted(), shelf=shelf))) == ["opening_hours"]
-    assert names(await begun(Runtime(scripted(), assistant=DESK, shelf=shelf))) == [
+    assert names(await begun(Runtime(scripted(), tools=shelf))) == ["opening_hours"]
+    assert names(await begun(Runtime(scripted(), assistant=DESK, tools=shelf))) == [
         "order_status",
         "opening_hours",
     ]
 
 
 async def test_a_clients_tools_are_beside_the_owners_where_there_is_no_assistant() -> None:
-    house = Runtime(scripted(), shelf=ToolRegistry([opening_hours]))
-    session = await begun(house, Session(tools=(THEIRS,), instructions="Be brief."))
+    runtime = Runtime(scripted(), tools=ToolRegistry([opening_hours]))
+    session = await begun(runtime, Session(tools=(THEIRS,), instructions="Be brief."))
     assert names(session) == ["look", "opening_hours"]
     assert session.instructions == "Be brief."
 
 
 async def test_tools_that_come_late_are_there_from_the_next_conversation_on() -> None:
     late = Late()
-    house = Runtime(scripted(), assistant=DESK, shelf=ToolRegistry([], [late]))  # type: ignore[list-item]
-    assert names(await begun(house)) == ["order_status"]
+    runtime = Runtime(scripted(), assistant=DESK, tools=ToolRegistry([], [late]))  # type: ignore[list-item]
+    assert names(await begun(runtime)) == ["order_status"]
     late.is_up = True
-    assert names(await begun(house)) == ["order_status", "opening_hours"]
+    assert names(await begun(runtime)) == ["order_status", "opening_hours"]
 
 
 async def test_there_are_only_so_many_tools(caplog: pytest.LogCaptureFixture) -> None:
     with pytest.raises(ConfigError, match=r"more than 1 tools \(limits.tools\)"):
         Runtime(scripted(limits={"tools": 1}), assistant=Assistant("", tools=[order_status, opening_hours]))
     assert names(
-        await begun(Runtime(scripted(limits={"tools": 1}), assistant=DESK, shelf=ToolRegistry([opening_hours])))
+        await begun(Runtime(scripted(limits={"tools": 1}), assistant=DESK, tools=ToolRegistry([opening_hours])))
     ) == ["order_status"]
     assert "only 0 are offered (limits.tools)" in caplog.text
 
 
 async def test_what_is_promised_by_http_is_what_is_kept() -> None:
     wish = Session(instructions="You are a pirate.", tools=(THEIRS,), max_output_tokens=100)
-    house = Runtime(scripted(), assistant=DESK)
-    promised, kept = house.as_it_will_be(wish), await begun(house, wish)
+    runtime = Runtime(scripted(), assistant=DESK)
+    promised, kept = runtime.resolve_session(wish), await begun(runtime, wish)
     assert isinstance(promised, Session)
     for session in (promised, kept):
         assert session.instructions == "You are the desk.\n\nAnswer in Hindi."
         assert (names(session), session.max_output_tokens) == (["order_status"], 100)
-    promised = Runtime(scripted(), shelf=ToolRegistry([opening_hours])).as_it_will_be(wish)
+    promised = Runtime(scripted(), tools=ToolRegistry([opening_hours])).resolve_session(wish)
     assert isinstance(promised, Session)
     assert names(promised) == ["look", "opening_hours"]
 
 
 async def test_nobody_sits_where_there_is_nothing_to_do() -> None:
-    assert not Runtime(scripted()).service.is_needed
+    assert not Runtime(scripted()).assistants.is_needed
 
 
 def test_who_is_to_speak_a_language_that_the_models_do_not_know_is_told_so() -> None:
-    choices = choose(Config())
-    assert strangers(choices, Config(), Team(DESK)) == [
+    choices = choose_providers(Config())
+    assert language_warnings(choices, Config(), Team(DESK)) == [
         "[transcriber] moonshine does not know Hindi, which desk asks for; choose another provider.",
         "[synthesizer] hibari does not know Hindi, which desk asks for; choose another provider.",
     ]
-    assert not strangers(choices, Config(), Team(Assistant("Be brief.", language="en-GB")))
+    assert not language_warnings(choices, Config(), Team(Assistant("Be brief.", language="en-GB")))
     german = Config.model_validate({"session": {"language": "de"}})
-    assert "German, which [session] asks for" in strangers(choices, german)[0]
-    assert not strangers(choose(scripted()), scripted(), Team(DESK)), "a script knows no language, and any"
+    assert "German, which [session] asks for" in language_warnings(choices, german)[0]
+    assert not language_warnings(choose_providers(scripted()), scripted(), Team(DESK)), (
+        "a script knows no language, and any"
+    )

@@ -49,9 +49,9 @@ def viva(tmp_path: Path) -> Viva:
 def serve() -> Serve:
     @asynccontextmanager
     async def open_site(stage: Stage) -> AsyncIterator[str]:
-        house = Runtime(Config.model_validate({**PRESETS["scripted"]}))
-        await house.furnish(stage.engine.crew)
-        async with serving(Web(house), listen("127.0.0.1", 0)) as url:
+        runtime = Runtime(Config.model_validate({**PRESETS["scripted"]}))
+        await runtime.use_providers(stage.engine.crew)
+        async with serving(Web(runtime), listen("127.0.0.1", 0)) as url:
             yield url
 
     return open_site

@@ -114,7 +114,7 @@ async def test_openais_own_client_is_greeted_and_has_an_order_looked_up(folder: 
     with running("my_desk.py:assistant", "--preset", "scripted", folder=folder) as url:
         async with httpx.AsyncClient(trust_env=False) as http:
             status = (await http.get(f"{url}/status")).json()
-        assert (status["assistant"], status["introduction"][:20]) == ("desk", "You talk with desk: ")
+        assert (status["assistant"], status["description"][:20]) == ("desk", "You talk with desk: ")
         client = AsyncOpenAI(api_key="x", base_url=url)
         async with client.realtime.connect(model="any") as talk:
             pirate = {"type": "realtime", "output_modalities": ["text"], "instructions": "Say exactly: Ahoy."}

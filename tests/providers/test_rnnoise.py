@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from vivavoce.config.schema import Config
 from vivavoce.protocol.session import NoiseReduction
 from vivavoce.providers.local.rnnoise import RNNoise, RNNoiseSettings, open_rnnoise
-from vivavoce.runtime import choose
+from vivavoce.runtime import choose_providers
 
 RECORDINGS = Path(__file__).parents[1] / "recordings"
 LATE = 540
@@ -119,8 +119,8 @@ def test_looking_at_the_plugin_loads_nothing_heavy() -> None:
 
 
 def test_it_is_used_where_it_is_installed_unless_the_owner_says_otherwise() -> None:
-    assert choose(Config())["denoiser"].plugin.name == "rnnoise"
-    assert "denoiser" not in choose(Config.model_validate({"denoiser": {"provider": "none"}}))
+    assert choose_providers(Config())["denoiser"].plugin.name == "rnnoise"
+    assert "denoiser" not in choose_providers(Config.model_validate({"denoiser": {"provider": "none"}}))
 
 
 def test_without_the_package_nobody_misses_it() -> None:

@@ -76,15 +76,15 @@ class Site:
 @asynccontextmanager
 async def open_site(*, furnished: bool = True, **limits: float) -> AsyncIterator[Site]:
     jobs = ("turn", "transcriber", "chat", "synthesizer")
-    house = Runtime(
+    runtime = Runtime(
         Config.model_validate({"limits": limits, **{job: {"provider": "scripted"} for job in jobs}})
     )
     replies = ["One two three four five six seven eight."]
-    engine = Watched(Stage(replies=replies, limits=house.config.limits, thinks=0, hears=0, speaks=0))
+    engine = Watched(Stage(replies=replies, limits=runtime.config.limits, thinks=0, hears=0, speaks=0))
     if furnished:
-        await house.furnish(engine.stage.engine.crew)
-        house.employ(engine)
-    web = Web(house)
+        await runtime.use_providers(engine.stage.engine.crew)
+        runtime.use_engine(engine)
+    web = Web(runtime)
     async with serving(web, listen("127.0.0.1", 0)) as url:
         yield Site(f"{url}/v1", web, engine)
 
@@ -281,7 +281,7 @@ async def test_who_is_hung_up_on_before_they_connect_is_let_go() -> None:
     async with open_site() as site:
         quiet = site.engine.quiet
         answer = await site.offer(await offer())
-        site.web.house.switchboard.hang_up(answer.headers["location"].rpartition("/")[2])
+        site.web.runtime.switchboard.hang_up(answer.headers["location"].rpartition("/")[2])
         with anyio.fail_after(10):
             await quiet.wait()
 

@@ -21,10 +21,10 @@ async def open_site(
     """Serve with these tables of the configuration; give the URL."""
     slots = {role: {"provider": "scripted"} for role in ("turn", "transcriber", "chat", "synthesizer")}
     session = {"turn_detection": {"type": "server_vad", "silence_duration_ms": 200}}
-    house = Runtime(Config(**{**slots, "session": session, **tables}))  # type: ignore[arg-type]
+    runtime = Runtime(Config(**{**slots, "session": session, **tables}))  # type: ignore[arg-type]
     if furnished:
-        await house.furnish((stage or Stage(thinks=0, hears=0, speaks=0)).engine.crew)
-    async with serving(Web(house), listen("127.0.0.1", 0)) as url:
+        await runtime.use_providers((stage or Stage(thinks=0, hears=0, speaks=0)).engine.crew)
+    async with serving(Web(runtime), listen("127.0.0.1", 0)) as url:
         yield url
 
 

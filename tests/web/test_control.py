@@ -29,7 +29,7 @@ JOBS = ("turn", "transcriber", "chat", "synthesizer")
 class Telephone:
     """A way in that rings, and can hand a call over."""
 
-    house: Runtime
+    runtime: Runtime
     referred: list[str] = field(default_factory=list)
     ended: str = ""
     over: anyio.Event = field(default_factory=anyio.Event)
@@ -46,7 +46,7 @@ class Telephone:
     async def ring(self) -> None:
         self.ringing.set()
         try:
-            async with self.house.lobby.enter(Incoming(self.caller)) as line:
+            async with self.runtime.incoming_calls.enter(Incoming(self.caller)) as line:
                 async for event in line:
                     if isinstance(event, e.SessionCreated):
                         self.session = event.session
@@ -78,14 +78,14 @@ class Scene:
 
 @asynccontextmanager
 async def a_scene() -> AsyncIterator[Scene]:
-    house = Runtime(Config.model_validate({job: {"provider": "scripted"} for job in JOBS}))
-    await house.furnish(Stage(thinks=0, hears=0, speaks=0).engine.crew)
+    runtime = Runtime(Config.model_validate({job: {"provider": "scripted"} for job in JOBS}))
+    await runtime.use_providers(Stage(thinks=0, hears=0, speaks=0).engine.crew)
     async with (
-        serving(Web(house), listen("127.0.0.1", 0)) as url,
+        serving(Web(runtime), listen("127.0.0.1", 0)) as url,
         AsyncOpenAI(api_key="x", base_url=f"{url}/v1", max_retries=0) as client,
         anyio.create_task_group() as tasks,
     ):
-        telephone = Telephone(house)
+        telephone = Telephone(runtime)
         tasks.start_soon(telephone.ring)
         await telephone.ringing.wait()
         with anyio.fail_after(20):
@@ -191,9 +191,9 @@ async def test_nobody_is_handed_over_to_what_is_no_address(target: str) -> None:
 
 
 async def test_before_the_models_are_loaded_no_call_is_there_to_steer() -> None:
-    house = Runtime(Config.model_validate({job: {"provider": "scripted"} for job in JOBS}))
+    runtime = Runtime(Config.model_validate({job: {"provider": "scripted"} for job in JOBS}))
     async with (
-        serving(Web(house), listen("127.0.0.1", 0)) as url,
+        serving(Web(runtime), listen("127.0.0.1", 0)) as url,
         httpx.AsyncClient(base_url=url, trust_env=False) as client,
     ):
         assert (await client.post("/v1/realtime/calls/rtc_1/hangup")).status_code == 503

@@ -327,7 +327,7 @@ async def test_the_status_says_who_speaks(site: Site) -> None:
     async with site() as url, asking(url) as client:
         status = (await client.get("/v1/status")).json()
         assert status["ready"]
-        assert "script" in status["introduction"]
+        assert "script" in status["description"]
 
 
 async def test_models_are_listed_as_openai_lists_them(site: Site) -> None:

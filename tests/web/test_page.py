@@ -52,11 +52,11 @@ class Open(Protocol):
     """Opens the page, with a microphone that hears these silences (seconds) and recordings."""
 
     def __call__(
-        self, *heard: float | str, house: Runtime | None = None, refused: bool = False
+        self, *heard: float | str, runtime: Runtime | None = None, refused: bool = False
     ) -> AbstractAsyncContextManager[Page]: ...
 
 
-def a_house() -> Runtime:
+def a_runtime() -> Runtime:
     return Runtime(Config.model_validate({**PRESETS["scripted"], "transcriber": TRANSCRIBER}))
 
 
@@ -64,15 +64,15 @@ def a_house() -> Runtime:
 def opened(tmp_path: Path) -> Open:
     @asynccontextmanager
     async def open_page(
-        *heard: float | str, house: Runtime | None = None, refused: bool = False
+        *heard: float | str, runtime: Runtime | None = None, refused: bool = False
     ) -> AsyncIterator[Page]:
-        if house is None:
-            house = a_house()
-            await house.open()
+        if runtime is None:
+            runtime = a_runtime()
+            await runtime.open()
         flags = [] if refused else microphone(tmp_path / "mic.wav", *heard)
-        async with serving(Web(house), listen("127.0.0.1", 0)) as url, browsing(url, flags) as page:
+        async with serving(Web(runtime), listen("127.0.0.1", 0)) as url, browsing(url, flags) as page:
             yield page
-        await house.close()
+        await runtime.close()
 
     return open_page
 
@@ -311,11 +311,11 @@ async def test_whoever_ends_before_the_microphone_is_open_is_not_heard(opened: O
 
 
 async def test_whoever_comes_while_the_models_load_waits_for_them(opened: Open) -> None:
-    house = a_house()
-    async with opened(60.0, house=house) as page:
+    runtime = a_runtime()
+    async with opened(60.0, runtime=runtime) as page:
         await talk(page)
         await expect(page.locator("#state")).to_have_text("The models are loading")
-        await house.open()
+        await runtime.open()
         await in_state(page, "listening")
 
 
@@ -334,9 +334,9 @@ async def test_a_real_question_is_answered_by_the_offline_models(offline: str, t
 
 
 async def test_a_tool_shows_a_card_while_the_voice_speaks(opened: Open) -> None:
-    house = a_desk()
-    await house.open()
-    async with opened(60.0, house=house) as page:
+    runtime = a_desk()
+    await runtime.open()
+    async with opened(60.0, runtime=runtime) as page:
         await write(page, "Order status: where is my order 1042?")
         card = page.locator("#turns li.card")
         await expect(card.locator("h2")).to_have_text("Your order")
@@ -348,9 +348,9 @@ async def test_a_tool_shows_a_card_while_the_voice_speaks(opened: Open) -> None:
 
 
 async def test_the_caller_is_greeted_and_sees_who_takes_over(opened: Open) -> None:
-    house = a_desk()
-    await house.open()
-    async with opened(60.0, house=house) as page:
+    runtime = a_desk()
+    await runtime.open()
+    async with opened(60.0, runtime=runtime) as page:
         await talk(page)
         await expect(said(page, "it")).to_have_text("Good morning.")
         await in_state(page, "listening")

@@ -227,9 +227,9 @@ class Listener:
 
 @asynccontextmanager
 async def listening(listener: Listener) -> AsyncIterator[str]:
-    house = Runtime(Config())
-    house.employ(listener)
-    async with serving(Web(house), listen("127.0.0.1", 0)) as url:
+    runtime = Runtime(Config())
+    runtime.use_engine(listener)
+    async with serving(Web(runtime), listen("127.0.0.1", 0)) as url:
         yield url
 
 

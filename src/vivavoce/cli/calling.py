@@ -36,10 +36,10 @@ async def own_line(
 ) -> AsyncIterator["Line"]:
     """Load the models into this process, saying so, and give a line to them, or to an assistant."""
     from vivavoce.cli.progress import Progress
-    from vivavoce.runtime import assemble
+    from vivavoce.runtime import open_runtime
     from vivavoce.session.switchboard import Caller
 
-    async with assemble(config, assistant=assistant, tell=tell, report=Progress(tell)) as house:
-        tell(house.introduction)
-        async with house.switchboard.connect(Caller(transport)) as line:
+    async with open_runtime(config, assistant=assistant, on_status=tell, on_progress=Progress(tell)) as runtime:
+        tell(runtime.description)
+        async with runtime.switchboard.connect(Caller(transport)) as line:
             yield line

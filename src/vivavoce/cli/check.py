@@ -13,7 +13,7 @@ from vivavoce.cli.options import Chat, File, Preset, configuration
 if TYPE_CHECKING:
     from vivavoce.assistants.team import Team
     from vivavoce.config.loading import Loaded
-    from vivavoce.runtime import Choice
+    from vivavoce.runtime import ProviderChoice
     from vivavoce.weights.store import Store
 __all__ = ["check"]
 
@@ -72,15 +72,15 @@ def check(
     import json
 
     from vivavoce.assistants.team import Team
-    from vivavoce.runtime import choose, introduction, strangers
+    from vivavoce.runtime import choose_providers, describe, language_warnings
     from vivavoce.tools.registry import lacks
     from vivavoce.weights.store import here
 
     loaded = configuration(file=config, preset=preset, chat=chat)
     who = assistant_at(assistant)
     staff = Team(who) if who else None
-    choices, store = choose(loaded.config, who), here()
-    people, notes = _people(staff), strangers(choices, loaded.config, staff)
+    choices, store = choose_providers(loaded.config, who), here()
+    people, notes = _people(staff), language_warnings(choices, loaded.config, staff)
     duties = [_duty(loaded, choice, store) for choice in choices.values()]
     far = _far(loaded)
     missing = [*far.missing, *(each for duty in duties for each in duty.missing)]
@@ -95,7 +95,7 @@ def check(
             "duties": [asdict(duty) for duty in duties],
             "tools": _shared(loaded),
             "assistants": [asdict(person) for person in people],
-            "introduction": introduction(loaded.config, choices, who),
+            "description": describe(loaded.config, choices, who),
             "notes": notes,
             "complete": not missing,
         }
@@ -105,12 +105,12 @@ def check(
             typer.echo(line)
         for line in _told(people, _shared(loaded)):
             typer.echo(line)
-        typer.echo("\n".join(["", introduction(loaded.config, choices, who), *notes]))
+        typer.echo("\n".join(["", describe(loaded.config, choices, who), *notes]))
         typer.echo(_verdict(missing))
     raise typer.Exit(1 if missing else 0)
 
 
-def _duty(loaded: "Loaded", choice: "Choice", store: "Store") -> Duty:
+def _duty(loaded: "Loaded", choice: "ProviderChoice", store: "Store") -> Duty:
     said = loaded.config.slot(choice.role).settings
     return Duty(
         role=choice.role,
@@ -128,7 +128,7 @@ def _setting(loaded: "Loaded", path: str, value: object) -> str:
     return f"{shown} ({loaded.origin(path)})"
 
 
-def _missing(choice: "Choice", store: "Store") -> Iterator[Missing]:
+def _missing(choice: "ProviderChoice", store: "Store") -> Iterator[Missing]:
     from vivavoce.runtime import missing_packages
 
     if packages := missing_packages(choice.plugin.extra):

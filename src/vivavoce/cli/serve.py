@@ -48,16 +48,18 @@ async def _serve(loaded: "Loaded", assistant: "Assistant | None") -> None:
     from vivavoce.web.server import listen, serving
 
     config, server = loaded.config, loaded.config.server
-    async with opened(config.tools, config.limits) as shelf:
-        house = Runtime(config, assistant=assistant, shelf=shelf, tell=_tell, report=Progress(_tell))
-        async with serving(Web(house), listen(server.host, server.port)) as url:
+    async with opened(config.tools, config.limits) as tools:
+        runtime = Runtime(
+            config, assistant=assistant, tools=tools, on_status=_tell, on_progress=Progress(_tell)
+        )
+        async with serving(Web(runtime), listen(server.host, server.port)) as url:
             _tell(f"Listening on {url}. Loading the models.")
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(_wait_for_signal, tasks.cancel_scope)
-                await house.open()
-                _tell(f"Ready. {house.introduction}")
+                await runtime.open()
+                _tell(f"Ready. {runtime.description}")
                 _tell(f"Open {url} and talk, or connect a Realtime client to {url}/v1 (Ctrl-C ends).")
-        await house.close()
+        await runtime.close()
 
 
 async def _wait_for_signal(serving: "CancelScope") -> None:

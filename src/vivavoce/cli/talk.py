@@ -126,7 +126,7 @@ async def _local_server(config: "Config") -> str | None:
         return None
     if not isinstance(status, dict) or not status.get("ready"):
         return None
-    tell(str(status.get("introduction", "")))
+    tell(str(status.get("description", "")))
     return url
 
 

@@ -12,16 +12,16 @@ __all__ = ["Admission"]
 class Admission:
     """As many as `limits.requests` says, shared by all endpoints. `taken` counts those at work."""
 
-    def __init__(self, house: Runtime) -> None:
-        self.house, self.taken = house, 0
+    def __init__(self, runtime: Runtime) -> None:
+        self.runtime, self.taken = runtime, 0
 
     @contextmanager
     def take(self) -> Iterator[None]:
         """Take a place for as long as the block lasts. Raises `Refused` while there is none."""
-        limit = self.house.config.limits.requests
-        if not self.house.ready:
+        limit = self.runtime.config.limits.requests
+        if not self.runtime.ready:
             raise not_ready()
-        if not self.house.has_speech:
+        if not self.runtime.has_speech:
             message = (
                 "A server far away answers calls here, so no model of this machine is loaded for this. "
                 "The owner can write [remote] failover = true, or engine = 'cascade'."

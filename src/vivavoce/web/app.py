@@ -42,15 +42,15 @@ STATIC = Path(str(files("vivavoce.web") / "static"))
 class Web:
     """Everything that a house answers on the web. `application` is for an ASGI server."""
 
-    def __init__(self, house: Runtime) -> None:
-        self.house = house
-        self.realtime = WebSocketTransport(self._connect, house.config.limits, self._join)
-        self.calls = CallsEndpoint(house, self._connect)
-        places = Admission(house)
-        transcriptions, speaking = TranscriptionsEndpoint(house, places), SpeechEndpoint(house, places)
-        completions = ChatCompletionsEndpoint(house, places)
-        secrets = ClientSecrets(house.config.limits.client_secrets)
-        sessions, control = ClientSecretsEndpoint(house, secrets), CallControlEndpoint(house)
+    def __init__(self, runtime: Runtime) -> None:
+        self.runtime = runtime
+        self.realtime = WebSocketTransport(self._connect, runtime.config.limits, self._join)
+        self.calls = CallsEndpoint(runtime, self._connect)
+        places = Admission(runtime)
+        transcriptions, speaking = TranscriptionsEndpoint(runtime, places), SpeechEndpoint(runtime, places)
+        completions = ChatCompletionsEndpoint(runtime, places)
+        secrets = ClientSecrets(runtime.config.limits.client_secrets)
+        sessions, control = ClientSecretsEndpoint(runtime, secrets), CallControlEndpoint(runtime)
         self.application = Starlette(
             routes=[
                 Route("/", self._page),
@@ -75,9 +75,9 @@ class Web:
             ],
             middleware=[
                 Middleware(SafeHeaders),
-                Middleware(Cors, server=house.config.server),
+                Middleware(Cors, server=runtime.config.server),
                 Middleware(ServerErrorMiddleware, handler=ours),  # within those that put headers on answers
-                Middleware(Guard, server=house.config.server, keys=house.config.secrets, secrets=secrets),
+                Middleware(Guard, server=runtime.config.server, keys=runtime.config.secrets, secrets=secrets),
             ],
             exception_handlers=HANDLERS,
         )
@@ -90,14 +90,14 @@ class Web:
             await transport.hang_up()
 
     def _connect(self, caller: Caller) -> AbstractAsyncContextManager[Line]:
-        if not self.house.ready:
+        if not self.runtime.ready:
             raise not_ready()
-        return self.house.switchboard.connect(caller)
+        return self.runtime.switchboard.connect(caller)
 
     def _join(self, call_id: str, extras: bool) -> AbstractAsyncContextManager[Line]:
-        if not self.house.ready:
+        if not self.runtime.ready:
             raise not_ready()
-        return self.house.switchboard.join(call_id, extras=extras)
+        return self.runtime.switchboard.join(call_id, extras=extras)
 
     async def _page(self, _: Request) -> Response:
         return FileResponse(STATIC / "index.html")
@@ -107,33 +107,33 @@ class Web:
 
     async def _readyz(self, _: Request) -> Response:
         """Say 200 when all models are warm; until then 503, and how far each is."""
-        states = dict(self.house.states)
-        if self.house.ready:
+        states = dict(self.runtime.states)
+        if self.runtime.ready:
             return JSONResponse({"status": "ready", "models": states})
         return JSONResponse({"status": "loading", "models": states}, 503, RETRY_AFTER)
 
     async def _status(self, _: Request) -> Response:
         """Say, for the page, who speaks and whether they may be wrong."""
-        choices, config = self.house.choices, self.house.config
+        choices, config = self.runtime.choices, self.runtime.config
         return JSONResponse(
             {
-                "ready": self.house.ready,
-                "preset": self.house.config.preset,
+                "ready": self.runtime.ready,
+                "preset": self.runtime.config.preset,
                 "engine": config.engine,
                 "remote": config.remote.about if config.engine == "remote" else None,
                 "providers": {role: choice.about for role, choice in choices.items()},
-                "assistant": self.house.assistant.name if self.house.assistant else None,
-                "introduction": self.house.introduction,
-                "key_needed": bool(self.house.config.secrets),
-                "conversations": len(self.house.switchboard.callers) if self.house.ready else 0,
+                "assistant": self.runtime.assistant.name if self.runtime.assistant else None,
+                "description": self.runtime.description,
+                "key_needed": bool(self.runtime.config.secrets),
+                "conversations": len(self.runtime.switchboard.callers) if self.runtime.ready else 0,
             }
         )
 
     async def _models(self, _: Request) -> Response:
         """List ourselves and who does the work, as OpenAI lists models."""
-        config = self.house.config
+        config = self.runtime.config
         far = [config.remote.model] if config.engine == "remote" else []
-        names = [MODEL, *far, *(choice.plugin.name for choice in self.house.choices.values())]
+        names = [MODEL, *far, *(choice.plugin.name for choice in self.runtime.choices.values())]
         models = [
             {"id": name, "object": "model", "created": 0, "owned_by": MODEL} for name in dict.fromkeys(names)
         ]

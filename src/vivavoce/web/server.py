@@ -37,7 +37,7 @@ def listen(host: str, port: int) -> socket.socket:
 @asynccontextmanager
 async def serving(web: Web, listening: socket.socket) -> AsyncIterator[str]:
     """Serve on a socket; give the URL. Leaving the block ends all conversations (1001) and stops listening."""
-    server = _Server(_uvicorn(web, web.house.config.limits))
+    server = _Server(_uvicorn(web, web.runtime.config.limits))
     logging.getLogger("uvicorn.error").addFilter(_is_worth_saying)
     with listening:  # uvicorn closes it as well, unless an exception cancels it
         async with anyio.create_task_group() as tasks:

@@ -27,7 +27,7 @@ from vivavoce.weights.manifest import Bundled, Manifest, known, on_hub
 from vivavoce.weights.pull import Pull, Report, Wanted
 from vivavoce.weights.wheels import Tool, tools
 
-__all__ = ["Finding", "Receipt", "Report", "Store", "here"]
+__all__ = ["Finding", "Receipt", "Report", "Store", "here", "is_installed"]
 
 RECEIPTS = "receipts.json"
 
@@ -96,7 +96,7 @@ class Store:
         if own := self._own(name):
             return {file.name: file for file in ([own] if own.is_file() else sorted(own.iterdir()))}
         if bundled := self._bundled(name):
-            return {} if _is_installed(bundled.project) else None
+            return {} if is_installed(bundled.project) else None
         wanted = self._files(name)
         return {each.target.name: each.target for each in wanted} if all(map(_is_whole, wanted)) else None
 
@@ -124,7 +124,7 @@ class Store:
         is_good = (lambda each: _judge(each) == "ok") if thorough else _is_whole
         wanted = self.manifest.expand(names)
         for name in wanted:
-            if (bundled := self._bundled(name)) and not _is_installed(bundled.project):
+            if (bundled := self._bundled(name)) and not is_installed(bundled.project):
                 raise ConfigError(f"{name} comes with the extra: pip install 'vivavoce[{bundled.extra}]'.")
         if missing := self._lacking(wanted, is_good):
             if self.offline:
@@ -253,7 +253,7 @@ def _receipts(folder: Path) -> Mapping[str, Receipt]:
         return {}
 
 
-def _is_installed(project: str) -> bool:
+def is_installed(project: str) -> bool:
     try:
         distribution(project)
     except PackageNotFoundError:

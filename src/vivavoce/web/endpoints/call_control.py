@@ -34,16 +34,16 @@ class Refer(Struct, frozen=True, kw_only=True):
 class CallControlEndpoint:
     """The endpoints under `/v1/realtime/calls/{call_id}`. All answer 200 and nothing more."""
 
-    def __init__(self, house: Runtime) -> None:
-        self.house, self.limits = house, house.config.limits
+    def __init__(self, runtime: Runtime) -> None:
+        self.runtime, self.limits = runtime, runtime.config.limits
 
     async def accept(self, request: Request) -> Response:
         """Put an incoming call through, to be held as the body says; answer when it is."""
         call_id = self._call_id(request)
         body = await read(request, self.limits, self.limits.session_bytes, "session_bytes")
         session = read_session(body, text_chars=self.limits.text_chars, values=self.limits.values)
-        self.house.as_it_will_be(session)  # what is wrong with it is told before anybody is put through
-        await self.house.lobby.accept(call_id, session)
+        self.runtime.resolve_session(session)  # what is wrong with it is told before anybody is put through
+        await self.runtime.incoming_calls.accept(call_id, session)
         return Response()
 
     async def reject(self, request: Request) -> Response:
@@ -52,7 +52,7 @@ class CallControlEndpoint:
         wish = read_body(await read(request, self.limits, self.limits.session_bytes, "session_bytes"), Reject)
         if not 400 <= wish.status_code <= 699:
             raise invalid("status_code", f"expected 400 to 699, got {wish.status_code}.")
-        self.house.lobby.reject(call_id, wish.status_code)
+        self.runtime.incoming_calls.reject(call_id, wish.status_code)
         return Response()
 
     async def refer(self, request: Request) -> Response:
@@ -63,23 +63,23 @@ class CallControlEndpoint:
             raise invalid(
                 "target_uri", "expected something like 'tel:+14155550123' or 'sip:agent@example.com'."
             )
-        await self.house.switchboard.refer(call_id, wish.target_uri)
+        await self.runtime.switchboard.refer(call_id, wish.target_uri)
         return Response()
 
     async def hang_up(self, request: Request) -> Response:
         """End a call."""
         call_id = self._running(request)
-        self.house.switchboard.hang_up(call_id)
+        self.runtime.switchboard.hang_up(call_id)
         return Response()
 
     def _call_id(self, request: Request) -> str:
-        if not self.house.ready:
+        if not self.runtime.ready:
             raise not_ready()
         return str(request.path_params["call_id"])
 
     def _running(self, request: Request) -> str:
         call_id = self._call_id(request)
-        if any(call.caller.id == call_id for call in self.house.lobby.ringing):
+        if any(call.caller.id == call_id for call in self.runtime.incoming_calls.ringing):
             raise ProtocolError(
                 f"Call '{call_id}' still rings; it can be accepted or rejected.", code="call_not_accepted"
             )

@@ -39,16 +39,16 @@ class CallsEndpoint:
 
     paths = (*PATHS, LEGACY_PATH)
 
-    def __init__(self, house: Runtime, connect: Connect) -> None:
-        self.house, self.limits = house, house.config.limits
-        table = house.config.webrtc
+    def __init__(self, runtime: Runtime, connect: Connect) -> None:
+        self.runtime, self.limits = runtime, runtime.config.limits
+        table = runtime.config.webrtc
         credential = table.turn_credential.get_secret_value() if table.turn_credential else None
         ice = Ice(table.stun, table.turn, table.turn_username, credential)
         self.webrtc = WebRtcTransport(connect, self.limits, ice)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one offer with 201, and hold its call. Returns when that is over."""
-        if not self.house.ready:
+        if not self.runtime.ready:
             raise not_ready()
         await _insist_on_packages()
         request = Request(scope, receive)
@@ -74,7 +74,7 @@ class CallsEndpoint:
         """Return how the call is to be held: as its key says, then as it says itself. What is wrong is told."""
         settled = self._merged(bound, wish) if bound and wish else wish or bound
         if settled:
-            whole = self.house.session if isinstance(settled, Session) else DEFAULT_TRANSCRIPTION
+            whole = self.runtime.session if isinstance(settled, Session) else DEFAULT_TRANSCRIPTION
             self._merged(whole, settled)
         return settled
 

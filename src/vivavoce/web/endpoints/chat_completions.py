@@ -37,8 +37,8 @@ Reply = AsyncGenerator[Piece, None]
 class ChatCompletionsEndpoint:
     """An ASGI application. A place is taken until the last word is written."""
 
-    def __init__(self, house: Runtime, places: Admission, now: Callable[[], int] = unix_now) -> None:
-        self.house, self.limits, self._places, self._now = house, house.config.limits, places, now
+    def __init__(self, runtime: Runtime, places: Admission, now: Callable[[], int] = unix_now) -> None:
+        self.runtime, self.limits, self._places, self._now = runtime, runtime.config.limits, places, now
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one question, whole or as it is written; stop when the client leaves."""
@@ -47,7 +47,7 @@ class ChatCompletionsEndpoint:
             body = await read(request, self.limits, self.limits.body_bytes, "body_bytes")
             question = read_question(body, self.limits)
             self._check_images(question)
-            chat = self.house.speech.crew.chat
+            chat = self.runtime.speech.crew.chat
             asked = request_of(
                 question, self.limits, chat.supported_options if isinstance(chat, SupportsOptions) else ()
             )
@@ -60,13 +60,13 @@ class ChatCompletionsEndpoint:
     def _check_images(self, question: ChatCompletionRequest) -> None:
         for index, said in enumerate(question.messages):
             for item in items_of(said):
-                check_images(item, self.house.speech.crew, self.limits, f"messages[{index}]")
+                check_images(item, self.runtime.speech.crew, self.limits, f"messages[{index}]")
 
     async def _reply(self, question: ChatCompletionRequest, asked: ChatRequest) -> Reply:
         """Ask the model, and hold it to what was wished: no tools, or one at a time, and where to end."""
         may_call, stops = question.tool_choice != "none", StopSequences(question.stops)
         waits = self.limits.first_word_seconds, self.limits.next_word_seconds
-        reply = self.house.speech.crew.chat.reply(asked)
+        reply = self.runtime.speech.crew.chat.reply(asked)
         async with aclosing(timely(reply, *waits, provider="chat")) as pieces:
             async for piece in pieces:
                 text = stops.take(piece) if isinstance(piece, str) else stops.finish()

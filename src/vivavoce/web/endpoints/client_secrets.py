@@ -71,8 +71,8 @@ class Secret(Struct, frozen=True, kw_only=True):
 class ClientSecretsEndpoint:
     """The endpoints that issue client secrets."""
 
-    def __init__(self, house: Runtime, secrets: ClientSecrets, now: Callable[[], int] = unix_now) -> None:
-        self.house, self.limits, self.secrets, self._now = house, house.config.limits, secrets, now
+    def __init__(self, runtime: Runtime, secrets: ClientSecrets, now: Callable[[], int] = unix_now) -> None:
+        self.runtime, self.limits, self.secrets, self._now = runtime, runtime.config.limits, secrets, now
 
     async def client_secrets(self, request: Request) -> Response:
         """Issue a secret bound to a session, as GA has it."""
@@ -105,7 +105,7 @@ class ClientSecretsEndpoint:
     def _issue(self, wish: Settings, seconds: int, param: str) -> Secret:
         if not SHORTEST <= seconds <= LONGEST:
             raise invalid(param, f"expected {SHORTEST} to {LONGEST}, got {seconds}.")
-        session = self.house.as_it_will_be(wish)
+        session = self.runtime.resolve_session(wish)
         shown = without_secrets(session) if isinstance(session, Session) else session
         until = self._now() + seconds
         return Secret(

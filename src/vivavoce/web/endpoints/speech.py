@@ -49,8 +49,8 @@ class SpeechRequest(msgspec.Struct, frozen=True, kw_only=True):
 class SpeechEndpoint:
     """An ASGI application. A place is taken until the last sound is sent."""
 
-    def __init__(self, house: Runtime, places: Admission) -> None:
-        self.house, self.limits, self._places = house, house.config.limits, places
+    def __init__(self, runtime: Runtime, places: Admission) -> None:
+        self.runtime, self.limits, self._places = runtime, runtime.config.limits, places
         self._threads = anyio.CapacityLimiter(2)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -77,7 +77,7 @@ class SpeechEndpoint:
     async def _speak(self, wish: SpeechRequest, send: Send) -> None:
         voice = wish.voice.id if isinstance(wish.voice, VoiceId) else wish.voice
         made = await self._encoder(wish.response_format)
-        async with aclosing(self.house.speech.speak(wish.input, voice=voice, speed=wish.speed)) as sound:
+        async with aclosing(self.runtime.speech.speak(wish.input, voice=voice, speed=wish.speed)) as sound:
             first = await anext(sound, b"")  # what fails before the first sound is still answered with a status
             if not first:
                 raise invalid("input", "there is nothing in it that can be said.")

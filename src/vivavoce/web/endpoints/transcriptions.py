@@ -26,8 +26,8 @@ WRITTEN = ("json", "text", "verbose_json")
 class TranscriptionsEndpoint:
     """An ASGI application. A place is taken until all is written down."""
 
-    def __init__(self, house: Runtime, places: Admission) -> None:
-        self.house, self.limits, self._places = house, house.config.limits, places
+    def __init__(self, runtime: Runtime, places: Admission) -> None:
+        self.runtime, self.limits, self._places = runtime, runtime.config.limits, places
         self._threads = anyio.CapacityLimiter(2)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -48,7 +48,7 @@ class TranscriptionsEndpoint:
         self, recording: bytes, form: FormData, scope: Scope, receive: Receive, send: Send
     ) -> None:
         sound = await self._decode(recording)
-        heard = await self.house.speech.transcribe(
+        heard = await self.runtime.speech.transcribe(
             sound, language=_word(form, "language"), prompt=_word(form, "prompt")
         )
         if heard is None:

@@ -494,7 +494,7 @@ async function stayAwake() {
 async function introduce() {
   try {
     const status = await (await fetch("v1/status")).json();
-    if (status.introduction) $("about").textContent = status.introduction;
+    if (status.description) $("about").textContent = status.description;
   } catch {
     // without a status the page knows less, and works
   }
