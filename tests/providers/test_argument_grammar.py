@@ -4,7 +4,7 @@ import pytest
 
 from vivavoce.protocol.session import FunctionTool
 from vivavoce.providers.base import ToolCall
-from vivavoce.providers.dialogue import Said
+from vivavoce.providers.dialogue import Turn
 from vivavoce.providers.qwen.argument_grammar import asking, beginning, call, completed, rest, wrong
 from vivavoce.providers.qwen.argument_search import Evidence
 
@@ -25,7 +25,7 @@ FOUND = Evidence({"order_id": "1042"}, {"reason": ()})
 
 
 def grammar(said: str, told: Evidence = FOUND) -> str:
-    found = rest(RETURN, told, [Said("user", said)])
+    found = rest(RETURN, told, [Turn("user", said)])
     assert found is not None
     return found
 
@@ -67,7 +67,7 @@ def test_choices_and_kinds_are_held_to() -> None:
 
 
 def test_a_value_with_parts_is_not_for_this() -> None:
-    assert rest(RETURN, Evidence({}, {"notes": ()}), [Said("user", "Hm")]) is None
+    assert rest(RETURN, Evidence({}, {"notes": ()}), [Turn("user", "Hm")]) is None
 
 
 def test_what_is_left_open_is_missing() -> None:

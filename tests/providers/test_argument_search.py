@@ -3,7 +3,7 @@
 import pytest
 
 from vivavoce.protocol.session import FunctionTool
-from vivavoce.providers.dialogue import Said
+from vivavoce.providers.dialogue import Turn
 from vivavoce.providers.qwen.argument_search import Evidence, evidence
 
 TEXT = {"type": "string"}
@@ -25,7 +25,7 @@ TOOLS = [WHO, RETURN, CANCEL, CALL, LIGHT, TIMER]
 
 
 def look(tool: FunctionTool, *said: str) -> Evidence:
-    turns = [Said("assistant" if place % 2 else "user", text) for place, text in enumerate(said)]
+    turns = [Turn("assistant" if place % 2 else "user", text) for place, text in enumerate(said)]
     return evidence(tool, TOOLS, turns)
 
 

@@ -30,6 +30,7 @@ from vivavoce.protocol.items import (
 )
 from vivavoce.protocol.session import FunctionTool, ToolChoiceFunction, ToolChoiceMcp
 from vivavoce.providers.base import ChatRequest, ChatUsage, ToolCall, Transcript
+from vivavoce.providers.dialogue import SPOKEN_STYLE
 from vivavoce.providers.openai.chat import PLUGIN as CHAT
 from vivavoce.providers.openai.chat import OpenAIChat, OpenAIChatSettings, body
 from vivavoce.providers.openai.http import Endpoint, EndpointSettings, EventLines
@@ -37,7 +38,6 @@ from vivavoce.providers.openai.synthesizer import PLUGIN as SYNTHESIZER
 from vivavoce.providers.openai.synthesizer import Chunks, OpenAISynthesizer, OpenAISynthesizerSettings
 from vivavoce.providers.openai.transcriber import PLUGIN as TRANSCRIBER
 from vivavoce.providers.openai.transcriber import OpenAITranscriber, OpenAITranscriberSettings
-from vivavoce.providers.qwen.prompt import SPOKEN
 
 pytestmark = [pytest.mark.anyio, pytest.mark.real_time]
 
@@ -309,7 +309,7 @@ def test_what_is_asked_holds_the_conversation() -> None:
         return {"role": "assistant", "tool_calls": [{"id": id, "type": "function", "function": function}]}
 
     assert messages == [
-        {"role": "system", "content": f"{SPOKEN}\n\nYou are Viva."},
+        {"role": "system", "content": f"{SPOKEN_STYLE}\n\nYou are Viva."},
         {"role": "system", "content": "Be kind."},
         {"role": "user", "content": "Weather?"},
         called("c1", "weather"),

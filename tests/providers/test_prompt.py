@@ -19,8 +19,16 @@ from vivavoce.protocol.items import (
     OutputAudio,
     OutputText,
 )
-from vivavoce.providers.dialogue import Said, dialogue, fit, last_words, tokens
-from vivavoce.providers.qwen.prompt import EXAMPLES, SPOKEN, is_latin, sentences, speakable, system
+from vivavoce.providers.dialogue import (
+    SPOKEN_STYLE,
+    Turn,
+    estimate_tokens,
+    fit_turns,
+    last_user_text,
+    system_prompt,
+    turns_of,
+)
+from vivavoce.providers.qwen.prompt import EXAMPLES, is_latin, sentences, speakable
 from vivavoce.providers.qwen.slots import Slots, best
 
 
@@ -37,10 +45,10 @@ def test_what_was_said_is_what_was_written_or_heard() -> None:
         user(InputAudio(transcript=None)),
         McpListTools(server_label="s", tools=()),
     ]
-    assert dialogue(items) == [
-        Said("system", "Be kind."),
-        Said("user", "Look at this."),
-        Said("assistant", "A cat.\nA nice o"),
+    assert turns_of(items) == [
+        Turn("system", "Be kind."),
+        Turn("user", "Look at this."),
+        Turn("assistant", "A cat.\nA nice o"),
     ]
 
 
@@ -60,8 +68,8 @@ def test_what_a_tool_says_is_a_remark_beside_the_question() -> None:
             error=McpToolExecutionError(message="too dark"),
         ),
     ]
-    assert dialogue(items) == [
-        Said(
+    assert turns_of(items) == [
+        Turn(
             "user",
             "Where is my order?\n"
             "(From order_status: sent: yes, by: ship; van, left: unknown, n: 2. Tell the caller.)\n"
@@ -74,36 +82,36 @@ def test_what_a_tool_says_is_a_remark_beside_the_question() -> None:
 
 
 def test_the_last_words_are_the_users() -> None:
-    assert last_words([Said("user", "one"), Said("user", "two"), Said("assistant", "three")]) == "two"
-    assert last_words([]) == ""
+    assert last_user_text([Turn("user", "one"), Turn("user", "two"), Turn("assistant", "three")]) == "two"
+    assert last_user_text([]) == ""
 
 
 TALK = st.lists(st.text(max_size=60)).map(
-    lambda texts: [Said("assistant" if i % 2 else "user", text) for i, text in enumerate(texts)]
+    lambda texts: [Turn("assistant" if i % 2 else "user", text) for i, text in enumerate(texts)]
 )
 
 
 @given(TALK, st.integers(1, 400))
-def test_what_is_left_of_a_long_conversation_fits_and_is_its_end(talk: list[Said], budget: int) -> None:
-    left = list(fit(talk, budget))
+def test_what_is_left_of_a_long_conversation_fits_and_is_its_end(talk: list[Turn], budget: int) -> None:
+    left = list(fit_turns(talk, budget))
     assert left == talk[len(talk) - len(left) :]
-    assert sum(tokens(said.text) for said in left) <= budget or len(left) <= 2
+    assert sum(estimate_tokens(said.text) for said in left) <= budget or len(left) <= 2
     assert left[-2:] == talk[-2:]
     if len(left) > 2:
         assert left[0].role == "user"
 
 
 def test_a_long_conversation_keeps_its_beginning_for_many_turns() -> None:
-    talk = [Said("assistant" if i % 2 else "user", "x" * 60) for i in range(400)]
-    starts = [len(talk[:n]) - len(fit(talk[:n], 500)) for n in range(1, 400)]
+    talk = [Turn("assistant" if i % 2 else "user", "x" * 60) for i in range(400)]
+    starts = [len(talk[:n]) - len(fit_turns(talk[:n], 500)) for n in range(1, 400)]
     assert starts == sorted(starts)
     assert len(set(starts)) < 50
 
 
 def test_our_manners_come_before_the_instructions() -> None:
-    assert system(" You are Viva. ", SPOKEN) == f"{SPOKEN}\n\nYou are Viva."
-    assert system("", SPOKEN) == SPOKEN
-    assert system("", "") == ""
+    assert system_prompt(" You are Viva. ", SPOKEN_STYLE) == f"{SPOKEN_STYLE}\n\nYou are Viva."
+    assert system_prompt("", SPOKEN_STYLE) == SPOKEN_STYLE
+    assert system_prompt("", "") == ""
 
 
 def test_the_examples_are_turns_that_end_with_an_answer() -> None:
@@ -141,11 +149,11 @@ def test_the_grammar_allows_so_many_sentences() -> None:
 # slots
 
 
-SYSTEM = Said("system", "Be kind.")
+SYSTEM = Turn("system", "Be kind.")
 
 
-def prompt(*texts: str) -> tuple[Said, ...]:
-    return (SYSTEM, *(Said("assistant" if i % 2 else "user", text) for i, text in enumerate(texts)))
+def prompt(*texts: str) -> tuple[Turn, ...]:
+    return (SYSTEM, *(Turn("assistant" if i % 2 else "user", text) for i, text in enumerate(texts)))
 
 
 def test_a_conversation_returns_to_its_slot() -> None:
@@ -157,7 +165,7 @@ def test_a_conversation_returns_to_its_slot() -> None:
 def test_a_new_conversation_takes_the_slot_that_is_idle_longest() -> None:
     slots = [(prompt("Hi", "Hello.", "Who?"), 1), (prompt("Zoo"), 3), (prompt("Bye"), 2)]
     assert best(prompt("One, two."), slots) == 2
-    assert best((Said("system", "Be rude."), Said("user", "Hi")), slots) == 0
+    assert best((Turn("system", "Be rude."), Turn("user", "Hi")), slots) == 0
     assert best(prompt("Hi"), [((), 1), ((), 0)]) == 1
 
 

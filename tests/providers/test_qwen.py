@@ -16,16 +16,16 @@ from vivavoce.errors import ConfigError, ProtocolError, ProviderError
 from vivavoce.protocol.items import FunctionCall, FunctionCallOutput, InputText, Item, Message, OutputText
 from vivavoce.protocol.session import FunctionTool, ToolChoiceFunction
 from vivavoce.providers.base import ChatRequest, ChatUsage, ToolCall
-from vivavoce.providers.dialogue import Said
+from vivavoce.providers.dialogue import Turn, system_prompt
 from vivavoce.providers.qwen.chat import PLUGIN, Qwen, QwenSettings
 from vivavoce.providers.qwen.llama import Llama
-from vivavoce.providers.qwen.prompt import EXAMPLES, SPOKEN_OFFLINE, system
+from vivavoce.providers.qwen.prompt import EXAMPLES, SPOKEN_OFFLINE
 from vivavoce.providers.qwen.router import FIXED
 
 pytestmark = [pytest.mark.anyio, pytest.mark.real_time]
 
 Asked = Mapping[str, object]
-OPENING = (Said("system", system("", SPOKEN_OFFLINE)), *EXAMPLES, Said("user", "Hello."))
+OPENING = (Turn("system", system_prompt("", SPOKEN_OFFLINE)), *EXAMPLES, Turn("user", "Hello."))
 TIMINGS = {"cache_n": 5, "prompt_n": 7, "predicted_n": 2, "prompt_ms": 1.0, "predicted_ms": 1.0}
 
 

@@ -6,7 +6,7 @@ from itertools import pairwise
 import pytest
 
 from vivavoce.protocol.session import FunctionTool, ToolChoiceFunction
-from vivavoce.providers.dialogue import Said
+from vivavoce.providers.dialogue import Turn
 from vivavoce.providers.json_schema import form, plain, valid
 from vivavoce.providers.qwen.argument_search import Evidence
 from vivavoce.providers.qwen.router import (
@@ -45,26 +45,26 @@ def test_only_the_tools_that_may_be_called_are_asked_for() -> None:
 
 def test_the_prompt_begins_alike_and_ends_with_the_request() -> None:
     turns = [
-        Said("system", "Be kind."),
-        Said("user", "Rain in Rome?"),
-        Said("assistant", "No."),
-        Said("user", "And\nParis?"),
+        Turn("system", "Be kind."),
+        Turn("user", "Rain in Rome?"),
+        Turn("assistant", "No."),
+        Turn("user", "And\nParis?"),
     ]
     prompt, request = question(TOOLS, turns)
     assert tuple(prompt[: len(FIXED)]) == FIXED
     assert request == "And Paris?"
-    assert prompt[-1] == Said("user", "Earlier: Rain in Rome? / No.\nRequest: And Paris?")
+    assert prompt[-1] == Turn("user", "Earlier: Rain in Rome? / No.\nRequest: And Paris?")
     listed = prompt[len(FIXED)].text
     assert (
         "get_weather(city: string (name of the city), day: today or tomorrow): Current weather for a city.\n"
         in listed
     )
     assert "lend_book(): Lend a book.\nwave_hello()\n" in listed
-    assert question(TOOLS, [])[0][-1] == Said("user", "Request: ")
+    assert question(TOOLS, [])[0][-1] == Turn("user", "Request: ")
 
 
 def test_every_tool_is_shown_being_asked_for() -> None:
-    prompt, _ = question(TOOLS, [Said("user", "Hi")])
+    prompt, _ = question(TOOLS, [Turn("user", "Hi")])
     shown = prompt[len(FIXED) :]
     asked = {answer.text: ask.text for ask, answer in zip(shown[:-1:2], shown[1::2], strict=True)}
     assert set(asked) == {"get_weather", "lend_book", "wave_hello", "none"}
@@ -74,7 +74,7 @@ def test_every_tool_is_shown_being_asked_for() -> None:
 
 
 def test_the_roles_of_a_prompt_alternate() -> None:
-    prompt, _ = question(TOOLS, [Said("user", "Hi")])
+    prompt, _ = question(TOOLS, [Turn("user", "Hi")])
     assert [said.role for said in prompt[1:]] == ["user", "assistant"] * (len(prompt[1:]) // 2) + ["user"]
 
 
@@ -94,7 +94,7 @@ def test_names_that_begin_alike_are_written_out() -> None:
 def test_examples_in_a_description_show_how_a_tool_is_asked_for() -> None:
     about = """Tell where an order is.\n\nPeople say: "where's order ten forty-two?", 'isn't it here?'."""
     tool = FunctionTool(name="order_status", description=about)
-    prompt, _ = question([tool], [Said("user", "Hi")])
+    prompt, _ = question([tool], [Turn("user", "Hi")])
     asked = [ask.text for ask, answer in pairwise(prompt) if answer.text == tool.name]
     assert asked == ["Request: where's order 1042?", "Request: isn't it here?"]
     assert "order_status(): Tell where an order is.\n" in prompt[len(FIXED)].text

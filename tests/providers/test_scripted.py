@@ -79,7 +79,7 @@ async def test_a_tool_call_comes_whole() -> None:
 
 @pytest.mark.parametrize("instruction", ["Fail.", "Please fail", "Be kind.\nFail."])
 async def test_it_fails_on_demand(instruction: str) -> None:
-    with pytest.raises(ProviderError, match="as it was told"):
+    with pytest.raises(ProviderError, match="as it was instructed"):
         await reply(ChatRequest((user("Hello"),), instruction))
 
 
@@ -128,7 +128,7 @@ async def test_it_hears_nothing_in_silence(audio: bytes) -> None:
 async def test_it_hears_what_it_is_told_to_hear() -> None:
     always = ScriptedTranscriber(TranscriberSettings(text="Good morning."))
     assert (await always.transcribe(sound(1))).text == "Good morning."
-    table = ScriptedTranscriber(TranscriberSettings(heard={"1.7": "How old is it?", "0.5": "Yes."}))
+    table = ScriptedTranscriber(TranscriberSettings(transcripts={"1.7": "How old is it?", "0.5": "Yes."}))
     assert (await table.transcribe(sound(0.8))).text == "Yes."
     assert (await table.transcribe(sound(3))).text == "How old is it?"
     assert (await table.transcribe(sound(1), prompt="Heard: my name is Ada")).text == "my name is Ada"

@@ -20,9 +20,9 @@ from vivavoce.protocol.items import (
     OutputAudio,
 )
 from vivavoce.protocol.session import FunctionTool, ToolChoiceFunction
-from vivavoce.providers.argument_search import arguments_from
 from vivavoce.providers.base import ChatRequest
-from vivavoce.providers.scripted.plan import plan
+from vivavoce.providers.scripted.script import plan
+from vivavoce.providers.scripted.tool_calls import arguments_from
 from vivavoce.text.en.numbers import number_from, numbers_in, numeral
 
 pytestmark = pytest.mark.anyio
@@ -298,7 +298,7 @@ def test_it_respects_the_choice_of_tools() -> None:
             '{"temperature": 21, "sky": "clear", "rainInNorth": false}',
             "temperature: 21, sky: clear, rain In North: no.",
         ),
-        ('["tea", "coffee"]', "tea, coffee."),
+        ('["tea", "coffee"]', "tea; coffee."),
         ('"done"', "done."),
         ("", "The tool has said nothing."),
     ],

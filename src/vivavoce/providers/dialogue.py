@@ -1,5 +1,6 @@
-"""What a chat model reads of a conversation: who said what, in turns, and no more of it than fits."""
+"""A conversation as a chat model reads it: turns of text, no more of them than fit, and how to speak."""
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import Literal, NamedTuple
 
@@ -18,24 +19,48 @@ from vivavoce.protocol.items import (
     OutputText,
 )
 
-__all__ = ["Said", "dialogue", "fit", "last_words", "outcome", "tokens", "words"]
+__all__ = [
+    "SPOKEN_STYLE",
+    "Turn",
+    "content_text",
+    "describe_json",
+    "estimate_tokens",
+    "fit_turns",
+    "last_user_text",
+    "mcp_result",
+    "spaced_name",
+    "system_prompt",
+    "turns_of",
+]
 
-_OUTPUT_CHARS = 4000
+_RESULT_CHARS = 4000
+
+SPOKEN_STYLE = (
+    "Your words are read aloud. Answer in one or two short spoken sentences, unless you are asked for more. "
+    "Never use markdown, lists, headings, emoji, code or symbols. Write numbers, dates and units the way a "
+    "person says them. If something is unclear, ask one short question. The listener can interrupt you."
+)
+"""How any model is told to speak."""
 
 
-class Said(NamedTuple):
-    """One turn: somebody's words."""
+class Turn(NamedTuple):
+    """The words of one side, until the other has the word."""
 
     role: Literal["system", "user", "assistant"]
     text: str
 
 
-def words(content: Sequence[ContentPart]) -> str:
-    """Return the text of a message: what was written, or what was heard where it was spoken."""
-    return " ".join(text.strip() for part in content if (text := _words(part)).strip())
+def system_prompt(instructions: str, style: str) -> str:
+    """Return the system prompt: our style first, which is the same for all, then the session's instructions."""
+    return "\n\n".join(part for part in (style, instructions.strip()) if part)
 
 
-def _words(part: ContentPart) -> str:
+def content_text(content: Sequence[ContentPart]) -> str:
+    """Return the text of a message: what was written, or the transcript where it was spoken."""
+    return " ".join(text.strip() for part in content if (text := _part_text(part)).strip())
+
+
+def _part_text(part: ContentPart) -> str:
     match part:
         case InputText(text=text) | OutputText(text=text):
             return text
@@ -44,82 +69,88 @@ def _words(part: ContentPart) -> str:
     return ""
 
 
-def dialogue(items: Sequence[Item]) -> list[Said]:
-    """Return what was said in turns, for a model that knows nothing of tools.
+def turns_of(items: Sequence[Item]) -> list[Turn]:
+    """Return a conversation in turns, for a model that knows nothing of tools.
 
-    What a tool answered becomes a remark of the user's, beside the question that it answers. Neighbours of one
-    role are one turn, because small models lose their way when two users speak in a row.
+    A tool's result becomes a remark of the user's, beside the question that it answers. Neighbours of one role
+    become one turn, because small models lose their way when two users speak in a row.
     """
-    turns: list[Said] = []
-    for said in _remarks(items):
-        if turns and turns[-1].role == said.role:
-            turns[-1] = Said(said.role, f"{turns[-1].text}\n{said.text}")
+    turns: list[Turn] = []
+    for turn in _remarks(items):
+        if turns and turns[-1].role == turn.role:
+            turns[-1] = Turn(turn.role, f"{turns[-1].text}\n{turn.text}")
         else:
-            turns.append(said)
+            turns.append(turn)
     return turns
 
 
-def _remarks(items: Sequence[Item]) -> Iterator[Said]:
+def _remarks(items: Sequence[Item]) -> Iterator[Turn]:
     called: dict[object, str] = {}
     for item in items:
         match item:
-            case Message(role=role, content=content) if text := words(content):
-                yield Said(role, text)
+            case Message(role=role, content=content) if text := content_text(content):
+                yield Turn(role, text)
             case FunctionCall(name=name, call_id=call_id):
                 called[call_id] = name
             case FunctionCallOutput(call_id=call_id, output=output):
-                yield _result(called.get(call_id, "the tool"), output)
+                yield _result_turn(called.get(call_id, "the tool"), output)
             case McpCall(name=name):
-                yield _result(name, outcome(item))
+                yield _result_turn(name, mcp_result(item))
 
 
-def outcome(call: McpCall) -> str:
-    """Return what came of an MCP server's tool, for a model: what it said, or why it said nothing."""
+def mcp_result(call: McpCall) -> str:
+    """Return the result of an MCP server's tool, for a model, or why there is none."""
     if isinstance(call.output, str):
         return call.output
     return f"It has failed: {call.error.message}" if call.error else "There is no answer yet."
 
 
-def _result(tool: str, output: str) -> Said:
-    return Said("user", f"(From {tool}: {_plainly(output)}. Tell the caller.)")
+def _result_turn(tool: str, output: str) -> Turn:
+    result = " ".join(describe_json(output).split())[:_RESULT_CHARS].rstrip(".") or "done"
+    return Turn("user", f"(From {tool}: {result}. Tell the caller.)")
 
 
-def _plainly(output: str) -> str:
+def describe_json(output: str) -> str:
+    """Return a tool's output in words: JSON as `name: value, ...` in its own order, other text as it is."""
     try:
-        said = _flat(msgspec.json.decode(output))
+        return _described(msgspec.json.decode(output))
     except msgspec.DecodeError:
-        said = output
-    return " ".join(said.split())[:_OUTPUT_CHARS].rstrip(".") or "done"
+        return output
 
 
-def _flat(value: object) -> str:
+def _described(value: object) -> str:
     match value:
         case dict():
-            return ", ".join(f"{name}: {_flat(inner)}" for name, inner in value.items())
+            return ", ".join(f"{spaced_name(str(name))}: {_described(part)}" for name, part in value.items())
         case list():
-            return "; ".join(map(_flat, value))
+            return "; ".join(map(_described, value))
         case True | False | None:
             return {True: "yes", False: "no", None: "unknown"}[value]
     return str(value)
 
 
-def last_words(turns: Sequence[Said]) -> str:
-    """Return what the user said last, if anything."""
-    return next((said.text for said in reversed(turns) if said.role == "user"), "")
+def spaced_name(name: str) -> str:
+    """Return a name such as `get_weather` or `getWeather` in separate words."""
+    return re.sub(r"[_-]+|(?<=[a-z])(?=[A-Z])", " ", name)
 
 
-def tokens(text: str) -> int:
-    """Guess, rather too high, how many tokens a model makes of a text: three bytes each, and a turn's frame."""
+def last_user_text(turns: Sequence[Turn]) -> str:
+    """Return the user's last turn, or nothing."""
+    return next((turn.text for turn in reversed(turns) if turn.role == "user"), "")
+
+
+def estimate_tokens(text: str) -> int:
+    """Return, rather too high, how many tokens a text has: a third of its bytes, and a turn's frame."""
     return len(text.encode()) // 3 + 6
 
 
-def fit(turns: Sequence[Said], budget: int) -> Sequence[Said]:
+def fit_turns(turns: Sequence[Turn], budget: int) -> Sequence[Turn]:
     """Leave out the oldest turns where there are more than `budget` tokens; the last two always stay.
 
     Half a budget goes at once, counted from the beginning: the next turns then begin at the same place, and
-    what the model has already read of them is still good. What is left begins with a user's turn.
+    what the model has already read of them stays valid. What is left begins with a user's turn.
     """
-    costs = [tokens(said.text) for said in turns]
+    costs = [estimate_tokens(turn.text) for turn in turns]
     surplus = sum(costs) - budget
     if surplus <= 0:
         return turns

@@ -133,7 +133,7 @@ class Question:
     def _is_over(self, response: Response) -> None:
         message = next((item for item in response.output if isinstance(item, Message)), None)
         self._item_id = (message.id or None) if message else None
-        heard = plain_words(dialogue.words(message.content)) if message else []
+        heard = plain_words(dialogue.content_text(message.content)) if message else []
         self._said = response.status == "completed" and heard == plain_words(self.words)
         details = response.status_details
         interrupted = isinstance(details, Cancelled) and details.reason == "turn_detected"
@@ -148,7 +148,7 @@ class Question:
         if any(isinstance(part, InputAudio) and not part.transcript for part in item.content):
             return
         self.is_typed = True
-        self._judge(item_id, dialogue.words(item.content))
+        self._judge(item_id, dialogue.content_text(item.content))
 
     def _judge(self, item_id: str, text: str) -> None:
         heard_whole = self._heard_whole.get(item_id)

@@ -19,7 +19,7 @@ from vivavoce.protocol.items import (
     Message,
 )
 from vivavoce.protocol.session import RetentionRatio
-from vivavoce.providers.dialogue import tokens, words
+from vivavoce.providers.dialogue import content_text, estimate_tokens
 
 __all__ = ["Truncation", "budget", "cost", "remembered"]
 
@@ -63,17 +63,17 @@ def cost(item: Item) -> int:
     match item:
         case Message(content=content):
             images = sum(isinstance(part, InputImage) for part in content)
-            return tokens(words(content)) + images * _IMAGE_TOKENS
+            return estimate_tokens(content_text(content)) + images * _IMAGE_TOKENS
         case FunctionCall(name=name, arguments=arguments):
-            return tokens(name + arguments)
+            return estimate_tokens(name + arguments)
         case FunctionCallOutput(output=output):
-            return tokens(output)
+            return estimate_tokens(output)
         case McpCall(name=name, arguments=arguments, output=output):
-            return tokens(name + arguments + (output or ""))
+            return estimate_tokens(name + arguments + (output or ""))
         case McpListTools():
             return 0  # its tools are counted as tools
         case _:
-            return tokens("")
+            return estimate_tokens("")
 
 
 def _beginning(costs: Sequence[int], budget: int, ratio: float) -> int:

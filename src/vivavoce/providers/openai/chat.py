@@ -18,9 +18,8 @@ from vivavoce.protocol.items import (
 )
 from vivavoce.protocol.session import FunctionTool, ToolChoice, ToolChoiceFunction
 from vivavoce.providers.base import ChatRequest, ChatUsage, ToolCall
-from vivavoce.providers.dialogue import outcome, tokens, words
+from vivavoce.providers.dialogue import SPOKEN_STYLE, content_text, estimate_tokens, mcp_result, system_prompt
 from vivavoce.providers.openai.http import Endpoint, EndpointSettings, EventLines
-from vivavoce.providers.qwen.prompt import SPOKEN, system
 from vivavoce.providers.registry import Plugin, Weights
 
 __all__ = ["PLUGIN", "OpenAIChat", "OpenAIChatSettings"]
@@ -111,9 +110,10 @@ class OpenAIChat:
 
     def context_budget(self, request: ChatRequest) -> int:
         """Return how many tokens are left for the conversation, in a cautious estimate."""
-        told = [request.instructions, SPOKEN, *(msgspec.json.encode(tool).decode() for tool in request.tools)]
+        tools = [msgspec.json.encode(tool).decode() for tool in request.tools]
+        opening = sum(map(estimate_tokens, [request.instructions, SPOKEN_STYLE, *tools]))
         answer = min(request.max_tokens or 0, self.settings.context // 4)
-        return max(0, self.settings.context - answer - sum(map(tokens, told)))
+        return max(0, self.settings.context - answer - opening)
 
     async def aclose(self) -> None:
         """Hang up all connections."""
@@ -186,7 +186,7 @@ _FINISHES: dict[str, Literal["length", "content_filter"]] = {
 
 def body(request: ChatRequest, settings: OpenAIChatSettings) -> dict[str, object]:
     """Return the JSON that asks for an answer."""
-    told = system(request.instructions, SPOKEN if request.spoken else "")
+    told = system_prompt(request.instructions, SPOKEN_STYLE if request.spoken else "")
     messages = [*([{"role": "system", "content": told}] if told else []), *_messages(request.items)]
     asked: dict[str, object] = {
         "model": settings.model,
@@ -218,14 +218,14 @@ def _message(item: Item, outputs: Mapping[str, str]) -> list[dict[str, object]]:
         case FunctionCall(name=name, arguments=arguments, call_id=str(call_id)) if call_id in outputs:
             return [_called(call_id, name, arguments), _answer(call_id, outputs[call_id])]
         case McpCall(id=call_id, name=name, arguments=arguments):
-            return [_called(call_id, name, arguments), _answer(call_id, outcome(item))]
+            return [_called(call_id, name, arguments), _answer(call_id, mcp_result(item))]
     return []
 
 
 def _content(content: Sequence[ContentPart]) -> str | list[dict[str, object]]:
     """Return what is said in a message, with the images where it shows any."""
     images = [_image(part) for part in content if isinstance(part, InputImage)]
-    text = words(content)
+    text = content_text(content)
     if not images:
         return text
     return [{"type": "text", "text": text}, *images] if text else images

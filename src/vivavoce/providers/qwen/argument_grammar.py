@@ -12,7 +12,7 @@ import msgspec
 
 from vivavoce.protocol.session import FunctionTool
 from vivavoce.providers.base import ToolCall
-from vivavoce.providers.dialogue import Said
+from vivavoce.providers.dialogue import Turn
 from vivavoce.providers.json_schema import Json, form, mapping, parameters, valid
 from vivavoce.providers.qwen.argument_search import Evidence, own_words
 
@@ -55,7 +55,7 @@ def beginning(evidence: Evidence) -> str:
     return "{" + found + _json(next(iter(evidence.left))) + ":"
 
 
-def rest(tool: FunctionTool, evidence: Evidence, turns: Sequence[Said]) -> str | None:
+def rest(tool: FunctionTool, evidence: Evidence, turns: Sequence[Turn]) -> str | None:
     """Return a GBNF grammar of what follows; None where a value has parts, for which this is no way."""
     schema, described = mapping(form(tool)["properties"]), mapping(parameters(tool).get("properties"))
     said = [own_words(one) for one in turns[-REACH:] if one.role == "user"]

@@ -11,8 +11,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 from vivavoce.protocol.session import FunctionTool
-from vivavoce.providers.argument_search import EMAIL, IDS
-from vivavoce.providers.dialogue import Said
+from vivavoce.providers.dialogue import Turn
 from vivavoce.providers.json_schema import Json, form, mapping, parameters
 from vivavoce.text.completeness import WordClasses
 from vivavoce.text.en.inverse_normalization import as_written
@@ -29,6 +28,8 @@ _TOKEN = re.compile(r"\+?[\w@.+-]*\w")
 _COUNTED = re.compile(
     r"\b(\d+|one|two|three|four|five|six|seven|eight|nine|ten|twelve)[ -]digits?\b", re.IGNORECASE
 )
+_EMAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
+_ID = re.compile(r"(?:^|_)(?:id|ids|code|number|no|zip|phone|reference|order|key)$", re.IGNORECASE)
 _PHONE = re.compile(r"(?:^|_)(?:phone|mobile|telephone|tel)", re.IGNORECASE)
 _POST = re.compile(r"post_?code|postal_?code|zip_?code", re.IGNORECASE)
 _GENERIC = {"id", "ids", "code", "number", "no", "reference", "key", "value", "name"}
@@ -69,18 +70,18 @@ class Evidence:
     missing: Sequence[str] = ()
 
 
-def own_words(said: Said) -> str:
+def own_words(said: Turn) -> str:
     """Return what somebody said as it is written, without what tools have put beside it."""
     return as_written(_REMARK.sub("", said.text).strip())
 
 
-def evidence(tool: FunctionTool, tools: Sequence[FunctionTool], turns: Sequence[Said]) -> Evidence:
+def evidence(tool: FunctionTool, tools: Sequence[FunctionTool], turns: Sequence[Turn]) -> Evidence:
     """Look in what was said, the request last, for the arguments of a tool that stands among others."""
-    return _Search(tool, tools, [Said(said.role, as_written(said.text)) for said in turns]).evidence()
+    return _Search(tool, tools, [Turn(said.role, as_written(said.text)) for said in turns]).evidence()
 
 
 class _Search:
-    def __init__(self, tool: FunctionTool, tools: Sequence[FunctionTool], turns: Sequence[Said]) -> None:
+    def __init__(self, tool: FunctionTool, tools: Sequence[FunctionTool], turns: Sequence[Turn]) -> None:
         self._tool, self._turns = tool, turns
         self._request = turns[-1].text if turns else ""
         self._nouns = frozenset(noun for one in tools for name in _coded(one) for noun in _nouns(name, one))
@@ -241,10 +242,10 @@ def _matcher(name: str, told: Json, *, needed: bool = True) -> Callable[[str], b
         digits = int(next(numbers_in(counted[1])))
         return lambda word: bool(re.fullmatch(rf"\d{{{digits}}}", word))
     if told.get("format") == "email" or "email" in name.lower():
-        return lambda word: bool(EMAIL.fullmatch(word))
+        return lambda word: bool(_EMAIL.fullmatch(word))
     if _PHONE.search(name):
         return lambda word: bool(re.fullmatch(rf"\+?(?:\d-?){{{PHONE_DIGITS},}}", word))
-    if IDS.search(name) or _POST.search(name):
+    if _ID.search(name) or _POST.search(name):
         least = 1 if needed else OPTIONAL_DIGITS
         return lambda word: sum(char.isdigit() for char in word) >= least
     return None

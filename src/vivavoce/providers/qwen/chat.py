@@ -19,13 +19,20 @@ from vivavoce.protocol.items import Message
 from vivavoce.protocol.session import FunctionTool
 from vivavoce.protocol.validation import invalid
 from vivavoce.providers.base import ChatRequest, ChatUsage, ToolCall
-from vivavoce.providers.dialogue import Said, dialogue, fit, last_words, tokens
+from vivavoce.providers.dialogue import (
+    Turn,
+    estimate_tokens,
+    fit_turns,
+    last_user_text,
+    system_prompt,
+    turns_of,
+)
 from vivavoce.providers.json_schema import form
 from vivavoce.providers.qwen import argument_grammar as blanks
 from vivavoce.providers.qwen import router, tool_results
 from vivavoce.providers.qwen.argument_search import Evidence, evidence
 from vivavoce.providers.qwen.llama import Chunk, Failure, Llama, Timings
-from vivavoce.providers.qwen.prompt import EXAMPLES, FEW, SPOKEN_OFFLINE, is_latin, sentences, speakable, system
+from vivavoce.providers.qwen.prompt import EXAMPLES, FEW, SPOKEN_OFFLINE, is_latin, sentences, speakable
 from vivavoce.providers.qwen.slots import Slots
 from vivavoce.providers.registry import Plugin, Weights
 
@@ -71,7 +78,7 @@ class Qwen:
         *,
         slots: int,
         context: int,
-        read: Sequence[Said] = (),
+        read: Sequence[Turn] = (),
         verbatim_results: bool = True,
     ) -> None:
         self._llama, self._context, self._verbatim = llama, context, verbatim_results
@@ -85,7 +92,11 @@ class Qwen:
             Llama.load, path, provider=NAME, threads=settings.threads, context=settings.context, slots=slots
         )
         llama = await anyio.to_thread.run_sync(load, limiter=anyio.CapacityLimiter(1))
-        opening = [Said("system", system(settings.warm, SPOKEN_OFFLINE)), *EXAMPLES, Said("user", "Hello.")]
+        opening = [
+            Turn("system", system_prompt(settings.warm, SPOKEN_OFFLINE)),
+            *EXAMPLES,
+            Turn("user", "Hello."),
+        ]
         qwen = cls(
             llama,
             slots=settings.slots,
@@ -95,7 +106,7 @@ class Qwen:
         )
         for slot in range(settings.slots):
             await qwen._write(opening, slot=slot, max_tokens=1, grammar=speakable(FEW))
-        await qwen._write([*router.FIXED, Said("user", "Hello.")], slot=qwen._router, max_tokens=1)
+        await qwen._write([*router.FIXED, Turn("user", "Hello.")], slot=qwen._router, max_tokens=1)
         return qwen
 
     async def reply(self, request: ChatRequest) -> AsyncIterator[str | ToolCall | ChatUsage]:
@@ -106,7 +117,7 @@ class Qwen:
         """
         if len(msgspec.json.encode(request.options)) > FORM_BYTES:
             raise _no_form(f": it has more than {FORM_BYTES:,} bytes")
-        turns = dialogue(request.items)
+        turns = turns_of(request.items)
         tools = router.eligible(request.tools, request.tool_choice)
         if request.tool_choice in ("auto", "none"):
             if self._verbatim and request.spoken and (text := tool_results.verbatim_results(request.items)):
@@ -133,7 +144,9 @@ class Qwen:
     def context_budget(self, request: ChatRequest) -> int:
         """Return how many tokens are left for the conversation; tools have a place of their own."""
         opening = _opening(request)
-        return max(0, self._context - self._longest(request) - sum(tokens(said.text) for said in opening))
+        return max(
+            0, self._context - self._longest(request) - sum(estimate_tokens(said.text) for said in opening)
+        )
 
     async def prefill(self, request: ChatRequest) -> None:
         """Read what a conversation begins with, and its tools, so that its first question is answered soon.
@@ -142,21 +155,21 @@ class Qwen:
         """
         tools = router.eligible(request.tools, request.tool_choice)
         if request.items:
-            await self._choose(tools, [*dialogue(request.items), Said("user", "")], none=True)
+            await self._choose(tools, [*turns_of(request.items), Turn("user", "")], none=True)
             return
-        hello = [Said("user", "Hello.")]
+        hello = [Turn("user", "Hello.")]
         async with self._answering(replace(request, max_tokens=1), hello) as chunks:
             async for _ in _spoken(chunks):
                 pass
         await self._choose(tools, hello, none=True)
 
     def _answering(
-        self, request: ChatRequest, turns: Sequence[Said]
+        self, request: ChatRequest, turns: Sequence[Turn]
     ) -> AbstractAsyncContextManager[AsyncIterator[Chunk]]:
         """Begin to write the answer; leaving the block stops it."""
-        turns = fit(turns, self.context_budget(request))
+        turns = fit_turns(turns, self.context_budget(request))
         prompt = tuple(said for said in [*_opening(request), *turns] if said.text)
-        held = _held_to_speech(request, last_words(turns)) if request.spoken else request.options
+        held = _held_to_speech(request, last_user_text(turns)) if request.spoken else request.options
         return self._written(prompt, max_tokens=self._longest(request), **held)
 
     def _longest(self, request: ChatRequest) -> int:
@@ -164,7 +177,7 @@ class Qwen:
         return min(request.max_tokens or ANSWER_TOKENS, ANSWER_TOKENS, self._context // 4)
 
     async def _step(
-        self, tools: Sequence[FunctionTool], turns: Sequence[Said]
+        self, tools: Sequence[FunctionTool], turns: Sequence[Turn]
     ) -> tuple[ToolCall | str, ChatUsage] | None:
         """Return the call that the last words need, or a question for what it lacks; None if they need none."""
         tool, usage = await self._choose(tools, turns, none=True)
@@ -182,7 +195,7 @@ class Qwen:
         return (blanks.asking(tool, wrong) if wrong else blanks.call(tool, arguments)), usage
 
     async def _demanded(
-        self, tools: Sequence[FunctionTool], turns: Sequence[Said]
+        self, tools: Sequence[FunctionTool], turns: Sequence[Turn]
     ) -> tuple[ToolCall, ChatUsage]:
         """Call a tool because the client says so, whatever was said."""
         tool = tools[0] if len(tools) == 1 else (await self._choose(tools, turns, none=False))[0]
@@ -196,7 +209,7 @@ class Qwen:
         return blanks.call(tool, arguments), usage
 
     async def _choose(
-        self, tools: Sequence[FunctionTool], turns: Sequence[Said], *, none: bool
+        self, tools: Sequence[FunctionTool], turns: Sequence[Turn], *, none: bool
     ) -> tuple[FunctionTool | None, ChatUsage]:
         if not tools:
             return None, ChatUsage(0, 0)
@@ -214,22 +227,22 @@ class Qwen:
         return (router.on_second_thoughts(tools, tool, likely, look) if none else tool), usage
 
     async def _fill(
-        self, tool: FunctionTool, told: Evidence | None, tools: Sequence[FunctionTool], turns: Sequence[Said]
+        self, tool: FunctionTool, told: Evidence | None, tools: Sequence[FunctionTool], turns: Sequence[Turn]
     ) -> tuple[str, ChatUsage]:
         """Let the model write a tool's arguments: what `told` leaves to it, or all of them."""
         prompt, request = router.question(tools, turns)
-        prompt += [Said("assistant", tool.name), Said("user", router.details(tool.name, request))]
+        prompt += [Turn("assistant", tool.name), Turn("user", router.details(tool.name, request))]
         ask = partial(self._write, slot=self._router, max_tokens=ARGUMENT_TOKENS)
         grammar = blanks.rest(tool, told, turns) if told else None
         if told and grammar:
             begun = blanks.beginning(told)
-            written, usage = await ask([*prompt, Said("assistant", begun)], grammar=grammar)
+            written, usage = await ask([*prompt, Turn("assistant", begun)], grammar=grammar)
             return f"{begun}{written}}}", usage
         schema = {"type": "json_schema", "json_schema": {"schema": form(tool)}}
         return await ask(prompt, response_format=schema)
 
     async def _write(
-        self, prompt: Sequence[Said], *, slot: int, likely: dict[str, float] | None = None, **options: object
+        self, prompt: Sequence[Turn], *, slot: int, likely: dict[str, float] | None = None, **options: object
     ) -> tuple[str, ChatUsage]:
         """Let the model write, and note what its first token was `likely` to be."""
         async with self._llama.ask(_body(prompt, slot, options)) as chunks:
@@ -239,7 +252,7 @@ class Qwen:
 
     @asynccontextmanager
     async def _written(
-        self, prompt: tuple[Said, ...], **options: object
+        self, prompt: tuple[Turn, ...], **options: object
     ) -> AsyncIterator[AsyncIterator[Chunk]]:
         async with self._slots.lend(prompt) as slot, self._llama.ask(_body(prompt, slot, options)) as chunks:
             yield chunks
@@ -255,13 +268,13 @@ def _sum(one: ChatUsage, other: ChatUsage) -> ChatUsage:
     )
 
 
-def _opening(request: ChatRequest) -> list[Said]:
+def _opening(request: ChatRequest) -> list[Turn]:
     """Return what stands before the conversation."""
-    told = Said("system", system(request.instructions, SPOKEN_OFFLINE if request.spoken else ""))
+    told = Turn("system", system_prompt(request.instructions, SPOKEN_OFFLINE if request.spoken else ""))
     return [told, *(EXAMPLES if request.spoken else ())]
 
 
-def _body(prompt: Sequence[Said], slot: int, options: Mapping[str, object]) -> dict[str, object]:
+def _body(prompt: Sequence[Turn], slot: int, options: Mapping[str, object]) -> dict[str, object]:
     messages = [{"role": said.role, "content": said.text} for said in prompt]
     given = {name: value for name, value in options.items() if value}
     return {"messages": messages, "id_slot": slot, "temperature": 0.0, **given}

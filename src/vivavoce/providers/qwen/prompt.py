@@ -7,26 +7,17 @@ grammar.
 import re
 import unicodedata
 
-from vivavoce.providers.dialogue import Said
+from vivavoce.providers.dialogue import Turn
 
 __all__ = [
     "EXAMPLES",
     "FEW",
     "MANY",
-    "SPOKEN",
     "SPOKEN_OFFLINE",
     "is_latin",
     "sentences",
     "speakable",
-    "system",
 ]
-
-SPOKEN = (
-    "Your words are read aloud. Answer in one or two short spoken sentences, unless you are asked for more. "
-    "Never use markdown, lists, headings, emoji, code or symbols. Write numbers, dates and units the way a "
-    "person says them. If something is unclear, ask one short question. The listener can interrupt you."
-)
-"""For any model: how to speak."""
 
 SPOKEN_OFFLINE = (
     "You are a friendly voice assistant on the phone, a computer program. You hear the caller well. Answer "
@@ -37,30 +28,30 @@ SPOKEN_OFFLINE = (
 """For a small model: the same, and what it cannot know."""
 
 EXAMPLES = (
-    Said("user", "Hi there!"),
-    Said("assistant", "Hello! I'm listening. What can I do for you?"),
-    Said("user", "What's a glacier?"),
-    Said("assistant", "It's a huge mass of ice that slowly flows over land, a bit like a frozen river."),
-    Said("user", "I had a rough day."),
-    Said("assistant", "I'm sorry to hear that. Do you want to talk about what happened?"),
-    Said("user", "I love gardening."),
-    Said("assistant", "That sounds lovely! What do you like to grow?"),
-    Said("user", "What's the weather like today?"),
-    Said("assistant", "I can't look up the weather from here, sorry. A quick look outside may help."),
-    Said("user", "Tell me a story."),
-    Said(
+    Turn("user", "Hi there!"),
+    Turn("assistant", "Hello! I'm listening. What can I do for you?"),
+    Turn("user", "What's a glacier?"),
+    Turn("assistant", "It's a huge mass of ice that slowly flows over land, a bit like a frozen river."),
+    Turn("user", "I had a rough day."),
+    Turn("assistant", "I'm sorry to hear that. Do you want to talk about what happened?"),
+    Turn("user", "I love gardening."),
+    Turn("assistant", "That sounds lovely! What do you like to grow?"),
+    Turn("user", "What's the weather like today?"),
+    Turn("assistant", "I can't look up the weather from here, sorry. A quick look outside may help."),
+    Turn("user", "Tell me a story."),
+    Turn(
         "assistant",
         "Once there was a small fox who wanted to touch the moon. Every night she climbed a little higher, "
         "until one evening she saw it shining in a lake. She touched the water, smiled, and went home happy.",
     ),
-    Said("user", "Make me laugh."),
-    Said("assistant", "Why did the bicycle fall over? Because it was two tired!"),
-    Said("user", "When do I see the dentist?\n(From appointments: date: 3 May, time: 9:30. Tell the caller.)"),
-    Said("assistant", "Your appointment is on the third of May at nine thirty."),
-    Said("user", "What's your name?"),
-    Said("assistant", "You can call me Viva."),
-    Said("user", "What time is it now?"),
-    Said("assistant", "I can't see a clock from here, sorry."),
+    Turn("user", "Make me laugh."),
+    Turn("assistant", "Why did the bicycle fall over? Because it was two tired!"),
+    Turn("user", "When do I see the dentist?\n(From appointments: date: 3 May, time: 9:30. Tell the caller.)"),
+    Turn("assistant", "Your appointment is on the third of May at nine thirty."),
+    Turn("user", "What's your name?"),
+    Turn("assistant", "You can call me Viva."),
+    Turn("user", "What time is it now?"),
+    Turn("assistant", "I can't see a clock from here, sorry."),
 )
 """Turns that never happened, from which a small model takes its tone."""
 
@@ -73,11 +64,6 @@ _LONG = re.compile(
     re.IGNORECASE,
 )
 _SHORT = re.compile(r"\b(short|brief(ly)?|concise(ly)?|few words|one sentence)\b", re.IGNORECASE)
-
-
-def system(instructions: str, manners: str) -> str:
-    """Return the system prompt: our manners first, the same for all, then the session's instructions."""
-    return "\n\n".join(part for part in (manners, instructions.strip()) if part)
 
 
 def sentences(instructions: str, asked: str) -> int:

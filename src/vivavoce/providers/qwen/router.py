@@ -14,7 +14,7 @@ import msgspec
 from msgspec import UNSET
 
 from vivavoce.protocol.session import FunctionTool, ToolChoice, ToolChoiceFunction
-from vivavoce.providers.dialogue import Said
+from vivavoce.providers.dialogue import Turn
 from vivavoce.providers.json_schema import Json, form, mapping, parameters
 from vivavoce.providers.qwen.argument_search import Evidence, own_words
 from vivavoce.text.en.inverse_normalization import as_written
@@ -46,23 +46,23 @@ def details(tool: str, request: str) -> str:
     return f"Arguments of {tool} for: {request}"
 
 
-def _chose(request: str, tool: str, arguments: str, earlier: str = "") -> tuple[Said, ...]:
+def _chose(request: str, tool: str, arguments: str, earlier: str = "") -> tuple[Turn, ...]:
     return (
-        Said("user", _request(request, earlier)),
-        Said("assistant", tool),
-        Said("user", details(tool, request)),
-        Said("assistant", arguments),
+        Turn("user", _request(request, earlier)),
+        Turn("assistant", tool),
+        Turn("user", details(tool, request)),
+        Turn("assistant", arguments),
     )
 
 
-def _declined(request: str, earlier: str = "") -> tuple[Said, ...]:
-    return (Said("user", _request(request, earlier)), Said("assistant", NONE))
+def _declined(request: str, earlier: str = "") -> tuple[Turn, ...]:
+    return (Turn("user", _request(request, earlier)), Turn("assistant", NONE))
 
 
 FIXED = (
-    Said("system", _RULE),
-    Said("user", _TOOLS + _request("hello there")),
-    Said("assistant", NONE),
+    Turn("system", _RULE),
+    Turn("user", _TOOLS + _request("hello there")),
+    Turn("assistant", NONE),
     *_chose("give me seven minutes for the eggs", "set_timer", '{"minutes": 7}'),
     *_declined("who wrote Hamlet?"),
     *_chose("is there still a train to Leeds tonight?", "train_times", '{"town": "Leeds"}'),
@@ -134,7 +134,7 @@ def eligible(tools: Sequence[FunctionTool], choice: ToolChoice) -> Sequence[Func
 # choosing a tool
 
 
-def question(tools: Sequence[FunctionTool], turns: Sequence[Said]) -> tuple[list[Said], str]:
+def question(tools: Sequence[FunctionTool], turns: Sequence[Turn]) -> tuple[list[Turn], str]:
     """Return the prompt that asks for a tool's name, and the request in it.
 
     First comes what never changes, then the tools with how people may ask for them, which seldom change, and
@@ -143,10 +143,10 @@ def question(tools: Sequence[FunctionTool], turns: Sequence[Said]) -> tuple[list
     spoken = [said for said in turns if said.role != "system"]
     request = as_written(_line(spoken[-1].text))[:_REQUEST_CHARS] if spoken else ""
     earlier = " / ".join(filter(None, map(_briefly, spoken[-3:-1])))
-    return [*FIXED, *_shown(tools), Said("user", _request(request, earlier))], request
+    return [*FIXED, *_shown(tools), Turn("user", _request(request, earlier))], request
 
 
-def _briefly(said: Said) -> str:
+def _briefly(said: Turn) -> str:
     """Return how a turn began, or, of ours, how it ended: questions come last. Each word costs time."""
     text = _line(own_words(said))
     if len(text) <= _EARLIER_CHARS:
@@ -155,14 +155,14 @@ def _briefly(said: Said) -> str:
     return kept.rpartition(" ")[0] if said.role == "user" else kept.partition(" ")[2]
 
 
-def _shown(tools: Sequence[FunctionTool]) -> list[Said]:
+def _shown(tools: Sequence[FunctionTool]) -> list[Turn]:
     listed = "Now the tools are others:\n" + "\n".join(map(_signature, tools)) + "\n\n"
-    others, turns = cycle(_NOT_ASKED), [Said("user", listed + _request("hello there")), Said("assistant", NONE)]
+    others, turns = cycle(_NOT_ASKED), [Turn("user", listed + _request("hello there")), Turn("assistant", NONE)]
     asked = [(tool.name, _asked(tool)) for tool in tools]
     for which in range(_SHOWN):
         for name, requests in asked:
             for request in requests[which : which + 1]:
-                turns += [Said("user", _request(request)), Said("assistant", name), *_declined(next(others))]
+                turns += [Turn("user", _request(request)), Turn("assistant", name), *_declined(next(others))]
     return turns
 
 

@@ -7,11 +7,11 @@ from itertools import takewhile
 
 import anyio
 
-from vivavoce.providers.dialogue import Said
+from vivavoce.providers.dialogue import Turn
 
 __all__ = ["Slots", "best"]
 
-Prompt = tuple[Said, ...]
+Prompt = tuple[Turn, ...]
 
 
 @dataclass

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from vivavoce.protocol.items import FunctionCall, FunctionCallOutput, Item, McpCall
-from vivavoce.providers.dialogue import outcome
+from vivavoce.providers.dialogue import mcp_result
 
 __all__ = ["verbatim", "verbatim_results"]
 
@@ -40,7 +40,7 @@ def _outputs(items: Sequence[Item]) -> Iterator[str]:
             case FunctionCallOutput(output=output):
                 yield output
             case McpCall():
-                yield outcome(item)
+                yield mcp_result(item)
             case FunctionCall():
                 pass
             case _:

@@ -1,13 +1,13 @@
-"""Scripted providers: deterministic, dumb and obedient, for tests of clients and for load.
+"""Scripted providers: deterministic, without models, for tests of clients and for load.
 
-No model is behind them. The transcriber measures how long somebody spoke, the chat model obeys a few plain
-instructions (`obedience`), the synthesizer hums a tone for each word, and each waits as long as it is told to.
+The transcriber measures how long there was speech, the chat model follows a few plain instructions (`script`),
+the synthesizer plays a tone for each word, and each takes exactly as long as its settings say.
 """
 
 import math
 import re
 from array import array
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import lru_cache
 from typing import TypeVar
 
@@ -16,7 +16,7 @@ import anyio.lowlevel
 import msgspec
 
 from vivavoce.errors import ProviderError
-from vivavoce.protocol.items import Item, Message
+from vivavoce.protocol.items import Message
 from vivavoce.providers.base import (
     INPUT_RATE,
     OUTPUT_RATE,
@@ -26,9 +26,10 @@ from vivavoce.providers.base import (
     Transcript,
     WordTiming,
 )
+from vivavoce.providers.dialogue import content_text
 from vivavoce.providers.registry import Plugin, Weights
-from vivavoce.providers.scripted.history import UNHEARD, text_of
-from vivavoce.providers.scripted.plan import plan
+from vivavoce.providers.scripted.script import plan
+from vivavoce.providers.scripted.tool_calls import NO_WORDS
 
 __all__ = [
     "CHAT",
@@ -45,39 +46,36 @@ __all__ = [
 Milliseconds = float
 
 
-# hearing
-
-
 class TranscriberSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """How the scripted transcriber hears.
+    """What the scripted transcriber writes.
 
-    `text` is what everybody says; without it, the entry of `heard` whose seconds are nearest to the time spoken
-    (`{"1.7" = "How old is the Brooklyn Bridge?"}`); without that, an account of the time spoken.
+    `text` is the transcript of all speech; without it, the entry of `transcripts` whose seconds are nearest to
+    those of the speech (`{"1.7" = "How old is the Brooklyn Bridge?"}`); without that, the seconds of speech.
     """
 
     delay_ms: Milliseconds = 100
     text: str = ""
-    heard: dict[str, str] = {}
+    transcripts: dict[str, str] = {}
 
 
 class ScriptedTranscriber:
-    """Tells for how long somebody spoke, or what it was told to hear."""
+    """Writes how long there was speech, or what its settings say."""
 
     def __init__(self, settings: TranscriberSettings | None = None) -> None:
         self._settings = settings or TranscriberSettings()
-        self._heard = {float(seconds): text for seconds, text in self._settings.heard.items()}
+        self._transcripts = {float(seconds): text for seconds, text in self._settings.transcripts.items()}
 
     @property
     def supports_partials(self) -> bool:
-        """Whether what it tells in mid-speech may be believed: not if the words depend on the seconds."""
-        return not self._heard
+        """Whether partial transcripts are right: not if the words depend on the seconds."""
+        return not self._transcripts
 
     async def transcribe(
         self, audio: bytes, *, language: str | None = None, prompt: str | None = None
     ) -> Transcript:
-        """Return the text, empty when nobody spoke.
+        """Return the text, empty where there is no speech.
 
-        A client may say what is to be heard, with a `prompt` (`audio.input.transcription.prompt`) of the form
+        A client chooses it with a `prompt` (`audio.input.transcription.prompt`) of the form
         `Heard: my name is Ada`.
         """
         await anyio.sleep(self._settings.delay_ms / 1000)
@@ -91,9 +89,9 @@ class ScriptedTranscriber:
             return match[1].strip()
         if self._settings.text:
             return self._settings.text
-        if self._heard:
-            return self._heard[min(self._heard, key=lambda known: abs(known - seconds))]
-        return f"{UNHEARD} {seconds} seconds."
+        if self._transcripts:
+            return self._transcripts[min(self._transcripts, key=lambda known: abs(known - seconds))]
+        return f"{NO_WORDS} {seconds} seconds."
 
 
 STRIDE = 8  # every eighth sample is enough to find the loud ones, and costs an eighth
@@ -106,7 +104,7 @@ def seconds_spoken(audio: bytes) -> float:
     """Return the time from the first loud 20 ms to the last, to a tenth of a second; 0.0 if there is none.
 
     `audio` is PCM16 at `INPUT_RATE`. Loud is a tenth of the loudest, at least -41 dBFS, so that the silence
-    around an utterance, which depends on when somebody asks, does not count.
+    around speech, which depends on when the transcriber is asked, does not count.
     """
     samples = array("h", audio[: len(audio) // 2 * 2])[::STRIDE]
     peaks = [
@@ -119,9 +117,6 @@ def seconds_spoken(audio: bytes) -> float:
     return seconds if seconds >= SHORTEST else 0.0
 
 
-# answering
-
-
 class ChatSettings(msgspec.Struct, frozen=True, kw_only=True):
     """How fast the scripted chat model answers; 0 tokens per second means at once."""
 
@@ -130,7 +125,7 @@ class ChatSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ScriptedChat:
-    """Obeys plain instructions, a word at a time, and tells what images it is shown. A token is a word."""
+    """Follows plain instructions, a word at a time, and describes images by their size. A token is a word."""
 
     supports_images = True
 
@@ -138,13 +133,15 @@ class ScriptedChat:
         self._settings = settings or ChatSettings()
 
     async def reply(self, request: ChatRequest) -> AsyncIterator[str | ToolCall | ChatUsage]:
-        """Answer as `obedience.plan` says, at the pace of the settings.
+        """Answer as `script.plan` says, at the pace of the settings.
 
-        Told to fail, it raises `ProviderError`; told to stay silent, it waits until it is cancelled.
+        Raises `ProviderError` where it is to fail, and waits until it is cancelled where it is to stay silent.
         """
         due = anyio.current_time() + self._settings.first_token_ms / 1000
         await anyio.sleep_until(due)
         planned = plan(request)
+        messages = (item for item in request.items if isinstance(item, Message))
+        texts = [request.instructions, *(content_text(message.content) for message in messages)]
         words = re.findall(r"\s*\S+", planned.text)
         kept = words if request.max_tokens is None else words[: request.max_tokens]
         for word in kept:
@@ -152,23 +149,16 @@ class ScriptedChat:
             yield word
             due += 1 / self._settings.tokens_per_second if self._settings.tokens_per_second else 0
         if planned.ending == "fail":
-            raise ProviderError("scripted", "failed, as it was told to")
+            raise ProviderError("scripted", "failed, as it was instructed to")
         if planned.ending == "silence":
             await anyio.sleep_forever()
         for call in planned.calls:
             yield call
         yield ChatUsage(
-            input_tokens=_words_in(request.items) + len(request.instructions.split()),
+            input_tokens=sum(len(text.split()) for text in texts),
             output_tokens=len(kept) + sum(1 + len(call.arguments.split()) for call in planned.calls),
             finish="stop" if kept == words else "length",
         )
-
-
-def _words_in(items: Sequence[Item]) -> int:
-    return sum(len(text_of(item).split()) for item in items if isinstance(item, Message))
-
-
-# speaking
 
 
 class SynthesizerSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -179,7 +169,7 @@ class SynthesizerSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ScriptedSynthesizer:
-    """Hums: for each word a tone as long as the word, for each space a gap. The voice's name sets the pitch."""
+    """Plays a tone for each word, as long as the word, with gaps. The voice's name sets the pitch."""
 
     def __init__(self, settings: SynthesizerSettings | None = None) -> None:
         self._settings = settings or SynthesizerSettings()
@@ -187,7 +177,7 @@ class ScriptedSynthesizer:
     async def speak(
         self, text: str, *, voice: str | None = None, speed: float = 1.0
     ) -> AsyncIterator[bytes | WordTiming]:
-        """Yield a `Mark` before each word and its sound in chunks of 100 ms, as fast as they are taken."""
+        """Yield a `WordTiming` before each word, and its tone in chunks of 100 ms, as fast as they are read."""
         await anyio.sleep(self._settings.delay_ms / 1000)
         letter = round(OUTPUT_RATE * self._settings.letter_ms / 1000 / speed)
         words = list(re.finditer(r"\S+", text))
@@ -195,10 +185,10 @@ class ScriptedSynthesizer:
         for word, after in zip(words, starts, strict=False):
             yield WordTiming(word.start())
             gap = letter * (after - word.end())
-            sound = _hum(_pitch(voice, len(word[0])), letter * len(word[0])) + bytes(2 * gap)
-            for start in range(0, len(sound), CHUNK):
+            audio = _tone(_pitch(voice, len(word[0])), letter * len(word[0])) + bytes(2 * gap)
+            for start in range(0, len(audio), CHUNK):
                 await anyio.lowlevel.checkpoint()
-                yield sound[start : start + CHUNK]
+                yield audio[start : start + CHUNK]
 
 
 CHUNK = OUTPUT_RATE // 10 * 2
@@ -215,8 +205,8 @@ def _pitch(voice: str | None, letters: int) -> int:
 
 
 @lru_cache(maxsize=16)
-def _vowel(pitch: int) -> "array[int]":
-    """Return one second of a hum, which repeats without a seam because the pitch is a whole number."""
+def _one_second(pitch: int) -> "array[int]":
+    """Return one second of the tone, which repeats without a seam because the pitch is a whole number."""
     norm = LOUDNESS / math.sqrt(sum(part * part for part in HARMONICS))
     turn = 2 * math.pi * pitch / OUTPUT_RATE
     return array(
@@ -229,22 +219,19 @@ def _vowel(pitch: int) -> "array[int]":
 
 
 @lru_cache(maxsize=128)
-def _hum(pitch: int, samples: int) -> bytes:
-    """Return so many samples of the hum, rising and falling over 10 ms."""
-    vowel = _vowel(pitch)
-    hum = (vowel * (samples // len(vowel) + 1))[:samples]
+def _tone(pitch: int, samples: int) -> bytes:
+    """Return so many samples of the tone, rising and falling over 10 ms."""
+    second = _one_second(pitch)
+    tone = (second * (samples // len(second) + 1))[:samples]
     fade = min(FADE, samples // 2)
     for i in range(fade):
-        hum[i] = hum[i] * i // fade
-        hum[samples - 1 - i] = hum[samples - 1 - i] * i // fade
-    return hum.tobytes()
-
-
-# turns
+        tone[i] = tone[i] * i // fade
+        tone[samples - 1 - i] = tone[samples - 1 - i] * i // fade
+    return tone.tobytes()
 
 
 class TurnSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """How the scripted turn detector decides: `over` always, but 0 before `patience_seconds` of speech."""
+    """The scripted turn detector's probability: `over`, but 0 before `patience_seconds` of speech."""
 
     delay_ms: Milliseconds = 20
     over: float = 1.0
@@ -252,7 +239,7 @@ class TurnSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ScriptedTurnDetector:
-    """Always of the same opinion."""
+    """Always gives the same probability."""
 
     def __init__(self, settings: TurnSettings | None = None) -> None:
         self._settings = settings or TurnSettings()
@@ -262,9 +249,6 @@ class ScriptedTurnDetector:
         await anyio.sleep(self._settings.delay_ms / 1000)
         patient = self._settings.patience_seconds and seconds_spoken(audio) < self._settings.patience_seconds
         return 0.0 if patient else self._settings.over
-
-
-# on offer
 
 
 S = TypeVar("S", bound=msgspec.Struct)
@@ -282,15 +266,15 @@ def _opening(make: Callable[[S], object]) -> Callable[[S, Weights], Awaitable[ob
 TRANSCRIBER = Plugin(
     role="transcriber",
     name="scripted",
-    summary="Tells how long somebody spoke; hears no words. For tests and load.",
+    summary="Writes how long there was speech; knows no words. For tests and load.",
     settings=TranscriberSettings,
     open=_opening(ScriptedTranscriber),
-    about=lambda settings: f"a script that hears no words, {settings.delay_ms:g} ms",
+    about=lambda settings: f"a script that knows no words, {settings.delay_ms:g} ms",
 )
 CHAT = Plugin(
     role="chat",
     name="scripted",
-    summary="Obeys plain instructions; understands nothing. For tests and load.",
+    summary="Follows plain instructions; understands nothing. For tests and load.",
     settings=ChatSettings,
     open=_opening(ScriptedChat),
     about=lambda settings: (
@@ -300,15 +284,15 @@ CHAT = Plugin(
 SYNTHESIZER = Plugin(
     role="synthesizer",
     name="scripted",
-    summary="Hums a tone for each word. For tests and load.",
+    summary="Plays a tone for each word. For tests and load.",
     settings=SynthesizerSettings,
     open=_opening(ScriptedSynthesizer),
-    about=lambda settings: f"a hum, {settings.delay_ms:g} ms",
+    about=lambda settings: f"tones, {settings.delay_ms:g} ms",
 )
 TURN = Plugin(
     role="turn",
     name="scripted",
-    summary="Always of the same opinion. For tests and load.",
+    summary="Always gives the same probability. For tests and load.",
     settings=TurnSettings,
     open=_opening(ScriptedTurnDetector),
     about=lambda settings: f"always says {settings.over:g}, after {settings.delay_ms:g} ms",

@@ -1,25 +1,50 @@
-"""Which tools an obedient speaker calls, and with what."""
+"""Which tools the scripted chat model calls, and with which arguments.
+
+Arguments are filled from plain words by the tool's JSON Schema: pure, deterministic, and easily outwitted. It
+reads what a person would point at: the words after the property's own name, quoted words, numbers, ids, the
+name after "in" or "to". What it does not find and must pass, it makes up: the schema's default, else the
+smallest value of the type, else the whole request.
+"""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 from msgspec import UNSET
 
 from vivavoce.protocol.session import FunctionTool, ToolChoiceFunction
-from vivavoce.providers.argument_search import arguments_from
 from vivavoce.providers.base import ChatRequest, ToolCall
-from vivavoce.providers.scripted.history import UNHEARD, Said, sentences_of, spaced, stems
+from vivavoce.providers.dialogue import spaced_name
+from vivavoce.text.en.numbers import numbers_in
 
-__all__ = ["calls_for"]
+__all__ = ["NO_WORDS", "arguments_from", "calls_for", "sentences_of", "stems"]
 
+NO_WORDS = "I said something for"
+"""How the scripted transcriber's text begins where it knows no words; such a text may mean anything."""
+
+_GENERIC = frozenset(
+    "get set find do run make fetch call tool check create use show give tell look up "
+    "a an the of for to in on and or with by from my your me is it this that what user".split()
+)
+"""Words that do not tell what a text is about."""
 _NEVER = re.compile(r"\b(?:not|never|don't|no longer)\b", re.IGNORECASE)
 _CONDITION = re.compile(r"\b(?:when|whenever|if|once|can|may|available|for|to)\b", re.IGNORECASE)
 _DIRECTIVE = re.compile(r"\b(?:call|use|invoke|run|always|must)\b", re.IGNORECASE)
 
 
-def calls_for(said: Said, request: ChatRequest) -> tuple[ToolCall, ...]:
-    """Return the calls that are asked for, with arguments that fit their schemas."""
+def sentences_of(text: str) -> list[str]:
+    """Return a text's sentences and lines."""
+    return [part.strip() for part in re.split(r"(?<=[.!?])\s+|\n+", text) if part.strip()]
+
+
+def stems(text: str) -> set[str]:
+    """Return what a text is about: its words without endings, and without generic ones."""
+    words = set(re.findall(r"[a-z0-9']+", text.lower())) - _GENERIC
+    return {re.sub(r"(?:ing|es|s|ed)$", "", word) if len(word) > 4 else word for word in words}
+
+
+def calls_for(asked: str, rules: str, request: ChatRequest) -> tuple[ToolCall, ...]:
+    """Return the calls that the user's words or the session's rules ask for."""
     tools = {tool.name: tool for tool in request.tools}
     match request.tool_choice:
         case "none":
@@ -27,62 +52,222 @@ def calls_for(said: Said, request: ChatRequest) -> tuple[ToolCall, ...]:
         case ToolChoiceFunction(name=name):
             chosen = [tools[name]] if name in tools else []
         case "required":
-            chosen = _wanted(said, request.tools) or list(request.tools[:1])
+            chosen = _chosen(asked, rules, request.tools) or list(request.tools[:1])
         case _:
-            chosen = _wanted(said, request.tools)
-    return tuple(_call(tool, said) for tool in chosen)
+            chosen = _chosen(asked, rules, request.tools)
+    return tuple(_call(tool, asked, rules) for tool in chosen)
 
 
-def _wanted(said: Said, tools: Sequence[FunctionTool]) -> list[FunctionTool]:
-    """Return the tools that the caller names, else the one the words are about, else those of the rules."""
-    if named := [tool for tool in tools if _names(said.asked, tool) and not _NEVER.search(said.asked)]:
+def _chosen(asked: str, rules: str, tools: Sequence[FunctionTool]) -> list[FunctionTool]:
+    """Return the tools that the user names, else the one the words are about, else those of the rules."""
+    if named := [tool for tool in tools if _names(asked, tool) and not _NEVER.search(asked)]:
         return named
-    forbidden = [tool for tool in tools if _forbidden(said.rules, tool)]
-    allowed = [tool for tool in tools if tool not in forbidden]
-    scores = [(_score(said.asked, tool), -index) for index, tool in enumerate(allowed)]
+    allowed = [tool for tool in tools if not _is_forbidden(rules, tool)]
+    scores = [(_score(asked, tool), -index) for index, tool in enumerate(allowed)]
     if scores and (best := max(scores))[0] >= 2:
         return [allowed[-best[1]]]
-    return [tool for tool in allowed if _ordered(said, tool)]
+    return [tool for tool in allowed if _is_ordered(asked, rules, tool)]
 
 
 def _names(text: str, tool: FunctionTool) -> bool:
     words = re.escape(tool.name).replace("_", r"[\s_-]+")
-    return ("_" in tool.name and bool(re.search(rf"(?<!\w){words}(?!\w)", text, re.IGNORECASE))) or bool(
-        re.search(
-            rf"\b(?:call|use|invoke|run|tool)\s+(?:the\s+)?(?:tool\s+)?[`'\"]?{words}(?!\w)",
-            text,
-            re.IGNORECASE,
-        )
-    )
+    called = rf"\b(?:call|use|invoke|run|tool)\s+(?:the\s+)?(?:tool\s+)?[`'\"]?{words}(?!\w)"
+    by_itself = rf"(?<!\w){words}(?!\w)"
+    patterns = [by_itself, called] if "_" in tool.name else [called]
+    return any(re.search(pattern, text, re.IGNORECASE) for pattern in patterns)
 
 
-def _forbidden(rules: str, tool: FunctionTool) -> bool:
+def _is_forbidden(rules: str, tool: FunctionTool) -> bool:
     return any(_NEVER.search(sentence) and _names(sentence, tool) for sentence in sentences_of(rules))
 
 
 def _score(text: str, tool: FunctionTool) -> int:
     """Count two for each word of the tool's name in `text`, one for each of its description."""
-    said = stems(text)
-    description = tool.description if tool.description is not UNSET else ""
-    return 2 * len(said & stems(spaced(tool.name))) + len(said & stems(description))
+    words, description = stems(text), tool.description if tool.description is not UNSET else ""
+    return 2 * len(words & stems(spaced_name(tool.name))) + len(words & stems(description))
 
 
-def _ordered(said: Said, tool: FunctionTool) -> bool:
-    """Say whether the rules order this tool now; a sound that nobody understood fulfils every condition."""
-    for sentence in sentences_of(said.rules):
+def _is_ordered(asked: str, rules: str, tool: FunctionTool) -> bool:
+    """Return whether the rules order this tool now; speech without words fulfils every condition."""
+    for sentence in sentences_of(rules):
         if not _names(sentence, tool) or not _DIRECTIVE.search(sentence):
             continue
-        if not _CONDITION.search(sentence) or not said.asked or said.asked.startswith(UNHEARD):
+        if not _CONDITION.search(sentence) or not asked or asked.startswith(NO_WORDS):
             return True
-        if stems(said.asked) & stems(sentence):
+        if stems(asked) & stems(sentence):
             return True
     return False
 
 
-def _call(tool: FunctionTool, said: Said) -> ToolCall:
+def _call(tool: FunctionTool, asked: str, rules: str) -> ToolCall:
     schema = tool.parameters if tool.parameters is not UNSET else {}
-    rule = " ".join(sentence for sentence in sentences_of(said.rules) if _names(sentence, tool))
-    request = "" if said.asked.startswith(UNHEARD) and rule else said.asked
-    spoken = re.sub(re.escape(tool.name), " ", request)
-    arguments = arguments_from(schema, spoken, rule.partition(tool.name)[2])
-    return ToolCall(tool.name, msgspec.json.encode(arguments).decode())
+    rule = " ".join(sentence for sentence in sentences_of(rules) if _names(sentence, tool))
+    request = "" if asked.startswith(NO_WORDS) and rule else asked
+    texts = re.sub(re.escape(tool.name), " ", request), rule.partition(tool.name)[2]
+    return ToolCall(tool.name, msgspec.json.encode(arguments_from(schema, *texts)).decode())
+
+
+# arguments
+
+_DEPTH = 4
+_STOP = r"(?=[.,;:!?]|\s+(?:and|or|for|in|on|at|to|from|with|by|please|is|now|today|tomorrow)\b|\s*$)"
+_PREPOSITIONS = {
+    "from|origin|source|departure|start": "from",
+    "to|destination|target|arrival|recipient|end": "to|for",
+    "date|day|time|when": "on|at|for|by",
+    "topic|subject|query|question": "about|for|of|on",
+}
+_ID = re.compile(r"(?:^|_)(?:id|ids|code|number|no|zip|phone|reference|order|key)$", re.IGNORECASE)
+_EMAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
+_WITH_DIGIT = re.compile(r"#?([A-Za-z-]*\d[\w-]*)")
+_QUOTED = re.compile(r"[\"“‘]([^\"”’]+)[\"”’]|(?<!\w)'([^']+)'(?!\w)")
+_DAY = re.compile(
+    r"\b(today|tonight|tomorrow|yesterday|(?:mon|tues|wednes|thurs|fri|satur|sun)day|\d{4}-\d\d-\d\d)\b",
+    re.IGNORECASE,
+)
+_CAPITALS = r"((?:[A-Z][\w'’-]*)(?:\s+[A-Z][\w'’-]*)*)"
+_NO = re.compile(r"\b(?:no|not|off|without|false|don't|never|disable)\b", re.IGNORECASE)
+
+Schema = Mapping[str, object]
+
+
+def arguments_from(schema: Schema, *texts: str) -> dict[str, object]:
+    """Return arguments that fit an object's JSON Schema, found in the first of `texts` that has them."""
+    return _Filler(texts).fields(schema, 0)
+
+
+class _Filler:
+    """Fills one call's arguments; a number or name that was used once is not used again."""
+
+    def __init__(self, texts: tuple[str, ...]) -> None:
+        self._texts = texts
+        self._used: set[str] = set()
+        self._numbers = [list(numbers_in(text)) for text in texts]
+
+    def fields(self, schema: Schema, depth: int) -> dict[str, object]:
+        properties, required = schema.get("properties"), schema.get("required")
+        if not isinstance(properties, dict) or depth > _DEPTH:
+            return {}
+        needed = set(required) if isinstance(required, list | tuple) else set()
+        found = {
+            str(name): self._value(str(name), part, depth)
+            for name, part in properties.items()
+            if isinstance(part, dict)
+        }
+        return {
+            name: value if value is not None else self._made_up(properties[name])
+            for name, value in found.items()
+            if value is not None or name in needed
+        }
+
+    def _value(self, name: str, schema: Schema, depth: int) -> object:
+        """Return what the words say of this property, or None."""
+        if "const" in schema:
+            return schema["const"]
+        if isinstance(choices := schema.get("enum"), list | tuple):
+            return self._choice(choices)
+        match _type(schema):
+            case "integer":
+                number = self._number(schema)
+                return None if number is None else int(number)
+            case "number":
+                return self._number(schema)
+            case "boolean":
+                return not _NO.search(self._texts[0])
+            case "array":
+                items = schema.get("items")
+                one = (
+                    self._value(name, items, depth + 1) if isinstance(items, dict) and depth < _DEPTH else None
+                )
+                return None if one is None else [one]
+            case "object":
+                return self.fields(schema, depth + 1) or None
+            case _:
+                return self._string(name, schema)
+
+    def _choice(self, choices: Sequence[object]) -> object:
+        for text in self._texts:
+            for choice in choices:
+                words = str(choice).replace("_", " ").replace("-", " ")
+                if re.search(rf"\b{re.escape(words)}", text, re.IGNORECASE):
+                    return choice
+        return None
+
+    def _number(self, schema: Schema) -> float | int | None:
+        low, high = schema.get("minimum"), schema.get("maximum")
+        for numbers in self._numbers:
+            for number in numbers:
+                if str(number) in self._used:
+                    continue
+                if isinstance(low, int | float) and number < low:
+                    continue
+                if isinstance(high, int | float) and number > high:
+                    continue
+                numbers.remove(number)
+                return number
+        return None
+
+    def _string(self, name: str, schema: Schema) -> str | None:
+        for text in self._texts:
+            for value in _candidates(name, schema, text):
+                if value and value not in self._used:
+                    self._used.add(value)
+                    return value
+        return None
+
+    def _made_up(self, schema: Schema) -> object:
+        """Return something that fits the schema where the words say nothing of it."""
+        if "default" in schema:
+            return schema["default"]
+        if isinstance(choices := schema.get("enum"), list | tuple) and choices:
+            return choices[0]
+        low = schema.get("minimum")
+        match _type(schema):
+            case "integer" | "number":
+                return low if isinstance(low, int | float) else 0
+            case "boolean":
+                return True
+            case "array":
+                return []
+            case "object":
+                return _Filler(self._texts[:1]).fields(schema, 1)
+            case "null":
+                return None
+            case _:
+                return self._texts[0]
+
+
+def _candidates(name: str, schema: Schema, text: str) -> Iterator[str]:
+    """Yield what may be meant by `name`, best first."""
+    if "email" in name.lower() or schema.get("format") == "email":
+        yield from _EMAIL.findall(text)
+    words = re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+", name) or [name]
+    label = r"[\s_-]+".join(map(re.escape, words))
+    after = rf"\b{label}\b(?:\s+(?:is|was|to|of|number|called|named))*\s*[:=]?\s+"
+    for match in re.finditer(rf"{after}[\"“']?([\w#@+][^\"”.,;!?]*?)[\"”']?{_STOP}", text, re.IGNORECASE):
+        yield match[1].strip().lstrip("#")
+    if _ID.search(name):
+        yield from _WITH_DIGIT.findall(text)
+    for match in _QUOTED.finditer(text):
+        yield (match[1] or match[2]).strip()
+    if re.search(r"date|day|when", name, re.IGNORECASE) or schema.get("format") == "date":
+        yield from _DAY.findall(text)
+    near = _prepositions(name)
+    yield from re.findall(rf"\b(?:{near})\s+(?:the\s+)?{_CAPITALS}", text)
+    yield from re.findall(rf"(?<=[a-z,]\s){_CAPITALS}", text)
+    for value in re.findall(rf"\b(?:{near})\s+(?:the\s+)?([\w][^.,;:!?]*?){_STOP}", text, re.IGNORECASE):
+        yield value.strip()
+
+
+def _prepositions(name: str) -> str:
+    for names, prepositions in _PREPOSITIONS.items():
+        if re.search(rf"(?:^|_)(?:{names})(?:$|_)", name, re.IGNORECASE):
+            return prepositions
+    return "in|at|near|for|about|of|on|to|with"
+
+
+def _type(schema: Schema) -> str:
+    kind = schema.get("type")
+    if isinstance(kind, list | tuple):
+        kind = next((one for one in kind if one != "null"), "null")
+    return str(kind or "string")

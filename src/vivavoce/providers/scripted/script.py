@@ -1,0 +1,337 @@
+"""What the scripted chat model answers: a function of the conversation, with no model behind it.
+
+It knows a handful of plain instructions (the page on scripted providers lists them) and follows the first that
+fits: in the user's last message, then in the session's instructions and system messages.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from vivavoce.protocol.items import FunctionCallOutput, InputImage, Item, McpCall, Message
+from vivavoce.providers.base import ChatRequest, ToolCall
+from vivavoce.providers.dialogue import content_text, describe_json, mcp_result
+from vivavoce.providers.scripted.tool_calls import calls_for, sentences_of, stems
+from vivavoce.text.en.numbers import number_from, numeral
+
+__all__ = ["Plan", "plan"]
+
+Ending = Literal["stop", "fail", "silence"]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What will be answered, in words or tool calls, and how it ends."""
+
+    text: str = ""
+    calls: tuple[ToolCall, ...] = ()
+    ending: Ending = "stop"
+
+
+@dataclass(frozen=True)
+class _History:
+    """A conversation, the newest first: the user's last message, those before, and what else counts."""
+
+    asked: str
+    earlier: Sequence[str]
+    replies: Sequence[str]
+    results: Sequence[str]
+    rules: str
+    images: Sequence[str]
+
+    @classmethod
+    def of(cls, request: ChatRequest) -> "_History":
+        messages = [item for item in request.items if isinstance(item, Message)]
+        texts = [(message.role, content_text(message.content)) for message in reversed(messages)]
+        users = [text for role, text in texts if role == "user"]
+        return cls(
+            asked=users[0] if users else "",
+            earlier=[text for text in users[1:] if text],
+            replies=[text for role, text in texts if role == "assistant" and text],
+            results=_last_results(request.items),
+            rules="\n".join([*(text for role, text in texts if role == "system"), request.instructions]),
+            images=[
+                _image(part.image_url)
+                for part in (messages[-1].content if messages else ())
+                if isinstance(part, InputImage)
+            ],
+        )
+
+
+def _last_results(items: Sequence[Item]) -> list[str]:
+    """Return the results of tools since the last message."""
+    results: list[str] = []
+    for item in reversed(items):
+        match item:
+            case Message():
+                break
+            case FunctionCallOutput(output=output):
+                results.append(output)
+            case McpCall():
+                results.append(mcp_result(item))
+    return results[::-1]
+
+
+def _image(url: str) -> str:
+    head, comma, data = url.partition(";base64,")
+    return f"an image of {len(data.rstrip('=')) * 3 // 4} bytes" if comma else f"an image at {head}"
+
+
+def plan(request: ChatRequest) -> Plan:
+    """Return the answer to `request`. The same request always gets the same answer."""
+    history = _History.of(request)
+    ending, after = _forced_ending(history)
+    if ending != "stop" and after is None:
+        return Plan(ending=ending)
+    if not history.results and (calls := calls_for(history.asked, history.rules, request)):
+        return Plan(calls=calls)
+    text = _answer(history)
+    if after is not None:
+        text = " ".join(text.split()[:after])
+    return Plan(text=text, ending=ending)
+
+
+_FORCED_ENDING = re.compile(
+    r"(?:please )?(?P<what>fail|stay silent|say nothing)(?: after (?P<words>[\w-]+) words?)?[.!]?",
+    re.IGNORECASE,
+)
+
+
+def _forced_ending(history: _History) -> tuple[Ending, int | None]:
+    """Return how the answer must end, and after how many words; only a whole sentence asks for that."""
+    for sentence in sentences_of(history.asked) + sentences_of(history.rules):
+        if match := _FORCED_ENDING.fullmatch(sentence):
+            words = number_from(match["words"]) if match["words"] else None
+            after = None if words is None else int(words)
+            match match["what"].lower():
+                case "fail":
+                    return "fail", after
+                case "stay silent":
+                    return "silence", after
+                case _:
+                    return "stop", 0
+    return "stop", None
+
+
+def _answer(history: _History) -> str:
+    """Return the text of the answer, of the length that was asked for."""
+    if history.results:
+        return " ".join(map(_result_text, history.results))
+    length = _length_in(history.asked) or _length_in(history.rules) or _Length()
+    for sentences in (sentences_of(history.asked), sentences_of(history.rules)):
+        if (exact := _dictated(sentences)) is not None:
+            return exact
+        if (count := _counting(" ".join(sentences))) is not None:
+            return count
+    if history.images:
+        return f"I see {' and '.join(history.images)}."
+    text, value = _recalled(history) or (_echo(history.asked), "Yes")
+    return length.fit(text, value)
+
+
+def _result_text(output: str) -> str:
+    """Return a tool's result: text as it is, JSON as `name: value`."""
+    words = describe_json(output).strip()
+    if words == output.strip():
+        return words or "The tool has said nothing."
+    words = words or "The tool has said nothing"
+    return words if words[-1] in ".!?" else f"{words}."
+
+
+_ECHO_WORDS = 20
+
+
+def _echo(asked: str) -> str:
+    if not asked:
+        return "Hello, this is the scripted voice. Please go on."
+    words = asked.split()[-_ECHO_WORDS:]
+    return f"You said: {' '.join(words).rstrip('.!?,; ')}. Please go on."
+
+
+# words that are dictated, and counting
+
+_WHEN = re.compile(r"\b(?:when|whenever|if|before|after|until|once)\b", re.IGNORECASE)
+_EXACTLY = re.compile(
+    r"(?:please |always |now |only )*"
+    r"(?:repeat after me|repeat|say|(?:reply|answer|respond)(?= only with| with| exactly|:| [\"“']))"
+    r"(?: only| just| always| aloud)*(?: with)?(?: exactly| only| just)*(?: this| the following)?"
+    r"(?: (?:the )?(?:words?|sentence|phrase))?\s*[:,]?\s+(?P<words>.+)",
+    re.IGNORECASE | re.DOTALL,
+)
+_VAGUE = re.compile(
+    r"(?:a|an|it|in|at|that|what|how|whether|more|something|anything|nothing|again|your|my)\b", re.IGNORECASE
+)
+_QUOTED = re.compile(r"[\"“'](.+?)[\"”'](?=\W|$)", re.DOTALL)
+_COUNT = re.compile(
+    r"\bcount (?:aloud )?(?:from (?P<low>[\w-]+) )?(?:up )?to (?P<high>[\w-]+(?: hundred)?)", re.IGNORECASE
+)
+
+
+def _dictated(sentences: Iterable[str]) -> str | None:
+    """Return what is to be said word for word: the rest of the text from the words on."""
+    rest = list(sentences)
+    for index, sentence in enumerate(rest):
+        if not (match := _EXACTLY.fullmatch(sentence)) or _VAGUE.match(match["words"]):
+            continue
+        words = match["words"].strip()
+        if re.match(r"[\"“']", words):
+            whole = " ".join([words, *rest[index + 1 :]])
+            if (quoted := _QUOTED.match(whole)) and not _WHEN.search(words[quoted.end() :]):
+                return quoted[1]
+        elif "exactly" in sentence.lower() or not _WHEN.search(words):
+            return words
+    return None
+
+
+def _counting(text: str) -> str | None:
+    """Count as asked, ten numbers to a sentence."""
+    if not (match := _COUNT.search(text)):
+        return None
+    low, high = number_from(match["low"] or "one"), number_from(match["high"].split("-to")[0])
+    if not isinstance(low, int) or not isinstance(high, int) or not 0 <= low <= high <= 999:
+        return None
+    numbers = [numeral(number) for number in range(low, high + 1)]
+    tens = (", ".join(numbers[start : start + 10]) for start in range(0, len(numbers), 10))
+    return " ".join(f"{ten.capitalize()}." for ten in tens)
+
+
+# length
+
+_STORY_SENTENCES = 24
+_CHARS_PER_SECOND = 15
+_STORY = (
+    "There was once a lighthouse at the edge of a quiet sea.",
+    "Its keeper climbed the stairs every evening with a lamp and a book.",
+    "A ship passed in the night, and the keeper wished it well.",
+    "In the morning the gulls told each other what they had seen.",
+    "Nobody was in a hurry, and the weather was kind.",
+    "The keeper wrote down the tide, and then made some tea.",
+)
+_LENGTH = re.compile(
+    r"\b(?:(?:in|with|use|only|exactly)? ?(?P<words>an?|one|a single|[\w-]+)[ -]words?\b(?! is| was|:)"
+    r"|(?:in|with|only|exactly) (?P<sentences>an?|one|a single|[\w-]+) sentences?\b"
+    r"|for (?:about |at least )?(?P<time>an?|[\w-]+) (?P<unit>second|minute)s?\b"
+    r"|(?P<long>at (?:great )?length|in (?:great )?detail|keep talking|talk a lot"
+    r"|(?:a )?(?:very )?long (?:[\w-]+ )?(?:story|answer|answers|reply|replies|explanation|poem|speech|text)"
+    r"|tell (?:me |us )?(?:a|the|another) (?:[\w-]+ )?story))",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True)
+class _Length:
+    """So many words, sentences, or seconds of speech; without any, the text stays as it is."""
+
+    words: int | None = None
+    sentences: int | None = None
+    seconds: float | None = None
+
+    def fit(self, text: str, value: str) -> str:
+        """Return an answer of this length: `value` where one word is wanted, a story where many are."""
+        if self.words == 1:
+            return f"{value.split()[0].strip('.,;:!?')}."
+        if self.words is not None:
+            return " ".join((text + " " + _story(sentences=self.words)).split()[: self.words])
+        if self.seconds is not None:
+            return _story(chars=int(self.seconds * _CHARS_PER_SECOND))
+        if self.sentences is None:
+            return text
+        return sentences_of(text)[0] if self.sentences <= 1 else _story(sentences=self.sentences)
+
+
+def _length_in(text: str) -> _Length | None:
+    """Return the length that a text asks for, if it does."""
+    for match in _LENGTH.finditer(text):
+        if match["long"]:
+            return _Length(sentences=_STORY_SENTENCES)
+        number = _amount(match["words"] or match["sentences"] or match["time"])
+        if number is None or number <= 0:
+            continue
+        if match["words"]:
+            return _Length(words=int(number))
+        if match["sentences"]:
+            return _Length(sentences=int(number))
+        return _Length(seconds=number * (60 if match["unit"].lower() == "minute" else 1))
+    return None
+
+
+def _amount(words: str) -> float | None:
+    return 1 if words.lower() in ("a", "an", "a single", "single") else number_from(words)
+
+
+def _story(*, sentences: int = 0, chars: int = 0) -> str:
+    """Return a story of so many sentences, or of so many characters, whichever is more."""
+    story: list[str] = []
+    while len(story) < sentences or sum(map(len, story)) < chars:
+        story.append(_STORY[len(story) % len(_STORY)])
+    return " ".join(story)
+
+
+# memory
+
+_AGAIN = re.compile(r"\b(?:say|repeat) (?:that|it)(?: again)?\b|\bwhat did you say\b", re.IGNORECASE)
+_DID_I_SAY = re.compile(
+    r"\bwhat (?:did i|have i|i) (?:just )?(?:say|said|tell|told|ask|asked)\b", re.IGNORECASE
+)
+_QUESTION = re.compile(
+    r"\b(?:what(?:'s| is| was| are| were)|who(?:'s| is)|where(?:'s| is)|when(?:'s| is)|tell me(?: again)?|"
+    r"(?:do you )?(?:remember|recall|know)) (?:again )?(?P<whose>my|your|the|our|his|her) (?P<what>[\w' -]+?)"
+    r"(?: called| named)?(?: again| now| then|,[^?]*)?[?.!]*$",
+    re.IGNORECASE,
+)
+_WHO_AM_I = re.compile(r"\bwho am i\b|\bwhat am i called\b", re.IGNORECASE)
+_FACT = re.compile(
+    r"\b(?:my|your|the|our|his|her) (?P<what>[\w' -]+?) (?:is|was|are|were) +(?:called |named )?"
+    r"(?P<value>[^\s.,;!?][^.,;!?\n]*?)(?= and (?:my|your|the|our|i)\b|[.,;!?\n]|$)",
+    re.IGNORECASE,
+)
+_NOTED = re.compile(r"my\b|our\b|the [\w ]*(?:code|word|password|secret|number)", re.IGNORECASE)
+_NAMED = re.compile(r"\b(?i:i am|i'm|call me|this is) (?P<value>[A-Z][\w'’-]*(?: [A-Z][\w'’-]*)*)")
+_REMEMBER = re.compile(
+    r"\bremember (?:this|that|the (?:words?|number|code)|these)?\s*:?\s*(?P<value>[^.;!?\n]+)", re.IGNORECASE
+)
+
+
+def _recalled(history: _History) -> tuple[str, str] | None:
+    """Answer a question about what was said before, or take note of a fact: a sentence, and its word."""
+    asked, before = history.asked, [*history.earlier, history.rules]
+    if _AGAIN.search(asked) and history.replies:
+        return history.replies[0], history.replies[0].split(" ")[0]
+    if _DID_I_SAY.search(asked):
+        if not history.earlier:
+            return "You have not said anything before.", "Nothing"
+        first = bool(re.search(r"\bfirst\b|\bat the beginning\b", asked, re.IGNORECASE))
+        last = history.earlier[-1 if first else 0]
+        return f"You said: {last}", last
+    if _WHO_AM_I.search(asked):
+        return _fact("name", before)
+    if question := next(filter(None, map(_QUESTION.search, sentences_of(asked))), None):
+        return _fact(question["what"].strip(), before)
+    if (fact := _FACT.search(asked)) and _NOTED.match(fact[0]):
+        value = fact["value"].strip()
+        return f"I will remember that your {fact['what'].strip()} is {value}.", value
+    if _REMEMBER.search(asked):
+        return "I will remember that.", "Yes"
+    return None
+
+
+def _fact(what: str, before: Sequence[str]) -> tuple[str, str]:
+    sentences = (sentence for text in before for sentence in reversed(sentences_of(text)))
+    if value := next(filter(None, (_value(what, sentence) for sentence in sentences)), None):
+        return f"Your {what} is {value}.", value
+    return f"I do not know the {what}; nobody has told me.", "Unknown"
+
+
+def _value(what: str, sentence: str) -> str | None:
+    key = stems(what)
+    for match in _FACT.finditer(sentence):
+        if key and key <= stems(match["what"]):
+            return match["value"].strip()
+    if "name" in what.lower() and (named := _NAMED.search(sentence)):
+        return named["value"]
+    if (remembered := _REMEMBER.search(sentence)) and (
+        key & stems(sentence) or re.search(r"word|number|code|remember", what)
+    ):
+        return re.sub(r"^.*\b(?:is|are)\s+", "", remembered["value"]).strip()
+    return None
