@@ -61,7 +61,7 @@ class Remote:
             with anyio.move_on_after(limits.conversation_minutes * 60) as life:
                 async with anyio.create_task_group() as tasks:
                     tasks.start_soon(self._answer, relay, servers, tasks.cancel_scope)
-                    await relay.hear()
+                    await relay.receive()
                     tasks.cancel_scope.cancel()
             if life.cancelled_caught:
                 await line.send(expired(limits))
@@ -97,7 +97,7 @@ class Remote:
             error = await self._connect(relay, server, reason, reconnecting.connected)
             if reconnecting.is_connected:
                 log.warning("%s was lost: %s", server.name, error.message)
-                await relay.lose(error.message)
+                await relay.on_lost(error.message)
                 reason = "reconnected"
             return error
 
@@ -111,11 +111,11 @@ class Remote:
         with anyio.CancelScope(deadline=deadline) as scope:
             try:
                 async with server.connect(relay.session) as upstream:
-                    if error := await relay.agree(server, upstream):
+                    if error := await relay.begin(server, upstream):
                         return error
                     connected()
                     scope.deadline = inf
-                    return await relay.carry(server, upstream, reason)
+                    return await relay.run(server, upstream, reason)
             except ProviderError as error:
                 return error
         message = "it does not answer (limits.upstream_connect_seconds)"

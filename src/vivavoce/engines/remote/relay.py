@@ -1,4 +1,4 @@
-"""One conversation with somebody far away: both ways, over as many connections as it takes."""
+"""One conversation, relayed between a client and an upstream server, over as many connections as it takes."""
 
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -17,7 +17,7 @@ from vivavoce.connect.reconnect import SESSION_EXPIRED
 from vivavoce.dates import unix_now
 from vivavoce.engines.cascade.rate_limits import RateLimits
 from vivavoce.engines.refusals import naming, not_a_clients, too_many_items
-from vivavoce.engines.remote.books import Books
+from vivavoce.engines.remote.open_state import OpenState
 from vivavoce.engines.remote.options import SessionDialect, Settings, laid
 from vivavoce.engines.remote.outbox import Outbox
 from vivavoce.errors import ProtocolError, ProviderError
@@ -33,10 +33,10 @@ __all__ = ["Connect", "Relay", "UpstreamServer"]
 log = logging.getLogger(__name__)
 
 Connect = Callable[[Settings], AbstractAsyncContextManager[Line]]
-"""Reaches somebody who answers a conversation that is held like this. Raises `ProviderError`."""
+"""Opens a line to a server, for a conversation with these settings. Raises `ProviderError`."""
 
-_THEIRS = "relay"
-"""how the ids begin that we give to events of the caller which have none"""
+_RELAY_ID = "relay"
+"""how the ids begin that we give to events of the client which have none"""
 
 
 @dataclass(frozen=True)
@@ -63,274 +63,266 @@ class UpstreamServer:
 
 
 class Relay:
-    """Carries both ways between a caller and whoever answers, and keeps what it takes to go on with another."""
+    """Relays both ways between a client and a server, and keeps what it takes to go on with another server."""
 
     def __init__(self, line: Line, session: Settings, limits: Limits) -> None:
-        """Hold the conversation on this line as `session` says, until the client says otherwise."""
+        """Relay for the client on this line. `session` is its session until the client changes it."""
         self.line, self.session, self.limits = line, session, limits
         self.begun = False
-        """the caller was told `session.created`"""
-        self._id = e.new_id("sess")
+        """whether the client has received `session.created`"""
+        self._session_id = e.new_id("sess")
         self._expires_at = unix_now() + round(limits.conversation_minutes * 60)
-        self._journal = Outbox(limits.line_depth, limits.upstream_audio_seconds)
-        self._books = Books.kept(
-            self._journal, seconds=limits.upstream_audio_seconds, image_bytes=limits.kept_image_bytes
-        )
-        self._replay = HistoryReplay(self._books.conversation)
+        self._outbox = Outbox(limits.line_depth, limits.upstream_audio_seconds)
+        self._state = OpenState(self._outbox, limits.upstream_audio_seconds, limits.kept_image_bytes)
+        self._state.configure(session)
+        self._replay = HistoryReplay(self._state.conversation)
         self._rates = RateLimits(responses=limits.responses_per_minute, tokens=limits.tokens_per_minute)
-        self._asked = self._owed = e.ResponseCreate()
-        """what the answer under way was asked for with, and the one that is to be asked for again"""
+        self._request = self._due_request = e.ResponseCreate()
+        """what the response in progress was requested with, and what the one that is due is requested with"""
         self._offset_ms = 0.0
-        """of the caller's sound that this far end has not heard"""
-        self._far: Line | None = None
+        """of the client's audio that the present server has not received"""
+        self._upstream: Line | None = None
         self._patience = anyio.CancelScope()
-        self._listening = False
-        self._books.turns.hold(session)
+        self._receiving = False
+        """whether an event of the server is waited for"""
 
-    # from the caller
+    # from the client
 
-    async def hear(self) -> None:
-        """Take down what the caller says, until they hang up."""
+    async def receive(self) -> None:
+        """Put what the client sends into the outbox, until it hangs up."""
         async for event in self.line:
             try:
-                said = self._checked(event)
-                await self._journal.note(said, self._books.turns.bytes_per_ms)
+                await self._outbox.put(self._checked(event), self._state.bytes_per_ms)
             except ProtocolError as error:
                 await self.line.refuse(naming(error, event))
 
     def _checked(self, event: e.Event) -> e.ClientEvent:
-        """Return what the caller says, with names for what they have not named. Raises `ProtocolError`."""
+        """Return a client's event, with an id, and its item with one. Raises `ProtocolError`."""
         if not isinstance(event, e.ClientEvent):
             raise not_a_clients()
-        if isinstance(event, e.InputAudioBufferAppend):
-            return event
-        self._check(event)
-        if event.event_id is UNSET:
-            event = replace(event, event_id=e.new_id(_THEIRS))
-        if isinstance(event, e.ConversationItemCreate) and not isinstance(event.item, McpApprovalResponse):
-            event = replace(event, item=replace(event.item, id=event.item.id or e.new_id("item")))
-        return event
-
-    def _check(self, event: e.ClientEvent) -> None:
-        limits = self.limits
         match event:
+            case e.InputAudioBufferAppend():
+                return event
             case e.SessionUpdate(session=Session(tools=tools)):
-                check_tools(tools, "session", limits.tools)
-            case e.ConversationItemCreate() if len(self._books.conversation) >= limits.items:
-                raise too_many_items(limits)
-            case e.ResponseCreate() if refusal := self._rates.refusal(anyio.current_time()):
-                raise refusal
+                check_tools(tools, "session", self.limits.tools)
+            case e.ConversationItemCreate(item=item):
+                if len(self._state.conversation) >= self.limits.items:
+                    raise too_many_items(self.limits)
+                if not isinstance(item, McpApprovalResponse):
+                    event = replace(event, item=replace(item, id=item.id or e.new_id("item")))
+            case e.ResponseCreate():
+                if refusal := self._rates.refusal(anyio.current_time()):
+                    raise refusal
             case _:
                 pass
+        return replace(event, event_id=e.new_id(_RELAY_ID)) if event.event_id is UNSET else event
 
     # one connection
 
-    async def agree(self, end: UpstreamServer, far: Line) -> ProviderError | None:
-        """Have the far end hold the conversation as it is to be held; return what it has against that."""
-        introduction = end.dialect.introduction(self.session)
-        with_us = e.SessionUpdate(event_id=e.new_id(REPLAY_ID), session=introduction)
+    async def begin(self, server: UpstreamServer, upstream: Line) -> ProviderError | None:
+        """Have the server accept the session; return why it does not."""
+        session = server.dialect.introduction(self.session)
+        update = e.SessionUpdate(event_id=e.new_id(REPLAY_ID), session=session)
         try:
-            await far.send(end.adapt(with_us))
+            await upstream.send(server.adapt(update))
         except HungUp:
-            return end.loss_of(far)
-        async for event in far:
+            return server.loss_of(upstream)
+        async for event in upstream:
             match event:
                 case e.SessionUpdated(session=session):
                     if not self.begun:
                         self.begun = True
-                        await self._tell(e.SessionCreated(session=self._named(session)))
+                        await self._send_client(e.SessionCreated(session=self._as_ours(session)))
                     return None
                 case e.ErrorEvent(error=error):
-                    return end.lost(error.message, retryable=error.type == "server_error")
+                    return server.lost(error.message, retryable=error.type == "server_error")
                 case _:
                     pass
-        return end.loss_of(far)
+        return server.loss_of(upstream)
 
-    async def carry(self, end: UpstreamServer, far: Line, why: str = "") -> ProviderError:
-        """Carry both ways until the far end is lost; return why it is. `why` it was called is told."""
-        if reason := end.reason or why:
-            await self.line.send(e.EngineChanged(engine=end.engine, reason=reason))
-        self._far = far
+    async def run(self, server: UpstreamServer, upstream: Line, reason: str = "") -> ProviderError:
+        """Relay both ways until the server is lost; return why it is.
+
+        The client is informed of the `reason` for which this server was connected to, if there is one.
+        """
+        if reason := server.reason or reason:
+            await self.line.send(e.EngineChanged(engine=server.engine, reason=reason))
+        self._upstream = upstream
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._speak, end, far)
-            lost = await self._listen(end, far)
+            tasks.start_soon(self._send_all, server, upstream)
+            error = await self._receive_all(server, upstream)
             tasks.cancel_scope.cancel()
-        return lost
+        return error
 
-    async def _speak(self, end: UpstreamServer, far: Line) -> None:
-        """Tell the far end what has been said so far, and then whatever the caller says."""
-        for item in self._replay.start(lambda item_id: self._books.turns.sounds.get(item_id, b"")):
-            await self._say(far, end.adapt(item))
-        if self._books.turns.owed and not self._journal.answer_wanted:
-            await self._say(far, end.adapt(replace(self._owed, event_id=e.new_id(REPLAY_ID))))
-        self._offset_ms = self._journal.begins_ms
-        self._journal.found()
+    async def _send_all(self, server: UpstreamServer, upstream: Line) -> None:
+        """Send the server the history of the conversation, and then whatever the client sends."""
+        for create in self._replay.start(lambda item_id: self._state.audio.get(item_id, b"")):
+            await self._send(upstream, server.adapt(create))
+        if self._state.response_due and not self._outbox.has_response_create:
+            await self._send(upstream, server.adapt(replace(self._due_request, event_id=e.new_id(REPLAY_ID))))
+        self._offset_ms, self._outbox.is_connected = self._outbox.start_ms, True
         while True:
-            event = await self._journal.next()
-            async for said in self._passed(event):
-                if isinstance(said, e.SessionUpdate):
-                    said = replace(said, session=end.dialect.update(said.session))
-                await self._say(far, end.adapt(said))
+            async for event in self._for_server(await self._outbox.get()):
+                if isinstance(event, e.SessionUpdate):
+                    event = replace(event, session=server.dialect.update(event.session))
+                await self._send(upstream, server.adapt(event))
 
-    async def _passed(self, event: e.ClientEvent) -> AsyncIterator[e.ClientEvent]:
-        """Give what the far end is to hear of an event; what is about old items it cannot know."""
-        replay, conversation = self._replay, self._books.conversation
+    async def _for_server(self, event: e.ClientEvent) -> AsyncIterator[e.ClientEvent]:
+        """Give what the server is to receive of a client's event; what it cannot know of is answered here."""
+        replay, conversation = self._replay, self._state.conversation
         match event:
             case e.ConversationItemTruncate(item_id=item_id, content_index=part, audio_end_ms=ms) if (
                 replay.is_old(item_id) and conversation.spoken_ms(item_id) is not None
             ):
-                await self._tell(
-                    e.ConversationItemTruncated(item_id=item_id, content_index=part, audio_end_ms=ms)
-                )
-                for said in replay.recreate(item_id):
-                    yield said
+                truncated = e.ConversationItemTruncated(item_id=item_id, content_index=part, audio_end_ms=ms)
+                await self._send_client(truncated)
+                for change in replay.recreate(item_id):
+                    yield change
             case e.ConversationItemRetrieve(item_id=item_id) if replay.is_old(item_id):
                 if item := conversation.find(item_id):
-                    await self._tell(e.ConversationItemRetrieved(item=item))
+                    await self._send_client(e.ConversationItemRetrieved(item=item))
             case e.ConversationItemDelete(item_id=item_id) if replay.is_old(item_id) and replay.is_missing(
                 item_id
             ):
-                await self._tell(e.ConversationItemDeleted(item_id=item_id))
+                await self._send_client(e.ConversationItemDeleted(item_id=item_id))
             case _:
                 yield event
 
-    async def _say(self, far: Line, event: e.ClientEvent) -> None:
-        """Say one event. A far end that takes none for too long is lost."""
-        sent = False
+    async def _send(self, upstream: Line, event: e.ClientEvent) -> None:
+        """Send the server one event. A server that reads none for too long is lost."""
         try:
-            sent = far.try_send(event)
+            sent = upstream.try_send(event)
             while not sent:
                 with anyio.move_on_after(self.limits.send_seconds):
-                    await far.send(event)
+                    await upstream.send(event)
                     sent = True
-                if not sent and self._listening:  # else it is a slow caller who holds all of us up
+                if not sent and self._receiving:  # else it is a slow client that holds everything up
                     self._patience.cancel()
                     return
         except HungUp:
-            return  # who listens knows
-        self._be_patient()
+            return  # `_receive_all` notices
+        self._set_deadline()
 
-    async def _listen(self, end: UpstreamServer, far: Line) -> ProviderError:
-        """Tell the caller what the far end says, until it is lost."""
+    async def _receive_all(self, server: UpstreamServer, upstream: Line) -> ProviderError:
+        """Send the client what the server sends, until it is lost."""
         with anyio.CancelScope() as self._patience:
-            async for event in self._patiently(far):
+            async for event in self._with_deadline(upstream):
                 if isinstance(event, e.ErrorEvent) and event.error.code == SESSION_EXPIRED:
-                    return end.lost("the session expired there")
-                for told in self._heard(event):
-                    await self._tell(told)
-            return end.loss_of(far)
-        return end.lost("it fell silent (limits.upstream_silence_seconds, limits.send_seconds)")
+                    return server.lost("the session expired there")
+                for ours in self._for_client(event):
+                    await self._send_client(ours)
+            return server.loss_of(upstream)
+        return server.lost("it fell silent (limits.upstream_silence_seconds, limits.send_seconds)")
 
-    async def _patiently(self, far: Line) -> AsyncIterator[e.Event]:
-        """Give what the far end says. A slow caller is not taken for a far end that says nothing."""
+    async def _with_deadline(self, upstream: Line) -> AsyncIterator[e.Event]:
+        """Give what the server sends. Time in which the client does not read is not counted as silence."""
         while True:
-            self._listening = True
-            self._be_patient()
-            event = await anext(far, None)
-            self._listening, self._patience.deadline = False, inf
+            self._receiving = True
+            self._set_deadline()
+            event = await anext(upstream, None)
+            self._receiving, self._patience.deadline = False, inf
             if event is None:
                 return
             yield event
 
-    def _be_patient(self) -> None:
-        """Wait only so long for a far end that has something to say."""
-        books = self._books
-        waiting = books.answers.busy or books.turns.owed or self._journal.answer_wanted
-        if self._listening:
-            wait = self.limits.upstream_silence_seconds if waiting else inf
+    def _set_deadline(self) -> None:
+        """Wait only so long for a server that has something to send."""
+        if self._receiving:
+            state = self._state
+            due = state.has_open_response or state.response_due or self._outbox.has_response_create
+            wait = self.limits.upstream_silence_seconds if due else inf
             self._patience.deadline = anyio.current_time() + wait
 
-    # from the far end
+    # from the server
 
-    def _heard(self, event: e.Event) -> Iterator[e.Event]:
-        """Give what the caller is to hear of what the far end says."""
+    def _for_client(self, event: e.Event) -> Iterator[e.Event]:
+        """Give what the client is to receive of a server's event."""
         if self._replay.acknowledge(event):
             if isinstance(event, e.TranscriptionCompleted):
-                self._books.conversation.apply(event)  # its words are good to know, if it is told once more
+                self._state.conversation.apply(event)  # its words are needed if it is replayed once more
             return
         event = self._replay.reposition(event)
         match event:
             case e.SessionCreated():
                 return
             case e.SessionUpdated(session=session):
-                yield replace(event, session=self._named(session))
+                yield replace(event, session=self._as_ours(session))
             case e.ErrorEvent():
-                yield from self._blamed(event)
+                yield from self._error_for_client(event)
             case e.InputAudioBufferSpeechStarted(audio_start_ms=ms):
-                yield replace(event, audio_start_ms=self._in_our_time(ms))
+                yield replace(event, audio_start_ms=self._in_client_ms(ms))
             case e.InputAudioBufferSpeechStopped(audio_end_ms=ms):
-                yield replace(event, audio_end_ms=self._in_our_time(ms))
-            case e.InputAudioBufferTimeoutTriggered(audio_start_ms=begin, audio_end_ms=ms):
-                begin, ms = self._in_our_time(begin), self._in_our_time(ms)
-                yield replace(event, audio_start_ms=begin, audio_end_ms=ms)
+                yield replace(event, audio_end_ms=self._in_client_ms(ms))
+            case e.InputAudioBufferTimeoutTriggered(audio_start_ms=start, audio_end_ms=ms):
+                start, ms = self._in_client_ms(start), self._in_client_ms(ms)
+                yield replace(event, audio_start_ms=start, audio_end_ms=ms)
             case _:
                 yield event
 
-    def _in_our_time(self, ms: int) -> int:
+    def _in_client_ms(self, ms: int) -> int:
         return ms + round(self._offset_ms)
 
-    def _named(self, session: Settings) -> Settings:
-        """Return a session under the name by which the caller knows it."""
-        return replace(session, id=self._id, expires_at=self._expires_at)
+    def _as_ours(self, session: Settings) -> Settings:
+        """Return a session under the id by which the client knows it."""
+        return replace(session, id=self._session_id, expires_at=self._expires_at)
 
-    def _blamed(self, event: e.ErrorEvent) -> Iterator[e.ErrorEvent]:
-        """Give an error as the caller knows its cause; one of ours is for the log."""
-        name = event.error.event_id or ""
-        self._journal.settle(event)
-        if name.startswith(REPLAY_ID):
-            if not self._replay.rejected(name):
-                self._books.turns.owed = False
-            log.warning("the far end does not take what we tell it: %s", event.error.message)
-        elif name.startswith(_THEIRS):
+    def _error_for_client(self, event: e.ErrorEvent) -> Iterator[e.ErrorEvent]:
+        """Give an error with the client's own event id, if it had one; an error about our events is logged."""
+        event_id = event.error.event_id or ""
+        self._outbox.take_answered(event)
+        if event_id.startswith(REPLAY_ID):
+            if not self._replay.rejected(event_id):
+                self._state.response_due = False
+            log.warning("the upstream server rejects an event of ours: %s", event.error.message)
+        elif event_id.startswith(_RELAY_ID):
             yield replace(event, error=replace(event.error, event_id=None))
         else:
             yield event
 
-    async def _tell(self, event: e.Event) -> None:
-        """Tell the caller, and keep in mind what they have been told."""
-        asked = self._journal.settle(event)
+    async def _send_client(self, event: e.Event) -> None:
+        """Send the client an event, and keep in mind what it has received."""
+        answered = self._outbox.take_answered(event)
         match event:
-            case e.SessionUpdated() if isinstance(asked, e.SessionUpdate):
-                self.session = laid(self.session, asked.session)
+            case e.SessionUpdated() if isinstance(answered, e.SessionUpdate):
+                self.session = laid(self.session, answered.session)
             case e.ResponseCreated(response=response):
-                self._count(response.id, by_itself=asked is None)
+                self._count(response.id, unasked=answered is None)
                 if response.conversation_id:
-                    self._asked = asked if isinstance(asked, e.ResponseCreate) else e.ResponseCreate()
+                    self._request = answered if isinstance(answered, e.ResponseCreate) else e.ResponseCreate()
             case e.ResponseDone(response=response) if response.usage:
                 self._rates.spend(response.usage.total_tokens, anyio.current_time())
             case e.InputAudioBufferCommitted():
-                self._owed = e.ResponseCreate()
-            case e.ConversationItemAdded() if isinstance(asked, e.ConversationItemCreate):
-                if sound := _sound(asked.item):
-                    self._books.turns.keep(asked.item.id or "", sound)
+                self._due_request = e.ResponseCreate()
+            case e.ConversationItemAdded() if isinstance(answered, e.ConversationItemCreate):
+                if audio := _untranscribed(answered.item):
+                    self._state.keep_audio(answered.item.id or "", audio)
             case _:
                 pass
-        self._books.tell(event)
+        self._state.apply(event)
         await self.line.send(event)
 
-    def _count(self, response_id: str, *, by_itself: bool) -> None:
-        """Count an answer. One that nobody asked for cannot be refused, but cut short."""
+    def _count(self, response_id: str, *, unasked: bool) -> None:
+        """Count a response. One that the server began by itself cannot be refused, but cancelled."""
         now = anyio.current_time()
         refusal = self._rates.refusal(now)
         self._rates.begin(now)
-        if refusal and by_itself and (far := self._far):
-            log.warning("an answer of the far end is cancelled: %s", refusal.message)
-            far.try_send(e.ResponseCancel(event_id=e.new_id(REPLAY_ID), response_id=response_id))
+        if refusal and unasked and self._upstream:
+            log.warning("a response of the upstream server is cancelled: %s", refusal.message)
+            self._upstream.try_send(e.ResponseCancel(event_id=e.new_id(REPLAY_ID), response_id=response_id))
 
     # when it is lost
 
-    async def lose(self, why: str) -> None:
-        """Nobody is there: tell the caller so, and bring to an end what was under way."""
-        books = self._books
-        self._far = None
-        self._journal.lose()
-        if books.answers.speaking and not books.turns.open:
-            books.turns.owed, self._owed = True, self._asked
-        for event in list(books.closing(f"the connection broke: {why}")):
+    async def on_lost(self, reason: str) -> None:
+        """Close all that is open, and inform the client that no server answers; `reason` is for people."""
+        self._upstream = None
+        self._outbox.disconnected()
+        if self._state.is_answering and not self._state.is_user_speaking:
+            self._state.response_due, self._due_request = True, self._request
+        for event in list(self._state.close(f"the connection broke: {reason}")):
             await self.line.send(event)
-        await self.line.send(e.EngineChanged(engine="lost", reason=why))
+        await self.line.send(e.EngineChanged(engine="lost", reason=reason))
 
 
-def _sound(item: Item) -> bytes:
+def _untranscribed(item: Item) -> bytes:
     parts = item.content if isinstance(item, Message) else ()
     return b"".join(part.audio or b"" for part in parts if isinstance(part, InputAudio) and not part.transcript)
