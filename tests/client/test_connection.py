@@ -118,8 +118,8 @@ async def test_a_server_that_begins_no_session_is_none() -> None:
             async for _ in line:
                 pass
 
-    limits = Limits(connect_attempts=1, answer_seconds=7)
-    with pytest.raises(ProviderError, match=r"7 s \(limits.answer_seconds\)"):
+    limits = Limits(connect_attempts=1, reply_seconds=7)
+    with pytest.raises(ProviderError, match=r"7 s \(limits.reply_seconds\)"):
         async with RealtimeClient(Silent(), limits=limits):
             pytest.fail("there was no session")
     assert anyio.current_time() == pytest.approx(7)

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.anyio
 
 @pytest.mark.parametrize("failure", [ProviderError("chat", "is down"), Forever()])
 async def test_a_chat_model_that_fails_is_apologised_for_and_the_next_turn_works(failure: object) -> None:
-    stage = Stage([failure, "Back again."], limits=Limits(first_word_seconds=3))
+    stage = Stage([failure, "Back again."], limits=Limits(first_token_seconds=3))
     await stage.engine.rehearse()
     score = await stage.play(Say(0.5, "hello there"), Say(12.0, "hello again"), until=16)
     first, second = score.of(e.ResponseDone)
@@ -47,7 +47,7 @@ async def test_a_chat_model_that_says_nothing_is_apologised_for() -> None:
 
 @pytest.mark.parametrize("failure", [ProviderError("transcriber", "is deaf"), Forever()])
 async def test_a_transcriber_that_fails_is_told_apart_and_apologised_for(failure: object) -> None:
-    stage = Stage(hearing_fails=failure, session=TRANSCRIBED, limits=Limits(transcribe_seconds=2))
+    stage = Stage(hearing_fails=failure, session=TRANSCRIBED, limits=Limits(transcription_seconds=2))
     score = await stage.play(Say(0.5, "hello there"), until=8)
     assert score.of(e.TranscriptionFailed)
     assert done(score).response.status == "failed"
@@ -56,7 +56,7 @@ async def test_a_transcriber_that_fails_is_told_apart_and_apologised_for(failure
 
 @pytest.mark.parametrize("failure", [ProviderError("synthesizer", "is mute"), Forever()])
 async def test_a_synthesizer_that_fails_leaves_the_words(failure: object) -> None:
-    stage = Stage(["Paris."], speaking_fails=failure, limits=Limits(first_sound_seconds=2))
+    stage = Stage(["Paris."], speaking_fails=failure, limits=Limits(first_audio_seconds=2))
     score = await stage.play(Say(0.5, "hello there"), until=8)
     assert done(score).response.status == "failed"
     assert "sorry" in done(score).response.output[0].content[0].transcript

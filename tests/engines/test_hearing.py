@@ -114,7 +114,7 @@ async def test_sound_in_an_item_is_in_the_sessions_format(law: g711.Law) -> None
 
 
 async def test_an_append_longer_than_the_buffer_is_refused_whole() -> None:
-    stage = Stage(session=told_as(format=Pcmu(), turn_detection=None), limits=Limits(buffer_seconds=2))
+    stage = Stage(session=told_as(format=Pcmu(), turn_detection=None), limits=Limits(input_buffer_seconds=2))
     long = e.InputAudioBufferAppend(audio=b"\xff" * 3 * g711.RATE)
     score = await stage.play(Do(0.2, long), Do(0.5, e.InputAudioBufferCommit()), until=1)
     assert errors(score) == [("input_audio_buffer_full", "audio")]
@@ -202,7 +202,7 @@ async def test_a_client_may_want_to_wait_longer_for_surer_words() -> None:
 
 async def test_a_turn_of_which_no_more_is_shown_is_written_down_at_its_end() -> None:
     words = " ".join(f"word{n}" for n in range(20))
-    stage = Stage(session=told_as(), limits=Limits(glimpse_seconds=2))
+    stage = Stage(session=told_as(), limits=Limits(partial_transcript_seconds=2))
     score = await stage.play(Say(0.5, words), until=12)
     assert stage.engine.crew.transcriber.asked <= 3
     assert deltas(score) == wholes(score)
@@ -239,7 +239,7 @@ async def test_a_transcriber_that_fails_in_mid_speech_fails_only_at_the_end() ->
 
 
 async def test_a_transcriber_that_never_answers_is_given_up() -> None:
-    stage = Stage(session=told_as(), hearing_fails=Forever(), limits=Limits(transcribe_seconds=1))
+    stage = Stage(session=told_as(), hearing_fails=Forever(), limits=Limits(transcription_seconds=1))
     score = await stage.play(Say(0.5, QUESTION), until=9)
     assert len(score.of(e.TranscriptionFailed)) == 1
 

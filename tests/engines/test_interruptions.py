@@ -71,9 +71,9 @@ async def test_an_uh_huh_does_not_stop_us() -> None:
 
 
 async def test_a_cough_holds_the_voice_and_it_goes_on() -> None:
-    stage = Stage([STORY], limits=Limits(ahead_seconds=0.1))
+    stage = Stage([STORY], limits=Limits(audio_ahead_seconds=0.1))
     calm = await stage.play(Say(0.5, "Tell me a story"), until=16)
-    coughed = await Stage([STORY], limits=Limits(ahead_seconds=0.1)).play(
+    coughed = await Stage([STORY], limits=Limits(audio_ahead_seconds=0.1)).play(
         Say(0.5, "Tell me a story"), Say(4.0, "", seconds=0.3), until=16
     )
     assert done(coughed).response.status == "completed"
@@ -112,7 +112,7 @@ async def test_there_must_be_something_to_cancel() -> None:
 
 async def test_a_certain_response_can_be_cancelled() -> None:
     params = ResponseParams(conversation="none", output_modalities=("text",))
-    stage = Stage([Forever()], limits=Limits(first_word_seconds=9))
+    stage = Stage([Forever()], limits=Limits(first_token_seconds=9))
     score = await stage.play(
         Do(0.1, e.ResponseCreate(response=params)),
         Do(0.5, e.ResponseCancel(response_id="resp_other", event_id="wrong")),

@@ -310,7 +310,7 @@ async def test_an_image_that_is_too_large_is_told_the_limit(url: str) -> None:
 
 
 async def test_older_images_are_forgotten_and_the_words_beside_them_stay() -> None:
-    stage = seeing(limits=Limits(kept_image_bytes=1000))
+    stage = seeing(limits=Limits(conversation_image_bytes=1000))
     await stage.play(
         *[put(0.1 * n, image(item_id=f"image_{n}")) for n in range(1, 4)],
         Do(0.5, e.ResponseCreate(response=ResponseParams(**TEXT))),

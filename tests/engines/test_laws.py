@@ -15,7 +15,7 @@ from vivavoce.providers.base import ToolCall
 from vivavoce.testing.clock import JumpingClock
 from vivavoce.testing.stage import Act, Answer, Do, Forever, Say, Score, Stage
 
-LIMITS = Limits(transcribe_seconds=2, first_word_seconds=2, next_word_seconds=2, first_sound_seconds=2)
+LIMITS = Limits(transcription_seconds=2, first_token_seconds=2, next_token_seconds=2, first_audio_seconds=2)
 WORDS = ["yes", "uh-huh", "tell me more about it", "stop", "I would like to know", "wait, and then", ""]
 STORY = "One two three four five six seven. Eight nine ten. And so on, and so on, until the very end of it."
 REPLIES = ["Yes.", STORY, STORY, ["Let me look.", ToolCall("weather", "{}")], ToolCall("weather", "{}")]

@@ -155,7 +155,7 @@ async def test_speech_is_sent_little_before_its_time() -> None:
     sent = 0.0
     for heard in score.heard:
         if isinstance(heard.event, e.ResponseOutputAudioDelta):
-            assert sent - (heard.at - score.began - first) <= Limits().ahead_seconds + 0.01
+            assert sent - (heard.at - score.began - first) <= Limits().audio_ahead_seconds + 0.01
             sent += len(heard.event.delta) / 48000
 
 
@@ -177,7 +177,7 @@ async def test_committing_in_mid_turn_takes_what_was_said_so_far() -> None:
 
 
 async def test_a_turn_without_end_is_closed_at_the_limit_and_answered() -> None:
-    stage = Stage(["That was long."], limits=Limits(buffer_seconds=3))
+    stage = Stage(["That was long."], limits=Limits(input_buffer_seconds=3))
     score = await stage.play(Say(0.5, "and so on " * 20), until=9)
     assert score.at(e.InputAudioBufferSpeechStopped) < 5
     assert score.of(e.ResponseCreated)
@@ -243,13 +243,13 @@ async def test_an_empty_buffer_cannot_be_committed() -> None:
 
 
 async def test_a_buffer_that_is_full_refuses_more_and_keeps_what_it_has() -> None:
-    stage = Stage(["Fine."], session=MANUAL, limits=Limits(buffer_seconds=2))
+    stage = Stage(["Fine."], session=MANUAL, limits=Limits(input_buffer_seconds=2))
     score = await stage.play(
         Say(0.2, "short"), Do(2.4, e.InputAudioBufferCommit()), Do(2.41, e.ResponseCreate()), until=5
     )
     full = score.of(e.ErrorEvent)
     assert {event.error.code for event in full} == {"input_audio_buffer_full"}
-    assert "limits.buffer_seconds" in full[0].error.message
+    assert "limits.input_buffer_seconds" in full[0].error.message
     assert done(score).response.status == "completed"
 
 

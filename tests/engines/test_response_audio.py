@@ -180,7 +180,7 @@ async def test_an_interrupted_answer_is_given_back_as_far_as_it_was_heard() -> N
 
 
 async def test_of_older_items_only_the_words_are_left() -> None:
-    stage = Stage([STORY, "Paris, of course."], limits=Limits(kept_seconds=3))
+    stage = Stage([STORY, "Paris, of course."], limits=Limits(item_audio_seconds=3))
     score = await stage.play(*ask(0.1, "Tell me"), Answer(15.0, retrieve), until=16)
     assert part(score) == OutputAudio(transcript=f"{STORY} ")
 

@@ -257,7 +257,7 @@ async def test_an_answer_out_of_band_is_cancelled_by_its_name_while_we_go_on() -
 
 
 async def test_without_a_name_it_is_the_conversations_answer_that_is_cancelled() -> None:
-    stage = Stage([[STORY, Forever()]], limits=Limits(next_word_seconds=60))
+    stage = Stage([[STORY, Forever()]], limits=Limits(next_token_seconds=60))
     score = await stage.play(wanted(0.1, **ASIDE), *ask(0.2, "Tell me"), Do(2.0, e.ResponseCancel()), until=5)
     (ended,) = score.of(e.ResponseDone)
     assert ended.response.conversation_id is not None

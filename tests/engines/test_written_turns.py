@@ -98,9 +98,9 @@ async def test_usage_counts_words_and_sound() -> None:
 
 async def test_only_so_many_responses_run_out_of_band() -> None:
     params = ResponseParams(conversation="none", output_modalities=("text",))
-    stage = Stage([Forever()], limits=Limits(out_of_band=2, first_word_seconds=9))
+    stage = Stage([Forever()], limits=Limits(out_of_band_responses=2, first_token_seconds=9))
     score = await stage.play(*[Do(0.1 * n, e.ResponseCreate(response=params)) for n in range(3)], until=2)
-    assert "limits.out_of_band" in error(score).message
+    assert "limits.out_of_band_responses" in error(score).message
 
 
 # tools

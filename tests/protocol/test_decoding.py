@@ -195,7 +195,7 @@ def test_an_event_holds_so_many_values() -> None:
     names = {str(number): "x" for number in range(50)}
     update = json.dumps(session(prompt={"id": "p", "variables": names}))
     assert decode_client(update)
-    with pytest.raises(ProtocolError, match=r"more than 20 values \(limits.values\)") as caught:
+    with pytest.raises(ProtocolError, match=r"more than 20 values \(limits.event_values\)") as caught:
         decode_client(update, values=20)
     assert caught.value.code == "invalid_event"
 

@@ -126,7 +126,7 @@ async def test_whoever_accepts_is_told_when_there_is_no_place_after_all() -> Non
 
 
 async def test_only_so_many_ring() -> None:
-    _, lobby = a_lobby(ringing=1)
+    _, lobby = a_lobby(ringing_calls=1)
     first, second = Telephone(lobby), Telephone(lobby)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(first.ring)

@@ -22,7 +22,7 @@ from vivavoce.testing.stage import Act, Do, Say, Score, Stage
 from vivavoce.text.yes_no import judge_answer
 from vivavoce.tools.types import Context, Outcome, ToolError
 
-LIMITS = Limits(tool_seconds=4, tool_calls=4, tool_rounds=3, confirm_seconds=8)
+LIMITS = Limits(tool_seconds=4, tool_calls=4, tool_rounds=3, confirmation_seconds=8)
 WORDS = [
     "yes please",
     "yes",

@@ -184,7 +184,7 @@ async def test_without_the_extra_the_answer_is_what_to_install(monkeypatch: pyte
 
 async def test_an_offer_that_was_damaged_harms_nobody() -> None:
     good, chance = await offer(), Random(5)  # noqa: S311  (no secret)
-    async with open_site(connect_seconds=2) as site:
+    async with open_site(webrtc_connect_seconds=2) as site:
         for _ in range(60):
             answer = await site.offer(damaged(good, chance))
             assert answer.status_code in (201, 400), answer.text
@@ -222,7 +222,7 @@ async def test_who_hides_their_address_is_waited_for() -> None:
 
 
 async def test_who_never_connects_is_let_go() -> None:
-    async with open_site(connect_seconds=0.2) as site:
+    async with open_site(webrtc_connect_seconds=0.2) as site:
         quiet = site.engine.quiet
         assert (await site.offer(await offer())).status_code == 201
         with anyio.fail_after(10):
@@ -233,7 +233,7 @@ async def test_a_connection_that_breaks_while_it_is_made_harms_nobody(monkeypatc
     async def start(transport: RTCIceTransport, remote: object) -> None:
         raise InvalidStateError("RTCIceTransport is closed")
 
-    async with open_site(connect_seconds=0.2) as site:
+    async with open_site(webrtc_connect_seconds=0.2) as site:
         quiet, good = site.engine.quiet, await offer()
         with monkeypatch.context() as patch:
             patch.setattr(RTCIceTransport, "start", start)
@@ -255,7 +255,7 @@ async def test_who_closes_the_connection_has_hung_up() -> None:
 
 
 async def test_who_is_not_heard_of_any_more_is_let_go() -> None:
-    async with open_site(lost_seconds=0.4) as site:
+    async with open_site(webrtc_silence_seconds=0.4) as site:
         quiet = site.engine.quiet
         phone = Phone()
         await phone.take(await site.offer(await phone.offer()))

@@ -277,7 +277,7 @@ async def test_a_model_that_fails_in_the_middle_says_so(site: Site) -> None:
 
 
 async def test_a_model_that_is_silent_is_given_up(site: Site) -> None:
-    async with site(a_stage(Forever()), limits={"first_word_seconds": 0.1}) as url:
+    async with site(a_stage(Forever()), limits={"first_token_seconds": 0.1}) as url:
         answer = await post(url, {"messages": HELLO})
         assert (answer.status_code, "silent" in answer.text) == (502, True)
 
@@ -285,7 +285,7 @@ async def test_a_model_that_is_silent_is_given_up(site: Site) -> None:
 @pytest.mark.parametrize("reply", [Forever(), ["Well,", Forever()]], ids=["silent", "in the middle"])
 @pytest.mark.parametrize("stream", [False, True])
 async def test_who_leaves_frees_the_place_and_stops_the_model(site: Site, reply: Any, stream: bool) -> None:
-    async with site(a_stage(reply), limits={"requests": 1, "first_word_seconds": 60}) as url:
+    async with site(a_stage(reply), limits={"http_requests": 1, "first_token_seconds": 60}) as url:
         with anyio.move_on_after(0.5):
             await post(url, {"messages": HELLO, "stream": stream})
         with anyio.fail_after(5):
@@ -294,7 +294,7 @@ async def test_who_leaves_frees_the_place_and_stops_the_model(site: Site, reply:
 
 
 async def test_one_more_than_there_is_room_for_is_told_to_come_back(site: Site) -> None:
-    async with site(a_stage(Forever()), limits={"requests": 1, "first_word_seconds": 0.5}) as url:
+    async with site(a_stage(Forever()), limits={"http_requests": 1, "first_token_seconds": 0.5}) as url:
         answers: list[httpx.Response] = []
 
         async def ask() -> None:
@@ -305,7 +305,7 @@ async def test_one_more_than_there_is_room_for_is_told_to_come_back(site: Site) 
             tasks.start_soon(ask)
     refused, _ = sorted(answers, key=lambda answer: -answer.status_code)
     assert refused.status_code == 503
-    assert "limits.requests" in refused.json()["error"]["message"]
+    assert "limits.http_requests" in refused.json()["error"]["message"]
     assert refused.headers["retry-after"]
 
 

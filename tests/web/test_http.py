@@ -152,7 +152,7 @@ async def test_a_transcriber_that_fails_is_the_worlds_fault(site: Site) -> None:
 
 async def test_one_request_more_than_there_is_room_for_is_refused(site: Site) -> None:
     async with (
-        site(Stage(hearing_fails=Forever()), limits={"requests": 1, "transcribe_seconds": 0.5}) as url,
+        site(Stage(hearing_fails=Forever()), limits={"http_requests": 1, "transcription_seconds": 0.5}) as url,
         asking(url) as client,
         anyio.create_task_group() as tasks,
     ):
@@ -165,7 +165,7 @@ async def test_one_request_more_than_there_is_room_for_is_refused(site: Site) ->
         tasks.start_soon(ask)
     assert sorted(answer.status_code for answer in answers) == [502, 503]
     refused = next(answer for answer in answers if answer.status_code == 503)
-    assert "limits.requests" in error(refused, 503)["message"]
+    assert "limits.http_requests" in error(refused, 503)["message"]
 
 
 # texts
@@ -226,7 +226,7 @@ async def test_a_synthesizer_that_fails_is_answered_with_a_status(site: Site) ->
 
 
 async def test_the_sound_takes_a_place_until_it_has_all_been_sent(site: Site) -> None:
-    async with site(Stage(speaks=0), limits={"requests": 1}) as url, asking(url) as client:
+    async with site(Stage(speaks=0), limits={"http_requests": 1}) as url, asking(url) as client:
         wish = {"input": "Hello there. " * 300, "response_format": "wav"}
         async with client.stream("POST", "/v1/audio/speech", json=wish) as answer:
             assert answer.status_code == 200
@@ -286,7 +286,7 @@ async def beginning(url: str, path: str, kind: str) -> AsyncIterator[SocketStrea
     ],
 )
 async def test_a_body_that_does_not_come_gives_its_place_back(site: Site, path: str, kind: str) -> None:
-    async with site(limits={"requests": 1, "body_seconds": 0.2}) as url, asking(url) as client:
+    async with site(limits={"http_requests": 1, "body_seconds": 0.2}) as url, asking(url) as client:
         async with beginning(url, path, kind) as stream:
             with anyio.fail_after(30):
                 answer = await stream.receive()
@@ -298,7 +298,7 @@ async def test_a_body_that_does_not_come_gives_its_place_back(site: Site, path: 
 async def test_who_leaves_in_the_middle_of_their_body_is_no_error_of_ours(
     site: Site, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with site(limits={"requests": 1}) as url, asking(url) as client:
+    async with site(limits={"http_requests": 1}) as url, asking(url) as client:
         async with beginning(url, "/v1/chat/completions", "application/json"):
             with anyio.fail_after(30):
                 while (await say(client)).status_code != 503:

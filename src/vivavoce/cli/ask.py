@@ -48,7 +48,7 @@ def ask(
     import anyio
 
     loaded = configuration(file=config, preset=preset, chat=chat).config
-    sound = read_sound(recording, min(loaded.limits.buffer_seconds, loaded.limits.upload_seconds))
+    sound = read_sound(recording, min(loaded.limits.input_buffer_seconds, loaded.limits.upload_seconds))
     line = _line(loaded, assistant_at(assistant, url=url), url, key_from(key_env))
     answer = anyio.run(_ask, sound, _name(recording), line)
     if output is not None:
@@ -120,7 +120,7 @@ def _line(
         return connect(endpoint_at(url, key=key))
     from dataclasses import replace
 
-    unpaced = replace(config.limits, ahead_seconds=inf)  # nobody listens yet, so there is no need to wait
+    unpaced = replace(config.limits, audio_ahead_seconds=inf)  # nobody listens yet, so there is no need to wait
     return own_line(config.model_copy(update={"limits": unpaced}), "file", assistant)
 
 

@@ -60,7 +60,7 @@ class Call:
     def __init__(
         self, connect: Connect, wanted: Wanted, handlers: Handlers, events: EventLog, limits: Limits
     ) -> None:
-        self.view = ConversationView(limits.kept_seconds)
+        self.view = ConversationView(limits.item_audio_seconds)
         self.link = Connection(connect, self._greet, self._hear, self._is_connected, limits)
         self._wanted, self._handlers, self._log, self._limits = wanted, handlers, events, limits
         self._toolbox = Toolbox(tuple(wanted.tools.values()), limits=limits, caller="client")

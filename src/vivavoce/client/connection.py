@@ -81,7 +81,7 @@ class Connection:
         self.line: Line | None = None
         self.closed = anyio.Event()
         self._connect, self._greet, self._on_event, self._on_change = connect, greet, on_event, on_change
-        self._answer_seconds = limits.answer_seconds
+        self._answer_seconds = limits.reply_seconds
         self._reconnecting = Reconnecting(
             limits.connect_attempts, limits.reconnect_attempts, on_retry=self._on_retry
         )
@@ -173,7 +173,7 @@ class Connection:
         with anyio.move_on_after(self._answer_seconds) as patience:
             await self._created.wait()
         if patience.cancelled_caught:
-            problem = f"began no session within {self._answer_seconds:g} s (limits.answer_seconds)"
+            problem = f"began no session within {self._answer_seconds:g} s (limits.reply_seconds)"
             self._problem = ProviderError("realtime", problem, retryable=True)
             connecting.cancel()
             return

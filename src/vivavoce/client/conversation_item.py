@@ -67,7 +67,7 @@ class Entry:
 
     @property
     def audio(self) -> bytes:
-        """The sound, in the session's format, as far as it was heard, and is kept (`limits.kept_seconds`)."""
+        """The audio as far as it was heard, in the session's format, and kept (`limits.item_audio_seconds`)."""
         return self._sounds.stored(self.id)
 
     @property

@@ -371,12 +371,12 @@ class RealtimeClient:
 
         with self._handlers.expect(is_answer) as expected:
             await self.send(replace(event, event_id=event_id))
-            with anyio.move_on_after(self.limits.answer_seconds):
+            with anyio.move_on_after(self.limits.reply_seconds):
                 answer = await expected.wait()
                 if isinstance(answer, e.ErrorEvent):
                     raise _refusal(answer.error)
                 return
-        problem = f"did not answer within {self.limits.answer_seconds:g} s (limits.answer_seconds)"
+        problem = f"did not answer within {self.limits.reply_seconds:g} s (limits.reply_seconds)"
         raise ProviderError("realtime", problem, retryable=True)
 
 

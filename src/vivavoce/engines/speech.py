@@ -40,7 +40,7 @@ class Speech:
         Raises `ProviderError` when the transcriber fails or takes too long.
         """
         spoken = await anyio.to_thread.run_sync(self._find_speech, sound, limiter=self._threads)
-        seconds = self.limits.transcribe_seconds
+        seconds = self.limits.transcription_seconds
         parts = [
             await self.crew.transcribe(part, seconds=seconds, language=language, prompt=prompt)
             for part in spoken
@@ -56,7 +56,7 @@ class Speech:
 
         Closing it stops the synthesizer. Raises `ProviderError` when that fails or takes too long.
         """
-        segmenter, wait, pause = Segmenter(begun=True), self.limits.first_sound_seconds, b""
+        segmenter, wait, pause = Segmenter(begun=True), self.limits.first_audio_seconds, b""
         sentences = (speakable(sentence).strip() for sentence in [*segmenter.push(text), segmenter.flush()])
         for sentence in filter(None, sentences):
             sound = self.crew.synthesizer.speak(sentence, voice=voice, speed=speed)

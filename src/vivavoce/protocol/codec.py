@@ -159,7 +159,7 @@ def read_object(data: bytes, *, values: int = VALUES, what: str = "event", code:
     Raises `ProtocolError` with this `code` if there is none; `what` is what it calls the data.
     """
     if data.count(b",") > values:  # told before all of them are read: that would hold up the neighbours
-        raise ProtocolError(f"The {what} has more than {values} values (limits.values).", code=code)
+        raise ProtocolError(f"The {what} has more than {values} values (limits.event_values).", code=code)
     try:
         said: object = _anything.decode(data)
     except RecursionError as error:

@@ -43,7 +43,7 @@ class _Ringing:
 
 
 class IncomingCalls:
-    """Lets calls ring, at most `limits.ringing` at a time, and puts those through that are accepted."""
+    """Lets calls ring, at most `limits.ringing_calls` at a time, and puts those through that are accepted."""
 
     def __init__(self, switchboard: Switchboard, tell: TellOfCall | None = None) -> None:
         self._switchboard, self._limits, self._tell = switchboard, switchboard.limits, tell
@@ -61,10 +61,8 @@ class IncomingCalls:
         Raises `Rejected` if it is turned away, or nobody answers within `limits.ringing_seconds`, and
         `ProtocolError` when too many ring or every place is taken. A caller who gives up leaves the block.
         """
-        if len(self._ringing) >= self._limits.ringing:
-            message = (
-                f"{self._limits.ringing} calls (limits.ringing) wait to be accepted; try again in a moment."
-            )
+        if len(self._ringing) >= self._limits.ringing_calls:
+            message = f"{self._limits.ringing_calls} calls (limits.ringing_calls) wait; try again in a moment."
             raise ProtocolError(message, code="server_busy")
         ringing = self._ringing[call.caller.id] = _Ringing(call, failure=no_such_call(call.caller.id))
         try:

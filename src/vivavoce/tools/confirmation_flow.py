@@ -117,7 +117,7 @@ class ConfirmationFlow:
         async with self._turn:
             await self._prick_up_ears(handle)
             try:
-                with anyio.move_on_after(self._limits.confirm_seconds):
+                with anyio.move_on_after(self._limits.confirmation_seconds):
                     return await self._verdict(words)
                 return "silence"
             finally:

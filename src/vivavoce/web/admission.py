@@ -10,7 +10,7 @@ __all__ = ["Admission"]
 
 
 class Admission:
-    """As many as `limits.requests` says, shared by all endpoints. `taken` counts those at work."""
+    """As many as `limits.http_requests` says, shared by all endpoints. `taken` counts those at work."""
 
     def __init__(self, runtime: Runtime) -> None:
         self.runtime, self.taken = runtime, 0
@@ -18,7 +18,7 @@ class Admission:
     @contextmanager
     def take(self) -> Iterator[None]:
         """Take a place for as long as the block lasts. Raises `Refused` while there is none."""
-        limit = self.runtime.config.limits.requests
+        limit = self.runtime.config.limits.http_requests
         if not self.runtime.ready:
             raise not_ready()
         if not self.runtime.has_speech:
@@ -28,7 +28,7 @@ class Admission:
             )
             raise Refused(501, message, code="not_configured")
         if self.taken >= limit:
-            message = f"All {limit} places (limits.requests) are taken; try again in a moment."
+            message = f"All {limit} places (limits.http_requests) are taken; try again in a moment."
             raise Refused(503, message, code="server_busy", retry=True)
         self.taken += 1
         try:

@@ -198,7 +198,7 @@ class ChatCompletionRequest(Struct, frozen=True, kw_only=True):
 
 def read_question(body: bytes, limits: Limits) -> ChatCompletionRequest:
     """Read a body. Raises `ProtocolError` with the `param` that is wrong."""
-    question = read_body(body, ChatCompletionRequest, text_chars=limits.text_chars, values=limits.values)
+    question = read_body(body, ChatCompletionRequest, text_chars=limits.text_chars, values=limits.event_values)
     _check_messages(question.messages, limits.items)
     _check_tools(question, limits.tools)
     for name in ("max_tokens", "max_completion_tokens"):

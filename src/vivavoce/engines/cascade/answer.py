@@ -59,7 +59,7 @@ class Answer:
         """Answer what `ask` gives, once it gives it; to None there is nothing to be said."""
         self.manner = manner
         self.scope = anyio.CancelScope()
-        self.pace = Pacing(limits.ahead_seconds)
+        self.pace = Pacing(limits.audio_ahead_seconds)
         self.released = anyio.Event()
         self._crew, self._ask, self._limits = crew, ask, limits
         self._thoughts, self.pieces = anyio.create_memory_object_stream[Piece](_CHUNKS_AHEAD)
@@ -124,7 +124,7 @@ class Answer:
 
     async def _words(self, request: ChatRequest) -> AsyncGenerator[str, None]:
         reply = self._crew.chat.reply(request)
-        waits = self._limits.first_word_seconds, self._limits.next_word_seconds
+        waits = self._limits.first_token_seconds, self._limits.next_token_seconds
         async with aclosing(timely(reply, *waits, provider="chat")) as pieces:
             async for piece in pieces:
                 match piece:
@@ -144,7 +144,7 @@ class Answer:
         if not aloud.strip():
             return
         sound = self._crew.synthesizer.speak(aloud, voice=self.manner.voice, speed=self.manner.speed)
-        wait = self._limits.first_sound_seconds
+        wait = self._limits.first_audio_seconds
         async with aclosing(timely(sound, wait, wait, provider="synthesizer")) as chunks:
             async for chunk in chunks:
                 yield (

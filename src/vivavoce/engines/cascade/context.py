@@ -69,7 +69,7 @@ class CascadeContext:
     """goes up whenever the client changes what an answer is made from; older drafts are then dropped"""
 
     def __post_init__(self) -> None:
-        self.sounds = ItemAudio(self.limits.kept_seconds)
+        self.sounds = ItemAudio(self.limits.item_audio_seconds)
 
     @property
     def held(self) -> Session | TranscriptionSession:

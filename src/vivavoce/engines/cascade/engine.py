@@ -64,7 +64,7 @@ class Cascade:
 
     async def _record_apology(self, manner: ResponseSettings) -> None:
         sound = self.crew.synthesizer.speak(self.apology.text, voice=manner.voice, speed=manner.speed)
-        wait = self.limits.first_sound_seconds
+        wait = self.limits.first_audio_seconds
         chunks = [c async for c in timely(sound, wait, wait, provider="synthesizer") if isinstance(c, bytes)]
         self.apology = Apology(self.apology.text, b"".join(chunks))
 
@@ -94,7 +94,7 @@ class _Conversing:
             call.crew.vad.detector(),
             hearing,
             we_speak=self._we_speak,
-            buffer_seconds=call.limits.buffer_seconds,
+            input_buffer_seconds=call.limits.input_buffer_seconds,
             model=call.crew.denoiser,
         )
         self.minutes = Transcripts(call, ear)

@@ -79,7 +79,7 @@ class InputAudioStream:
         hearing: InputProcessing,
         *,
         we_speak: Callable[[], bool],
-        buffer_seconds: float,
+        input_buffer_seconds: float,
         model: DenoisingModel | None = None,
     ) -> None:
         """Listen as `hearing` says; `we_speak` tells whether the caller hears us just now.
@@ -89,7 +89,7 @@ class InputAudioStream:
         self.hearing = hearing
         self.tape = AudioBuffer()
         self.floor = TurnTaking(hearing.rules or TurnRules())
-        self._detector, self._we_speak, self._buffer_ms = detector, we_speak, buffer_seconds * 1000
+        self._detector, self._we_speak, self._buffer_ms = detector, we_speak, input_buffer_seconds * 1000
         self._listened, self._keypad = Listened(hearing.format), _keypad(hearing.format)
         self._rest, self.pressed = b"", ""
         self._model = model
@@ -122,7 +122,7 @@ class InputAudioStream:
         """Take in sound of the session's format in manual turns: nobody asks whether it is speech."""
         if self.tape.ms + len(sound) / bytes_per_ms(self.hearing.format) > self._buffer_ms:
             raise ProtocolError(
-                f"The input buffer is full ({self._buffer_ms / 1000:g} s, limits.buffer_seconds): "
+                f"The input buffer is full ({self._buffer_ms / 1000:g} s, limits.input_buffer_seconds): "
                 "commit it or clear it.",
                 code="input_audio_buffer_full",
                 param="audio",

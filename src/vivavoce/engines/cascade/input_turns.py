@@ -272,7 +272,7 @@ class InputTurns:
 
     async def _find_end(self, detector: TurnDetector, pondering: PauseAnalysis, sound: bytes) -> None:
         """Ask the turn detector; without its answer, words and silence decide."""
-        with anyio.move_on_after(self.call.limits.turn_seconds):
+        with anyio.move_on_after(self.call.limits.turn_detection_seconds):
             try:
                 pondering.finished = await detector.predict_end_of_turn(sound)
             except ProviderError as error:

@@ -122,7 +122,7 @@ class Items:
         await self.call.send(e.ConversationItemAdded(item=item, previous_item_id=before))
         await self.call.send(e.ConversationItemDone(item=item, previous_item_id=before))
         if has_images(item):
-            conversation.forget_images(limits.kept_image_bytes)
+            conversation.forget_images(limits.conversation_image_bytes)
         if sound:
             self.call.sounds.open(item_id, sent_as)
             self.call.sounds.append(item_id, sound)

@@ -62,7 +62,7 @@ class PartialTranscripts:
         await self._tell(self._partials.finish(words))
 
     def _is_short(self) -> bool:
-        return self.ear.floor.now_ms - self.since_ms <= self.call.limits.glimpse_seconds * 1000
+        return self.ear.floor.now_ms - self.since_ms <= self.call.limits.partial_transcript_seconds * 1000
 
     async def _look(self, scope: anyio.CancelScope) -> None:
         began = self.ear.floor.now_ms
@@ -80,7 +80,7 @@ class PartialTranscripts:
         return await has_speech(newest, self.call.crew.vad.detector())
 
     async def _glimpse(self) -> None:
-        hearing, seconds = self.ear.hearing, self.call.limits.transcribe_seconds
+        hearing, seconds = self.ear.hearing, self.call.limits.transcription_seconds
         began, sound = anyio.current_time(), self.ear.tape.since(self.since_ms)
         try:
             glimpse = await self.call.crew.desk.glimpse(

@@ -157,7 +157,7 @@ class Responses:
     async def _let_read(self, items: Sequence[Item]) -> None:
         chat, limits = self.call.crew.chat, self.call.limits
         if isinstance(chat, Prefillable):
-            with anyio.move_on_after(limits.first_word_seconds):
+            with anyio.move_on_after(limits.first_token_seconds):
                 try:
                     await chat.prefill(self._request(ResponseSettings.of(self.call.session), items))
                 except (ProviderError, ProtocolError) as error:
@@ -244,9 +244,9 @@ class Responses:
 
     def _check_room(self, *, out_of_band: bool) -> None:
         """Raise `ProtocolError` if as many answers are under way as there may be."""
-        if out_of_band and len(self._aside) >= self.call.limits.out_of_band:
+        if out_of_band and len(self._aside) >= self.call.limits.out_of_band_responses:
             raise ProtocolError(
-                f"{len(self._aside)} responses are running out of band (limits.out_of_band); wait.",
+                f"{len(self._aside)} responses are running out of band (limits.out_of_band_responses); wait.",
                 code="rate_limit_exceeded",
             )
         if not out_of_band and self.busy and self._speaking and self._speaking.reply:

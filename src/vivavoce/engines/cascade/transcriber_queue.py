@@ -34,7 +34,7 @@ class TranscriberQueue:
             with anyio.fail_after(seconds):
                 return await self.transcriber.transcribe(sound, language=language, prompt=prompt)
         except TimeoutError as error:
-            message = f"no answer within {seconds:g} s (limits.transcribe_seconds)"
+            message = f"no answer within {seconds:g} s (limits.transcription_seconds)"
             raise ProviderError("transcriber", message, retryable=True) from error
         finally:
             self._at_work -= 1

@@ -137,7 +137,7 @@ class Transcripts:
 
     async def transcribe(self, sound: bytes) -> str:
         """Return what is said in sound at `INPUT_RATE`. Raises `ProviderError`."""
-        hearing, seconds = self.ear.hearing, self.call.limits.transcribe_seconds
+        hearing, seconds = self.ear.hearing, self.call.limits.transcription_seconds
         transcript = await self.call.crew.transcribe(
             sound, seconds=seconds, language=hearing.language, prompt=hearing.prompt
         )

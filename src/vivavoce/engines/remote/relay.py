@@ -73,7 +73,7 @@ class Relay:
         self._session_id = e.new_id("sess")
         self._expires_at = unix_now() + round(limits.conversation_minutes * 60)
         self._outbox = Outbox(limits.line_depth, limits.upstream_audio_seconds)
-        self._state = OpenState(self._outbox, limits.upstream_audio_seconds, limits.kept_image_bytes)
+        self._state = OpenState(self._outbox, limits.upstream_audio_seconds, limits.conversation_image_bytes)
         self._state.configure(session)
         self._replay = HistoryReplay(self._state.conversation)
         self._rates = RateLimits(responses=limits.responses_per_minute, tokens=limits.tokens_per_minute)

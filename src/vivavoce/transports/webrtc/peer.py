@@ -144,7 +144,7 @@ class Peer:
             await self._received.wait()
 
     async def wait_until_lost(self) -> None:
-        """Return when no packet has come for `limits.lost_seconds`."""
+        """Return when no packet has come for `limits.webrtc_silence_seconds`."""
         before = -1
         while True:
             stats = (await self._connection.getStats()).values()
@@ -152,7 +152,7 @@ class Peer:
             if received == before:
                 return
             before = received
-            await anyio.sleep(self._limits.lost_seconds)
+            await anyio.sleep(self._limits.webrtc_silence_seconds)
 
     async def _flush(self, rest: int) -> None:
         """Wait until no more than `rest` bytes are buffered."""

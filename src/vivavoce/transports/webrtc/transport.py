@@ -89,10 +89,10 @@ class WebRtcTransport:
 
     async def _answer(self, peer: "Peer", sdp: str) -> str:
         try:
-            with anyio.fail_after(self.limits.connect_seconds):
+            with anyio.fail_after(self.limits.webrtc_connect_seconds):
                 return await peer.answer(sdp)
         except TimeoutError as error:
-            message = "This offer could not be answered in time (limits.connect_seconds)."
+            message = "This offer could not be answered in time (limits.webrtc_connect_seconds)."
             raise ProtocolError(message, code="invalid_offer", param="sdp") from error
 
 
@@ -118,17 +118,19 @@ class _Call:
             closing.wait,
         )
         if isinstance(broken, TimeoutError):
-            log.info("a WebRTC client did not connect or read in time (limits.connect_seconds, send_seconds)")
+            log.info(
+                "a WebRTC client did not connect or read in time (limits.webrtc_connect_seconds, send_seconds)"
+            )
 
     async def _wait_until_closed(self) -> None:
-        with anyio.fail_after(self._limits.connect_seconds):
+        with anyio.fail_after(self._limits.webrtc_connect_seconds):
             await self._peer.opened.wait()
         await self._peer.closed.wait()
 
     async def _watch_packets(self) -> None:
         await self._peer.opened.wait()
         await self._peer.wait_until_lost()
-        log.info("no packet came from a WebRTC client for limits.lost_seconds; its call is ended")
+        log.info("no packet came from a WebRTC client for limits.webrtc_silence_seconds; its call is ended")
 
     # from the client to the engine
 

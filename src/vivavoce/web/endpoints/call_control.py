@@ -41,7 +41,7 @@ class CallControlEndpoint:
         """Put an incoming call through, to be held as the body says; answer when it is."""
         call_id = self._call_id(request)
         body = await read(request, self.limits, self.limits.session_bytes, "session_bytes")
-        session = read_session(body, text_chars=self.limits.text_chars, values=self.limits.values)
+        session = read_session(body, text_chars=self.limits.text_chars, values=self.limits.event_values)
         self.runtime.resolve_session(session)  # what is wrong with it is told before anybody is put through
         await self.runtime.incoming_calls.accept(call_id, session)
         return Response()

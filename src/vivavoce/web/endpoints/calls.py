@@ -110,7 +110,7 @@ class CallsEndpoint:
     def _session(self, session: bytes) -> Settings:
         if len(session) > self.limits.session_bytes:
             raise too_large(self.limits.session_bytes, "session_bytes")
-        return read_session(session, text_chars=self.limits.text_chars, values=self.limits.values)
+        return read_session(session, text_chars=self.limits.text_chars, values=self.limits.event_values)
 
 
 async def _insist_on_packages() -> None:

@@ -65,7 +65,7 @@ class ChatCompletionsEndpoint:
     async def _reply(self, question: ChatCompletionRequest, asked: ChatRequest) -> Reply:
         """Ask the model, and hold it to what was wished: no tools, or one at a time, and where to end."""
         may_call, stops = question.tool_choice != "none", StopSequences(question.stops)
-        waits = self.limits.first_word_seconds, self.limits.next_word_seconds
+        waits = self.limits.first_token_seconds, self.limits.next_token_seconds
         reply = self.runtime.speech.crew.chat.reply(asked)
         async with aclosing(timely(reply, *waits, provider="chat")) as pieces:
             async for piece in pieces:

@@ -76,7 +76,7 @@ class ClientSecretsEndpoint:
 
     async def client_secrets(self, request: Request) -> Response:
         """Issue a secret bound to a session, as GA has it."""
-        texts, values = self.limits.text_chars, self.limits.values
+        texts, values = self.limits.text_chars, self.limits.event_values
         wish = read_body(await self._body(request), SecretWish, text_chars=texts, values=values)
         return _json(self._issue(wish.session, wish.expires_after.seconds, "expires_after.seconds"))
 
@@ -89,11 +89,13 @@ class ClientSecretsEndpoint:
         return await self._legacy(request, "transcription_session.update")
 
     async def _legacy(self, request: Request, update: str) -> Response:
-        said = read_object(await self._body(request) or b"{}", values=self.limits.values)
+        said = read_object(await self._body(request) or b"{}", values=self.limits.event_values)
         terms = {name: said.pop(name) for name in ("client_secret",) if name in said}
         seconds = read_body(msgspec.json.encode(terms), LegacyWish).client_secret.seconds
         event = msgspec.json.encode({"type": update, "session": said})
-        read_as_beta = beta.decode_client(event, text_chars=self.limits.text_chars, values=self.limits.values)
+        read_as_beta = beta.decode_client(
+            event, text_chars=self.limits.text_chars, values=self.limits.event_values
+        )
         session = cast("SessionUpdate", read_as_beta).session
         secret = self._issue(session, seconds, "client_secret.expires_after.seconds")
         shown = {"value": secret.value, "expires_at": secret.expires_at}
