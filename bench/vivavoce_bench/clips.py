@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from vivavoce.audio.rates import OUTPUT_RATE
 from vivavoce.audio.resample import resample
 from vivavoce.errors import ConfigError
-from vivavoce.providers.base import OUTPUT_RATE
 
 __all__ = ["BUILT_IN", "FRAME_SECONDS", "HUSHED", "Clip", "clips_in", "frames"]
 

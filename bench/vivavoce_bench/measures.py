@@ -9,7 +9,7 @@ from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from vivavoce.providers.base import OUTPUT_RATE
+from vivavoce.audio.rates import OUTPUT_RATE
 from vivavoce.text.en.numbers import numeral
 
 __all__ = [

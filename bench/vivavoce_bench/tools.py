@@ -14,10 +14,9 @@ from rich.console import Console
 from rich.table import Table
 
 from vivavoce.assistants.team import Team, system_prompt
+from vivavoce.audio.rates import INPUT_RATE, OUTPUT_RATE
 from vivavoce.audio.resample import resample
 from vivavoce.providers.base import (
-    INPUT_RATE,
-    OUTPUT_RATE,
     ChatModel,
     ChatRequest,
     ChatUsage,

@@ -16,13 +16,14 @@ import anyio
 import uvicorn
 from starlette.types import Receive, Scope, Send
 
+from vivavoce.audio.rates import INPUT_RATE, OUTPUT_RATE
 from vivavoce.audio.resample import Resampler
 from vivavoce.config.loading import load
 from vivavoce.protocol import events as e
 from vivavoce.protocol.codec import encode
 from vivavoce.protocol.session import Session, TranscriptionSession
 from vivavoce.protocol.settings import DEFAULT
-from vivavoce.providers.base import FRAME_BYTES, INPUT_RATE, OUTPUT_RATE
+from vivavoce.providers.base import FRAME_BYTES
 from vivavoce.runtime import Runtime
 from vivavoce.session.line import Line
 from vivavoce.web.app import Web

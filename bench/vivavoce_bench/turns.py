@@ -17,15 +17,9 @@ from rich.console import Console
 from rich.table import Table
 
 from vivavoce.audio.decode import NotAudio, TooLong, decode
+from vivavoce.audio.rates import INPUT_RATE
 from vivavoce.errors import ConfigError
-from vivavoce.providers.base import (
-    FRAME_BYTES,
-    FRAME_MS,
-    INPUT_RATE,
-    Transcriber,
-    TurnDetector,
-    VoiceActivityModel,
-)
+from vivavoce.providers.base import FRAME_BYTES, FRAME_MS, Transcriber, TurnDetector, VoiceActivityModel
 from vivavoce.turn_taking import (
     InterruptionDismissed,
     InterruptionSuspected,

@@ -13,18 +13,18 @@ from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 from av import AudioFrame
 
+from vivavoce.audio.rates import OPUS_RATE, OUTPUT_RATE
 from vivavoce.audio.resample import Resampler
 from vivavoce.errors import ProviderError
 from vivavoce.protocol import events as e
 from vivavoce.protocol.session import Session
-from vivavoce.providers.base import OUTPUT_RATE
 from vivavoce_bench.measures import Note, first_audible
 from vivavoce_bench.wires import Dial, Wire, noted
 
 __all__ = ["dial_webrtc"]
 
 _PATIENCE = 15
-_RATE = 48_000
+
 _STARTED = "output_audio_buffer.started"
 _SOUND = "response.output_audio.delta"
 
@@ -35,7 +35,7 @@ class _Microphone(MediaStreamTrack):
     def __init__(self) -> None:
         super().__init__()
         self.said: asyncio.Queue[bytes] = asyncio.Queue()
-        self._resampler = Resampler(OUTPUT_RATE, _RATE)  # where aiortc resamples it is 20 ms late
+        self._resampler = Resampler(OUTPUT_RATE, OPUS_RATE)  # where aiortc resamples it is 20 ms late
         self._at = 0
 
     async def recv(self) -> AudioFrame:
@@ -44,7 +44,7 @@ class _Microphone(MediaStreamTrack):
         samples = len(sound) // 2
         frame = AudioFrame(format="s16", layout="mono", samples=samples)
         frame.planes[0].update(sound)
-        frame.sample_rate, frame.time_base, frame.pts = _RATE, Fraction(1, _RATE), self._at
+        frame.sample_rate, frame.time_base, frame.pts = OPUS_RATE, Fraction(1, OPUS_RATE), self._at
         self._at += samples
         return frame
 

@@ -11,10 +11,10 @@ from msgspec import Struct
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
+from vivavoce.audio.rates import OUTPUT_RATE
 from vivavoce.errors import ProviderError
 from vivavoce.protocol import events as e
 from vivavoce.protocol.session import Session
-from vivavoce.providers.base import OUTPUT_RATE
 from vivavoce.session.line import Line
 from vivavoce.session.switchboard import Caller, Switchboard
 from vivavoce_bench.measures import Note, first_audible

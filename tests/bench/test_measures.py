@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vivavoce.providers.base import OUTPUT_RATE
+from vivavoce.audio.rates import OUTPUT_RATE
 from vivavoce_bench.measures import (
     Note,
     Spread,

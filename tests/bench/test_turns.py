@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from vivavoce.audio.rates import INPUT_RATE
 from vivavoce.errors import ConfigError
-from vivavoce.providers.base import INPUT_RATE, Transcript
+from vivavoce.providers.base import Transcript
 from vivavoce_bench.turns import TurnReport, run, show
 
 pytestmark = [pytest.mark.anyio, pytest.mark.real_time]

@@ -13,6 +13,7 @@ from engines.hearing import deltas, told_as, wholes
 from engines.plays import errors, types
 from vivavoce.audio import g711
 from vivavoce.audio.dtmf import tone
+from vivavoce.audio.rates import G711_RATE
 from vivavoce.audio.resample import resample
 from vivavoce.dates import unix_now
 from vivavoce.engines.cascade.settings import InputProcessing
@@ -102,7 +103,7 @@ async def test_only_formats_of_two_bytes_can_have_half_a_sample(format: AudioFor
 @pytest.mark.parametrize("law", ["ulaw", "alaw"])
 async def test_sound_in_an_item_is_in_the_sessions_format(law: g711.Law) -> None:
     telephone = Pcmu() if law == "ulaw" else Pcma()
-    sound = g711.encode(array("h", [1000] * g711.RATE).tobytes(), law)
+    sound = g711.encode(array("h", [1000] * G711_RATE).tobytes(), law)
     item = Message(role="user", content=(InputAudio(audio=sound),))
     stage = Stage(session=told_as(format=telephone))
     score = await stage.play(
@@ -115,7 +116,7 @@ async def test_sound_in_an_item_is_in_the_sessions_format(law: g711.Law) -> None
 
 async def test_an_append_longer_than_the_buffer_is_refused_whole() -> None:
     stage = Stage(session=told_as(format=Pcmu(), turn_detection=None), limits=Limits(input_buffer_seconds=2))
-    long = e.InputAudioBufferAppend(audio=b"\xff" * 3 * g711.RATE)
+    long = e.InputAudioBufferAppend(audio=b"\xff" * 3 * G711_RATE)
     score = await stage.play(Do(0.2, long), Do(0.5, e.InputAudioBufferCommit()), until=1)
     assert errors(score) == [("input_audio_buffer_full", "audio")]
     assert len(score.of(e.InputAudioBufferCommitted)) == 1
@@ -307,7 +308,7 @@ async def test_who_does_not_say_so_is_not_asked_in_mid_speech() -> None:
 
 
 def press(at: float, keys: str, *, seconds: float = 0.1, law: g711.Law = "ulaw") -> Do:
-    tones = b"".join(tone(key, seconds, g711.RATE) + bytes(g711.RATE // 5) for key in keys)
+    tones = b"".join(tone(key, seconds, G711_RATE) + bytes(G711_RATE // 5) for key in keys)
     return Do(at, e.InputAudioBufferAppend(audio=g711.encode(tones, law)))
 
 

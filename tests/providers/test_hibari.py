@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from providers.offline import weights
+from vivavoce.audio.rates import OUTPUT_RATE
 from vivavoce.errors import ConfigError, ProviderError
-from vivavoce.providers.base import OUTPUT_RATE
 from vivavoce.providers.local.hibari import PLUGIN, Hibari, HibariSettings
 from vivavoce.providers.local.moonshine import PLUGIN as MOONSHINE
 from vivavoce.providers.local.moonshine import Moonshine, MoonshineSettings

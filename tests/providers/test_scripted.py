@@ -11,10 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vivavoce.audio.rates import INPUT_RATE, OUTPUT_RATE
 from vivavoce.errors import ProviderError
 from vivavoce.protocol.items import InputText, Message
 from vivavoce.protocol.session import FunctionTool
-from vivavoce.providers.base import INPUT_RATE, OUTPUT_RATE, ChatRequest, ChatUsage, ToolCall, WordTiming
+from vivavoce.providers.base import ChatRequest, ChatUsage, ToolCall, WordTiming
 from vivavoce.providers.registry import Plugin, settings_for
 from vivavoce.providers.scripted.providers import (
     CHAT,

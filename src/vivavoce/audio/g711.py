@@ -7,9 +7,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["RATE", "Law", "decode", "encode"]
+__all__ = ["Law", "decode", "encode"]
 
-RATE = 8000
 """samples, and so bytes, a second"""
 
 Law = Literal["ulaw", "alaw"]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vivavoce.audio.rates import OUTPUT_RATE
 from vivavoce.cli.assistants import Who, assistant_at
 from vivavoce.cli.calling import key_from, own_line, tell
 from vivavoce.cli.options import Chat, File, Preset, configuration
@@ -25,8 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["ask", "read_sound"]
 
 STANDARD_INPUT = "-"
-RATE = 24_000
-BYTES_PER_SECOND = RATE * 2
+BYTES_PER_SECOND = OUTPUT_RATE * 2
 STAGES = ("heard", "transcribed", "first word", "first sound", "done")
 TRANSCRIBER = "gpt-4o-mini-transcribe"
 """what servers that offer several are asked to understand with; ours has one, under any name"""
@@ -78,7 +78,7 @@ def read_sound(recording: str, longest: float) -> bytes:
     if not data:
         raise ConfigError(f"{name} is empty.")
     try:
-        sound = decode(data, rate=RATE, max_seconds=longest)
+        sound = decode(data, rate=OUTPUT_RATE, max_seconds=longest)
     except NotAudio as error:
         raise ConfigError(f"{name} is no recording: {error}.") from error
     except TooLong as error:
@@ -227,7 +227,7 @@ def _length(sound: bytes) -> str:
 def _write(path: Path, sound: bytes) -> None:
     try:
         with wave.open(str(path), "wb") as file:
-            file.setparams((1, 2, RATE, 0, "NONE", ""))
+            file.setparams((1, 2, OUTPUT_RATE, 0, "NONE", ""))
             file.writeframes(sound)
     except OSError as error:
         raise ConfigError(f"{path} cannot be written: {error.strerror}.") from error

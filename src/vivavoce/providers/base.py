@@ -9,14 +9,13 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, runtime_checkable
 
+from vivavoce.audio.rates import INPUT_RATE
 from vivavoce.protocol.items import Item
 from vivavoce.protocol.session import FunctionTool, NoiseReduction, ToolChoice
 
 __all__ = [
     "FRAME_BYTES",
     "FRAME_MS",
-    "INPUT_RATE",
-    "OUTPUT_RATE",
     "ChatModel",
     "ChatRequest",
     "ChatUsage",
@@ -37,8 +36,6 @@ __all__ = [
     "WordTiming",
 ]
 
-INPUT_RATE = 16_000
-OUTPUT_RATE = 24_000
 FRAME_MS = 32
 FRAME_BYTES = INPUT_RATE * FRAME_MS // 1000 * 2
 

@@ -1,17 +1,17 @@
 """The sound formats that a session may ask for, and PCM, which models and loudspeakers take and give."""
 
 from vivavoce.audio import g711
+from vivavoce.audio.rates import G711_RATE, INPUT_RATE, OUTPUT_RATE
 from vivavoce.audio.resample import Resampler
 from vivavoce.errors import ProtocolError
 from vivavoce.protocol.session import AudioFormat, Pcm, Pcmu
-from vivavoce.providers.base import INPUT_RATE, OUTPUT_RATE
 
 __all__ = ["Listened", "Spoken", "bytes_per_ms", "check_samples"]
 
 
 def bytes_per_ms(format: AudioFormat) -> int:
     """Return how many bytes a millisecond of a format has."""
-    return 2 * OUTPUT_RATE // 1000 if isinstance(format, Pcm) else g711.RATE // 1000
+    return 2 * OUTPUT_RATE // 1000 if isinstance(format, Pcm) else G711_RATE // 1000
 
 
 def check_samples(sound: bytes, format: AudioFormat, param: str) -> None:
@@ -29,7 +29,7 @@ def _law(format: AudioFormat) -> g711.Law:
 
 
 def _rate(format: AudioFormat) -> int:
-    return OUTPUT_RATE if isinstance(format, Pcm) else g711.RATE
+    return OUTPUT_RATE if isinstance(format, Pcm) else G711_RATE
 
 
 class Listened:

@@ -5,9 +5,9 @@ from math import inf
 
 import anyio.lowlevel
 
+from vivavoce.audio.rates import INPUT_RATE, OUTPUT_RATE
 from vivavoce.audio.resample import Resampler
 from vivavoce.protocol.session import AudioFormat
-from vivavoce.providers.base import INPUT_RATE, OUTPUT_RATE
 from vivavoce.session.formats import Spoken, bytes_per_ms
 
 __all__ = ["ItemAudio"]

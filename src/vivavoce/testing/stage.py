@@ -17,6 +17,7 @@ from math import inf
 import anyio
 from msgspec import UNSET
 
+from vivavoce.audio.rates import INPUT_RATE, OUTPUT_RATE
 from vivavoce.engines.cascade.engine import Cascade, Providers
 from vivavoce.errors import ProviderError
 from vivavoce.limits import Limits
@@ -24,15 +25,7 @@ from vivavoce.protocol import events as e
 from vivavoce.protocol.items import Message
 from vivavoce.protocol.session import AudioFormat, Pcm, Session, TranscriptionSession
 from vivavoce.protocol.settings import DEFAULT
-from vivavoce.providers.base import (
-    INPUT_RATE,
-    OUTPUT_RATE,
-    ChatRequest,
-    ChatUsage,
-    ToolCall,
-    Transcript,
-    WordTiming,
-)
+from vivavoce.providers.base import ChatRequest, ChatUsage, ToolCall, Transcript, WordTiming
 from vivavoce.session.formats import Spoken
 from vivavoce.session.line import Engine, HungUp, Line
 from vivavoce.session.middleware import ObservedEvent

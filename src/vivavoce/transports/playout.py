@@ -6,10 +6,10 @@ from threading import Lock
 
 from msgspec import UNSET
 
+from vivavoce.audio.rates import OUTPUT_RATE
 from vivavoce.errors import ProtocolError
 from vivavoce.protocol import events as e
 from vivavoce.protocol.session import AudioFormat, InputSettings, Pcm, Session, TranscriptionSession
-from vivavoce.providers.base import OUTPUT_RATE
 from vivavoce.session.formats import Listened
 
 __all__ = ["Playout", "PlayoutBuffer"]

@@ -8,18 +8,13 @@ from typing import Self, TypeVar
 
 import anyio
 
+from vivavoce.audio.rates import OUTPUT_RATE
 from vivavoce.engines.cascade.context import Providers
 from vivavoce.engines.cascade.pacing import Pacing
 from vivavoce.engines.cascade.settings import ResponseSettings
 from vivavoce.errors import ProtocolError, ProviderError
 from vivavoce.limits import Limits
-from vivavoce.providers.base import (
-    OUTPUT_RATE,
-    ChatRequest,
-    ChatUsage,
-    ToolCall,
-    WordTiming,
-)
+from vivavoce.providers.base import ChatRequest, ChatUsage, ToolCall, WordTiming
 from vivavoce.text.normalization import speakable
 from vivavoce.text.sentences import clauses, pause_after
 

@@ -5,17 +5,11 @@ from collections.abc import Callable, Iterator
 import anyio.lowlevel
 
 from vivavoce.audio.dtmf import Keypad
+from vivavoce.audio.rates import INPUT_RATE
 from vivavoce.engines.cascade.settings import InputProcessing
 from vivavoce.errors import ProtocolError
 from vivavoce.protocol.session import AudioFormat, Pcm
-from vivavoce.providers.base import (
-    FRAME_BYTES,
-    FRAME_MS,
-    INPUT_RATE,
-    Denoiser,
-    DenoisingModel,
-    VoiceActivityDetector,
-)
+from vivavoce.providers.base import FRAME_BYTES, FRAME_MS, Denoiser, DenoisingModel, VoiceActivityDetector
 from vivavoce.session.formats import Listened, bytes_per_ms
 from vivavoce.turn_taking import Change, SpeechStopped, TurnRules, TurnTaking
 

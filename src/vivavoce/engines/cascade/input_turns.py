@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import anyio
 import anyio.lowlevel
 
+from vivavoce.audio.rates import INPUT_RATE
 from vivavoce.dates import unix_now
 from vivavoce.engines.cascade.context import CascadeContext
 from vivavoce.engines.cascade.idle_timeout import IdleTimeout
@@ -18,7 +19,7 @@ from vivavoce.engines.cascade.settings import InputProcessing
 from vivavoce.engines.cascade.transcripts import STRETCH_MS, PendingTranscript, Transcripts, said
 from vivavoce.errors import ProtocolError, ProviderError
 from vivavoce.protocol import events as e
-from vivavoce.providers.base import INPUT_RATE, TurnDetector
+from vivavoce.providers.base import TurnDetector
 from vivavoce.session.formats import bytes_per_ms, check_samples
 from vivavoce.turn_taking import (
     Change,

@@ -6,6 +6,7 @@ from typing import Literal
 
 import anyio
 
+from vivavoce.audio.rates import OUTPUT_RATE
 from vivavoce.engines.cascade.answer import Answer, Failure, Words
 from vivavoce.engines.cascade.response_writer import ResponseWriter
 from vivavoce.errors import ProtocolError, ProviderError
@@ -17,7 +18,7 @@ from vivavoce.protocol.responses import (
     ResponseStatus,
     StatusDetails,
 )
-from vivavoce.providers.base import OUTPUT_RATE, ChatUsage, ToolCall, WordTiming
+from vivavoce.providers.base import ChatUsage, ToolCall, WordTiming
 
 __all__ = ["Apology", "Reason", "ResponseTask"]
 

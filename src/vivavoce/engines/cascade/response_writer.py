@@ -6,6 +6,7 @@ from typing import TypedDict
 import anyio
 from msgspec.structs import replace
 
+from vivavoce.audio.rates import OUTPUT_RATE
 from vivavoce.engines.cascade.mcp_calls import McpCalls, PendingMcpCall
 from vivavoce.engines.cascade.settings import ResponseSettings
 from vivavoce.protocol import events as e
@@ -30,7 +31,7 @@ from vivavoce.protocol.responses import (
     StatusDetails,
     Usage,
 )
-from vivavoce.providers.base import OUTPUT_RATE, ChatUsage, ToolCall
+from vivavoce.providers.base import ChatUsage, ToolCall
 from vivavoce.session.conversation import Conversation
 from vivavoce.session.formats import Spoken
 from vivavoce.session.item_audio import ItemAudio

@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 import anyio
 import anyio.lowlevel
 
+from vivavoce.audio.rates import INPUT_RATE
 from vivavoce.engines.cascade.context import CascadeContext
 from vivavoce.engines.cascade.input_audio import InputAudioStream, has_speech
 from vivavoce.engines.cascade.partial_transcripts import PartialTranscripts
 from vivavoce.errors import ProviderError
 from vivavoce.protocol import events as e
 from vivavoce.protocol.items import InputAudio, Item, Message
-from vivavoce.providers.base import INPUT_RATE
 from vivavoce.session.formats import Listened, bytes_per_ms
 
 __all__ = ["STRETCH_MS", "PendingTranscript", "Transcripts", "said"]

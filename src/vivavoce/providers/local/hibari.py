@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 import msgspec
 from anyio import CapacityLimiter, to_thread
 
+from vivavoce.audio.rates import OUTPUT_RATE
 from vivavoce.errors import ConfigError, ProviderError
-from vivavoce.providers.base import OUTPUT_RATE
 from vivavoce.providers.registry import Plugin, Weights
 
 if TYPE_CHECKING:

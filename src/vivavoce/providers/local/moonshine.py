@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 import msgspec
 from anyio import CapacityLimiter, from_thread, to_thread
 
+from vivavoce.audio.rates import INPUT_RATE
 from vivavoce.errors import ConfigError, ProviderError
-from vivavoce.providers.base import FRAME_BYTES, FRAME_MS, INPUT_RATE, Transcript
+from vivavoce.providers.base import FRAME_BYTES, FRAME_MS, Transcript
 from vivavoce.providers.local.onnx import Session, open_session
 from vivavoce.providers.local.silero import MODEL as SILERO
 from vivavoce.providers.local.silero import SileroDetector

@@ -17,10 +17,10 @@ from weakref import finalize
 import msgspec
 from anyio import to_thread
 
+from vivavoce.audio.rates import INPUT_RATE
 from vivavoce.audio.resample import Resampler
 from vivavoce.errors import ConfigError
 from vivavoce.protocol.session import NoiseReduction
-from vivavoce.providers.base import INPUT_RATE
 from vivavoce.providers.registry import Plugin, Weights
 
 __all__ = ["PLUGIN", "RNNoise", "RNNoiseDenoiser", "RNNoiseSettings"]

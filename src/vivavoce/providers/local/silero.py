@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import anyio.to_thread
 import msgspec
 
-from vivavoce.providers.base import FRAME_BYTES, INPUT_RATE
+from vivavoce.audio.rates import INPUT_RATE
+from vivavoce.providers.base import FRAME_BYTES
 from vivavoce.providers.local.onnx import Session, open_session
 from vivavoce.providers.registry import Plugin, Weights
 

@@ -11,7 +11,7 @@ import anyio
 import anyio.to_thread
 import msgspec
 
-from vivavoce.providers.base import INPUT_RATE
+from vivavoce.audio.rates import INPUT_RATE
 from vivavoce.providers.local.onnx import Session, open_session
 from vivavoce.providers.registry import Plugin, Weights
 

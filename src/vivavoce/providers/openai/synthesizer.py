@@ -3,7 +3,8 @@
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-from vivavoce.providers.base import OUTPUT_RATE, WordTiming
+from vivavoce.audio.rates import OUTPUT_RATE
+from vivavoce.providers.base import WordTiming
 from vivavoce.providers.openai.http import Endpoint, EndpointSettings
 from vivavoce.providers.registry import Plugin, Weights
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 import msgspec
 
-from vivavoce.providers.base import INPUT_RATE, Transcript
+from vivavoce.audio.rates import INPUT_RATE
+from vivavoce.providers.base import Transcript
 from vivavoce.providers.openai.http import Endpoint, EndpointSettings
 from vivavoce.providers.registry import Plugin, Weights
 

@@ -15,17 +15,10 @@ import anyio
 import anyio.lowlevel
 import msgspec
 
+from vivavoce.audio.rates import INPUT_RATE, OUTPUT_RATE
 from vivavoce.errors import ProviderError
 from vivavoce.protocol.items import Message
-from vivavoce.providers.base import (
-    INPUT_RATE,
-    OUTPUT_RATE,
-    ChatRequest,
-    ChatUsage,
-    ToolCall,
-    Transcript,
-    WordTiming,
-)
+from vivavoce.providers.base import ChatRequest, ChatUsage, ToolCall, Transcript, WordTiming
 from vivavoce.providers.dialogue import content_text
 from vivavoce.providers.registry import Plugin, Weights
 from vivavoce.providers.scripted.script import plan

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Literal, Protocol
 import anyio
 import anyio.to_thread
 
+from vivavoce.audio.rates import OUTPUT_RATE
 from vivavoce.audio.resample import Resampler
 from vivavoce.errors import ConfigError
-from vivavoce.providers.base import OUTPUT_RATE
 from vivavoce.transports.playout import PlayoutBuffer
 
 if TYPE_CHECKING:

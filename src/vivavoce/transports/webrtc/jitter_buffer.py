@@ -4,18 +4,17 @@ A transcriber needs no steady stream, so nothing is delayed here: a packet goes 
 have, and only a missing one is waited for, a little.
 """
 
-__all__ = ["RATE", "Chunk", "JitterBuffer", "packet_samples"]
+from vivavoce.audio.rates import OPUS_RATE
 
-RATE = 48_000
-"""Opus counts time in samples of this rate, whatever it carries (RFC 7587, section 4.1)."""
+__all__ = ["Chunk", "JitterBuffer", "packet_samples"]
 
 _REORDERED_PACKETS = 3
 """packets that wait for a missing one; then that is lost"""
 _RESET_DISTANCE = 1000
 """difference of sequence numbers, either way, from which on the sender has started anew"""
-_MAX_GAP = RATE
+_MAX_GAP = OPUS_RATE
 """samples of silence put in for what was not sent; a longer gap was filled as it passed"""
-_MAX_CONCEALED = RATE // 10
+_MAX_CONCEALED = OPUS_RATE // 10
 """samples of a loss that the decoder conceals from what was before; the rest is silence"""
 
 _SILK, _HYBRID, _CELT = (480, 960, 1920, 2880), (480, 960), (120, 240, 480, 960)
@@ -29,7 +28,7 @@ A packet of its first byte alone has no frame: the decoder conceals what was los
 
 
 def packet_samples(packet: bytes) -> int:
-    """Return the length of an Opus packet in samples of `RATE`; 0 if it is none."""
+    """Return the length of an Opus packet in samples of `OPUS_RATE`; 0 if it is none."""
     if not packet:
         return 0
     mode, frames = packet[0] >> 3, packet[0] & 3

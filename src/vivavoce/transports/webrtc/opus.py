@@ -12,9 +12,9 @@ from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 from aiortc.rtp import RtpPacket
 from av import AudioCodecContext, AudioFrame, AudioStream, CodecContext, FFmpegError, Packet
 
+from vivavoce.audio.rates import OPUS_RATE, OUTPUT_RATE
 from vivavoce.audio.resample import Resampler
-from vivavoce.providers.base import OUTPUT_RATE
-from vivavoce.transports.webrtc.jitter_buffer import RATE, Chunk, JitterBuffer, packet_samples
+from vivavoce.transports.webrtc.jitter_buffer import Chunk, JitterBuffer, packet_samples
 from vivavoce.transports.webrtc.pacer import FRAME_SECONDS
 
 __all__ = ["OpusDecoder", "OpusEncoder"]
@@ -54,7 +54,7 @@ class OpusEncoder(MediaStreamTrack):
         frame.sample_rate, frame.time_base = OUTPUT_RATE, self._encoder.time_base
         frame.pts = self._frames * _FRAME_SAMPLES
         for packet in self._encoder.encode(frame):
-            packet.pts, packet.time_base = self._frames * RATE // 50, Fraction(1, RATE)
+            packet.pts, packet.time_base = self._frames * OPUS_RATE // 50, Fraction(1, OPUS_RATE)
             self._packets.put_nowait(packet)
         self._frames += 1
         while self._packets.qsize() > _MAX_UNSENT_PACKETS:  # aiortc takes none: the caller only sends
@@ -71,8 +71,8 @@ class OpusDecoder:
     """The caller's audio. It stands in for aiortc's jitter buffer: it keeps all packets for `frames`."""
 
     def __init__(self) -> None:
-        self._decoder = _codec("r", RATE)
-        self._resampler = Resampler(RATE, OUTPUT_RATE)
+        self._decoder = _codec("r", OPUS_RATE)
+        self._resampler = Resampler(OPUS_RATE, OUTPUT_RATE)
         self._buffer, self._ssrc = JitterBuffer(), 0
         self._packets: deque[RtpPacket] = deque(maxlen=_MAX_UNREAD_PACKETS)
         self._received = anyio.Event()
@@ -91,7 +91,7 @@ class OpusDecoder:
             with anyio.CancelScope(deadline=due) as waiting:
                 await self._received.wait()
             if waiting.cancelled_caught:
-                chunks: Sequence[Chunk] = self._buffer.pass_time(RATE // 50)
+                chunks: Sequence[Chunk] = self._buffer.pass_time(OPUS_RATE // 50)
                 due += FRAME_SECONDS
             else:
                 chunks = self._read_packets()
@@ -113,7 +113,7 @@ class OpusDecoder:
         return chunks
 
     def _decode(self, chunk: Chunk) -> bytes:
-        """Return PCM16 at `RATE`. A packet that cannot be decoded becomes silence of its length."""
+        """Return PCM16 at `OPUS_RATE`. A packet that cannot be decoded becomes silence of its length."""
         if isinstance(chunk, int) or not chunk:
             return bytes(2 * (chunk or 0))
         try:

@@ -12,10 +12,10 @@ from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 
 from vivavoce.audio.encode import CONTENT_TYPES, Encoder, encoder
+from vivavoce.audio.rates import OUTPUT_RATE
 from vivavoce.errors import ProviderError
 from vivavoce.protocol.bodies import read_body, read_object
 from vivavoce.protocol.validation import invalid
-from vivavoce.providers.base import OUTPUT_RATE
 from vivavoce.runtime import Runtime
 from vivavoce.web.admission import Admission
 from vivavoce.web.errors import needs_pyav

@@ -9,7 +9,8 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from vivavoce.audio.decode import NotAudio, TooLong, decode
-from vivavoce.providers.base import INPUT_RATE, Transcript
+from vivavoce.audio.rates import INPUT_RATE
+from vivavoce.providers.base import Transcript
 from vivavoce.runtime import Runtime
 from vivavoce.web.admission import Admission
 from vivavoce.web.errors import Refused, needs_pyav, wrong
