@@ -9,7 +9,7 @@ import msgspec
 from vivavoce.errors import ConfigError
 from vivavoce.protocol.items import InputText, Item, Message, OutputText
 from vivavoce.providers.base import ToolCall
-from vivavoce.providers.qwen.argument_grammar import ASKING
+from vivavoce.providers.qwen.tool_picker.arguments import ASKING
 from vivavoce_bench.measures import normalised
 
 __all__ = ["Asked", "Within", "fits", "requests_in", "right"]

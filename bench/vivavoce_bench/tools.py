@@ -25,7 +25,7 @@ from vivavoce.providers.base import (
     ToolCall,
     Transcriber,
 )
-from vivavoce.providers.qwen.argument_grammar import ASKING
+from vivavoce.providers.qwen.tool_picker.arguments import ASKING
 from vivavoce.text.normalization import speakable
 from vivavoce.tools.types import Assistant
 from vivavoce_bench.measures import Spread

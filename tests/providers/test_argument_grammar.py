@@ -5,8 +5,14 @@ import pytest
 from vivavoce.protocol.session import FunctionTool
 from vivavoce.providers.base import ToolCall
 from vivavoce.providers.dialogue import Turn
-from vivavoce.providers.qwen.argument_grammar import asking, beginning, call, completed, rest, wrong
-from vivavoce.providers.qwen.argument_search import Evidence
+from vivavoce.providers.qwen.tool_picker.arguments import (
+    Arguments,
+    call_of,
+    question_for,
+    read_arguments,
+    unfit_arguments,
+)
+from vivavoce.providers.qwen.tool_picker.grammar import argument_grammar, known_arguments
 
 RETURN = FunctionTool(
     name="return_order",
@@ -21,17 +27,17 @@ RETURN = FunctionTool(
         "required": ["order_id", "reason"],
     },
 )
-FOUND = Evidence({"order_id": "1042"}, {"reason": ()})
+FOUND = Arguments({"order_id": "1042"}, {"reason": ()})
 
 
-def grammar(said: str, told: Evidence = FOUND) -> str:
-    found = rest(RETURN, told, [Turn("user", said)])
+def grammar(said: str, told: Arguments = FOUND) -> str:
+    found = argument_grammar(RETURN, told, [Turn("user", said)])
     assert found is not None
     return found
 
 
-def test_what_was_found_stands_at_the_beginning() -> None:
-    assert beginning(FOUND) == '{"order_id": "1042", "reason":'
+def test_what_was_found_stands_at_the_known_arguments() -> None:
+    assert known_arguments(FOUND) == '{"order_id": "1042", "reason":'
 
 
 def test_a_text_is_words_that_were_said_one_after_another() -> None:
@@ -58,7 +64,7 @@ def test_a_text_does_not_run_into_the_next_sentence(said: str, last: str) -> Non
 
 
 def test_choices_and_kinds_are_held_to() -> None:
-    told = Evidence({}, {"order_id": ["1042", "1043"], "fast": ()})
+    told = Arguments({}, {"order_id": ["1042", "1043"], "fast": ()})
     assert grammar("both", told).splitlines()[:3] == [
         r'root ::= " " value0 ", \"fast\": " value1',
         r'value0 ::= "\"1042\"" | "\"1043\""',
@@ -67,29 +73,29 @@ def test_choices_and_kinds_are_held_to() -> None:
 
 
 def test_a_value_with_parts_is_not_for_this() -> None:
-    assert rest(RETURN, Evidence({}, {"notes": ()}), [Turn("user", "Hm")]) is None
+    assert argument_grammar(RETURN, Arguments({}, {"notes": ()}), [Turn("user", "Hm")]) is None
 
 
 def test_what_is_left_open_is_missing() -> None:
-    arguments = completed(RETURN, '{"order_id": "1042", "reason": null}')
+    arguments = read_arguments(RETURN, '{"order_id": "1042", "reason": null}')
     assert arguments == {"order_id": "1042"}
-    assert wrong(RETURN, arguments) == ["reason"]
-    assert wrong(RETURN, {**arguments, "reason": "broken", "fast": "no"}) == ["fast"]
-    assert completed(RETURN, '{"order_id": "10') == {}
+    assert unfit_arguments(RETURN, arguments) == ["reason"]
+    assert unfit_arguments(RETURN, {**arguments, "reason": "broken", "fast": "no"}) == ["fast"]
+    assert read_arguments(RETURN, '{"order_id": "10') == {}
 
 
 def test_fillers_around_a_text_are_left_out() -> None:
-    assert completed(RETURN, '{"reason": "um, it\'s too small, please"}') == {"reason": "too small"}
+    assert read_arguments(RETURN, '{"reason": "um, it\'s too small, please"}') == {"reason": "too small"}
 
 
 def test_a_call_has_its_arguments_in_the_tools_order() -> None:
-    assert call(RETURN, {"reason": "broken", "order_id": "1042"}) == ToolCall(
+    assert call_of(RETURN, {"reason": "broken", "order_id": "1042"}) == ToolCall(
         "return_order", '{"order_id":"1042","reason":"broken"}'
     )
 
 
 def test_what_is_missing_is_asked_for_in_the_descriptions_words() -> None:
-    assert asking(RETURN, ["order_id", "reason"]) == (
+    assert question_for(RETURN, ["order_id", "reason"]) == (
         "Could you tell me the order's number and what is wrong with it?"
     )
-    assert asking(RETURN, ["fast"]) == "Could you tell me the fast?"
+    assert question_for(RETURN, ["fast"]) == "Could you tell me the fast?"

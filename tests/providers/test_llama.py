@@ -10,12 +10,13 @@ from vivavoce.providers.qwen.llama import Llama
 
 class Slow:
     def handle_chat_completions(self, request, callback):
+        callback({"choices": [{"delta": {"content": "Hm"}}]})
         time.sleep(0.5)
         print("finished", callback({}), flush=True)
 
 async def main():
-    async with Llama(Slow()).ask({}) as chunks:
-        await chunks.receive()
+    async with Llama(Slow()).stream([], {}, slot=0) as pieces:
+        await anext(pieces)
 
 anyio.run(main)
 """

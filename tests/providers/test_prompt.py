@@ -28,8 +28,8 @@ from vivavoce.providers.dialogue import (
     system_prompt,
     turns_of,
 )
-from vivavoce.providers.qwen.prompt import EXAMPLES, is_latin, sentences, speakable
-from vivavoce.providers.qwen.slots import Slots, best
+from vivavoce.providers.qwen.llama import Slots, best_slot
+from vivavoce.providers.qwen.prompts import EXAMPLES, is_latin, max_sentences, speech_grammar
 
 
 def user(*parts: ContentPart) -> Message:
@@ -131,7 +131,7 @@ def test_the_examples_are_turns_that_end_with_an_answer() -> None:
     ],
 )
 def test_an_answer_may_be_long_where_length_is_asked_for(instructions: str, asked: str, many: bool) -> None:
-    assert (sentences(instructions, asked) > 3) is many
+    assert (max_sentences(instructions, asked) > 3) is many
 
 
 def test_scripts_are_told_apart() -> None:
@@ -141,9 +141,9 @@ def test_scripts_are_told_apart() -> None:
 
 
 def test_the_grammar_allows_so_many_sentences() -> None:
-    assert "s){0,2}" in speakable(3)
-    assert "s){0,15}" in speakable(16, latin=False)
-    assert "*" not in speakable(3).partition("letter ::=")[2].partition("\n")[0]
+    assert "s){0,2}" in speech_grammar(3)
+    assert "s){0,15}" in speech_grammar(16, latin=False)
+    assert "*" not in speech_grammar(3).partition("letter ::=")[2].partition("\n")[0]
 
 
 # slots
@@ -158,15 +158,15 @@ def prompt(*texts: str) -> tuple[Turn, ...]:
 
 def test_a_conversation_returns_to_its_slot() -> None:
     slots = [(prompt("Hi", "Hello.", "Who are you?"), 1), (prompt("Bye"), 2), (prompt("Hi"), 3)]
-    assert best(prompt("Hi", "Hello.", "Who are you?", "Viva.", "Nice."), slots) == 0
-    assert best(prompt("Hi", "Hello.", "Who is there?"), slots) == 0
+    assert best_slot(prompt("Hi", "Hello.", "Who are you?", "Viva.", "Nice."), slots) == 0
+    assert best_slot(prompt("Hi", "Hello.", "Who is there?"), slots) == 0
 
 
 def test_a_new_conversation_takes_the_slot_that_is_idle_longest() -> None:
     slots = [(prompt("Hi", "Hello.", "Who?"), 1), (prompt("Zoo"), 3), (prompt("Bye"), 2)]
-    assert best(prompt("One, two."), slots) == 2
-    assert best((Turn("system", "Be rude."), Turn("user", "Hi")), slots) == 0
-    assert best(prompt("Hi"), [((), 1), ((), 0)]) == 1
+    assert best_slot(prompt("One, two."), slots) == 2
+    assert best_slot((Turn("system", "Be rude."), Turn("user", "Hi")), slots) == 0
+    assert best_slot(prompt("Hi"), [((), 1), ((), 0)]) == 1
 
 
 @pytest.mark.anyio

@@ -19,13 +19,13 @@ from vivavoce.providers.base import ChatRequest, ChatUsage, ToolCall
 from vivavoce.providers.dialogue import Turn, system_prompt
 from vivavoce.providers.qwen.chat import PLUGIN, Qwen, QwenSettings
 from vivavoce.providers.qwen.llama import Llama
-from vivavoce.providers.qwen.prompt import EXAMPLES, SPOKEN_OFFLINE
-from vivavoce.providers.qwen.router import FIXED
+from vivavoce.providers.qwen.prompts import EXAMPLES, STYLE
+from vivavoce.providers.qwen.tool_picker.router import FIXED
 
 pytestmark = [pytest.mark.anyio, pytest.mark.real_time]
 
 Asked = Mapping[str, object]
-OPENING = (Turn("system", system_prompt("", SPOKEN_OFFLINE)), *EXAMPLES, Turn("user", "Hello."))
+OPENING = (Turn("system", system_prompt("", STYLE)), *EXAMPLES, Turn("user", "Hello."))
 TIMINGS = {"cache_n": 5, "prompt_n": 7, "predicted_n": 2, "prompt_ms": 1.0, "predicted_ms": 1.0}
 
 
@@ -335,7 +335,7 @@ def test_without_llama_the_owner_is_told_what_to_install() -> None:
     script = (
         "import sys, pathlib; sys.modules['xllamacpp'] = None\n"
         "from vivavoce.providers.qwen.llama import Llama\n"
-        "try: Llama.load(pathlib.Path('x'), provider='qwen', threads=1, context=9, slots=1)\n"
+        "try: Llama.load(pathlib.Path('x'), threads=1, context=9, slots=1)\n"
         "except Exception as error: print(type(error).__name__, error)\n"
     )
     said = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True).stdout

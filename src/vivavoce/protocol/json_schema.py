@@ -1,4 +1,4 @@
-"""JSON Schema, draft 2020-12: whether a schema is one, whether a value fits it, and what fits, in words.
+"""JSON Schema, draft 2020-12: whether a schema is one, whether a value fits it, what fits, and a simpler form.
 
 The `jsonschema` library takes a third of a second to import, so that is done when it is first needed.
 """
@@ -7,7 +7,20 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any, cast
 
-__all__ = ["Schema", "check_schema", "describe_schema", "fits_schema", "schema_fault"]
+from msgspec import UNSET
+
+from vivavoce.protocol.session import FunctionTool
+
+__all__ = [
+    "Schema",
+    "argument_schema",
+    "as_schema",
+    "check_schema",
+    "describe_schema",
+    "fits_schema",
+    "schema_fault",
+    "simplify_schema",
+]
 
 Schema = Mapping[str, object]
 
@@ -86,3 +99,81 @@ def describe_schema(schema: Schema) -> str:
             return _TYPES.get(name, name)
         case _:
             return "a value"
+
+
+# A simpler form, to which a grammar can hold a model token by token
+
+_DEPTH = 6
+_STRING_CHARS = 80
+_BOUNDS = ("minimum", "maximum", "minItems", "maxItems")
+
+
+def as_schema(value: object) -> Schema:
+    """Return a JSON object as a schema; anything else as the empty one, which every value fits."""
+    return cast("Schema", value) if isinstance(value, Mapping) else {}
+
+
+def argument_schema(tool: FunctionTool) -> dict[str, object]:
+    """Return the simplified schema of a tool's arguments, which is always that of an object."""
+    schema = simplify_schema(tool.parameters if tool.parameters is not UNSET else {})
+    return schema if "properties" in schema else _object({}, [])
+
+
+def simplify_schema(schema: Schema) -> dict[str, object]:
+    """Return the types, choices, bounds and parts of a schema, with references filled in.
+
+    Patterns and formats are left out, a schema that contains itself ends, strings have a greatest length, a
+    required array has an item, and objects have no further properties.
+    """
+    return _simplified(schema, schema, _DEPTH)
+
+
+def _simplified(schema: Schema, root: Schema, depth: int) -> dict[str, object]:
+    if depth == 0:
+        return {}
+    if isinstance(reference := schema.get("$ref"), str):
+        return _simplified(_referenced(reference, root), root, depth - 1)
+    for key in ("anyOf", "oneOf", "allOf"):
+        if isinstance(options := schema.get(key), list) and options:
+            inner = [_simplified(as_schema(option), root, depth - 1) for option in options]
+            return inner[0] if len(inner) == 1 else {"anyOf": inner}
+    kept = {key: schema[key] for key in ("enum", "const") if key in schema}
+    kept |= {key: schema[key] for key in _BOUNDS if isinstance(schema.get(key), int | float)}
+    if types := _known_types(schema.get("type")):
+        kept["type"] = types
+    if isinstance(items := schema.get("items"), Mapping):
+        kept["items"] = _simplified(items, root, depth - 1)
+    if isinstance(properties := schema.get("properties"), Mapping):
+        required = schema.get("required")
+        needed = [name for name in required if name in properties] if isinstance(required, list) else []
+        parts = {name: _simplified(as_schema(part), root, depth - 1) for name, part in properties.items()}
+        for name in needed:
+            if parts[name].get("type") == "array":
+                parts[name] = {"minItems": 1, **parts[name]}
+        kept |= _object(parts, needed)
+    if kept.get("type") == "string" and "enum" not in kept:
+        kept["maxLength"] = _STRING_CHARS
+    return kept
+
+
+def _object(properties: Schema, required: list[str]) -> dict[str, object]:
+    return {
+        "type": "object",
+        "properties": dict(properties),
+        "required": required,
+        "additionalProperties": False,
+    }
+
+
+def _known_types(types: object) -> object:
+    """Return the types that JSON Schema knows: of another one no value could be checked."""
+    if isinstance(types, list):
+        return [one for one in types if _known_types(one)]
+    return types if isinstance(types, str) and (types in _TYPES or types == "object") else None
+
+
+def _referenced(reference: str, root: Schema) -> Schema:
+    found = root
+    for step in reference.removeprefix("#").split("/")[1:]:
+        found = as_schema(found.get(step))
+    return found

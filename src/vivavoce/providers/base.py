@@ -134,6 +134,15 @@ class ChatUsage:
     cached_tokens: int = 0
     finish: Literal["stop", "length", "content_filter"] = "stop"
 
+    def __add__(self, other: "ChatUsage") -> "ChatUsage":
+        """Return the cost of both; it ended as the other did."""
+        return ChatUsage(
+            self.input_tokens + other.input_tokens,
+            self.output_tokens + other.output_tokens,
+            self.cached_tokens + other.cached_tokens,
+            other.finish,
+        )
+
 
 class ChatModel(Protocol):
     def reply(self, request: ChatRequest) -> AsyncIterator[str | ToolCall | ChatUsage]:

@@ -1,65 +1,72 @@
 """llama.cpp in this process: one loaded model, asked from the event loop.
 
-A question is worked on in a thread of ours, which hands each piece to the event loop as it comes. When nobody
-waits for pieces any more, the thread is told so at the next one, and the model stops within a word.
+A request is worked on in a thread of ours, which passes each piece to the event loop as it comes. When nobody
+waits for pieces any more, the thread learns so at the next one, and the model stops within a word.
 """
 
 import atexit
 import os
 import secrets
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from functools import partial
+from itertools import takewhile
 from pathlib import Path
 from threading import Thread
-from typing import Protocol
+from typing import NamedTuple, Protocol
 from weakref import WeakSet
 
 import anyio
 import msgspec
 from anyio.from_thread import run_sync
 from anyio.lowlevel import EventLoopToken, current_token
-from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+from anyio.streams.memory import MemoryObjectSendStream
 
 from vivavoce.errors import ConfigError, ProviderError
+from vivavoce.providers.base import ChatUsage
+from vivavoce.providers.dialogue import Turn
 
-__all__ = ["Chunk", "Failure", "Llama", "Server", "Timings"]
+__all__ = ["PROVIDER", "Completion", "FormatRefused", "Llama", "Server", "Slots", "best_slot"]
 
-PIECES = 8192
-READ_AT_ONCE = 128
-LAST_SECONDS = 5
+PROVIDER = "qwen"
+MAX_PIECES = 8192
+BATCH_TOKENS = 128
+"""read at once; between two batches the model learns that nobody waits"""
+EXIT_SECONDS = 5
 
-_at_work: WeakSet[Thread] = WeakSet()
+Prompt = tuple[Turn, ...]
+
+_working: WeakSet[Thread] = WeakSet()
 
 
 @atexit.register
-def _let_them_finish() -> None:
-    """Wait for who still works: a thread that Python ends inside the model's C++ ends the process."""
-    for thread in tuple(_at_work):
-        thread.join(LAST_SECONDS)
+def _join_threads() -> None:
+    """Wait for the threads that still work: one that Python ends inside the model's C++ ends the process."""
+    for thread in tuple(_working):
+        thread.join(EXIT_SECONDS)
 
 
-class Timings(msgspec.Struct, frozen=True):
-    """What an answer took: tokens read from the cache, read anew and written, and the milliseconds of both."""
+# what llama.cpp sends
 
+
+class _Timings(msgspec.Struct, frozen=True):
     cache_n: int = 0
     prompt_n: int = 0
     predicted_n: int = 0
-    prompt_ms: float = 0
-    predicted_ms: float = 0
 
 
 class _Delta(msgspec.Struct, frozen=True):
     content: str | None = None
 
 
-class _Likely(msgspec.Struct, frozen=True):
+class _Candidate(msgspec.Struct, frozen=True):
     token: str = ""
     logprob: float = 0.0
 
 
 class _Token(msgspec.Struct, frozen=True):
-    top_logprobs: tuple[_Likely, ...] = ()
+    top_logprobs: tuple[_Candidate, ...] = ()
 
 
 class _Logprobs(msgspec.Struct, frozen=True):
@@ -72,37 +79,37 @@ class _Choice(msgspec.Struct, frozen=True):
     logprobs: _Logprobs | None = None
 
 
-class Failure(msgspec.Struct, frozen=True):
-    """Why the model did not answer."""
-
+class _Error(msgspec.Struct, frozen=True):
     message: str = "no reason given"
     type: str = ""
 
 
-class Chunk(msgspec.Struct, frozen=True):
-    """A piece of an answer; the last carries the timings, or there was a failure."""
+class _Chunk(msgspec.Struct, frozen=True):
+    """A piece of a completion; the last has the timings, or there is an error."""
 
     choices: tuple[_Choice, ...] = ()
-    timings: Timings | None = None
-    error: Failure | None = None
+    timings: _Timings | None = None
+    error: _Error | None = None
 
-    @property
-    def text(self) -> str:
-        return "".join(choice.delta.content or "" for choice in self.choices)
 
-    @property
-    def likely(self) -> Mapping[str, float]:
-        """The likeliest first tokens of this piece, by their log probability, where they were asked for."""
-        tokens = [token for one in self.choices if one.logprobs for token in one.logprobs.content or ()]
-        return {one.token: one.logprob for one in tokens[0].top_logprobs} if tokens else {}
+class FormatRefused(ProviderError):
+    """The model cannot be held to a grammar or a JSON Schema."""
 
-    @property
-    def finish(self) -> str | None:
-        return next((choice.finish_reason for choice in self.choices if choice.finish_reason), None)
+    def __init__(self, reason: str) -> None:
+        super().__init__(PROVIDER, f"cannot be held to this format{reason}")
+        self.reason = reason
+
+
+class Completion(NamedTuple):
+    """A whole completion: `candidates` are the likeliest first tokens, with their log probabilities."""
+
+    text: str
+    usage: ChatUsage
+    candidates: Mapping[str, float]
 
 
 class Server(Protocol):
-    """What we use of xllamacpp: `callback` is called in the thread that asks, and says whether to stop."""
+    """What we use of xllamacpp: `callback` is called in the thread that asks, and returns whether to stop."""
 
     def handle_chat_completions(
         self, request: Mapping[str, object], callback: Callable[[object], bool], /
@@ -110,18 +117,19 @@ class Server(Protocol):
 
 
 class Llama:
-    """A model with `slots` conversations side by side, each of at most `context` tokens."""
+    """A loaded model."""
 
     def __init__(self, server: Server) -> None:
         self._server = server
 
     @classmethod
-    def load(cls, path: Path, *, provider: str, threads: int, context: int, slots: int) -> "Llama":
-        """Load the weights in `path`; takes a second or two, so call it from a thread.
+    def load(cls, path: Path, *, threads: int, context: int, slots: int) -> "Llama":
+        """Load the weights in `path`, for `slots` conversations at once of at most `context` tokens each.
 
-        Raises `ConfigError` where xllamacpp is not installed, `ProviderError` where it cannot read the file.
+        It takes a second or two, so call it from a thread. Raises `ConfigError` where xllamacpp is not
+        installed, `ProviderError` where it cannot read the file.
         """
-        # libgomp reads this when it is loaded: its threads otherwise spin, and starve whoever else has work
+        # libgomp reads this when it is loaded: its threads otherwise spin, and starve other processes
         os.environ.setdefault("GOMP_SPINCOUNT", "300")
         try:
             import xllamacpp
@@ -135,51 +143,163 @@ class Llama:
         params.model.path = str(path)
         params.n_parallel, params.n_ctx = slots, slots * context
         params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads
-        params.n_batch = params.n_ubatch = READ_AT_ONCE  # between two batches it hears that nobody waits
+        params.n_batch = params.n_ubatch = BATCH_TOKENS
         params.cache_ram_mib = 0  # we choose the slots; prompts are not kept elsewhere
         params.verbosity = 0
-        # it also listens on a port of loopback, which nobody needs: no page, no slots to read, a key none knows
+        # it also listens on a port of loopback, which is not needed: no page, no slots to read, a secret key
         params.ui = params.endpoint_slots = params.endpoint_props = False
         params.api_keys = [secrets.token_urlsafe()]
         try:
             server = xllamacpp.Server(params)
         except (RuntimeError, ValueError) as error:
-            raise ProviderError(provider, f"cannot load {path.name}: {error}") from error
+            raise ProviderError(PROVIDER, f"cannot load {path.name}: {error}") from error
         return cls(server)
 
-    @asynccontextmanager
-    async def ask(self, request: Mapping[str, object]) -> AsyncIterator[MemoryObjectReceiveStream[Chunk]]:
-        """Begin to work on an OpenAI chat completion request, and give its chunks as they come.
+    async def complete(self, prompt: Sequence[Turn], *, slot: int, **options: object) -> Completion:
+        """Return what the model writes after `prompt`. Raises `ProviderError`."""
+        candidates: dict[str, float] = {}
+        async with self.stream(prompt, options, slot=slot, candidates=candidates) as pieces:
+            parts = [piece async for piece in pieces]
+        text = "".join(part for part in parts if isinstance(part, str))
+        return Completion(text, next(part for part in parts if isinstance(part, ChatUsage)), candidates)
 
-        Leaving the block stops the work. While it reads, a model hears that after `READ_AT_ONCE` tokens.
+    @asynccontextmanager
+    async def stream(
+        self,
+        prompt: Sequence[Turn],
+        options: Mapping[str, object],
+        *,
+        slot: int,
+        candidates: dict[str, float] | None = None,
+    ) -> AsyncIterator[AsyncIterator[str | ChatUsage]]:
+        """Begin what the model writes after `prompt`, and give it piece by piece, the usage last.
+
+        `options` are further fields of a chat completion request; empty ones are left out. `candidates` is
+        filled with the first token's, where `logprobs` asks for them. Leaving the block stops the work; while
+        the model reads, it stops after `BATCH_TOKENS`. The pieces raise `ProviderError`.
         """
-        send, receive = anyio.create_memory_object_stream[Chunk](PIECES)
-        body = {**request, "stream": True, "return_progress": True, "cache_prompt": True}
+        send, receive = anyio.create_memory_object_stream[_Chunk](MAX_PIECES)
+        body = {
+            "messages": [{"role": turn.role, "content": turn.text} for turn in prompt],
+            "id_slot": slot,
+            "temperature": 0.0,
+            "stream": True,
+            "return_progress": True,
+            "cache_prompt": True,
+            **{name: value for name, value in options.items() if value},
+        }
         work = partial(self._work, body, send, current_token())
         thread = Thread(target=work, name="llama", daemon=True)
-        _at_work.add(thread)
+        _working.add(thread)
         thread.start()
         with receive:
-            yield receive
+            yield _pieces(receive, candidates if candidates is not None else {})
 
     def _work(
-        self, body: Mapping[str, object], send: MemoryObjectSendStream[Chunk], loop: EventLoopToken
+        self, body: Mapping[str, object], send: MemoryObjectSendStream[_Chunk], loop: EventLoopToken
     ) -> None:
-        def hand_over(raw: object) -> bool:
-            """Give a chunk to who waits for it. Say whether to stop, because nobody does."""
+        def pass_on(raw: object) -> bool:
+            """Pass a chunk to the event loop. Return whether to stop, because nobody waits for it."""
             try:
-                run_sync(send.send_nowait, msgspec.convert(raw, Chunk), token=loop)
+                run_sync(send.send_nowait, msgspec.convert(raw, _Chunk), token=loop)
             except (anyio.BrokenResourceError, anyio.WouldBlock, anyio.RunFinishedError):
                 return True
             return False
 
         try:
-            if not hand_over({}):  # else it was given up before its turn came
-                self._server.handle_chat_completions(body, hand_over)
+            if not pass_on({}):  # else it was cancelled before its turn came
+                self._server.handle_chat_completions(body, pass_on)
         except (RuntimeError, ValueError) as error:
-            hand_over({"error": {"message": str(error)}})
+            pass_on({"error": {"message": str(error)}})
         finally:
             try:
                 run_sync(send.close, token=loop)
             except anyio.RunFinishedError:
                 send.close()
+
+
+async def _pieces(
+    chunks: AsyncIterator[_Chunk], candidates: dict[str, float]
+) -> AsyncIterator[str | ChatUsage]:
+    timings, finish = _Timings(), None
+    async for chunk in chunks:
+        if chunk.error:
+            raise _failure(chunk.error)
+        for choice in chunk.choices:
+            if choice.logprobs and choice.logprobs.content and not candidates:
+                candidates |= {one.token: one.logprob for one in choice.logprobs.content[0].top_logprobs}
+            finish = choice.finish_reason or finish
+            if choice.delta.content:
+                yield choice.delta.content
+        timings = chunk.timings or timings
+    if finish is None:
+        raise ProviderError(PROVIDER, "broke off in the middle of its answer", retryable=True)
+    yield ChatUsage(
+        input_tokens=timings.cache_n + timings.prompt_n,
+        output_tokens=timings.predicted_n,
+        cached_tokens=timings.cache_n,
+        finish="length" if finish == "length" else "stop",
+    )
+
+
+def _failure(error: _Error) -> ProviderError:
+    if error.type == "exceed_context_size_error":
+        return ProviderError(
+            PROVIDER, "the instructions, tools and last words are together more than fits; raise [chat] context"
+        )
+    _, schema_error, reason = error.message.partition("JSON schema error")
+    if schema_error or "parse grammar" in error.message:
+        return FormatRefused(reason)
+    return ProviderError(PROVIDER, f"could not answer: {error.message}")
+
+
+# slots
+
+
+@dataclass
+class _Slot:
+    number: int
+    read: Prompt = ()
+    used: int = 0
+
+
+class Slots:
+    """Lends the slots of a model, each to one reply at a time; when all are lent, the next waits.
+
+    A slot keeps what it has read, so a conversation is best continued in the slot that has read it before.
+    """
+
+    def __init__(self, count: int, read: Prompt = ()) -> None:
+        self._idle = [_Slot(number, read) for number in range(count)]
+        self._free = anyio.Semaphore(count, max_value=count)
+        self._clock = 0
+
+    @asynccontextmanager
+    async def lend(self, prompt: Prompt) -> AsyncIterator[int]:
+        """Give the number of the slot that reads `prompt`; it is free again when the block is left."""
+        async with self._free:
+            slot = self._idle.pop(best_slot(prompt, [(slot.read, slot.used) for slot in self._idle]))
+            self._clock += 1
+            slot.read, slot.used = prompt, self._clock
+            try:
+                yield slot.number
+            finally:
+                self._idle.append(slot)
+
+
+def best_slot(prompt: Prompt, slots: Sequence[tuple[Prompt, int]]) -> int:
+    """Return the index of the slot for a prompt, of slots given as what each read last and when that was.
+
+    A slot suits where all that it read but its last turn comes again: the conversation returns to it. The one
+    that spares most reading is taken; where none is better than another, the one that has been idle longest.
+    """
+    return max(range(len(slots)), key=lambda i: (_spared(prompt, slots[i][0]), -slots[i][1]))
+
+
+def _spared(prompt: Prompt, read: Prompt) -> int:
+    """Return how many characters need not be read again; none where the slot is another conversation's."""
+    if not read or len(prompt) < len(read) or prompt[: len(read) - 1] != read[:-1]:
+        return 0
+    last, now = read[-1].text, prompt[len(read) - 1].text
+    alike = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(last, now, strict=False)))
+    return sum(len(turn.text) for turn in read[:-1]) + alike

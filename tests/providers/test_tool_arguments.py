@@ -4,7 +4,7 @@ import pytest
 
 from vivavoce.protocol.session import FunctionTool
 from vivavoce.providers.dialogue import Turn
-from vivavoce.providers.qwen.argument_search import Evidence, evidence
+from vivavoce.providers.qwen.tool_picker.arguments import Arguments, find_arguments
 
 TEXT = {"type": "string"}
 ID = {"type": "string", "pattern": "^[0-9]{4}$"}
@@ -24,13 +24,13 @@ TIMER = tool("set_timer", "minutes", minutes={"type": "integer", "minimum": 1})
 TOOLS = [WHO, RETURN, CANCEL, CALL, LIGHT, TIMER]
 
 
-def look(tool: FunctionTool, *said: str) -> Evidence:
+def look(tool: FunctionTool, *said: str) -> Arguments:
     turns = [Turn("assistant" if place % 2 else "user", text) for place, text in enumerate(said)]
-    return evidence(tool, TOOLS, turns)
+    return find_arguments(tool, TOOLS, turns)
 
 
 def test_a_number_that_was_said_is_found_and_words_are_left_to_choose() -> None:
-    assert look(RETURN, "Take ten forty-two back, it is broken") == Evidence(
+    assert look(RETURN, "Take ten forty-two back, it is broken") == Arguments(
         {"order_id": "1042"}, {"reason": ()}, ()
     )
 
@@ -41,8 +41,8 @@ def test_what_was_not_said_is_missing() -> None:
 
 
 def test_an_argument_that_may_be_left_out_is_not_made_up() -> None:
-    assert look(CANCEL, "Cancel order 1042.") == Evidence({"order_id": "1042"})
-    assert look(CALL, "Call me tomorrow at 10.") == Evidence({}, {"time": ()})
+    assert look(CANCEL, "Cancel order 1042.") == Arguments({"order_id": "1042"})
+    assert look(CALL, "Call me tomorrow at 10.") == Arguments({}, {"time": ()})
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def test_an_argument_that_may_be_left_out_is_not_made_up() -> None:
     ],
 )
 def test_numbers_go_by_what_they_are_called(said: str) -> None:
-    assert look(WHO, said).found == {"customer_id": "2017", "postcode": "90210"}
+    assert look(WHO, said).known == {"customer_id": "2017", "postcode": "90210"}
 
 
 def test_a_number_of_another_name_is_not_meant() -> None:
@@ -64,29 +64,29 @@ def test_a_number_of_another_name_is_not_meant() -> None:
 
 def test_what_was_said_before_counts_where_nothing_is_said_now() -> None:
     asked = "Thank you. And your postcode?"
-    assert look(WHO, "My customer number is 2044.", asked, "33109").found == {
+    assert look(WHO, "My customer number is 2044.", asked, "33109").known == {
         "customer_id": "2044",
         "postcode": "33109",
     }
-    assert look(CANCEL, "Where is 1071?", "It leaves tomorrow.", "Cancel it.").found == {"order_id": "1071"}
-    assert look(CANCEL, "Where is 1071?", "On its way.", "And cancel 1042.").found == {"order_id": "1042"}
+    assert look(CANCEL, "Where is 1071?", "It leaves tomorrow.", "Cancel it.").known == {"order_id": "1071"}
+    assert look(CANCEL, "Where is 1071?", "On its way.", "And cancel 1042.").known == {"order_id": "1042"}
 
 
 def test_two_numbers_are_left_to_choose_from() -> None:
-    assert look(CANCEL, "Cancel 1042 or 1043.").left["order_id"] == ["1042", "1043"]
+    assert look(CANCEL, "Cancel 1042 or 1043.").open["order_id"] == ["1042", "1043"]
 
 
 def test_phone_numbers_and_mail_addresses_are_known_by_their_form() -> None:
     told = look(CALL, "Ring me at noon on 555 0199 or write to ada at example dot org")
-    assert told.found == {"phone": "5550199", "email": "ada@example.org"}
+    assert told.known == {"phone": "5550199", "email": "ada@example.org"}
 
 
 def test_a_choice_is_found_by_name_and_left_open_where_it_is_needed() -> None:
-    assert look(LIGHT, "Switch it on") == Evidence({"state": "on"})
-    assert look(LIGHT, "Make it dark").left == {"state": ["on", "off"]}
+    assert look(LIGHT, "Switch it on") == Arguments({"state": "on"})
+    assert look(LIGHT, "Make it dark").open == {"state": ["on", "off"]}
 
 
 def test_whole_numbers_are_those_that_were_said() -> None:
-    assert look(TIMER, "Twelve minutes, please").found == {"minutes": 12}
+    assert look(TIMER, "Twelve minutes, please").known == {"minutes": 12}
     assert look(TIMER, "Start a timer").missing == ("minutes",)
-    assert look(TIMER, "Half an hour").left == {"minutes": ()}
+    assert look(TIMER, "Half an hour").open == {"minutes": ()}

@@ -1,0 +1,339 @@
+"""What the user's own words say of a tool's arguments: what is known, what is open, and what is missing.
+
+Numbers, codes and addresses are not a matter of taste: they were said, or they were not, and a small model that
+is asked for them makes some up. So they are looked for here, in the request and then in the turns before it.
+Pure, and for any tool: it goes by the schema's types, patterns and choices, and by the names of the properties.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+import msgspec
+from msgspec import UNSET
+
+from vivavoce.protocol.json_schema import Schema, argument_schema, as_schema, fits_schema
+from vivavoce.protocol.session import FunctionTool
+from vivavoce.providers.base import ToolCall
+from vivavoce.providers.dialogue import Turn
+from vivavoce.providers.qwen.tool_picker import WORDS, pattern
+from vivavoce.text.completeness import WordClasses
+from vivavoce.text.en.inverse_normalization import as_written
+from vivavoce.text.en.numbers import numbers_in
+
+__all__ = [
+    "ASKING",
+    "Arguments",
+    "call_of",
+    "find_arguments",
+    "own_words",
+    "parameters_of",
+    "question_for",
+    "read_arguments",
+    "unfit_arguments",
+]
+
+ASKING: str = WORDS["asking"]
+"""How a question for missing arguments begins."""
+WORDS_BEFORE, WORDS_AFTER = 5, 3
+"""So many words from a number stands what it is the number of."""
+PHONE_DIGITS = 5
+OPTIONAL_DIGITS = 3
+
+_TOKEN = re.compile(r"\+?[\w@.+-]*\w")
+_EMAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
+_TOOL_REMARK = re.compile(r"^\(From .*", re.MULTILINE | re.DOTALL)
+_AMOUNT, _COUNTED_DIGITS, _FILLERS = pattern("amount"), pattern("counted_digits"), pattern("fillers")
+_IDENTIFIER, _PHONE, _POSTCODE = pattern("identifier"), pattern("phone"), pattern("postcode")
+_ASIDE, _CALLERS, _DETERMINED = pattern("aside"), pattern("callers"), pattern("determined")
+_GENERIC_NAMES = set(WORDS["generic_names"].split())
+_ENGLISH = WordClasses.of("en")
+_IDLE_WORDS = frozenset(WORDS["idle_words"].split()).union(
+    _ENGLISH.answers,
+    _ENGLISH.auxiliaries,
+    _ENGLISH.conjunctions,
+    _ENGLISH.determiners,
+    _ENGLISH.fillers,
+    _ENGLISH.greetings,
+    _ENGLISH.interrogatives,
+    _ENGLISH.prepositions,
+    _ENGLISH.subjects,
+)
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """A tool's arguments: those that are `known`, those `open` for a choice, and those `missing`.
+
+    What is open is held to the given values; to none where any words of the user's will do.
+    """
+
+    known: Mapping[str, object] = field(default_factory=dict)
+    open: Mapping[str, Sequence[object]] = field(default_factory=dict)
+    missing: Sequence[str] = ()
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether there are some, and all are known."""
+        return bool(self.known) and not self.open and not self.missing
+
+
+def own_words(turn: Turn) -> str:
+    """Return a turn as it is written, without the remarks of tools in it."""
+    return as_written(_TOOL_REMARK.sub("", turn.text).strip())
+
+
+def parameters_of(tool: FunctionTool) -> Schema:
+    """Return the properties of a tool's arguments as the tool describes them."""
+    return as_schema(tool.parameters.get("properties")) if tool.parameters is not UNSET else {}
+
+
+def find_arguments(tool: FunctionTool, tools: Sequence[FunctionTool], turns: Sequence[Turn]) -> Arguments:
+    """Look in a conversation, the request last, for the arguments of a tool that stands among others."""
+    return _Search(tool, tools, [Turn(turn.role, as_written(turn.text)) for turn in turns]).arguments()
+
+
+class _Search:
+    def __init__(self, tool: FunctionTool, tools: Sequence[FunctionTool], turns: Sequence[Turn]) -> None:
+        self._tool, self._turns = tool, turns
+        self._request = turns[-1].text if turns else ""
+        self._nouns = frozenset(
+            noun
+            for one in tools
+            for name in parameters_of(one)
+            if _matcher(name, _description(one, name))
+            for noun in _nouns(name, one)
+        )
+        self._used: set[str] = set()
+
+    def arguments(self) -> Arguments:
+        properties, required = as_schema(argument_schema(self._tool)["properties"]), _required(self._tool)
+        known: dict[str, object] = {}
+        open_ones: dict[str, Sequence[object]] = {}
+        missing: list[str] = []
+        described = {name: _description(self._tool, name) for name in properties}
+        # codes first, so that what is used up by them is no other text
+        for name in sorted(properties, key=lambda name: _matcher(name, described[name]) is None):
+            needed = name in required
+            options = self._options(name, as_schema(properties[name]), described[name], needed=needed)
+            if options is None:
+                open_ones[name] = ()
+            elif len(options) == 1:
+                known[name] = options[0]
+                self._used.add(str(options[0]))
+            elif options:
+                open_ones[name] = options
+            elif needed:
+                missing.append(name)
+        return Arguments(known, open_ones, tuple(name for name in properties if name in missing))
+
+    def _options(
+        self, name: str, schema: Schema, described: Schema, *, needed: bool
+    ) -> Sequence[object] | None:
+        """Return what an argument can be; nothing where nothing was said of it, None where it is to be seen."""
+        if "const" in schema:
+            return [schema["const"]]
+        if isinstance(choices := schema.get("enum"), list):
+            return self._named_choices(choices) or (choices if needed else [])
+        kind = _type(schema)
+        if kind in ("integer", "number"):
+            return self._numbers(schema, whole=kind == "integer")
+        if kind != "string":
+            return None
+        if matches := _matcher(name, described, needed=needed):
+            return self._codes(name, matches)
+        return None if self._says_more() else []
+
+    def _named_choices(self, choices: Sequence[object]) -> Sequence[object]:
+        words = f" {' '.join(_TOKEN.findall(self._request.lower()))} "
+        return [one for one in choices if f" {str(one).replace('_', ' ').lower()} " in words]
+
+    def _numbers(self, schema: Schema, *, whole: bool) -> Sequence[object] | None:
+        low, high = schema.get("minimum"), schema.get("maximum")
+        numbers = [
+            number
+            for number in dict.fromkeys(numbers_in(self._request))
+            if not (isinstance(low, int | float) and number < low)
+            and not (isinstance(high, int | float) and number > high)
+            and (not whole or number == int(number))
+        ]
+        return numbers or (None if _AMOUNT.search(self._request) else [])
+
+    def _codes(self, name: str, matches: Callable[[str], bool]) -> Sequence[str]:
+        """Return the codes of this kind that are meant: said now and called by the name, said now, said before.
+
+        What is called by another property's name is not meant.
+        """
+        own = _nouns(name, self._tool)
+        ranked = [self._ranked(place, own, matches) for place in reversed(range(len(self._turns)))]
+        now, before = ranked[:1], ranked[1:]
+        for turn, rank in (
+            *((turn, rank) for rank in (2, 1) for turn in now),
+            *((turn, 2) for turn in before),
+            *((turn, 0) for turn in now),
+            *((turn, 1) for turn in before),
+        ):
+            if codes := [code for code, its in turn.items() if its == rank and code not in self._used]:
+                return codes
+        return []
+
+    def _ranked(self, place: int, own: frozenset[str], matches: Callable[[str], bool]) -> Mapping[str, int]:
+        """Return the codes of a turn: 2 called by our name, 1 by none, 0 in answer to a question for others."""
+        tokens = _TOKEN.findall(self._turns[place].text)
+        asked = self._asked(place)
+        ranked: dict[str, int] = {}
+        for code, at in _codes(tokens, matches):
+            label = self._label(tokens, at)
+            if label is None and asked:
+                ranked[code] = 2 if asked & own else 0
+            elif label is None or label in own:
+                ranked[code] = 1 if label is None else 2
+        return ranked
+
+    def _asked(self, place: int) -> frozenset[str]:
+        """Return the names in the question to which this turn is the answer."""
+        before = self._turns[place - 1] if place else None
+        if before is None or before.role != "assistant" or not before.text.rstrip().endswith("?"):
+            return frozenset()
+        return self._nouns & frozenset(map(_singular, _TOKEN.findall(before.text.lower())))
+
+    def _label(self, tokens: Sequence[str], at: int) -> str | None:
+        """Return what the number at this place is called: by a word a little before it, or else after it."""
+        before, after = tokens[max(0, at - WORDS_BEFORE) : at], tokens[at + 1 : at + 1 + WORDS_AFTER]
+        for words in (reversed(before), iter(after)):
+            for word in words:
+                if word.lower() in _ENGLISH.conjunctions or any(char.isdigit() for char in word):
+                    break
+                if _singular(word.lower()) in self._nouns:
+                    return _singular(word.lower())
+        return None
+
+    def _says_more(self) -> bool:
+        """Return whether the request has words that neither name the tool nor are idle."""
+        about = self._tool.description if isinstance(self._tool.description, str) else ""
+        names = f"{self._tool.name} {about.partition(':')[0]}".replace("_", " ").lower()
+        known = {_stem(word) for word in _IDLE_WORDS.union(re.findall(r"[a-z']+", names))}
+        words = re.findall(r"[^\W_]+(?:['’@.-][^\W_]+)*", self._request.lower().replace("’", "'"))
+        return any(_stem(word) not in known and word not in self._used for word in words)
+
+
+def _required(tool: FunctionTool) -> Sequence[str]:
+    required = argument_schema(tool)["required"]
+    return required if isinstance(required, list) else []
+
+
+def _type(schema: Schema) -> object:
+    kind = schema.get("type")
+    if isinstance(options := schema.get("anyOf"), list):
+        kind = [_type(as_schema(option)) for option in options]
+    if isinstance(kind, list):
+        kind = next((one for one in kind if one != "null"), None)
+    return kind
+
+
+def _description(tool: FunctionTool, name: str) -> Schema:
+    """Return a property as the tool describes it, with what is said of the text that it may be."""
+    described = as_schema(parameters_of(tool).get(name))
+    options = described.get("anyOf")
+    texts = (as_schema(option) for option in (options if isinstance(options, list) else ()))
+    return {**next((text for text in texts if text.get("type") == "string"), {}), **described}
+
+
+def _matcher(name: str, described: Schema, *, needed: bool = True) -> Callable[[str], bool] | None:
+    """Return what says whether a word can be this property, if it is a number, a code or an address."""
+    if _type(described) not in ("string", None) or "enum" in described:
+        return None
+    if isinstance(given := described.get("pattern"), str):
+        try:
+            search = re.compile(given).search
+        except re.error:
+            pass
+        else:
+            return lambda word: bool(search(word))
+    about = described.get("description")
+    if isinstance(about, str) and (counted := _COUNTED_DIGITS.search(about)):
+        digits = int(next(numbers_in(counted[1])))
+        return lambda word: bool(re.fullmatch(rf"\d{{{digits}}}", word))
+    if described.get("format") == "email" or "email" in name.lower():
+        return lambda word: bool(_EMAIL.fullmatch(word))
+    if _PHONE.search(name):
+        return lambda word: bool(re.fullmatch(rf"\+?(?:\d-?){{{PHONE_DIGITS},}}", word))
+    if _IDENTIFIER.search(name) or _POSTCODE.search(name):
+        least = 1 if needed else OPTIONAL_DIGITS
+        return lambda word: sum(char.isdigit() for char in word) >= least
+    return None
+
+
+def _codes(tokens: Sequence[str], matches: Callable[[str], bool]) -> Iterator[tuple[str, int]]:
+    """Yield the words that match, and where they stand; if there are none, what pairs of them make together."""
+    single = [(word, at) for at, word in enumerate(tokens) if matches(word)]
+    pairs = [(one + other, at) for at, (one, other) in enumerate(pairwise(tokens)) if _parts(one, other)]
+    yield from single or [(word, at) for word, at in pairs if matches(word)]
+
+
+def _parts(one: str, other: str) -> bool:
+    return any(char.isdigit() for char in one) and any(char.isdigit() for char in other)
+
+
+def _nouns(name: str, tool: FunctionTool) -> frozenset[str]:
+    """Return the words by which a property is called: `order` for order_id, the tool's own for a mere id."""
+    words = {_singular(word) for word in re.findall(r"[a-z]+", name.lower())} - _GENERIC_NAMES
+    return frozenset(words or {_singular(word) for word in re.findall(r"[a-z]+", tool.name.lower())})
+
+
+def _singular(word: str) -> str:
+    return word.removesuffix("'s").removesuffix("s")
+
+
+def _stem(word: str) -> str:
+    return re.sub(r"(?:'s|ing|ed|es|s|e)$", "", word) or word
+
+
+# what becomes of them
+
+
+def read_arguments(tool: FunctionTool, written: str) -> dict[str, object]:
+    """Return the arguments that a model wrote as JSON, without those left open; none if it broke off."""
+    try:
+        arguments = msgspec.json.decode(written, type=dict[str, object])
+    except msgspec.DecodeError:
+        return {}
+    required = _required(tool)
+    tidy = {name: _FILLERS.sub("", one) if isinstance(one, str) else one for name, one in arguments.items()}
+    return {name: one for name, one in tidy.items() if one is not None and (one != "" or name in required)}
+
+
+def unfit_arguments(tool: FunctionTool, arguments: Mapping[str, object]) -> Sequence[str]:
+    """Return which arguments a tool requires and has not, or are not what it takes."""
+    schema, required = as_schema(argument_schema(tool)["properties"]), _required(tool)
+    return [
+        name
+        for name, part in schema.items()
+        if (not fits_schema(arguments[name], as_schema(part)) if name in arguments else name in required)
+    ]
+
+
+def question_for(tool: FunctionTool, names: Sequence[str]) -> str:
+    """Return the question for arguments that the user has not said, two at a time.
+
+    It is put together here: a small model that is told to ask tends to answer instead, with values it makes up.
+    """
+    described = parameters_of(tool)
+    return f"{ASKING} {' and '.join(_noun_phrase(name, as_schema(described.get(name))) for name in names[:2])}?"
+
+
+def _noun_phrase(name: str, described: Schema) -> str:
+    """Return what an argument is, as one says it to the user."""
+    about = described.get("description")
+    about = _ASIDE.split(" ".join(about.split()))[0] if isinstance(about, str) else ""
+    about = _CALLERS.sub("your", about) or name.replace("_", " ")
+    about = about if about[1:2].isupper() else about[:1].lower() + about[1:]
+    return about if _DETERMINED.match(about) else f"the {about}"
+
+
+def call_of(tool: FunctionTool, arguments: Mapping[str, object]) -> ToolCall:
+    """Return the call of a tool with these arguments, in the order in which the tool has them."""
+    names = as_schema(argument_schema(tool)["properties"])
+    ordered = {name: arguments[name] for name in names if name in arguments}
+    return ToolCall(tool.name, msgspec.json.encode(ordered).decode())

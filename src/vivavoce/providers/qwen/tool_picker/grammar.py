@@ -1,0 +1,108 @@
+"""The arguments that a model is to choose: how the JSON of them begins, and a grammar of how it goes on.
+
+A text is copied: it is held to words that the user said one after another, or it is null, which says that the
+user has not said it. Pure.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from vivavoce.protocol.json_schema import Schema, argument_schema, as_schema
+from vivavoce.protocol.session import FunctionTool
+from vivavoce.providers.dialogue import Turn
+from vivavoce.providers.qwen.tool_picker import pattern
+from vivavoce.providers.qwen.tool_picker.arguments import Arguments, own_words, parameters_of
+
+__all__ = ["argument_grammar", "known_arguments"]
+
+NUMBERS = {
+    "integer": '"-"? [0-9]{1,15}',
+    "number": '"-"? [0-9]{1,15} ("." [0-9]{1,6})?',
+    "boolean": '"true" | "false"',
+}
+ANY_TEXT = r'"\"" [^"\\\x00-\x1F]{1,80} "\""'
+REACH = 3
+"""turns from which words may be copied, the request's included"""
+
+_COMPUTED, _NEXT_REQUEST = pattern("computed"), pattern("next_request")
+_WITHOUT_SPACES = re.compile(r"[\u0e00-\u0eff\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]")
+_WORD = re.compile(r"[^\W_](?:\S*[^\W_])?")
+_FULL_STOP = re.compile(r"[.?!;]\W*\s")
+
+
+def known_arguments(found: Arguments) -> str:
+    """Return the JSON as far as it is known: what was found, and the name of what is to be chosen first."""
+    known = "".join(f"{_json(name)}: {_json(value)}, " for name, value in found.known.items())
+    return "{" + known + _json(next(iter(found.open))) + ":"
+
+
+def argument_grammar(tool: FunctionTool, found: Arguments, turns: Sequence[Turn]) -> str | None:
+    """Return a GBNF grammar of what follows; None where a value has parts, which it cannot express."""
+    schema, described = as_schema(argument_schema(tool)["properties"]), parameters_of(tool)
+    texts = [own_words(turn) for turn in turns[-REACH:] if turn.role == "user"]
+    words = [word for text in texts for word in _words(text)]
+    rules, root = [], list[str]()
+    for place, (name, choices) in enumerate(found.open.items()):
+        copied = words if _is_copied(name, as_schema(described.get(name)), texts) else []
+        value = _value(as_schema(schema[name]), choices, copied)
+        if value is None:
+            return None
+        rules.append(f"value{place} ::= {value}")
+        root += [_json(f", {_json(name)}: " if place else " "), f"value{place}"]
+    if words:
+        rules.append(f"span ::= {' | '.join(f'word{place}' for place in range(len(words)))}")
+    for place, word in enumerate(words):
+        more = "" if word.gap is None else f" ({_inner_literal(word.gap)} word{place + 1})?"
+        rules.append(f"word{place} ::= {_inner_literal(word.text)}{more}")
+    return "\n".join([f"root ::= {' '.join(root)}", *rules])
+
+
+def _value(schema: Schema, choices: Sequence[object], words: Sequence["_Word"]) -> str | None:
+    if choices:
+        return " | ".join(_json(_json(choice)) for choice in choices)
+    options = schema.get("anyOf")
+    types = {str(as_schema(one).get("type")) for one in (options if isinstance(options, list) else [schema])}
+    types.discard("null")
+    if types == {"string"}:
+        text = r'"\"" span "\""' if words else ANY_TEXT
+        return f'{text} | "null"'
+    return NUMBERS.get(types.pop()) if len(types) == 1 else None
+
+
+def _is_copied(name: str, described: Schema, texts: Sequence[str]) -> bool:
+    """Return whether a text stands in the user's words: it is not worked out, and has no form of its own."""
+    return not (_COMPUTED.search(name) or described.get("format") or any(map(_WITHOUT_SPACES.search, texts)))
+
+
+class _Word(NamedTuple):
+    """A word, and what is between it and the next, if that is of the same sentence."""
+
+    text: str
+    gap: str | None
+
+
+def _words(text: str) -> Iterator[_Word]:
+    found = list(_WORD.finditer(text))
+    for word, after in zip(found, [*found[1:], None], strict=True):
+        ends = after is None or _ends(word[0], text[word.end() :])
+        yield _Word(word[0], None if ends or after is None else text[word.end() : after.start()])
+
+
+def _ends(word: str, after: str) -> bool:
+    """Return whether a sentence ends here, or a request begins (`, can I`); after `Dr.` it goes on."""
+    if _NEXT_REQUEST.match(after):
+        return True
+    return bool(_FULL_STOP.match(after)) and not (after.startswith(".") and len(word) <= 3 and word.isalpha())
+
+
+def _json(value: object) -> str:
+    """Return a value as JSON; a literal of a GBNF grammar is written in the same way."""
+    return msgspec.json.encode(value).decode()
+
+
+def _inner_literal(text: str) -> str:
+    """Return the literal of a text that stands between the quotes of JSON."""
+    return _json(_json(text)[1:-1])

@@ -1,0 +1,326 @@
+"""Which tool does a request need, with which arguments? Small questions that a small model answers well.
+
+Left to their own tool format, models of this size write calls as prose, or call what nobody asked for (3 right
+of 20). So the model is asked for a name, held to the names that there are, after a few requests that show how.
+What was said settles most arguments (`arguments`); for the rest the model is asked too (`grammar`).
+"""
+
+import re
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import cycle
+
+import msgspec
+from msgspec import UNSET
+
+from vivavoce.errors import ProviderError
+from vivavoce.protocol.items import Message
+from vivavoce.protocol.json_schema import Schema, argument_schema, as_schema
+from vivavoce.protocol.session import FunctionTool, ToolChoice, ToolChoiceFunction
+from vivavoce.providers.base import ChatRequest, ChatUsage, ToolCall
+from vivavoce.providers.dialogue import Turn
+from vivavoce.providers.qwen.llama import PROVIDER, Completion
+from vivavoce.providers.qwen.tool_picker import WORDS, pattern
+from vivavoce.providers.qwen.tool_picker.arguments import (
+    Arguments,
+    call_of,
+    find_arguments,
+    own_words,
+    parameters_of,
+    question_for,
+    read_arguments,
+    unfit_arguments,
+)
+from vivavoce.providers.qwen.tool_picker.grammar import argument_grammar, known_arguments
+from vivavoce.text.en.inverse_normalization import as_written
+
+__all__ = [
+    "FIXED",
+    "NONE",
+    "Router",
+    "arguments_prompt",
+    "choice_prompt",
+    "eligible_tools",
+    "name_grammar",
+    "reconsider",
+    "tool_of_answer",
+]
+
+NONE = "none"
+NAME_TOKENS = 32
+ARGUMENT_TOKENS = 160
+CANDIDATES = 20
+"""first tokens whose probability is asked for"""
+CLOSE, DOUBT = 1.0, 0.3
+"""So little behind none a tool may be, and so little ahead, in log probability, that what was said decides."""
+
+_EXAMPLES_PER_TOOL = 2
+_DESCRIPTION_CHARS = 160
+_HINT_CHARS = 60
+_EARLIER_CHARS = 80
+_REQUEST_CHARS = 1000
+_EXAMPLES = pattern("examples")
+_QUOTED = re.compile(r"\"([^\"]+)\"|“([^”]+)”|(?<!\w)'((?:[^']|(?<=\w)'(?=\w))+)'(?!\w)")
+
+
+@dataclass(frozen=True)
+class Router:
+    """A `ToolPicker` that asks the model itself: `complete` is the model's, in a slot for nothing else."""
+
+    complete: Callable[..., Awaitable[Completion]]
+
+    async def pick(
+        self, request: ChatRequest, turns: Sequence[Turn]
+    ) -> tuple[ToolCall | str, ChatUsage] | None:
+        """Return the call that a request needs, or a question for what it lacks; None if it needs no tool.
+
+        A call that is not required is made only right after the user's words, not after a tool's result.
+        """
+        tools = eligible_tools(request.tools, request.tool_choice)
+        if request.tool_choice not in ("auto", "none"):
+            return await self._required_call(tools, turns)
+        last = request.items[-1] if request.items else None
+        if not (isinstance(last, Message) and last.role == "user"):
+            return None
+        tool, usage = await self._choose(tools, turns)
+        return (await self._call_or_question(tool, tools, turns, usage)) if tool else None
+
+    async def prefill(self, request: ChatRequest, turns: Sequence[Turn]) -> None:
+        """Read the tools and the conversation so far, so that the next request is answered sooner."""
+        await self._choose(eligible_tools(request.tools, request.tool_choice), turns)
+
+    async def _call_or_question(
+        self, tool: FunctionTool, tools: Sequence[FunctionTool], turns: Sequence[Turn], usage: ChatUsage
+    ) -> tuple[ToolCall | str, ChatUsage]:
+        found = find_arguments(tool, tools, turns)
+        if found.missing:
+            return question_for(tool, found.missing), usage
+        arguments = dict(found.known)
+        if found.open:
+            written, cost = await self._write_arguments(tool, tools, turns, found)
+            usage += cost
+            arguments = read_arguments(tool, written) | arguments
+        unfit = unfit_arguments(tool, arguments)
+        return (question_for(tool, unfit) if unfit else call_of(tool, arguments)), usage
+
+    async def _required_call(
+        self, tools: Sequence[FunctionTool], turns: Sequence[Turn]
+    ) -> tuple[ToolCall, ChatUsage]:
+        """Call a tool because the client requires one, whatever was said."""
+        tool = tools[0] if len(tools) == 1 else (await self._choose(tools, turns, required=True))[0]
+        if tool is None:
+            raise ProviderError(PROVIDER, "is to call a tool, but there is none of that name")
+        written, usage = await self._write_arguments(tool, tools, turns)
+        arguments = read_arguments(tool, written)
+        if unfit := unfit_arguments(tool, arguments):
+            problem = f"could not fill in {', '.join(unfit)} of {tool.name}"
+            raise ProviderError(PROVIDER, problem, retryable=True)
+        return call_of(tool, arguments), usage
+
+    async def _choose(
+        self, tools: Sequence[FunctionTool], turns: Sequence[Turn], *, required: bool = False
+    ) -> tuple[FunctionTool | None, ChatUsage]:
+        """Ask for a tool; with a call `required`, none is no answer."""
+        if not tools:
+            return None, ChatUsage(0, 0)
+        prompt, _ = choice_prompt(tools, turns)
+        answer = await self.complete(
+            prompt,
+            max_tokens=NAME_TOKENS,
+            grammar=name_grammar(tools, none=not required),
+            logprobs=not required,
+            top_logprobs=0 if required else CANDIDATES,
+        )
+        tool = tool_of_answer(tools, answer.text)
+        if not required:
+            find = partial(find_arguments, tools=tools, turns=turns)
+            tool = reconsider(tools, tool, answer.candidates, find)
+        return tool, answer.usage
+
+    async def _write_arguments(
+        self,
+        tool: FunctionTool,
+        tools: Sequence[FunctionTool],
+        turns: Sequence[Turn],
+        found: Arguments | None = None,
+    ) -> tuple[str, ChatUsage]:
+        """Let the model write a tool's arguments as JSON: those that are open, or all of them."""
+        prompt, request = choice_prompt(tools, turns)
+        prompt += [Turn("assistant", tool.name), Turn("user", arguments_prompt(tool.name, request))]
+        grammar = argument_grammar(tool, found, turns) if found else None
+        if found and grammar:
+            begun = known_arguments(found)
+            prompt.append(Turn("assistant", begun))
+            answer = await self.complete(prompt, max_tokens=ARGUMENT_TOKENS, grammar=grammar)
+            return f"{begun}{answer.text}}}", answer.usage
+        schema = {"type": "json_schema", "json_schema": {"schema": argument_schema(tool)}}
+        answer = await self.complete(prompt, max_tokens=ARGUMENT_TOKENS, response_format=schema)
+        return answer.text, answer.usage
+
+
+def eligible_tools(tools: Sequence[FunctionTool], choice: ToolChoice) -> Sequence[FunctionTool]:
+    """Return the tools that may be called."""
+    if choice == "none":
+        return ()
+    if isinstance(choice, ToolChoiceFunction):
+        return [tool for tool in tools if tool.name == choice.name]
+    return tools
+
+
+# the prompt
+
+
+def _request(text: str, earlier: str = "") -> str:
+    return f"Earlier: {earlier}\nRequest: {text}" if earlier else f"Request: {text}"
+
+
+def arguments_prompt(tool: str, request: str) -> str:
+    """Return what a model that chose `tool` is asked next."""
+    return f"Arguments of {tool} for: {request}"
+
+
+def _example(request: str, tool: str = NONE, arguments: str = "", earlier: str = "") -> list[Turn]:
+    turns = [Turn("user", _request(request, earlier)), Turn("assistant", tool)]
+    if arguments:
+        turns += [Turn("user", arguments_prompt(tool, request)), Turn("assistant", arguments)]
+    return turns
+
+
+def _fixed() -> tuple[Turn, ...]:
+    first, *rest = (turn for example in WORDS["examples"] for turn in _example(**example))
+    return (Turn("system", WORDS["rule"]), Turn("user", WORDS["tools"] + first.text), *rest)
+
+
+FIXED = _fixed()
+"""How every prompt begins, whatever the tools: read once, when the model is loaded."""
+
+
+def choice_prompt(tools: Sequence[FunctionTool], turns: Sequence[Turn]) -> tuple[list[Turn], str]:
+    """Return the prompt that asks for a tool's name, and the request in it.
+
+    First comes what never changes, then the tools with how people may ask for them, which seldom change, and
+    last the request with the two turns before it.
+    """
+    spoken = [turn for turn in turns if turn.role != "system"]
+    request = as_written(_one_line(spoken[-1].text))[:_REQUEST_CHARS] if spoken else ""
+    earlier = " / ".join(filter(None, map(_shortened, spoken[-3:-1])))
+    return [*FIXED, *_tool_turns(tools), Turn("user", _request(request, earlier))], request
+
+
+def _shortened(turn: Turn) -> str:
+    """Return how a user's turn began, or how ours ended: questions come last. Each word costs time."""
+    text = _one_line(own_words(turn))
+    if len(text) <= _EARLIER_CHARS:
+        return text
+    if turn.role == "user":
+        return text[:_EARLIER_CHARS].rpartition(" ")[0]
+    return text[-_EARLIER_CHARS:].partition(" ")[2]
+
+
+def _tool_turns(tools: Sequence[FunctionTool]) -> list[Turn]:
+    listed = "Now the tools are others:\n" + "\n".join(map(_signature, tools)) + "\n\n"
+    turns = [Turn("user", listed + _request("hello there")), Turn("assistant", NONE)]
+    others, asked = cycle(WORDS["requests_without_tool"]), [(tool.name, _requests_for(tool)) for tool in tools]
+    for which in range(_EXAMPLES_PER_TOOL):
+        for name, requests in asked:
+            for request in requests[which : which + 1]:
+                turns += [*_example(request, name), *_example(next(others))]
+    return turns
+
+
+def _requests_for(tool: FunctionTool) -> Sequence[str]:
+    """Return how people ask for a tool: as its description says, else as they do for things of its kind."""
+    about, examples = _about(tool)
+    about = about or tool.name.replace("_", " ")
+    topic = f"{tool.name} {about}".lower()
+    usual = next((requests for known, *requests in WORDS["usual_requests"] if re.search(known, topic)), None)
+    return examples or usual or (f"please {about[0].lower()}{about[1:].rstrip('.')}",)
+
+
+def _about(tool: FunctionTool) -> tuple[str, Sequence[str]]:
+    """Return what a tool does, and the requests that its description quotes after `For example:`."""
+    text = _one_line(tool.description) if tool.description is not UNSET else ""
+    quoting = _EXAMPLES.search(text)
+    examples = (
+        [next(filter(None, found)) for found in _QUOTED.findall(text[quoting.end() :])] if quoting else []
+    )
+    about = text[: quoting.start()].strip() if quoting and examples else text
+    return about[:_DESCRIPTION_CHARS], [as_written(example) for example in examples]
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _signature(tool: FunctionTool) -> str:
+    properties, described = as_schema(argument_schema(tool)["properties"]), parameters_of(tool)
+    arguments = ", ".join(
+        f"{name}: {_values(as_schema(part))}{_hint(described, name)}" for name, part in properties.items()
+    )
+    return f"{tool.name}({arguments})" + (f": {about}" if (about := _about(tool)[0]) else "")
+
+
+def _values(schema: Schema) -> str:
+    if isinstance(options := schema.get("enum"), list):
+        return " or ".join(map(str, options))
+    return str(schema.get("type", "any"))
+
+
+def _hint(described: Schema, name: str) -> str:
+    hint = as_schema(described.get(name)).get("description")
+    return f" ({_one_line(hint)[:_HINT_CHARS]})" if isinstance(hint, str) else ""
+
+
+# the answer
+
+
+def name_grammar(tools: Sequence[FunctionTool], *, none: bool) -> str:
+    """Return a GBNF grammar of the tools' names, or of what is enough of them, and (if allowed) of none."""
+    prefixes = _prefixes(tools, none=none)
+    return "root ::= " + " | ".join(msgspec.json.encode(prefix).decode() for prefix in prefixes)
+
+
+def tool_of_answer(tools: Sequence[FunctionTool], answer: str) -> FunctionTool | None:
+    """Return the tool that an answer held to `name_grammar` means; None is none."""
+    return _prefixes(tools, none=True).get(answer) or _prefixes(tools, none=False).get(answer)
+
+
+def reconsider(
+    tools: Sequence[FunctionTool],
+    chosen: FunctionTool | None,
+    candidates: Mapping[str, float],
+    find: Callable[[FunctionTool], Arguments],
+) -> FunctionTool | None:
+    """Weigh a choice by how sure the model was (log probabilities of first tokens) and by what was said.
+
+    A tool that came close to none is taken where all that it needs was said, and leaves no choice: a number.
+    One that was hardly likelier than none is not taken where nothing was said of what it needs.
+    """
+    ahead = _ahead_of_none(tools, candidates)
+    if chosen is None:
+        close = sorted((name for name in ahead if ahead[name] > -CLOSE), key=lambda name: -ahead[name])
+        known = {tool.name: tool for tool in tools}
+        return next((known[name] for name in close if find(known[name]).is_complete), None)
+    found = find(chosen)
+    doubtful = ahead.get(chosen.name, DOUBT) < DOUBT and found.missing and not found.known
+    return None if doubtful else chosen
+
+
+def _ahead_of_none(tools: Sequence[FunctionTool], candidates: Mapping[str, float]) -> Mapping[str, float]:
+    """Return by how much tools were likelier than none, so far as their first tokens tell them apart."""
+    names = [*(tool.name for tool in tools), NONE]
+    begun = {token: [name for name in names if name.startswith(token)] for token in candidates if token}
+    sure = {found[0]: candidates[token] for token, found in reversed(begun.items()) if len(found) == 1}
+    none = sure.pop(NONE, None)
+    return {} if none is None else {name: sure[name] - none for name in sure}
+
+
+def _prefixes(tools: Sequence[FunctionTool], *, none: bool) -> Mapping[str, FunctionTool | None]:
+    """Return what is enough of each name: a word less to write is some time less to wait."""
+    known: dict[str, FunctionTool | None] = {tool.name: tool for tool in tools}
+    if none:
+        known.setdefault(NONE, None)
+    first = {name: name.partition("_")[0] for name in known}
+    counts = list(first.values())
+    return {first[name] if counts.count(first[name]) == 1 else name: tool for name, tool in known.items()}
