@@ -1,5 +1,5 @@
-"""Measures the running engine with real recordings, in real time.
+"""Measures a running server with real recordings, in real time: the command `viva bench`.
 
-`recordings` are what callers say, `caller` says them and writes down what comes back and when, `server` is who
-they call, `measures` makes numbers of it (pure), `runs` are the trials, `report` prints them for people.
+`recordings` are what callers say, `caller` plays them and records what comes back and when, `server` is what
+they call, `measures` makes figures of it (pure), `trials` are what is tried, `report` prints it.
 """

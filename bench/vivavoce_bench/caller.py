@@ -1,150 +1,168 @@
-"""A caller who never puts the microphone down: says recordings in real time, and notes what comes back."""
+"""A caller on `RealtimeClient`: plays recordings in real time, and records what comes back and when."""
 
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import anyio
 
+from vivavoce.audio.rates import OUTPUT_RATE
+from vivavoce.client import ConnectionChanged, RealtimeClient
+from vivavoce.errors import ProtocolError
+from vivavoce.limits import Limits
+from vivavoce.protocol import events as e
 from vivavoce.protocol.session import Session
-from vivavoce_bench.clips import FRAME_SECONDS, HUSHED, Clip
-from vivavoce_bench.measures import Interruption, Note, Turn, interruption_of, turn_of
-from vivavoce_bench.wires import Dial, Wire
+from vivavoce_bench.clips import FRAME_SECONDS, ROOM_TONE, Clip
+from vivavoce_bench.measures import Arrival, Interruption, Turn, first_audible, interruption_of, turn_of
 
-__all__ = ["BenchCaller", "calling"]
+__all__ = ["LIMITS", "BenchCaller", "Dial", "arrival_of", "calling"]
 
-PATIENCE = 25.0
-"""seconds after which a caller gives up waiting for an answer"""
-BREATH = 0.3
-"""seconds between an answer's end and the next question"""
+ANSWER_SECONDS = 25.0
+"""after this a caller stops waiting for an answer"""
+PAUSE_SECONDS = 0.3
+"""between the end of an answer and the next question"""
+LIMITS = Limits(connect_attempts=1, reconnect_attempts=0)
+"""a call that was connected again would not be the one that is measured"""
+HUNG_UP = "hung up"
+
+Dial = Callable[[], RealtimeClient]
+"""Makes the client of one call."""
+
+
+def arrival_of(event: e.Event, at: float) -> Arrival:
+    """Return what is measured of an event that arrived at this time."""
+    kind = str(event.__struct_config__.tag)
+    match event:
+        case e.ResponseOutputAudioDelta(response_id=response, delta=audio):
+            seconds = len(audio) / 2 / OUTPUT_RATE
+            return Arrival(at, kind, response, seconds=seconds, audible=first_audible(audio))
+        case e.ResponseCreated(response=made) | e.ResponseDone(response=made):
+            return Arrival(at, kind, made.id, status=made.status)
+        case (
+            e.ResponseOutputAudioTranscriptDelta(response_id=response)
+            | e.ResponseFunctionCallArgumentsDone(response_id=response)
+        ):
+            return Arrival(at, kind, response)
+        case e.TranscriptionCompleted(transcript=text):
+            return Arrival(at, kind, text=text)
+        case e.ErrorEvent(error=error):
+            return Arrival(at, kind, text=error.message)
+        case _:
+            return Arrival(at, kind)
 
 
 class BenchCaller:
-    """One conversation, as its caller knows it. `lag` is how late a frame was sent at worst."""
+    """One conversation, as its caller experiences it. `lag` is the latest that a frame was sent, in seconds."""
 
-    def __init__(self, wire: Wire) -> None:
-        self.notes: list[Note] = []
+    def __init__(self, client: RealtimeClient) -> None:
+        self.arrivals: list[Arrival] = []
         self.lag = 0.0
-        self._wire = wire
-        self._to_say: deque[bytes] = deque()
+        self._client = client
+        self._queue: deque[bytes] = deque()
+        self._began = 0.0
+        self._frames = 0
+        self._changed = anyio.Event()
+        client.on("server.*", self._on_event)
+        client.on("connection.closed", self._on_closed)
+
+    def _on_event(self, event: e.Event) -> None:
+        self._append(arrival_of(event, anyio.current_time()))
+
+    def _on_closed(self, _: ConnectionChanged) -> None:
+        self._append(Arrival(anyio.current_time(), HUNG_UP))
+
+    def _append(self, arrival: Arrival) -> None:
+        self.arrivals.append(arrival)
+        self._changed.set()
+        self._changed = anyio.Event()
+
+    def start(self, tasks: anyio.abc.TaskGroup) -> None:
+        """Begin to send audio."""
         self._began = anyio.current_time()
-        self._ticks = 0
-        self._news = anyio.Event()
+        tasks.start_soon(self._send_frames)
 
-    # the two tasks
-
-    async def speak(self) -> None:
-        """Send a frame every 20 ms by an absolute schedule: what is to be said, else the hush of a room."""
+    async def _send_frames(self) -> None:
+        """Send a frame every 20 ms by an absolute schedule: of a recording, else of a quiet room."""
         while True:
-            due = self._began + (self._ticks + 1) * FRAME_SECONDS
+            due = self._began + (self._frames + 1) * FRAME_SECONDS
             await anyio.sleep_until(due)
             self.lag = max(self.lag, anyio.current_time() - due)
-            frame = self._to_say.popleft() if self._to_say else HUSHED[self._ticks % len(HUSHED)]
-            self._ticks += 1
-            await self._wire.say(frame)
+            frame = self._queue.popleft() if self._queue else ROOM_TONE[self._frames % len(ROOM_TONE)]
+            self._frames += 1
+            await self._client.append_input_audio(frame)
 
-    async def listen(self) -> None:
-        """Write down what comes."""
-        async for note in self._wire.notes():
-            self.notes.append(note)
-            self._tell()
-        self.notes.append(Note(anyio.current_time(), "hung up"))
-        self._tell()
-
-    def _tell(self) -> None:
-        self._news.set()
-        self._news = anyio.Event()
-
-    # what a caller does
-
-    def say(self, frames: Sequence[bytes]) -> float:
-        """Begin to say this now, and return when its first sample is spoken."""
-        start = self._began + (self._ticks + len(self._to_say)) * FRAME_SECONDS
-        self._to_say.extend(frames)
+    def play(self, clip: Clip) -> float:
+        """Begin to play a recording, and return when its first sample is spoken."""
+        start = self._began + (self._frames + len(self._queue)) * FRAME_SECONDS
+        self._queue.extend(clip.frames)
         return start
 
-    async def update(self, session: Session) -> None:
-        """Say how the conversation is to be held, and wait until that is so."""
-        mark = len(self.notes)
-        await self._wire.update(session)
-        await self.until(lambda: any(n.type in ("session.updated", "error") for n in self.notes[mark:]))
-
     async def ask(self, clip: Clip) -> Turn:
-        """Say a recording, hear the whole answer, and measure."""
-        mark, earlier = len(self.notes), {note.response for note in self.notes if note.response}
-        end = self.say(clip.frames) + clip.speech_end
+        """Play a recording, wait for the end of the answer, and measure."""
+        mark, earlier = len(self.arrivals), {one.response for one in self.arrivals if one.response}
+        end = self.play(clip) + clip.speech_end
         await anyio.sleep_until(end)
-        await self.until(lambda: _is_answered(self.notes[mark:], earlier))
-        await self._hear_out(mark)
-        return turn_of(self.notes[mark:], end, earlier=earlier)
+        await self._until(lambda: _is_answered(self.arrivals[mark:], earlier))
+        await anyio.sleep_until(self._played_until(mark) + PAUSE_SECONDS)
+        return turn_of(self.arrivals[mark:], end, earlier=earlier)
 
     async def interrupt(
         self, question: Clip, interruption: Clip, after: float, watch: float
     ) -> Interruption | None:
         """Ask, and speak over the answer `after` seconds of it; None if there was no answer to speak over."""
-        mark = len(self.notes)
-        end = self.say(question.frames) + question.speech_end
-        await anyio.sleep_until(end)
-        if not await self.until(lambda: any(n.audible is not None for n in self.notes[mark:])):
+        mark = len(self.arrivals)
+        await anyio.sleep_until(self.play(question) + question.speech_end)
+        if not await self._until(lambda: any(one.audible is not None for one in self.arrivals[mark:])):
             return None
         await anyio.sleep(after)
-        mark = len(self.notes)
-        playing = self._playing()
-        start = self.say(interruption.frames)
+        mark, now = len(self.arrivals), anyio.current_time()
+        buffered = max(0.0, self._played_until(0) - now)
+        playing = Arrival(now, "response.output_audio.delta", seconds=buffered, audible=0.0)
+        start = self.play(interruption)
         await anyio.sleep_until(start + interruption.speech_end + watch)
-        return interruption_of([playing, *self.notes[mark:]], start + interruption.speech_start)
+        return interruption_of([playing, *self.arrivals[mark:]], start + interruption.speech_start)
 
-    async def overhear(self, clip: Clip, watch: float) -> list[Note]:
-        """Say a recording and return all that comes until `watch` seconds after it."""
-        mark = len(self.notes)
-        start = self.say(clip.frames)
+    async def play_and_watch(self, clip: Clip, watch: float) -> list[Arrival]:
+        """Play a recording and return all that arrives until `watch` seconds after it."""
+        mark = len(self.arrivals)
+        start = self.play(clip)
         await anyio.sleep_until(start + len(clip.frames) * FRAME_SECONDS + watch)
-        return self.notes[mark:]
+        return self.arrivals[mark:]
 
-    async def until(self, true: Callable[[], bool], patience: float = PATIENCE) -> bool:
-        """Wait until something is true of the notes; say whether it came to be."""
-        with anyio.move_on_after(patience):
-            while not true():
-                await self._news.wait()
-        return true()
-
-    def _playing(self) -> Note:
-        """Return one note for all the sound that is still to be played now."""
-        now = anyio.current_time()
-        return Note(
-            now, "response.output_audio.delta", seconds=max(0.0, self._played_until(0) - now), audible=0.0
-        )
+    async def _until(self, is_true: Callable[[], bool]) -> bool:
+        """Wait until something is true of what has arrived; return whether it became so."""
+        with anyio.move_on_after(ANSWER_SECONDS):
+            while not is_true():
+                await self._changed.wait()
+        return is_true()
 
     def _played_until(self, mark: int) -> float:
         until = 0.0
-        for note in self.notes[mark:]:
-            if note.seconds:
-                until = max(until, note.at) + note.seconds
+        for one in self.arrivals[mark:]:
+            if one.seconds:
+                until = max(until, one.at) + one.seconds
         return until
 
-    async def _hear_out(self, mark: int) -> None:
-        await anyio.sleep_until(self._played_until(mark) + BREATH)
 
-
-def _is_answered(notes: Sequence[Note], earlier: set[str]) -> bool:
-    """Say whether an answer has ended and none is under way, or is to follow the call of a tool."""
-    begun = {n.response for n in notes if n.type == "response.created"} - earlier
-    ended = {n.response: n.status for n in notes if n.type == "response.done" and n.response not in earlier}
-    calls = {n.response for n in notes if n.type == "response.function_call_arguments.done"}
-    hung_up = any(n.type == "hung up" for n in notes)
-    answers = [status for response, status in ended.items() if response not in calls and status != "cancelled"]
-    return hung_up or (begun <= set(ended) and bool(answers))
+def _is_answered(arrivals: Sequence[Arrival], earlier: set[str]) -> bool:
+    """Return whether an answer has ended and none is under way, or is to follow the call of a tool."""
+    begun = {one.response for one in arrivals if one.type == "response.created"} - earlier
+    ended = {one.response: one.status for one in arrivals if one.type == "response.done"}
+    calls = {one.response for one in arrivals if one.type == "response.function_call_arguments.done"}
+    is_over = any(one.type == HUNG_UP for one in arrivals)
+    done = [each for each, status in ended.items() if each not in calls | earlier and status != "cancelled"]
+    return is_over or (begun <= set(ended) and bool(done))
 
 
 @asynccontextmanager
 async def calling(dial: Dial, session: Session | None = None) -> AsyncIterator[BenchCaller]:
-    """Call, and hold the line; leaving the block hangs up."""
-    async with dial() as wire, anyio.create_task_group() as tasks:
-        caller = BenchCaller(wire)
-        tasks.start_soon(caller.listen)
-        await caller.until(lambda: bool(caller.notes))
+    """Call, set up the session, and send audio until the block is left. Raises `ProviderError`."""
+    client = dial()
+    caller = BenchCaller(client)
+    async with client, anyio.create_task_group() as tasks:
         if session is not None:
-            await caller.update(session)
-        tasks.start_soon(caller.speak)
+            with suppress(ProtocolError):  # an assistant of the server keeps its own instructions
+                await client.update_session(session)
+        caller.start(tasks)
         yield caller
         tasks.cancel_scope.cancel()

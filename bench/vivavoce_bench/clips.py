@@ -1,4 +1,4 @@
-"""Recordings of people, ready to be said into a line: where their speech begins and ends, and its frames."""
+"""Recordings of people: where their speech begins and ends, and their audio in frames of 20 ms."""
 
 import csv
 import random
@@ -13,7 +13,7 @@ from vivavoce.audio.rates import OUTPUT_RATE
 from vivavoce.audio.resample import resample
 from vivavoce.errors import ConfigError
 
-__all__ = ["BUILT_IN", "FRAME_SECONDS", "HUSHED", "Clip", "clips_in", "frames"]
+__all__ = ["BUILT_IN", "FRAME_SECONDS", "ROOM_TONE", "Clip", "clips_in", "frames"]
 
 BUILT_IN = Path(__file__).parent / "recordings"
 FRAME_SECONDS = 0.02
@@ -22,18 +22,18 @@ FRAME = int(OUTPUT_RATE * FRAME_SECONDS) * 2
 _NEEDED = {"id", "file", "speech_start_s", "speech_end_s"}
 
 
-def frames(sound: bytes) -> list[bytes]:
-    """Cut sound at `OUTPUT_RATE` into frames of 20 ms, the last filled up with silence."""
-    return [sound[start : start + FRAME].ljust(FRAME, b"\0") for start in range(0, len(sound), FRAME)]
+def frames(audio: bytes) -> list[bytes]:
+    """Cut audio at `OUTPUT_RATE` into frames of 20 ms, the last filled up with silence."""
+    return [audio[start : start + FRAME].ljust(FRAME, b"\0") for start in range(0, len(audio), FRAME)]
 
 
-def _room_tone(seconds: int = 1, loudness: int = 6) -> bytes:
-    chance = random.Random(20)  # noqa: S311  (a noise, not a secret; the same every time)
-    return array("h", (chance.randint(-loudness, loudness) for _ in range(OUTPUT_RATE * seconds))).tobytes()
+def _room_tone() -> bytes:
+    chance = random.Random(20)  # noqa: S311  (noise, not a secret; the same every time)
+    return array("h", (chance.randint(-6, 6) for _ in range(OUTPUT_RATE))).tobytes()
 
 
-HUSHED: Sequence[bytes] = frames(_room_tone())
-"""One second of a quiet room (-76 dBFS): what a microphone hears when nobody speaks."""
+ROOM_TONE: Sequence[bytes] = frames(_room_tone())
+"""One second of a quiet room (-76 dBFS): what a microphone records when nobody speaks."""
 
 
 @dataclass(frozen=True)
@@ -47,28 +47,28 @@ class Clip:
     language: str = "en"
     speech_start: float = 0.0
     speech_end: float = 0.0
-    surely: bool = True
+    end_is_certain: bool = True
     """whether the detectors agree (to 0.2 s) on where the speech ends"""
 
     @cached_property
     def frames(self) -> Sequence[bytes]:
-        """Its sound at `OUTPUT_RATE`, 20 ms each; without a file it is `speech_end` seconds of hush."""
+        """Its audio at `OUTPUT_RATE`, 20 ms each; without a file, `speech_end` seconds of room tone."""
         if self.path is None:
-            return [HUSHED[tick % len(HUSHED)] for tick in range(round(self.speech_end / FRAME_SECONDS))]
+            return [ROOM_TONE[tick % len(ROOM_TONE)] for tick in range(round(self.speech_end / FRAME_SECONDS))]
         return frames(_read(self.path))
 
 
 def clips_in(folder: Path) -> list[Clip]:
-    """Return the recordings of a folder: those of its `manifest.csv`, else every WAV, measured by energy.
+    """Return the recordings of a folder: those in its `manifest.csv`, else every WAV, measured by energy.
 
-    Raises `ConfigError` where there are none, or the manifest cannot be read.
+    Raises `ConfigError` if there are none, or the manifest cannot be read.
     """
     manifest = folder / "manifest.csv"
     if manifest.is_file():
         return [_listed(manifest, row) for row in _rows(manifest)]
     found = sorted(folder.glob("*.wav"))
     if not found:
-        raise ConfigError(f"{folder} holds neither a manifest.csv nor any .wav file.")
+        raise ConfigError(f"{folder} has neither a manifest.csv nor any .wav file.")
     return [_measured(path) for path in found]
 
 
@@ -98,7 +98,7 @@ def _listed(manifest: Path, row: Mapping[str, str]) -> Clip:
         language=row.get("language", "") or "en",
         speech_start=seconds("speech_start_s"),
         speech_end=seconds("speech_end_s"),
-        surely=seconds("end_spread_s") <= 0.2,
+        end_is_certain=seconds("end_spread_s") <= 0.2,
     )
 
 
@@ -107,9 +107,9 @@ def _measured(path: Path) -> Clip:
     return Clip(path.stem, path, speech_start=start, speech_end=end)
 
 
-def speech_in(sound: bytes) -> tuple[float, float]:
-    """Return from when to when there is speech: 20 ms as loud as a twentieth of the loudest count."""
-    samples = array("h", sound)
+def speech_in(audio: bytes) -> tuple[float, float]:
+    """Return when speech begins and ends, in seconds: 20 ms as loud as a twentieth of the loudest count."""
+    samples = array("h", audio)
     size = FRAME // 2
     peaks = [max(map(abs, samples[start : start + size])) for start in range(0, len(samples), size)]
     loud = [index for index, peak in enumerate(peaks) if peak >= max(150, max(peaks) / 20)]
@@ -117,7 +117,7 @@ def speech_in(sound: bytes) -> tuple[float, float]:
 
 
 def _read(path: Path) -> bytes:
-    """Return a WAV's sound at `OUTPUT_RATE`."""
+    """Return the audio of a WAV at `OUTPUT_RATE`."""
     try:
         with wave.open(str(path)) as file:
             if file.getsampwidth() != 2 or file.getnchannels() != 1:

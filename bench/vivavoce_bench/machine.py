@@ -9,47 +9,44 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Cost", "busy_neighbours", "cost_of", "describe"]
+import psutil
 
-MEGABYTE = 1024 * 1024
+__all__ = ["Cost", "busy_neighbours", "cost_of", "describe", "own_cpu"]
+
 BUSY = "import os\nparent = os.getppid()\nwhile os.getppid() == parent:\n    sum(range(1_000_000))\n"
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What a process and its children have taken so far: seconds of CPU, megabytes of memory now."""
+    """What a process and its children have used so far: seconds of CPU, and megabytes of memory now."""
 
     cpu_seconds: float
     megabytes: float
 
 
 def cost_of(pid: int) -> Cost | None:
-    """Return what a process and its children cost; None where there is no /proc to tell."""
+    """Return what a process and its children cost; None if it has ended."""
     try:
-        return _cost_of(pid)
-    except (OSError, ValueError, IndexError):
+        process = psutil.Process(pid)
+        # cpu_times() counts children that have ended, so those that run are added
+        family = [process, *process.children(recursive=True)]
+        cpu = sum(sum(one.cpu_times()[:4]) for one in family)
+        return Cost(cpu, sum(one.memory_info().rss for one in family) / 2**20)
+    except psutil.Error:
         return None
 
 
-def _cost_of(pid: int) -> Cost:
-    # proc(5): the name may hold spaces, so fields are counted from its closing bracket
-    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
-    ticks = sum(map(int, fields[11:15]))
-    cpu = ticks / os.sysconf("SC_CLK_TCK")
-    megabytes = int(fields[21]) * os.sysconf("SC_PAGE_SIZE") / MEGABYTE
-    for children in Path(f"/proc/{pid}/task").glob("*/children"):
-        for child in children.read_text(encoding="ascii").split():
-            if cost := cost_of(int(child)):
-                cpu, megabytes = cpu + cost.cpu_seconds, megabytes + cost.megabytes
-    return Cost(cpu, megabytes)
+def own_cpu() -> float:
+    """Return the seconds of CPU that the bench itself has used, without its children."""
+    times = psutil.Process().cpu_times()
+    return float(times.user + times.system)
 
 
 def describe() -> str:
-    """Say in one line what machine this is and how busy it was, without naming it."""
-    load = f", load {os.getloadavg()[0]:.1f} at the start" if hasattr(os, "getloadavg") else ""
-    return (
-        f"{os.cpu_count()} cores, {_processor()}, {platform.system()}, Python {platform.python_version()}{load}"
-    )
+    """Return a line about this machine and how busy it is, without its name."""
+    load = psutil.getloadavg()[0]
+    system, python = platform.system(), platform.python_version()
+    return f"{os.cpu_count()} cores, {_processor()}, {system}, Python {python}, load {load:.1f} at the start"
 
 
 def _processor() -> str:
@@ -63,7 +60,7 @@ def _processor() -> str:
 
 @contextmanager
 def busy_neighbours(count: int) -> Iterator[None]:
-    """Keep so many other processes busy for as long as the block lasts."""
+    """Keep this many other processes busy until the block is left."""
     neighbours = [subprocess.Popen([sys.executable, "-c", BUSY]) for _ in range(count)]
     try:
         yield

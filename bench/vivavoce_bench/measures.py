@@ -1,28 +1,34 @@
-"""From what a caller heard and when, the numbers: pure arithmetic.
+"""Figures from what a caller received and when: pure arithmetic.
 
-Times are seconds of the caller's clock. Sound is 16-bit little-endian mono PCM at `OUTPUT_RATE`.
+Times are seconds of the caller's clock. Audio is 16-bit little-endian mono PCM at `OUTPUT_RATE`.
 """
 
 import math
 import re
+import statistics
 from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+import jiwer
+
 from vivavoce.audio.rates import OUTPUT_RATE
+from vivavoce.protocol.events import ResponseOutputAudioDelta
 from vivavoce.text.en.numbers import numeral
 
 __all__ = [
     "AUDIBLE",
     "STAGES",
+    "Arrival",
     "Interruption",
-    "Note",
-    "Spread",
     "Turn",
+    "audio_delta",
     "first_audible",
     "interruption_of",
-    "normalised",
+    "normalize",
+    "percentile",
     "slope",
+    "transcript_of",
     "turn_of",
     "word_errors",
 ]
@@ -40,10 +46,10 @@ STAGES = {
 
 
 @dataclass(frozen=True)
-class Note:
-    """One server event, as it arrived. `text` is a transcript or what is wrong; `status` a response's.
+class Arrival:
+    """One server event as it arrived. `text` is a transcript or an error; `status` that of a response.
 
-    Sound is `seconds` long and can be heard from `audible` seconds on, if at all.
+    Its audio is `seconds` long and audible from `audible` seconds on, if at all.
     """
 
     at: float
@@ -55,34 +61,40 @@ class Note:
     audible: float | None = None
 
 
-@dataclass(frozen=True)
-class Spread:
-    """How some measurements spread."""
-
-    values: Sequence[float]
-
-    def at(self, percent: float) -> float | None:
-        """Return the percentile, between neighbours in proportion; None of nothing."""
-        if not self.values:
-            return None
-        ordered = sorted(self.values)
-        place = (len(ordered) - 1) * percent / 100
-        low, high = ordered[math.floor(place)], ordered[math.ceil(place)]
-        return low + (high - low) * (place - math.floor(place))
+def percentile(values: Sequence[float], percent: float) -> float | None:
+    """Return the percentile, interpolated between neighbours; None for no values."""
+    if not values:
+        return None
+    ordered = sorted(values)
+    place = (len(ordered) - 1) * percent / 100
+    low, high = ordered[math.floor(place)], ordered[math.ceil(place)]
+    return low + (high - low) * (place - math.floor(place))
 
 
-def first_audible(sound: bytes, threshold: int = AUDIBLE) -> float | None:
-    """Return the second at which `sound` can first be heard, or None."""
-    samples = array("h", sound[: len(sound) // 2 * 2])
+def audio_delta(response: str, item: str, audio: bytes) -> ResponseOutputAudioDelta:
+    """Return the event of a piece of an answer's audio."""
+    return ResponseOutputAudioDelta(
+        response_id=response, item_id=item, output_index=0, content_index=0, delta=audio
+    )
+
+
+def first_audible(audio: bytes, threshold: int = AUDIBLE) -> float | None:
+    """Return the second at which `audio` becomes audible, or None."""
+    samples = array("h", audio[: len(audio) // 2 * 2])
     for index, sample in enumerate(samples):
         if sample > threshold or sample < -threshold:
             return index / OUTPUT_RATE
     return None
 
 
+def transcript_of(arrivals: Iterable[Arrival]) -> str:
+    """Return what was transcribed."""
+    return " ".join(one.text for one in arrivals if one.type == STAGES["transcript"] and one.text)
+
+
 @dataclass(frozen=True)
 class Turn:
-    """One question and what came of it, in seconds after the true end of speech; None: it never came."""
+    """One question and its answer, in seconds after the true end of speech; None: it never came."""
 
     latency: float | None = None
     stages: dict[str, float] = field(default_factory=dict)
@@ -92,67 +104,49 @@ class Turn:
     failed: str = ""
 
 
-def turn_of(notes: Iterable[Note], end: float, *, earlier: Iterable[str] = ()) -> Turn:
+def turn_of(arrivals: Iterable[Arrival], end: float, *, earlier: Iterable[str] = ()) -> Turn:
     """Measure one turn. `end` is when the caller's speech truly ended; `earlier` are answers to other turns.
 
-    The answer is the first that can be heard and is not cancelled before that; a client plays sound without
-    gaps from when it arrives, so its first audible sample is heard at its place in what is played.
+    The answer is the first that becomes audible and is not cancelled before; a client plays audio without gaps
+    from when it arrives, so the first audible sample is heard at its place in what is played.
     """
     others = set(earlier)
-    notes = [note for note in notes if not note.response or note.response not in others]
-    heard_at, answer = _heard(notes)
+    arrivals = [one for one in arrivals if not one.response or one.response not in others]
+    early = any(one.type == STAGES["turn closed"] and one.at < end for one in arrivals)
+    heard_at, answer = _first_heard(arrivals)
     if answer is None:
-        problems = [note.text for note in notes if note.type == "error" or note.status == "failed"]
-        return Turn(
-            closed_early=_closed_early(notes, end),
-            transcript=_transcript(notes),
-            failed=problems[0] if problems else "no answer",
-        )
-    stages = {
-        stage: at - end
-        for stage, kind in STAGES.items()
-        if (at := _last_before(notes, kind, answer, heard_at)) is not None
-    }
-    return Turn(
-        latency=heard_at - end,
-        stages=stages,
-        spoken_over=heard_at < end,
-        closed_early=_closed_early(notes, end),
-        transcript=_transcript(notes),
-    )
+        problems = [one.text for one in arrivals if one.type == "error" or one.status == "failed"]
+        failed = problems[0] if problems else "no answer"
+        return Turn(closed_early=early, transcript=transcript_of(arrivals), failed=failed)
+    times = {stage: _time_of(arrivals, kind, answer, heard_at) for stage, kind in STAGES.items()}
+    stages = {stage: at - end for stage, at in times.items() if at is not None}
+    return Turn(heard_at - end, stages, heard_at < end, early, transcript_of(arrivals))
 
 
-def _heard(notes: Sequence[Note]) -> tuple[float, str | None]:
+def _first_heard(arrivals: Sequence[Arrival]) -> tuple[float, str | None]:
+    """Return when the first audible sample is played, and of which response it is."""
     played_until: dict[str, float] = {}
-    for note in notes:
-        if note.type == STAGES["first sound"]:
-            begins = max(note.at, played_until.get(note.response, 0.0))
-            if note.audible is not None:
-                return begins + note.audible, note.response
-            played_until[note.response] = begins + note.seconds
+    for one in arrivals:
+        if one.type == STAGES["first sound"]:
+            begins = max(one.at, played_until.get(one.response, 0.0))
+            if one.audible is not None:
+                return begins + one.audible, one.response
+            played_until[one.response] = begins + one.seconds
     return math.inf, None
 
 
-def _last_before(notes: Sequence[Note], kind: str, answer: str, until: float) -> float | None:
-    """Return when the last event of a kind came that led to the answer; its own first, where it has its own."""
-    own = [note.at for note in notes if note.type == kind and note.response == answer]
+def _time_of(arrivals: Sequence[Arrival], kind: str, answer: str, until: float) -> float | None:
+    """Return when the answer's first event of a kind came; else, of no response, the last before `until`."""
+    own = [one.at for one in arrivals if one.type == kind and one.response == answer]
     if own:
         return own[0]
-    others = [note.at for note in notes if note.type == kind and not note.response]
+    others = [one.at for one in arrivals if one.type == kind and not one.response]
     return max((at for at in others if at <= until), default=others[0] if others else None)
-
-
-def _closed_early(notes: Sequence[Note], end: float) -> bool:
-    return any(note.type == STAGES["turn closed"] and note.at < end for note in notes)
-
-
-def _transcript(notes: Sequence[Note]) -> str:
-    return " ".join(note.text for note in notes if note.type == STAGES["transcript"] and note.text)
 
 
 @dataclass(frozen=True)
 class Interruption:
-    """What came of speech over an answer, in seconds after its true onset; None: it did not happen."""
+    """What speech over an answer did, in seconds after its true onset; None: it did not happen."""
 
     noticed: float | None
     quiet: float | None
@@ -160,28 +154,26 @@ class Interruption:
     stopped: bool
 
 
-def interruption_of(notes: Sequence[Note], onset: float) -> Interruption:
-    """Measure how an answer gave way.
+def interruption_of(arrivals: Sequence[Arrival], onset: float) -> Interruption:
+    """Measure how an answer was interrupted.
 
-    `noticed` is when `speech_started` came, `quiet` when the last audible sound of the answer was played: a
-    client plays without gaps, and drops what it holds on `speech_started`.
+    `noticed` is when `speech_started` came, `quiet` when the last audible audio of the answer was played: a
+    client plays without gaps, and drops what it has buffered on `speech_started`.
     """
-    started = next(
-        (n.at for n in notes if n.type == "input_audio_buffer.speech_started" and n.at >= onset), None
-    )
-    stopped = any(n.type == "response.done" and n.status == "cancelled" and n.at >= onset for n in notes)
+    later = [one for one in arrivals if one.at >= onset]
+    started = next((one.at for one in later if one.type == "input_audio_buffer.speech_started"), None)
+    stopped = any(one.type == "response.done" and one.status == "cancelled" for one in later)
     if started is None:
         return Interruption(None, None, None, stopped)
     until = played = 0.0
     sent = None
-    for note in notes:
-        if note.type != STAGES["first sound"] or note.at > started:
+    for one in arrivals:
+        if one.type != STAGES["first sound"] or one.at > started:
             continue
-        begins = max(note.at, until)
-        until = begins + note.seconds
-        if note.audible is not None:
+        until = max(one.at, until) + one.seconds
+        if one.audible is not None:
             played = until
-        sent = note.at
+        sent = one.at
     quiet = max(min(started, played), onset) - onset
     return Interruption(started - onset, quiet, None if sent is None else sent - onset, stopped)
 
@@ -190,10 +182,8 @@ def slope(points: Sequence[tuple[float, float]]) -> float | None:
     """Return how much y grows with x (least squares); None for fewer than two xs."""
     if len({x for x, _ in points}) < 2:
         return None
-    mean_x = sum(x for x, _ in points) / len(points)
-    mean_y = sum(y for _, y in points) / len(points)
-    spread = sum((x - mean_x) ** 2 for x, _ in points)
-    return sum((x - mean_x) * (y - mean_y) for x, y in points) / spread
+    xs, ys = zip(*points, strict=True)
+    return statistics.linear_regression(xs, ys).slope
 
 
 FILLERS = {"um", "uh", "uhm", "er", "erm", "mm", "hmm", "mhm"}
@@ -214,8 +204,8 @@ SPELT = {
 }
 
 
-def normalised(text: str) -> list[str]:
-    """Return the words as people say them: lower case, no punctuation or fillers, numbers in words."""
+def normalize(text: str) -> list[str]:
+    """Return the words as they are spoken: lower case, no punctuation or fillers, numbers in words."""
     text = text.lower().replace("’", "'").replace("y'know", "yknow")
     text = re.sub(r"(\d+):(\d\d)", r"\1 \2", text)
     words: list[str] = []
@@ -234,12 +224,10 @@ def _spelt(word: str) -> list[str]:
     return SPELT.get(word, word).split()
 
 
-def word_errors(said: str, heard: str) -> tuple[int, int]:
-    """Return how many words were missed, added or mistaken, and how many were said."""
-    reference, hypothesis = normalised(said), normalised(heard)
-    row = list(range(len(hypothesis) + 1))
-    for i, word in enumerate(reference, start=1):
-        above, row[0] = row[0], i
-        for j, other in enumerate(hypothesis, start=1):
-            above, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, above + (word != other))
-    return row[-1], len(reference)
+def word_errors(reference: str, hypothesis: str) -> tuple[int, int]:
+    """Return how many words are missing, added or mistaken, and how many the reference has."""
+    words, heard = normalize(reference), normalize(hypothesis)
+    if not words:  # jiwer refuses an empty reference
+        return len(heard), 0
+    found = jiwer.process_words(" ".join(words), " ".join(heard))
+    return found.substitutions + found.deletions + found.insertions, len(words)

@@ -1,21 +1,25 @@
 """Measures whether the chat model calls the right tool with the right arguments, and how soon.
 
 It is asked directly, one request after another, as an assistant with tools would ask it. Requests that come by
-voice are said by the synthesizer, in a quiet room, and heard by the transcriber.
+voice are spoken by the synthesizer, in a quiet room, and transcribed.
 """
 
-from collections.abc import AsyncGenerator, Callable, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import cast
+from pathlib import Path
 
 import anyio
+import msgspec
 from rich.console import Console
 from rich.table import Table
 
 from vivavoce.assistants.team import Team, system_prompt
 from vivavoce.audio.rates import INPUT_RATE, OUTPUT_RATE
 from vivavoce.audio.resample import resample
+from vivavoce.errors import ConfigError
+from vivavoce.protocol.items import InputText, Item, Message, OutputText
 from vivavoce.providers.base import (
     ChatModel,
     ChatRequest,
@@ -28,134 +32,206 @@ from vivavoce.providers.base import (
 from vivavoce.providers.qwen.tool_picker.arguments import ASKING
 from vivavoce.text.normalization import speakable
 from vivavoce.tools.types import Assistant
-from vivavoce_bench.measures import Spread
-from vivavoce_bench.requests import Asked, right
+from vivavoce_bench.measures import normalize, percentile
 
-__all__ = ["Tried", "run", "show"]
+__all__ = ["Request", "Tried", "Within", "is_right", "matches", "requests_in", "run", "show"]
 
-NOTHING = "no tool"
+ARTICLES = frozenset({"a", "an", "the", "my", "our", "your"})
+NO_TOOL = "no tool"
+
+Plain = str | int | float | bool
+
+
+class Within(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Words of which all of `has` must be there, and none but those of `of`."""
+
+    has: str
+    of: str
+
+
+class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a caller `says`, and the tool that it needs, with its arguments; without any, not to be called yet.
+
+    `earlier` are the turns before it, the caller's first. What is `held_out` is not for tuning; what is
+    `spoken` comes by voice.
+    """
+
+    says: str
+    tool: str | None = None
+    arguments: Mapping[str, Plain | Within] | None = None
+    earlier: Sequence[str] = ()
+    held_out: bool = False
+    spoken: bool = False
+
+    def items(self, text: str) -> Sequence[Item]:
+        """Return the conversation that ends in this text, as a chat model is given it."""
+        turns = [*self.earlier, text]
+        return [
+            Message(role="assistant", content=(OutputText(text=turn),))
+            if number % 2
+            else Message(role="user", content=(InputText(text=turn),))
+            for number, turn in enumerate(turns)
+        ]
+
+
+class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    request: tuple[Request, ...]
+
+
+def requests_in(file: Path) -> Sequence[Request]:
+    """Read a TOML file of `[[request]]` tables. Raises `ConfigError`."""
+    try:
+        found = msgspec.toml.decode(file.read_bytes(), type=_File).request
+    except (OSError, msgspec.DecodeError) as error:
+        raise ConfigError(f"{file} cannot be read as requests: {error}.") from error
+    if odd := next((request for request in found if len(request.earlier) % 2), None):
+        raise ConfigError(f"{file}: `earlier` of {odd.says!r} must end with the assistant's turn.")
+    return found
+
+
+def is_right(request: Request, call: ToolCall | None, answer: str = "") -> bool:
+    """Return whether this is what should have come: the call, a question for what it lacks, or just words."""
+    if request.tool is None:
+        return call is None and not answer.startswith(ASKING)
+    if request.arguments is None:
+        return call is None and "?" in answer
+    if call is None or call.name != request.tool:
+        return False
+    given = msgspec.json.decode(call.arguments, type=dict[str, object])
+    stated = {name: value for name, value in given.items() if value not in (None, "")}
+    return stated.keys() <= request.arguments.keys() and all(
+        matches(wanted, stated.get(name, "")) for name, wanted in request.arguments.items()
+    )
+
+
+def matches(wanted: Plain | Within, given: object) -> bool:
+    """Return whether an argument is the one that was wanted."""
+    if isinstance(wanted, Within):
+        words = set(_words(str(given)))
+        return set(_words(wanted.has)) <= words <= set(_words(wanted.of))
+    if not isinstance(wanted, str):
+        return wanted == given
+    if wanted.isdecimal():
+        return re.sub(r"[\s-]", "", str(given)) == wanted
+    if "@" in wanted:
+        return str(given).strip().lower() == wanted.lower()
+    return _words(wanted) == _words(str(given))
+
+
+def _words(text: str) -> list[str]:
+    return [word for word in normalize(text) if word not in ARTICLES]
 
 
 @dataclass(frozen=True)
 class Tried:
-    """What came of a request, as it was `heard`: a call, or something `said`, and what that cost.
+    """What came of a request, as it was `heard`: a call, or words, and what that cost.
 
     `seconds` passed until the call, or the first word.
     """
 
-    asked: Asked
+    request: Request
     heard: str
     call: ToolCall | None
-    said: str
+    words: str
     seconds: float
     usage: ChatUsage | None
 
     @property
     def right(self) -> bool:
         """Whether that is what should have come."""
-        return right(self.asked, self.call, self.said)
+        return is_right(self.request, self.call, self.words)
 
     @property
-    def false(self) -> bool:
-        """Whether a tool was wanted where none is: called, or asked about."""
-        return self.asked.tool is None and not self.right
-
-    @property
-    def answer(self) -> str:
-        """What came, for people."""
-        return f"{self.call.name} {self.call.arguments}" if self.call else self.said
+    def asks(self) -> bool:
+        """Whether it asks for an argument that is missing."""
+        return self.call is None and self.words.startswith(ASKING)
 
 
 async def run(
     assistant: Assistant,
-    requests: Sequence[Asked],
+    requests: Sequence[Request],
     *,
     chat: ChatModel,
     synthesizer: Synthesizer,
     transcriber: Transcriber,
-    tell: Callable[[str], None],
+    on_status: Callable[[str], None],
 ) -> Sequence[Tried]:
     """Put every request to the model. Raises `ProviderError`."""
     tools = tuple(tool.definition for tool in Team(assistant).tools_of(assistant))
-    asking = ChatRequest(items=(), instructions=system_prompt(assistant), tools=tools)
+    base = ChatRequest(items=(), instructions=system_prompt(assistant), tools=tools)
     if isinstance(chat, Prefillable):
-        await chat.prefill(asking)
+        await chat.prefill(base)
     found = []
-    for number, asked in enumerate(requests, start=1):
-        tell(f"Request {number} of {len(requests)}: {asked.says}")
-        heard = await _heard(asked.says, synthesizer, transcriber) if asked.spoken else asked.says
-        found.append(await _try(chat, asking, asked, heard))
+    for number, request in enumerate(requests, start=1):
+        on_status(f"Request {number} of {len(requests)}: {request.says}")
+        heard = await _heard(request.says, synthesizer, transcriber) if request.spoken else request.says
+        found.append(await _try(chat, base, request, heard))
     return found
 
 
 async def _heard(text: str, synthesizer: Synthesizer, transcriber: Transcriber) -> str:
-    """Return what is heard of a text when it is said aloud."""
+    """Return the transcript of a text that is spoken."""
     chunks = [chunk async for chunk in synthesizer.speak(speakable(text)) if isinstance(chunk, bytes)]
     quiet = bytes(OUTPUT_RATE // 2)
-    sound = resample(quiet + b"".join(chunks) + quiet, OUTPUT_RATE, INPUT_RATE)
-    return (await transcriber.transcribe(sound, language="en")).text
+    audio = resample(quiet + b"".join(chunks) + quiet, OUTPUT_RATE, INPUT_RATE)
+    return (await transcriber.transcribe(audio, language="en")).text
 
 
-async def _try(chat: ChatModel, asking: ChatRequest, asked: Asked, heard: str) -> Tried:
-    request = ChatRequest(asked.items(heard), asking.instructions, asking.tools)
+async def _try(chat: ChatModel, base: ChatRequest, request: Request, heard: str) -> Tried:
     began, seconds = anyio.current_time(), None
-    call, said, usage = None, "", None
-    reply = cast("AsyncGenerator[str | ToolCall | ChatUsage, None]", chat.reply(request))
-    async with aclosing(reply) as pieces:
+    call, words, usage = None, "", None
+    reply = chat.reply(ChatRequest(request.items(heard), base.instructions, base.tools))
+    async with aclosing(reply) as pieces:  # type: ignore[type-var]  # every provider's reply is a generator
         async for piece in pieces:
             seconds = seconds or anyio.current_time() - began
             match piece:
                 case str():
-                    said += piece
+                    words += piece
                 case ToolCall():
                     call = call or piece
                 case ChatUsage():
                     usage = piece
-    return Tried(asked, heard, call, said, seconds or 0.0, usage)
+    return Tried(request, heard, call, words, seconds or 0.0, usage)
 
 
-# telling
+# the report
 
 
 def show(tried: Sequence[Tried], console: Console) -> None:
     """Print how many were right, tool by tool, how long it took, and what went wrong."""
-    kept = [one for one in tried if one.asked.held_out]
-    tuned = [one for one in tried if not one.asked.held_out]
     table = Table("about", "right", "held out", "false calls", title="The right tool with the right arguments")
-    for name in [*dict.fromkeys(one.asked.tool or NOTHING for one in tried), "all"]:
-        rows = [[one for one in some if name in (one.asked.tool or NOTHING, "all")] for some in (tuned, kept)]
-        false = [one.false for some in rows for one in some if one.asked.tool is None]
-        table.add_row(name, *map(_share, rows), f"{sum(false)}/{len(false)}" if false else "-")
+    for name in [*dict.fromkeys(one.request.tool or NO_TOOL for one in tried), "all"]:
+        rows = [one for one in tried if name in (one.request.tool or NO_TOOL, "all")]
+        halves = [[one for one in rows if one.request.held_out is held_out] for held_out in (False, True)]
+        false = [not one.right for one in rows if one.request.tool is None]
+        table.add_row(name, *map(_share, halves), f"{sum(false)}/{len(false)}" if false else "-")
     console.print(table)
     for way, spoken in (("typed", False), ("by voice", True)):
-        console.print(
-            f"Of those {way}, {_share([one for one in tried if one.asked.spoken is spoken])} were right."
-        )
+        share = _share([one for one in tried if one.request.spoken is spoken])
+        console.print(f"Of those {way}, {share} were right.")
     _show_times(tried, console)
     for one in tried:
         if not one.right:
-            heard = f" (heard: {one.heard})" if one.heard != one.asked.says else ""
-            console.print(f"Wrong: {one.asked.says}{heard} -> {one.answer}", highlight=False, markup=False)
+            heard = f" (heard: {one.heard})" if one.heard != one.request.says else ""
+            answer = f"{one.call.name} {one.call.arguments}" if one.call else one.words
+            console.print(f"Wrong: {one.request.says}{heard} -> {answer}", highlight=False, markup=False)
 
 
 def _show_times(tried: Sequence[Tried], console: Console) -> None:
     table = Table("", "times", "p50 ms", "p95 ms", "tokens read", "written", title="Until it was there")
     for name, some in (
         ("a call", [one for one in tried if one.call]),
-        ("a question for what it lacks", [one for one in tried if one.said.startswith(ASKING)]),
-        ("the first word", [one for one in tried if not one.call and not one.said.startswith(ASKING)]),
+        ("a question for what it lacks", [one for one in tried if one.asks]),
+        ("the first word", [one for one in tried if not one.call and not one.asks]),
     ):
-        spread = Spread([one.seconds * 1000 for one in some])
-        read = Spread([one.usage.input_tokens - one.usage.cached_tokens for one in some if one.usage])
-        written = Spread([one.usage.output_tokens for one in some if one.usage])
-        figures = spread.at(50), spread.at(95), read.at(50), written.at(50)
-        table.add_row(name, str(len(some)), *map(_whole, figures))
+        times = [one.seconds * 1000 for one in some]
+        usages = [one.usage for one in some if one.usage]
+        read = percentile([usage.input_tokens - usage.cached_tokens for usage in usages], 50)
+        written = percentile([usage.output_tokens for usage in usages], 50)
+        figures = percentile(times, 50), percentile(times, 95), read, written
+        table.add_row(name, str(len(some)), *("-" if each is None else f"{each:.0f}" for each in figures))
     console.print(table)
 
 
 def _share(some: Sequence[Tried]) -> str:
     return f"{sum(one.right for one in some)}/{len(some)}" if some else "-"
-
-
-def _whole(value: float | None) -> str:
-    return "-" if value is None else f"{value:.0f}"

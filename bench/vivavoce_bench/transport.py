@@ -1,20 +1,22 @@
-"""What the way in costs: the same sound through a bare WebSocket server, and through ours with a mute engine.
+"""What transport costs: the same audio through a bare WebSocket server, and through ours with a mute engine.
 
-Each server runs in a process of its own, takes a frame of 20 ms from every caller fifty times a second, and for
-each fifth gives 100 ms back. The bare one reads nothing and sends one prepared text; ours reads every event,
-carries it down a line to an engine without models, and writes what comes back.
+Each server runs in a process of its own, receives a frame of 20 ms from every caller fifty times a second, and
+sends 100 ms back for each fifth. The bare one parses nothing and sends one prepared text; ours decodes every
+event, carries it over a line to an engine without models, and encodes what comes back.
 """
 
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache
 from time import process_time
 
 import anyio
 import uvicorn
 from starlette.types import Receive, Scope, Send
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
 
 from vivavoce.audio.rates import INPUT_RATE, OUTPUT_RATE
 from vivavoce.audio.resample import Resampler
@@ -28,25 +30,21 @@ from vivavoce.runtime import Runtime
 from vivavoce.session.line import Line
 from vivavoce.web.app import Web
 from vivavoce.web.server import listen, serving
-from vivavoce_bench.clips import FRAME_SECONDS, HUSHED
-from vivavoce_bench.server import Called, Setup, called, listeners, started
-from vivavoce_bench.wires import Wire
+from vivavoce_bench.clips import FRAME_SECONDS, ROOM_TONE
+from vivavoce_bench.measures import audio_delta
+from vivavoce_bench.server import VIVA, Server, Setup, key, open_providers, started
 
-__all__ = ["BARE", "Way", "hearing_alone", "main", "measure"]
+__all__ = ["BARE", "TransportCost", "main", "measure", "measure_input"]
 
 BARE = "bare uvicorn"
 FRAMES_PER_ANSWER = 5
-SOUND = bytes(2 * OUTPUT_RATE // 10)
 SETTLING_SECONDS = 1.0
-
-_DELTA = e.ResponseOutputAudioDelta(
-    response_id="resp_0", item_id="item_0", output_index=0, content_index=0, delta=SOUND
-)
+DELTA = audio_delta("resp_0", "item_0", bytes(2 * OUTPUT_RATE // 10))
 
 
 @dataclass(frozen=True)
-class Way:
-    """What one way costs: CPU milliseconds of the server for each second of sound of one caller.
+class TransportCost:
+    """What one server costs: milliseconds of its CPU for each second of one caller's audio.
 
     `lag` is the latest, in seconds, that any frame was sent.
     """
@@ -57,37 +55,30 @@ class Way:
     lag: float
 
 
-Tell = Callable[[str], None]
-
-
-async def measure(conversations: Sequence[int], seconds: float, tell: Tell) -> list[Way]:
-    """Measure the ways one after another, each with so many callers at once for so many seconds."""
-    scripted = Setup(preset="scripted")
-    servers: list[tuple[str, Callable[[], AbstractAsyncContextManager[Called]]]] = [
-        (BARE, partial(started, _command("bare"))),
-        ("our transport", partial(started, _command("mute"))),
-        ("viva serve", partial(called, scripted)),
-    ]
+async def measure(
+    conversations: Sequence[int], seconds: float, on_status: Callable[[str], None]
+) -> list[TransportCost]:
+    """Measure the servers one after another, with each number of callers at once for so many seconds."""
+    serve = [*VIVA, "serve", *Setup("scripted").arguments, "--host", "127.0.0.1", "--port"]
     found = []
-    for name, start in servers:
-        async with start() as server:
+    for name, command in ((BARE, _command("bare")), ("our transport", _command("mute")), ("viva serve", serve)):
+        async with started(command) as server:
             for callers in conversations:
-                tell(f"{name}, {callers} at once")
-                found.append(await _way(name, server, callers, seconds))
+                on_status(f"{name}, {callers} at once")
+                found.append(await _measure(name, server, callers, seconds))
     return found
 
 
-async def hearing_alone(seconds: float) -> float:
-    """Return what resampling and voice activity detection alone take: CPU milliseconds a second of sound."""
-    vad, _, _ = await listeners(Setup(preset="scripted"))
-    detector, resampler, heard = vad.detector(), Resampler(OUTPUT_RATE, INPUT_RATE), b""
-    frames = round(seconds / FRAME_SECONDS)
+async def measure_input(seconds: float) -> float:
+    """Return what resampling and voice activity detection alone cost: milliseconds of CPU a second of audio."""
+    (vad,) = await open_providers(Setup("scripted"), "vad")
+    detector, resampler, pending = vad.detector(), Resampler(OUTPUT_RATE, INPUT_RATE), b""
     began = process_time()
-    for tick in range(frames):
-        heard += resampler.push(HUSHED[tick % len(HUSHED)])
-        while len(heard) >= FRAME_BYTES:
-            detector.probability(heard[:FRAME_BYTES])
-            heard = heard[FRAME_BYTES:]
+    for frame in range(round(seconds / FRAME_SECONDS)):
+        pending += resampler.push(ROOM_TONE[frame % len(ROOM_TONE)])
+        while len(pending) >= FRAME_BYTES:
+            detector.probability(pending[:FRAME_BYTES])
+            pending = pending[FRAME_BYTES:]
     return (process_time() - began) * 1000 / seconds
 
 
@@ -95,50 +86,62 @@ def _command(server: str) -> list[str]:
     return [sys.executable, "-c", f"from vivavoce_bench.transport import main; main({server!r})"]
 
 
-async def _way(name: str, server: Called, callers: int, seconds: float) -> Way:
+async def _measure(name: str, server: Server, callers: int, seconds: float) -> TransportCost:
     lags: list[float] = []
     async with anyio.create_task_group() as tasks:
         for _ in range(callers):
-            tasks.start_soon(_call, server, SETTLING_SECONDS + seconds, lags)
+            tasks.start_soon(_call, server.address, SETTLING_SECONDS + seconds, lags)
         await anyio.sleep(SETTLING_SECONDS)
         before, began = server.cost(), anyio.current_time()
         await anyio.sleep(seconds - SETTLING_SECONDS)
         after, spent = server.cost(), anyio.current_time() - began
     used = (after.cpu_seconds - before.cpu_seconds) * 1000 if before and after else None
-    return Way(name, callers, None if used is None else used / spent / callers, max(lags))
+    return TransportCost(name, callers, None if used is None else used / spent / callers, max(lags))
 
 
-async def _call(server: Called, seconds: float, lags: list[float]) -> None:
-    async with server.dial() as wire, anyio.create_task_group() as tasks:
-        tasks.start_soon(_ignore, wire)
+@lru_cache(maxsize=len(ROOM_TONE))
+def _append(frame: bytes) -> str:
+    return encode(e.InputAudioBufferAppend(audio=frame))
+
+
+async def _call(url: str, seconds: float, lags: list[float]) -> None:
+    """Send frames in real time, by a bare WebSocket: fifty `RealtimeClient`s would slow down the server."""
+    headers = {"Authorization": f"Bearer {key()}"} if key() else {}
+    address = f"{url.replace('http', 'ws', 1)}/v1/realtime"
+    async with (
+        connect(address, additional_headers=headers, max_size=None, compression=None, proxy=None) as socket,
+        anyio.create_task_group() as tasks,
+    ):
+        tasks.start_soon(_drain, socket)
         began, lag = anyio.current_time(), 0.0
-        for tick in range(round(seconds / FRAME_SECONDS)):
-            due = began + tick * FRAME_SECONDS
+        for frame in range(round(seconds / FRAME_SECONDS)):
+            due = began + frame * FRAME_SECONDS
             await anyio.sleep_until(due)
             lag = max(lag, anyio.current_time() - due)
-            await wire.say(HUSHED[tick % len(HUSHED)])
+            await socket.send(_append(ROOM_TONE[frame % len(ROOM_TONE)]))
         lags.append(lag)
         tasks.cancel_scope.cancel()
 
 
-async def _ignore(wire: Wire) -> None:
-    async for _ in wire.notes():
-        pass
+async def _drain(socket: ClientConnection) -> None:
+    with suppress(ConnectionClosed):
+        while True:
+            await socket.recv(decode=False)
 
 
 # the servers, in their own processes
 
 
 class _Mute:
-    """An engine without models: silence for sound."""
+    """An engine without models: silence for audio."""
 
     async def converse(self, line: Line, session: Session | TranscriptionSession | None = None) -> None:
         await line.send(e.SessionCreated(session=session or DEFAULT))
-        heard = 0
+        received = 0
         async for _ in line:
-            heard += 1
-            if heard % FRAMES_PER_ANSWER == 0:
-                await line.send(_DELTA)
+            received += 1
+            if received % FRAMES_PER_ANSWER == 0:
+                await line.send(DELTA)
 
 
 async def _bare(scope: Scope, receive: Receive, send: Send) -> None:
@@ -146,13 +149,13 @@ async def _bare(scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": b""})
         return
-    prepared = encode(_DELTA)
+    prepared = encode(DELTA)
     await receive()
     await send({"type": "websocket.accept"})
-    heard = 0
+    received = 0
     while (await receive())["type"] == "websocket.receive":
-        heard += 1
-        if heard % FRAMES_PER_ANSWER == 0:
+        received += 1
+        if received % FRAMES_PER_ANSWER == 0:
             await send({"type": "websocket.send", "text": prepared})
 
 

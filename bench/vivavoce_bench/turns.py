@@ -1,12 +1,12 @@
-"""Measures turn-taking on recordings of people: may they finish, how long do they wait, do they get a word in?
+"""Measures turn-taking on recordings: may people finish, how long do they wait, can they interrupt?
 
 The folder is read by `clips`. Categories: `noise` is nobody speaking, `backchannel` an `uh-huh`, `meeting` is
-left out, all else is an utterance, `pause` one with pauses inside. Time is that of the sound, and evidence
-comes as late as is said here: the figures are the same on every machine.
+left out, all else is an utterance, `pause` one with pauses inside. Time is that of the audio, and evidence
+comes as late as is written here: the figures are the same on every machine.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -18,8 +18,20 @@ from rich.table import Table
 
 from vivavoce.audio.decode import NotAudio, TooLong, decode
 from vivavoce.audio.rates import INPUT_RATE
+from vivavoce.engines.cascade.input_turns import (
+    FIRST_LISTEN_MS,
+    INTERRUPTION_LEAD_MS,
+    LEAD_MS,
+    NEXT_LISTEN_MS,
+)
 from vivavoce.errors import ConfigError
-from vivavoce.providers.base import FRAME_BYTES, FRAME_MS, Transcriber, TurnDetector, VoiceActivityModel
+from vivavoce.providers.base import (
+    FRAME_BYTES,
+    FRAME_MS,
+    Transcriber,
+    TurnDetector,
+    VoiceActivityModel,
+)
 from vivavoce.turn_taking import (
     InterruptionDismissed,
     InterruptionSuspected,
@@ -35,15 +47,14 @@ __all__ = ["Closed", "Over", "TurnReport", "run", "show"]
 
 BYTES_PER_MS = INPUT_RATE * 2 // 1000
 TAIL_MS = 2500
-"""Room tone put after a recording, that its last word may be seen to be the last."""
-LEAD_MS = 350
-"""Sound before a turn that the models are given with it."""
+"""of room tone put after a recording, so that its last word can be seen to be the last"""
 EVIDENCE_MS = 100
-"""How long the turn model and the transcriber take."""
-OVERHEARD_LEAD_MS = 200
-"""Sound before a stir that the transcriber is given with it."""
-FIRST_LISTEN_MS, NEXT_LISTEN_MS, OVERHEARD_MS = 192, 96, 40
-"""When the words said over us are asked for, and how long a few of them take."""
+"""that the turn detector and the transcriber take"""
+PARTIAL_MS = 40
+"""that the transcript of a few words over an answer takes"""
+LEFT_OUT = "meeting"
+LONGEST_SECONDS = 120
+NEVER = float("inf")
 
 
 @dataclass(frozen=True)
@@ -57,7 +68,7 @@ class Closed:
 
 @dataclass(frozen=True)
 class Over:
-    """When, after its onset, this sound over our voice held us, and stopped us; None is never."""
+    """When, after its onset, this recording over an answer held it, and stopped it; None is never."""
 
     clip: str
     category: str
@@ -67,7 +78,7 @@ class Over:
 
 @dataclass(frozen=True)
 class TurnReport:
-    """Turns by the name of the rule that closed them, and what was said over us."""
+    """Turns by the name of the rule that closed them, and what was said over answers."""
 
     turns: Mapping[str, Sequence[Closed]]
     over: Sequence[Over]
@@ -75,64 +86,131 @@ class TurnReport:
 
 @dataclass(frozen=True)
 class Take:
-    """One recording at `INPUT_RATE`, with what the detector says of every frame."""
+    """One recording at `INPUT_RATE`, with the probability of speech in every frame."""
 
     clip: Clip
-    sound: bytes
+    audio: bytes
     probabilities: Sequence[float]
 
-    @property
-    def start_ms(self) -> float:
-        """When its speech begins."""
-        return self.clip.speech_start * 1000
-
-    @property
-    def end_ms(self) -> float:
-        """When its speech is over."""
-        return self.clip.speech_end * 1000
-
     def between(self, begin_ms: float, end_ms: float) -> bytes:
-        """Return the sound from one time to another."""
-        return self.sound[int(max(0, begin_ms)) * BYTES_PER_MS : int(end_ms) * BYTES_PER_MS]
+        """Return the audio from one time to another."""
+        return self.audio[int(max(0, begin_ms)) * BYTES_PER_MS : int(end_ms) * BYTES_PER_MS]
 
 
-class Witness:
-    """Asks the models, and asks none twice about the same sound: the rules differ, the evidence does not."""
+@dataclass
+class Evidence:
+    """Asks the models, never twice about the same audio: the rules differ, the evidence does not."""
 
-    def __init__(self, turn: TurnDetector | None, transcriber: Transcriber) -> None:
-        self._turn, self._transcriber = turn, transcriber
-        self._finished: dict[bytes, float | None] = {}
-        self._words: dict[bytes, str] = {}
+    turn: TurnDetector | None
+    transcriber: Transcriber
+    _finished: dict[bytes, float | None] = field(default_factory=dict)
+    _words: dict[bytes, str] = field(default_factory=dict)
 
-    async def finished(self, sound: bytes) -> float | None:
-        """Say how likely this is all, if anybody can."""
-        if sound not in self._finished:
-            self._finished[sound] = await self._turn.predict_end_of_turn(sound) if self._turn else None
-        return self._finished[sound]
+    async def finished(self, audio: bytes) -> float | None:
+        """Return how likely it is that the caller has finished, if there is a turn detector."""
+        if audio not in self._finished:
+            self._finished[audio] = await self.turn.predict_end_of_turn(audio) if self.turn else None
+        return self._finished[audio]
 
-    async def words(self, sound: bytes) -> str:
-        """Say what is said."""
-        if sound not in self._words:
-            self._words[sound] = (await self._transcriber.transcribe(sound)).text
-        return self._words[sound]
+    async def words(self, audio: bytes) -> str:
+        """Return the transcript."""
+        if audio not in self._words:
+            self._words[audio] = (await self.transcriber.transcribe(audio)).text
+        return self._words[audio]
 
 
 async def run(
     folder: Path, *, vad: VoiceActivityModel, turn: TurnDetector | None, transcriber: Transcriber
 ) -> TurnReport:
-    """Play every recording to the floor: alone, and over our voice. Raises `ConfigError` for a bad folder."""
-    clips = [clip for clip in await anyio.to_thread.run_sync(clips_in, folder) if clip.category != _LEFT_OUT]
+    """Play every recording alone and over an answer. Raises `ConfigError` for a folder that cannot be read."""
+    clips = [clip for clip in await anyio.to_thread.run_sync(clips_in, folder) if clip.category != LEFT_OUT]
     takes = [await anyio.to_thread.run_sync(_take, clip, vad) for clip in clips]
     spoken = [take for take in takes if take.clip.category not in ("noise", "backchannel")]
-    witness = Witness(turn, transcriber)
+    evidence = Evidence(turn, transcriber)
     turns: dict[str, Sequence[Closed]] = {}
     for eagerness in ("medium", "low", "high"):
         rules = TurnRules(eagerness=eagerness)
-        turns[eagerness] = [await _close(take, rules, witness) for take in spoken]
+        turns[eagerness] = [await _close(take, rules, evidence) for take in spoken]
     for silence_ms in (500, 1000):
         rules = TurnRules(silence_ms=silence_ms)
         turns[f"silence of {silence_ms} ms"] = [await _close(take, rules, None) for take in spoken]
-    return TurnReport(turns, [await _speak_over(take, witness) for take in takes])
+    return TurnReport(turns, [await _speak_over(take, evidence) for take in takes])
+
+
+def _take(clip: Clip, vad: VoiceActivityModel) -> Take:
+    if clip.path is None:
+        raise RuntimeError("a recording of a folder is a file")
+    try:
+        audio = decode(clip.path.read_bytes(), rate=INPUT_RATE, max_seconds=LONGEST_SECONDS)
+    except (OSError, NotAudio, TooLong) as error:
+        raise ConfigError(f"{clip.path} cannot be read as a recording: {error}.") from error
+    audio += _room_tone()
+    probability = vad.detector().probability
+    frames = range(0, len(audio) - FRAME_BYTES + 1, FRAME_BYTES)
+    return Take(clip, audio, [probability(audio[at : at + FRAME_BYTES]) for at in frames])
+
+
+def _room_tone() -> bytes:
+    """Return very quiet noise (-76 dB), always the same: audio that breaks off confuses the detector."""
+    random = Random(0)  # noqa: S311 (no secret)
+    samples = (round(random.gauss(0, 5)) for _ in range(TAIL_MS * INPUT_RATE // 1000))
+    return b"".join(sample.to_bytes(2, "little", signed=True) for sample in samples)
+
+
+async def _close(take: Take, rules: TurnRules, evidence: Evidence | None) -> Closed:
+    """Play a recording until its first turn is closed."""
+    taking, start_ms, due_ms = TurnTaking(rules), 0.0, NEVER
+    judge = partial(taking.judge, 0, finished=None, words=None)
+    for probability in take.probabilities:
+        change = taking.hear(probability, FRAME_MS, we_speak=False)
+        if change is None and taking.now_ms + FRAME_MS > due_ms:
+            change, at_ms, due_ms = judge(), due_ms, NEVER
+        else:
+            at_ms = taking.now_ms
+        match change:
+            case SpeechStarted(start_ms=start):
+                start_ms = start
+            case Paused(pause=pause) if evidence:
+                audio = take.between(start_ms - LEAD_MS, taking.now_ms)
+                finished, words = await evidence.finished(audio), await evidence.words(audio)
+                judge = partial(taking.judge, pause, finished=finished, words=words)
+                due_ms = taking.now_ms + EVIDENCE_MS
+            case SpeechStopped():
+                return Closed(take.clip.name, take.clip.category, at_ms - take.clip.speech_end * 1000)
+            case _:
+                pass
+    return Closed(take.clip.name, take.clip.category, None)
+
+
+async def _speak_over(take: Take, evidence: Evidence) -> Over:
+    """Play a recording over an answer that never ends, until it is stopped."""
+    clip, onset_ms = take.clip, take.clip.speech_start * 1000
+    taking, held_ms, due_ms = TurnTaking(TurnRules()), None, NEVER
+    judge = partial(taking.overheard, 0, "")
+    suspected, listen_ms = InterruptionSuspected(0, 0), NEVER
+    for probability in take.probabilities:
+        change = taking.hear(probability, FRAME_MS, we_speak=True)
+        at_ms = taking.now_ms
+        if change is None and taking.now_ms + FRAME_MS > due_ms:
+            change, at_ms, due_ms = judge(), due_ms, NEVER
+        match change:
+            case SpeechStarted():
+                return Over(clip.name, clip.category, held_ms, at_ms - onset_ms)
+            case InterruptionSuspected(at_ms=at):
+                suspected, listen_ms = change, at + FIRST_LISTEN_MS
+                held_ms = at - onset_ms if held_ms is None else held_ms
+            case InterruptionDismissed():
+                listen_ms = due_ms = NEVER
+            case _:
+                pass
+        if taking.now_ms >= listen_ms:
+            words = await evidence.words(take.between(suspected.at_ms - INTERRUPTION_LEAD_MS, taking.now_ms))
+            judge = partial(taking.overheard, suspected.stir, words)
+            due_ms, listen_ms = taking.now_ms + PARTIAL_MS, listen_ms + NEXT_LISTEN_MS
+    return Over(clip.name, clip.category, held_ms, None)
+
+
+# the report
 
 
 def show(report: TurnReport, console: Console | None = None) -> None:
@@ -140,7 +218,8 @@ def show(report: TurnReport, console: Console | None = None) -> None:
     console = console or Console()
     table = Table("rule", "too early", "pause clips", "never", "wait p50 ms", "p95 ms", title="Turns closed")
     for rule, turns in report.turns.items():
-        table.add_row(rule, _early(turns), _early(_of(turns, "pause")), str(_lost(turns)), *_waits(turns))
+        never = sum(turn.wait_ms is None for turn in turns)
+        table.add_row(rule, _early(turns), _early(_of(turns, "pause")), str(never), *_waits(turns))
     console.print(table)
     medium = report.turns["medium"]
     table = Table("category", "clips", "too early", "wait p50 ms", "p95 ms", title="By kind (medium)")
@@ -148,94 +227,13 @@ def show(report: TurnReport, console: Console | None = None) -> None:
         turns = _of(medium, category)
         table.add_row(category, str(len(turns)), _early(turns), *_waits(turns))
     console.print(table)
-    table = Table("over our voice", "clips", "held us", "stopped us", "p50 ms", "after hold", "p95 ms")
-    for kind in ("utterance", "backchannel", "noise"):
-        table.add_row(kind, *_overs([over for over in report.over if _kind(over.category) == kind]))
+    table = Table("over the answer", "clips", "held it", "stopped it", "p50 ms", "after hold", "p95 ms")
+    kinds: dict[str, list[Over]] = {"utterance": [], "backchannel": [], "noise": []}
+    for over in report.over:
+        kinds.get(over.category, kinds["utterance"]).append(over)
+    for kind, overs in kinds.items():
+        table.add_row(kind, *_overs(overs))
     console.print(table)
-
-
-# reading
-
-_LEFT_OUT = "meeting"
-_LONGEST_S = 120
-
-
-def _take(clip: Clip, vad: VoiceActivityModel) -> Take:
-    if clip.path is None:
-        raise RuntimeError("what is read from a folder is a file")
-    try:
-        sound = decode(clip.path.read_bytes(), rate=INPUT_RATE, max_seconds=_LONGEST_S)
-    except (OSError, NotAudio, TooLong) as error:
-        raise ConfigError(f"{clip.path} cannot be read as a recording: {error}.") from error
-    sound += _room_tone()
-    hear = vad.detector().probability
-    frames = range(0, len(sound) - FRAME_BYTES + 1, FRAME_BYTES)
-    return Take(clip, sound, [hear(sound[at : at + FRAME_BYTES]) for at in frames])
-
-
-def _room_tone() -> bytes:
-    """Return a very quiet noise (-76 dB), always the same: sound that breaks off puzzles the detector."""
-    random = Random(0)  # noqa: S311 (no secret)
-    samples = (round(random.gauss(0, 5)) for _ in range(TAIL_MS * INPUT_RATE // 1000))
-    return b"".join(sample.to_bytes(2, "little", signed=True) for sample in samples)
-
-
-# playing
-
-
-async def _close(take: Take, rules: TurnRules, witness: Witness | None) -> Closed:
-    """Play a recording until its first turn is closed."""
-    floor, start_ms, due_ms = TurnTaking(rules), 0.0, float("inf")
-    answer = partial(floor.judge, 0, finished=None, words=None)
-    for probability in take.probabilities:
-        change = floor.hear(probability, FRAME_MS, we_speak=False)
-        if change is None and floor.now_ms + FRAME_MS > due_ms:
-            change, at_ms, due_ms = answer(), due_ms, float("inf")
-        else:
-            at_ms = floor.now_ms
-        match change:
-            case SpeechStarted(start_ms=start):
-                start_ms = start
-            case Paused(pause=pause) if witness:
-                sound = take.between(start_ms - LEAD_MS, floor.now_ms)
-                finished, words = await witness.finished(sound), await witness.words(sound)
-                answer = partial(floor.judge, pause, finished=finished, words=words)
-                due_ms = floor.now_ms + EVIDENCE_MS
-            case SpeechStopped():
-                return Closed(take.clip.name, take.clip.category, at_ms - take.end_ms)
-            case _:
-                pass
-    return Closed(take.clip.name, take.clip.category, None)
-
-
-async def _speak_over(take: Take, witness: Witness) -> Over:
-    """Play a recording over our voice, which never ends, until we are stopped."""
-    floor, held_ms, due_ms = TurnTaking(TurnRules()), None, float("inf")
-    answer = partial(floor.overheard, 0, "")
-    stir, listen_ms = InterruptionSuspected(0, 0), float("inf")
-    for probability in take.probabilities:
-        change = floor.hear(probability, FRAME_MS, we_speak=True)
-        at_ms = floor.now_ms
-        if change is None and floor.now_ms + FRAME_MS > due_ms:
-            change, at_ms, due_ms = answer(), due_ms, float("inf")
-        match change:
-            case SpeechStarted():
-                return Over(take.clip.name, take.clip.category, held_ms, at_ms - take.start_ms)
-            case InterruptionSuspected(at_ms=at):
-                stir, listen_ms = change, at + FIRST_LISTEN_MS
-                held_ms = at - take.start_ms if held_ms is None else held_ms
-            case InterruptionDismissed():
-                listen_ms = due_ms = float("inf")
-            case _:
-                pass
-        if floor.now_ms >= listen_ms:
-            words = await witness.words(take.between(stir.at_ms - OVERHEARD_LEAD_MS, floor.now_ms))
-            answer = partial(floor.overheard, stir.stir, words)
-            due_ms, listen_ms = floor.now_ms + OVERHEARD_MS, listen_ms + NEXT_LISTEN_MS
-    return Over(take.clip.name, take.clip.category, held_ms, None)
-
-
-# summing up
 
 
 def _of(turns: Sequence[Closed], category: str) -> Sequence[Closed]:
@@ -247,13 +245,9 @@ def _early(turns: Sequence[Closed]) -> str:
     return f"{100 * early / len(turns):.1f} % ({early}/{len(turns)})" if turns else "-"
 
 
-def _lost(turns: Sequence[Closed]) -> int:
-    return sum(turn.wait_ms is None for turn in turns)
-
-
 def _waits(turns: Sequence[Closed]) -> tuple[str, str]:
     waits = [turn.wait_ms for turn in turns if turn.wait_ms is not None and turn.wait_ms >= 0]
-    return _percentile(waits, 50), _percentile(waits, 95)
+    return _nearest_rank(waits, 50), _nearest_rank(waits, 95)
 
 
 def _overs(overs: Sequence[Over]) -> Sequence[str]:
@@ -261,14 +255,10 @@ def _overs(overs: Sequence[Over]) -> Sequence[str]:
     held = sum(over.held_ms is not None for over in overs)
     slow = [over.stopped_ms - over.held_ms for over in overs if over.stopped_ms and over.held_ms]
     counts = str(len(overs)), str(held), str(len(stopped))
-    return *counts, _percentile(stopped, 50), _percentile(slow, 50), _percentile(slow, 95)
+    return *counts, _nearest_rank(stopped, 50), _nearest_rank(slow, 50), _nearest_rank(slow, 95)
 
 
-def _kind(category: str) -> str:
-    return category if category in ("backchannel", "noise") else "utterance"
-
-
-def _percentile(values: Sequence[float], percent: int) -> str:
+def _nearest_rank(values: Sequence[float], percent: int) -> str:
     if not values:
         return "-"
     return f"{sorted(values)[min(len(values) - 1, len(values) * percent // 100)]:.0f}"

@@ -1,32 +1,35 @@
-"""How the bench calls by WebRTC: with aiortc as it is, with the 80 ms of jitter buffer that ears need."""
+"""Calls by WebRTC: with aiortc as it is, and the 80 ms of jitter buffer that a listener needs."""
 
 import asyncio
 from array import array
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from fractions import Fraction
+from functools import partial
 
 import anyio
 import httpx
-import msgspec
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 from av import AudioFrame
 
 from vivavoce.audio.rates import OPUS_RATE, OUTPUT_RATE
 from vivavoce.audio.resample import Resampler
+from vivavoce.client import RealtimeClient
 from vivavoce.errors import ProviderError
 from vivavoce.protocol import events as e
-from vivavoce.protocol.session import Session
-from vivavoce_bench.measures import Note, first_audible
-from vivavoce_bench.wires import Dial, Wire, noted
+from vivavoce.protocol.codec import decode_server, encode_client
+from vivavoce.session.line import Line, open_line
+from vivavoce_bench.caller import LIMITS
+from vivavoce_bench.measures import audio_delta, first_audible
+from vivavoce_bench.server import Server, key
 
-__all__ = ["dial_webrtc"]
+__all__ = ["by_webrtc"]
 
-_PATIENCE = 15
-
-_STARTED = "output_audio_buffer.started"
-_SOUND = "response.output_audio.delta"
+ANSWER_SECONDS = 15
+DEPTH = 1000
+"""events that may wait for the caller, who reads them at once"""
 
 
 class _Microphone(MediaStreamTrack):
@@ -34,99 +37,102 @@ class _Microphone(MediaStreamTrack):
 
     def __init__(self) -> None:
         super().__init__()
-        self.said: asyncio.Queue[bytes] = asyncio.Queue()
+        self.frames: asyncio.Queue[bytes] = asyncio.Queue()
         self._resampler = Resampler(OUTPUT_RATE, OPUS_RATE)  # where aiortc resamples it is 20 ms late
-        self._at = 0
+        self._samples = 0
 
     async def recv(self) -> AudioFrame:
-        """Give what is said as it is said."""
-        sound = self._resampler.push(await self.said.get())
-        samples = len(sound) // 2
-        frame = AudioFrame(format="s16", layout="mono", samples=samples)
-        frame.planes[0].update(sound)
-        frame.sample_rate, frame.time_base, frame.pts = OPUS_RATE, Fraction(1, OPUS_RATE), self._at
-        self._at += samples
+        """Return audio as it is sent."""
+        audio = self._resampler.push(await self.frames.get())
+        frame = AudioFrame(format="s16", layout="mono", samples=len(audio) // 2)
+        frame.planes[0].update(audio)
+        frame.sample_rate, frame.time_base, frame.pts = OPUS_RATE, Fraction(1, OPUS_RATE), self._samples
+        self._samples += frame.samples
         return frame
 
 
-class _OverWebRtc:
-    def __init__(self) -> None:
-        self._connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+class _Call:
+    """Carries the events of a line by a data channel, and its audio by a track."""
+
+    def __init__(self, line: Line) -> None:
+        self._line = line
+        self.connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
         self._microphone = _Microphone()
-        self._connection.addTrack(self._microphone)
-        self._channel = self._connection.createDataChannel("oai-events")
-        self._notes: asyncio.Queue[Note | None] = asyncio.Queue()
+        self.connection.addTrack(self._microphone)
+        self._channel = self.connection.createDataChannel("oai-events")
+        self._open, self._closed = anyio.Event(), anyio.Event()
         self._playing = ""
-        self._channel.on("message", self._hear)
-        self._channel.on("close", lambda: self._notes.put_nowait(None))
+        self._channel.on("open", self._open.set)
+        self._channel.on("message", self._on_message)
+        self._channel.on("close", self._closed.set)
 
-    async def say(self, frame: bytes) -> None:
-        self._microphone.said.put_nowait(frame)
-
-    async def update(self, session: Session) -> None:
-        self._channel.send(msgspec.json.encode(e.SessionUpdate(session=session)).decode())
-
-    async def notes(self) -> AsyncIterator[Note]:
-        while (note := await self._notes.get()) is not None:
-            yield note
-
-    async def call(self, url: str, key: str | None) -> None:
-        """Offer, and take the answer. Raises `ProviderError`."""
-        await self._connection.setLocalDescription()
+    async def offer(self, url: str, key: str | None) -> None:
+        """Send the offer and apply the answer. Raises `ProviderError`."""
+        await self.connection.setLocalDescription()
         headers = {"Content-Type": "application/sdp"} | ({"Authorization": f"Bearer {key}"} if key else {})
-        offer = self._connection.localDescription.sdp
+        offer = self.connection.localDescription.sdp
         try:
-            async with httpx.AsyncClient(base_url=url, timeout=_PATIENCE, trust_env=False) as http:
+            async with httpx.AsyncClient(base_url=url, timeout=ANSWER_SECONDS, trust_env=False) as http:
                 answer = await http.post("/v1/realtime/calls", content=offer, headers=headers)
         except httpx.TransportError as error:
-            raise ProviderError("viva serve", f"did not take the call: {error}") from error
+            raise ProviderError("viva serve", f"did not accept the call: {error}") from error
         if answer.status_code != httpx.codes.CREATED:
-            raise ProviderError("viva serve", f"did not take the call: {answer.text}")
-        await self._connection.setRemoteDescription(RTCSessionDescription(answer.text, "answer"))
+            raise ProviderError("viva serve", f"did not accept the call: {answer.text}")
+        await self.connection.setRemoteDescription(RTCSessionDescription(answer.text, "answer"))
 
-    async def listen(self) -> None:
-        """Note every 20 ms in which something can be heard."""
-        track = self._connection.getTransceivers()[0].receiver.track
+    async def send(self) -> None:
+        """Send what comes down the line."""
+        await self._open.wait()
+        async for event in self._line:
+            if isinstance(event, e.InputAudioBufferAppend):
+                self._microphone.frames.put_nowait(event.audio)
+            else:
+                self._channel.send(encode_client(event))
+
+    async def receive(self) -> None:
+        """Put every 20 ms in which something is audible on the line."""
+        track = self.connection.getTransceivers()[0].receiver.track
         try:
             while True:
                 frame = await track.recv()
-                if isinstance(frame, AudioFrame):
-                    for note in self._heard(frame):
-                        self._notes.put_nowait(note)
+                if not isinstance(frame, AudioFrame):
+                    continue
+                left = array("h", bytes(frame.planes[0])[: 4 * frame.samples])[::4].tobytes()  # at 24 kHz
+                if first_audible(left) is not None:
+                    self._line.try_send(audio_delta(self._playing, "", left))
         except MediaStreamError:
             return
 
-    async def hang_up(self) -> None:
-        with anyio.CancelScope(shield=True), anyio.move_on_after(_PATIENCE):
-            await self._connection.close()
+    async def hang_up_when_closed(self) -> None:
+        """End the line when the server closes the channel."""
+        async with self._line:
+            await self._closed.wait()
 
-    def _hear(self, message: str) -> None:
-        note = noted(message, anyio.current_time())
-        if note.type == _STARTED:
-            self._playing = note.response
-        self._notes.put_nowait(note)
-
-    def _heard(self, frame: AudioFrame) -> Iterator[Note]:
-        left = array("h", bytes(frame.planes[0])[: 4 * frame.samples])[::4].tobytes()  # the left, at 24 kHz
-        audible = first_audible(left)
-        if audible is not None:
-            seconds = frame.samples / frame.sample_rate
-            yield Note(anyio.current_time(), _SOUND, self._playing, seconds=seconds, audible=audible)
+    def _on_message(self, message: str) -> None:
+        event = decode_server(message)
+        if isinstance(event, e.OutputAudioBufferStarted):
+            self._playing = event.response_id
+        if event is not None and not self._closed.is_set():
+            self._line.try_send(event)
 
 
-def dial_webrtc(url: str, key: str | None = None) -> Dial:
-    """Return how to call the server at a URL such as `http://127.0.0.1:8765`."""
+def by_webrtc(server: Server) -> Server:
+    """Return the same server, called by WebRTC. Raises `ConfigError` for an engine in this process."""
+    url = server.address
 
     @asynccontextmanager
-    async def dial() -> AsyncIterator[Wire]:
-        wire = _OverWebRtc()
+    async def connect() -> AsyncIterator[Line]:
+        near, far = open_line(DEPTH)
+        call = _Call(far)
         try:
-            await wire.call(url, key)
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(wire.listen)
-                yield wire
+            await call.offer(url, key())
+            async with near, anyio.create_task_group() as tasks:
+                for task in (call.send, call.receive, call.hang_up_when_closed):
+                    tasks.start_soon(task)
+                yield near
                 tasks.cancel_scope.cancel()
         finally:
-            await wire.hang_up()
+            with anyio.CancelScope(shield=True), anyio.move_on_after(ANSWER_SECONDS):
+                await call.connection.close()
 
-    return dial
+    return replace(server, dial=partial(RealtimeClient, connect, limits=LIMITS))

@@ -1,69 +1,76 @@
-"""Bench callers call a staged engine, in time that jumps, and one real server."""
+"""Bench callers call a staged engine, in time that jumps, and one real engine."""
 
 import wave
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import anyio
 import pytest
 
+from vivavoce.client import RealtimeClient
 from vivavoce.errors import ConfigError
-from vivavoce.protocol.session import Session
-from vivavoce_bench.caller import calling
+from vivavoce.protocol import events as e
+from vivavoce.protocol.responses import Response
+from vivavoce.protocol.session import Session, TranscriptionSession
+from vivavoce.protocol.settings import DEFAULT, merge
+from vivavoce.session.line import Line
+from vivavoce_bench.caller import LIMITS, Dial, calling
 from vivavoce_bench.clips import BUILT_IN, FRAME_SECONDS, Clip, clips_in, frames, speech_in
-from vivavoce_bench.measures import Note
-from vivavoce_bench.wires import Wire
+from vivavoce_bench.measures import audio_delta
 
 pytestmark = pytest.mark.anyio
 
 SILENT_S = 0.2
+SECOND = bytes(2400) + b"\x70\x70" * (24_000 - 1200)
+"""audible from 0.05 s on"""
 
 
-class FakeServer:
-    """Answers 0.3 s after the last loud frame with one second of sound; knows the time only by its frames."""
+class FakeEngine:
+    """Answers 0.3 s after the last loud frame with one second of audio; knows the time only by its frames."""
 
     def __init__(self) -> None:
         self.arrivals: list[float] = []
         self.updates: list[Session] = []
-        self._send, self._receive = anyio.create_memory_object_stream[Note](1000)
         self._quiet = 0.0
         self._heard = False
         self._answers = 0
-        self._send.send_nowait(Note(0.0, "session.created"))
 
-    async def say(self, frame: bytes) -> None:
+    async def converse(self, line: Line, session: Session | TranscriptionSession | None = None) -> None:
+        await line.send(e.SessionCreated(session=DEFAULT))
+        async for event in line:
+            if isinstance(event, e.SessionUpdate) and isinstance(event.session, Session):
+                self.updates.append(event.session)
+                await line.send(e.SessionUpdated(session=merge(DEFAULT, event.session)))
+            elif isinstance(event, e.InputAudioBufferAppend):
+                await self._on_frame(line, event.audio)
+
+    async def _on_frame(self, line: Line, frame: bytes) -> None:
         self.arrivals.append(anyio.current_time())
         loud = max(frame) > 100 and len(set(frame)) <= 2
         self._quiet = 0.0 if loud else self._quiet + FRAME_SECONDS
         self._heard = self._heard or loud
         if self._heard and self._quiet >= 0.3 - 1e-9:
             self._heard = False
-            self._answer(anyio.current_time())
+            await self._answer(line)
 
-    def _answer(self, now: float) -> None:
+    async def _answer(self, line: Line) -> None:
         self._answers += 1
         name = f"r{self._answers}"
-        self._send.send_nowait(Note(now, "response.created", name))
-        self._send.send_nowait(Note(now, "response.output_audio.delta", name, seconds=1.0, audible=0.05))
-        self._send.send_nowait(Note(now, "response.done", name, status="completed"))
+        await line.send(
+            e.ResponseCreated(response=Response(id=name, status="in_progress", output=(), conversation_id=None))
+        )
+        await line.send(audio_delta(name, f"item_{name}", SECOND))
+        await line.send(
+            e.ResponseDone(response=Response(id=name, status="completed", output=(), conversation_id=None))
+        )
 
-    async def update(self, session: Session) -> None:
-        self.updates.append(session)
-        self._send.send_nowait(Note(anyio.current_time(), "session.updated"))
 
-    async def notes(self) -> AsyncIterator[Note]:
-        async for note in self._receive:
-            yield note
-
-    @asynccontextmanager
-    async def dial(self) -> AsyncIterator[Wire]:
-        with self._send, self._receive:
-            yield self
+def dial(engine: FakeEngine) -> Dial:
+    return partial(RealtimeClient, engine, limits=LIMITS)
 
 
 def recording(folder: Path, *, before: float = 0.1, speech: float = 0.5, after: float = SILENT_S) -> Clip:
-    """A tone with silence around it, as a file that the bench reads like any other."""
+    """A tone with silence around it, as a file that is read like any other."""
     silent, loud = b"\0\0", b"\x70\x70"
     sound = silent * int(24000 * before) + loud * int(24000 * speech) + silent * int(24000 * after)
     with wave.open(str(folder / "tone.wav"), "wb") as file:
@@ -75,7 +82,7 @@ def recording(folder: Path, *, before: float = 0.1, speech: float = 0.5, after: 
 async def test_latency_is_measured_from_the_end_of_speech_in_the_file(tmp_path: Path) -> None:
     clip = recording(tmp_path)
     assert (clip.speech_start, clip.speech_end) == pytest.approx((0.1, 0.6))
-    async with calling(FakeServer().dial) as caller:
+    async with calling(dial(FakeEngine())) as caller:
         first = await caller.ask(clip)
         second = await caller.ask(clip)
     assert first.latency == pytest.approx(0.35)
@@ -83,10 +90,10 @@ async def test_latency_is_measured_from_the_end_of_speech_in_the_file(tmp_path: 
 
 
 async def test_frames_are_sent_on_an_absolute_schedule_without_end(tmp_path: Path) -> None:
-    server = FakeServer()
-    async with calling(server.dial) as caller:
+    engine = FakeEngine()
+    async with calling(dial(engine)) as caller:
         await caller.ask(recording(tmp_path))
-    gaps = [later - earlier for earlier, later in zip(server.arrivals, server.arrivals[1:], strict=False)]
+    gaps = [later - earlier for earlier, later in zip(engine.arrivals, engine.arrivals[1:], strict=False)]
     assert gaps == pytest.approx([FRAME_SECONDS] * len(gaps))
     assert len(gaps) > 50
 
@@ -94,20 +101,20 @@ async def test_frames_are_sent_on_an_absolute_schedule_without_end(tmp_path: Pat
 async def test_a_caller_who_gets_no_answer_goes_on(tmp_path: Path) -> None:
     nothing = recording(tmp_path, speech=0.02)
     hush = Clip("hush", None, speech_end=0.5)
-    async with calling(FakeServer().dial) as caller:
+    async with calling(dial(FakeEngine())) as caller:
         assert (await caller.ask(hush)).failed == "no answer"
         assert (await caller.ask(nothing)).latency is not None
 
 
 async def test_the_session_is_as_it_was_asked_for() -> None:
-    server = FakeServer()
-    async with calling(server.dial, Session(instructions="Be brief.")):
-        assert server.updates == [Session(instructions="Be brief.")]
+    engine = FakeEngine()
+    async with calling(dial(engine), Session(instructions="Be brief.")):
+        assert engine.updates == [Session(instructions="Be brief.")]
 
 
 async def test_what_comes_for_a_noise_is_told() -> None:
-    async with calling(FakeServer().dial) as caller:
-        assert await caller.overhear(Clip("hush", None, speech_end=1), watch=1) == []
+    async with calling(dial(FakeEngine())) as caller:
+        assert await caller.play_and_watch(Clip("hush", None, speech_end=1), watch=1) == []
 
 
 # recordings

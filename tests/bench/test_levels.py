@@ -8,8 +8,8 @@ from rich.console import Console
 from vivavoce_bench.clips import BUILT_IN, clips_in
 from vivavoce_bench.measures import Interruption, Turn
 from vivavoce_bench.report import show_barge_in, show_hearing, show_latency, show_load
-from vivavoce_bench.server import Setup, called
-from vivavoce_bench.trials import BargeIn, Heard, HearingReport, Level, Manner, level, questions
+from vivavoce_bench.server import Setup, running
+from vivavoce_bench.trials import BargeIn, HearingReport, Level, Transcribed, Wanted, level, questions
 
 pytestmark = pytest.mark.anyio
 
@@ -18,8 +18,8 @@ pytestmark = pytest.mark.anyio
 @pytest.mark.real_time
 async def test_scripted_callers_are_answered() -> None:
     clips = questions(clips_in(BUILT_IN))
-    async with called(Setup("scripted", in_process=True)) as engine:
-        found = await level(engine, 2, clips, 1, Manner(200, "Answer in one word."), lambda sentence: None)
+    async with running(Setup("scripted", in_process=True)) as server:
+        found = await level(server, 2, clips, 1, Wanted(200, "Answer in one word."), lambda sentence: None)
     assert [turn.failed for turn in found.turns] == ["", ""]
     assert all(turn.latency is not None and turn.latency > 0.2 for turn in found.turns)
     assert all("I said something" in turn.transcript for turn in found.turns)
@@ -64,7 +64,7 @@ def test_interruptions_and_feedback_are_told_apart() -> None:
 
 
 def test_what_was_made_of_noise_is_named() -> None:
-    heard = [Heard("brooklyn", "command", "How old is it?", "How old is that?", "How old is it?")]
+    heard = [Transcribed("brooklyn", "command", "How old is it?", "How old is that?", "How old is it?")]
     text = printed(show_hearing, HearingReport(heard, ["kitchen", "silence"], ["kitchen"], []))
     assert "25.0 %" in text
     assert "1 of 2 were answered (kitchen)" in text

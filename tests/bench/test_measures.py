@@ -1,4 +1,4 @@
-"""What the bench makes of what a caller heard: arithmetic."""
+"""Figures from what a caller received: arithmetic."""
 
 from array import array
 
@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 
 from vivavoce.audio.rates import OUTPUT_RATE
 from vivavoce_bench.measures import (
-    Note,
-    Spread,
+    Arrival,
     first_audible,
     interruption_of,
-    normalised,
+    normalize,
+    percentile,
     slope,
     turn_of,
     word_errors,
@@ -24,21 +24,21 @@ STOPPED = "input_audio_buffer.speech_stopped"
 WROTE = "conversation.item.input_audio_transcription.completed"
 
 
-def sound(at: float, response: str = "r1", *, seconds: float = 0.1, audible: float | None = 0.0) -> Note:
-    return Note(at, SOUND, response, seconds=seconds, audible=audible)
+def sound(at: float, response: str = "r1", *, seconds: float = 0.1, audible: float | None = 0.0) -> Arrival:
+    return Arrival(at, SOUND, response, seconds=seconds, audible=audible)
 
 
 @given(st.lists(st.floats(-1e6, 1e6), min_size=1), st.floats(0, 100))
 def test_a_percentile_lies_between_the_least_and_the_most(values: list[float], percent: float) -> None:
-    found = Spread(values).at(percent)
+    found = percentile(values, percent)
     assert found is not None
     assert min(values) - 1e-6 <= found <= max(values) + 1e-6
 
 
 def test_percentiles_lie_between_neighbours_in_proportion() -> None:
-    assert Spread([4.0, 1.0, 3.0, 2.0]).at(50) == 2.5
-    assert Spread([1.0]).at(95) == 1.0
-    assert Spread([]).at(50) is None
+    assert percentile([4.0, 1.0, 3.0, 2.0], 50) == 2.5
+    assert percentile([1.0], 95) == 1.0
+    assert percentile([], 50) is None
 
 
 @given(st.integers(0, 5000), st.integers(1, 100))
@@ -53,16 +53,16 @@ def test_silence_cannot_be_heard() -> None:
 
 
 def test_latency_runs_from_the_true_end_of_speech_to_the_first_audible_sample() -> None:
-    notes = [
-        Note(10.2, STOPPED),
-        Note(10.25, WROTE, text="How old is it?"),
-        Note(10.3, "response.created", "r1"),
-        Note(10.4, "response.output_audio_transcript.delta", "r1"),
+    arrivals = [
+        Arrival(10.2, STOPPED),
+        Arrival(10.25, WROTE, text="How old is it?"),
+        Arrival(10.3, "response.created", "r1"),
+        Arrival(10.4, "response.output_audio_transcript.delta", "r1"),
         sound(10.4, audible=None),
         sound(10.41, audible=0.03),
-        Note(11.0, "response.done", "r1", status="completed"),
+        Arrival(11.0, "response.done", "r1", status="completed"),
     ]
-    turn = turn_of(notes, 10.0)
+    turn = turn_of(arrivals, 10.0)
     assert turn.latency == pytest.approx(0.53), "silence of 100 ms was played first"
     assert {stage: round(at, 2) for stage, at in turn.stages.items()} == {
         "turn closed": 0.2,
@@ -78,26 +78,26 @@ def test_latency_runs_from_the_true_end_of_speech_to_the_first_audible_sample() 
 
 
 def test_an_answer_to_an_earlier_turn_does_not_count() -> None:
-    notes = [sound(10.1, "r0"), sound(10.5, "r1")]
-    assert turn_of(notes, 10.0, earlier=["r0"]).latency == pytest.approx(0.5)
+    arrivals = [sound(10.1, "r0"), sound(10.5, "r1")]
+    assert turn_of(arrivals, 10.0, earlier=["r0"]).latency == pytest.approx(0.5)
 
 
 def test_a_premature_answer_is_told_apart() -> None:
-    turn = turn_of([Note(9.5, STOPPED), sound(9.8)], 10.0)
+    turn = turn_of([Arrival(9.5, STOPPED), sound(9.8)], 10.0)
     assert turn.spoken_over
     assert turn.closed_early
 
 
 def test_an_early_end_of_turn_that_was_taken_back_is_no_answer() -> None:
-    notes = [
-        Note(9.5, STOPPED),
-        Note(9.5, "response.created", "r1"),
-        Note(9.6, "response.done", "r1", status="cancelled"),
-        Note(10.2, STOPPED),
-        Note(10.2, "response.created", "r2"),
+    arrivals = [
+        Arrival(9.5, STOPPED),
+        Arrival(9.5, "response.created", "r1"),
+        Arrival(9.6, "response.done", "r1", status="cancelled"),
+        Arrival(10.2, STOPPED),
+        Arrival(10.2, "response.created", "r2"),
         sound(10.4, "r2"),
     ]
-    turn = turn_of(notes, 10.0)
+    turn = turn_of(arrivals, 10.0)
     assert turn.latency == pytest.approx(0.4)
     assert turn.stages["turn closed"] == pytest.approx(0.2)
     assert turn.closed_early
@@ -106,19 +106,23 @@ def test_an_early_end_of_turn_that_was_taken_back_is_no_answer() -> None:
 
 def test_a_turn_without_an_answer_says_why() -> None:
     assert turn_of([], 1.0).failed == "no answer"
-    assert turn_of([Note(1.1, "error", text="too slow")], 1.0).failed == "too slow"
+    assert turn_of([Arrival(1.1, "error", text="too slow")], 1.0).failed == "too slow"
 
 
 def test_an_answer_is_quiet_when_the_client_drops_what_it_holds() -> None:
-    notes = [sound(4.9, seconds=2.0), Note(5.3, STARTED), Note(5.31, "response.done", "r1", status="cancelled")]
-    found = interruption_of(notes, 5.0)
+    arrivals = [
+        sound(4.9, seconds=2.0),
+        Arrival(5.3, STARTED),
+        Arrival(5.31, "response.done", "r1", status="cancelled"),
+    ]
+    found = interruption_of(arrivals, 5.0)
     assert found.noticed == pytest.approx(0.3)
     assert found.quiet == pytest.approx(0.3)
     assert found.stopped
 
 
 def test_an_answer_that_was_held_is_quiet_before_speech_is_certain() -> None:
-    found = interruption_of([sound(4.8, seconds=0.3), Note(5.3, STARTED)], 5.0)
+    found = interruption_of([sound(4.8, seconds=0.3), Arrival(5.3, STARTED)], 5.0)
     assert found.quiet == pytest.approx(0.1)
     assert found.noticed == pytest.approx(0.3)
 
@@ -146,11 +150,11 @@ def test_growth_is_a_slope() -> None:
     ],
 )
 def test_word_errors_are_those_a_listener_would_count(said: str, heard: str, errors: int) -> None:
-    assert word_errors(said, heard) == (errors, len(normalised(said)))
+    assert word_errors(said, heard) == (errors, len(normalize(said)))
 
 
 @given(st.text(max_size=40), st.text(max_size=40))
 def test_word_errors_have_bounds(said: str, heard: str) -> None:
     errors, words = word_errors(said, heard)
-    assert abs(words - len(normalised(heard))) <= errors <= max(words, len(normalised(heard)))
+    assert abs(words - len(normalize(heard))) <= errors <= max(words, len(normalize(heard)))
     assert word_errors(said, said)[0] == 0

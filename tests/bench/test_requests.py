@@ -9,10 +9,9 @@ from rich.console import Console
 from vivavoce.errors import ConfigError
 from vivavoce.providers.base import ChatRequest, ChatUsage, ToolCall, Transcript
 from vivavoce.tools.types import Assistant
-from vivavoce_bench.requests import Asked, Within, fits, requests_in, right
-from vivavoce_bench.tools import run, show
+from vivavoce_bench.tools import Request, Within, is_right, matches, requests_in, run, show
 
-SHOES = Asked(
+SHOES = Request(
     says="The shoes are too small, take 1057 back.",
     tool="return_order",
     arguments={"order_id": "1057", "reason": Within(has="too small", of="the shoes are too small")},
@@ -37,30 +36,30 @@ EXAMPLES = Path(__file__).parents[2] / "examples" / "support_desk" / "requests.t
     ],
 )
 def test_an_argument_is_compared_as_it_is_meant(wanted: str | int | Within, given: object, good: bool) -> None:
-    assert fits(wanted, given) is good
+    assert matches(wanted, given) is good
 
 
 def test_a_call_is_right_with_the_right_arguments_and_no_others() -> None:
-    assert right(SHOES, ToolCall("return_order", '{"order_id":"1057","reason":"too small"}'))
-    assert not right(SHOES, ToolCall("return_order", '{"order_id":"1057"}'))
-    assert not right(SHOES, ToolCall("order_status", '{"order_id":"1057","reason":"too small"}'))
-    assert not right(SHOES, ToolCall("return_order", '{"order_id":"1057","reason":"too small","fast":true}'))
-    assert not right(SHOES, None)
+    assert is_right(SHOES, ToolCall("return_order", '{"order_id":"1057","reason":"too small"}'))
+    assert not is_right(SHOES, ToolCall("return_order", '{"order_id":"1057"}'))
+    assert not is_right(SHOES, ToolCall("order_status", '{"order_id":"1057","reason":"too small"}'))
+    assert not is_right(SHOES, ToolCall("return_order", '{"order_id":"1057","reason":"too small","fast":true}'))
+    assert not is_right(SHOES, None)
 
 
 def test_what_lacks_something_is_to_be_asked_about_and_small_talk_is_not() -> None:
-    vague, talk = Asked(says="Cancel it.", tool="cancel_order"), Asked(says="Hello.")
-    assert right(vague, None, "Could you tell me the order's number?")
-    assert not right(vague, None, "It is cancelled.")
-    assert right(talk, None, "Hello! How are you?")
-    assert not right(talk, None, "Could you tell me your number?")
-    assert not right(talk, ToolCall("cancel_order", "{}"))
+    vague, talk = Request(says="Cancel it.", tool="cancel_order"), Request(says="Hello.")
+    assert is_right(vague, None, "Could you tell me the order's number?")
+    assert not is_right(vague, None, "It is cancelled.")
+    assert is_right(talk, None, "Hello! How are you?")
+    assert not is_right(talk, None, "Could you tell me your number?")
+    assert not is_right(talk, ToolCall("cancel_order", "{}"))
 
 
 def test_requests_are_read_from_a_file(tmp_path: Path) -> None:
     requests = requests_in(EXAMPLES)
     assert len(requests) == 40
-    assert [place for place, asked in enumerate(requests, start=1) if asked.held_out] == [*range(4, 41, 4)]
+    assert [place for place, request in enumerate(requests, start=1) if request.held_out] == [*range(4, 41, 4)]
     file = tmp_path / "requests.toml"
     for text, says in (
         ("[[request]]\nsay = 1", "cannot be read"),
@@ -98,14 +97,14 @@ class Returns:
 
 @pytest.mark.anyio
 async def test_every_request_is_tried_and_told_of() -> None:
-    requests = [SHOES, Asked(says="Hello.", spoken=True), Asked(says="Hello.", held_out=True)]
+    requests = [SHOES, Request(says="Hello.", spoken=True), Request(says="Hello.", held_out=True)]
     tried = await run(
         Assistant("Be kind."),
         requests,
         chat=Returns(),
         synthesizer=Hums(),
         transcriber=Deaf(),
-        tell=lambda sentence: None,
+        on_status=lambda sentence: None,
     )
     assert [one.right for one in tried] == [True, False, True]
     assert tried[1].heard == "take 1057 back, too small"

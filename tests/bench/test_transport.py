@@ -1,4 +1,4 @@
-"""The way in is measured with real servers in processes of their own."""
+"""Transport is measured with real servers in processes of their own."""
 
 import pytest
 
@@ -7,14 +7,14 @@ from vivavoce_bench.transport import BARE, measure
 pytestmark = [pytest.mark.anyio, pytest.mark.real_time]
 
 
-async def test_every_way_is_measured_with_as_many_callers_as_wanted() -> None:
-    ways = await measure([2], seconds=2, tell=lambda sentence: None)
-    assert [(way.name, way.conversations) for way in ways] == [
+async def test_every_server_is_measured_with_as_many_callers_as_wanted() -> None:
+    costs = await measure([2], seconds=2, on_status=lambda sentence: None)
+    assert [(cost.name, cost.conversations) for cost in costs] == [
         (BARE, 2),
         ("our transport", 2),
         ("viva serve", 2),
     ]
-    for way in ways:
-        assert way.cpu_ms is not None
-        assert way.cpu_ms > 0
-    assert ways[2].cpu_ms > ways[0].cpu_ms, "who hears costs more than who does not"
+    for cost in costs:
+        assert cost.cpu_ms is not None
+        assert cost.cpu_ms > 0
+    assert costs[2].cpu_ms > costs[0].cpu_ms, "a server that detects speech costs more than one that does not"

@@ -36,12 +36,12 @@ __all__ = ["InputTurns"]
 log = logging.getLogger(__name__)
 
 _LEAST_COMMIT_MS = 100
-_LEAD_MS = 350
+LEAD_MS = 350
 """Sound before a turn that the transcriber is given: with less it makes more mistakes at the beginning."""
-_STIR_LEAD_MS = 200
+INTERRUPTION_LEAD_MS = 200
 """The same for what is said over us."""
-_FIRST_LISTEN_MS = 192
-_NEXT_LISTEN_MS = 96
+FIRST_LISTEN_MS = 192
+NEXT_LISTEN_MS = 96
 """When to find out what is being said over us: after a stir, and again."""
 _SYLLABLE_MS = 250
 
@@ -125,7 +125,7 @@ class InputTurns:
                 await self._work_off()
             self._drop_what_is_outdated()
             if self._stir and self.ear.floor.now_ms >= self._listen_at_ms:
-                self._listen_at_ms += _NEXT_LISTEN_MS
+                self._listen_at_ms += NEXT_LISTEN_MS
                 self.call.tasks.start_soon(self._overhear, self._stir)
             if self._turn and not self._turn.pondering:
                 self._turn.captions.look()
@@ -180,7 +180,7 @@ class InputTurns:
         match change:
             case InterruptionSuspected(at_ms=at):
                 self.voice.hold()
-                self._stir, self._listen_at_ms = change, at + _FIRST_LISTEN_MS
+                self._stir, self._listen_at_ms = change, at + FIRST_LISTEN_MS
             case InterruptionDismissed():
                 self._stir = None
                 self.voice.go_on()
@@ -203,7 +203,7 @@ class InputTurns:
     async def _begins(self, start_ms: float) -> None:
         self._stir = None
         start = max(0.0, start_ms - self.ear.hearing.prefix_padding_ms)
-        self._turn = self._turn_from(start, min(start, start_ms - _LEAD_MS))
+        self._turn = self._turn_from(start, min(start, start_ms - LEAD_MS))
         if self.ear.hearing.interrupt_response:
             self.voice.hush("turn_detected")
         else:
@@ -334,7 +334,7 @@ class InputTurns:
     async def _overhear(self, stir: InterruptionSuspected) -> None:
         """Find out what is being said over us; if it cannot be, its length decides."""
         try:
-            words = await self.minutes.transcribe(self.ear.tape.since(stir.at_ms - _STIR_LEAD_MS))
+            words = await self.minutes.transcribe(self.ear.tape.since(stir.at_ms - INTERRUPTION_LEAD_MS))
         except ProviderError as error:
             log.warning("%s", error)
             return
