@@ -24,7 +24,7 @@ from vivavoce.config.tools import HttpToolTable, McpToolsTable
 from vivavoce.limits import Limits
 from vivavoce.providers.registry import find, names
 from vivavoce.runtime import Runtime
-from vivavoce.testing.stage import Say, Stage
+from vivavoce.testing.simulation import CallerSays, Simulation
 from vivavoce.web.app import Web
 from vivavoce.web.server import listen, serving
 from vivavoce.weights.manifest import known
@@ -58,10 +58,12 @@ def endpoints(routes: list[BaseRoute]) -> Iterator[str]:
 @pytest.mark.anyio
 @pytest.mark.real_time
 async def test_the_ten_lines_of_the_readme_hold_a_spoken_conversation() -> None:
-    stage = Stage(hears=0, thinks=0, speaks=0, replies=["Paris, of course."])
-    stage.sayings.sayings = [Say(0, "What is the capital of France?")]
+    simulation = Simulation(
+        transcriber_delay=0, chat_delay=0, synthesizer_delay=0, replies=["Paris, of course."]
+    )
+    simulation.caller.utterances = [CallerSays(0, "What is the capital of France?")]
     runtime = scripted_runtime()
-    await runtime.use_providers(stage.engine.crew)
+    await runtime.use_providers(simulation.engine.crew)
     question = array("h", [1000] * 2 * SECOND).tobytes() + bytes(2 * SECOND)
     async with serving(Web(runtime), listen("127.0.0.1", 0)) as url:
         answer = await ask(question, f"{url}/v1")

@@ -14,7 +14,7 @@ from vivavoce.protocol.session import SemanticVad, Session
 from vivavoce.runtime import Runtime, choose_providers, describe, missing_packages, open_runtime
 from vivavoce.session.line import Line
 from vivavoce.session.switchboard import Caller
-from vivavoce.testing.stage import Stage
+from vivavoce.testing.simulation import Simulation
 from vivavoce.weights.store import Store
 
 
@@ -76,14 +76,14 @@ async def test_a_house_is_not_ready_before_its_models_are() -> None:
         _ = runtime.switchboard
     with pytest.raises(RuntimeError):
         _ = runtime.speech
-    await runtime.use_providers(Stage().engine.crew)
+    await runtime.use_providers(Simulation().engine.crew)
     assert runtime.ready
 
 
 @pytest.mark.anyio
 async def test_a_conversation_begins_with_the_owners_session() -> None:
     runtime = Runtime(scripted(session={"instructions": "Be brief.", "turn_detection": {"eagerness": "high"}}))
-    await runtime.use_providers(Stage().engine.crew)
+    await runtime.use_providers(Simulation().engine.crew)
     async with runtime.switchboard.connect(Caller("test")) as line:
         session = await first_session(line)
     assert session.instructions == "Be brief."

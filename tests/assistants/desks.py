@@ -6,20 +6,22 @@ from vivavoce.limits import Limits
 from vivavoce.protocol import events as e
 from vivavoce.protocol.session import Session
 from vivavoce.protocol.settings import DEFAULT
-from vivavoce.testing.stage import Score, Stage
+from vivavoce.testing.simulation import Simulation, Timeline
 from vivavoce.tools.types import Assistant
 
 __all__ = ["said", "staged"]
 
 
-def staged(assistant: Assistant, *, session: Session = DEFAULT, **stage: object) -> Stage:
+def staged(assistant: Assistant, *, session: Session = DEFAULT, **simulation: object) -> Simulation:
     """Return a stage on which this assistant answers, in a house that holds conversations so."""
-    staff, limits = Team(assistant), stage.get("limits") or Limits()
+    staff, limits = Team(assistant), simulation.get("limits") or Limits()
     middleware = lambda caller: AssistantSession(staff, limits, caller.id)  # noqa: E731
-    return Stage(session=staff.begin(session), middleware=middleware, **{"replies": ["Yes."], **stage})
+    return Simulation(
+        session=staff.begin(session), middleware=middleware, **{"replies": ["Yes."], **simulation}
+    )
 
 
-def said(score: Score) -> str:
+def said(timeline: Timeline) -> str:
     """Return all words of ours, in order."""
     kinds = (e.ResponseOutputAudioTranscriptDelta, e.ResponseOutputTextDelta)
-    return "".join(event.delta for event in score.of(*kinds)).strip()
+    return "".join(event.delta for event in timeline.of(*kinds)).strip()

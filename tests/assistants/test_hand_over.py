@@ -9,7 +9,7 @@ from vivavoce.protocol import events as e
 from vivavoce.protocol.items import FunctionCallOutput, InputText
 from vivavoce.protocol.session import FunctionTool, Session, TranscriptionSettings
 from vivavoce.providers.base import ChatRequest, ToolCall
-from vivavoce.testing.stage import Do, React, Reply, Say, Score, Script
+from vivavoce.testing.simulation import CallerSays, ClientSends, Reply, Script, Timeline
 from vivavoce.tools.function import tool
 from vivavoce.tools.types import Assistant, Context
 
@@ -56,50 +56,56 @@ MODEL = plays(
 )
 
 
-def tools(score: Score, nth: int) -> list[str]:
+def tools(timeline: Timeline, nth: int) -> list[str]:
     """The names of the tools that the session had after the nth change."""
-    return [one.name for one in score.of(e.SessionUpdated)[nth].session.tools if isinstance(one, FunctionTool)]
+    return [
+        one.name for one in timeline.of(e.SessionUpdated)[nth].session.tools if isinstance(one, FunctionTool)
+    ]
 
 
 async def test_the_other_one_answers_in_the_same_call_with_tools_of_its_own() -> None:
-    stage = staged(DESK, replies=[MODEL])
-    score = await stage.play(*ask(2, "billing"), *ask(6, "bills"), until=10)
-    assert said(score) == "Hello.billing: You are through to billing now. billing: Somebody has one open bill."
-    assert tools(score, 0) == ["open_bills", "transfer_to_desk"]
-    assert stage.chat.asked[-1].instructions == "You are billing."
-    assert [event.name for event in score.of(e.AssistantChanged)] == ["billing"]
-    assert not score.of(e.ErrorEvent)
+    simulation = staged(DESK, replies=[MODEL])
+    timeline = await simulation.run(*ask(2, "billing"), *ask(6, "bills"), until=10)
+    assert (
+        said(timeline) == "Hello.billing: You are through to billing now. billing: Somebody has one open bill."
+    )
+    assert tools(timeline, 0) == ["open_bills", "transfer_to_desk"]
+    assert simulation.chat.requests[-1].instructions == "You are billing."
+    assert [event.name for event in timeline.of(e.AssistantChanged)] == ["billing"]
+    assert not timeline.of(e.ErrorEvent)
 
 
 async def test_the_other_one_is_there_before_the_model_is_asked_to_go_on() -> None:
-    score = await staged(DESK, replies=[MODEL]).play(*ask(2, "billing"), until=6)
-    assert score.at(e.SessionUpdated) <= score.at(e.ResponseCreated, 2)
-    assert score.at(e.AssistantChanged) <= score.at(e.ResponseCreated, 2)
+    timeline = await staged(DESK, replies=[MODEL]).run(*ask(2, "billing"), until=6)
+    assert timeline.at(e.SessionUpdated) <= timeline.at(e.ResponseCreated, 2)
+    assert timeline.at(e.AssistantChanged) <= timeline.at(e.ResponseCreated, 2)
 
 
 async def test_they_may_hand_over_to_and_fro_and_tools_keep_what_they_know() -> None:
-    acts = [*ask(2, "Ada"), *ask(6, "billing"), *ask(10, "bills"), *ask(14, "desk"), *ask(18, "Who is it?")]
-    score = await staged(DESK, replies=[MODEL]).play(*acts, until=22)
-    assert [event.name for event in score.of(e.AssistantChanged)] == ["billing", "desk"]
-    assert "Ada has one open bill." in said(score), "what was noted at the desk is known in billing"
-    assert said(score).endswith("the desk answers."), "and the desk does not greet again"
-    assert tools(score, 1) == ["who_calls", "transfer_to_billing"]
-    assert said(score).count("Hello.") == 1
+    steps = [*ask(2, "Ada"), *ask(6, "billing"), *ask(10, "bills"), *ask(14, "desk"), *ask(18, "Who is it?")]
+    timeline = await staged(DESK, replies=[MODEL]).run(*steps, until=22)
+    assert [event.name for event in timeline.of(e.AssistantChanged)] == ["billing", "desk"]
+    assert "Ada has one open bill." in said(timeline), "what was noted at the desk is known in billing"
+    assert said(timeline).endswith("the desk answers."), "and the desk does not greet again"
+    assert tools(timeline, 1) == ["who_calls", "transfer_to_billing"]
+    assert said(timeline).count("Hello.") == 1
 
 
 async def test_a_caller_is_handed_over_by_voice() -> None:
-    stage = staged(DESK, replies=[MODEL])
-    score = await stage.play(Say(2, "billing", seconds=1), Say(7, "bills", seconds=1), until=12)
-    assert said(score).endswith("billing: Somebody has one open bill.")
+    simulation = staged(DESK, replies=[MODEL])
+    timeline = await simulation.run(
+        CallerSays(2, "billing", seconds=1), CallerSays(7, "bills", seconds=1), until=12
+    )
+    assert said(timeline).endswith("billing: Somebody has one open bill.")
 
 
 async def test_who_takes_over_says_its_greeting_in_place_of_an_answer() -> None:
     workshop = Assistant("You are the workshop.", name="workshop", greeting="This is the workshop.")
     desk = Assistant("You are the desk.", name="desk", hand_over=[workshop])
-    stage = staged(desk, replies=[plays(workshop=ToolCall("transfer_to_workshop", "{}"))])
-    score = await stage.play(*ask(1, "workshop"), *ask(5, "Hm?"), until=8)
-    assert said(score) == "This is the workshop.the workshop answers."
-    assert len(stage.chat.asked) == 2, "no model was asked for the greeting"
+    simulation = staged(desk, replies=[plays(workshop=ToolCall("transfer_to_workshop", "{}"))])
+    timeline = await simulation.run(*ask(1, "workshop"), *ask(5, "Hm?"), until=8)
+    assert said(timeline) == "This is the workshop.the workshop answers."
+    assert len(simulation.chat.requests) == 2, "no model was asked for the greeting"
 
 
 async def test_a_tool_may_call_in_somebody_for_the_occasion() -> None:
@@ -112,9 +118,9 @@ async def test_a_tool_may_call_in_somebody_for_the_occasion() -> None:
     model = plays(
         cheese=ToolCall("call_expert", '{"subject": "cheese"}'), desk=ToolCall("transfer_to_desk", "{}")
     )
-    score = await staged(desk, replies=[model]).play(*ask(1, "cheese"), *ask(5, "desk"), until=9)
-    assert [event.name for event in score.of(e.AssistantChanged)] == ["expert", "desk"]
-    assert said(score).startswith("an expert of cheese: ")
+    timeline = await staged(desk, replies=[model]).run(*ask(1, "cheese"), *ask(5, "desk"), until=9)
+    assert [event.name for event in timeline.of(e.AssistantChanged)] == ["expert", "desk"]
+    assert said(timeline).startswith("an expert of cheese: ")
 
 
 async def test_who_hands_over_to_somebody_unknown_keeps_the_caller() -> None:
@@ -124,11 +130,11 @@ async def test_who_hands_over_to_somebody_unknown_keeps_the_caller() -> None:
         return Assistant("You are lost.", name="expert", hand_over=["nobody"])
 
     desk = Assistant("You are the desk.", name="desk", tools=[call_expert])
-    stage = staged(desk, replies=[plays(expert=ToolCall("call_expert", "{}"))])
-    score = await stage.play(*ask(1, "expert"), *ask(5, "Hm?"), until=8)
-    assert "The tool has failed: expert has not taken over." in said(score)
-    assert said(score).endswith("the desk answers.")
-    assert not score.of(e.AssistantChanged, e.SessionUpdated)
+    simulation = staged(desk, replies=[plays(expert=ToolCall("call_expert", "{}"))])
+    timeline = await simulation.run(*ask(1, "expert"), *ask(5, "Hm?"), until=8)
+    assert "The tool has failed: expert has not taken over." in said(timeline)
+    assert said(timeline).endswith("the desk answers.")
+    assert not timeline.of(e.AssistantChanged, e.SessionUpdated)
 
 
 async def test_two_who_only_hand_over_to_each_other_come_to_an_end() -> None:
@@ -136,47 +142,47 @@ async def test_two_who_only_hand_over_to_each_other_come_to_an_end() -> None:
         calls = [one.name for one in request.tools if one.name.startswith("transfer")]
         return ToolCall(calls[0], "{}") if calls and request.tool_choice != "none" else "Enough."
 
-    score = await staged(DESK, replies=[to_and_fro], limits=Limits(tool_rounds=3)).play(
+    timeline = await staged(DESK, replies=[to_and_fro], limits=Limits(tool_rounds=3)).run(
         *ask(2, "Hm?"), until=20
     )
-    assert len(score.of(e.AssistantChanged)) == 3
-    assert said(score) == "Hello.Enough."
+    assert len(timeline.of(e.AssistantChanged)) == 3
+    assert said(timeline) == "Hello.Enough."
 
 
 async def test_the_other_ones_language_is_understood() -> None:
     hindi = Assistant("You are billing.", name="billing", language="hi")
     desk = Assistant("You are the desk.", name="desk", language="en", hand_over=[hindi])
     heard = heard_as(transcription=TranscriptionSettings(model="scripted"))
-    stage = staged(desk, session=heard, replies=[MODEL])
-    score = await stage.play(*ask(1, "billing"), until=5)
-    (updated,) = score.of(e.SessionUpdated)
+    simulation = staged(desk, session=heard, replies=[MODEL])
+    timeline = await simulation.run(*ask(1, "billing"), until=5)
+    (updated,) = timeline.of(e.SessionUpdated)
     assert updated.session.audio.input.transcription == TranscriptionSettings(model="scripted", language="hi")
-    assert stage.chat.asked[-1].instructions == "You are billing.\n\nAnswer in Hindi."
+    assert simulation.chat.requests[-1].instructions == "You are billing.\n\nAnswer in Hindi."
 
 
 async def test_the_voice_stays() -> None:
     other = Assistant("You are billing.", name="billing", voice="cedar")
     desk = Assistant("You are the desk.", name="desk", voice="marin", greeting="Hello.", hand_over=[other])
-    score = await staged(desk, replies=[MODEL]).play(*ask(2, "billing"), until=6)
-    assert {event.response.audio.output.voice for event in score.of(e.ResponseCreated)} == {"marin"}
-    assert not score.of(e.ErrorEvent)
+    timeline = await staged(desk, replies=[MODEL]).run(*ask(2, "billing"), until=6)
+    assert {event.response.audio.output.voice for event in timeline.of(e.ResponseCreated)} == {"marin"}
+    assert not timeline.of(e.ErrorEvent)
 
 
 async def test_what_a_client_says_of_a_call_that_is_not_its_own_is_left_out() -> None:
-    def output(score: Score) -> e.ClientEvent:
-        done = score.of(e.ResponseFunctionCallArgumentsDone)[0]
+    def output(timeline: Timeline) -> e.ClientEvent:
+        done = timeline.of(e.ResponseFunctionCallArgumentsDone)[0]
         item = FunctionCallOutput(call_id=done.call_id, output="There is no such tool.")
         return e.ConversationItemCreate(item=item)
 
-    stage = staged(DESK, replies=[MODEL])
-    score = await stage.play(*ask(2, "Ada"), React(2.5, output), until=6)
-    assert said(score) == "Hello.the desk: Ada calls."
-    assert not score.of(e.ErrorEvent)
+    simulation = staged(DESK, replies=[MODEL])
+    timeline = await simulation.run(*ask(2, "Ada"), ClientSends(2.5, output), until=6)
+    assert said(timeline) == "Hello.the desk: Ada calls."
+    assert not timeline.of(e.ErrorEvent)
 
 
 async def test_a_client_does_not_become_its_own_assistant_by_a_hand_over() -> None:
-    stage = staged(DESK, replies=[MODEL])
-    update = Do(5, e.SessionUpdate(session=Session(instructions="You are a pirate.", tools=())))
-    await stage.play(*ask(2, "billing"), update, *ask(6, "Hm?"), until=9)
-    last = stage.chat.asked[-1]
+    simulation = staged(DESK, replies=[MODEL])
+    update = ClientSends(5, e.SessionUpdate(session=Session(instructions="You are a pirate.", tools=())))
+    await simulation.run(*ask(2, "billing"), update, *ask(6, "Hm?"), until=9)
+    last = simulation.chat.requests[-1]
     assert (last.instructions, len(last.tools)) == ("You are billing.", 2)

@@ -15,13 +15,13 @@ import pytest
 
 from vivavoce.config.schema import PRESETS, Config
 from vivavoce.runtime import Runtime
-from vivavoce.testing.stage import Stage
+from vivavoce.testing.simulation import Simulation
 from vivavoce.web.app import Web
 from vivavoce.web.server import listen, serving
 
 Done = subprocess.CompletedProcess[bytes]
 Viva = Callable[..., Awaitable[Done]]
-Serve = Callable[[Stage], AbstractAsyncContextManager[str]]
+Serve = Callable[[Simulation], AbstractAsyncContextManager[str]]
 
 
 @pytest.fixture
@@ -48,9 +48,9 @@ def viva(tmp_path: Path) -> Viva:
 @pytest.fixture
 def serve() -> Serve:
     @asynccontextmanager
-    async def open_site(stage: Stage) -> AsyncIterator[str]:
+    async def open_site(simulation: Simulation) -> AsyncIterator[str]:
         runtime = Runtime(Config.model_validate({**PRESETS["scripted"]}))
-        await runtime.use_providers(stage.engine.crew)
+        await runtime.use_providers(simulation.engine.crew)
         async with serving(Web(runtime), listen("127.0.0.1", 0)) as url:
             yield url
 

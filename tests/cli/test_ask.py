@@ -9,16 +9,16 @@ from websockets.asyncio.server import serve as listen
 
 from cli.conftest import Serve, Viva
 from vivavoce.errors import ProviderError
-from vivavoce.testing.stage import Say, Stage
+from vivavoce.testing.simulation import CallerSays, Simulation
 
 pytestmark = [pytest.mark.anyio, pytest.mark.real_time]
 Recording = Callable[..., Path]
 RECORDINGS = Path(__file__).parents[1] / "recordings"
 
 
-def stage(reply: str | ProviderError = "Paris, of course.") -> Stage:
-    made = Stage(replies=[reply], hears=0, thinks=0, speaks=0)
-    made.sayings.sayings = [Say(0, "What is the capital of France?", seconds=1)]
+def simulation(reply: str | ProviderError = "Paris, of course.") -> Simulation:
+    made = Simulation(replies=[reply], transcriber_delay=0, chat_delay=0, synthesizer_delay=0)
+    made.caller.utterances = [CallerSays(0, "What is the capital of France?", seconds=1)]
     return made
 
 
@@ -26,20 +26,26 @@ async def test_a_recorded_question_is_answered_in_words_times_and_sound(
     viva: Viva, serve: Serve, recording: Recording, tmp_path: Path
 ) -> None:
     question = recording((0, 0.3), (1000, 1), (0, 0.3))
-    async with serve(stage()) as url:
+    async with serve(simulation()) as url:
         done = await viva("ask", str(question), "--url", url, "-o", "answer.wav")
     assert done.returncode == 0, done.stderr
     told = done.stdout.decode()
     assert told.startswith("You:     What is the capital of France?\nAnswer:  Paris, of course.\n")
     times = re.findall(r"^  (\w[\w ]+?) +(\d+\.\d\d) s", told, re.MULTILINE)
-    assert [stage for stage, _ in times] == ["heard", "transcribed", "first word", "first sound", "done"]
+    assert [stage for stage, _ in times] == [
+        "heard",
+        "transcribed",
+        "first word",
+        "first sound",
+        "done",
+    ]
     with wave.open(str(tmp_path / "answer.wav")) as answer:
         assert answer.getframerate() == 24_000
         assert any(answer.readframes(answer.getnframes()))
 
 
 async def test_a_question_may_come_on_standard_input(viva: Viva, serve: Serve, recording: Recording) -> None:
-    async with serve(stage()) as url:
+    async with serve(simulation()) as url:
         done = await viva("ask", "-", "--url", url, said=recording((1000, 1)).read_bytes())
     assert b"Paris" in done.stdout
 
@@ -47,7 +53,7 @@ async def test_a_question_may_come_on_standard_input(viva: Viva, serve: Serve, r
 async def test_a_recording_without_speech_is_said_to_have_none(
     viva: Viva, serve: Serve, recording: Recording
 ) -> None:
-    async with serve(stage()) as url:
+    async with serve(simulation()) as url:
         done = await viva("ask", str(recording((0, 2), name="quiet.wav")), "--url", url)
     assert done.returncode == 2
     assert b"I heard no speech in " in done.stderr
@@ -55,7 +61,7 @@ async def test_a_recording_without_speech_is_said_to_have_none(
 
 
 async def test_a_model_that_fails_is_the_worlds_fault(viva: Viva, serve: Serve, recording: Recording) -> None:
-    async with serve(stage(ProviderError("chat", "is broken"))) as url:
+    async with serve(simulation(ProviderError("chat", "is broken"))) as url:
         done = await viva("ask", str(recording((1000, 1))), "--url", url)
     assert done.returncode == 1
     assert done.stderr.decode().strip().splitlines()[-1] == "viva: server: chat: is broken"

@@ -7,7 +7,7 @@ from websockets.asyncio.server import ServerConnection
 from websockets.asyncio.server import serve as listen
 
 from cli.conftest import Serve, Viva
-from vivavoce.testing.stage import Say, Stage
+from vivavoce.testing.simulation import CallerSays, Simulation
 
 pytestmark = [pytest.mark.anyio, pytest.mark.real_time]
 Recording = Callable[..., Path]
@@ -16,10 +16,12 @@ Recording = Callable[..., Path]
 async def test_files_may_be_microphone_and_loudspeaker(
     viva: Viva, serve: Serve, recording: Recording, tmp_path: Path
 ) -> None:
-    stage = Stage(replies=["Paris, of course."], hears=0, thinks=0, speaks=0)
-    stage.sayings.sayings = [Say(0, "What is the capital of France?", seconds=1)]
+    simulation = Simulation(
+        replies=["Paris, of course."], transcriber_delay=0, chat_delay=0, synthesizer_delay=0
+    )
+    simulation.caller.utterances = [CallerSays(0, "What is the capital of France?", seconds=1)]
     question = recording((0, 0.5), (1000, 1), (0, 1))
-    async with serve(stage) as url:
+    async with serve(simulation) as url:
         done = await viva("talk", "--url", url, "--input", str(question), "--output", "heard.wav")
     assert done.returncode == 0, done.stderr
     told = done.stdout.decode()
@@ -31,7 +33,7 @@ async def test_files_may_be_microphone_and_loudspeaker(
 
 
 async def test_what_is_typed_is_said_too(viva: Viva, serve: Serve, recording: Recording) -> None:
-    async with serve(Stage(replies=["Good evening."], thinks=0, speaks=0)) as url:
+    async with serve(Simulation(replies=["Good evening."], chat_delay=0, synthesizer_delay=0)) as url:
         silence = str(recording((0, 1), name="silence.wav"))
         done = await viva(
             "talk", "--url", url, "--input", silence, "--output", "heard.wav", said=b"Good evening!\n"

@@ -11,20 +11,20 @@ from vivavoce import RealtimeClient
 from vivavoce.connect import RemoteLine
 from vivavoce.errors import ProviderError
 from vivavoce.session.line import EventQueue, HungUp, Line
-from vivavoce.testing.stage import Say, Stage
+from vivavoce.testing.simulation import CallerSays, Simulation
 
 FRAME_SECONDS = 0.02
 SAMPLES = 480
 
 
-async def speak(client: RealtimeClient, stage: Stage, *sayings: Say, until: float) -> None:
+async def speak(client: RealtimeClient, simulation: Simulation, *sayings: CallerSays, until: float) -> None:
     """Say these things, with silence between them, from now on until so many seconds are over."""
     began = anyio.current_time()
-    stage.sayings.sayings = sayings
+    simulation.caller.utterances = sayings
     for frame in range(round(until / FRAME_SECONDS)):
         at = frame * FRAME_SECONDS
         await anyio.sleep_until(began + at)
-        await client.append_input_audio(sound(stage.sayings.sample(at)))
+        await client.append_input_audio(sound(simulation.caller.sample(at)))
 
 
 def sound(level: int, seconds: float = FRAME_SECONDS) -> bytes:
@@ -36,7 +36,7 @@ def sound(level: int, seconds: float = FRAME_SECONDS) -> bytes:
 class Network:
     """Connects to an engine, and breaks: `break_off` ends the line, `troubles` come before the next."""
 
-    stage: Stage
+    simulation: Simulation
     troubles: list[ProviderError] = field(default_factory=list)
     calls: list[float] = field(default_factory=list)
     _line: RemoteLine | None = None
@@ -52,7 +52,7 @@ class Network:
         near, far = RemoteLine(up, down), Line(down, up)
         self._line, self._far = near, far
         async with anyio.create_task_group() as tasks, near:
-            tasks.start_soon(_converse, self.stage, far)
+            tasks.start_soon(_converse, self.simulation, far)
             yield near
             tasks.cancel_scope.cancel()
 
@@ -73,10 +73,10 @@ class Network:
         await anyio.wait_all_tasks_blocked()
 
 
-async def _converse(stage: Stage, far: Line) -> None:
+async def _converse(simulation: Simulation, far: Line) -> None:
     async with far:
         try:
-            await stage.engine.converse(far)
+            await simulation.engine.converse(far)
         except* HungUp:
             pass
 

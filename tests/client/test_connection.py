@@ -14,7 +14,7 @@ from vivavoce.protocol.items import FunctionCall, FunctionCallOutput, InputText,
 from vivavoce.protocol.session import Session
 from vivavoce.session.line import Line
 from vivavoce.session.switchboard import Caller, Switchboard
-from vivavoce.testing.stage import Say, Stage
+from vivavoce.testing.simulation import CallerSays, Simulation
 
 pytestmark = pytest.mark.anyio
 
@@ -26,7 +26,7 @@ def listening(client: RealtimeClient) -> list[ConnectionChanged]:
 
 
 async def test_a_client_may_call_a_switchboard() -> None:
-    board = Switchboard(Stage(["Hello."]).engine)
+    board = Switchboard(Simulation(["Hello."]).engine)
     async with RealtimeClient(partial(board.connect, Caller("python", extras=True))) as client:
         assert [caller.transport for caller in board.callers] == ["python"]
         await client.send_user_message_content("Hi.")
@@ -35,7 +35,7 @@ async def test_a_client_may_call_a_switchboard() -> None:
 
 
 async def test_the_session_is_known_when_the_block_begins() -> None:
-    client = RealtimeClient(Stage().engine)
+    client = RealtimeClient(Simulation().engine)
     assert not client.is_connected
     async with client:
         assert client.is_connected
@@ -45,7 +45,7 @@ async def test_the_session_is_known_when_the_block_begins() -> None:
 
 
 async def test_what_is_wished_before_is_said_when_there_is_a_connection() -> None:
-    client = RealtimeClient(Stage().engine)
+    client = RealtimeClient(Simulation().engine)
     await client.update_session(instructions="Be brief.", transcription="any")
     await client.update_session(voice="bass", turn_detection=None)
     async with client:
@@ -63,7 +63,7 @@ async def test_what_is_wished_before_is_said_when_there_is_a_connection() -> Non
 
 
 async def test_a_setting_that_the_server_refuses_is_not_wished_any_more() -> None:
-    network = Network(Stage())
+    network = Network(Simulation())
     async with RealtimeClient(network.connect) as client:
         with pytest.raises(ProtocolError) as refused:
             await client.update_session(speed=9.0, instructions="Be brief.")
@@ -78,7 +78,7 @@ async def test_a_setting_that_the_server_refuses_is_not_wished_any_more() -> Non
 
 
 async def test_who_calls_a_busy_server_calls_again() -> None:
-    network = Network(Stage(), troubles=[broken(), broken()])
+    network = Network(Simulation(), troubles=[broken(), broken()])
     client = RealtimeClient(network.connect)
     news = listening(client)
     async with client:
@@ -97,7 +97,7 @@ async def test_who_calls_a_busy_server_calls_again() -> None:
 
 
 async def test_who_is_never_put_through_learns_why() -> None:
-    network = Network(Stage(), troubles=[broken(), broken(), broken()])
+    network = Network(Simulation(), troubles=[broken(), broken(), broken()])
     with pytest.raises(ProviderError, match="the connection broke"):
         async with RealtimeClient(network.connect):
             pytest.fail("there was no connection")
@@ -105,7 +105,7 @@ async def test_who_is_never_put_through_learns_why() -> None:
 
 
 async def test_who_is_refused_does_not_insist() -> None:
-    network = Network(Stage(), troubles=[broken(retryable=False)])
+    network = Network(Simulation(), troubles=[broken(retryable=False)])
     with pytest.raises(ProviderError):
         async with RealtimeClient(network.connect):
             pytest.fail("there was no connection")
@@ -136,8 +136,8 @@ async def test_a_server_that_complains_and_leaves_is_quoted() -> None:
 
 
 async def test_a_conversation_goes_on_when_the_connection_breaks() -> None:
-    stage = Stage(["In Paris.", "It is.", "Again."], session=TRANSCRIBED)
-    network = Network(stage)
+    simulation = Simulation(["In Paris.", "It is.", "Again."], session=TRANSCRIBED)
+    network = Network(simulation)
     async with RealtimeClient(network.connect) as client:
         news = listening(client)
         appended: list[object] = []
@@ -163,19 +163,19 @@ async def test_a_conversation_goes_on_when_the_connection_breaks() -> None:
     ]
     assert [one.name for one in news] == ["connection.lost", "connection.opened", "connection.closed"]
     assert len(appended) == 4, "what is said again is not new"
-    told = stage.chat.asked[-1]
+    told = simulation.chat.requests[-1]
     assert told.instructions.startswith("Be brief.")
     assert [tool.name for tool in told.tools] == ["look"]
     assert [item.role for item in told.items if isinstance(item, Message)] == ["user", "assistant", "user"]
 
 
 async def test_what_was_spoken_is_said_again_in_writing() -> None:
-    stage = Stage([STORY, "Fine."], session=TRANSCRIBED)
-    network = Network(stage)
+    simulation = Simulation([STORY, "Fine."], session=TRANSCRIBED)
+    network = Network(simulation)
     async with RealtimeClient(network.connect) as client:
         answers: list[e.ResponseDone] = []
         client.on("response.done", answers.append)
-        await speak(client, stage, Say(0.5, "Tell me a story"), until=4)
+        await speak(client, simulation, CallerSays(0.5, "Tell me a story"), until=4)
         await network.break_off()
         story = client.items[-1]
         await client.wait_for_next("connection.opened")
@@ -184,7 +184,7 @@ async def test_what_was_spoken_is_said_again_in_writing() -> None:
     assert answers[0].response.status == "failed", "as the server would have said"
     assert logged(client).count("response.create") == 1, "what broke off is not asked for again"
     assert story.status == "incomplete"
-    question, answer = stage.chat.asked[-1].items[:2]
+    question, answer = simulation.chat.requests[-1].items[:2]
     assert isinstance(question, Message)
     assert question.content == (InputText(text="Tell me a story"),)
     assert isinstance(answer, Message)
@@ -193,7 +193,7 @@ async def test_what_was_spoken_is_said_again_in_writing() -> None:
 
 
 async def test_what_nobody_has_heard_is_said_again() -> None:
-    network = Network(Stage(["Fine."], thinks=3))
+    network = Network(Simulation(["Fine."], chat_delay=3))
     async with RealtimeClient(network.connect) as client:
         updated = await client.send_user_message_content("How are you?")
         await network.break_off()
@@ -204,7 +204,7 @@ async def test_what_nobody_has_heard_is_said_again() -> None:
 
 
 async def test_settings_that_change_during_a_break_count_after_it() -> None:
-    network = Network(Stage(), troubles=[])
+    network = Network(Simulation(), troubles=[])
     async with RealtimeClient(network.connect) as client:
         network.troubles = [broken(), broken(), broken(), broken()]
         await network.break_off()
@@ -215,7 +215,7 @@ async def test_settings_that_change_during_a_break_count_after_it() -> None:
 
 
 async def test_calls_of_tools_are_said_again_with_their_outputs() -> None:
-    network = Network(Stage(["Fine."]))
+    network = Network(Simulation(["Fine."]))
     async with RealtimeClient(network.connect) as client:
         for item in (
             FunctionCall(call_id="call_1", name="look", arguments="{}"),
@@ -229,11 +229,14 @@ async def test_calls_of_tools_are_said_again_with_their_outputs() -> None:
         await client.wait_for_next_completed_item(role="assistant")
     assert client.items[0].tool_call is not None
     assert client.items[1].output == "Nothing."
-    assert [type(item) for item in network.stage.chat.asked[-1].items[:2]] == [FunctionCall, FunctionCallOutput]
+    assert [type(item) for item in network.simulation.chat.requests[-1].items[:2]] == [
+        FunctionCall,
+        FunctionCallOutput,
+    ]
 
 
 async def test_a_connection_that_never_comes_again_is_given_up() -> None:
-    network = Network(Stage())
+    network = Network(Simulation())
     limits = Limits(reconnect_attempts=3)
     async with RealtimeClient(network.connect, limits=limits) as client:
         news = listening(client)
@@ -253,7 +256,7 @@ async def test_a_connection_that_never_comes_again_is_given_up() -> None:
 
 
 async def test_who_does_not_want_to_call_again_does_not() -> None:
-    network = Network(Stage())
+    network = Network(Simulation())
     async with RealtimeClient(network.connect, limits=Limits(reconnect_attempts=0)) as client:
         await network.break_off()
         assert not client.is_connected
@@ -261,7 +264,7 @@ async def test_who_does_not_want_to_call_again_does_not() -> None:
 
 
 async def test_a_server_that_breaks_off_each_time_is_given_up_too() -> None:
-    network = Network(Stage())
+    network = Network(Simulation())
     async with RealtimeClient(network.connect, limits=Limits(reconnect_attempts=2)) as client:
         for _ in range(2):
             await network.break_off()
@@ -273,7 +276,7 @@ async def test_a_server_that_breaks_off_each_time_is_given_up_too() -> None:
 
 
 async def test_a_server_that_says_goodbye_is_not_called_again() -> None:
-    network = Network(Stage())
+    network = Network(Simulation())
     async with RealtimeClient(network.connect) as client:
         events = aiter(client)
         await network.hang_up()
@@ -287,8 +290,8 @@ async def test_a_server_that_says_goodbye_is_not_called_again() -> None:
 
 
 async def test_a_conversation_that_took_too_long_goes_on_in_another() -> None:
-    stage = Stage(["Yes."], limits=Limits(conversation_minutes=1))
-    async with RealtimeClient(stage.engine) as client:
+    simulation = Simulation(["Yes."], limits=Limits(conversation_minutes=1))
+    async with RealtimeClient(simulation.engine) as client:
         news = listening(client)
         await client.send_user_message_content("Are you there?")
         await client.wait_for_next("connection.opened", timeout=100)
@@ -306,7 +309,7 @@ def test_a_client_may_be_made_before_there_is_an_event_loop() -> None:
 
 
 async def test_a_client_connects_once() -> None:
-    client = RealtimeClient(Stage().engine)
+    client = RealtimeClient(Simulation().engine)
     with pytest.raises(ConfigError, match="async with"):
         await client.connect()
     async with client:
@@ -315,7 +318,7 @@ async def test_a_client_connects_once() -> None:
 
 
 async def test_to_connect_again_is_to_begin_a_new_conversation() -> None:
-    async with RealtimeClient(Stage().engine) as client:
+    async with RealtimeClient(Simulation().engine) as client:
         await client.update_session(instructions="Be brief.")
         await client.send_user_message_content("Hi.")
         await client.wait_for_next_completed_item(role="assistant")
@@ -331,7 +334,7 @@ async def test_to_connect_again_is_to_begin_a_new_conversation() -> None:
 
 async def test_a_client_that_is_reset_is_as_new() -> None:
     told: list[object] = []
-    async with RealtimeClient(Stage().engine) as client:
+    async with RealtimeClient(Simulation().engine) as client:
         client.on("*", told.append)
         client.add_tool({"name": "look"}, print)
         await client.update_session(instructions="Be brief.")
@@ -349,14 +352,14 @@ async def test_a_client_that_is_reset_is_as_new() -> None:
 
 async def test_what_the_block_raises_is_raised_as_it_is() -> None:
     with pytest.raises(ZeroDivisionError):  # noqa: PT012 (that is the point)
-        async with RealtimeClient(Stage().engine) as client:
+        async with RealtimeClient(Simulation().engine) as client:
             await client.create_response()
             _ = 1 / 0
 
 
 async def test_a_client_may_be_cancelled_at_any_time() -> None:
     for seconds in (0.5, 3.5):
-        network = Network(Stage(), troubles=[broken(), broken()] if seconds < 1 else [])
+        network = Network(Simulation(), troubles=[broken(), broken()] if seconds < 1 else [])
         client = RealtimeClient(network.connect)
         with anyio.move_on_after(seconds) as patience:
             async with client:
@@ -368,7 +371,7 @@ async def test_a_client_may_be_cancelled_at_any_time() -> None:
 
 async def test_who_hangs_up_in_the_middle_of_an_answer_is_not_told_that_it_failed() -> None:
     answers: list[e.ResponseDone] = []
-    async with RealtimeClient(Stage([STORY]).engine) as client:
+    async with RealtimeClient(Simulation([STORY]).engine) as client:
         client.on("response.done", answers.append)
         await client.create_response()
         await client.wait_for_next("response.output_audio.delta")

@@ -10,13 +10,13 @@ from vivavoce.client import ConnectionChanged, Interrupted, Update, image
 from vivavoce.protocol import events as e
 from vivavoce.protocol.items import InputImage, InputText, Message
 from vivavoce.protocol.responses import ResponseParams
-from vivavoce.testing.stage import Say, Stage
+from vivavoce.testing.simulation import CallerSays, Simulation
 
 pytestmark = pytest.mark.anyio
 
 
 async def test_a_written_question_is_answered() -> None:
-    async with RealtimeClient(Stage(["Until eight."]).engine) as client:
+    async with RealtimeClient(Simulation(["Until eight."]).engine) as client:
         await client.send_user_message_content("How late are you open?")
         answer = await client.wait_for_next_completed_item(role="assistant")
     assert answer.words.strip() == "Until eight."
@@ -28,7 +28,7 @@ async def test_a_written_question_is_answered() -> None:
 
 
 async def test_items_come_one_after_the_other_as_in_the_reference_client() -> None:
-    async with RealtimeClient(Stage(["Fine, thank you."]).engine) as client:
+    async with RealtimeClient(Simulation(["Fine, thank you."]).engine) as client:
         item_id = await client.send_user_message_content([{"type": "input_text", "text": "How are you?"}])
         asked = await client.wait_for_next_item()
         assert (asked.id, asked.role, asked.status, asked.text) == (
@@ -48,9 +48,9 @@ async def test_items_come_one_after_the_other_as_in_the_reference_client() -> No
 
 
 async def test_a_spoken_conversation_with_an_interruption_holds_what_was_heard() -> None:
-    stage = Stage([STORY, "Fine."], session=TRANSCRIBED, marks=True)
+    simulation = Simulation([STORY, "Fine."], session=TRANSCRIBED, word_timings=True)
     played = 0
-    async with RealtimeClient(stage.engine) as client:
+    async with RealtimeClient(simulation.engine) as client:
 
         @client.on("conversation.interrupted")
         async def stop(news: Interrupted) -> None:
@@ -62,7 +62,13 @@ async def test_a_spoken_conversation_with_an_interruption_holds_what_was_heard()
             nonlocal played
             played += len(news.delta.audio) if news.delta else 0
 
-        await speak(client, stage, Say(0.5, "Tell me a story"), Say(4.0, "stop it now please"), until=9)
+        await speak(
+            client,
+            simulation,
+            CallerSays(0.5, "Tell me a story"),
+            CallerSays(4.0, "stop it now please"),
+            until=9,
+        )
         question, story, interruption, answer = client.items
     assert question.transcript == "Tell me a story"
     assert len(question.audio) / 48_000 == pytest.approx(0.9 + 0.3, abs=0.1), "with what comes before it"
@@ -75,9 +81,9 @@ async def test_a_spoken_conversation_with_an_interruption_holds_what_was_heard()
 
 
 async def test_that_an_answer_has_just_ended_is_no_error() -> None:
-    stage = Stage([STORY, "Fine."], session=TRANSCRIBED)
+    simulation = Simulation([STORY, "Fine."], session=TRANSCRIBED)
     errors: list[e.ErrorEvent] = []
-    async with RealtimeClient(stage.engine) as client:
+    async with RealtimeClient(simulation.engine) as client:
         client.on("error", errors.append)
 
         @client.on("conversation.interrupted")
@@ -85,7 +91,13 @@ async def test_that_an_answer_has_just_ended_is_no_error() -> None:
             if news.item is not None:
                 await client.cancel_response(news.item.id, 100_000_000)
 
-        await speak(client, stage, Say(0.5, "Tell me a story"), Say(4.0, "stop it now please"), until=9)
+        await speak(
+            client,
+            simulation,
+            CallerSays(0.5, "Tell me a story"),
+            CallerSays(4.0, "stop it now please"),
+            until=9,
+        )
         story = client.items[1]
     assert errors == []
     assert story.status == "incomplete"
@@ -94,9 +106,9 @@ async def test_that_an_answer_has_just_ended_is_no_error() -> None:
 
 
 async def test_the_client_may_say_when_a_turn_is_over() -> None:
-    stage = Stage(["Paris."], session=TRANSCRIBED)
-    stage.sayings.sayings = [Say(0, "What is the capital of France?", seconds=1.5)]
-    async with RealtimeClient(stage.engine) as client:
+    simulation = Simulation(["Paris."], session=TRANSCRIBED)
+    simulation.caller.utterances = [CallerSays(0, "What is the capital of France?", seconds=1.5)]
+    async with RealtimeClient(simulation.engine) as client:
         await client.update_session(turn_detection=None)
         question = sound(1000, 1.5)
         await client.append_input_audio(question[:1001])
@@ -114,11 +126,11 @@ async def test_the_client_may_say_when_a_turn_is_over() -> None:
 
 
 async def test_a_message_may_hold_words_sound_and_images() -> None:
-    stage = Stage(["I see."], session=TRANSCRIBED)
-    stage.engine.crew.chat.supports_images = True
-    stage.sayings.sayings = [Say(0, "What is this?", seconds=1)]
+    simulation = Simulation(["I see."], session=TRANSCRIBED)
+    simulation.engine.crew.chat.supports_images = True
+    simulation.caller.utterances = [CallerSays(0, "What is this?", seconds=1)]
     png = b"\x89PNG\r\n\x1a\n" + bytes(16)
-    async with RealtimeClient(stage.engine) as client:
+    async with RealtimeClient(simulation.engine) as client:
         item_id = await client.send_user_message_content(["Look.", sound(1000, 1), image(png)])
         await client.wait_for_next_completed_item(role="assistant")
         entry = client.find(str(item_id))
@@ -131,21 +143,21 @@ async def test_a_message_may_hold_words_sound_and_images() -> None:
 
 
 async def test_without_content_only_an_answer_is_asked_for() -> None:
-    async with RealtimeClient(Stage(["Hello."]).engine) as client:
+    async with RealtimeClient(Simulation(["Hello."]).engine) as client:
         assert await client.send_user_message_content() is None
         await client.wait_for_next_completed_item()
     assert logged(client) == ["response.create"]
 
 
 async def test_an_answer_may_be_wished_otherwise() -> None:
-    async with RealtimeClient(Stage(["In writing."]).engine) as client:
+    async with RealtimeClient(Simulation(["In writing."]).engine) as client:
         await client.create_response(ResponseParams(output_modalities=("text",)))
         answer = await client.wait_for_next_completed_item()
     assert (answer.text.strip(), answer.transcript) == ("In writing.", "")
 
 
 async def test_an_answer_is_cancelled_without_being_cut() -> None:
-    async with RealtimeClient(Stage([STORY]).engine) as client:
+    async with RealtimeClient(Simulation([STORY]).engine) as client:
         assert await client.cancel_response() is None
         assert logged(client) == [], "there was nothing to cancel"
         await client.create_response()
@@ -158,14 +170,14 @@ async def test_an_answer_is_cancelled_without_being_cut() -> None:
 
 @pytest.mark.parametrize("item_id", ["nobody", "mine"])
 async def test_only_a_spoken_answer_can_be_cut(item_id: str) -> None:
-    async with RealtimeClient(Stage().engine) as client:
+    async with RealtimeClient(Simulation().engine) as client:
         await client.send(e.ConversationItemCreate(item=Message(id="mine", role="user", content=())))
         with pytest.raises(ProtocolError, match="is no spoken answer"):
             await client.cancel_response(item_id, 100)
 
 
 async def test_an_item_is_taken_out() -> None:
-    async with RealtimeClient(Stage().engine) as client:
+    async with RealtimeClient(Simulation().engine) as client:
         item_id = await client.send_user_message_content("Forget this.")
         await client.wait_for_next_completed_item(role="assistant")
         await client.delete_item(str(item_id))
@@ -177,7 +189,7 @@ async def test_an_item_is_taken_out() -> None:
 
 
 async def test_events_may_be_said_as_json_has_them() -> None:
-    async with RealtimeClient(Stage().engine) as client:
+    async with RealtimeClient(Simulation().engine) as client:
         content = [{"type": "input_text", "text": "Be brief."}]
         item = {"type": "message", "role": "system", "content": content}
         await client.send({"type": "conversation.item.create", "item": item})
@@ -188,7 +200,7 @@ async def test_events_may_be_said_as_json_has_them() -> None:
 
 
 async def test_a_client_can_be_held_by_a_task_of_somebody_elses() -> None:
-    client = RealtimeClient(Stage(["Hello."]).engine)
+    client = RealtimeClient(Simulation(["Hello."]).engine)
     news: list[ConnectionChanged] = []
     client.on("connection.*", news.append)
     async with anyio.create_task_group() as tasks:

@@ -13,7 +13,7 @@ from vivavoce.protocol import events as e
 from vivavoce.protocol.items import InputAudio, InputImage, Message
 from vivavoce.protocol.responses import ResponseParams
 from vivavoce.protocol.session import McpServerTool, Session
-from vivavoce.testing.stage import Stage
+from vivavoce.testing.simulation import Simulation
 
 pytestmark = pytest.mark.anyio
 
@@ -23,7 +23,7 @@ SECRET = McpServerTool(
 
 
 async def test_every_event_has_its_time_and_direction(tmp_path: Path) -> None:
-    async with RealtimeClient(Stage().engine) as client:
+    async with RealtimeClient(Simulation().engine) as client:
         await client.append_input_audio(sound(0))
         await client.send_user_message_content("Well?")
         await client.wait_for_next("response.done")
@@ -58,7 +58,7 @@ async def test_what_is_for_an_mcp_servers_ears_is_not_written_down() -> None:
 
 
 async def test_the_newest_are_kept() -> None:
-    async with RealtimeClient(Stage().engine, limits=Limits(log_events=3)) as client:
+    async with RealtimeClient(Simulation().engine, limits=Limits(log_events=3)) as client:
         await client.send_user_message_content("Well?")
         await client.wait_for_next("response.done")
         assert len(client.log) == 3

@@ -10,7 +10,7 @@ from engines.plays import STORY
 from vivavoce import ConfigError, Limits, ProtocolError, ProviderError, RealtimeClient
 from vivavoce.client import HandlerFailed, Happening, Update, name_of
 from vivavoce.protocol import events as e
-from vivavoce.testing.stage import Stage
+from vivavoce.testing.simulation import Simulation
 
 pytestmark = pytest.mark.anyio
 
@@ -23,7 +23,7 @@ async def asked(client: RealtimeClient) -> None:
 async def names(pattern: str) -> list[str]:
     """What a handler of this pattern is told while one question is answered."""
     told: list[Happening] = []
-    async with RealtimeClient(Stage().engine) as client:
+    async with RealtimeClient(Simulation().engine) as client:
         client.on(pattern, told.append)
         await asked(client)
     return [name_of(one) for one in told]
@@ -50,7 +50,7 @@ async def test_names_are_whole_or_the_beginning_of_some(pattern: str, first: str
 
 async def test_the_view_knows_of_an_event_before_anybody_is_told() -> None:
     words: list[str] = []
-    async with RealtimeClient(Stage(["Until eight."]).engine) as client:
+    async with RealtimeClient(Simulation(["Until eight."]).engine) as client:
 
         @client.on("response.output_audio_transcript.delta")
         def see(event: e.ResponseOutputAudioTranscriptDelta) -> None:
@@ -63,7 +63,7 @@ async def test_the_view_knows_of_an_event_before_anybody_is_told() -> None:
 
 async def test_an_update_tells_what_an_item_has_more_than_before() -> None:
     words, heard = "", 0
-    async with RealtimeClient(Stage([STORY]).engine) as client:
+    async with RealtimeClient(Simulation([STORY]).engine) as client:
 
         @client.on("conversation.updated")
         def add(update: Update) -> None:
@@ -81,7 +81,7 @@ async def test_an_update_tells_what_an_item_has_more_than_before() -> None:
 
 async def test_a_handler_is_told_nothing_more_once_it_is_off() -> None:
     told: list[Happening] = []
-    async with RealtimeClient(Stage().engine) as client:
+    async with RealtimeClient(Simulation().engine) as client:
         client.on("response.done", told.append)
         client.on("response.created", told.append)
         client.off("response.done", told.append)
@@ -94,7 +94,7 @@ async def test_a_handler_is_told_nothing_more_once_it_is_off() -> None:
 
 async def test_an_async_handler_takes_its_time_and_holds_up_nobody() -> None:
     began: list[tuple[str, float]] = []
-    async with RealtimeClient(Stage([STORY]).engine) as client:
+    async with RealtimeClient(Simulation([STORY]).engine) as client:
 
         @client.on("server.response.*")
         async def slow(event: e.Event) -> None:
@@ -114,7 +114,7 @@ async def test_an_async_handler_takes_its_time_and_holds_up_nobody() -> None:
 async def test_a_handler_that_fails_is_told_of_and_the_others_go_on(caplog: pytest.LogCaptureFixture) -> None:
     failures: list[HandlerFailed] = []
     told: list[str] = []
-    async with RealtimeClient(Stage().engine) as client:
+    async with RealtimeClient(Simulation().engine) as client:
         client.on("handler.failed", failures.append)
 
         @client.on("response.created")
@@ -145,7 +145,7 @@ async def test_a_handler_that_lags_too_far_behind_misses_something_and_that_is_t
 ) -> None:
     failures: list[HandlerFailed] = []
     begun = 0
-    async with RealtimeClient(Stage([STORY]).engine, limits=Limits(handler_depth=3)) as client:
+    async with RealtimeClient(Simulation([STORY]).engine, limits=Limits(handler_depth=3)) as client:
         client.on("handler.failed", failures.append)
 
         @client.on("server.*")
@@ -162,7 +162,7 @@ async def test_a_handler_that_lags_too_far_behind_misses_something_and_that_is_t
 
 async def test_what_handlers_have_still_to_do_is_done_when_the_block_is_left() -> None:
     done = False
-    async with RealtimeClient(Stage().engine) as client:
+    async with RealtimeClient(Simulation().engine) as client:
 
         @client.on("response.done")
         async def write(event: e.Event) -> None:
@@ -175,7 +175,7 @@ async def test_what_handlers_have_still_to_do_is_done_when_the_block_is_left() -
 
 
 async def test_nobody_waits_longer_than_they_want_to() -> None:
-    async with RealtimeClient(Stage().engine) as client:
+    async with RealtimeClient(Simulation().engine) as client:
         began = anyio.current_time()
         with pytest.raises(TimeoutError):
             await client.wait_for_next("response.done", timeout=3)
@@ -185,7 +185,7 @@ async def test_nobody_waits_longer_than_they_want_to() -> None:
 
 
 async def test_who_waits_when_the_client_hangs_up_is_told() -> None:
-    async with RealtimeClient(Stage().engine) as client, anyio.create_task_group() as tasks:
+    async with RealtimeClient(Simulation().engine) as client, anyio.create_task_group() as tasks:
 
         async def wait() -> None:
             with pytest.raises(ProviderError, match="has hung up"):
@@ -198,7 +198,7 @@ async def test_who_waits_when_the_client_hangs_up_is_told() -> None:
 
 async def test_all_that_the_server_says_can_be_iterated() -> None:
     seen: list[str] = []
-    async with RealtimeClient(Stage().engine) as client:
+    async with RealtimeClient(Simulation().engine) as client:
         events = aiter(client)
         await asked(client)
         await client.disconnect()
@@ -207,7 +207,7 @@ async def test_all_that_the_server_says_can_be_iterated() -> None:
 
 
 async def test_several_may_iterate_and_break_off() -> None:
-    async with RealtimeClient(Stage().engine) as client:
+    async with RealtimeClient(Simulation().engine) as client:
         await client.send_user_message_content("Well?")
         async for event in client:
             if isinstance(event, e.ResponseCreated):
@@ -219,7 +219,7 @@ async def test_several_may_iterate_and_break_off() -> None:
 
 
 async def test_who_iterates_too_slowly_learns_that_events_would_be_lost() -> None:
-    async with RealtimeClient(Stage([STORY]).engine, limits=Limits(handler_depth=10)) as client:
+    async with RealtimeClient(Simulation([STORY]).engine, limits=Limits(handler_depth=10)) as client:
         events = aiter(client)
         await asked(client)
         for _ in range(10):
@@ -231,7 +231,7 @@ async def test_who_iterates_too_slowly_learns_that_events_would_be_lost() -> Non
 
 async def test_every_event_is_logged_for_those_who_want_to_see(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.DEBUG, logger="vivavoce.client.event_log"):
-        async with RealtimeClient(Stage().engine) as client:
+        async with RealtimeClient(Simulation().engine) as client:
             await asked(client)
     assert [
         one.getMessage().split()[0] for one in caplog.records if one.name == "vivavoce.client.event_log"

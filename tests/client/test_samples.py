@@ -15,7 +15,7 @@ from vivavoce import RealtimeClient
 from vivavoce.client import notifications as happenings
 from vivavoce.client.settings import SETTINGS
 from vivavoce.providers.base import ToolCall
-from vivavoce.testing.stage import Say, Stage
+from vivavoce.testing.simulation import CallerSays, Simulation
 
 pytestmark = pytest.mark.anyio
 
@@ -29,24 +29,24 @@ async def test_a_question_in_writing_is_answered(scripted: str) -> None:
 
 async def test_the_shop_answers_the_phone() -> None:
     call = ToolCall("opening_hours", '{"day": "Sunday"}')
-    stage = Stage([model(call), STORY, "Fine."], session=TRANSCRIBED)
-    stage.sayings.sayings = [
-        Say(0.5, "How late are you open on Sunday?"),
-        Say(8.0, "Tell me a story"),
-        Say(11.5, "stop it now please"),
+    simulation = Simulation([model(call), STORY, "Fine."], session=TRANSCRIBED)
+    simulation.caller.utterances = [
+        CallerSays(0.5, "How late are you open on Sunday?"),
+        CallerSays(8.0, "Tell me a story"),
+        CallerSays(11.5, "stop it now please"),
     ]
     heard = 0
 
     async def microphone() -> AsyncIterator[bytes]:
         for frame in range(round(16 / FRAME_SECONDS)):
             await anyio.sleep(FRAME_SECONDS)
-            yield sound(stage.sayings.sample(frame * FRAME_SECONDS))
+            yield sound(simulation.caller.sample(frame * FRAME_SECONDS))
 
     def play(sound: bytes) -> None:
         nonlocal heard
         heard += len(sound)
 
-    client = RealtimeClient(stage.engine)
+    client = RealtimeClient(simulation.engine)
     await answer_the_phone(client, microphone(), play, lambda: 12_000 if anyio.current_time() > 10 else None)
     assert "assistant: So: from ten to four" in said(client)
     assert "assistant: Once" in said(client), "half a second was played"
@@ -68,8 +68,8 @@ async def test_a_framework_may_begin_and_end_in_different_functions(scripted: st
 
 
 async def test_an_answer_that_broke_off_is_given_anew() -> None:
-    stage = Stage([STORY])
-    network = Network(stage)
+    simulation = Simulation([STORY])
+    network = Network(simulation)
     client = RealtimeClient(network.connect)
     go_on(client)
     async with client:

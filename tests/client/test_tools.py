@@ -12,7 +12,7 @@ from vivavoce.protocol import events as e
 from vivavoce.protocol.items import FunctionCallOutput
 from vivavoce.protocol.session import FunctionTool, Session
 from vivavoce.providers.base import ToolCall
-from vivavoce.testing.stage import Stage
+from vivavoce.testing.simulation import Simulation
 
 pytestmark = pytest.mark.anyio
 
@@ -29,9 +29,9 @@ def opening_hours(day: str) -> str:
     return f"On {day} from ten to four."
 
 
-def desk(*calls: ToolCall) -> Stage:
+def desk(*calls: ToolCall) -> Simulation:
     """Where the model makes these calls for whatever is asked, and then tells what came of them."""
-    return Stage([model(*(calls or [CALL]))])
+    return Simulation([model(*(calls or [CALL]))])
 
 
 async def answered(client: RealtimeClient) -> str:
@@ -53,13 +53,13 @@ async def test_the_model_calls_a_python_function() -> None:
 
 
 async def test_a_tool_may_come_and_go_while_people_talk() -> None:
-    stage = desk()
-    async with RealtimeClient(stage.engine) as client:
+    simulation = desk()
+    async with RealtimeClient(simulation.engine) as client:
         client.add_tool(opening_hours)
         client.add_tool(LOOK, print)
         await client.send_user_message_content("Well?")
         await client.wait_for_next_completed_item(role="assistant")
-        assert [one.name for one in stage.chat.asked[-1].tools] == ["opening_hours", "look"]
+        assert [one.name for one in simulation.chat.requests[-1].tools] == ["opening_hours", "look"]
         assert logged(client)[0] == "session.update", "before anything else, and once for both"
         assert logged(client).count("session.update") == 1
         client.remove_tool("look")
@@ -99,8 +99,8 @@ async def test_a_definition_and_a_handler_make_a_tool(definition: Any) -> None:
 
 @pytest.mark.real_time
 async def test_a_plain_handler_works_in_a_thread() -> None:
-    stage = desk(ToolCall("look", '{"day": "sunday"}'))
-    async with RealtimeClient(stage.engine) as client:
+    simulation = desk(ToolCall("look", '{"day": "sunday"}'))
+    async with RealtimeClient(simulation.engine) as client:
         client.add_tool(LOOK, plain_look)
         assert await answered(client) == 'So: {"sunday":"closed"}'
 
@@ -110,7 +110,7 @@ async def test_a_plain_handler_works_in_a_thread() -> None:
 )
 async def test_what_is_no_tool_is_refused(given: Any, handler: Any) -> None:
     with pytest.raises(ConfigError):
-        RealtimeClient(Stage().engine).add_tool(given, handler)
+        RealtimeClient(Simulation().engine).add_tool(given, handler)
 
 
 async def test_a_tool_that_fails_fails_no_call() -> None:

@@ -9,7 +9,7 @@ from vivavoce.protocol.session import (
     TranscriptionSession,
     TranscriptionSettings,
 )
-from vivavoce.testing.stage import Score
+from vivavoce.testing.simulation import Timeline
 
 
 def told_as(**settings: object) -> Session:
@@ -22,14 +22,14 @@ def written_as(**settings: object) -> TranscriptionSession:
     return TranscriptionSession(audio=TranscriptionAudio(input=InputSettings(**settings)))
 
 
-def deltas(score: Score) -> dict[str, str]:
+def deltas(timeline: Timeline) -> dict[str, str]:
     """What was told of each item before the whole, joined."""
     joined: dict[str, str] = {}
-    for event in score.of(e.TranscriptionDelta):
+    for event in timeline.of(e.TranscriptionDelta):
         joined[event.item_id] = joined.get(event.item_id, "") + event.delta
     return joined
 
 
-def wholes(score: Score) -> dict[str, str]:
+def wholes(timeline: Timeline) -> dict[str, str]:
     """The whole transcript of each item."""
-    return {event.item_id: event.transcript for event in score.of(e.TranscriptionCompleted)}
+    return {event.item_id: event.transcript for event in timeline.of(e.TranscriptionCompleted)}

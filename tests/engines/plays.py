@@ -15,7 +15,7 @@ from vivavoce.protocol.session import (
     TranscriptionSettings,
 )
 from vivavoce.protocol.settings import DEFAULT, merge
-from vivavoce.testing.stage import Do, Score, Stage
+from vivavoce.testing.simulation import ClientSends, Simulation, Timeline
 
 STORY = "Once upon a time there was a very long story. It went on and on, and then on and on again. The end."
 
@@ -40,41 +40,41 @@ def user(text: str, item_id: str = "") -> Message:
     return Message(id=item_id or UNSET, role="user", content=(InputText(text=text),))
 
 
-def truncated(item_id: str, ms: int) -> e.ConversationItemTruncate:
+def truncated(item_id: str, ms: int, part: int = 0) -> e.ConversationItemTruncate:
     """What a client says that has played so much."""
-    return e.ConversationItemTruncate(item_id=item_id, content_index=0, audio_end_ms=ms)
+    return e.ConversationItemTruncate(item_id=item_id, content_index=part, audio_end_ms=ms)
 
 
-def ask(at: float, text: str, **params: object) -> list[Do]:
+def ask(at: float, text: str, **params: object) -> list[ClientSends]:
     """Put a typed question, and want an answer."""
     return [
-        Do(at, e.ConversationItemCreate(item=user(text))),
-        Do(at + 0.02, e.ResponseCreate(response=ResponseParams(**params))),
+        ClientSends(at, e.ConversationItemCreate(item=user(text))),
+        ClientSends(at + 0.02, e.ResponseCreate(response=ResponseParams(**params))),
     ]
 
 
-def done(score: Score, nth: int = -1) -> e.ResponseDone:
+def done(timeline: Timeline, nth: int = -1) -> e.ResponseDone:
     """The end of the nth answer."""
-    return score.of(e.ResponseDone)[nth]
+    return timeline.of(e.ResponseDone)[nth]
 
 
-def error(score: Score) -> e.ErrorDetails:
+def error(timeline: Timeline) -> e.ErrorDetails:
     """The only error."""
-    (event,) = score.of(e.ErrorEvent)
+    (event,) = timeline.of(e.ErrorEvent)
     return event.error
 
 
-def errors(score: Score) -> list[tuple[str | None, str | None]]:
+def errors(timeline: Timeline) -> list[tuple[str | None, str | None]]:
     """Code and parameter of every error."""
-    return [(event.error.code, event.error.param) for event in score.of(e.ErrorEvent)]
+    return [(event.error.code, event.error.param) for event in timeline.of(e.ErrorEvent)]
 
 
-def types(score: Score) -> list[str]:
+def types(timeline: Timeline) -> list[str]:
     """The names of all events but the caller's sound, in order."""
-    names = [event.__struct_config__.tag for event in score.events]
+    names = [event.__struct_config__.tag for event in timeline.events]
     return [name for name in names if name != "input_audio_buffer.append"]
 
 
-def messages(stage: Stage) -> list[object]:
+def messages(simulation: Simulation) -> list[object]:
     """What the chat model was asked last: the first part of each message."""
-    return [item.content[0] for item in stage.chat.asked[-1].items if isinstance(item, Message)]
+    return [item.content[0] for item in simulation.chat.requests[-1].items if isinstance(item, Message)]

@@ -10,13 +10,15 @@ from vivavoce.protocol import codec as wire
 from vivavoce.protocol import events as e
 from vivavoce.protocol.beta.codec import encode, reader
 from vivavoce.session.conversation import Conversation
-from vivavoce.testing.stage import Act, Stage
+from vivavoce.testing.simulation import Simulation, Step
 
 
 @lawful
 @given(stages(), callers())
-def test_a_conversation_heard_in_the_beta_is_the_same(stage: Stage, caller: tuple[list[Act], float]) -> None:
-    said = [event for event in perform(stage, *caller).events if not isinstance(event, e.ClientEvent)]
+def test_a_conversation_heard_in_the_beta_is_the_same(
+    simulation: Simulation, caller: tuple[list[Step], float]
+) -> None:
+    said = [event for event in perform(simulation, *caller).events if not isinstance(event, e.ClientEvent)]
     read = reader()
     heard = [event for one in said if (text := encode(one)) is not None for event in read(text)]
     assert [_without_id(event) for event in heard] == [_without_id(event) for event in said]

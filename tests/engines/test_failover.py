@@ -14,7 +14,7 @@ from vivavoce.protocol.responses import ResponseParams, WantedAudio, WantedOutpu
 from vivavoce.protocol.session import FunctionTool, OutputSettings, Session, SessionAudio
 from vivavoce.protocol.settings import DEFAULT, merge
 from vivavoce.providers.base import ToolCall
-from vivavoce.testing.stage import Do, React, Say, Score, Stage
+from vivavoce.testing.simulation import CallerSays, ClientSends, Simulation, Timeline
 
 pytestmark = pytest.mark.anyio
 
@@ -26,122 +26,124 @@ def voice(name: str) -> Session:
 
 
 async def test_who_cannot_be_reached_is_stood_in_for(caplog: pytest.LogCaptureFixture) -> None:
-    stage, then = Stage(), Stage(["Here I am."], session=TRANSCRIBED)
-    far = failing_over(stage, then, down=0)
+    simulation, then = Simulation(), Simulation(["Here I am."], session=TRANSCRIBED)
+    far = failing_over(simulation, then, down=0)
     with caplog.at_level(logging.WARNING):
-        score = await stage.play(Say(2, "hello there"), until=6)
-    check_rules(score)
+        timeline = await simulation.run(CallerSays(2, "hello there"), until=6)
+    check_rules(timeline)
     assert len(far.calls) == 3
-    assert engines(score) == [("cascade", "far.example.org: cannot be reached")]
-    assert score.at(e.SessionCreated) == pytest.approx(1.5, abs=0.1)
-    assert done(score).response.output[0].content[0].transcript.strip() == "Here I am."
+    assert engines(timeline) == [("cascade", "far.example.org: cannot be reached")]
+    assert timeline.at(e.SessionCreated) == pytest.approx(1.5, abs=0.1)
+    assert done(timeline).response.output[0].content[0].transcript.strip() == "Here I am."
     assert "far.example.org: cannot be reached" in caplog.text
-    assert not score.of(e.ErrorEvent)
+    assert not timeline.of(e.ErrorEvent)
 
 
 async def test_who_is_lost_in_the_middle_is_stood_in_for_with_what_was_said() -> None:
-    stage = Stage(["Paris."], session=TRANSCRIBED, limits=Limits(upstream_reconnect_seconds=2))
-    then = Stage(["Yes.", "Rome."])
-    failing_over(stage, then, breaks=(6.0,), down=6.0)
-    acts = [Say(0.5, "What is the capital of France?"), Say(7, "And of Italy?")]
-    score = await stage.play(*acts, until=14)
-    check_rules(score)
-    assert [engine for engine, _ in engines(score)] == ["lost", "cascade"]
-    assert [event.response.status for event in score.of(e.ResponseDone)] == ["completed", "completed"]
-    question, answer, _now = then.chat.asked[-1].items
+    simulation = Simulation(["Paris."], session=TRANSCRIBED, limits=Limits(upstream_reconnect_seconds=2))
+    then = Simulation(["Yes.", "Rome."])
+    failing_over(simulation, then, breaks=(6.0,), down=6.0)
+    steps = [CallerSays(0.5, "What is the capital of France?"), CallerSays(7, "And of Italy?")]
+    timeline = await simulation.run(*steps, until=14)
+    check_rules(timeline)
+    assert [engine for engine, _ in engines(timeline)] == ["lost", "cascade"]
+    assert [event.response.status for event in timeline.of(e.ResponseDone)] == ["completed", "completed"]
+    question, answer, _now = then.chat.requests[-1].items
     assert question.content == (InputText(text="What is the capital of France?"),)
     assert answer.content == (OutputText(text="Paris. "),)
-    assert done(score).response.output[0].content[0].transcript.strip() == "Rome."
+    assert done(timeline).response.output[0].content[0].transcript.strip() == "Rome."
 
 
 async def test_an_answer_in_the_middle_of_which_it_is_lost_is_given_by_the_cascade() -> None:
-    stage = Stage([STORY], session=TRANSCRIBED, limits=Limits(upstream_reconnect_seconds=2))
-    failing_over(stage, Stage(["Where was I?"]), breaks=(4.0,), down=4.0)
-    score = await stage.play(Say(0.5, "Tell me a story."), until=12)
-    check_rules(score)
-    assert [event.response.status for event in score.of(e.ResponseDone)] == ["failed", "completed"]
-    assert done(score).response.output[0].content[0].transcript.strip() == "Where was I?"
+    simulation = Simulation([STORY], session=TRANSCRIBED, limits=Limits(upstream_reconnect_seconds=2))
+    failing_over(simulation, Simulation(["Where was I?"]), breaks=(4.0,), down=4.0)
+    timeline = await simulation.run(CallerSays(0.5, "Tell me a story."), until=12)
+    check_rules(timeline)
+    assert [event.response.status for event in timeline.of(e.ResponseDone)] == ["failed", "completed"]
+    assert done(timeline).response.output[0].content[0].transcript.strip() == "Where was I?"
 
 
 async def test_the_session_is_the_same_but_for_the_voice() -> None:
     wish = merge(voice("cedar"), Session(instructions="Be kind.", tools=(WEATHER,)))
-    stage = Stage(wish=wish, session=merge(DEFAULT, voice("marin")))
-    then = Stage(["Yes."], session=merge(DEFAULT, voice("heart")))
-    failing_over(stage, then, down=0)
+    simulation = Simulation(client_session=wish, session=merge(DEFAULT, voice("marin")))
+    then = Simulation(["Yes."], session=merge(DEFAULT, voice("heart")))
+    failing_over(simulation, then, down=0)
     again = e.SessionUpdate(session=voice("ash"))
     louder = ResponseParams(audio=WantedAudio(output=WantedOutput(voice="ash")))
-    acts = [*ask(3, "Well?"), Do(2, again), Do(5, e.ResponseCreate(response=louder))]
-    score = await stage.play(*acts, until=7)
-    check_rules(score)
-    (created,), (updated,) = score.of(e.SessionCreated), score.of(e.SessionUpdated)
+    steps = [*ask(3, "Well?"), ClientSends(2, again), ClientSends(5, e.ResponseCreate(response=louder))]
+    timeline = await simulation.run(*steps, until=7)
+    check_rules(timeline)
+    (created,), (updated,) = timeline.of(e.SessionCreated), timeline.of(e.SessionUpdated)
     for session in (created.session, updated.session):
         assert session.instructions == "Be kind."
         assert session.tools == (WEATHER,)
         assert session.audio.output.voice == "heart"
-    assert {event.response.audio.output.voice for event in score.of(e.ResponseDone)} == {"heart"}
+    assert {event.response.audio.output.voice for event in timeline.of(e.ResponseDone)} == {"heart"}
 
 
 async def test_a_tool_that_was_called_before_gives_its_output_to_the_cascade() -> None:
-    def output(score: Score) -> e.ClientEvent:
-        call = score.of(e.ResponseFunctionCallArgumentsDone)[0]
+    def output(timeline: Timeline) -> e.ClientEvent:
+        call = timeline.of(e.ResponseFunctionCallArgumentsDone)[0]
         return e.ConversationItemCreate(item=FunctionCallOutput(call_id=call.call_id, output="sunny"))
 
-    stage = Stage(
+    simulation = Simulation(
         [[ToolCall("weather", "{}")]],
-        wish=Session(tools=(WEATHER,)),
+        client_session=Session(tools=(WEATHER,)),
         limits=Limits(upstream_reconnect_seconds=1),
     )
-    then = Stage(["Sunny."])
-    failing_over(stage, then, breaks=(2.0,), down=2.0)
-    score = await stage.play(
-        *ask(0.5, "How is the weather?"), React(3, output), Do(3.1, e.ResponseCreate()), until=9
+    then = Simulation(["Sunny."])
+    failing_over(simulation, then, breaks=(2.0,), down=2.0)
+    timeline = await simulation.run(
+        *ask(0.5, "How is the weather?"), ClientSends(3, output), ClientSends(3.1, e.ResponseCreate()), until=9
     )
-    check_rules(score)
-    assert done(score).response.output[0].content[0].transcript.strip() == "Sunny."
-    assert then.chat.asked[-1].items[-1].output == "sunny"
-    assert then.chat.asked[-1].tools == (WEATHER,)
+    check_rules(timeline)
+    assert done(timeline).response.output[0].content[0].transcript.strip() == "Sunny."
+    assert then.chat.requests[-1].items[-1].output == "sunny"
+    assert then.chat.requests[-1].tools == (WEATHER,)
 
 
 async def test_who_was_down_is_let_alone_for_a_while_and_then_called_again() -> None:
-    stage, then = Stage(["Far."], limits=Limits(upstream_cooldown_seconds=30)), Stage(["Near."])
-    far = failing_over(stage, then, down=0, up=40)
+    simulation, then = Simulation(["Far."], limits=Limits(upstream_cooldown_seconds=30)), Simulation(["Near."])
+    far = failing_over(simulation, then, down=0, up=40)
     far.now  # noqa: B018 (the clock of the mishaps begins)
-    first = await stage.play(until=3)
-    second = await stage.play(*ask(0.5, "Well?"), until=10)
+    first = await simulation.run(until=3)
+    second = await simulation.run(*ask(0.5, "Well?"), until=10)
     assert engines(second) == [("cascade", "far.example.org was down a moment ago")]
     assert second.at(e.SessionCreated) == 0
     assert done(second).response.output[0].content[0].transcript.strip() == "Near."
     assert len(far.calls) == 3
-    await stage.play(until=28)
-    third = await stage.play(*ask(0.5, "Well?"), until=5)
+    await simulation.run(until=28)
+    third = await simulation.run(*ask(0.5, "Well?"), until=5)
     assert not engines(third)
     assert done(third).response.output[0].content[0].transcript.strip() == "Far."
-    for score in (first, second, third):
-        check_rules(score)
+    for timeline in (first, second, third):
+        check_rules(timeline)
 
 
 async def test_what_was_begun_with_the_cascade_stays_there() -> None:
-    stage = Stage()
-    far = failing_over(stage, Stage(["Near."]), down=0, up=5)
-    score = await stage.play(Say(60, "hello there"), until=65)
+    simulation = Simulation()
+    far = failing_over(simulation, Simulation(["Near."]), down=0, up=5)
+    timeline = await simulation.run(CallerSays(60, "hello there"), until=65)
     assert len(far.calls) == 3
-    assert done(score).response.output[0].content[0].transcript.strip() == "Near."
+    assert done(timeline).response.output[0].content[0].transcript.strip() == "Near."
 
 
 async def test_a_wish_that_it_does_not_take_keeps_nobody_else_from_it() -> None:
-    stage = Stage(["Far."])
-    far = failing_over(stage, Stage(["Near."]), refuses=[ProviderError("far.example.org", "no such voice")])
-    first = await stage.play(*ask(0.5, "Well?"), until=4)
-    second = await stage.play(*ask(0.5, "Well?"), until=4)
-    answers = [done(score).response.output[0].content[0].transcript.strip() for score in (first, second)]
+    simulation = Simulation(["Far."])
+    far = failing_over(
+        simulation, Simulation(["Near."]), refuses=[ProviderError("far.example.org", "no such voice")]
+    )
+    first = await simulation.run(*ask(0.5, "Well?"), until=4)
+    second = await simulation.run(*ask(0.5, "Well?"), until=4)
+    answers = [done(timeline).response.output[0].content[0].transcript.strip() for timeline in (first, second)]
     assert answers == ["Near.", "Far."]
     assert len(far.calls) == 2
 
 
 async def test_a_far_end_that_is_back_at_once_is_gone_on_with() -> None:
-    stage = Stage(["Far."])
-    far = failing_over(stage, Stage(["Near."]), refuses=[DOWN])
-    score = await stage.play(*ask(1, "Well?"), until=4)
-    assert done(score).response.output[0].content[0].transcript.strip() == "Far."
+    simulation = Simulation(["Far."])
+    far = failing_over(simulation, Simulation(["Near."]), refuses=[DOWN])
+    timeline = await simulation.run(*ask(1, "Well?"), until=4)
+    assert done(timeline).response.output[0].content[0].transcript.strip() == "Far."
     assert len(far.calls) == 2
     assert isinstance(far, Far)

@@ -11,7 +11,7 @@ from vivavoce.protocol.items import FunctionCall, InputAudio, InputText, Message
 from vivavoce.protocol.responses import Failed
 from vivavoce.protocol.session import OutputSettings, Session, SessionAudio, TranscriptionSession
 from vivavoce.providers.base import ToolCall
-from vivavoce.testing.stage import Do, Forever, Say, Stage
+from vivavoce.testing.simulation import CallerSays, ClientSends, Simulation, Unresponsive
 
 pytestmark = pytest.mark.anyio
 
@@ -19,58 +19,62 @@ pytestmark = pytest.mark.anyio
 # when the world fails
 
 
-@pytest.mark.parametrize("failure", [ProviderError("chat", "is down"), Forever()])
+@pytest.mark.parametrize("failure", [ProviderError("chat", "is down"), Unresponsive()])
 async def test_a_chat_model_that_fails_is_apologised_for_and_the_next_turn_works(failure: object) -> None:
-    stage = Stage([failure, "Back again."], limits=Limits(first_token_seconds=3))
-    await stage.engine.rehearse()
-    score = await stage.play(Say(0.5, "hello there"), Say(12.0, "hello again"), until=16)
-    first, second = score.of(e.ResponseDone)
+    simulation = Simulation([failure, "Back again."], limits=Limits(first_token_seconds=3))
+    await simulation.engine.rehearse()
+    timeline = await simulation.run(CallerSays(0.5, "hello there"), CallerSays(12.0, "hello again"), until=16)
+    first, second = timeline.of(e.ResponseDone)
     assert isinstance(first.response.status_details, Failed)
     assert "chat" in str(first.response.status_details.error.message)
     assert "sorry" in first.response.output[0].content[0].transcript
-    assert score.of(e.ResponseOutputAudioDelta)
+    assert timeline.of(e.ResponseOutputAudioDelta)
     assert second.response.status == "completed"
-    assert not score.of(e.ErrorEvent), "clients end a session on an error that is not theirs"
+    assert not timeline.of(e.ErrorEvent), "clients end a session on an error that is not theirs"
 
 
 async def test_a_chat_model_that_breaks_off_is_apologised_for() -> None:
-    stage = Stage([["Well, let me see.", ProviderError("chat", "lost the thread")]])
-    score = await stage.play(Say(0.5, "hello there"), until=8)
-    assert done(score).response.status == "failed"
-    assert "sorry" in done(score).response.output[0].content[0].transcript
+    simulation = Simulation([["Well, let me see.", ProviderError("chat", "lost the thread")]])
+    timeline = await simulation.run(CallerSays(0.5, "hello there"), until=8)
+    assert done(timeline).response.status == "failed"
+    assert "sorry" in done(timeline).response.output[0].content[0].transcript
 
 
 async def test_a_chat_model_that_says_nothing_is_apologised_for() -> None:
-    score = await Stage([""]).play(Say(0.5, "hello there"), until=6)
-    assert done(score).response.status == "failed"
+    timeline = await Simulation([""]).run(CallerSays(0.5, "hello there"), until=6)
+    assert done(timeline).response.status == "failed"
 
 
-@pytest.mark.parametrize("failure", [ProviderError("transcriber", "is deaf"), Forever()])
+@pytest.mark.parametrize("failure", [ProviderError("transcriber", "is deaf"), Unresponsive()])
 async def test_a_transcriber_that_fails_is_told_apart_and_apologised_for(failure: object) -> None:
-    stage = Stage(hearing_fails=failure, session=TRANSCRIBED, limits=Limits(transcription_seconds=2))
-    score = await stage.play(Say(0.5, "hello there"), until=8)
-    assert score.of(e.TranscriptionFailed)
-    assert done(score).response.status == "failed"
-    assert not score.of(e.ErrorEvent)
+    simulation = Simulation(
+        transcriber_failure=failure, session=TRANSCRIBED, limits=Limits(transcription_seconds=2)
+    )
+    timeline = await simulation.run(CallerSays(0.5, "hello there"), until=8)
+    assert timeline.of(e.TranscriptionFailed)
+    assert done(timeline).response.status == "failed"
+    assert not timeline.of(e.ErrorEvent)
 
 
-@pytest.mark.parametrize("failure", [ProviderError("synthesizer", "is mute"), Forever()])
+@pytest.mark.parametrize("failure", [ProviderError("synthesizer", "is mute"), Unresponsive()])
 async def test_a_synthesizer_that_fails_leaves_the_words(failure: object) -> None:
-    stage = Stage(["Paris."], speaking_fails=failure, limits=Limits(first_audio_seconds=2))
-    score = await stage.play(Say(0.5, "hello there"), until=8)
-    assert done(score).response.status == "failed"
-    assert "sorry" in done(score).response.output[0].content[0].transcript
+    simulation = Simulation(["Paris."], synthesizer_failure=failure, limits=Limits(first_audio_seconds=2))
+    timeline = await simulation.run(CallerSays(0.5, "hello there"), until=8)
+    assert done(timeline).response.status == "failed"
+    assert "sorry" in done(timeline).response.output[0].content[0].transcript
 
 
 # what a client may do wrong
 
 
 async def test_half_a_sample_is_refused_and_nothing_is_lost() -> None:
-    score = await Stage(["Paris."]).play(
-        Say(0.5, "What is the capital?"), Do(0.6, e.InputAudioBufferAppend(audio=b"abc")), until=5
+    timeline = await Simulation(["Paris."]).run(
+        CallerSays(0.5, "What is the capital?"),
+        ClientSends(0.6, e.InputAudioBufferAppend(audio=b"abc")),
+        until=5,
     )
-    assert error(score).param == "audio"
-    assert done(score).response.status == "completed"
+    assert error(timeline).param == "audio"
+    assert done(timeline).response.status == "completed"
 
 
 @pytest.mark.parametrize(
@@ -92,66 +96,72 @@ async def test_half_a_sample_is_refused_and_nothing_is_lost() -> None:
     ],
 )
 async def test_what_does_not_exist_is_named(event: e.ClientEvent, code: str) -> None:
-    score = await Stage(["Fine."]).play(Do(0.1, event), *ask(0.2, "Still there?"), until=3)
-    assert error(score).code == code
-    assert done(score).response.status == "completed"
+    timeline = await Simulation(["Fine."]).run(ClientSends(0.1, event), *ask(0.2, "Still there?"), until=3)
+    assert error(timeline).code == code
+    assert done(timeline).response.status == "completed"
 
 
 async def test_an_item_cannot_be_there_twice() -> None:
     item = Message(id="one", role="user", content=(InputText(text="x"),))
-    score = await Stage().play(
-        Do(0.1, e.ConversationItemCreate(item=item)), Do(0.2, e.ConversationItemCreate(item=item)), until=1
+    timeline = await Simulation().run(
+        ClientSends(0.1, e.ConversationItemCreate(item=item)),
+        ClientSends(0.2, e.ConversationItemCreate(item=item)),
+        until=1,
     )
-    assert error(score).code == "item_create_duplicate_item_id"
+    assert error(timeline).code == "item_create_duplicate_item_id"
 
 
 async def test_a_conversation_lasts_only_so_long() -> None:
-    score = await Stage(limits=Limits(conversation_minutes=0.05)).play(until=5)
-    assert error(score).code == "session_expired"
+    timeline = await Simulation(limits=Limits(conversation_minutes=0.05)).run(until=5)
+    assert error(timeline).code == "session_expired"
 
 
 async def test_the_voice_stays_once_it_was_heard() -> None:
     other = Session(audio=SessionAudio(output=OutputSettings(voice="other")))
-    score = await Stage(["Paris."]).play(
-        Do(0.0, e.SessionUpdate(session=other)),
-        Say(0.5, "What is the capital?"),
-        Do(
+    timeline = await Simulation(["Paris."]).run(
+        ClientSends(0.0, e.SessionUpdate(session=other)),
+        CallerSays(0.5, "What is the capital?"),
+        ClientSends(
             4.0,
             e.SessionUpdate(session=replace(other, audio=SessionAudio(output=OutputSettings(voice="third")))),
         ),
         until=5,
     )
-    assert error(score).code == "cannot_update_voice"
-    assert len(score.of(e.SessionUpdated)) == 1
+    assert error(timeline).code == "cannot_update_voice"
+    assert len(timeline.of(e.SessionUpdated)) == 1
 
 
 async def test_a_conversation_holds_only_so_many_items() -> None:
     items = [Message(role="user", content=(InputText(text=str(n)),)) for n in range(3)]
-    score = await Stage(limits=Limits(items=2)).play(
-        *[Do(0.1 * n, e.ConversationItemCreate(item=item)) for n, item in enumerate(items)], until=1
+    timeline = await Simulation(limits=Limits(items=2)).run(
+        *[ClientSends(0.1 * n, e.ConversationItemCreate(item=item)) for n, item in enumerate(items)], until=1
     )
-    assert "limits.items" in error(score).message
+    assert "limits.items" in error(timeline).message
 
 
 async def test_a_conversation_does_not_become_a_transcription() -> None:
-    score = await Stage().play(Do(0.1, e.SessionUpdate(session=TranscriptionSession())), until=1)
-    assert error(score).param == "session.type"
+    timeline = await Simulation().run(
+        ClientSends(0.1, e.SessionUpdate(session=TranscriptionSession())), until=1
+    )
+    assert error(timeline).param == "session.type"
 
 
 async def test_half_a_sample_in_an_item_is_refused() -> None:
     item = Message(role="user", content=(InputAudio(audio=b"abc"),))
-    score = await Stage().play(Do(0.1, e.ConversationItemCreate(item=item)), until=1)
-    assert error(score).param == "item.content[0].audio"
+    timeline = await Simulation().run(ClientSends(0.1, e.ConversationItemCreate(item=item)), until=1)
+    assert error(timeline).param == "item.content[0].audio"
 
 
 async def test_a_function_call_can_be_retrieved_and_not_truncated() -> None:
-    stage = Stage([ToolCall("weather", "{}")])
-    score = await stage.play(
-        Say(0.5, "How is the weather?"),
-        Do(3.0, e.ConversationItemCreate(item=FunctionCall(id="f", name="x", arguments="{}", call_id="c"))),
-        Do(3.1, e.ConversationItemRetrieve(item_id="f")),
-        Do(3.2, truncated("f", 0)),
+    simulation = Simulation([ToolCall("weather", "{}")])
+    timeline = await simulation.run(
+        CallerSays(0.5, "How is the weather?"),
+        ClientSends(
+            3.0, e.ConversationItemCreate(item=FunctionCall(id="f", name="x", arguments="{}", call_id="c"))
+        ),
+        ClientSends(3.1, e.ConversationItemRetrieve(item_id="f")),
+        ClientSends(3.2, truncated("f", 0)),
         until=4,
     )
-    assert score.of(e.ConversationItemRetrieved)[0].item.name == "x"
-    assert error(score).param == "item_id"
+    assert timeline.of(e.ConversationItemRetrieved)[0].item.name == "x"
+    assert error(timeline).param == "item_id"

@@ -35,7 +35,7 @@ from vivavoce.protocol.session import (
     TranscriptionSettings,
 )
 from vivavoce.providers.base import Transcript
-from vivavoce.testing.stage import Do, Forever, Say, Score, Stage
+from vivavoce.testing.simulation import CallerSays, ClientSends, Simulation, Timeline, Unresponsive
 
 pytestmark = pytest.mark.anyio
 
@@ -52,52 +52,56 @@ def named(format: AudioFormat) -> str:
 
 @pytest.mark.parametrize("format", FORMATS, ids=named)
 async def test_a_caller_is_heard_in_every_format(format: AudioFormat) -> None:
-    score = await Stage(["Paris."], session=told_as(format=format)).play(Say(1.0, QUESTION), until=9)
-    assert list(wholes(score).values()) == [QUESTION]
-    assert score.of(e.ResponseDone)[0].response.status == "completed"
+    timeline = await Simulation(["Paris."], session=told_as(format=format)).run(
+        CallerSays(1.0, QUESTION), until=9
+    )
+    assert list(wholes(timeline).values()) == [QUESTION]
+    assert timeline.of(e.ResponseDone)[0].response.status == "completed"
 
 
 @pytest.mark.parametrize("format", FORMATS, ids=named)
 async def test_times_are_those_of_the_sound(format: AudioFormat) -> None:
-    score = await Stage(session=told_as(format=format)).play(Say(1.0, "Hello.", seconds=1), until=4)
-    (started,) = score.of(e.InputAudioBufferSpeechStarted)
-    (stopped,) = score.of(e.InputAudioBufferSpeechStopped)
+    timeline = await Simulation(session=told_as(format=format)).run(
+        CallerSays(1.0, "Hello.", seconds=1), until=4
+    )
+    (started,) = timeline.of(e.InputAudioBufferSpeechStarted)
+    (stopped,) = timeline.of(e.InputAudioBufferSpeechStopped)
     assert started.audio_start_ms == pytest.approx(1000 - 300, abs=40), "with its prefix padding"
     assert stopped.audio_end_ms == pytest.approx(2000, abs=40)
 
 
 async def test_the_prefix_padding_never_reaches_before_the_beginning() -> None:
     session = told_as(turn_detection=ServerVad(prefix_padding_ms=1000))
-    score = await Stage(session=session).play(Say(0.4, "Hello.", seconds=1), until=3)
-    assert score.of(e.InputAudioBufferSpeechStarted)[0].audio_start_ms == 0
+    timeline = await Simulation(session=session).run(CallerSays(0.4, "Hello.", seconds=1), until=3)
+    assert timeline.of(e.InputAudioBufferSpeechStarted)[0].audio_start_ms == 0
 
 
 @pytest.mark.parametrize("format", FORMATS, ids=named)
 async def test_a_commit_needs_100_ms_in_every_format(format: AudioFormat) -> None:
-    stage = Stage(session=told_as(format=format, turn_detection=None))
-    score = await stage.play(
-        Do(0.08, e.InputAudioBufferCommit()), Do(0.14, e.InputAudioBufferCommit()), until=1
+    simulation = Simulation(session=told_as(format=format, turn_detection=None))
+    timeline = await simulation.run(
+        ClientSends(0.08, e.InputAudioBufferCommit()), ClientSends(0.14, e.InputAudioBufferCommit()), until=1
     )
-    assert errors(score) == [("input_audio_buffer_commit_empty", None)]
-    assert len(score.of(e.InputAudioBufferCommitted)) == 1
+    assert errors(timeline) == [("input_audio_buffer_commit_empty", None)]
+    assert len(timeline.of(e.InputAudioBufferCommitted)) == 1
 
 
 async def test_the_format_may_change_in_the_middle() -> None:
-    stage = Stage(["Yes."], session=told_as())
+    simulation = Simulation(["Yes."], session=told_as())
     telephone = Session(audio=SessionAudio(input=InputSettings(format=Pcmu())))
-    said = [Say(0.5, "Am I on the line?"), Say(4.0, "And now by telephone?")]
-    acts = [Do(3.0, e.SessionUpdate(session=telephone)), *said]
-    score = await stage.play(*acts, until=8)
-    assert list(wholes(score).values()) == ["Am I on the line?", "And now by telephone?"]
-    assert not errors(score)
-    assert score.of(e.InputAudioBufferSpeechStopped)[1].audio_end_ms == pytest.approx(5260, abs=60)
+    said = [CallerSays(0.5, "Am I on the line?"), CallerSays(4.0, "And now by telephone?")]
+    steps = [ClientSends(3.0, e.SessionUpdate(session=telephone)), *said]
+    timeline = await simulation.run(*steps, until=8)
+    assert list(wholes(timeline).values()) == ["Am I on the line?", "And now by telephone?"]
+    assert not errors(timeline)
+    assert timeline.of(e.InputAudioBufferSpeechStopped)[1].audio_end_ms == pytest.approx(5260, abs=60)
 
 
 @pytest.mark.parametrize(("format", "refused"), [(Pcm(), 1), (Pcmu(), 0), (Pcma(), 0)])
 async def test_only_formats_of_two_bytes_can_have_half_a_sample(format: AudioFormat, refused: int) -> None:
     odd = e.InputAudioBufferAppend(audio=b"\xd5" * 161)
-    score = await Stage(session=told_as(format=format)).play(Do(0.1, odd), until=0.5)
-    assert errors(score) == [("invalid_value", "audio")] * refused
+    timeline = await Simulation(session=told_as(format=format)).run(ClientSends(0.1, odd), until=0.5)
+    assert errors(timeline) == [("invalid_value", "audio")] * refused
 
 
 @pytest.mark.parametrize("law", ["ulaw", "alaw"])
@@ -105,21 +109,25 @@ async def test_sound_in_an_item_is_in_the_sessions_format(law: g711.Law) -> None
     telephone = Pcmu() if law == "ulaw" else Pcma()
     sound = g711.encode(array("h", [1000] * G711_RATE).tobytes(), law)
     item = Message(role="user", content=(InputAudio(audio=sound),))
-    stage = Stage(session=told_as(format=telephone))
-    score = await stage.play(
-        Say(2.0, "One two", seconds=1), Do(0.1, e.ConversationItemCreate(item=item)), until=1.5
+    simulation = Simulation(session=told_as(format=telephone))
+    timeline = await simulation.run(
+        CallerSays(2.0, "One two", seconds=1), ClientSends(0.1, e.ConversationItemCreate(item=item)), until=1.5
     )
-    (told,) = score.of(e.TranscriptionCompleted)
+    (told,) = timeline.of(e.TranscriptionCompleted)
     assert told.transcript == "One two"
     assert told.usage.seconds == pytest.approx(1.0, abs=0.01)
 
 
 async def test_an_append_longer_than_the_buffer_is_refused_whole() -> None:
-    stage = Stage(session=told_as(format=Pcmu(), turn_detection=None), limits=Limits(input_buffer_seconds=2))
+    simulation = Simulation(
+        session=told_as(format=Pcmu(), turn_detection=None), limits=Limits(input_buffer_seconds=2)
+    )
     long = e.InputAudioBufferAppend(audio=b"\xff" * 3 * G711_RATE)
-    score = await stage.play(Do(0.2, long), Do(0.5, e.InputAudioBufferCommit()), until=1)
-    assert errors(score) == [("input_audio_buffer_full", "audio")]
-    assert len(score.of(e.InputAudioBufferCommitted)) == 1
+    timeline = await simulation.run(
+        ClientSends(0.2, long), ClientSends(0.5, e.InputAudioBufferCommit()), until=1
+    )
+    assert errors(timeline) == [("input_audio_buffer_full", "audio")]
+    assert len(timeline.of(e.InputAudioBufferCommitted)) == 1
 
 
 # what the transcriber is told
@@ -147,74 +155,80 @@ def test_what_the_client_says_of_the_words_is_handed_on(
 # words while they are spoken
 
 
-def while_speaking(score: Score) -> list[e.TranscriptionDelta]:
-    until = score.at(e.InputAudioBufferSpeechStopped)
+def while_speaking(timeline: Timeline) -> list[e.TranscriptionDelta]:
+    until = timeline.at(e.InputAudioBufferSpeechStopped)
     return [
-        h.event for h in score.heard if isinstance(h.event, e.TranscriptionDelta) and h.at - score.began < until
+        h.event
+        for h in timeline.entries
+        if isinstance(h.event, e.TranscriptionDelta) and h.at - timeline.started_at < until
     ]
 
 
 async def test_a_conversation_shows_the_words_while_they_are_spoken() -> None:
-    score = await Stage(["Paris."], session=told_as()).play(Say(0.5, QUESTION), until=9)
-    assert len(while_speaking(score)) >= 2
-    assert deltas(score) == wholes(score)
-    (started,) = score.of(e.InputAudioBufferSpeechStarted)
-    assert set(deltas(score)) == {started.item_id}
+    timeline = await Simulation(["Paris."], session=told_as()).run(CallerSays(0.5, QUESTION), until=9)
+    assert len(while_speaking(timeline)) >= 2
+    assert deltas(timeline) == wholes(timeline)
+    (started,) = timeline.of(e.InputAudioBufferSpeechStarted)
+    assert set(deltas(timeline)) == {started.item_id}
 
 
 async def test_who_wants_no_transcripts_is_told_nothing_and_nobody_looks() -> None:
-    stage = Stage(["Paris."], session=told_as(transcription=None))
-    score = await stage.play(Say(0.5, QUESTION), until=9)
-    assert not score.of(e.TranscriptionDelta, e.TranscriptionCompleted)
-    assert stage.engine.crew.transcriber.asked == 1, "in the pause"
+    simulation = Simulation(["Paris."], session=told_as(transcription=None))
+    timeline = await simulation.run(CallerSays(0.5, QUESTION), until=9)
+    assert not timeline.of(e.TranscriptionDelta, e.TranscriptionCompleted)
+    assert simulation.engine.crew.transcriber.asked == 1, "in the pause"
 
 
 async def test_a_transcriber_that_is_paid_is_asked_in_pauses_only() -> None:
-    stage = Stage(["Paris."], session=told_as())
-    stage.engine.crew.transcriber.supports_partials = False
-    score = await stage.play(Say(0.5, QUESTION), until=9)
-    assert stage.engine.crew.transcriber.asked == 1
-    assert deltas(score) == wholes(score)
-    assert not while_speaking(score)
+    simulation = Simulation(["Paris."], session=told_as())
+    simulation.engine.crew.transcriber.supports_partials = False
+    timeline = await simulation.run(CallerSays(0.5, QUESTION), until=9)
+    assert simulation.engine.crew.transcriber.asked == 1
+    assert deltas(timeline) == wholes(timeline)
+    assert not while_speaking(timeline)
 
 
 async def test_it_is_asked_once_a_second_at_most() -> None:
-    stage = Stage(["Paris."], session=told_as(), hears=0.05)
-    await stage.play(Say(0.5, QUESTION), until=9)
+    simulation = Simulation(["Paris."], session=told_as(), transcriber_delay=0.05)
+    await simulation.run(CallerSays(0.5, QUESTION), until=9)
     spoken = len(QUESTION) * 0.06
-    assert stage.engine.crew.transcriber.asked <= spoken + 1
+    assert simulation.engine.crew.transcriber.asked <= spoken + 1
 
 
 async def test_a_slow_transcriber_is_asked_less_often() -> None:
-    stage = Stage(["Paris."], session=told_as(), hears=0.5)
-    await stage.play(Say(0.5, QUESTION), until=9)
-    assert stage.engine.crew.transcriber.asked == 2, "once, for it took half a second of four; and in the pause"
+    simulation = Simulation(["Paris."], session=told_as(), transcriber_delay=0.5)
+    await simulation.run(CallerSays(0.5, QUESTION), until=9)
+    assert simulation.engine.crew.transcriber.asked == 2, (
+        "once, for it took half a second of four; and in the pause"
+    )
 
 
 async def test_a_client_may_want_to_wait_longer_for_surer_words() -> None:
     asked = []
     for delay in ("minimal", "low", "medium", "high", "xhigh"):
-        stage = Stage(["Paris."], session=told_as(transcription=TranscriptionSettings(delay=delay)))
-        await stage.play(Say(0.5, QUESTION), until=9)
-        asked.append(stage.engine.crew.transcriber.asked)
+        simulation = Simulation(["Paris."], session=told_as(transcription=TranscriptionSettings(delay=delay)))
+        await simulation.run(CallerSays(0.5, QUESTION), until=9)
+        asked.append(simulation.engine.crew.transcriber.asked)
     assert asked == sorted(asked, reverse=True)
     assert asked[0] > asked[-1]
 
 
 async def test_a_turn_of_which_no_more_is_shown_is_written_down_at_its_end() -> None:
     words = " ".join(f"word{n}" for n in range(20))
-    stage = Stage(session=told_as(), limits=Limits(partial_transcript_seconds=2))
-    score = await stage.play(Say(0.5, words), until=12)
-    assert stage.engine.crew.transcriber.asked <= 3
-    assert deltas(score) == wholes(score)
+    simulation = Simulation(session=told_as(), limits=Limits(partial_transcript_seconds=2))
+    timeline = await simulation.run(CallerSays(0.5, words), until=12)
+    assert simulation.engine.crew.transcriber.asked <= 3
+    assert deltas(timeline) == wholes(timeline)
 
 
 async def test_the_answer_is_as_soon_as_without() -> None:
     """A glimpse under way when a pause begins is taken back: at every phase of it the answer comes as fast."""
     for tenths in range(10):
-        said = Say(0.5, "What is the capital of France?", seconds=1.8 + tenths / 10)
-        plain = await Stage(["Paris."], session=told_as(transcription=None), hears=0.4).play(said, until=8)
-        shown = await Stage(["Paris."], session=told_as(), hears=0.4).play(said, until=8)
+        said = CallerSays(0.5, "What is the capital of France?", seconds=1.8 + tenths / 10)
+        plain = await Simulation(["Paris."], session=told_as(transcription=None), transcriber_delay=0.4).run(
+            said, until=8
+        )
+        shown = await Simulation(["Paris."], session=told_as(), transcriber_delay=0.4).run(said, until=8)
         assert shown.at(e.ResponseOutputAudioDelta) == pytest.approx(
             plain.at(e.ResponseOutputAudioDelta), abs=0.001
         )
@@ -223,34 +237,37 @@ async def test_the_answer_is_as_soon_as_without() -> None:
 async def test_pauses_count_as_evidence() -> None:
     """Whoever pauses every second is never looked at in between, and yet their words are shown."""
     said = [
-        Say(0.5 + n * 1.0, words, seconds=0.7) for n, words in enumerate(["one two", "three four", "five six."])
+        CallerSays(0.5 + n * 1.0, words, seconds=0.7)
+        for n, words in enumerate(["one two", "three four", "five six."])
     ]
-    stage = Stage(session=told_as(), hears=0.05)
-    score = await stage.play(*said, until=7)
-    assert len(while_speaking(score)) >= 1
-    assert deltas(score) == wholes(score)
+    simulation = Simulation(session=told_as(), transcriber_delay=0.05)
+    timeline = await simulation.run(*said, until=7)
+    assert len(while_speaking(timeline)) >= 1
+    assert deltas(timeline) == wholes(timeline)
 
 
 async def test_a_transcriber_that_fails_in_mid_speech_fails_only_at_the_end() -> None:
-    stage = Stage(session=told_as(), hearing_fails=ProviderError("transcriber", "is deaf"))
-    score = await stage.play(Say(0.5, QUESTION), until=9)
-    assert stage.engine.crew.transcriber.asked == 2
-    assert len(score.of(e.TranscriptionFailed)) == 1
-    assert not score.of(e.TranscriptionDelta)
+    simulation = Simulation(session=told_as(), transcriber_failure=ProviderError("transcriber", "is deaf"))
+    timeline = await simulation.run(CallerSays(0.5, QUESTION), until=9)
+    assert simulation.engine.crew.transcriber.asked == 2
+    assert len(timeline.of(e.TranscriptionFailed)) == 1
+    assert not timeline.of(e.TranscriptionDelta)
 
 
 async def test_a_transcriber_that_never_answers_is_given_up() -> None:
-    stage = Stage(session=told_as(), hearing_fails=Forever(), limits=Limits(transcription_seconds=1))
-    score = await stage.play(Say(0.5, QUESTION), until=9)
-    assert len(score.of(e.TranscriptionFailed)) == 1
+    simulation = Simulation(
+        session=told_as(), transcriber_failure=Unresponsive(), limits=Limits(transcription_seconds=1)
+    )
+    timeline = await simulation.run(CallerSays(0.5, QUESTION), until=9)
+    assert len(timeline.of(e.TranscriptionFailed)) == 1
 
 
 async def test_a_cleared_buffer_tells_no_more_words() -> None:
-    score = await Stage(session=told_as()).play(
-        Say(0.5, QUESTION), Do(3.0, e.InputAudioBufferClear()), until=3.6
+    timeline = await Simulation(session=told_as()).run(
+        CallerSays(0.5, QUESTION), ClientSends(3.0, e.InputAudioBufferClear()), until=3.6
     )
-    cleared = types(score).index("input_audio_buffer.cleared")
-    assert "conversation.item.input_audio_transcription.delta" not in types(score)[cleared:]
+    cleared = types(timeline).index("input_audio_buffer.cleared")
+    assert "conversation.item.input_audio_transcription.delta" not in types(timeline)[cleared:]
 
 
 # the transcriber's desk
@@ -307,63 +324,71 @@ async def test_who_does_not_say_so_is_not_asked_in_mid_speech() -> None:
 # keys
 
 
-def press(at: float, keys: str, *, seconds: float = 0.1, law: g711.Law = "ulaw") -> Do:
+def press(at: float, keys: str, *, seconds: float = 0.1, law: g711.Law = "ulaw") -> ClientSends:
     tones = b"".join(tone(key, seconds, G711_RATE) + bytes(G711_RATE // 5) for key in keys)
-    return Do(at, e.InputAudioBufferAppend(audio=g711.encode(tones, law)))
+    return ClientSends(at, e.InputAudioBufferAppend(audio=g711.encode(tones, law)))
 
 
-def keys(score: Score) -> str:
-    return "".join(event.event for event in score.of(e.DtmfEventReceived))
+def keys(timeline: Timeline) -> str:
+    return "".join(event.event for event in timeline.of(e.DtmfEventReceived))
 
 
 @pytest.mark.parametrize("law", ["ulaw", "alaw"])
 async def test_a_telephones_keys_are_told_and_are_no_speech(law: g711.Law) -> None:
     line = Pcmu() if law == "ulaw" else Pcma()
-    stage = Stage(session=told_as(format=line))
-    score = await stage.play(press(0.5, "147*", law=law), press(2.0, "#", seconds=0.8, law=law), until=5)
-    assert keys(score) == "147*#"
-    assert not score.of(e.InputAudioBufferSpeechStarted)
-    assert stage.engine.crew.transcriber.asked == 0
+    simulation = Simulation(session=told_as(format=line))
+    timeline = await simulation.run(press(0.5, "147*", law=law), press(2.0, "#", seconds=0.8, law=law), until=5)
+    assert keys(timeline) == "147*#"
+    assert not timeline.of(e.InputAudioBufferSpeechStarted)
+    assert simulation.engine.crew.transcriber.asked == 0
 
 
 async def test_a_key_is_told_with_its_date() -> None:
     before = unix_now()
-    score = await Stage(session=told_as(format=Pcmu())).play(press(0.5, "5"), until=2)
-    (pressed,) = score.of(e.DtmfEventReceived)
+    timeline = await Simulation(session=told_as(format=Pcmu())).run(press(0.5, "5"), until=2)
+    (pressed,) = timeline.of(e.DtmfEventReceived)
     assert before <= pressed.received_at <= unix_now()
 
 
 async def test_a_key_in_the_middle_of_a_sentence_is_neither_lost_nor_written_down() -> None:
-    stage = Stage(["Yes."], session=told_as(format=Pcmu()))
-    score = await stage.play(Say(0.5, "Press five to go on now please"), press(1.2, "5", seconds=0.06), until=7)
-    assert keys(score) == "5"
-    assert len(score.of(e.InputAudioBufferSpeechStarted)) == 1
+    simulation = Simulation(["Yes."], session=told_as(format=Pcmu()))
+    timeline = await simulation.run(
+        CallerSays(0.5, "Press five to go on now please"), press(1.2, "5", seconds=0.06), until=7
+    )
+    assert keys(timeline) == "5"
+    assert len(timeline.of(e.InputAudioBufferSpeechStarted)) == 1
 
 
 async def test_a_key_does_not_interrupt_us() -> None:
-    stage = Stage(["One two three four five six seven eight nine ten."], session=told_as(format=Pcmu()))
-    score = await stage.play(Say(0.5, "Count to ten."), press(3.0, "5", seconds=0.5), until=9)
-    assert keys(score) == "5"
-    assert [event.response.status for event in score.of(e.ResponseDone)] == ["completed"]
+    simulation = Simulation(
+        ["One two three four five six seven eight nine ten."], session=told_as(format=Pcmu())
+    )
+    timeline = await simulation.run(CallerSays(0.5, "Count to ten."), press(3.0, "5", seconds=0.5), until=9)
+    assert keys(timeline) == "5"
+    assert [event.response.status for event in timeline.of(e.ResponseDone)] == ["completed"]
 
 
 async def test_in_manual_turns_keys_are_told_and_cut_out() -> None:
-    stage = Stage(session=told_as(format=Pcmu(), turn_detection=None))
-    score = await stage.play(press(0.5, "9", seconds=0.6), Do(2.0, e.InputAudioBufferCommit()), until=3)
-    assert keys(score) == "9"
-    assert list(wholes(score).values()) == [""]
+    simulation = Simulation(session=told_as(format=Pcmu(), turn_detection=None))
+    timeline = await simulation.run(
+        press(0.5, "9", seconds=0.6), ClientSends(2.0, e.InputAudioBufferCommit()), until=3
+    )
+    assert keys(timeline) == "9"
+    assert list(wholes(timeline).values()) == [""]
 
 
 async def test_who_sends_no_telephones_sound_has_no_keys() -> None:
     sound = resample(tone("5", 0.5, 8000), 8000, 24_000)
-    score = await Stage(session=told_as()).play(Do(0.5, e.InputAudioBufferAppend(audio=sound)), until=3)
-    assert not score.of(e.DtmfEventReceived)
+    timeline = await Simulation(session=told_as()).run(
+        ClientSends(0.5, e.InputAudioBufferAppend(audio=sound)), until=3
+    )
+    assert not timeline.of(e.DtmfEventReceived)
 
 
 async def test_who_presses_keys_is_still_there() -> None:
     session = told_as(format=Pcmu(), turn_detection=ServerVad(idle_timeout_ms=5000))
-    score = await Stage(session=session).play(press(3.0, "1"), until=7)
-    assert not score.of(e.InputAudioBufferTimeoutTriggered)
+    timeline = await Simulation(session=session).run(press(3.0, "1"), until=7)
+    assert not timeline.of(e.InputAudioBufferTimeoutTriggered)
 
 
 # noise
@@ -383,46 +408,51 @@ class Deafening:
         return array("h", [0 if 500 < sample < 1500 else sample for sample in array("h", sound)]).tobytes()
 
 
-def with_denoiser(session: Session) -> tuple[Stage, Deafening]:
-    stage, denoiser = Stage(["Fine."], session=session), Deafening()
-    stage.engine.crew = dataclass_replace(stage.engine.crew, denoiser=denoiser)
-    return stage, denoiser
+def with_denoiser(session: Session) -> tuple[Simulation, Deafening]:
+    simulation, denoiser = Simulation(["Fine."], session=session), Deafening()
+    simulation.engine.crew = dataclass_replace(simulation.engine.crew, denoiser=denoiser)
+    return simulation, denoiser
 
 
-NOISE_AND_WORDS = (Say(0.5, "whirr whirr whirr"), Say(2.5, "Is anybody there?"))
+NOISE_AND_WORDS = (CallerSays(0.5, "whirr whirr whirr"), CallerSays(2.5, "Is anybody there?"))
 
 
 @pytest.mark.parametrize("kind", ["near_field", "far_field"])
 async def test_noise_reduction_is_done_before_anybody_hears(kind: Literal["near_field", "far_field"]) -> None:
-    stage, denoiser = with_denoiser(told_as(noise_reduction=NoiseReduction(type=kind)))
-    score = await stage.play(*NOISE_AND_WORDS, until=6)
-    assert list(wholes(score).values()) == ["Is anybody there?"]
-    assert len(score.of(e.InputAudioBufferSpeechStarted)) == 1
+    simulation, denoiser = with_denoiser(told_as(noise_reduction=NoiseReduction(type=kind)))
+    timeline = await simulation.run(*NOISE_AND_WORDS, until=6)
+    assert list(wholes(timeline).values()) == ["Is anybody there?"]
+    assert len(timeline.of(e.InputAudioBufferSpeechStarted)) == 1
     assert [reduction.type for reduction in denoiser.asked] == [kind]
 
 
 async def test_in_manual_turns_too() -> None:
-    stage, _ = with_denoiser(told_as(turn_detection=None, noise_reduction=NoiseReduction(type="near_field")))
-    score = await stage.play(*NOISE_AND_WORDS, Do(5.0, e.InputAudioBufferCommit()), until=6)
-    assert list(wholes(score).values()) == ["Is anybody there?"]
+    simulation, _ = with_denoiser(
+        told_as(turn_detection=None, noise_reduction=NoiseReduction(type="near_field"))
+    )
+    timeline = await simulation.run(*NOISE_AND_WORDS, ClientSends(5.0, e.InputAudioBufferCommit()), until=6)
+    assert list(wholes(timeline).values()) == ["Is anybody there?"]
 
 
 async def test_who_does_not_ask_for_it_is_heard_as_they_are() -> None:
-    stage, denoiser = with_denoiser(told_as())
-    score = await stage.play(*NOISE_AND_WORDS, until=7)
+    simulation, denoiser = with_denoiser(told_as())
+    timeline = await simulation.run(*NOISE_AND_WORDS, until=7)
     assert not denoiser.asked
-    assert list(wholes(score).values()) == ["whirr whirr whirr", "Is anybody there?"]
+    assert list(wholes(timeline).values()) == ["whirr whirr whirr", "Is anybody there?"]
 
 
 async def test_it_can_be_switched_on_and_off() -> None:
-    stage, denoiser = with_denoiser(told_as())
+    simulation, denoiser = with_denoiser(told_as())
     on = InputSettings(noise_reduction=NoiseReduction(type="far_field", strength=0.5))
     off = InputSettings(noise_reduction=None)
     updates = [Session(audio=SessionAudio(input=settings)) for settings in (on, off)]
-    acts = [Do(0.1, e.SessionUpdate(session=updates[0])), Do(2.0, e.SessionUpdate(session=updates[1]))]
-    score = await stage.play(*acts, Say(0.5, "whirr whirr", seconds=4), until=7)
+    steps = [
+        ClientSends(0.1, e.SessionUpdate(session=updates[0])),
+        ClientSends(2.0, e.SessionUpdate(session=updates[1])),
+    ]
+    timeline = await simulation.run(*steps, CallerSays(0.5, "whirr whirr", seconds=4), until=7)
     assert [reduction.strength for reduction in denoiser.asked] == [0.5]
-    (started,) = score.of(e.InputAudioBufferSpeechStarted)
+    (started,) = timeline.of(e.InputAudioBufferSpeechStarted)
     assert started.audio_start_ms == pytest.approx(2000 - 300, abs=60)
 
 
@@ -431,11 +461,13 @@ async def test_it_can_be_switched_on_and_off() -> None:
 )
 async def test_without_a_denoiser_it_is_accepted_all_the_same(reduction: NoiseReduction | None) -> None:
     update = Session(audio=SessionAudio(input=InputSettings(noise_reduction=reduction)))
-    score = await Stage().play(Do(0.1, e.SessionUpdate(session=update)), Say(0.5, "Hello."), until=4)
-    assert not errors(score)
-    shown = score.of(e.SessionUpdated)[0].session.audio.input.noise_reduction
+    timeline = await Simulation().run(
+        ClientSends(0.1, e.SessionUpdate(session=update)), CallerSays(0.5, "Hello."), until=4
+    )
+    assert not errors(timeline)
+    shown = timeline.of(e.SessionUpdated)[0].session.audio.input.noise_reduction
     assert (shown and shown.type) == (reduction and reduction.type)
-    assert score.of(e.ResponseDone)
+    assert timeline.of(e.ResponseDone)
 
 
 # long silence
@@ -443,12 +475,16 @@ async def test_without_a_denoiser_it_is_accepted_all_the_same(reduction: NoiseRe
 
 async def test_silence_is_counted_from_the_end_of_what_we_say() -> None:
     session = told_as(turn_detection=ServerVad(idle_timeout_ms=5000))
-    stage = Stage(["That is a rather long answer to a short question.", "Still there?"], session=session)
-    score = await stage.play(Say(0.5, "Hello."), until=16)
-    (timeout, *_) = score.of(e.InputAudioBufferTimeoutTriggered)
-    sound = sum(len(event.delta) for event in score.of(e.ResponseOutputAudioDelta)[: _first_answer(score)])
-    heard_until = score.at(e.ResponseOutputAudioDelta) + sound / 48_000
-    late = score.at(e.InputAudioBufferTimeoutTriggered) - (heard_until + 5)
+    simulation = Simulation(
+        ["That is a rather long answer to a short question.", "Still there?"], session=session
+    )
+    timeline = await simulation.run(CallerSays(0.5, "Hello."), until=16)
+    (timeout, *_) = timeline.of(e.InputAudioBufferTimeoutTriggered)
+    sound = sum(
+        len(event.delta) for event in timeline.of(e.ResponseOutputAudioDelta)[: _first_answer(timeline)]
+    )
+    heard_until = timeline.at(e.ResponseOutputAudioDelta) + sound / 48_000
+    late = timeline.at(e.InputAudioBufferTimeoutTriggered) - (heard_until + 5)
     assert 0 <= late <= 0.3, "a quarter of a second is allowed for what lies between us and the caller's ear"
     assert timeout.audio_start_ms == pytest.approx((heard_until + late) * 1000, abs=40)
     assert timeout.audio_end_ms - timeout.audio_start_ms == pytest.approx(5000, abs=40)
@@ -456,7 +492,7 @@ async def test_silence_is_counted_from_the_end_of_what_we_say() -> None:
 
 async def test_silence_becomes_an_empty_item_and_is_answered_in_order() -> None:
     session = told_as(turn_detection=ServerVad(idle_timeout_ms=5000))
-    score = await Stage(["Still there?"], session=session).play(until=6)
+    timeline = await Simulation(["Still there?"], session=session).run(until=6)
     expected = [
         "session.created",
         "input_audio_buffer.timeout_triggered",
@@ -465,22 +501,22 @@ async def test_silence_becomes_an_empty_item_and_is_answered_in_order() -> None:
         "conversation.item.done",
         "response.created",
     ]
-    assert types(score)[: len(expected)] == expected
-    (timeout,) = score.of(e.InputAudioBufferTimeoutTriggered)
-    (committed,) = score.of(e.InputAudioBufferCommitted)
-    added = score.of(e.ConversationItemAdded)[0].item
+    assert types(timeline)[: len(expected)] == expected
+    (timeout,) = timeline.of(e.InputAudioBufferTimeoutTriggered)
+    (committed,) = timeline.of(e.InputAudioBufferCommitted)
+    added = timeline.of(e.ConversationItemAdded)[0].item
     assert timeout.item_id == committed.item_id == added.id
     assert added == replace(added, role="user", content=(InputAudio(transcript=None),))
 
 
 async def test_who_speaks_is_not_asked_whether_they_are_there() -> None:
     session = told_as(turn_detection=ServerVad(idle_timeout_ms=5000))
-    said = [Say(4.0, "Wait, let me think about it for a while."), Say(10.5, "Yes.")]
-    score = await Stage(["Fine."], session=session).play(*said, until=12)
-    assert not score.of(e.InputAudioBufferTimeoutTriggered)
+    said = [CallerSays(4.0, "Wait, let me think about it for a while."), CallerSays(10.5, "Yes.")]
+    timeline = await Simulation(["Fine."], session=session).run(*said, until=12)
+    assert not timeline.of(e.InputAudioBufferTimeoutTriggered)
 
 
-def _first_answer(score: Score) -> int:
+def _first_answer(timeline: Timeline) -> int:
     """How many pieces of sound the first answer has."""
-    first = score.of(e.ResponseOutputAudioDelta)[0].response_id
-    return sum(event.response_id == first for event in score.of(e.ResponseOutputAudioDelta))
+    first = timeline.of(e.ResponseOutputAudioDelta)[0].response_id
+    return sum(event.response_id == first for event in timeline.of(e.ResponseOutputAudioDelta))

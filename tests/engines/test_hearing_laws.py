@@ -8,17 +8,17 @@ from engines.test_laws import callers, lawful, perform, stages
 from vivavoce.protocol import events as e
 from vivavoce.protocol.session import InputSettings, ServerVad, Session, SessionAudio, TranscriptionSettings
 from vivavoce.protocol.settings import merge
-from vivavoce.testing.stage import Act, Score, Stage
+from vivavoce.testing.simulation import Simulation, Step, Timeline
 
 TOLD = Session(audio=SessionAudio(input=InputSettings(transcription=TranscriptionSettings())))
 ENDS = (e.TranscriptionCompleted, e.TranscriptionFailed)
 
 
-def check_transcripts(score: Score, *, announced: bool) -> None:
+def check_transcripts(timeline: Timeline, *, announced: bool) -> None:
     known: set[str] = set()
     told: dict[str, str] = {}
     ended: set[str] = set()
-    for event in score.events:
+    for event in timeline.events:
         match event:
             case e.InputAudioBufferSpeechStarted(item_id=item_id):
                 known.add(item_id)
@@ -35,7 +35,7 @@ def check_transcripts(score: Score, *, announced: bool) -> None:
                 ended.add(item_id)
             case _:
                 pass
-    for event in score.of(e.TranscriptionCompleted):
+    for event in timeline.of(e.TranscriptionCompleted):
         joined = told.get(event.item_id, "")
         assert joined == event.transcript or not event.transcript.startswith(joined), (
             "the deltas make the whole"
@@ -44,32 +44,34 @@ def check_transcripts(score: Score, *, announced: bool) -> None:
 
 @lawful
 @given(stages(), callers())
-def test_deltas_come_before_the_whole_and_make_it(stage: Stage, caller: tuple[list[Act], float]) -> None:
-    stage.engine.session = merge(stage.engine.session, TOLD)
-    acts, until = caller
-    check_transcripts(perform(stage, acts, until + 5), announced=True)
+def test_deltas_come_before_the_whole_and_make_it(
+    simulation: Simulation, caller: tuple[list[Step], float]
+) -> None:
+    simulation.engine.session = merge(simulation.engine.session, TOLD)
+    steps, until = caller
+    check_transcripts(perform(simulation, steps, until + 5), announced=True)
 
 
 @lawful
 @given(stages(), callers(), st.sampled_from([None, ServerVad()]))
 def test_a_session_that_only_writes_down_never_answers(
-    stage: Stage, caller: tuple[list[Act], float], turns: ServerVad | None
+    simulation: Simulation, caller: tuple[list[Step], float], turns: ServerVad | None
 ) -> None:
-    stage.wish = written_as(turn_detection=turns)
-    acts, until = caller
-    score = perform(stage, acts, until + 5)
-    check_transcripts(score, announced=turns is not None)
-    assert not score.of(e.ResponseCreated, e.ResponseDone, e.ResponseOutputAudioDelta)
-    assert not stage.chat.asked
+    simulation.client_session = written_as(turn_detection=turns)
+    steps, until = caller
+    timeline = perform(simulation, steps, until + 5)
+    check_transcripts(timeline, announced=turns is not None)
+    assert not timeline.of(e.ResponseCreated, e.ResponseDone, e.ResponseOutputAudioDelta)
+    assert not simulation.chat.requests
 
 
 @lawful
 @given(stages(), callers())
-def test_what_is_committed_is_written_down(stage: Stage, caller: tuple[list[Act], float]) -> None:
+def test_what_is_committed_is_written_down(simulation: Simulation, caller: tuple[list[Step], float]) -> None:
     """All of it, within the transcriber's deadline: or it is said why not."""
-    stage.engine.session = merge(told_as(), Session())
-    acts, until = caller
-    score = perform(stage, acts, until + 20)
-    assert {event.item_id for event in score.of(e.InputAudioBufferCommitted)} == {
-        event.item_id for event in score.of(*ENDS)
+    simulation.engine.session = merge(told_as(), Session())
+    steps, until = caller
+    timeline = perform(simulation, steps, until + 20)
+    assert {event.item_id for event in timeline.of(e.InputAudioBufferCommitted)} == {
+        event.item_id for event in timeline.of(*ENDS)
     }

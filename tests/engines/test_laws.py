@@ -13,20 +13,20 @@ from vivavoce.protocol.session import InputSettings, SemanticVad, ServerVad, Ses
 from vivavoce.protocol.settings import DEFAULT, merge
 from vivavoce.providers.base import ToolCall
 from vivavoce.testing.clock import JumpingClock
-from vivavoce.testing.stage import Act, Answer, Do, Forever, Say, Score, Stage
+from vivavoce.testing.simulation import CallerSays, ClientSends, Simulation, Step, Timeline, Unresponsive
 
 LIMITS = Limits(transcription_seconds=2, first_token_seconds=2, next_token_seconds=2, first_audio_seconds=2)
 WORDS = ["yes", "uh-huh", "tell me more about it", "stop", "I would like to know", "wait, and then", ""]
 STORY = "One two three four five six seven. Eight nine ten. And so on, and so on, until the very end of it."
 REPLIES = ["Yes.", STORY, STORY, ["Let me look.", ToolCall("weather", "{}")], ToolCall("weather", "{}")]
 MISHAPS: dict[str, dict[str, object]] = {
-    "deaf": {"hearing_fails": ProviderError("transcriber", "is deaf")},
-    "deaf for ever": {"hearing_fails": Forever()},
-    "mute": {"speaking_fails": ProviderError("synthesizer", "is mute")},
-    "mute for ever": {"speaking_fails": Forever()},
+    "deaf": {"transcriber_failure": ProviderError("transcriber", "is deaf")},
+    "deaf for ever": {"transcriber_failure": Unresponsive()},
+    "mute": {"synthesizer_failure": ProviderError("synthesizer", "is mute")},
+    "mute for ever": {"synthesizer_failure": Unresponsive()},
     "down": {"replies": [STORY, ProviderError("chat", "is down"), "Yes."]},
     "lost": {"replies": [["Well, then.", ProviderError("chat", "lost the thread")], STORY]},
-    "silent": {"replies": [Forever(), STORY]},
+    "silent": {"replies": [Unresponsive(), STORY]},
     "empty": {"replies": ["", STORY]},
 }
 
@@ -36,18 +36,18 @@ def tenths(least: int, most: int) -> st.SearchStrategy[float]:
 
 
 @st.composite
-def callers(draw: st.DrawFn) -> tuple[list[Act], float]:
+def callers(draw: st.DrawFn) -> tuple[list[Step], float]:
     """Somebody who talks when they like, and a client that meddles."""
-    at, acts = 0.2, list[Act]()
+    at, steps = 0.2, list[Step]()
     for _ in range(draw(st.integers(1, 5))):
         at += draw(tenths(1, 30))
-        say = Say(at, draw(st.sampled_from(WORDS)), seconds=draw(tenths(1, 20)))
-        acts.append(say)
+        say = CallerSays(at, draw(st.sampled_from(WORDS)), seconds=draw(tenths(1, 20)))
+        steps.append(say)
         at = say.until
     until = at + 5
     for _ in range(draw(st.integers(0, 4))):
-        acts.append(Do(draw(tenths(1, int(until * 10))), draw(st.sampled_from(meddling))))
-    return acts, until
+        steps.append(ClientSends(draw(tenths(1, int(until * 10))), draw(st.sampled_from(meddling))))
+    return steps, until
 
 
 text = Message(role="user", content=(InputText(text="And this?"),))
@@ -66,27 +66,27 @@ meddling: list[e.ClientEvent] = [
 
 
 @st.composite
-def stages(draw: st.DrawFn) -> Stage:
+def stages(draw: st.DrawFn) -> Simulation:
     detection = draw(
         st.sampled_from([ServerVad(silence_duration_ms=200), ServerVad(), SemanticVad(eagerness="high")])
     )
     mishap = draw(st.sampled_from([None] * 16 + list(MISHAPS)))
     cast: dict[str, object] = {
         "replies": draw(st.lists(st.sampled_from(REPLIES), min_size=1, max_size=4)),
-        "hears": draw(tenths(0, 8)),
-        "finished": draw(st.sampled_from([None, 0.1, 0.9])),
-        "thinks": draw(tenths(0, 8)),
-        "speaks": draw(tenths(0, 4)),
-        "marks": draw(st.booleans()),
+        "transcriber_delay": draw(tenths(0, 8)),
+        "end_of_turn": draw(st.sampled_from([None, 0.1, 0.9])),
+        "chat_delay": draw(tenths(0, 8)),
+        "synthesizer_delay": draw(tenths(0, 4)),
+        "word_timings": draw(st.booleans()),
         **MISHAPS.get(mishap or "", {}),
     }
     settings_ = Session(audio=SessionAudio(input=InputSettings(turn_detection=detection)))
-    return Stage(session=merge(DEFAULT, settings_), limits=LIMITS, **cast)
+    return Simulation(session=merge(DEFAULT, settings_), limits=LIMITS, **cast)
 
 
-def perform(stage: Stage, acts: list[Act], until: float) -> Score:
-    async def play() -> Score:
-        return await stage.play(*acts, until=until)
+def perform(simulation: Simulation, steps: list[Step], until: float) -> Timeline:
+    async def play() -> Timeline:
+        return await simulation.run(*steps, until=until)
 
     return anyio.run(play, backend_options={"loop_factory": JumpingClock})
 
@@ -96,11 +96,13 @@ lawful = settings(max_examples=40, deadline=None, suppress_health_check=list(Hea
 
 @lawful
 @given(stages(), callers())
-def test_one_voice_at_a_time_and_every_answer_ends_once(stage: Stage, caller: tuple[list[Act], float]) -> None:
-    score = perform(stage, *caller)
+def test_one_voice_at_a_time_and_every_answer_ends_once(
+    simulation: Simulation, caller: tuple[list[Step], float]
+) -> None:
+    timeline = perform(simulation, *caller)
     open_in_conversation: str | None = None
     created, ended = [], []
-    for event in score.of(e.ResponseCreated, e.ResponseDone):
+    for event in timeline.of(e.ResponseCreated, e.ResponseDone):
         response = event.response
         if isinstance(event, e.ResponseCreated):
             created.append(response.id)
@@ -119,12 +121,12 @@ def test_one_voice_at_a_time_and_every_answer_ends_once(stage: Stage, caller: tu
 @lawful
 @given(stages(), callers())
 def test_no_sound_of_an_answer_once_the_caller_has_the_floor(
-    stage: Stage, caller: tuple[list[Act], float]
+    simulation: Simulation, caller: tuple[list[Step], float]
 ) -> None:
-    score = perform(stage, *caller)
+    timeline = perform(simulation, *caller)
     silenced: set[str] = set()
     alive: set[str] = set()
-    for event in score.events:
+    for event in timeline.events:
         match event:
             case e.ResponseCreated(response=response) if response.conversation_id:
                 alive.add(response.id)
@@ -138,10 +140,12 @@ def test_no_sound_of_an_answer_once_the_caller_has_the_floor(
 
 @lawful
 @given(stages(), callers())
-def test_whatever_is_opened_is_closed_in_order(stage: Stage, caller: tuple[list[Act], float]) -> None:
-    score = perform(stage, *caller)
+def test_whatever_is_opened_is_closed_in_order(
+    simulation: Simulation, caller: tuple[list[Step], float]
+) -> None:
+    timeline = perform(simulation, *caller)
     items: dict[str, str] = {}
-    for event in score.events:
+    for event in timeline.events:
         match event:
             case e.ResponseOutputItemAdded(item=item):
                 assert item.id not in items
@@ -164,11 +168,11 @@ def test_whatever_is_opened_is_closed_in_order(stage: Stage, caller: tuple[list[
 @lawful
 @given(stages(), callers())
 def test_the_order_of_items_is_the_order_in_which_they_were_said(
-    stage: Stage, caller: tuple[list[Act], float]
+    simulation: Simulation, caller: tuple[list[Step], float]
 ) -> None:
-    score = perform(stage, *caller)
+    timeline = perform(simulation, *caller)
     order: list[str] = []
-    for event in score.of(e.ConversationItemAdded):
+    for event in timeline.of(e.ConversationItemAdded):
         item_id, previous = str(event.item.id), event.previous_item_id
         assert item_id not in order
         assert previous is None or previous in order
@@ -179,35 +183,37 @@ def test_the_order_of_items_is_the_order_in_which_they_were_said(
 
 @lawful
 @given(stages(), callers())
-def test_no_silence_without_an_end(stage: Stage, caller: tuple[list[Act], float]) -> None:
+def test_no_silence_without_an_end(simulation: Simulation, caller: tuple[list[Step], float]) -> None:
     """Every deadline is some seconds: whatever fails, an answer that has begun is over before long."""
-    acts, until = caller
-    score = perform(stage, acts, until + 20)
-    created = {event.response.id for event in score.of(e.ResponseCreated)}
-    assert created == {event.response.id for event in score.of(e.ResponseDone)}
+    steps, until = caller
+    timeline = perform(simulation, steps, until + 20)
+    created = {event.response.id for event in timeline.of(e.ResponseCreated)}
+    assert created == {event.response.id for event in timeline.of(e.ResponseDone)}
 
 
 @settings(lawful, max_examples=15)
 @given(stages(), callers())
-def test_the_same_play_gives_the_same_score(stage: Stage, caller: tuple[list[Act], float]) -> None:
-    assert str(perform(stage, *caller)) == str(perform(stage, *caller))
+def test_the_same_play_gives_the_same_score(simulation: Simulation, caller: tuple[list[Step], float]) -> None:
+    assert str(perform(simulation, *caller)) == str(perform(simulation, *caller))
 
 
 @settings(lawful, max_examples=15)
 @given(stages(), callers(), tenths(1, 60))
-def test_hanging_up_ends_everything(stage: Stage, caller: tuple[list[Act], float], until: float) -> None:
+def test_hanging_up_ends_everything(
+    simulation: Simulation, caller: tuple[list[Step], float], until: float
+) -> None:
     """`perform` returns only when every task of the conversation is gone: a leak would deadlock the clock."""
 
     async def play() -> int:
-        await stage.play(*caller[0], until=until)
+        await simulation.run(*caller[0], until=until)
         return len(anyio.get_running_tasks())
 
     assert anyio.run(play, backend_options={"loop_factory": JumpingClock}) == 1
 
 
 def test_an_answer_about_the_first_answer_needs_one() -> None:
-    acts: list[Act] = [
-        Say(0.5, "hello there"),
-        Answer(3.0, lambda item_id: e.ConversationItemDelete(item_id=item_id)),
+    steps: list[Step] = [
+        CallerSays(0.5, "hello there"),
+        ClientSends(3.0, lambda timeline: e.ConversationItemDelete(item_id=timeline.answer_id)),
     ]
-    assert perform(Stage(), acts, 4.0).of(e.ConversationItemDeleted)
+    assert perform(Simulation(), steps, 4.0).of(e.ConversationItemDeleted)

@@ -19,7 +19,7 @@ from vivavoce.protocol.session import (
     TranscriptionSettings,
 )
 from vivavoce.protocol.settings import DEFAULT, merge
-from vivavoce.testing.stage import Do, Say, Stage
+from vivavoce.testing.simulation import CallerSays, ClientSends, Simulation
 
 pytestmark = pytest.mark.anyio
 
@@ -28,10 +28,10 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_a_spoken_question_is_answered_in_the_order_of_the_protocol() -> None:
-    score = await Stage(["Paris."], session=TRANSCRIBED).play(
-        Say(0.5, "What is the capital of France?"), until=6
+    timeline = await Simulation(["Paris."], session=TRANSCRIBED).run(
+        CallerSays(0.5, "What is the capital of France?"), until=6
     )
-    events = [name for name in types(score) if name != "input_audio_buffer.append"]
+    events = [name for name in types(timeline) if name != "input_audio_buffer.append"]
     assert events == [
         "session.created",
         "input_audio_buffer.speech_started",
@@ -59,73 +59,85 @@ async def test_a_spoken_question_is_answered_in_the_order_of_the_protocol() -> N
 
 
 async def test_the_answer_is_there_when_the_turn_is_over() -> None:
-    score = await Stage(["Paris."]).play(Say(0.5, "What is the capital of France?"), until=6)
-    assert score.at(e.ResponseOutputAudioDelta) - score.at(e.InputAudioBufferSpeechStopped) < 0.03
+    timeline = await Simulation(["Paris."]).run(CallerSays(0.5, "What is the capital of France?"), until=6)
+    assert timeline.at(e.ResponseOutputAudioDelta) - timeline.at(e.InputAudioBufferSpeechStopped) < 0.03
 
 
 async def test_without_a_draft_the_answer_would_come_later() -> None:
-    said = Say(0.5, "What is the capital of France?")
-    drafted = await Stage(["Paris."]).play(said, until=6)
-    undrafted = await Stage(["Paris."], limits=Limits(drafts=0)).play(said, until=6)
+    said = CallerSays(0.5, "What is the capital of France?")
+    drafted = await Simulation(["Paris."]).run(said, until=6)
+    undrafted = await Simulation(["Paris."], limits=Limits(drafts=0)).run(said, until=6)
     assert undrafted.at(e.ResponseOutputAudioDelta) - drafted.at(e.ResponseOutputAudioDelta) > 0.25
 
 
 async def test_a_caller_who_goes_on_after_a_pause_gets_one_answer_to_all_of_it() -> None:
-    stage = Stage(["Yes."])
-    score = await stage.play(Say(0.5, "I would like to know"), Say(2.0, "whether it rains"), until=7)
-    assert len(score.of(e.ResponseCreated)) == 1
-    assert _last_words(stage) == "I would like to know whether it rains"
+    simulation = Simulation(["Yes."])
+    timeline = await simulation.run(
+        CallerSays(0.5, "I would like to know"), CallerSays(2.0, "whether it rains"), until=7
+    )
+    assert len(timeline.of(e.ResponseCreated)) == 1
+    assert _last_words(simulation) == "I would like to know whether it rains"
 
 
 async def test_a_draft_to_the_same_words_is_used_again() -> None:
-    stage = Stage(["Yes."])
-    await stage.play(Say(0.5, "Does it rain?"), Say(1.56, "", seconds=0.09), until=6)
-    assert len(stage.chat.asked) == 1
+    simulation = Simulation(["Yes."])
+    await simulation.run(CallerSays(0.5, "Does it rain?"), CallerSays(1.56, "", seconds=0.09), until=6)
+    assert len(simulation.chat.requests) == 1
 
 
 async def test_a_dropped_draft_leaves_no_trace() -> None:
-    stage = Stage(["Yes."], thinks=0.05)
-    score = await stage.play(Say(0.5, "I would like to know"), Say(2.1, "whether it rains"), until=7)
-    assert len(stage.chat.asked) == 2
-    assert len(score.of(e.ResponseCreated)) == 1
-    assert len(score.of(e.ConversationItemAdded)) == 2
+    simulation = Simulation(["Yes."], chat_delay=0.05)
+    timeline = await simulation.run(
+        CallerSays(0.5, "I would like to know"), CallerSays(2.1, "whether it rains"), until=7
+    )
+    assert len(simulation.chat.requests) == 2
+    assert len(timeline.of(e.ResponseCreated)) == 1
+    assert len(timeline.of(e.ConversationItemAdded)) == 2
 
 
 async def test_the_budget_of_drafts_is_kept() -> None:
-    stage = Stage(["Yes."], limits=Limits(drafts=1))
-    score = await stage.play(
-        Say(0.5, "one two three"), Say(1.6, "four five six"), Say(2.7, "seven eight"), until=8
+    simulation = Simulation(["Yes."], limits=Limits(drafts=1))
+    timeline = await simulation.run(
+        CallerSays(0.5, "one two three"),
+        CallerSays(1.6, "four five six"),
+        CallerSays(2.7, "seven eight"),
+        until=8,
     )
-    assert len(stage.chat.asked) == 2, "one draft, and the answer itself"
-    assert done(score).response.status == "completed"
+    assert len(simulation.chat.requests) == 2, "one draft, and the answer itself"
+    assert done(timeline).response.status == "completed"
 
 
 async def test_transcripts_are_sent_only_to_those_who_want_them() -> None:
     session = heard_as(transcription=None)
-    score = await Stage(["Paris."], session=session).play(Say(0.5, "What is the capital?"), until=5)
-    assert not score.of(e.TranscriptionCompleted)
-    assert done(score).response.status == "completed"
+    timeline = await Simulation(["Paris."], session=session).run(
+        CallerSays(0.5, "What is the capital?"), until=5
+    )
+    assert not timeline.of(e.TranscriptionCompleted)
+    assert done(timeline).response.status == "completed"
 
 
 async def test_a_cough_alone_is_not_answered() -> None:
-    score = await Stage(["Yes?"]).play(Say(0.5, "", seconds=0.1), until=4)
-    assert types(score)[0] == "session.created"
-    assert not score.of(e.InputAudioBufferSpeechStarted, e.ResponseCreated)
+    timeline = await Simulation(["Yes?"]).run(CallerSays(0.5, "", seconds=0.1), until=4)
+    assert types(timeline)[0] == "session.created"
+    assert not timeline.of(e.InputAudioBufferSpeechStarted, e.ResponseCreated)
 
 
 async def test_a_noise_without_words_is_answered_by_none() -> None:
     """There is a response, and nothing in it: strands asks for no other until the turn has had its own."""
-    score = await Stage(["Yes?"]).play(Say(0.5, "", seconds=0.8), until=4)
-    assert score.of(e.InputAudioBufferCommitted)
-    assert types(score)[-3:] == ["response.created", "response.done", "rate_limits.updated"]
-    assert (done(score).response.status, done(score).response.output) == ("completed", ())
+    timeline = await Simulation(["Yes?"]).run(CallerSays(0.5, "", seconds=0.8), until=4)
+    assert timeline.of(e.InputAudioBufferCommitted)
+    assert types(timeline)[-3:] == ["response.created", "response.done", "rate_limits.updated"]
+    assert (done(timeline).response.status, done(timeline).response.output) == ("completed", ())
 
 
 async def test_a_turn_that_is_finished_is_answered_sooner_than_one_that_is_not() -> None:
     session = heard_as(turn_detection=SemanticVad())
-    whole, half = Say(0.5, "What is the capital of France?"), Say(0.5, "I would like to know whether")
-    finished = await Stage(["Paris."], session=session, finished=0.98).play(whole, until=6)
-    unfinished = await Stage(["Paris."], session=session, finished=0.05).play(half, until=6)
+    whole, half = (
+        CallerSays(0.5, "What is the capital of France?"),
+        CallerSays(0.5, "I would like to know whether"),
+    )
+    finished = await Simulation(["Paris."], session=session, end_of_turn=0.98).run(whole, until=6)
+    unfinished = await Simulation(["Paris."], session=session, end_of_turn=0.05).run(half, until=6)
     stopped = e.InputAudioBufferSpeechStopped
     soon, late = finished.at(stopped) - whole.until, unfinished.at(stopped) - half.until
     assert soon < 0.35
@@ -134,15 +146,15 @@ async def test_a_turn_that_is_finished_is_answered_sooner_than_one_that_is_not()
 
 async def test_a_turn_detector_that_does_not_answer_is_not_waited_for() -> None:
     session = heard_as(turn_detection=SemanticVad())
-    stage = Stage(["Paris."], session=session, finished=0.9)
-    stage.engine.crew.turn.delay = 60
-    score = await stage.play(Say(0.5, "What is the capital of France?"), until=8)
-    assert done(score).response.status == "completed"
+    simulation = Simulation(["Paris."], session=session, end_of_turn=0.9)
+    simulation.engine.crew.turn.delay = 60
+    timeline = await simulation.run(CallerSays(0.5, "What is the capital of France?"), until=8)
+    assert done(timeline).response.status == "completed"
 
 
 async def test_the_words_go_up_with_their_sound() -> None:
-    score = await Stage([STORY], marks=True).play(Say(0.5, "Tell me a story"), until=12)
-    told = score.of(e.ResponseOutputAudioTranscriptDelta, e.ResponseOutputAudioDelta)
+    timeline = await Simulation([STORY], word_timings=True).run(CallerSays(0.5, "Tell me a story"), until=12)
+    told = timeline.of(e.ResponseOutputAudioTranscriptDelta, e.ResponseOutputAudioDelta)
     assert "".join(t.delta for t in told if isinstance(t.delta, str)).strip() == STORY
     assert all(
         isinstance(after.delta, bytes) for before, after in pairwise(told) if isinstance(before.delta, str)
@@ -150,141 +162,156 @@ async def test_the_words_go_up_with_their_sound() -> None:
 
 
 async def test_speech_is_sent_little_before_its_time() -> None:
-    score = await Stage([STORY]).play(Say(0.5, "Tell me a story"), until=16)
-    first = score.at(e.ResponseOutputAudioDelta)
+    timeline = await Simulation([STORY]).run(CallerSays(0.5, "Tell me a story"), until=16)
+    first = timeline.at(e.ResponseOutputAudioDelta)
     sent = 0.0
-    for heard in score.heard:
+    for heard in timeline.entries:
         if isinstance(heard.event, e.ResponseOutputAudioDelta):
-            assert sent - (heard.at - score.began - first) <= Limits().audio_ahead_seconds + 0.01
+            assert sent - (heard.at - timeline.started_at - first) <= Limits().audio_ahead_seconds + 0.01
             sent += len(heard.event.delta) / 48000
 
 
 async def test_the_client_may_answer_turns_itself() -> None:
     session = heard_as(turn_detection=ServerVad(create_response=False))
-    stage = Stage(["Paris."], session=session)
-    score = await stage.play(Say(0.5, "What is the capital?"), Do(4.0, e.ResponseCreate()), until=7)
-    assert score.at(e.ResponseCreated) >= 4.0
-    assert len(stage.chat.asked) == 1, "no draft either"
+    simulation = Simulation(["Paris."], session=session)
+    timeline = await simulation.run(
+        CallerSays(0.5, "What is the capital?"), ClientSends(4.0, e.ResponseCreate()), until=7
+    )
+    assert timeline.at(e.ResponseCreated) >= 4.0
+    assert len(simulation.chat.requests) == 1, "no draft either"
 
 
 async def test_committing_in_mid_turn_takes_what_was_said_so_far() -> None:
-    stage = Stage(["Paris."])
-    score = await stage.play(
-        Say(0.5, "What is the capital of France?"), Do(1.8, e.InputAudioBufferCommit()), until=4
+    simulation = Simulation(["Paris."])
+    timeline = await simulation.run(
+        CallerSays(0.5, "What is the capital of France?"), ClientSends(1.8, e.InputAudioBufferCommit()), until=4
     )
-    assert score.of(e.InputAudioBufferCommitted)
-    assert score.at(e.InputAudioBufferCommitted) == pytest.approx(1.8, abs=0.05)
+    assert timeline.of(e.InputAudioBufferCommitted)
+    assert timeline.at(e.InputAudioBufferCommitted) == pytest.approx(1.8, abs=0.05)
 
 
 async def test_a_turn_without_end_is_closed_at_the_limit_and_answered() -> None:
-    stage = Stage(["That was long."], limits=Limits(input_buffer_seconds=3))
-    score = await stage.play(Say(0.5, "and so on " * 20), until=9)
-    assert score.at(e.InputAudioBufferSpeechStopped) < 5
-    assert score.of(e.ResponseCreated)
+    simulation = Simulation(["That was long."], limits=Limits(input_buffer_seconds=3))
+    timeline = await simulation.run(CallerSays(0.5, "and so on " * 20), until=9)
+    assert timeline.at(e.InputAudioBufferSpeechStopped) < 5
+    assert timeline.of(e.ResponseCreated)
 
 
 async def test_a_chat_model_may_read_new_instructions_before_the_first_question() -> None:
-    stage = Stage(["Fine."])
-    await stage.play(Do(0.1, e.SessionUpdate(session=Session(instructions="Be brief."))), until=1)
-    assert [request.instructions for request in stage.chat.prepared] == ["Be brief."]
+    simulation = Simulation(["Fine."])
+    await simulation.run(ClientSends(0.1, e.SessionUpdate(session=Session(instructions="Be brief."))), until=1)
+    assert [request.instructions for request in simulation.chat.prepared] == ["Be brief."]
 
 
 async def test_a_chat_model_with_tools_may_read_what_was_said_while_the_caller_speaks() -> None:
     tools = (FunctionTool(name="look", parameters={"type": "object"}),)
-    stage = Stage(["I am fine, thank you."], session=merge(DEFAULT, Session(tools=tools)))
-    score = await stage.play(Say(0.5, "How are you?"), Say(3.5, "What did you say?"), until=7)
-    at_once, first, second = stage.chat.prepared
+    simulation = Simulation(["I am fine, thank you."], session=merge(DEFAULT, Session(tools=tools)))
+    timeline = await simulation.run(
+        CallerSays(0.5, "How are you?"), CallerSays(3.5, "What did you say?"), until=7
+    )
+    at_once, first, second = simulation.chat.prepared
     assert not at_once.items
     assert not first.items, "nothing was said yet"
     assert [item.role for item in second.items] == ["user", "assistant"]
     assert second.tools == tools
-    assert len(score.of(e.ResponseDone)) == 2
+    assert len(timeline.of(e.ResponseDone)) == 2
 
 
 async def test_a_chat_model_without_tools_has_said_it_and_need_not_read_it() -> None:
-    stage = Stage(["I am fine, thank you."])
-    await stage.play(Say(0.5, "How are you?"), Say(3.5, "What did you say?"), until=7)
-    assert not stage.chat.prepared
+    simulation = Simulation(["I am fine, thank you."])
+    await simulation.run(CallerSays(0.5, "How are you?"), CallerSays(3.5, "What did you say?"), until=7)
+    assert not simulation.chat.prepared
 
 
 async def test_a_chat_model_that_cannot_prepare_does_not_end_the_call() -> None:
-    stage = Stage([ProviderError("chat", "is down")])
-    score = await stage.play(Do(0.1, e.SessionUpdate(session=Session(instructions="Be brief."))), until=1)
-    assert stage.chat.prepared
-    assert not score.of(e.ErrorEvent)
+    simulation = Simulation([ProviderError("chat", "is down")])
+    timeline = await simulation.run(
+        ClientSends(0.1, e.SessionUpdate(session=Session(instructions="Be brief."))), until=1
+    )
+    assert simulation.chat.prepared
+    assert not timeline.of(e.ErrorEvent)
 
 
 async def test_a_caller_who_talks_on_drops_the_draft_before_the_next_pause() -> None:
-    stage = Stage(["Yes."], thinks=1.0)
-    score = await stage.play(Say(0.5, "I would like to know"), Say(1.98, "whether it rains"), until=7)
-    assert len(stage.chat.asked) == 2
-    assert done(score).response.status == "completed"
+    simulation = Simulation(["Yes."], chat_delay=1.0)
+    timeline = await simulation.run(
+        CallerSays(0.5, "I would like to know"), CallerSays(1.98, "whether it rains"), until=7
+    )
+    assert len(simulation.chat.requests) == 2
+    assert done(timeline).response.status == "completed"
 
 
 # manual turns
 
 
 async def test_in_manual_turns_the_client_decides() -> None:
-    stage = Stage(["Paris."], session=MANUAL)
-    score = await stage.play(
-        Say(0.5, "What is the capital of France?"),
-        Do(2.6, e.InputAudioBufferCommit()),
-        Do(2.61, e.ResponseCreate()),
+    simulation = Simulation(["Paris."], session=MANUAL)
+    timeline = await simulation.run(
+        CallerSays(0.5, "What is the capital of France?"),
+        ClientSends(2.6, e.InputAudioBufferCommit()),
+        ClientSends(2.61, e.ResponseCreate()),
         until=6,
     )
-    assert not score.of(e.InputAudioBufferSpeechStarted)
-    assert _last_words(stage) == "What is the capital of France?"
-    assert done(score).response.status == "completed"
+    assert not timeline.of(e.InputAudioBufferSpeechStarted)
+    assert _last_words(simulation) == "What is the capital of France?"
+    assert done(timeline).response.status == "completed"
 
 
 async def test_an_empty_buffer_cannot_be_committed() -> None:
-    score = await Stage(session=MANUAL).play(Do(0.0, e.InputAudioBufferCommit()), until=0.5)
-    assert error(score).code == "input_audio_buffer_commit_empty"
+    timeline = await Simulation(session=MANUAL).run(ClientSends(0.0, e.InputAudioBufferCommit()), until=0.5)
+    assert error(timeline).code == "input_audio_buffer_commit_empty"
 
 
 async def test_a_buffer_that_is_full_refuses_more_and_keeps_what_it_has() -> None:
-    stage = Stage(["Fine."], session=MANUAL, limits=Limits(input_buffer_seconds=2))
-    score = await stage.play(
-        Say(0.2, "short"), Do(2.4, e.InputAudioBufferCommit()), Do(2.41, e.ResponseCreate()), until=5
+    simulation = Simulation(["Fine."], session=MANUAL, limits=Limits(input_buffer_seconds=2))
+    timeline = await simulation.run(
+        CallerSays(0.2, "short"),
+        ClientSends(2.4, e.InputAudioBufferCommit()),
+        ClientSends(2.41, e.ResponseCreate()),
+        until=5,
     )
-    full = score.of(e.ErrorEvent)
+    full = timeline.of(e.ErrorEvent)
     assert {event.error.code for event in full} == {"input_audio_buffer_full"}
     assert "limits.input_buffer_seconds" in full[0].error.message
-    assert done(score).response.status == "completed"
+    assert done(timeline).response.status == "completed"
 
 
 async def test_clearing_forgets_what_was_said() -> None:
-    score = await Stage().play(Say(0.5, "never mind me"), Do(1.2, e.InputAudioBufferClear()), until=4)
-    assert score.of(e.InputAudioBufferCleared)
-    assert not score.of(e.InputAudioBufferCommitted)
-    assert not score.of(e.ResponseCreated)
+    timeline = await Simulation().run(
+        CallerSays(0.5, "never mind me"), ClientSends(1.2, e.InputAudioBufferClear()), until=4
+    )
+    assert timeline.of(e.InputAudioBufferCleared)
+    assert not timeline.of(e.InputAudioBufferCommitted)
+    assert not timeline.of(e.ResponseCreated)
 
 
 async def test_silence_committed_by_hand_is_an_item_without_words() -> None:
-    stage = Stage(
+    simulation = Simulation(
         ["I heard nothing."],
         session=heard_as(turn_detection=None, transcription=TranscriptionSettings(model="scripted")),
     )
-    score = await stage.play(Do(1.0, e.InputAudioBufferCommit()), until=2)
-    (told,) = score.of(e.TranscriptionCompleted)
+    timeline = await simulation.run(ClientSends(1.0, e.InputAudioBufferCommit()), until=2)
+    (told,) = timeline.of(e.TranscriptionCompleted)
     assert told.transcript == ""
 
 
 async def test_nobody_speaks_for_long_and_is_asked() -> None:
     session = heard_as(turn_detection=ServerVad(idle_timeout_ms=5000))
-    stage = Stage(["Are you still there?"], session=session)
-    score = await stage.play(until=8)
-    (timeout,) = score.of(e.InputAudioBufferTimeoutTriggered)
+    simulation = Simulation(["Are you still there?"], session=session)
+    timeline = await simulation.run(until=8)
+    (timeout,) = timeline.of(e.InputAudioBufferTimeoutTriggered)
     assert timeout.audio_end_ms - timeout.audio_start_ms >= 5000
-    assert done(score).response.status == "completed"
-    assert isinstance(stage.chat.asked[0].items[-1], Message)
+    assert done(timeline).response.status == "completed"
+    assert isinstance(simulation.chat.requests[0].items[-1], Message)
 
 
 async def test_turning_detection_off_in_mid_turn_makes_turns_manual() -> None:
     off = Session(audio=SessionAudio(input=InputSettings(turn_detection=None)))
-    score = await Stage().play(Say(0.5, "hello there you"), Do(1.0, e.SessionUpdate(session=off)), until=4)
-    assert not score.of(e.InputAudioBufferCommitted)
-    assert score.of(e.SessionUpdated)[0].session.audio.input.turn_detection is None
+    timeline = await Simulation().run(
+        CallerSays(0.5, "hello there you"), ClientSends(1.0, e.SessionUpdate(session=off)), until=4
+    )
+    assert not timeline.of(e.InputAudioBufferCommitted)
+    assert timeline.of(e.SessionUpdated)[0].session.audio.input.turn_detection is None
 
 
 # the same play
@@ -293,12 +320,18 @@ async def test_turning_detection_off_in_mid_turn_makes_turns_manual() -> None:
 async def test_the_same_play_gives_the_same_score() -> None:
     scores = set()
     for _ in range(5):
-        stage = Stage([STORY, "Fine."], session=TRANSCRIBED)
-        scores.add(str(await stage.play(Say(0.5, "Tell me a story"), Say(4.0, "stop it now please"), until=9)))
+        simulation = Simulation([STORY, "Fine."], session=TRANSCRIBED)
+        scores.add(
+            str(
+                await simulation.run(
+                    CallerSays(0.5, "Tell me a story"), CallerSays(4.0, "stop it now please"), until=9
+                )
+            )
+        )
     assert len(scores) == 1
 
 
-def _last_words(stage: Stage) -> str:
-    part = messages(stage)[-1]
+def _last_words(simulation: Simulation) -> str:
+    part = messages(simulation)[-1]
     assert isinstance(part, InputAudio)
     return str(part.transcript)

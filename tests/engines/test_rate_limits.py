@@ -9,7 +9,7 @@ from vivavoce.engines.cascade.rate_limits import RateLimits, Window
 from vivavoce.limits import Limits
 from vivavoce.protocol import events as e
 from vivavoce.protocol.responses import Failed, ResponseParams
-from vivavoce.testing.stage import Do, Say, Score, Stage
+from vivavoce.testing.simulation import CallerSays, ClientSends, Simulation, Timeline
 
 
 def test_what_was_used_comes_back_a_minute_later() -> None:
@@ -64,52 +64,58 @@ def test_the_limit_that_is_reached_is_named() -> None:
     assert rates.refusal(61.5) is None
 
 
-def left(score: Score, nth: int = -1) -> dict[object, object]:
-    return {one.name: one.remaining for one in score.of(e.RateLimitsUpdated)[nth].rate_limits}
+def left(timeline: Timeline, nth: int = -1) -> dict[object, object]:
+    return {one.name: one.remaining for one in timeline.of(e.RateLimitsUpdated)[nth].rate_limits}
 
 
 pytestmark = pytest.mark.anyio
 
 
 async def test_every_answer_is_followed_by_what_is_left() -> None:
-    score = await Stage(["One two three."]).play(*ask(0.1, "Count."), Say(4.0, "hello there"), until=9)
-    names = [name for name in types(score) if name in ("response.done", "rate_limits.updated")]
+    timeline = await Simulation(["One two three."]).run(
+        *ask(0.1, "Count."), CallerSays(4.0, "hello there"), until=9
+    )
+    names = [name for name in types(timeline) if name in ("response.done", "rate_limits.updated")]
     assert names == ["response.done", "rate_limits.updated"] * 2
-    usage = done(score, 0).response.usage
-    assert left(score, 0) == {"requests": 119, "tokens": 200_000 - usage.total_tokens}
-    first = score.of(e.RateLimitsUpdated)[0].rate_limits
+    usage = done(timeline, 0).response.usage
+    assert left(timeline, 0) == {"requests": 119, "tokens": 200_000 - usage.total_tokens}
+    first = timeline.of(e.RateLimitsUpdated)[0].rate_limits
     assert [one.limit for one in first] == [120, 200_000]
     assert 55 < first[0].reset_seconds < first[1].reset_seconds == 60
 
 
 async def test_who_asks_too_often_is_told_when_to_come_back() -> None:
-    stage = Stage(["Yes."], limits=Limits(responses_per_minute=2))
-    score = await stage.play(
+    simulation = Simulation(["Yes."], limits=Limits(responses_per_minute=2))
+    timeline = await simulation.run(
         *ask(0.1, "one"), *ask(2.0, "two"), *ask(4.0, "three"), *ask(61.0, "four"), until=64
     )
-    (refused,) = score.of(e.ErrorEvent)
+    (refused,) = timeline.of(e.ErrorEvent)
     assert refused.error.code == "rate_limit_exceeded"
     assert "limits.responses_per_minute" in refused.error.message
-    assert [event.response.status for event in score.of(e.ResponseDone)] == ["completed"] * 3
+    assert [event.response.status for event in timeline.of(e.ResponseDone)] == ["completed"] * 3
 
 
 async def test_out_of_band_answers_count_too() -> None:
-    stage = Stage(["Yes."], limits=Limits(tokens_per_minute=5))
+    simulation = Simulation(["Yes."], limits=Limits(tokens_per_minute=5))
     aside = ResponseParams(conversation="none", output_modalities=("text",))
-    score = await stage.play(
-        Do(0.1, e.ResponseCreate(response=aside)), Do(2.0, e.ResponseCreate(response=aside)), until=3
+    timeline = await simulation.run(
+        ClientSends(0.1, e.ResponseCreate(response=aside)),
+        ClientSends(2.0, e.ResponseCreate(response=aside)),
+        until=3,
     )
-    assert errors(score) == [("rate_limit_exceeded", None)]
-    assert left(score)["tokens"] == 0
+    assert errors(timeline) == [("rate_limit_exceeded", None)]
+    assert left(timeline)["tokens"] == 0
 
 
 @pytest.mark.parametrize("drafts", [0, 8])
 async def test_a_caller_who_speaks_too_often_is_apologised_to_and_no_error_is_sent(drafts: int) -> None:
-    stage = Stage(["Yes."], limits=Limits(responses_per_minute=1, drafts=drafts))
-    await stage.engine.rehearse()
-    score = await stage.play(Say(0.5, "hello there"), Say(5.0, "hello again"), Say(70, "and now"), until=75)
-    assert not score.of(e.ErrorEvent)
-    first, refused, third = score.of(e.ResponseDone)
+    simulation = Simulation(["Yes."], limits=Limits(responses_per_minute=1, drafts=drafts))
+    await simulation.engine.rehearse()
+    timeline = await simulation.run(
+        CallerSays(0.5, "hello there"), CallerSays(5.0, "hello again"), CallerSays(70, "and now"), until=75
+    )
+    assert not timeline.of(e.ErrorEvent)
+    first, refused, third = timeline.of(e.ResponseDone)
     assert (first.response.status, third.response.status) == ("completed", "completed")
     assert isinstance(refused.response.status_details, Failed)
     assert refused.response.status_details.error.code == "rate_limit_exceeded"

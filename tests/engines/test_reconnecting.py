@@ -17,7 +17,7 @@ from vivavoce.protocol.session import FunctionTool, Session, TranscriptionSettin
 from vivavoce.protocol.settings import DEFAULT
 from vivavoce.providers.base import ToolCall
 from vivavoce.session.line import Line
-from vivavoce.testing.stage import Do, React, Say, Score, Stage
+from vivavoce.testing.simulation import CallerSays, ClientSends, Simulation, Timeline
 
 pytestmark = pytest.mark.anyio
 
@@ -39,142 +39,150 @@ def items(far: Far, call: int = -1) -> list[object]:
 
 
 async def test_the_next_connection_is_told_the_session_and_what_was_said() -> None:
-    stage = Stage(["Paris, of course.", "Rome."], session=TRANSCRIBED)
-    far = remote(stage, breaks=(6.0,))
+    simulation = Simulation(["Paris, of course.", "Rome."], session=TRANSCRIBED)
+    far = remote(simulation, breaks=(6.0,))
     kind = e.SessionUpdate(session=Session(instructions="Be kind."))
-    acts = [Do(0.2, kind), Say(0.5, "What is the capital of France?"), Say(7, "And of Italy?")]
-    score = await stage.play(*acts, until=12)
-    check_rules(score)
-    assert engines(score) == [("lost", "it hung up"), ("remote", "reconnected")]
+    steps = [
+        ClientSends(0.2, kind),
+        CallerSays(0.5, "What is the capital of France?"),
+        CallerSays(7, "And of Italy?"),
+    ]
+    timeline = await simulation.run(*steps, until=12)
+    check_rules(timeline)
+    assert engines(timeline) == [("lost", "it hung up"), ("remote", "reconnected")]
     update, question, answer = told(far)[:3]
     assert update.session.instructions == "Be kind."
     assert question.item.content == (InputText(text="What is the capital of France?"),)
     assert answer.item.content == (OutputText(text="Paris, of course. "),)
-    added = [event.item.id for event in score.of(e.ConversationItemAdded)]
+    added = [event.item.id for event in timeline.of(e.ConversationItemAdded)]
     assert [item.id for item in items(far)] == added[:2]
-    assert [event.response.status for event in score.of(e.ResponseDone)] == ["completed", "completed"]
+    assert [event.response.status for event in timeline.of(e.ResponseDone)] == ["completed", "completed"]
     assert len(added) == 4, "nothing is told the caller twice"
 
 
 async def test_an_answer_that_broke_off_fails_and_is_asked_for_again() -> None:
-    stage = Stage([STORY], session=TRANSCRIBED)
-    far = remote(stage, breaks=(4.0,))
-    score = await stage.play(Say(0.5, "Tell me a story."), until=14)
-    check_rules(score)
-    first, second = (event.response for event in score.of(e.ResponseDone))
+    simulation = Simulation([STORY], session=TRANSCRIBED)
+    far = remote(simulation, breaks=(4.0,))
+    timeline = await simulation.run(CallerSays(0.5, "Tell me a story."), until=14)
+    check_rules(timeline)
+    first, second = (event.response for event in timeline.of(e.ResponseDone))
     assert (first.status, second.status) == ("failed", "completed")
     assert isinstance(first.status_details, Failed)
     assert first.status_details.error.code == "connection_lost"
     assert first.output[0].status == "incomplete"
-    assert 4 <= score.at(e.ResponseCreated, 1) < 4.2
+    assert 4 <= timeline.at(e.ResponseCreated, 1) < 4.2
     assert items(far)[1].content[0].text == first.output[0].content[0].transcript
-    assert not score.of(e.ErrorEvent)
+    assert not timeline.of(e.ErrorEvent)
 
 
 async def test_an_answer_is_asked_for_again_as_it_was_asked_for() -> None:
-    stage = Stage([STORY])
-    far = remote(stage, breaks=(2.5,))
-    score = await stage.play(*ask(0.5, "A story?", instructions="Be brief.", metadata={"a": "b"}), until=12)
-    check_rules(score)
+    simulation = Simulation([STORY])
+    far = remote(simulation, breaks=(2.5,))
+    timeline = await simulation.run(
+        *ask(0.5, "A story?", instructions="Be brief.", metadata={"a": "b"}), until=12
+    )
+    check_rules(timeline)
     (again,) = (event for event in told(far) if isinstance(event, e.ResponseCreate))
     assert again.response.instructions == "Be brief."
-    assert done(score).response.metadata == {"a": "b"}
+    assert done(timeline).response.metadata == {"a": "b"}
 
 
 async def test_a_turn_that_was_committed_is_answered_though_nobody_has_begun_to() -> None:
-    stage = Stage(session=TRANSCRIBED, thinks=3)
-    far = remote(stage, breaks=(2.05,))
-    stage.engine.limits = Limits()
-    score = await stage.play(Say(0.5, "hello there"), until=9)
-    check_rules(score)
-    assert done(score).response.status == "completed"
+    simulation = Simulation(session=TRANSCRIBED, chat_delay=3)
+    far = remote(simulation, breaks=(2.05,))
+    simulation.engine.limits = Limits()
+    timeline = await simulation.run(CallerSays(0.5, "hello there"), until=9)
+    check_rules(timeline)
+    assert done(timeline).response.status == "completed"
     assert len(far.calls) == 2
 
 
 async def test_what_nobody_has_written_down_is_told_in_its_sound() -> None:
-    stage = Stage()
-    far = remote(stage, breaks=(5.0,))
-    await stage.play(Say(0.5, "hello there", seconds=1), until=8)
+    simulation = Simulation()
+    far = remote(simulation, breaks=(5.0,))
+    await simulation.run(CallerSays(0.5, "hello there", seconds=1), until=8)
     part = items(far)[0].content[0]
     assert 0.9 < len(part.audio) / 48000 < 1.8
 
 
 async def test_what_the_caller_is_saying_is_heard_from_its_beginning() -> None:
-    stage = Stage(["Fine."], session=TRANSCRIBED)
-    far = remote(stage, breaks=(1.5,))
-    score = await stage.play(Say(0.5, "What is the capital of France?"), until=9)
-    check_rules(score)
+    simulation = Simulation(["Fine."], session=TRANSCRIBED)
+    far = remote(simulation, breaks=(1.5,))
+    timeline = await simulation.run(CallerSays(0.5, "What is the capital of France?"), until=9)
+    check_rules(timeline)
     assert len(far.calls) == 2
-    (written,) = score.of(e.TranscriptionCompleted)
+    (written,) = timeline.of(e.TranscriptionCompleted)
     assert written.transcript == "What is the capital of France?"
-    (lost,) = score.of(e.TranscriptionFailed)
+    (lost,) = timeline.of(e.TranscriptionFailed)
     assert lost.error.code == "connection_lost"
-    first, second = score.of(e.InputAudioBufferSpeechStarted)
+    first, second = timeline.of(e.InputAudioBufferSpeechStarted)
     assert (first.item_id, second.item_id) == (lost.item_id, written.item_id)
     assert abs(second.audio_start_ms - first.audio_start_ms) < 100, "times count from the beginning of the call"
-    assert done(score).response.status == "completed"
+    assert done(timeline).response.status == "completed"
 
 
 async def test_sound_said_while_nobody_is_there_is_heard_afterwards() -> None:
-    stage = Stage(["Fine."], session=TRANSCRIBED)
-    far = remote(stage, breaks=(2.0,), down=2.0, up=6.0)
-    score = await stage.play(Say(3, "What is the capital of France?"), until=12)
-    check_rules(score)
+    simulation = Simulation(["Fine."], session=TRANSCRIBED)
+    far = remote(simulation, breaks=(2.0,), down=2.0, up=6.0)
+    timeline = await simulation.run(CallerSays(3, "What is the capital of France?"), until=12)
+    check_rules(timeline)
     assert far.calls[-1] > 6
-    (written,) = score.of(e.TranscriptionCompleted)
+    (written,) = timeline.of(e.TranscriptionCompleted)
     assert written.transcript == "What is the capital of France?"
-    assert 2600 < score.of(e.InputAudioBufferSpeechStarted)[0].audio_start_ms < 3100
+    assert 2600 < timeline.of(e.InputAudioBufferSpeechStarted)[0].audio_start_ms < 3100
 
 
 async def test_of_that_sound_only_so_much_is_kept() -> None:
-    stage = Stage(limits=Limits(upstream_audio_seconds=2), session=MANUAL)
-    far = remote(stage, breaks=(2.0,), down=2.0, up=10.0)
-    await stage.play(until=15)
+    simulation = Simulation(limits=Limits(upstream_audio_seconds=2), session=MANUAL)
+    far = remote(simulation, breaks=(2.0,), down=2.0, up=10.0)
+    await simulation.run(until=15)
     kept = sum(len(one.audio) for one in far.heard[1] if isinstance(one, e.InputAudioBufferAppend))
     assert kept / 48000 == pytest.approx(15 - far.calls[-1] + 2, abs=0.1)
 
 
 async def test_a_manual_turn_goes_on_where_it_was() -> None:
-    stage = Stage(["Fine."], session=WRITTEN_MANUALLY)
-    remote(stage, breaks=(1.0,))
-    commit = [Do(3, e.InputAudioBufferCommit()), Do(3.1, e.ResponseCreate())]
-    score = await stage.play(Say(0.5, "What is the capital of France?"), *commit, until=9)
-    check_rules(score)
-    (written,) = score.of(e.TranscriptionCompleted)
+    simulation = Simulation(["Fine."], session=WRITTEN_MANUALLY)
+    remote(simulation, breaks=(1.0,))
+    commit = [ClientSends(3, e.InputAudioBufferCommit()), ClientSends(3.1, e.ResponseCreate())]
+    timeline = await simulation.run(CallerSays(0.5, "What is the capital of France?"), *commit, until=9)
+    check_rules(timeline)
+    (written,) = timeline.of(e.TranscriptionCompleted)
     assert written.transcript == "What is the capital of France?"
 
 
 async def test_what_was_asked_and_not_answered_is_asked_again() -> None:
-    stage = Stage(["Fine."])
-    far = remote(stage, stalls=0.4, breaks=(1.0,), up=1.0)
+    simulation = Simulation(["Fine."])
+    far = remote(simulation, stalls=0.4, breaks=(1.0,), up=1.0)
     update = e.SessionUpdate(event_id="mine", session=Session(instructions="Be kind."))
-    score = await stage.play(Do(0.5, update), *ask(0.6, "Well?"), until=5)
-    check_rules(score)
-    assert score.of(e.SessionUpdated)[0].session.instructions == "Be kind."
-    assert done(score).response.status == "completed"
-    assert stage.chat.asked[-1].instructions == "Be kind."
+    timeline = await simulation.run(ClientSends(0.5, update), *ask(0.6, "Well?"), until=5)
+    check_rules(timeline)
+    assert timeline.of(e.SessionUpdated)[0].session.instructions == "Be kind."
+    assert done(timeline).response.status == "completed"
+    assert simulation.chat.requests[-1].instructions == "Be kind."
     assert len(far.calls) == 2
 
 
 async def test_what_the_caller_asks_for_while_nobody_is_there_waits() -> None:
-    stage = Stage(["Fine."])
-    remote(stage, breaks=(1.0,), down=1.0, up=4.0)
-    score = await stage.play(*ask(2, "Well?"), until=9)
-    check_rules(score)
-    assert done(score).response.status == "completed"
-    assert score.at(e.ConversationItemAdded) >= 4
+    simulation = Simulation(["Fine."])
+    remote(simulation, breaks=(1.0,), down=1.0, up=4.0)
+    timeline = await simulation.run(*ask(2, "Well?"), until=9)
+    check_rules(timeline)
+    assert done(timeline).response.status == "completed"
+    assert timeline.at(e.ConversationItemAdded) >= 4
 
 
 async def test_calls_and_their_outputs_are_told_again() -> None:
-    def output(score: Score) -> e.ClientEvent:
-        call = score.of(e.ResponseFunctionCallArgumentsDone)[0]
+    def output(timeline: Timeline) -> e.ClientEvent:
+        call = timeline.of(e.ResponseFunctionCallArgumentsDone)[0]
         return e.ConversationItemCreate(item=FunctionCallOutput(call_id=call.call_id, output="sunny"))
 
-    stage = Stage([[ToolCall("weather", "{}")], "Sunny."], wish=Session(tools=(WEATHER,)))
-    far = remote(stage, breaks=(2.0,))
-    score = await stage.play(*ask(0.5, "How is the weather?"), React(3, output), *ask(3.2, "Well?"), until=8)
-    check_rules(score)
-    assert done(score).response.output[0].content[0].transcript.strip() == "Sunny."
+    simulation = Simulation([[ToolCall("weather", "{}")], "Sunny."], client_session=Session(tools=(WEATHER,)))
+    far = remote(simulation, breaks=(2.0,))
+    timeline = await simulation.run(
+        *ask(0.5, "How is the weather?"), ClientSends(3, output), *ask(3.2, "Well?"), until=8
+    )
+    check_rules(timeline)
+    assert done(timeline).response.output[0].content[0].transcript.strip() == "Sunny."
     _question, call, result, _answer = items(far)
     assert isinstance(call, FunctionCall)
     assert call.call_id == result.call_id
@@ -184,112 +192,116 @@ async def test_calls_and_their_outputs_are_told_again() -> None:
 
 
 async def test_an_old_answer_can_be_cut_to_what_was_heard() -> None:
-    stage = Stage([STORY, "Yes."], session=TRANSCRIBED)
-    far = remote(stage, breaks=(4.0,))
+    simulation = Simulation([STORY, "Yes."], session=TRANSCRIBED)
+    far = remote(simulation, breaks=(4.0,))
 
-    def cut(score: Score) -> e.ClientEvent:
-        return truncated(score.answer_id, 700)
+    def cut(timeline: Timeline) -> e.ClientEvent:
+        return truncated(timeline.answer_id, 700)
 
-    score = await stage.play(Say(0.5, "Tell me a story."), Say(6, "stop it now"), React(6.5, cut), until=11)
-    check_rules(score)
-    (event,) = score.of(e.ConversationItemTruncated)
+    timeline = await simulation.run(
+        CallerSays(0.5, "Tell me a story."), CallerSays(6, "stop it now"), ClientSends(6.5, cut), until=11
+    )
+    check_rules(timeline)
+    (event,) = timeline.of(e.ConversationItemTruncated)
     assert event.audio_end_ms == 700
-    answers = [item for item in stage.chat.asked[-1].items if getattr(item, "role", "") == "assistant"]
+    answers = [item for item in simulation.chat.requests[-1].items if getattr(item, "role", "") == "assistant"]
     assert answers[0].content == (OutputText(text="Once upon a"),)
     assert len(far.calls) == 2
 
 
 async def test_old_items_can_be_looked_at_and_taken_out() -> None:
-    stage = Stage(["Yes."])
-    remote(stage, breaks=(3.0,))
-    score = await stage.play(
+    simulation = Simulation(["Yes."])
+    remote(simulation, breaks=(3.0,))
+    timeline = await simulation.run(
         *ask(0.5, "Well?"),
-        React(4, lambda score: e.ConversationItemRetrieve(item_id=score.answer_id)),
-        React(4.2, lambda score: e.ConversationItemDelete(item_id=score.answer_id)),
+        ClientSends(4, lambda timeline: e.ConversationItemRetrieve(item_id=timeline.answer_id)),
+        ClientSends(4.2, lambda timeline: e.ConversationItemDelete(item_id=timeline.answer_id)),
         *ask(4.4, "And now?"),
         until=8,
     )
-    check_rules(score)
-    (shown,) = score.of(e.ConversationItemRetrieved)
+    check_rules(timeline)
+    (shown,) = timeline.of(e.ConversationItemRetrieved)
     assert shown.item.content[0].transcript.strip() == "Yes."
-    assert len(score.of(e.ConversationItemDeleted)) == 1
-    assert [item.role for item in stage.chat.asked[-1].items] == ["user", "user"]
+    assert len(timeline.of(e.ConversationItemDeleted)) == 1
+    assert [item.role for item in simulation.chat.requests[-1].items] == ["user", "user"]
 
 
 # how often
 
 
 async def test_a_session_that_expires_there_is_begun_anew() -> None:
-    stage = Stage(["Fine."])
-    far = remote(stage)
+    simulation = Simulation(["Fine."])
+    far = remote(simulation)
     far.engine.limits = Limits(conversation_minutes=0.05)
-    score = await stage.play(*ask(0.5, "Well?"), *ask(4, "And now?"), until=5.5)
-    check_rules(score)
-    assert engines(score)[0] == ("lost", "the session expired there")
-    assert len(score.of(e.ResponseDone)) == 2
-    assert not score.of(e.ErrorEvent)
+    timeline = await simulation.run(*ask(0.5, "Well?"), *ask(4, "And now?"), until=5.5)
+    check_rules(timeline)
+    assert engines(timeline)[0] == ("lost", "the session expired there")
+    assert len(timeline.of(e.ResponseDone)) == 2
+    assert not timeline.of(e.ErrorEvent)
 
 
 async def test_a_far_end_that_falls_silent_is_lost() -> None:
-    stage = Stage(["Fine."], limits=Limits(upstream_silence_seconds=3))
-    far = remote(stage, stalls=1.0, up=3.0)
-    score = await stage.play(*ask(1.5, "Well?"), until=9)
-    check_rules(score)
-    assert engines(score)[0] == (
+    simulation = Simulation(["Fine."], limits=Limits(upstream_silence_seconds=3))
+    far = remote(simulation, stalls=1.0, up=3.0)
+    timeline = await simulation.run(*ask(1.5, "Well?"), until=9)
+    check_rules(timeline)
+    assert engines(timeline)[0] == (
         "lost",
         "it fell silent (limits.upstream_silence_seconds, limits.send_seconds)",
     )
     assert far.calls[1] == pytest.approx(4.5, abs=0.1)
-    assert done(score).response.status == "completed"
+    assert done(timeline).response.status == "completed"
 
 
 async def test_a_far_end_that_owes_nothing_may_be_silent() -> None:
-    stage = Stage(limits=Limits(upstream_silence_seconds=3))
-    far = remote(stage)
-    await stage.play(until=60)
+    simulation = Simulation(limits=Limits(upstream_silence_seconds=3))
+    far = remote(simulation)
+    await simulation.run(until=60)
     assert len(far.calls) == 1
 
 
 async def test_a_far_end_that_cannot_be_reached_again_ends_the_call_with_a_word() -> None:
-    stage = Stage(limits=Limits(upstream_reconnect_seconds=5))
-    far = remote(stage, breaks=(2.0,), down=2.0)
-    score = await stage.play(until=20)
-    assert (error(score).type, error(score).code) == ("server_error", "upstream_unreachable")
-    assert "cannot be reached" in error(score).message
-    assert 7 < score.at(e.ErrorEvent) < 10
+    simulation = Simulation(limits=Limits(upstream_reconnect_seconds=5))
+    far = remote(simulation, breaks=(2.0,), down=2.0)
+    timeline = await simulation.run(until=20)
+    assert (error(timeline).type, error(timeline).code) == ("server_error", "upstream_unreachable")
+    assert "cannot be reached" in error(timeline).message
+    assert 7 < timeline.at(e.ErrorEvent) < 10
     assert len(far.calls) > 3
-    check_rules(score, errors=None)
+    check_rules(timeline, errors=None)
 
 
 async def test_who_cannot_be_reached_at_the_beginning_is_tried_three_times() -> None:
-    stage = Stage()
-    far = remote(stage, down=0)
-    score = await stage.play(until=20)
-    assert error(score).code == "upstream_unreachable"
+    simulation = Simulation()
+    far = remote(simulation, down=0)
+    timeline = await simulation.run(until=20)
+    assert error(timeline).code == "upstream_unreachable"
     assert far.calls == pytest.approx([0, 0.5, 1.5])
 
 
 async def test_who_refuses_for_good_is_not_called_again() -> None:
-    stage = Stage()
-    far = remote(stage, refuses=[ProviderError("far.example.org", "refuses the line (HTTP 401): wrong key")])
-    score = await stage.play(until=5)
-    assert "wrong key" in error(score).message
+    simulation = Simulation()
+    far = remote(
+        simulation, refuses=[ProviderError("far.example.org", "refuses the line (HTTP 401): wrong key")]
+    )
+    timeline = await simulation.run(until=5)
+    assert "wrong key" in error(timeline).message
     assert len(far.calls) == 1
 
 
 async def test_who_answers_and_says_nothing_is_given_up() -> None:
-    stage = Stage(limits=Limits(upstream_connect_seconds=2))
-    far = remote(stage, stalls=0)
-    score = await stage.play(until=30)
-    assert "limits.upstream_connect_seconds" in error(score).message
+    simulation = Simulation(limits=Limits(upstream_connect_seconds=2))
+    far = remote(simulation, stalls=0)
+    timeline = await simulation.run(until=30)
+    assert "limits.upstream_connect_seconds" in error(timeline).message
     assert len(far.calls) == 3
 
 
 async def test_who_hangs_up_again_and_again_is_given_up() -> None:
-    stage = Stage()
-    far = remote(stage, breaks=tuple(n + 1.0 for n in range(20)))
-    score = await stage.play(until=20)
-    assert error(score).code == "upstream_unreachable"
+    simulation = Simulation()
+    far = remote(simulation, breaks=tuple(n + 1.0 for n in range(20)))
+    timeline = await simulation.run(until=20)
+    assert error(timeline).code == "upstream_unreachable"
     assert len(far.calls) == 5
 
 
@@ -303,22 +315,26 @@ class Choosy:
 
 
 async def test_a_session_that_the_far_end_does_not_take_is_told_in_its_words() -> None:
-    stage = Stage()
-    far = remote(stage)
+    simulation = Simulation()
+    far = remote(simulation)
     far.engine = Choosy()
-    score = await stage.play(until=3)
-    assert "No such voice." in error(score).message
+    timeline = await simulation.run(until=3)
+    assert "No such voice." in error(timeline).message
     assert len(far.calls) == 1
 
 
 async def test_an_old_answer_can_be_cut_again_and_again() -> None:
-    stage = Stage([STORY, "Yes."], session=TRANSCRIBED)
-    remote(stage, breaks=(4.0,), down=4.0, up=5.0)
-    cuts = [React(4.5, lambda score, ms=ms: truncated(score.answer_id, ms)) for ms in (1500, 700, 0)]
-    score = await stage.play(Say(0.5, "Tell me a story."), *cuts, Say(8, "And now?"), until=12)
-    check_rules(score)
-    assert [event.audio_end_ms for event in score.of(e.ConversationItemTruncated)] == [1500, 700, 0]
-    assert not [item for item in stage.chat.asked[-1].items if item.id == score.answer_id]
+    simulation = Simulation([STORY, "Yes."], session=TRANSCRIBED)
+    remote(simulation, breaks=(4.0,), down=4.0, up=5.0)
+    cuts = [
+        ClientSends(4.5, lambda timeline, ms=ms: truncated(timeline.answer_id, ms)) for ms in (1500, 700, 0)
+    ]
+    timeline = await simulation.run(
+        CallerSays(0.5, "Tell me a story."), *cuts, CallerSays(8, "And now?"), until=12
+    )
+    check_rules(timeline)
+    assert [event.audio_end_ms for event in timeline.of(e.ConversationItemTruncated)] == [1500, 700, 0]
+    assert not [item for item in simulation.chat.requests[-1].items if item.id == timeline.answer_id]
 
 
 class Forgetful:
@@ -338,13 +354,13 @@ class Forgetful:
 
 
 async def test_what_the_far_end_does_not_take_is_for_the_log(caplog: pytest.LogCaptureFixture) -> None:
-    stage = Stage([STORY], session=TRANSCRIBED, limits=Limits(upstream_silence_seconds=3))
-    far, forgetful = remote(stage, breaks=(4.0,)), Forgetful()
+    simulation = Simulation([STORY], session=TRANSCRIBED, limits=Limits(upstream_silence_seconds=3))
+    far, forgetful = remote(simulation, breaks=(4.0,)), Forgetful()
     first = far.engine
     far.engine = Alternately(first, forgetful)
     with caplog.at_level(logging.WARNING):
-        score = await stage.play(Say(0.5, "Tell me a story."), until=20)
-    check_rules(score)
+        timeline = await simulation.run(CallerSays(0.5, "Tell me a story."), until=20)
+    check_rules(timeline)
     assert forgetful.asked == 3
     assert caplog.text.count("Not here.") == 3
     assert len(far.calls) == 2, "nothing is owed any more"
@@ -371,10 +387,10 @@ class Deaf:
 
 
 async def test_a_far_end_that_takes_nothing_any_more_is_lost() -> None:
-    stage = Stage(["Fine."], session=TRANSCRIBED, limits=Limits(send_seconds=3))
-    far = remote(stage)
+    simulation = Simulation(["Fine."], session=TRANSCRIBED, limits=Limits(send_seconds=3))
+    far = remote(simulation)
     far.engine = Alternately(Deaf(), far.engine)
-    score = await stage.play(Say(8, "hello there"), until=14)
-    check_rules(score)
+    timeline = await simulation.run(CallerSays(8, "hello there"), until=14)
+    check_rules(timeline)
     assert len(far.calls) == 2
-    assert done(score).response.status == "completed"
+    assert done(timeline).response.status == "completed"

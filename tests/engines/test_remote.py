@@ -24,7 +24,7 @@ from vivavoce.protocol.settings import DEFAULT, merge
 from vivavoce.providers.base import ToolCall
 from vivavoce.session.line import Line
 from vivavoce.session.switchboard import Caller, Switchboard
-from vivavoce.testing.stage import Answer, Do, React, Say, Score, Stage
+from vivavoce.testing.simulation import CallerSays, ClientSends, Simulation, Timeline
 
 pytestmark = pytest.mark.anyio
 
@@ -35,50 +35,50 @@ WEATHER = FunctionTool(name="weather", parameters={"type": "object", "properties
 
 
 async def test_what_the_far_end_says_passes_as_it_is() -> None:
-    acts = [Say(0.5, "What is the capital of France?")]
-    beside = await Stage(["Paris, of course."]).play(*acts, until=6)
-    stage = Stage(["Paris, of course."])
-    remote(stage)
-    score = await stage.play(*acts, until=6)
-    check_rules(score)
-    assert types(score) == types(beside)
-    assert done(score).response.output[0].content[0].transcript.strip() == "Paris, of course."
+    steps = [CallerSays(0.5, "What is the capital of France?")]
+    beside = await Simulation(["Paris, of course."]).run(*steps, until=6)
+    simulation = Simulation(["Paris, of course."])
+    remote(simulation)
+    timeline = await simulation.run(*steps, until=6)
+    check_rules(timeline)
+    assert types(timeline) == types(beside)
+    assert done(timeline).response.output[0].content[0].transcript.strip() == "Paris, of course."
 
 
 async def test_the_far_end_is_told_how_the_house_and_the_caller_want_it() -> None:
     house = merge(
         DEFAULT, Session(instructions="Be kind.", audio=SessionAudio(output=OutputSettings(voice="marin")))
     )
-    stage = Stage(session=house, wish=Session(model="mine", tools=(WEATHER,)))
-    far = remote(stage)
-    score = await stage.play(until=1)
+    simulation = Simulation(session=house, client_session=Session(model="mine", tools=(WEATHER,)))
+    far = remote(simulation)
+    timeline = await simulation.run(until=1)
     (update,) = (event for event in far.heard[0] if isinstance(event, e.SessionUpdate))
     assert (update.session.instructions, update.session.tools) == ("Be kind.", (WEATHER,))
     assert update.session.audio.output.voice == "marin"
     assert not update.session.model, "it is the far end's own"
-    (created,) = score.of(e.SessionCreated)
+    (created,) = timeline.of(e.SessionCreated)
     assert created.session.instructions == "Be kind."
     assert created.session.tools == (WEATHER,)
 
 
 async def test_a_model_that_writes_down_is_named_where_nobody_names_one() -> None:
     unnamed = heard_as(transcription=TranscriptionSettings())
-    stage = Stage(session=unnamed)
-    far = remote(stage)
-    stage.engine.transcriber = "whisper-1"
+    simulation = Simulation(session=unnamed)
+    far = remote(simulation)
+    simulation.engine.transcriber = "whisper-1"
     update = Session(
         audio=SessionAudio(input=InputSettings(transcription=TranscriptionSettings(language="fr")))
     )
-    await stage.play(Do(0.5, e.SessionUpdate(session=update)), until=1)
+    await simulation.run(ClientSends(0.5, e.SessionUpdate(session=update)), until=1)
     told = [event.session for event in far.heard[0] if isinstance(event, e.SessionUpdate)]
     assert [session.audio.input.transcription.model for session in told] == ["whisper-1", "whisper-1"]
     assert told[1].audio.input.transcription.language == "fr"
 
 
 async def test_a_call_can_be_joined_under_the_name_that_the_caller_knows() -> None:
-    stage = Stage()
-    remote(stage)
-    switchboard = Switchboard(stage.engine)
+    simulation = Simulation()
+    remote(simulation)
+    switchboard = Switchboard(simulation.engine)
     async with switchboard.connect(Caller("test")) as line:
         created = await anext(line)
         async with switchboard.join(created.session.id) as beside:
@@ -90,85 +90,92 @@ async def test_a_call_can_be_joined_under_the_name_that_the_caller_knows() -> No
 
 
 async def test_an_update_is_told_without_what_only_the_far_end_sets() -> None:
-    stage = Stage()
-    far = remote(stage)
+    simulation = Simulation()
+    far = remote(simulation)
     update = Session(id="mine", model="gpt-realtime", instructions="Be kind.", temperature=0.8)
-    score = await stage.play(Do(0.5, e.SessionUpdate(session=update)), until=1)
+    timeline = await simulation.run(ClientSends(0.5, e.SessionUpdate(session=update)), until=1)
     told = [event for event in far.heard[0] if isinstance(event, e.SessionUpdate)][-1]
     assert told.session == Session(instructions="Be kind.")
-    check_rules(score)
+    check_rules(timeline)
 
 
 async def test_the_callers_interruption_reaches_the_far_end_and_so_does_what_was_heard() -> None:
-    stage = Stage([STORY, "Yes."])
-    far = remote(stage)
-    score = await stage.play(
-        Say(0.5, "Tell me a story."), Say(4, "stop it now"), Answer(4.6, lambda it: truncated(it, 700)), until=9
+    simulation = Simulation([STORY, "Yes."])
+    far = remote(simulation)
+    timeline = await simulation.run(
+        CallerSays(0.5, "Tell me a story."),
+        CallerSays(4, "stop it now"),
+        ClientSends(4.6, lambda timeline: truncated(timeline.answer_id, 700)),
+        until=9,
     )
-    check_rules(score)
-    first, second = score.of(e.ResponseDone)
+    check_rules(timeline)
+    first, second = timeline.of(e.ResponseDone)
     assert (first.response.status, second.response.status) == ("cancelled", "completed")
-    assert [event.audio_end_ms for event in score.of(e.ConversationItemTruncated)] == [700]
+    assert [event.audio_end_ms for event in timeline.of(e.ConversationItemTruncated)] == [700]
     assert any(isinstance(event, e.ConversationItemTruncate) for event in far.heard[0])
-    heard = [item for item in stage.chat.asked[-1].items if getattr(item, "role", "") == "assistant"]
+    heard = [item for item in simulation.chat.requests[-1].items if getattr(item, "role", "") == "assistant"]
     assert heard[0].content[0].transcript == "Once upon a"
 
 
 async def test_tools_of_the_clients_are_called_through_it() -> None:
-    stage = Stage([[ToolCall("weather", '{"city": "Rome"}')], "Sunny."], wish=Session(tools=(WEATHER,)))
-    remote(stage)
+    simulation = Simulation(
+        [[ToolCall("weather", '{"city": "Rome"}')], "Sunny."], client_session=Session(tools=(WEATHER,))
+    )
+    remote(simulation)
 
-    def output(score: Score) -> e.ClientEvent:
-        (call,) = score.of(e.ResponseFunctionCallArgumentsDone)
+    def output(timeline: Timeline) -> e.ClientEvent:
+        (call,) = timeline.of(e.ResponseFunctionCallArgumentsDone)
         return e.ConversationItemCreate(item=FunctionCallOutput(call_id=call.call_id, output="sunny"))
 
-    score = await stage.play(
+    timeline = await simulation.run(
         *ask(0.5, "How is the weather?"),
-        React(2, output),
-        Do(2.1, e.ConversationItemCreate(item=user("Well?"))),
-        Do(2.2, e.ResponseCreate()),
+        ClientSends(2, output),
+        ClientSends(2.1, e.ConversationItemCreate(item=user("Well?"))),
+        ClientSends(2.2, e.ResponseCreate()),
         until=5,
     )
-    check_rules(score)
-    call, said = (event.response.output[0] for event in score.of(e.ResponseDone))
+    check_rules(timeline)
+    call, said = (event.response.output[0] for event in timeline.of(e.ResponseDone))
     assert isinstance(call, FunctionCall)
     assert call.arguments == '{"city": "Rome"}'
     assert said.content[0].transcript.strip() == "Sunny."
 
 
 async def test_g711_passes_as_it_is() -> None:
-    stage = Stage(session=merge(DEFAULT, Session(audio=SessionAudio(output=OutputSettings(format=Pcmu())))))
-    remote(stage)
-    score = await stage.play(Say(0.5, "hello there"), until=4)
-    seconds = sum(len(event.delta) for event in score.of(e.ResponseOutputAudioDelta)) / 8000
+    simulation = Simulation(
+        session=merge(DEFAULT, Session(audio=SessionAudio(output=OutputSettings(format=Pcmu()))))
+    )
+    remote(simulation)
+    timeline = await simulation.run(CallerSays(0.5, "hello there"), until=4)
+    seconds = sum(len(event.delta) for event in timeline.of(e.ResponseOutputAudioDelta)) / 8000
     assert 0.2 < seconds < 1
-    check_rules(score)
+    check_rules(timeline)
 
 
 async def test_a_session_that_only_writes_down_is_asked_for_as_such() -> None:
-    stage = Stage(wish=TranscriptionSession())
-    far = remote(stage)
-    score = await stage.play(Say(0.5, "take this down please"), until=4)
+    simulation = Simulation(client_session=TranscriptionSession())
+    far = remote(simulation)
+    timeline = await simulation.run(CallerSays(0.5, "take this down please"), until=4)
     assert isinstance(far.sessions[0], TranscriptionSession)
-    (written,) = score.of(e.TranscriptionCompleted)
+    (written,) = timeline.of(e.TranscriptionCompleted)
     assert written.transcript == "take this down please"
-    assert not score.of(e.ResponseCreated)
-    check_rules(score)
+    assert not timeline.of(e.ResponseCreated)
+    check_rules(timeline)
 
 
 async def test_an_error_names_the_callers_event_if_it_has_a_name() -> None:
-    stage = Stage()
-    remote(stage)
-    cancels = [Do(0.5, e.ResponseCancel(event_id="mine")), Do(0.6, e.ResponseCancel())]
-    score = await stage.play(*cancels, until=1)
-    assert [event.error.event_id for event in score.of(e.ErrorEvent)] == ["mine", None]
-    check_rules(score, errors=None)
+    simulation = Simulation()
+    remote(simulation)
+    cancels = [ClientSends(0.5, e.ResponseCancel(event_id="mine")), ClientSends(0.6, e.ResponseCancel())]
+    timeline = await simulation.run(*cancels, until=1)
+    assert [event.error.event_id for event in timeline.of(e.ErrorEvent)] == ["mine", None]
+    check_rules(timeline, errors=None)
 
 
 async def test_an_error_of_one_who_has_joined_is_theirs() -> None:
-    stage = Stage()
-    remote(stage)
-    switchboard = Switchboard(stage.engine)
+    simulation = Simulation()
+    remote(simulation)
+    switchboard = Switchboard(simulation.engine)
     async with switchboard.connect(Caller("test")) as line:
         created = await anext(line)
         async with switchboard.join(created.session.id) as beside:
@@ -225,42 +232,42 @@ async def test_a_slow_far_end_slows_the_caller() -> None:
 
 
 async def test_a_conversation_is_only_so_long() -> None:
-    stage = Stage(limits=Limits(conversation_minutes=0.05))
-    remote(stage)
-    score = await stage.play(until=5)
-    assert error(score).code == "session_expired"
-    assert score.at(e.ErrorEvent) == pytest.approx(3)
+    simulation = Simulation(limits=Limits(conversation_minutes=0.05))
+    remote(simulation)
+    timeline = await simulation.run(until=5)
+    assert error(timeline).code == "session_expired"
+    assert timeline.at(e.ErrorEvent) == pytest.approx(3)
 
 
 async def test_who_asks_for_too_many_answers_is_refused_by_us() -> None:
-    stage = Stage(limits=Limits(responses_per_minute=1))
-    far = remote(stage)
+    simulation = Simulation(limits=Limits(responses_per_minute=1))
+    far = remote(simulation)
     far.engine.limits = Limits()
-    score = await stage.play(*ask(0.5, "One?"), *ask(3, "Two?"), until=5)
-    assert error(score).code == "rate_limit_exceeded"
+    timeline = await simulation.run(*ask(0.5, "One?"), *ask(3, "Two?"), until=5)
+    assert error(timeline).code == "rate_limit_exceeded"
     assert sum(isinstance(event, e.ResponseCreate) for event in far.heard[0]) == 1
 
 
 async def test_an_answer_too_many_that_nobody_asked_for_is_cut_short() -> None:
-    stage = Stage([STORY], limits=Limits(responses_per_minute=1))
-    far = remote(stage)
+    simulation = Simulation([STORY], limits=Limits(responses_per_minute=1))
+    far = remote(simulation)
     far.engine.limits = Limits()
-    score = await stage.play(Say(0.5, "one please"), Say(8, "two please"), until=14)
-    first, second = score.of(e.ResponseDone)
+    timeline = await simulation.run(CallerSays(0.5, "one please"), CallerSays(8, "two please"), until=14)
+    first, second = timeline.of(e.ResponseDone)
     assert (first.response.status, second.response.status) == ("completed", "cancelled")
     assert second.response.status_details.reason == "client_cancelled"
 
 
 async def test_a_session_has_only_so_many_tools() -> None:
-    stage = Stage(limits=Limits(tools=1))
-    remote(stage)
+    simulation = Simulation(limits=Limits(tools=1))
+    remote(simulation)
     two = (WEATHER, replace(WEATHER, name="time"))
-    score = await stage.play(Do(0.5, e.SessionUpdate(session=Session(tools=two))), until=1)
-    assert "limits.tools" in error(score).message
+    timeline = await simulation.run(ClientSends(0.5, e.SessionUpdate(session=Session(tools=two))), until=1)
+    assert "limits.tools" in error(timeline).message
 
 
 async def test_a_conversation_has_only_so_many_items() -> None:
-    stage = Stage(limits=Limits(items=1))
-    remote(stage)
-    acts = [Do(at, e.ConversationItemCreate(item=user("Hello."))) for at in (0.5, 0.8)]
-    assert "limits.items" in error(await stage.play(*acts, until=1)).message
+    simulation = Simulation(limits=Limits(items=1))
+    remote(simulation)
+    steps = [ClientSends(at, e.ConversationItemCreate(item=user("Hello."))) for at in (0.5, 0.8)]
+    assert "limits.items" in error(await simulation.run(*steps, until=1)).message

@@ -17,7 +17,7 @@ from vivavoce.protocol.session import FunctionTool, InputSettings, ServerVad, Se
 from vivavoce.protocol.settings import merge
 from vivavoce.providers.base import ToolCall
 from vivavoce.testing.clock import JumpingClock
-from vivavoce.testing.stage import Act, Do, React, Say, Score, Stage
+from vivavoce.testing.simulation import CallerSays, ClientSends, Simulation, Step, Timeline
 
 WEATHER = FunctionTool(name="weather", parameters={"type": "object", "properties": {}})
 LIMITS = Limits(upstream_reconnect_seconds=3, upstream_silence_seconds=3, upstream_audio_seconds=10)
@@ -30,17 +30,17 @@ HARMLESS = {
 """codes of what a client may provoke that speaks up at random"""
 
 
-def output(score: Score) -> e.ClientEvent:
+def output(timeline: Timeline) -> e.ClientEvent:
     """Give the output of the last call, or ask something where there is none."""
-    calls = score.of(e.ResponseFunctionCallArgumentsDone)
+    calls = timeline.of(e.ResponseFunctionCallArgumentsDone)
     if not calls:
         return e.ConversationItemCreate(item=user("And this?"))
     return e.ConversationItemCreate(item=FunctionCallOutput(call_id=calls[-1].call_id, output="sunny"))
 
 
-def cut(score: Score) -> e.ClientEvent:
+def cut(timeline: Timeline) -> e.ClientEvent:
     """Truncate the last answer that was told, or look away."""
-    sounds = score.of(e.ResponseOutputAudioDelta)
+    sounds = timeline.of(e.ResponseOutputAudioDelta)
     return truncated(sounds[-1].item_id, 300) if sounds else e.InputAudioBufferClear()
 
 
@@ -57,20 +57,20 @@ MEDDLING = [
 
 
 @st.composite
-def callers(draw: st.DrawFn) -> tuple[list[Act], float]:
+def callers(draw: st.DrawFn) -> tuple[list[Step], float]:
     """Somebody who talks when they like, and a client that meddles."""
-    at, acts = 0.2, list[Act]()
+    at, steps = 0.2, list[Step]()
     for _ in range(draw(st.integers(1, 4))):
         at += draw(tenths(1, 30))
-        say = Say(at, draw(st.sampled_from(WORDS)), seconds=draw(tenths(1, 20)))
-        acts.append(say)
+        say = CallerSays(at, draw(st.sampled_from(WORDS)), seconds=draw(tenths(1, 20)))
+        steps.append(say)
         at = say.until
     until = at + 8
     for _ in range(draw(st.integers(0, 5))):
         when = draw(tenths(1, int(until * 10)))
         what = draw(st.sampled_from([*MEDDLING, output, cut]))
-        acts.append(React(when, what) if callable(what) else Do(when, what))
-    return acts, until
+        steps.append(ClientSends(when, what))
+    return steps, until
 
 
 @st.composite
@@ -88,24 +88,24 @@ def mishaps(draw: st.DrawFn) -> dict[str, object]:
 
 
 @st.composite
-def stages(draw: st.DrawFn) -> Stage:
+def stages(draw: st.DrawFn) -> Simulation:
     turns = Session(
         audio=SessionAudio(input=InputSettings(turn_detection=ServerVad(silence_duration_ms=200))),
         tools=(WEATHER,),
     )
     replies = st.sampled_from(["Yes.", STORY, ["Let me look.", ToolCall("weather", "{}")]])
-    return Stage(
+    return Simulation(
         draw(st.lists(replies, min_size=1, max_size=4)),
         session=merge(TRANSCRIBED, turns),
-        hears=draw(tenths(0, 8)),
-        thinks=draw(tenths(0, 8)),
-        speaks=draw(tenths(0, 4)),
+        transcriber_delay=draw(tenths(0, 8)),
+        chat_delay=draw(tenths(0, 8)),
+        synthesizer_delay=draw(tenths(0, 4)),
     )
 
 
-def perform(stage: Stage, acts: list[Act], until: float) -> Score:
-    async def play() -> Score:
-        return await stage.play(*acts, until=until)
+def perform(simulation: Simulation, steps: list[Step], until: float) -> Timeline:
+    async def play() -> Timeline:
+        return await simulation.run(*steps, until=until)
 
     logging.disable(logging.WARNING)
     try:
@@ -120,10 +120,10 @@ lawful = settings(max_examples=40, deadline=None, suppress_health_check=list(Hea
 @lawful
 @given(stages(), callers(), mishaps())
 def test_whatever_breaks_when_the_callers_books_are_right(
-    stage: Stage, caller: tuple[list[Act], float], mishap: dict[str, object]
+    simulation: Simulation, caller: tuple[list[Step], float], mishap: dict[str, object]
 ) -> None:
-    stage.limits = LIMITS
-    failing_over(stage, Stage(["Near.", "And near again."], session=stage.session), **mishap)
-    score = perform(stage, *caller)
-    check_rules(score, errors=None)
-    assert {event.error.code for event in score.of(e.ErrorEvent)} <= HARMLESS
+    simulation.limits = LIMITS
+    failing_over(simulation, Simulation(["Near.", "And near again."], session=simulation.session), **mishap)
+    timeline = perform(simulation, *caller)
+    check_rules(timeline, errors=None)
+    assert {event.error.code for event in timeline.of(e.ErrorEvent)} <= HARMLESS

@@ -6,7 +6,7 @@ from vivavoce.dates import unix_now
 from vivavoce.limits import Limits
 from vivavoce.protocol import events as e
 from vivavoce.protocol.session import Session, TranscriptionSession
-from vivavoce.testing.stage import Do, Stage
+from vivavoce.testing.simulation import ClientSends, Simulation
 
 pytestmark = pytest.mark.anyio
 
@@ -16,10 +16,10 @@ Settings = Session | TranscriptionSession
 @pytest.mark.parametrize("wish", [Session(), TranscriptionSession()])
 async def test_a_client_knows_from_the_beginning_when_its_session_ends(wish: Settings) -> None:
     earliest = unix_now() + 600
-    score = await Stage(limits=Limits(conversation_minutes=10), wish=wish).play(
-        Do(0.1, e.SessionUpdate(session=wish)), until=0.3
+    timeline = await Simulation(limits=Limits(conversation_minutes=10), client_session=wish).run(
+        ClientSends(0.1, e.SessionUpdate(session=wish)), until=0.3
     )
-    (created,), (updated,) = score.of(e.SessionCreated), score.of(e.SessionUpdated)
+    (created,), (updated,) = timeline.of(e.SessionCreated), timeline.of(e.SessionUpdated)
     assert isinstance(created, e.SessionCreated)
     assert isinstance(updated, e.SessionUpdated)
     assert isinstance(created.session.expires_at, int)

@@ -7,7 +7,7 @@ import pytest
 
 from vivavoce.engines.speech import Speech
 from vivavoce.limits import Limits
-from vivavoce.testing.stage import Stage
+from vivavoce.testing.simulation import Simulation
 
 pytestmark = pytest.mark.anyio
 
@@ -25,7 +25,7 @@ class Speaker:
 
 async def spoken(text: str) -> list[str]:
     speaker = Speaker()
-    speech = Speech(replace(Stage().engine.crew, synthesizer=speaker), Limits())
+    speech = Speech(replace(Simulation().engine.crew, synthesizer=speaker), Limits())
     sound = [chunk async for chunk in speech.speak(text)]
     assert len(sound) == len(speaker.said)
     return speaker.said

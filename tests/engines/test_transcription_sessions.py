@@ -15,7 +15,7 @@ from vivavoce.protocol.session import (
     TranscriptionSession,
     TranscriptionSettings,
 )
-from vivavoce.testing.stage import Do, Say, Score, Stage
+from vivavoce.testing.simulation import CallerSays, ClientSends, Simulation, Timeline
 
 pytestmark = pytest.mark.anyio
 
@@ -24,19 +24,19 @@ WORDS = "Four score and seven years ago our fathers brought forth on this contin
 TRANSCRIBED = "conversation.item.input_audio_transcription"
 
 
-def stage(**cast: object) -> Stage:
+def simulation(**cast: object) -> Simulation:
     """A stage for somebody who connects with `?intent=transcription`."""
-    return Stage(speaking_fails=NEVER_ASKED, **{"wish": TranscriptionSession(), **cast})
+    return Simulation(synthesizer_failure=NEVER_ASKED, **{"client_session": TranscriptionSession(), **cast})
 
 
-def opened(session: Session | TranscriptionSession) -> Do:
-    return Do(0.0, e.SessionUpdate(session=session))
+def opened(session: Session | TranscriptionSession) -> ClientSends:
+    return ClientSends(0.0, e.SessionUpdate(session=session))
 
 
 async def test_what_is_said_is_written_down_in_the_order_of_the_protocol() -> None:
-    played = stage()
-    score = await played.play(Say(0.5, "Four score and seven years"), until=4)
-    assert types(score) == [
+    played = simulation()
+    timeline = await played.run(CallerSays(0.5, "Four score and seven years"), until=4)
+    assert types(timeline) == [
         "session.created",
         "input_audio_buffer.speech_started",
         f"{TRANSCRIBED}.delta",
@@ -47,14 +47,16 @@ async def test_what_is_said_is_written_down_in_the_order_of_the_protocol() -> No
         f"{TRANSCRIBED}.delta",
         f"{TRANSCRIBED}.completed",
     ]
-    assert list(wholes(score).values()) == ["Four score and seven years"]
-    assert deltas(score) == wholes(score)
-    assert not played.chat.asked
+    assert list(wholes(timeline).values()) == ["Four score and seven years"]
+    assert deltas(timeline) == wholes(timeline)
+    assert not played.chat.requests
 
 
 async def test_the_session_is_shown_as_what_it_is() -> None:
-    score = await stage(session=told_as(turn_detection=SemanticVad(), transcription=None)).play(until=0.2)
-    (created,) = score.of(e.SessionCreated)
+    timeline = await simulation(session=told_as(turn_detection=SemanticVad(), transcription=None)).run(
+        until=0.2
+    )
+    (created,) = timeline.of(e.SessionCreated)
     session = created.session
     assert isinstance(session, TranscriptionSession)
     assert session.object == "realtime.transcription_session"
@@ -64,129 +66,133 @@ async def test_the_session_is_shown_as_what_it_is() -> None:
 
 
 async def test_the_words_come_while_they_are_spoken() -> None:
-    score = await stage().play(Say(0.5, WORDS), until=9)
-    while_speaking = [at for at in times_of_deltas(score) if at < 0.5 + len(WORDS) * 0.06]
+    timeline = await simulation().run(CallerSays(0.5, WORDS), until=9)
+    while_speaking = [at for at in times_of_deltas(timeline) if at < 0.5 + len(WORDS) * 0.06]
     assert len(while_speaking) >= 3
     assert while_speaking[0] < 3
-    assert deltas(score) == wholes(score) == {item_id(score): WORDS}
+    assert deltas(timeline) == wholes(timeline) == {item_id(timeline): WORDS}
 
 
 async def test_usage_is_the_length_of_what_was_said() -> None:
-    score = await stage().play(Say(0.5, "Four score and seven", seconds=2), until=5)
-    (told,) = score.of(e.TranscriptionCompleted)
+    timeline = await simulation().run(CallerSays(0.5, "Four score and seven", seconds=2), until=5)
+    (told,) = timeline.of(e.TranscriptionCompleted)
     assert told.usage.seconds == pytest.approx(2.3, abs=0.1), "the prefix padding is part of it"
 
 
 @pytest.mark.parametrize("turns", [ServerVad(silence_duration_ms=300), SemanticVad()])
 async def test_every_turn_is_an_item(turns: object) -> None:
-    said = Say(0.5, "One at a time."), Say(3.5, "And another one.")
-    score = await stage(wish=written_as(turn_detection=turns)).play(*said, until=7)
-    assert list(wholes(score).values()) == ["One at a time.", "And another one."]
-    first, second = score.of(e.InputAudioBufferCommitted)
+    said = CallerSays(0.5, "One at a time."), CallerSays(3.5, "And another one.")
+    timeline = await simulation(client_session=written_as(turn_detection=turns)).run(*said, until=7)
+    assert list(wholes(timeline).values()) == ["One at a time.", "And another one."]
+    first, second = timeline.of(e.InputAudioBufferCommitted)
     assert second.previous_item_id == first.item_id
 
 
 async def test_in_manual_turns_the_words_come_before_the_client_commits() -> None:
-    score = await stage(wish=written_as(turn_detection=None)).play(
-        Say(0.5, WORDS), Do(6.5, e.InputAudioBufferCommit()), until=8
+    timeline = await simulation(client_session=written_as(turn_detection=None)).run(
+        CallerSays(0.5, WORDS), ClientSends(6.5, e.InputAudioBufferCommit()), until=8
     )
-    assert not score.of(e.InputAudioBufferSpeechStarted, e.InputAudioBufferSpeechStopped)
-    assert len([at for at in times_of_deltas(score) if at < 6.5]) >= 3
-    assert deltas(score) == wholes(score) == {item_id(score): WORDS}
+    assert not timeline.of(e.InputAudioBufferSpeechStarted, e.InputAudioBufferSpeechStopped)
+    assert len([at for at in times_of_deltas(timeline) if at < 6.5]) >= 3
+    assert deltas(timeline) == wholes(timeline) == {item_id(timeline): WORDS}
 
 
 async def test_in_manual_turns_nobody_is_asked_about_silence() -> None:
-    played = stage(wish=written_as(turn_detection=None))
-    score = await played.play(Do(5.0, e.InputAudioBufferCommit()), until=6)
+    played = simulation(client_session=written_as(turn_detection=None))
+    timeline = await played.run(ClientSends(5.0, e.InputAudioBufferCommit()), until=6)
     assert played.engine.crew.transcriber.asked == 0
-    assert list(wholes(score).values()) == [""]
-    assert not score.of(e.TranscriptionDelta)
+    assert list(wholes(timeline).values()) == [""]
+    assert not timeline.of(e.TranscriptionDelta)
 
 
 async def test_each_commit_begins_anew() -> None:
-    commits = Do(2.5, e.InputAudioBufferCommit()), Do(5.5, e.InputAudioBufferCommit())
-    said = Say(0.3, "This is the first sentence"), Say(3.0, "and this is the second one.")
-    score = await stage(wish=written_as(turn_detection=None)).play(*said, *commits, until=7)
-    assert list(wholes(score).values()) == ["This is the first sentence", "and this is the second one."]
-    assert deltas(score) == wholes(score)
+    commits = ClientSends(2.5, e.InputAudioBufferCommit()), ClientSends(5.5, e.InputAudioBufferCommit())
+    said = CallerSays(0.3, "This is the first sentence"), CallerSays(3.0, "and this is the second one.")
+    timeline = await simulation(client_session=written_as(turn_detection=None)).run(*said, *commits, until=7)
+    assert list(wholes(timeline).values()) == ["This is the first sentence", "and this is the second one."]
+    assert deltas(timeline) == wholes(timeline)
 
 
 async def test_clearing_the_buffer_forgets_what_was_told() -> None:
-    acts = Do(2.8, e.InputAudioBufferClear()), Do(5.5, e.InputAudioBufferCommit())
-    said = Say(0.3, "never mind these words at all"), Say(3.0, "these are the words that count.")
-    score = await stage(wish=written_as(turn_detection=None)).play(*said, *acts, until=7)
-    assert list(wholes(score).values()) == ["these are the words that count."]
-    assert deltas(score)[item_id(score)] == "these are the words that count."
+    steps = ClientSends(2.8, e.InputAudioBufferClear()), ClientSends(5.5, e.InputAudioBufferCommit())
+    said = CallerSays(0.3, "never mind these words at all"), CallerSays(3.0, "these are the words that count.")
+    timeline = await simulation(client_session=written_as(turn_detection=None)).run(*said, *steps, until=7)
+    assert list(wholes(timeline).values()) == ["these are the words that count."]
+    assert deltas(timeline)[item_id(timeline)] == "these are the words that count."
 
 
 async def test_nobody_answers_when_asked_to() -> None:
-    played = stage()
-    score = await played.play(Say(0.5, "Hello there."), Do(3.0, e.ResponseCreate(event_id="mine")), until=4)
-    (refused,) = score.of(e.ErrorEvent)
+    played = simulation()
+    timeline = await played.run(
+        CallerSays(0.5, "Hello there."), ClientSends(3.0, e.ResponseCreate(event_id="mine")), until=4
+    )
+    (refused,) = timeline.of(e.ErrorEvent)
     assert (refused.error.code, refused.error.param, refused.error.event_id) == (
         "invalid_value",
         "type",
         "mine",
     )
     assert '"type": "realtime"' in refused.error.message
-    assert not score.of(e.ResponseCreated)
-    assert not played.chat.asked
-    assert list(wholes(score).values()) == ["Hello there."]
+    assert not timeline.of(e.ResponseCreated)
+    assert not played.chat.requests
+    assert list(wholes(timeline).values()) == ["Hello there."]
 
 
 async def test_there_is_nothing_to_cancel() -> None:
-    score = await stage().play(Do(0.1, e.ResponseCancel()), until=0.5)
-    assert errors(score) == [("response_cancel_not_active", None)]
+    timeline = await simulation().run(ClientSends(0.1, e.ResponseCancel()), until=0.5)
+    assert errors(timeline) == [("response_cancel_not_active", None)]
 
 
 async def test_silence_asks_nobody_whether_they_are_there() -> None:
     wish = written_as(turn_detection=ServerVad(idle_timeout_ms=5000))
-    score = await stage(wish=wish).play(until=8)
-    assert not score.of(e.InputAudioBufferTimeoutTriggered, e.ErrorEvent)
+    timeline = await simulation(client_session=wish).run(until=8)
+    assert not timeline.of(e.InputAudioBufferTimeoutTriggered, e.ErrorEvent)
 
 
 async def test_what_cannot_be_understood_is_an_event_of_its_own() -> None:
-    score = await stage(hearing_fails=ProviderError("transcriber", "is deaf")).play(
-        Say(0.5, "Four score and seven years ago"), until=5
+    timeline = await simulation(transcriber_failure=ProviderError("transcriber", "is deaf")).run(
+        CallerSays(0.5, "Four score and seven years ago"), until=5
     )
-    (failed,) = score.of(e.TranscriptionFailed)
+    (failed,) = timeline.of(e.TranscriptionFailed)
     assert "is deaf" in failed.error.message
-    assert not score.of(e.ErrorEvent, e.TranscriptionCompleted, e.TranscriptionDelta)
+    assert not timeline.of(e.ErrorEvent, e.TranscriptionCompleted, e.TranscriptionDelta)
 
 
 async def test_sound_in_an_item_is_written_down_too() -> None:
-    played = stage(hears=0.05)
-    played.sayings.sayings = [Say(0, "Hello there.")]
+    played = simulation(transcriber_delay=0.05)
+    played.caller.utterances = [CallerSays(0, "Hello there.")]
     sound = b"\xe8\x03" * 24_000
     item = Message(role="user", content=(InputAudio(audio=sound),))
-    score = await played.play(Do(0.1, e.ConversationItemCreate(item=item)), until=1)
-    assert len(wholes(score)) == 1
+    timeline = await played.run(ClientSends(0.1, e.ConversationItemCreate(item=item)), until=1)
+    assert len(wholes(timeline)) == 1
 
 
 # how a session becomes one
 
 
 async def test_the_first_update_may_make_it_one() -> None:
-    played = Stage(speaking_fails=NEVER_ASKED)
-    score = await played.play(
+    played = Simulation(synthesizer_failure=NEVER_ASKED)
+    timeline = await played.run(
         opened(written_as(transcription=TranscriptionSettings(model="gpt-4o-transcribe", language="en"))),
-        Say(0.5, "Hello there."),
+        CallerSays(0.5, "Hello there."),
         until=4,
     )
-    assert isinstance(score.of(e.SessionCreated)[0].session, Session)
-    (updated,) = score.of(e.SessionUpdated)
+    assert isinstance(timeline.of(e.SessionCreated)[0].session, Session)
+    (updated,) = timeline.of(e.SessionUpdated)
     assert isinstance(updated.session, TranscriptionSession)
-    assert updated.session.id == score.of(e.SessionCreated)[0].session.id
+    assert updated.session.id == timeline.of(e.SessionCreated)[0].session.id
     assert updated.session.audio.input.transcription.model == "gpt-4o-transcribe"
-    assert list(wholes(score).values()) == ["Hello there."]
-    assert not played.chat.asked
+    assert list(wholes(timeline).values()) == ["Hello there."]
+    assert not played.chat.requests
 
 
 async def test_the_first_update_may_make_it_a_conversation() -> None:
-    played = Stage(["Hello."], wish=TranscriptionSession())
-    score = await played.play(opened(Session(instructions="Be kind.")), Say(0.5, "Hello there."), until=5)
-    assert isinstance(score.of(e.SessionUpdated)[0].session, Session)
-    assert score.of(e.ResponseDone)[0].response.status == "completed"
+    played = Simulation(["Hello."], client_session=TranscriptionSession())
+    timeline = await played.run(
+        opened(Session(instructions="Be kind.")), CallerSays(0.5, "Hello there."), until=5
+    )
+    assert isinstance(timeline.of(e.SessionUpdated)[0].session, Session)
+    assert timeline.of(e.ResponseDone)[0].response.status == "completed"
 
 
 @pytest.mark.parametrize(
@@ -195,16 +201,18 @@ async def test_the_first_update_may_make_it_a_conversation() -> None:
 async def test_once_something_was_said_it_stays_what_it_is(
     wish: TranscriptionSession | None, update: Session | TranscriptionSession
 ) -> None:
-    score = await Stage(wish=wish).play(Say(0.2, "Hello."), Do(3.0, e.SessionUpdate(session=update)), until=4)
-    assert errors(score) == [("invalid_value", "session.type")]
+    timeline = await Simulation(client_session=wish).run(
+        CallerSays(0.2, "Hello."), ClientSends(3.0, e.SessionUpdate(session=update)), until=4
+    )
+    assert errors(timeline) == [("invalid_value", "session.type")]
 
 
 async def test_a_written_word_counts_as_said() -> None:
     item = Message(role="user", content=(InputText(text="Hi."),))
-    score = await Stage().play(
-        Do(0.0, e.ConversationItemCreate(item=item)), opened(TranscriptionSession()), until=1
+    timeline = await Simulation().run(
+        ClientSends(0.0, e.ConversationItemCreate(item=item)), opened(TranscriptionSession()), until=1
     )
-    assert errors(score) == [("invalid_value", "session.type")]
+    assert errors(timeline) == [("invalid_value", "session.type")]
 
 
 async def test_an_update_changes_what_it_names() -> None:
@@ -214,10 +222,12 @@ async def test_an_update_changes_what_it_names() -> None:
         turn_detection=SemanticVad(eagerness="low"),
     )
     logprobs = ("item.input_audio_transcription.logprobs",)
-    score = await stage(wish=wish).play(
-        opened(update), Do(0.1, e.SessionUpdate(session=TranscriptionSession(include=logprobs))), until=0.5
+    timeline = await simulation(client_session=wish).run(
+        opened(update),
+        ClientSends(0.1, e.SessionUpdate(session=TranscriptionSession(include=logprobs))),
+        until=0.5,
     )
-    session = score.of(e.SessionUpdated)[-1].session
+    session = timeline.of(e.SessionUpdated)[-1].session
     assert session.audio.input.transcription == TranscriptionSettings(
         model="m", language="en", prompt="Gettysburg", keywords=("Lincoln",), delay="low"
     )
@@ -228,27 +238,33 @@ async def test_an_update_changes_what_it_names() -> None:
 
 async def test_an_update_that_is_wrong_changes_nothing() -> None:
     wrong = written_as(turn_detection=ServerVad(threshold=7.0))
-    score = await stage().play(opened(wrong), Say(0.5, "Hello there."), until=4)
-    assert errors(score) == [("invalid_value", "session.audio.input.turn_detection.threshold")]
-    assert list(wholes(score).values()) == ["Hello there."]
+    timeline = await simulation().run(opened(wrong), CallerSays(0.5, "Hello there."), until=4)
+    assert errors(timeline) == [("invalid_value", "session.audio.input.turn_detection.threshold")]
+    assert list(wholes(timeline).values()) == ["Hello there."]
 
 
 async def test_no_log_probabilities_are_made_up() -> None:
     wish = TranscriptionSession(include=("item.input_audio_transcription.logprobs",))
-    score = await stage(wish=wish).play(Say(0.5, "Hello there."), until=4)
-    assert score.of(e.TranscriptionCompleted)[0].logprobs is UNSET
+    timeline = await simulation(client_session=wish).run(CallerSays(0.5, "Hello there."), until=4)
+    assert timeline.of(e.TranscriptionCompleted)[0].logprobs is UNSET
 
 
 async def test_transcription_that_is_off_leaves_the_turns() -> None:
-    score = await stage(wish=written_as(transcription=None)).play(Say(0.5, "Hello there."), until=4)
-    assert score.of(e.InputAudioBufferCommitted)
-    assert not score.of(e.TranscriptionCompleted, e.TranscriptionDelta)
+    timeline = await simulation(client_session=written_as(transcription=None)).run(
+        CallerSays(0.5, "Hello there."), until=4
+    )
+    assert timeline.of(e.InputAudioBufferCommitted)
+    assert not timeline.of(e.TranscriptionCompleted, e.TranscriptionDelta)
 
 
-def times_of_deltas(score: Score) -> list[float]:
-    return [heard.at - score.began for heard in score.heard if isinstance(heard.event, e.TranscriptionDelta)]
+def times_of_deltas(timeline: Timeline) -> list[float]:
+    return [
+        heard.at - timeline.started_at
+        for heard in timeline.entries
+        if isinstance(heard.event, e.TranscriptionDelta)
+    ]
 
 
-def item_id(score: Score) -> str:
+def item_id(timeline: Timeline) -> str:
     """The id of the first thing said."""
-    return str(score.of(e.InputAudioBufferCommitted)[0].item_id)
+    return str(timeline.of(e.InputAudioBufferCommitted)[0].item_id)

@@ -22,7 +22,7 @@ from vivavoce.protocol.items import (
 from vivavoce.protocol.responses import Failed
 from vivavoce.protocol.session import RetentionRatio, Session, TokenLimits
 from vivavoce.protocol.settings import DEFAULT, merge
-from vivavoce.testing.stage import Do, Say, Stage
+from vivavoce.testing.simulation import CallerSays, ClientSends, Simulation
 
 pytestmark = pytest.mark.anyio
 
@@ -117,37 +117,37 @@ def test_what_is_kept_is_the_end_and_fits(lengths: list[int], room: int, most: i
 
 
 async def test_the_model_is_asked_with_the_end_of_a_long_conversation() -> None:
-    stage = Stage(["Fine."])
-    stage.chat.reads = 40
+    simulation = Simulation(["Fine."])
+    simulation.chat.reads = 40
     questions = [act for n in range(4) for act in ask(0.1 + 3 * n, f"This is question number {n}, a long one.")]
-    score = await stage.play(*questions, until=13)
-    assert len(score.of(e.ConversationItemAdded)) == 8, "nothing is deleted"
-    assert len(stage.chat.asked[-1].items) == 1
-    assert done(score).response.status == "completed"
+    timeline = await simulation.run(*questions, until=13)
+    assert len(timeline.of(e.ConversationItemAdded)) == 8, "nothing is deleted"
+    assert len(simulation.chat.requests[-1].items) == 1
+    assert done(timeline).response.status == "completed"
 
 
 async def test_where_truncation_is_disabled_the_answer_fails_and_says_why() -> None:
-    stage = Stage(["Fine."])
-    stage.chat.reads = 30
-    score = await stage.play(
-        Do(0.0, e.SessionUpdate(session=Session(truncation="disabled"))),
+    simulation = Simulation(["Fine."])
+    simulation.chat.reads = 30
+    timeline = await simulation.run(
+        ClientSends(0.0, e.SessionUpdate(session=Session(truncation="disabled"))),
         *ask(0.1, "This is a question."),
         *ask(3.0, "This is another question, and it is long.", output_modalities=("text",)),
         *ask(5.0, "And out of the conversation?", input=(user("Hello."),), output_modalities=("text",)),
         until=7,
     )
-    assert score.of(e.SessionUpdated)[0].session.truncation == "disabled"
-    first, second, third = score.of(e.ResponseDone)
+    assert timeline.of(e.SessionUpdated)[0].session.truncation == "disabled"
+    first, second, third = timeline.of(e.ResponseDone)
     assert (first.response.status, third.response.status) == ("completed", "completed")
     details = second.response.status_details
     assert isinstance(details, Failed)
     assert (details.error.type, details.error.code) == ("invalid_request_error", "context_length_exceeded")
-    assert not score.of(e.ErrorEvent)
+    assert not timeline.of(e.ErrorEvent)
 
 
 async def test_a_caller_whose_conversation_is_too_long_is_apologised_to() -> None:
-    stage = Stage(["Fine."], session=merge(DEFAULT, Session(truncation="disabled")))
-    stage.chat.reads = 0
-    score = await stage.play(Say(0.5, "hello there"), until=4)
-    assert done(score).response.status == "failed"
-    assert "sorry" in done(score).response.output[0].content[0].transcript
+    simulation = Simulation(["Fine."], session=merge(DEFAULT, Session(truncation="disabled")))
+    simulation.chat.reads = 0
+    timeline = await simulation.run(CallerSays(0.5, "hello there"), until=4)
+    assert done(timeline).response.status == "failed"
+    assert "sorry" in done(timeline).response.output[0].content[0].transcript

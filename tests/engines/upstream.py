@@ -17,7 +17,7 @@ from vivavoce.errors import ProviderError
 from vivavoce.protocol import events as e
 from vivavoce.protocol.codec import encode
 from vivavoce.session.line import Engine, HungUp, Line, open_line
-from vivavoce.testing.stage import Score, Stage
+from vivavoce.testing.simulation import Simulation, Timeline
 
 DOWN = ProviderError("far.example.org", "cannot be reached", retryable=True)
 
@@ -83,30 +83,34 @@ class Far:
                 return
 
 
-def remote(stage: Stage, **mishaps: object) -> Far:
+def remote(simulation: Simulation, **mishaps: object) -> Far:
     """Put the stage's engine at the far end of a line."""
-    far = Far(stage.engine, **mishaps)
-    stage.engine = Remote(
-        far.connect, "far.example.org", stage.session, stage.limits, delay=lambda attempt: 0.5 * attempt
+    far = Far(simulation.engine, **mishaps)
+    simulation.engine = Remote(
+        far.connect,
+        "far.example.org",
+        simulation.session,
+        simulation.limits,
+        delay=lambda attempt: 0.5 * attempt,
     )
     return far
 
 
-def failing_over(stage: Stage, then: Stage, **mishaps: object) -> Far:
+def failing_over(simulation: Simulation, then: Simulation, **mishaps: object) -> Far:
     """Put the stage's engine at the far end of a line, and that of another in its place when it is down.
 
     Both hear the same play.
     """
-    then.engine.crew.transcriber.sayings = stage.sayings
-    far, first = remote(stage, **mishaps), stage.engine
-    stage.engine = Failover(first, then.engine)
+    then.engine.crew.transcriber.caller = simulation.caller
+    far, first = remote(simulation, **mishaps), simulation.engine
+    simulation.engine = Failover(first, then.engine)
     return far
 
 
-def check_rules(score: Score, errors: tuple[str, ...] | None = ()) -> None:
+def check_rules(timeline: Timeline, errors: tuple[str, ...] | None = ()) -> None:
     """Complain about every event that is out of its place. Who takes over may answer what was asked before."""
     said: list[tuple[Direction, Event]] = []
-    for heard in score.heard:
+    for heard in timeline.entries:
         match heard.event:
             case e.EngineChanged(engine="remote" | "cascade"):
                 said.append(("client", {"type": "response.create"}))
@@ -117,6 +121,6 @@ def check_rules(score: Score, errors: tuple[str, ...] | None = ()) -> None:
     check(said, errors=errors)
 
 
-def engines(score: Score) -> list[tuple[str, str]]:
+def engines(timeline: Timeline) -> list[tuple[str, str]]:
     """Who answered, and why, whenever that changed."""
-    return [(event.engine, event.reason) for event in score.of(e.EngineChanged)]
+    return [(event.engine, event.reason) for event in timeline.of(e.EngineChanged)]

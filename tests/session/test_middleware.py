@@ -15,7 +15,7 @@ from vivavoce.protocol.session import FunctionTool, Session
 from vivavoce.session.line import Line
 from vivavoce.session.middleware import ObservedEvent, SessionHandle
 from vivavoce.session.switchboard import Caller, Switchboard
-from vivavoce.testing.stage import Stage
+from vivavoce.testing.simulation import Simulation
 
 pytestmark = pytest.mark.anyio
 
@@ -51,8 +51,8 @@ class Recorder:
         return [one.event for one in self.observed if isinstance(one.event, kind)]
 
 
-def switchboard_with(middleware: Recorder, stage: Stage | None = None) -> Switchboard:
-    return Switchboard((stage or Stage(["Yes."])).engine, middleware=lambda caller: middleware)
+def switchboard_with(middleware: Recorder, simulation: Simulation | None = None) -> Switchboard:
+    return Switchboard((simulation or Simulation(["Yes."])).engine, middleware=lambda caller: middleware)
 
 
 async def until(line: Line, kind: type[e.Event]) -> list[e.Event]:
@@ -70,21 +70,23 @@ async def test_middleware_sends_in_the_callers_place() -> None:
     async def greet(handle: SessionHandle) -> None:
         await handle.send(e.ResponseCreate(response=verbatim("Good morning, what can I do for you?")))
 
-    stage = Stage(["Nobody asked me."])
-    stage.middleware = lambda caller: Recorder(greet)
-    score = await stage.play(until=5)
-    assert done(score).response.status == "completed"
-    said = "".join(event.delta for event in score.of(e.ResponseOutputAudioTranscriptDelta))
+    simulation = Simulation(["Nobody asked me."])
+    simulation.middleware = lambda caller: Recorder(greet)
+    timeline = await simulation.run(until=5)
+    assert done(timeline).response.status == "completed"
+    said = "".join(event.delta for event in timeline.of(e.ResponseOutputAudioTranscriptDelta))
     assert said == "Good morning, what can I do for you?"
-    assert score.of(e.ResponseOutputAudioDelta)
-    assert not stage.chat.asked, "the words are given: no model was asked"
+    assert timeline.of(e.ResponseOutputAudioDelta)
+    assert not simulation.chat.requests, "the words are given: no model was asked"
 
 
 async def test_words_that_are_given_are_written_as_they_are_too() -> None:
-    stage = Stage(["Nobody asked me."])
-    score = await stage.play(*ask(0.1, "Hi", **{**TEXT, "metadata": verbatim("So be it.").metadata}), until=2)
-    assert done(score).response.output[0].content[0].text == "So be it."
-    assert done(score).response.metadata == {"vivavoce.verbatim": "So be it."}
+    simulation = Simulation(["Nobody asked me."])
+    timeline = await simulation.run(
+        *ask(0.1, "Hi", **{**TEXT, "metadata": verbatim("So be it.").metadata}), until=2
+    )
+    assert done(timeline).response.output[0].content[0].text == "So be it."
+    assert done(timeline).response.metadata == {"vivavoce.verbatim": "So be it."}
 
 
 async def test_an_engine_that_does_not_know_verbatim_words_is_asked_to_say_them() -> None:

@@ -12,7 +12,7 @@ from vivavoce.protocol.session import Session
 from vivavoce.session.line import Rejected
 from vivavoce.session.ringing import Incoming, IncomingCalls
 from vivavoce.session.switchboard import Caller, Switchboard
-from vivavoce.testing.stage import Stage
+from vivavoce.testing.simulation import Simulation
 
 pytestmark = pytest.mark.anyio
 
@@ -48,7 +48,7 @@ class Telephone:
 
 
 def a_lobby(**limits: float) -> tuple[Switchboard, IncomingCalls]:
-    switchboard = Switchboard(Stage().engine, limits=Limits(**limits))  # type: ignore[arg-type]
+    switchboard = Switchboard(Simulation().engine, limits=Limits(**limits))  # type: ignore[arg-type]
     return switchboard, IncomingCalls(switchboard)
 
 

@@ -17,7 +17,7 @@ from vivavoce.protocol.settings import DEFAULT
 from vivavoce.session.line import HungUp, Line, open_line
 from vivavoce.session.middleware import Listener, ObservedEvent
 from vivavoce.session.switchboard import Busy, Caller, Switchboard
-from vivavoce.testing.stage import Stage
+from vivavoce.testing.simulation import Simulation
 
 pytestmark = pytest.mark.anyio
 
@@ -81,8 +81,8 @@ async def test_an_error_of_ours_ends_one_conversation_and_no_other(caplog: pytes
 
 
 async def test_hanging_up_is_nobodys_fault() -> None:
-    stage = Stage(["A long answer, and so on and so on, until it ends. And more. And more."])
-    switchboard = Switchboard(stage.engine)
+    simulation = Simulation(["A long answer, and so on and so on, until it ends. And more. And more."])
+    switchboard = Switchboard(simulation.engine)
     for moment in range(12):
         async with switchboard.connect(Caller("test")) as line:
             await line.send(QUESTION)
@@ -131,7 +131,7 @@ async def test_listeners_hear_no_secrets() -> None:
 
 async def test_what_cannot_be_read_is_answered_in_its_turn() -> None:
     heard: list[ObservedEvent] = []
-    switchboard = Switchboard(Stage().engine, listeners=[lambda caller: heard.append])
+    switchboard = Switchboard(Simulation().engine, listeners=[lambda caller: heard.append])
     async with switchboard.connect(Caller("test")) as line:
         for event in (e.ResponseCancel(event_id="first"), UNREADABLE, e.ResponseCancel(event_id="last")):
             await line.send(event)
@@ -214,7 +214,7 @@ async def a_call_and_one_who_joined(switchboard: Switchboard, caller: Caller) ->
 
 
 async def test_who_joins_hears_what_the_caller_hears_in_the_same_order() -> None:
-    switchboard = Switchboard(Stage(["Paris, of course. It is in France."]).engine)
+    switchboard = Switchboard(Simulation(["Paris, of course. It is in France."]).engine)
     async with a_call_and_one_who_joined(switchboard, Caller("test")) as (near, joined):
         await near.line.send(QUESTION)
         await near.line.send(e.ResponseCreate())
@@ -226,7 +226,7 @@ async def test_who_joins_hears_what_the_caller_hears_in_the_same_order() -> None
 
 
 async def test_who_joins_late_is_told_how_things_are_and_nothing_of_before() -> None:
-    switchboard = Switchboard(Stage(["Paris."]).engine)
+    switchboard = Switchboard(Simulation(["Paris."]).engine)
     caller = Caller("test")
     async with switchboard.connect(caller) as line:
         await line.send(e.SessionUpdate(session=Session(instructions="Be brief.")))
@@ -242,7 +242,9 @@ async def test_who_joins_late_is_told_how_things_are_and_nothing_of_before() -> 
 
 
 async def test_who_joins_may_say_whatever_the_caller_may() -> None:
-    switchboard = Switchboard(Stage(["A long story, and so on and so on, until it ends. And more."]).engine)
+    switchboard = Switchboard(
+        Simulation(["A long story, and so on and so on, until it ends. And more."]).engine
+    )
     tool = FunctionTool(name="get_weather", parameters={"type": "object"})
     async with a_call_and_one_who_joined(switchboard, Caller("test")) as (near, joined):
         await joined.line.send(e.SessionUpdate(session=Session(tools=(tool,))))
@@ -262,7 +264,7 @@ async def test_who_joins_may_say_whatever_the_caller_may() -> None:
 @pytest.mark.parametrize("unreadable", [False, True])
 async def test_an_error_is_heard_by_whoever_made_the_mistake(unreadable: bool) -> None:
     mistake = UNREADABLE if unreadable else e.ResponseCancel(event_id="mine")
-    switchboard = Switchboard(Stage().engine)
+    switchboard = Switchboard(Simulation().engine)
     async with a_call_and_one_who_joined(switchboard, Caller("test")) as (near, joined):
         for clumsy, other in ((joined, near), (near, joined)):
             await clumsy.line.send(mistake)
@@ -275,7 +277,7 @@ async def test_an_error_is_heard_by_whoever_made_the_mistake(unreadable: bool) -
 
 
 async def test_so_is_one_about_sound_that_is_heard_at_once() -> None:
-    switchboard = Switchboard(Stage().engine)
+    switchboard = Switchboard(Simulation().engine)
     async with a_call_and_one_who_joined(switchboard, Caller("test")) as (near, joined):
         assert joined.line.try_send(e.InputAudioBufferAppend(audio=b"odd"))
         await joined.until(e.ErrorEvent)
@@ -283,7 +285,7 @@ async def test_so_is_one_about_sound_that_is_heard_at_once() -> None:
 
 
 async def test_what_concerns_the_call_is_heard_by_all() -> None:
-    switchboard = Switchboard(Stage(limits=Limits(conversation_minutes=0.5)).engine)
+    switchboard = Switchboard(Simulation(limits=Limits(conversation_minutes=0.5)).engine)
     async with a_call_and_one_who_joined(switchboard, Caller("test")) as (near, joined):
         await joined.line.send(e.InputAudioBufferClear())
         for ear in (near, joined):
@@ -292,7 +294,7 @@ async def test_what_concerns_the_call_is_heard_by_all() -> None:
 
 
 async def test_who_made_a_mistake_and_left_is_not_told() -> None:
-    switchboard = Switchboard(Stage().engine)
+    switchboard = Switchboard(Simulation().engine)
     async with a_call_and_one_who_joined(switchboard, Caller("test")) as (near, joined):
         async with switchboard.join(near.events[0].session.id) as hasty:  # type: ignore[attr-defined]
             await hasty.send(UNREADABLE)
@@ -302,7 +304,7 @@ async def test_who_made_a_mistake_and_left_is_not_told() -> None:
 
 
 async def test_who_leaves_again_ends_nothing() -> None:
-    switchboard = Switchboard(Stage(["Paris."]).engine)
+    switchboard = Switchboard(Simulation(["Paris."]).engine)
     async with a_call_and_one_who_joined(switchboard, Caller("test")) as (near, _):
         created = near.events[0]
         async with switchboard.join(created.session.id):  # type: ignore[attr-defined]
@@ -313,7 +315,7 @@ async def test_who_leaves_again_ends_nothing() -> None:
 
 
 async def test_when_the_call_is_over_so_is_every_line_that_joined() -> None:
-    switchboard, caller = Switchboard(Stage().engine), Caller("test")
+    switchboard, caller = Switchboard(Simulation().engine), Caller("test")
     async with anyio.create_task_group() as tasks:
         async with switchboard.connect(caller) as line:
             await answer(line)
@@ -326,7 +328,9 @@ async def test_when_the_call_is_over_so_is_every_line_that_joined() -> None:
 
 
 async def test_who_joined_and_reads_too_slowly_is_left_behind_alone() -> None:
-    switchboard = Switchboard(Stage(["One two three four five six."]).engine, limits=Limits(sideband_depth=8))
+    switchboard = Switchboard(
+        Simulation(["One two three four five six."]).engine, limits=Limits(sideband_depth=8)
+    )
     caller = Caller("test")
     async with (
         a_call_and_one_who_joined(switchboard, caller) as (near, joined),
@@ -343,7 +347,7 @@ async def test_who_joined_and_reads_too_slowly_is_left_behind_alone() -> None:
 
 
 async def test_only_so_many_may_join() -> None:
-    switchboard, caller = Switchboard(Stage().engine, limits=Limits(sidebands=1)), Caller("test")
+    switchboard, caller = Switchboard(Simulation().engine, limits=Limits(sidebands=1)), Caller("test")
     async with switchboard.connect(caller):
         async with switchboard.join(caller.id):
             with pytest.raises(ProtocolError, match=r"limits\.sidebands"):
@@ -354,7 +358,7 @@ async def test_only_so_many_may_join() -> None:
 
 
 async def test_nobody_joins_or_ends_a_call_that_there_is_not() -> None:
-    switchboard = Switchboard(Stage().engine)
+    switchboard = Switchboard(Simulation().engine)
     with pytest.raises(ProtocolError, match="no call 'rtc_x'"):
         async with switchboard.join("rtc_x"):
             pytest.fail("has joined")
@@ -366,7 +370,7 @@ async def test_nobody_joins_or_ends_a_call_that_there_is_not() -> None:
 
 
 async def test_the_sound_of_a_call_that_is_played_elsewhere_is_not_for_those_who_join() -> None:
-    switchboard = Switchboard(Stage(["Paris, of course."]).engine)
+    switchboard = Switchboard(Simulation(["Paris, of course."]).engine)
     async with a_call_and_one_who_joined(switchboard, Caller("test", plays_audio=True)) as (near, joined):
         await near.line.send(QUESTION)
         await near.line.send(e.ResponseCreate())
@@ -378,7 +382,9 @@ async def test_the_sound_of_a_call_that_is_played_elsewhere_is_not_for_those_who
 
 async def test_what_the_one_who_plays_tells_is_heard_by_all_in_the_same_order() -> None:
     heard: list[e.Event] = []
-    switchboard = Switchboard(Stage().engine, listeners=[lambda caller: lambda said: heard.append(said.event)])
+    switchboard = Switchboard(
+        Simulation().engine, listeners=[lambda caller: lambda said: heard.append(said.event)]
+    )
     started = e.OutputAudioBufferStarted(response_id="resp_1")
     async with a_call_and_one_who_joined(switchboard, Caller("test", plays_audio=True)) as (near, joined):
         await near.line.send(started)
@@ -393,7 +399,7 @@ async def test_what_the_one_who_plays_tells_is_heard_by_all_in_the_same_order() 
 async def test_only_the_one_who_plays_is_told_to_stop() -> None:
     heard: list[tuple[str, e.Event]] = []
     switchboard = Switchboard(
-        Stage().engine, listeners=[lambda caller: lambda said: heard.append((said.source, said.event))]
+        Simulation().engine, listeners=[lambda caller: lambda said: heard.append((said.source, said.event))]
     )
     clear = e.OutputAudioBufferClear()
     async with a_call_and_one_who_joined(switchboard, Caller("test", plays_audio=True)) as (near, joined):
@@ -409,7 +415,7 @@ async def test_only_the_one_who_plays_is_told_to_stop() -> None:
 
 
 async def test_a_call_can_be_ended_from_outside() -> None:
-    switchboard, caller = Switchboard(Stage().engine), Caller("test")
+    switchboard, caller = Switchboard(Simulation().engine), Caller("test")
     async with a_call_and_one_who_joined(switchboard, caller) as (near, _):
         switchboard.hang_up(caller.id)
         await near.until_over()
@@ -421,7 +427,7 @@ async def test_a_call_is_handed_over_by_its_transport_if_that_can() -> None:
     async def refer(target: str) -> None:
         targets.append(target)
 
-    switchboard = Switchboard(Stage().engine)
+    switchboard = Switchboard(Simulation().engine)
     able, unable = Caller("telephone", refer=refer), Caller("websocket")
     async with switchboard.connect(able), switchboard.connect(unable):
         await switchboard.refer(able.id, "tel:+14155550123")

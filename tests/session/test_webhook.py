@@ -13,7 +13,7 @@ from vivavoce.session.line import Rejected
 from vivavoce.session.ringing import Incoming, IncomingCalls
 from vivavoce.session.switchboard import Caller, Switchboard
 from vivavoce.session.webhook import Webhook, signature
-from vivavoce.testing.stage import Stage
+from vivavoce.testing.simulation import Simulation
 
 pytestmark = pytest.mark.anyio
 
@@ -80,7 +80,7 @@ async def test_who_does_not_take_it_is_told_again_later() -> None:
 async def test_a_call_is_told_of_while_it_rings_and_no_longer() -> None:
     museum = Museum(*[500] * 100)
     webhook = Webhook(URL, SECRET, Limits(), transport=museum)
-    lobby = IncomingCalls(Switchboard(Stage().engine, limits=Limits(ringing_seconds=10)), webhook.tell)
+    lobby = IncomingCalls(Switchboard(Simulation().engine, limits=Limits(ringing_seconds=10)), webhook.tell)
     with pytest.raises(Rejected):
         async with lobby.enter(a_call()):
             pytest.fail("was put through")
@@ -89,7 +89,9 @@ async def test_a_call_is_told_of_while_it_rings_and_no_longer() -> None:
 
 async def test_a_call_that_is_told_of_can_be_turned_away() -> None:
     museum = Museum()
-    lobby = IncomingCalls(Switchboard(Stage().engine), Webhook(URL, SECRET, Limits(), transport=museum).tell)
+    lobby = IncomingCalls(
+        Switchboard(Simulation().engine), Webhook(URL, SECRET, Limits(), transport=museum).tell
+    )
 
     async def decide() -> None:
         await museum.news.wait()

@@ -10,7 +10,7 @@ from vivavoce.protocol.items import FunctionCall, FunctionCallOutput, Message
 from vivavoce.protocol.responses import VERBATIM
 from vivavoce.protocol.session import Session
 from vivavoce.providers.base import ChatRequest, ToolCall
-from vivavoce.testing.stage import Reply, Score, Script, Stage
+from vivavoce.testing.simulation import Reply, Script, Simulation, Timeline
 from vivavoce.tools.toolbox import Toolbox
 from vivavoce.tools.types import Context, Outcome, Tool
 
@@ -75,31 +75,31 @@ def untold(request: ChatRequest) -> list[str]:
     return outputs
 
 
-def desk(*tools: Tool, replies: Sequence[Any], limits: Limits | None = None, **cast: Any) -> Stage:
-    """Set a stage on which a toolbox sits."""
+def desk(*tools: Tool, replies: Sequence[Any], limits: Limits | None = None, **cast: Any) -> Simulation:
+    """Return a simulation with a toolbox."""
     limits = limits or Limits()
-    cast = {"wish": Session(tools=()), **cast}
+    cast = {"client_session": Session(tools=()), **cast}
     middleware = lambda caller: Toolbox(tools, limits, caller.id)  # noqa: E731
-    return Stage(replies, limits=limits, middleware=middleware, **cast)
+    return Simulation(replies, limits=limits, middleware=middleware, **cast)
 
 
-def outputs(score: Score) -> dict[str, str]:
+def outputs(timeline: Timeline) -> dict[str, str]:
     """What every call was answered, by the name of the call and its place: all of them, each once."""
-    calls = {item.call_id: item.name for item in items(score) if isinstance(item, FunctionCall)}
-    answers = [item for item in items(score) if isinstance(item, FunctionCallOutput)]
+    calls = {item.call_id: item.name for item in items(timeline) if isinstance(item, FunctionCall)}
+    answers = [item for item in items(timeline) if isinstance(item, FunctionCallOutput)]
     assert len({answer.call_id for answer in answers}) == len(answers), "a call was answered twice"
     return {calls[answer.call_id]: answer.output for answer in answers}
 
 
-def items(score: Score) -> list[Any]:
+def items(timeline: Timeline) -> list[Any]:
     """Everything that was put into the conversation, as it was added."""
-    return [event.item for event in score.of(e.ConversationItemAdded)]
+    return [event.item for event in timeline.of(e.ConversationItemAdded)]
 
 
-def said(score: Score) -> list[str]:
+def said(timeline: Timeline) -> list[str]:
     """What each answer said, if anything."""
     texts: dict[str, str] = {}
-    for event in score.of(
+    for event in timeline.of(
         e.ResponseCreated, e.ResponseOutputAudioTranscriptDelta, e.ResponseOutputTextDelta, e.ResponseDone
     ):
         if isinstance(event, e.ResponseOutputAudioTranscriptDelta | e.ResponseOutputTextDelta):
@@ -107,10 +107,10 @@ def said(score: Score) -> list[str]:
     return [text.strip() for text in texts.values()]
 
 
-def wishes(score: Score) -> list[e.ResponseCreate]:
+def wishes(timeline: Timeline) -> list[e.ResponseCreate]:
     """Every wish for an answer that is not one for given words."""
     return [
-        event for event in score.of(e.ResponseCreate) if VERBATIM not in (given(event).get("metadata") or {})
+        event for event in timeline.of(e.ResponseCreate) if VERBATIM not in (given(event).get("metadata") or {})
     ]
 
 

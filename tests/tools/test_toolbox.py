@@ -17,7 +17,7 @@ from vivavoce.protocol.items import FunctionCall, FunctionCallOutput
 from vivavoce.protocol.responses import ResponseParams
 from vivavoce.protocol.session import FunctionTool, Session
 from vivavoce.providers.base import ChatRequest, ToolCall
-from vivavoce.testing.stage import Do, React, Reply, Say, Score
+from vivavoce.testing.simulation import CallerSays, ClientSends, Reply, Timeline
 from vivavoce.tools.function import tool
 from vivavoce.tools.toolbox import Toolbox
 from vivavoce.tools.types import Assistant, Card, Context, Outcome, ToolError
@@ -25,7 +25,7 @@ from vivavoce.tools.types import Assistant, Card, Context, Outcome, ToolError
 pytestmark = pytest.mark.anyio
 
 LOOK = ToolCall("order_status", '{"order_id": "4321"}')
-ASKS = Say(0.5, "Where is my order?")
+ASKS = CallerSays(0.5, "Where is my order?")
 THEIRS = FunctionTool(name="theirs", parameters={"type": "object"})
 
 
@@ -42,42 +42,44 @@ def slowly(seconds: float, output: str = "on its way") -> Any:
 
 async def test_what_a_caller_asks_for_is_done_and_told() -> None:
     made = Made()
-    score = await desk(made.tool(), replies=[model(LOOK)]).play(ASKS, until=5)
+    timeline = await desk(made.tool(), replies=[model(LOOK)]).run(ASKS, until=5)
     assert made.arguments == ['{"order_id": "4321"}']
-    assert said(score) == ["So: on its way"]
-    assert len(wishes(score)) == 1
+    assert said(timeline) == ["So: on its way"]
+    assert len(wishes(timeline)) == 1
 
 
 async def test_what_is_typed_as_well() -> None:
     made = Made()
-    stage = desk(made.tool(), replies=[model(LOOK)])
-    score = await stage.play(*ask(0.5, "Where is it?", output_modalities=("text",)), until=5)
-    assert said(score) == ["So: on its way"]
+    simulation = desk(made.tool(), replies=[model(LOOK)])
+    timeline = await simulation.run(*ask(0.5, "Where is it?", output_modalities=("text",)), until=5)
+    assert said(timeline) == ["So: on its way"]
 
 
 async def test_words_before_a_call_are_said_and_the_call_is_made() -> None:
-    score = await desk(Made().tool(), replies=[model("Let me look.", LOOK)]).play(ASKS, until=6)
-    assert said(score) == ["Let me look.", "So: on its way"]
+    timeline = await desk(Made().tool(), replies=[model("Let me look.", LOOK)]).run(ASKS, until=6)
+    assert said(timeline) == ["Let me look.", "So: on its way"]
 
 
 async def test_several_calls_work_side_by_side_and_are_told_of_once() -> None:
     made = Made()
     tools = [made.tool("first", slowly(1, "one")), made.tool("second", slowly(1, "two"))]
-    score = await desk(*tools, replies=[model(ToolCall("first", "{}"), ToolCall("second", "{}"))]).play(
+    timeline = await desk(*tools, replies=[model(ToolCall("first", "{}"), ToolCall("second", "{}"))]).run(
         ASKS, until=6
     )
-    assert said(score) == ["So: one | two"]
-    assert len(wishes(score)) == 1
-    assert score.at(e.ConversationItemCreate, 1) - score.at(e.ResponseDone) == pytest.approx(1, abs=0.1)
+    assert said(timeline) == ["So: one | two"]
+    assert len(wishes(timeline)) == 1
+    assert timeline.at(e.ConversationItemCreate, 1) - timeline.at(e.ResponseDone) == pytest.approx(1, abs=0.1)
 
 
 async def test_one_call_may_follow_another() -> None:
     made = Made()
-    stage = desk(made.tool("first"), made.tool("second"), replies=[model(ToolCall("first", "{}"), then=SECOND)])
-    score = await stage.play(ASKS, until=6)
-    assert [item.name for item in items(score) if isinstance(item, FunctionCall)] == ["first", "second"]
-    assert said(score) == ["So: on its way | on its way"]
-    assert len(wishes(score)) == 2
+    simulation = desk(
+        made.tool("first"), made.tool("second"), replies=[model(ToolCall("first", "{}"), then=SECOND)]
+    )
+    timeline = await simulation.run(ASKS, until=6)
+    assert [item.name for item in items(timeline) if isinstance(item, FunctionCall)] == ["first", "second"]
+    assert said(timeline) == ["So: on its way | on its way"]
+    assert len(wishes(timeline)) == 2
 
 
 SECOND = [ToolCall("second", "{}")]
@@ -94,16 +96,16 @@ async def test_tools_of_a_conversation_share_what_they_know() -> None:
 
     made = Made()
     tools = [made.tool("first", learn), made.tool("second", tell)]
-    score = await desk(*tools, replies=[model(ToolCall("first", "{}"), then=SECOND)]).play(ASKS, until=6)
-    assert outputs(score) == {"first": "known", "second": "Ada"}
+    timeline = await desk(*tools, replies=[model(ToolCall("first", "{}"), then=SECOND)]).run(ASKS, until=6)
+    assert outputs(timeline) == {"first": "known", "second": "Ada"}
 
 
 async def test_a_card_is_shown_before_the_outcome_is_told() -> None:
     async def show(arguments: str, context: Context) -> Outcome:
         return Outcome("shown", card=Card("Order 4321", markdown="**On its way** <script>alert()</script>"))
 
-    score = await desk(Made().tool(run=show), replies=[model(LOOK)]).play(ASKS, until=5)
-    card, output = score.of(e.CardShown, e.ConversationItemCreate)
+    timeline = await desk(Made().tool(run=show), replies=[model(LOOK)]).run(ASKS, until=5)
+    card, output = timeline.of(e.CardShown, e.ConversationItemCreate)
     assert isinstance(card, e.CardShown)
     assert (card.title, card.call_id) == ("Order 4321", output.item.call_id)
     assert "<strong>On its way</strong>" in card.html
@@ -116,11 +118,11 @@ async def test_a_card_that_is_too_long_is_not_shown_and_the_outcome_is(
     async def show(arguments: str, context: Context) -> Outcome:
         return Outcome("shown", card=Card(markdown="a" * 101))
 
-    stage = desk(Made().tool(run=show), replies=[model(LOOK)], limits=Limits(card_chars=100))
+    simulation = desk(Made().tool(run=show), replies=[model(LOOK)], limits=Limits(card_chars=100))
     with caplog.at_level(logging.WARNING):
-        score = await stage.play(ASKS, until=5)
-    assert not score.of(e.CardShown)
-    assert outputs(score) == {"order_status": "shown"}
+        timeline = await simulation.run(ASKS, until=5)
+    assert not timeline.of(e.CardShown)
+    assert outputs(timeline) == {"order_status": "shown"}
     assert "limits.card_chars" in caplog.text
 
 
@@ -129,40 +131,42 @@ async def test_a_card_that_is_too_long_is_not_shown_and_the_outcome_is(
 
 async def test_a_slow_tool_says_its_filler_and_tells_its_outcome_afterwards() -> None:
     made = Made()
-    stage = desk(made.tool(run=slowly(4), filler="One moment, please."), replies=[model(LOOK)])
-    score = await stage.play(ASKS, until=10)
-    assert said(score) == ["One moment, please.", "So: on its way"]
-    called = score.at(e.ResponseFunctionCallArgumentsDone)
-    assert score.at(e.ResponseCreated, 1) - called == pytest.approx(1.2, abs=0.05)
-    assert score.at(e.ResponseCreated, 2) - called == pytest.approx(4, abs=0.05)
+    simulation = desk(made.tool(run=slowly(4), filler="One moment, please."), replies=[model(LOOK)])
+    timeline = await simulation.run(ASKS, until=10)
+    assert said(timeline) == ["One moment, please.", "So: on its way"]
+    called = timeline.at(e.ResponseFunctionCallArgumentsDone)
+    assert timeline.at(e.ResponseCreated, 1) - called == pytest.approx(1.2, abs=0.05)
+    assert timeline.at(e.ResponseCreated, 2) - called == pytest.approx(4, abs=0.05)
 
 
 async def test_an_outcome_waits_until_the_filler_has_been_said() -> None:
-    stage = desk(Made().tool(run=slowly(1.5), filler="One moment, I will look."), replies=[model(LOOK)])
-    score = await stage.play(ASKS, until=8)
-    filler, answer = score.at(e.ResponseDone, 1), score.at(e.ResponseCreated, 2)
-    assert score.at(e.ConversationItemCreate) < filler <= answer < filler + 0.1
-    assert not errors(score)
+    simulation = desk(Made().tool(run=slowly(1.5), filler="One moment, I will look."), replies=[model(LOOK)])
+    timeline = await simulation.run(ASKS, until=8)
+    filler, answer = timeline.at(e.ResponseDone, 1), timeline.at(e.ResponseCreated, 2)
+    assert timeline.at(e.ConversationItemCreate) < filler <= answer < filler + 0.1
+    assert not errors(timeline)
 
 
 async def test_a_quick_tool_says_no_filler() -> None:
-    stage = desk(Made().tool(run=slowly(1), filler="One moment."), replies=[model(LOOK)])
-    assert said(await stage.play(ASKS, until=6)) == ["So: on its way"]
+    simulation = desk(Made().tool(run=slowly(1), filler="One moment."), replies=[model(LOOK)])
+    assert said(await simulation.run(ASKS, until=6)) == ["So: on its way"]
 
 
 async def test_one_filler_is_enough_for_all_that_one_answer_calls() -> None:
     made = Made()
     tools = [made.tool(name, slowly(5), filler="One moment.") for name in ("first", "second")]
-    stage = desk(*tools, replies=[model(ToolCall("first", "{}"), ToolCall("second", "{}"))])
-    score = await stage.play(ASKS, until=12)
-    assert said(score) == ["One moment.", "So: on its way | on its way"]
+    simulation = desk(*tools, replies=[model(ToolCall("first", "{}"), ToolCall("second", "{}"))])
+    timeline = await simulation.run(ASKS, until=12)
+    assert said(timeline) == ["One moment.", "So: on its way | on its way"]
 
 
 async def test_there_is_no_filler_while_the_caller_speaks() -> None:
     answers = [model(LOOK), lambda request: "It has come." if told(request) else "Go on."]
-    stage = desk(Made().tool(run=slowly(8), filler="One moment."), replies=answers)
-    score = await stage.play(ASKS, Say(2.5, "Because you know I have been waiting for it"), until=14)
-    assert said(score) == ["Go on.", "It has come."], "nor after they have been answered"
+    simulation = desk(Made().tool(run=slowly(8), filler="One moment."), replies=answers)
+    timeline = await simulation.run(
+        ASKS, CallerSays(2.5, "Because you know I have been waiting for it"), until=14
+    )
+    assert said(timeline) == ["Go on.", "It has come."], "nor after they have been answered"
 
 
 async def test_a_tool_may_say_words_of_its_own_while_it_works() -> None:
@@ -171,8 +175,8 @@ async def test_a_tool_may_say_words_of_its_own_while_it_works() -> None:
         await anyio.sleep(3)
         return Outcome("on its way")
 
-    score = await desk(Made().tool(run=chat), replies=[model(LOOK)]).play(ASKS, until=8)
-    assert said(score) == ["I have found it.", "So: on its way"]
+    timeline = await desk(Made().tool(run=chat), replies=[model(LOOK)]).run(ASKS, until=8)
+    assert said(timeline) == ["I have found it.", "So: on its way"]
 
 
 async def test_what_a_tool_has_to_say_is_bounded() -> None:
@@ -182,8 +186,8 @@ async def test_what_a_tool_has_to_say_is_bounded() -> None:
                 tasks.start_soon(context.say, "And another thing.")
         return Outcome("said")
 
-    stage = desk(Made().tool(run=babble), replies=[model(LOOK)], limits=Limits(tool_calls=2))
-    assert outputs(await stage.play(ASKS, until=8)) == {"order_status": "The tool has failed."}
+    simulation = desk(Made().tool(run=babble), replies=[model(LOOK)], limits=Limits(tool_calls=2))
+    assert outputs(await simulation.run(ASKS, until=8)) == {"order_status": "The tool has failed."}
 
 
 async def test_where_words_enough_wait_already_there_is_no_filler() -> None:
@@ -195,14 +199,14 @@ async def test_where_words_enough_wait_already_there_is_no_filler() -> None:
 
     made = Made()
     tools = [made.tool("first", babble), made.tool("second", slowly(4), filler="One moment.")]
-    stage = desk(
+    simulation = desk(
         *tools,
         replies=[model(ToolCall("first", "{}"), *SECOND)],
         limits=Limits(tool_calls=3, filler_seconds=0.0),
     )
-    score = await stage.play(ASKS, until=25)
-    assert len(said(score)) == 4
-    assert outputs(score) == {"first": "said", "second": "on its way"}
+    timeline = await simulation.run(ASKS, until=25)
+    assert len(said(timeline)) == 4
+    assert outputs(timeline) == {"first": "said", "second": "on its way"}
 
 
 # talked over
@@ -211,11 +215,11 @@ async def test_where_words_enough_wait_already_there_is_no_filler() -> None:
 async def test_a_tool_goes_on_while_people_talk_and_its_outcome_is_told_after_their_answer() -> None:
     made = Made()
     answers = [model(LOOK), lambda request: "It has come." if told(request) else "Till five."]
-    stage = desk(made.tool(run=slowly(5)), replies=answers)
-    score = await stage.play(ASKS, Say(3, "Until when are you open?"), until=12)
-    assert said(score) == ["Till five.", "It has come."]
-    assert len(wishes(score)) == 1
-    assert not errors(score)
+    simulation = desk(made.tool(run=slowly(5)), replies=answers)
+    timeline = await simulation.run(ASKS, CallerSays(3, "Until when are you open?"), until=12)
+    assert said(timeline) == ["Till five.", "It has come."]
+    assert len(wishes(timeline)) == 1
+    assert not errors(timeline)
 
 
 def told(request: ChatRequest) -> list[str]:
@@ -223,31 +227,33 @@ def told(request: ChatRequest) -> list[str]:
 
 
 async def test_an_outcome_that_comes_while_the_caller_speaks_is_known_to_their_answer_and_told_once() -> None:
-    stage = desk(Made().tool(run=slowly(1.5)), replies=[model(LOOK)])
-    score = await stage.play(ASKS, Say(2.5, "And I wanted to ask you if it is a big one"), until=12)
-    assert said(score) == ["So: on its way"]
-    assert not wishes(score), "the answer to the caller knows already"
+    simulation = desk(Made().tool(run=slowly(1.5)), replies=[model(LOOK)])
+    timeline = await simulation.run(
+        ASKS, CallerSays(2.5, "And I wanted to ask you if it is a big one"), until=12
+    )
+    assert said(timeline) == ["So: on its way"]
+    assert not wishes(timeline), "the answer to the caller knows already"
 
 
 async def test_an_outcome_that_comes_while_an_answer_is_on_its_way_waits_for_it() -> None:
     answers = [model(LOOK), lambda request: "It has come." if told(request) else "Hello."]
-    stage = desk(Made().tool(run=slowly(3.5)), replies=answers, hears=1.5)
-    score = await stage.play(ASKS, Say(5, "hello you there"), until=14)
-    came = score.at(e.ResponseFunctionCallArgumentsDone) + 3.5
-    assert score.at(e.InputAudioBufferCommitted, 1) < came < score.at(e.ResponseCreated, 1)
-    assert said(score) == ["Hello.", "It has come."]
+    simulation = desk(Made().tool(run=slowly(3.5)), replies=answers, transcriber_delay=1.5)
+    timeline = await simulation.run(ASKS, CallerSays(5, "hello you there"), until=14)
+    came = timeline.at(e.ResponseFunctionCallArgumentsDone) + 3.5
+    assert timeline.at(e.InputAudioBufferCommitted, 1) < came < timeline.at(e.ResponseCreated, 1)
+    assert said(timeline) == ["Hello.", "It has come."]
 
 
 async def test_an_interruption_cancels_a_tool_that_wants_it_and_nothing_is_told_of_it() -> None:
     made = Made()
-    stage = desk(made.tool(run=slowly(9), interruption="cancels"), replies=[model(LOOK), "Well then."])
-    score = await stage.play(ASKS, Say(3, "No, leave it, I have it here"), until=14)
-    assert outputs(score) == {"order_status": "Stopped: the caller interrupted."}
-    assert score.at(e.ConversationItemCreate) == pytest.approx(
-        score.at(e.InputAudioBufferSpeechStarted, 1), abs=0.1
+    simulation = desk(made.tool(run=slowly(9), interruption="cancels"), replies=[model(LOOK), "Well then."])
+    timeline = await simulation.run(ASKS, CallerSays(3, "No, leave it, I have it here"), until=14)
+    assert outputs(timeline) == {"order_status": "Stopped: the caller interrupted."}
+    assert timeline.at(e.ConversationItemCreate) == pytest.approx(
+        timeline.at(e.InputAudioBufferSpeechStarted, 1), abs=0.1
     )
-    assert said(score) == ["Well then."]
-    assert not wishes(score)
+    assert said(timeline) == ["Well then."]
+    assert not wishes(timeline)
 
 
 async def test_hanging_up_stops_every_tool() -> None:
@@ -260,10 +266,10 @@ async def test_hanging_up_stops_every_tool() -> None:
             stopped.append(arguments)
         raise AssertionError
 
-    stage = desk(Made().tool(run=run, filler="One moment."), replies=[model(LOOK)])
-    score = await stage.play(ASKS, until=6)
+    simulation = desk(Made().tool(run=run, filler="One moment."), replies=[model(LOOK)])
+    timeline = await simulation.run(ASKS, until=6)
     assert stopped == [LOOK.arguments]
-    assert not outputs(score)
+    assert not outputs(timeline)
 
 
 # what goes wrong
@@ -274,11 +280,11 @@ async def test_of_a_tool_that_nobody_has_the_model_is_told_so_and_which_there_ar
 ) -> None:
     invented = ToolCall("refund" + "_" * 100, "{}")
     with caplog.at_level(logging.INFO):
-        score = await desk(Made().tool(), Made().tool("b"), replies=[model(invented)]).play(ASKS, until=5)
-    (output,) = outputs(score).values()
+        timeline = await desk(Made().tool(), Made().tool("b"), replies=[model(invented)]).run(ASKS, until=5)
+    (output,) = outputs(timeline).values()
     assert output.startswith("There is no tool called 'refund_")
     assert output.endswith("…'. There are: order_status, b.")
-    assert said(score) == [f"So: {output}"]
+    assert said(timeline) == [f"So: {output}"]
     assert "is not there" in caplog.text
 
 
@@ -293,34 +299,34 @@ async def order_status(order_id: int) -> str:
 )
 async def test_of_malformed_arguments_the_model_is_told_what_is_wrong_and_may_try_again(arguments: str) -> None:
     again: Sequence[Reply] = [ToolCall("order_status", '{"order_id": 4321}')]
-    stage = desk(order_status, replies=[model(ToolCall("order_status", arguments), then=again)])
-    score = await stage.play(ASKS, until=6)
-    first, second = [item.output for item in items(score) if isinstance(item, FunctionCallOutput)]
+    simulation = desk(order_status, replies=[model(ToolCall("order_status", arguments), then=again)])
+    timeline = await simulation.run(ASKS, until=6)
+    first, second = [item.output for item in items(timeline) if isinstance(item, FunctionCallOutput)]
     assert first not in ("", "The tool has failed.")
     assert second == "Order 4321 is on its way."
 
 
 async def test_a_tool_that_hangs_is_given_up_when_its_time_is_over() -> None:
-    stage = desk(Made().tool(run=slowly(99)), replies=[model(LOOK)], limits=Limits(tool_seconds=2))
-    score = await stage.play(ASKS, until=8)
-    assert outputs(score) == {
+    simulation = desk(Made().tool(run=slowly(99)), replies=[model(LOOK)], limits=Limits(tool_seconds=2))
+    timeline = await simulation.run(ASKS, until=8)
+    assert outputs(timeline) == {
         "order_status": "The tool has failed: no outcome within 2 s (limits.tool_seconds)."
     }
-    took = score.at(e.ConversationItemCreate) - score.at(e.ResponseFunctionCallArgumentsDone)
+    took = timeline.at(e.ConversationItemCreate) - timeline.at(e.ResponseFunctionCallArgumentsDone)
     assert took == pytest.approx(2, abs=0.05)
 
 
 async def test_a_tool_may_have_a_time_of_its_own() -> None:
-    stage = desk(Made().tool(run=slowly(99), seconds=0.5), replies=[model(LOOK)])
-    assert "within 0.5 s" in outputs(await stage.play(ASKS, until=5))["order_status"]
+    simulation = desk(Made().tool(run=slowly(99), seconds=0.5), replies=[model(LOOK)])
+    assert "within 0.5 s" in outputs(await simulation.run(ASKS, until=5))["order_status"]
 
 
 async def test_why_a_tool_cannot_do_it_is_told_in_its_own_sentence() -> None:
     async def run(arguments: str, context: Context) -> Outcome:
         raise ToolError("There is no order 4321.")
 
-    score = await desk(Made().tool(run=run), replies=[model(LOOK)]).play(ASKS, until=5)
-    assert outputs(score) == {"order_status": "There is no order 4321."}
+    timeline = await desk(Made().tool(run=run), replies=[model(LOOK)]).run(ASKS, until=5)
+    assert outputs(timeline) == {"order_status": "There is no order 4321."}
 
 
 async def fails(arguments: str, context: Context) -> Outcome:
@@ -340,27 +346,27 @@ async def test_of_a_tool_that_breaks_the_model_learns_no_more_and_the_log_everyt
     run: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.ERROR):
-        score = await desk(Made().tool(run=run), replies=[model(LOOK)]).play(ASKS, until=5)
-    assert outputs(score) == {"order_status": "The tool has failed."}
-    assert said(score) == ["So: The tool has failed."], "the call goes on"
+        timeline = await desk(Made().tool(run=run), replies=[model(LOOK)]).run(ASKS, until=5)
+    assert outputs(timeline) == {"order_status": "The tool has failed."}
+    assert said(timeline) == ["So: The tool has failed."], "the call goes on"
     assert "Traceback" in caplog.text
 
 
 async def test_of_a_megabyte_the_model_is_told_the_beginning_and_that_there_is_more() -> None:
     answer = lambda request: "It is long." if told(request) else LOOK  # noqa: E731
-    stage = desk(Made().tool(run=returning("x" * 2**20)), replies=[answer])
-    output = outputs(await stage.play(ASKS, until=6))["order_status"]
+    simulation = desk(Made().tool(run=returning("x" * 2**20)), replies=[answer])
+    output = outputs(await simulation.run(ASKS, until=6))["order_status"]
     assert output == "x" * 20_000 + "… (cut off: limits.tool_output_chars)"
 
 
 async def test_one_call_too_many_is_not_made() -> None:
     made = Made()
-    stage = desk(made.tool(run=slowly(1)), replies=[model(LOOK, LOOK, LOOK)], limits=Limits(tool_calls=2))
-    score = await stage.play(ASKS, until=6)
+    simulation = desk(made.tool(run=slowly(1)), replies=[model(LOOK, LOOK, LOOK)], limits=Limits(tool_calls=2))
+    timeline = await simulation.run(ASKS, until=6)
     assert len(made.arguments) == 2
-    told = [item.output for item in items(score) if isinstance(item, FunctionCallOutput)]
+    told = [item.output for item in items(timeline) if isinstance(item, FunctionCallOutput)]
     assert told == ["Not done: 2 calls are at work already (limits.tool_calls).", "on its way", "on its way"]
-    assert len(wishes(score)) == 1
+    assert len(wishes(timeline)) == 1
 
 
 async def test_calls_of_a_tool_wait_for_one_another_where_it_can_do_only_so_many_at_once() -> None:
@@ -377,32 +383,34 @@ async def test_calls_of_a_tool_wait_for_one_another_where_it_can_do_only_so_many
     stages = [desk(one_at_a_time, replies=[model(LOOK, LOOK)]) for _ in range(2)]
     scores = []
 
-    async def play(stage: Any) -> None:
-        scores.append(await stage.play(ASKS, until=6))
+    async def play(simulation: Any) -> None:
+        scores.append(await simulation.run(ASKS, until=6))
 
     async with anyio.create_task_group() as tasks:
-        for stage in stages:
-            tasks.start_soon(play, stage)
+        for simulation in stages:
+            tasks.start_soon(play, simulation)
     assert most == [1], "of all conversations together"
-    assert [said(score) for score in scores] == [["So: done | done"]] * 2
+    assert [said(timeline) for timeline in scores] == [["So: done | done"]] * 2
 
 
 async def test_a_model_that_never_stops_calling_is_stopped() -> None:
     made = Made()
     driven = lambda request: "Well." if request.tool_choice == "none" else LOOK  # noqa: E731
-    stage = desk(made.tool(), replies=[driven], limits=Limits(tool_rounds=3))
-    score = await stage.play(ASKS, until=8)
+    simulation = desk(made.tool(), replies=[driven], limits=Limits(tool_rounds=3))
+    timeline = await simulation.run(ASKS, until=8)
     assert len(made.arguments) == 3
-    assert [wish.response and wish.response.tool_choice for wish in wishes(score)] == [UNSET] * 3 + ["none"]
-    last = [item.output for item in items(score) if isinstance(item, FunctionCallOutput)][-1]
+    assert [wish.response and wish.response.tool_choice for wish in wishes(timeline)] == [UNSET] * 3 + ["none"]
+    last = [item.output for item in items(timeline) if isinstance(item, FunctionCallOutput)][-1]
     assert last == "Not done: no more calls now (limits.tool_rounds). Answer the caller with what you know."
-    assert said(score) == ["Well."]
+    assert said(timeline) == ["Well."]
 
 
 async def test_once_the_caller_has_spoken_again_tools_are_at_hand_again() -> None:
     made = Made()
-    stage = desk(made.tool(), replies=[model(LOOK), model(LOOK), model(LOOK)], limits=Limits(tool_rounds=1))
-    await stage.play(ASKS, Say(5, "And now?"), Say(9, "And now, please?"), until=13)
+    simulation = desk(
+        made.tool(), replies=[model(LOOK), model(LOOK), model(LOOK)], limits=Limits(tool_rounds=1)
+    )
+    await simulation.run(ASKS, CallerSays(5, "And now?"), CallerSays(9, "And now, please?"), until=13)
     assert len(made.arguments) == 3
 
 
@@ -410,72 +418,84 @@ async def test_once_the_caller_has_spoken_again_tools_are_at_hand_again() -> Non
 
 
 async def test_a_clients_own_calls_are_left_to_it() -> None:
-    stage = desk(Made().tool(), replies=[ToolCall("theirs", "{}")], wish=Session(tools=(THEIRS,)))
-    score = await stage.play(ASKS, until=5)
-    assert not outputs(score)
-    assert not wishes(score)
+    simulation = desk(
+        Made().tool(), replies=[ToolCall("theirs", "{}")], client_session=Session(tools=(THEIRS,))
+    )
+    timeline = await simulation.run(ASKS, until=5)
+    assert not outputs(timeline)
+    assert not wishes(timeline)
 
 
 async def test_of_two_tools_with_one_name_the_houses_counts() -> None:
     made = Made()
     mine = FunctionTool(name="order_status", description="Mine.", parameters={"type": "object"})
-    score = await desk(made.tool(), replies=[model(LOOK)], wish=Session(tools=(mine,))).play(ASKS, until=5)
-    (created,) = score.of(e.SessionCreated)
+    timeline = await desk(made.tool(), replies=[model(LOOK)], client_session=Session(tools=(mine,))).run(
+        ASKS, until=5
+    )
+    (created,) = timeline.of(e.SessionCreated)
     assert [one.description for one in created.session.tools] == ["What order_status does."]
     assert made.arguments
-    assert not errors(score)
+    assert not errors(timeline)
 
 
 BOTH = [LOOK, ToolCall("theirs", "{}")]
 
 
-def answered(score: Score) -> e.ConversationItemCreate:
+def answered(timeline: Timeline) -> e.ConversationItemCreate:
     """The client's output for its own call."""
-    call = next(item for item in items(score) if isinstance(item, FunctionCall) and item.name == "theirs")
+    call = next(item for item in items(timeline) if isinstance(item, FunctionCall) and item.name == "theirs")
     return e.ConversationItemCreate(item=FunctionCallOutput(call_id=call.call_id or "", output="mine"))
 
 
 async def test_where_the_client_still_owes_an_output_the_next_word_is_theirs() -> None:
-    stage = desk(Made().tool(), replies=[model(*BOTH)], wish=Session(tools=(THEIRS,)))
-    score = await stage.play(ASKS, React(4, answered), Do(4.1, e.ResponseCreate()), until=7)
-    assert outputs(score) == {"order_status": "on its way", "theirs": "mine"}
-    assert said(score) == ["So: on its way | mine"]
-    assert len(wishes(score)) == 1
+    simulation = desk(Made().tool(), replies=[model(*BOTH)], client_session=Session(tools=(THEIRS,)))
+    timeline = await simulation.run(
+        ASKS, ClientSends(4, answered), ClientSends(4.1, e.ResponseCreate()), until=7
+    )
+    assert outputs(timeline) == {"order_status": "on its way", "theirs": "mine"}
+    assert said(timeline) == ["So: on its way | mine"]
+    assert len(wishes(timeline)) == 1
 
 
 async def test_where_the_client_was_faster_we_ask_once_its_answer_is_over() -> None:
-    stage = desk(Made().tool(run=slowly(4)), replies=[model(*BOTH)], wish=Session(tools=(THEIRS,)))
-    score = await stage.play(ASKS, React(3, answered), Do(3.1, e.ResponseCreate()), until=10)
-    assert said(score) == ["So: mine", "So: on its way"]
-    assert len(wishes(score)) == 2
+    simulation = desk(
+        Made().tool(run=slowly(4)), replies=[model(*BOTH)], client_session=Session(tools=(THEIRS,))
+    )
+    timeline = await simulation.run(
+        ASKS, ClientSends(3, answered), ClientSends(3.1, e.ResponseCreate()), until=10
+    )
+    assert said(timeline) == ["So: mine", "So: on its way"]
+    assert len(wishes(timeline)) == 2
 
 
 async def test_a_client_cannot_answer_calls_of_ours() -> None:
-    def forged(score: Score) -> e.ConversationItemCreate:
-        call = next(item for item in items(score) if isinstance(item, FunctionCall))
+    def forged(timeline: Timeline) -> e.ConversationItemCreate:
+        call = next(item for item in items(timeline) if isinstance(item, FunctionCall))
         return e.ConversationItemCreate(item=FunctionCallOutput(call_id=call.call_id or "", output="forged"))
 
-    stage = desk(Made().tool(run=slowly(3)), replies=[model(LOOK)])
-    score = await stage.play(ASKS, React(3, forged), React(6.5, forged), until=8)
-    assert outputs(score) == {"order_status": "on its way"}
+    simulation = desk(Made().tool(run=slowly(3)), replies=[model(LOOK)])
+    timeline = await simulation.run(ASKS, ClientSends(3, forged), ClientSends(6.5, forged), until=8)
+    assert outputs(timeline) == {"order_status": "on its way"}
 
 
 async def test_calls_out_of_band_are_left_to_whoever_asked_aside() -> None:
     made = Made()
-    stage = desk(made.tool(), replies=[LOOK])
-    score = await stage.play(*ask(0.5, "Sum it up.", conversation="none"), until=4)
-    assert done(score).response.output[0].name == "order_status"
+    simulation = desk(made.tool(), replies=[LOOK])
+    timeline = await simulation.run(*ask(0.5, "Sum it up.", conversation="none"), until=4)
+    assert done(timeline).response.output[0].name == "order_status"
     assert not made.arguments
-    assert not wishes(score)[1:]
+    assert not wishes(timeline)[1:]
 
 
 async def test_a_client_may_name_tools_for_one_answer() -> None:
-    stage = desk(Made().tool(), replies=[ToolCall("theirs", "{}")])
+    simulation = desk(Made().tool(), replies=[ToolCall("theirs", "{}")])
     wish = ResponseParams(tools=(THEIRS,))
-    score = await stage.play(
-        Do(0.5, e.ConversationItemCreate(item=user("Go."))), Do(0.6, e.ResponseCreate(response=wish)), until=4
+    timeline = await simulation.run(
+        ClientSends(0.5, e.ConversationItemCreate(item=user("Go."))),
+        ClientSends(0.6, e.ResponseCreate(response=wish)),
+        until=4,
     )
-    assert not outputs(score), "it is theirs, and there"
+    assert not outputs(timeline), "it is theirs, and there"
 
 
 # handing over
@@ -492,11 +512,11 @@ async def test_a_tool_may_hand_the_caller_over() -> None:
         met.append(to.name)
         return ""
 
-    stage = desk(replies=[model(LOOK)])
-    stage.middleware = lambda caller: Toolbox([Made().tool(run=transfer)], handed=handed)
-    score = await stage.play(ASKS, until=5)
+    simulation = desk(replies=[model(LOOK)])
+    simulation.middleware = lambda caller: Toolbox([Made().tool(run=transfer)], handed=handed)
+    timeline = await simulation.run(ASKS, until=5)
     assert met == ["Bo"]
-    assert said(score) == ["So: They are with Bo now."]
+    assert said(timeline) == ["So: They are with Bo now."]
 
     async def gone(to: Assistant) -> str:
         raise ProviderError("remote", "is down")
@@ -505,9 +525,11 @@ async def test_a_tool_may_hand_the_caller_over() -> None:
         (gone, "Bo has not taken over."),
         (None, "here the caller cannot be handed over."),
     ):
-        stage = desk(replies=[model(LOOK)])
-        stage.middleware = lambda caller, call=callback: Toolbox([Made().tool(run=transfer)], handed=call)
-        assert outputs(await stage.play(ASKS, until=5)) == {"order_status": f"The tool has failed: {output}"}
+        simulation = desk(replies=[model(LOOK)])
+        simulation.middleware = lambda caller, call=callback: Toolbox([Made().tool(run=transfer)], handed=call)
+        assert outputs(await simulation.run(ASKS, until=5)) == {
+            "order_status": f"The tool has failed: {output}"
+        }
 
 
 # what is written down
@@ -517,10 +539,10 @@ async def test_the_log_tells_of_each_call_and_nothing_of_its_arguments(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     with caplog.at_level(logging.INFO, logger="vivavoce.tools"):
-        await desk(Made().tool(run=slowly(1)), replies=[model(LOOK)]).play(ASKS, until=5)
+        await desk(Made().tool(run=slowly(1)), replies=[model(LOOK)]).run(ASKS, until=5)
     (line,) = [record.getMessage() for record in caplog.records]
     assert line.endswith("tool 'order_status' done after 1.00 s")
     caplog.clear()
     with caplog.at_level(logging.DEBUG, logger="vivavoce.tools"):
-        await desk(Made().tool(), replies=[model(LOOK)]).play(ASKS, until=5)
+        await desk(Made().tool(), replies=[model(LOOK)]).run(ASKS, until=5)
     assert "4321" in caplog.text

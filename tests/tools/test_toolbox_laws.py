@@ -18,7 +18,7 @@ from vivavoce.protocol.session import FunctionTool, InputSettings, SemanticVad, 
 from vivavoce.protocol.settings import DEFAULT
 from vivavoce.providers.base import ChatRequest, ToolCall
 from vivavoce.testing.clock import JumpingClock
-from vivavoce.testing.stage import Act, Do, Say, Score, Stage
+from vivavoce.testing.simulation import CallerSays, ClientSends, Simulation, Step, Timeline
 from vivavoce.text.yes_no import judge_answer
 from vivavoce.tools.types import Context, Outcome, ToolError
 
@@ -68,37 +68,37 @@ def tenths(least: int, most: int) -> st.SearchStrategy[float]:
 class Play:
     """One conversation: who sits where, what the caller does, and which tools were really called."""
 
-    stage: Stage
-    acts: list[Act]
+    simulation: Simulation
+    steps: list[Step]
     made: Made
     until: float
 
-    def perform(self, more: float = 40) -> Score:
-        async def play() -> Score:
-            return await self.stage.play(*self.acts, until=self.until + more)
+    def perform(self, more: float = 40) -> Timeline:
+        async def play() -> Timeline:
+            return await self.simulation.run(*self.steps, until=self.until + more)
 
         return anyio.run(play, backend_options={"loop_factory": JumpingClock})
 
 
 @st.composite
 def plays(draw: st.DrawFn, calls: Sequence[ToolCall] = CALLS) -> Play:
-    made, at, acts = Made(), 0.2, list[Act]()
+    made, at, steps = Made(), 0.2, list[Step]()
     for _ in range(draw(st.integers(1, 5))):
         at += draw(tenths(1, 70))
-        acts.append(Say(at, draw(st.sampled_from(WORDS)), seconds=draw(tenths(3, 20))))
-        at = acts[-1].until
+        steps.append(CallerSays(at, draw(st.sampled_from(WORDS)), seconds=draw(tenths(3, 20))))
+        at = steps[-1].until
     for _ in range(draw(st.integers(0, 4))):
-        acts.append(Do(draw(tenths(1, int(at * 10) + 60)), draw(st.sampled_from(TYPED))))
-    stage = desk(
+        steps.append(ClientSends(draw(tenths(1, int(at * 10) + 60)), draw(st.sampled_from(TYPED))))
+    simulation = desk(
         *_tools(draw, made),
         replies=draw(st.lists(_scripts(calls), min_size=1, max_size=3)),
         limits=LIMITS,
         session=draw(st.sampled_from([DEFAULT, DEFAULT, TRANSCRIBED, MANUAL])),
-        wish=Session(tools=(THEIRS,)),
-        hears=draw(tenths(0, 20)),
-        thinks=draw(tenths(0, 8)),
+        client_session=Session(tools=(THEIRS,)),
+        transcriber_delay=draw(tenths(0, 20)),
+        chat_delay=draw(tenths(0, 8)),
     )
-    return Play(stage, acts, made, at)
+    return Play(simulation, steps, made, at)
 
 
 def _tools(draw: st.DrawFn, made: Made) -> list[Any]:
@@ -144,13 +144,17 @@ def _scripts(draw: st.DrawFn, calls: Sequence[ToolCall]) -> Any:
 lawful = settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
 
 
-def ours(score: Score) -> list[FunctionCall]:
+def ours(timeline: Timeline) -> list[FunctionCall]:
     """The calls that are for the house, as far as that is sure: a client may forget what it has named."""
-    calls = [event.item for event in score.of(e.ResponseOutputItemDone) if isinstance(event.item, FunctionCall)]
-    aside = {event.response.id for event in score.of(e.ResponseCreated) if not event.response.conversation_id}
+    calls = [
+        event.item for event in timeline.of(e.ResponseOutputItemDone) if isinstance(event.item, FunctionCall)
+    ]
+    aside = {
+        event.response.id for event in timeline.of(e.ResponseCreated) if not event.response.conversation_id
+    }
     in_aside = {
         event.item.call_id
-        for event in score.of(e.ResponseOutputItemDone)
+        for event in timeline.of(e.ResponseOutputItemDone)
         if isinstance(event.item, FunctionCall) and event.response_id in aside
     }
     return [call for call in calls if call.name != "theirs" and call.call_id not in in_aside]
@@ -159,10 +163,10 @@ def ours(score: Score) -> list[FunctionCall]:
 @lawful
 @given(plays())
 def test_every_call_of_ours_gets_exactly_one_output(play: Play) -> None:
-    score = play.perform()
-    answered = [item.call_id for item in items(score) if isinstance(item, FunctionCallOutput)]
+    timeline = play.perform()
+    answered = [item.call_id for item in items(timeline) if isinstance(item, FunctionCallOutput)]
     assert len(set(answered)) == len(answered)
-    assert {str(call.call_id) for call in ours(score)} <= set(answered)
+    assert {str(call.call_id) for call in ours(timeline)} <= set(answered)
 
 
 def _is_our_wish(event: e.Event) -> bool:
@@ -174,10 +178,10 @@ def _is_our_wish(event: e.Event) -> bool:
 @lawful
 @given(plays())
 def test_the_model_is_asked_to_go_on_once_for_each_news(play: Play) -> None:
-    score = play.perform()
-    refused = {event.error.event_id for event in score.of(e.ErrorEvent)}
+    timeline = play.perform()
+    refused = {event.error.event_id for event in timeline.of(e.ErrorEvent)}
     news = 0
-    for heard in score.heard:
+    for heard in timeline.entries:
         match heard.event:
             case e.ConversationItemCreate(item=FunctionCallOutput()):
                 news += 1
@@ -190,10 +194,10 @@ def test_the_model_is_asked_to_go_on_once_for_each_news(play: Play) -> None:
 @given(plays())
 def test_every_outcome_is_known_to_an_answer_that_begins_after_it(play: Play) -> None:
     """Unless the caller cut it short, the client has the last word, or the model has been told to stop."""
-    score = play.perform()
-    rounds = {event.response.id: event.response.output for event in score.of(e.ResponseDone)}
+    timeline = play.perform()
+    rounds = {event.response.id: event.response.output for event in timeline.of(e.ResponseDone)}
     waiting: set[str] = set()
-    for event in score.events:
+    for event in timeline.events:
         match event:
             case e.ConversationItemAdded(item=FunctionCallOutput(call_id=call_id, output=output)):
                 (called_with,) = [
@@ -213,10 +217,10 @@ def test_every_outcome_is_known_to_an_answer_that_begins_after_it(play: Play) ->
 @lawful
 @given(plays([CANCEL]))
 def test_nothing_is_cancelled_without_a_yes_to_the_whole_question(play: Play) -> None:
-    score = play.perform()
+    timeline = play.perform()
     asked_by: dict[str, bool] = {}
     whole, yeses, spoke_after = False, 0, set[str]()
-    for event in score.events:
+    for event in timeline.events:
         match event:
             case e.ResponseCreated(response=response) if (response.metadata or {}).get(VERBATIM) == QUESTION:
                 asked_by[response.id], whole = False, False
@@ -237,12 +241,12 @@ def test_nothing_is_cancelled_without_a_yes_to_the_whole_question(play: Play) ->
 @settings(lawful, max_examples=8)
 @given(plays())
 def test_in_the_end_the_session_is_as_the_client_wants_it(play: Play) -> None:
-    score = play.perform()
-    wanted = play.stage.session
-    for act in play.acts:
-        if isinstance(act, Do) and isinstance(act.event, e.SessionUpdate) and act.event.session.audio:
+    timeline = play.perform()
+    wanted = play.simulation.session
+    for act in play.steps:
+        if isinstance(act, ClientSends) and isinstance(act.event, e.SessionUpdate) and act.event.session.audio:
             return  # what it wants then is another law's matter
-    told = score.of(e.SessionCreated, e.SessionUpdated)[-1].session
+    told = timeline.of(e.SessionCreated, e.SessionUpdated)[-1].session
     assert told.audio.input == wanted.audio.input
 
 

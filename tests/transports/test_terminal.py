@@ -11,7 +11,7 @@ import pytest
 from vivavoce.protocol import events as e
 from vivavoce.session.middleware import ObservedEvent
 from vivavoce.session.switchboard import Switchboard
-from vivavoce.testing.stage import Say, Stage
+from vivavoce.testing.simulation import CallerSays, Simulation
 from vivavoce.transports.playout import PlayoutBuffer
 from vivavoce.transports.terminal.devices import FRAME_BYTES, FileMicrophone, ticks
 from vivavoce.transports.terminal.transport import Captions, Terminal, TerminalTransport
@@ -49,7 +49,7 @@ class Talk:
         return [heard.event for heard in self.heard if isinstance(heard.event, kind)]
 
 
-def spoken(*says: Say, seconds: float) -> bytes:
+def spoken(*says: CallerSays, seconds: float) -> bytes:
     sound = array("h", bytes(2 * round(seconds * RATE)))
     for number, say in enumerate(says, 1):
         begin, end = round(say.at * RATE), round(say.until * RATE)
@@ -63,8 +63,8 @@ async def never() -> AsyncIterator[str]:
 
 
 async def hold(
-    stage: Stage,
-    *says: Say,
+    simulation: Simulation,
+    *says: CallerSays,
     seconds: float,
     typed: tuple[tuple[float, str], ...] = (),
     headphones: bool = True,
@@ -76,30 +76,37 @@ async def hold(
             yield text
 
     heard: list[ObservedEvent] = []
-    stage.sayings.sayings = says
+    simulation.caller.utterances = says
     out, speaker = io.StringIO(), Speaker()
     microphone = FileMicrophone(spoken(*says, seconds=seconds))
     terminal = Terminal(microphone, speaker, lines() if typed else never(), Captions(out), headphones)
-    board = Switchboard(stage.engine, listeners=[lambda caller: heard.append])
+    board = Switchboard(simulation.engine, listeners=[lambda caller: heard.append])
     await TerminalTransport(board.connect).accept(terminal)
     return Talk(out.getvalue(), heard, speaker)
 
 
 async def test_both_sides_are_heard_and_written() -> None:
-    talk = await hold(Stage(replies=["Paris, of course."]), Say(0.5, "What is the capital?"), seconds=3)
+    talk = await hold(
+        Simulation(replies=["Paris, of course."]), CallerSays(0.5, "What is the capital?"), seconds=3
+    )
     assert talk.captions == "You: What is the capital?\nAnswer: Paris, of course. \n"
     assert talk.speaker.sounded(1.7, 4)
 
 
 async def test_it_ends_when_the_recording_has_ended_and_all_is_said() -> None:
-    talk = await hold(Stage(replies=[LONG]), Say(0.5, "Tell me a story."), seconds=2)
+    talk = await hold(Simulation(replies=[LONG]), CallerSays(0.5, "Tell me a story."), seconds=2)
     assert talk.captions.rstrip().endswith("who had built it.")
     assert not talk.speaker.sounded(len(talk.speaker.sound) / 2 / RATE - 3.5, 60)
 
 
 async def test_an_interruption_silences_the_voice_and_says_how_much_was_heard() -> None:
-    stage = Stage(replies=[LONG, "Yes."])
-    talk = await hold(stage, Say(0.5, "Tell me a story."), Say(4, "Stop, that is enough for now"), seconds=7)
+    simulation = Simulation(replies=[LONG, "Yes."])
+    talk = await hold(
+        simulation,
+        CallerSays(0.5, "Tell me a story."),
+        CallerSays(4, "Stop, that is enough for now"),
+        seconds=7,
+    )
     (truncated,) = talk.of(e.ConversationItemTruncate)
     assert isinstance(truncated, e.ConversationItemTruncate)
     assert 1500 < truncated.audio_end_ms < 3500
@@ -108,11 +115,11 @@ async def test_an_interruption_silences_the_voice_and_says_how_much_was_heard() 
 
 
 async def test_without_headphones_the_microphone_is_closed_while_the_voice_sounds() -> None:
-    stage = Stage(replies=[LONG, "Yes."])
+    simulation = Simulation(replies=[LONG, "Yes."])
     talk = await hold(
-        stage,
-        Say(0.5, "Tell me a story."),
-        Say(4, "This is my own voice from the loudspeaker"),
+        simulation,
+        CallerSays(0.5, "Tell me a story."),
+        CallerSays(4, "This is my own voice from the loudspeaker"),
         seconds=7,
         headphones=False,
     )
@@ -122,7 +129,9 @@ async def test_without_headphones_the_microphone_is_closed_while_the_voice_sound
 
 
 async def test_an_empty_line_interrupts() -> None:
-    talk = await hold(Stage(replies=[LONG]), Say(0.5, "Tell me a story."), seconds=5, typed=((4, ""),))
+    talk = await hold(
+        Simulation(replies=[LONG]), CallerSays(0.5, "Tell me a story."), seconds=5, typed=((4, ""),)
+    )
     assert len(talk.of(e.ConversationItemTruncate)) == 1
     assert len(talk.of(e.ResponseCancel)) == 1
     assert not talk.speaker.sounded(4.1, 9)
@@ -130,7 +139,7 @@ async def test_an_empty_line_interrupts() -> None:
 
 
 async def test_what_is_typed_over_the_voice_is_answered_next() -> None:
-    stage = Stage(replies=[LONG, "Good night."])
-    talk = await hold(stage, Say(0.5, "Tell me a story."), seconds=5, typed=((4, "Enough."),))
+    simulation = Simulation(replies=[LONG, "Good night."])
+    talk = await hold(simulation, CallerSays(0.5, "Tell me a story."), seconds=5, typed=((4, "Enough."),))
     assert talk.captions.endswith(" ...\nAnswer: Good night. \n")
     assert talk.of(e.ErrorEvent) == []

@@ -27,7 +27,7 @@ from vivavoce.errors import ProtocolError
 from vivavoce.protocol.session import Session, TranscriptionSession
 from vivavoce.runtime import Runtime
 from vivavoce.session.line import Line
-from vivavoce.testing.stage import Stage
+from vivavoce.testing.simulation import Simulation
 from vivavoce.transports.webrtc.sdp import check_offer, max_message_size
 from vivavoce.web.app import Web
 from vivavoce.web.server import listen, serving
@@ -42,7 +42,7 @@ RETRIEVED = "conversation.item.retrieved"
 class Watched:
     """An engine that counts its conversations, and says when none is left."""
 
-    stage: Stage
+    simulation: Simulation
     begun: int = 0
     held: int = 0
     quiet: anyio.Event = field(default_factory=anyio.Event)
@@ -50,7 +50,7 @@ class Watched:
     async def converse(self, line: Line, session: Session | TranscriptionSession | None = None) -> None:
         self.begun, self.held = self.begun + 1, self.held + 1
         try:
-            await self.stage.engine.converse(line, session)
+            await self.simulation.engine.converse(line, session)
         finally:
             self.held -= 1
             if not self.held:
@@ -80,9 +80,17 @@ async def open_site(*, furnished: bool = True, **limits: float) -> AsyncIterator
         Config.model_validate({"limits": limits, **{job: {"provider": "scripted"} for job in jobs}})
     )
     replies = ["One two three four five six seven eight."]
-    engine = Watched(Stage(replies=replies, limits=runtime.config.limits, thinks=0, hears=0, speaks=0))
+    engine = Watched(
+        Simulation(
+            replies=replies,
+            limits=runtime.config.limits,
+            chat_delay=0,
+            transcriber_delay=0,
+            synthesizer_delay=0,
+        )
+    )
     if furnished:
-        await runtime.use_providers(engine.stage.engine.crew)
+        await runtime.use_providers(engine.simulation.engine.crew)
         runtime.use_engine(engine)
     web = Web(runtime)
     async with serving(web, listen("127.0.0.1", 0)) as url:

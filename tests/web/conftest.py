@@ -7,7 +7,7 @@ import pytest
 
 from vivavoce.config.schema import Config
 from vivavoce.runtime import Runtime
-from vivavoce.testing.stage import Stage
+from vivavoce.testing.simulation import Simulation
 from vivavoce.web.app import Web
 from vivavoce.web.server import listen, serving
 
@@ -16,14 +16,16 @@ Site = Callable[..., AbstractAsyncContextManager[str]]
 
 @asynccontextmanager
 async def open_site(
-    stage: Stage | None = None, *, furnished: bool = True, **tables: object
+    simulation: Simulation | None = None, *, furnished: bool = True, **tables: object
 ) -> AsyncIterator[str]:
     """Serve with these tables of the configuration; give the URL."""
     slots = {role: {"provider": "scripted"} for role in ("turn", "transcriber", "chat", "synthesizer")}
     session = {"turn_detection": {"type": "server_vad", "silence_duration_ms": 200}}
     runtime = Runtime(Config(**{**slots, "session": session, **tables}))  # type: ignore[arg-type]
     if furnished:
-        await runtime.use_providers((stage or Stage(thinks=0, hears=0, speaks=0)).engine.crew)
+        await runtime.use_providers(
+            (simulation or Simulation(chat_delay=0, transcriber_delay=0, synthesizer_delay=0)).engine.crew
+        )
     async with serving(Web(runtime), listen("127.0.0.1", 0)) as url:
         yield url
 

@@ -16,7 +16,7 @@ from vivavoce.errors import ProviderError
 from vivavoce.protocol.items import FunctionCall, FunctionCallOutput, InputImage, InputText, Message, OutputText
 from vivavoce.protocol.session import ToolChoiceFunction
 from vivavoce.providers.base import ToolCall
-from vivavoce.testing.stage import Forever, Stage
+from vivavoce.testing.simulation import Simulation, Unresponsive
 
 pytestmark = [pytest.mark.anyio, pytest.mark.real_time]
 
@@ -35,8 +35,8 @@ SCHEMA: Any = {"type": "json_schema", "json_schema": {"name": "title", "schema":
 CALL = ToolCall("get_weather", '{"city":"Paris"}')
 
 
-def a_stage(*replies: Any) -> Stage:
-    return Stage(replies or ("Paris, of course.",), thinks=0, next_word=0, speaks=0)
+def a_stage(*replies: Any) -> Simulation:
+    return Simulation(replies or ("Paris, of course.",), chat_delay=0, word_delay=0, synthesizer_delay=0)
 
 
 @asynccontextmanager
@@ -54,8 +54,8 @@ async def post(url: str, body: object, path: str = PATH) -> httpx.Response:
 
 
 async def test_a_question_is_answered_in_writing(site: Site) -> None:
-    stage = a_stage()
-    async with site(stage) as url, client_of(url) as client:
+    simulation = a_stage()
+    async with site(simulation) as url, client_of(url) as client:
         told: Any = [
             {"role": "system", "content": "Be brief."},
             {"role": "developer", "content": [{"type": "text", "text": "Be kind."}]},
@@ -72,14 +72,14 @@ async def test_a_question_is_answered_in_writing(site: Site) -> None:
         3,
         13,
     )
-    (asked,) = stage.chat.asked
+    (asked,) = simulation.chat.requests
     assert asked.instructions == "Be brief.\n\nBe kind."
     assert not asked.spoken, "it is read, not heard"
     assert asked.max_tokens == 4096
 
 
 async def test_all_that_was_said_is_handed_on(site: Site) -> None:
-    stage = a_stage()
+    simulation = a_stage()
     said: Any = [
         *HELLO,
         {"role": "assistant", "content": None, "tool_calls": [
@@ -90,9 +90,9 @@ async def test_all_that_was_said_is_handed_on(site: Site) -> None:
         {"role": "system", "content": "The user is in a hurry."},
         {"role": "user", "content": [{"type": "text", "text": "And"}, {"type": "text", "text": "tomorrow?"}]},
     ]  # fmt: skip
-    async with site(stage) as url, client_of(url) as client:
+    async with site(simulation) as url, client_of(url) as client:
         await client.chat.completions.create(model="m", messages=said)
-    assert list(stage.chat.asked[0].items) == [
+    assert list(simulation.chat.requests[0].items) == [
         Message(role="user", content=(InputText(text="Hello?"),)),
         FunctionCall(name="get_weather", arguments="{}", call_id="call_1"),
         FunctionCallOutput(call_id="call_1", output="Rain."),
@@ -103,16 +103,16 @@ async def test_all_that_was_said_is_handed_on(site: Site) -> None:
 
 
 async def test_images_are_shown_to_a_model_that_sees(site: Site) -> None:
-    stage = a_stage("A cat.")
-    stage.chat.supports_images = True
+    simulation = a_stage("A cat.")
+    simulation.chat.supports_images = True
     url_of_cat = "data:image/png;base64," + base64.b64encode(bytes(200_000)).decode()
     shown: Any = [
         {"type": "text", "text": "What is it?"},
         {"type": "image_url", "image_url": {"url": url_of_cat}},
     ]
-    async with site(stage) as url, client_of(url) as client:
+    async with site(simulation) as url, client_of(url) as client:
         await client.chat.completions.create(model="m", messages=[{"role": "user", "content": shown}])
-    (said,) = stage.chat.asked[0].items
+    (said,) = simulation.chat.requests[0].items
     assert said == Message(
         role="user", content=(InputText(text="What is it?"), InputImage(image_url=url_of_cat, detail="auto"))
     )
@@ -135,14 +135,14 @@ async def test_a_tool_is_called_and_its_answer_taken(site: Site) -> None:
 
 
 async def test_a_choice_of_tools_is_handed_on_and_kept_to(site: Site) -> None:
-    stage = a_stage(["Well.", CALL, CALL])
-    async with site(stage) as url, client_of(url) as client:
+    simulation = a_stage(["Well.", CALL, CALL])
+    async with site(simulation) as url, client_of(url) as client:
         ask = client.chat.completions.create
         choice: Any = {"type": "function", "function": {"name": "get_weather"}}
         forced = await ask(model="m", messages=HELLO, tools=[TOOL], tool_choice=choice)
         none = await ask(model="m", messages=HELLO, tools=[TOOL], tool_choice="none")
         single = await ask(model="m", messages=HELLO, tools=[TOOL], parallel_tool_calls=False)
-    assert stage.chat.asked[0].tool_choice == ToolChoiceFunction(name="get_weather")
+    assert simulation.chat.requests[0].tool_choice == ToolChoiceFunction(name="get_weather")
     assert [len(answer.choices[0].message.tool_calls or ()) for answer in (forced, none, single)] == [2, 0, 1]
     assert none.choices[0].finish_reason == "stop"
 
@@ -158,7 +158,7 @@ async def test_an_answer_is_no_longer_than_was_wished(site: Site, name: str) -> 
 
 @pytest.mark.parametrize("stop", ["of", [" co", "course"], ["nowhere", "of course"]])
 async def test_an_answer_ends_where_it_was_told_to(site: Site, stop: Any) -> None:
-    async with site(a_stage(["Paris, of course.", Forever()])) as url, client_of(url) as client:
+    async with site(a_stage(["Paris, of course.", Unresponsive()])) as url, client_of(url) as client:
         answer = await client.chat.completions.create(model="m", messages=HELLO, stop=stop)
         assert answer.choices[0].message.content in {"Paris, ", "Paris, of"}
         assert answer.choices[0].finish_reason == "stop"
@@ -174,9 +174,9 @@ async def test_what_was_no_stop_after_all_is_written(site: Site) -> None:
 
 
 async def test_a_model_that_heeds_more_is_told_more(site: Site) -> None:
-    stage = a_stage('{"title": "Paris"}')
-    stage.chat.supported_options = frozenset({"response_format", "logit_bias", "temperature", "stop"})
-    async with site(stage) as url, client_of(url) as client:
+    simulation = a_stage('{"title": "Paris"}')
+    simulation.chat.supported_options = frozenset({"response_format", "logit_bias", "temperature", "stop"})
+    async with site(simulation) as url, client_of(url) as client:
         await client.chat.completions.create(
             model="m",
             messages=HELLO,
@@ -189,7 +189,7 @@ async def test_a_model_that_heeds_more_is_told_more(site: Site) -> None:
         await client.chat.completions.create(
             model="m", messages=HELLO, response_format={"type": "text"}, logit_bias={}, stop=None
         )
-    assert [asked.options for asked in stage.chat.asked] == [
+    assert [asked.options for asked in simulation.chat.requests] == [
         {
             "response_format": SCHEMA,
             "logit_bias": {"50256": -100},
@@ -233,7 +233,7 @@ async def test_what_is_streamed_is_as_openai_streams_it(site: Site) -> None:
 
 
 async def test_a_streamed_answer_ends_where_it_was_told_to(site: Site) -> None:
-    async with site(a_stage(["Paris, of course.", Forever()])) as url:
+    async with site(a_stage(["Paris, of course.", Unresponsive()])) as url:
         wish = {"stream": True, "stream_options": {"include_usage": True}, "stop": ", of c"}
         answer = await post(url, {"messages": HELLO, **wish})
     *lines, done, _ = answer.text.split("\n\n")
@@ -268,8 +268,8 @@ async def test_a_model_that_fails_at_once_is_answered_with_a_status(site: Site) 
 
 
 async def test_a_model_that_fails_in_the_middle_says_so(site: Site) -> None:
-    stage = a_stage(["Well,", ProviderError("chat", "is out of words")])
-    async with site(stage) as url, client_of(url) as client:
+    simulation = a_stage(["Well,", ProviderError("chat", "is out of words")])
+    async with site(simulation) as url, client_of(url) as client:
         stream = await client.chat.completions.create(model="m", messages=HELLO, stream=True)
         assert (await anext(stream)).choices[0].delta.content == "Well, "
         with pytest.raises(APIError, match="out of words"):
@@ -277,12 +277,12 @@ async def test_a_model_that_fails_in_the_middle_says_so(site: Site) -> None:
 
 
 async def test_a_model_that_is_silent_is_given_up(site: Site) -> None:
-    async with site(a_stage(Forever()), limits={"first_token_seconds": 0.1}) as url:
+    async with site(a_stage(Unresponsive()), limits={"first_token_seconds": 0.1}) as url:
         answer = await post(url, {"messages": HELLO})
         assert (answer.status_code, "silent" in answer.text) == (502, True)
 
 
-@pytest.mark.parametrize("reply", [Forever(), ["Well,", Forever()]], ids=["silent", "in the middle"])
+@pytest.mark.parametrize("reply", [Unresponsive(), ["Well,", Unresponsive()]], ids=["silent", "in the middle"])
 @pytest.mark.parametrize("stream", [False, True])
 async def test_who_leaves_frees_the_place_and_stops_the_model(site: Site, reply: Any, stream: bool) -> None:
     async with site(a_stage(reply), limits={"http_requests": 1, "first_token_seconds": 60}) as url:
@@ -294,7 +294,7 @@ async def test_who_leaves_frees_the_place_and_stops_the_model(site: Site, reply:
 
 
 async def test_one_more_than_there_is_room_for_is_told_to_come_back(site: Site) -> None:
-    async with site(a_stage(Forever()), limits={"http_requests": 1, "first_token_seconds": 0.5}) as url:
+    async with site(a_stage(Unresponsive()), limits={"http_requests": 1, "first_token_seconds": 0.5}) as url:
         answers: list[httpx.Response] = []
 
         async def ask() -> None:

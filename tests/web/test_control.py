@@ -16,7 +16,7 @@ from vivavoce.runtime import Runtime
 from vivavoce.session.line import Rejected
 from vivavoce.session.ringing import Incoming
 from vivavoce.session.switchboard import Caller
-from vivavoce.testing.stage import Stage
+from vivavoce.testing.simulation import Simulation
 from vivavoce.web.app import Web
 from vivavoce.web.server import listen, serving
 
@@ -79,7 +79,7 @@ class Scene:
 @asynccontextmanager
 async def a_scene() -> AsyncIterator[Scene]:
     runtime = Runtime(Config.model_validate({job: {"provider": "scripted"} for job in JOBS}))
-    await runtime.use_providers(Stage(thinks=0, hears=0, speaks=0).engine.crew)
+    await runtime.use_providers(Simulation(chat_delay=0, transcriber_delay=0, synthesizer_delay=0).engine.crew)
     async with (
         serving(Web(runtime), listen("127.0.0.1", 0)) as url,
         AsyncOpenAI(api_key="x", base_url=f"{url}/v1", max_retries=0) as client,

@@ -16,7 +16,7 @@ from starlette.routing import Route, WebSocketRoute
 from vivavoce.config.schema import Config
 from vivavoce.errors import ProviderError
 from vivavoce.runtime import Runtime
-from vivavoce.testing.stage import Forever, Say, Stage
+from vivavoce.testing.simulation import CallerSays, Simulation, Unresponsive
 from vivavoce.web.app import Web
 
 pytestmark = [pytest.mark.anyio, pytest.mark.real_time]
@@ -62,10 +62,10 @@ def error(answer: httpx.Response, status: int) -> dict[str, Any]:
     return found
 
 
-def stage_that_hears(words: str, seconds: float = 1) -> Stage:
-    stage = Stage(hears=0, speaks=0)
-    stage.sayings.sayings = [Say(0, words, seconds=seconds)]
-    return stage
+def stage_that_hears(words: str, seconds: float = 1) -> Simulation:
+    simulation = Simulation(transcriber_delay=0, synthesizer_delay=0)
+    simulation.caller.utterances = [CallerSays(0, words, seconds=seconds)]
+    return simulation
 
 
 # recordings
@@ -143,7 +143,7 @@ async def test_a_form_without_a_recording_is_refused(site: Site) -> None:
 
 
 async def test_a_transcriber_that_fails_is_the_worlds_fault(site: Site) -> None:
-    broken = Stage(hearing_fails=ProviderError("scribe", "is out of ink", retryable=True))
+    broken = Simulation(transcriber_failure=ProviderError("scribe", "is out of ink", retryable=True))
     async with site(broken) as url, asking(url) as client:
         answer = await transcribe(client, wav((1000, 1)))
         assert "out of ink" in error(answer, 502)["message"]
@@ -152,7 +152,10 @@ async def test_a_transcriber_that_fails_is_the_worlds_fault(site: Site) -> None:
 
 async def test_one_request_more_than_there_is_room_for_is_refused(site: Site) -> None:
     async with (
-        site(Stage(hearing_fails=Forever()), limits={"http_requests": 1, "transcription_seconds": 0.5}) as url,
+        site(
+            Simulation(transcriber_failure=Unresponsive()),
+            limits={"http_requests": 1, "transcription_seconds": 0.5},
+        ) as url,
         asking(url) as client,
         anyio.create_task_group() as tasks,
     ):
@@ -173,7 +176,7 @@ async def test_one_request_more_than_there_is_room_for_is_refused(site: Site) ->
 
 @pytest.mark.parametrize("name", ["wav", "pcm", "mp3", "opus", "flac", "aac"])
 async def test_a_text_is_read_out_in_the_format_asked_for(site: Site, name: str) -> None:
-    async with site(Stage(speaks=0)) as url, asking(url) as client:
+    async with site(Simulation(synthesizer_delay=0)) as url, asking(url) as client:
         answer = await say(client, "Hello there. How are you?", response_format=name)
         assert answer.status_code == 200
         if name == "pcm":
@@ -185,7 +188,7 @@ async def test_a_text_is_read_out_in_the_format_asked_for(site: Site, name: str)
 
 
 async def test_speech_is_mp3_unless_said_otherwise(site: Site) -> None:
-    async with site(Stage(speaks=0)) as url, asking(url) as client:
+    async with site(Simulation(synthesizer_delay=0)) as url, asking(url) as client:
         assert (await say(client)).headers["content-type"] == "audio/mpeg"
 
 
@@ -219,14 +222,14 @@ async def test_a_body_that_is_not_json_is_refused(site: Site) -> None:
 
 
 async def test_a_synthesizer_that_fails_is_answered_with_a_status(site: Site) -> None:
-    stage = Stage(speaks=0)
-    async with site(stage) as url, asking(url) as client:
-        stage.engine.crew.synthesizer.failure = ProviderError("throat", "is sore")  # type: ignore[attr-defined]
+    simulation = Simulation(synthesizer_delay=0)
+    async with site(simulation) as url, asking(url) as client:
+        simulation.engine.crew.synthesizer.failure = ProviderError("throat", "is sore")  # type: ignore[attr-defined]
         assert "is sore" in error(await say(client), 502)["message"]
 
 
 async def test_the_sound_takes_a_place_until_it_has_all_been_sent(site: Site) -> None:
-    async with site(Stage(speaks=0), limits={"http_requests": 1}) as url, asking(url) as client:
+    async with site(Simulation(synthesizer_delay=0), limits={"http_requests": 1}) as url, asking(url) as client:
         wish = {"input": "Hello there. " * 300, "response_format": "wav"}
         async with client.stream("POST", "/v1/audio/speech", json=wish) as answer:
             assert answer.status_code == 200
@@ -237,9 +240,9 @@ async def test_the_sound_takes_a_place_until_it_has_all_been_sent(site: Site) ->
 
 
 async def test_a_synthesizer_that_fails_in_the_middle_breaks_the_answer_off(site: Site) -> None:
-    stage = Stage(speaks=0)
-    async with site(stage) as url, asking(url) as client:
-        throat: Any = stage.engine.crew.synthesizer
+    simulation = Simulation(synthesizer_delay=0)
+    async with site(simulation) as url, asking(url) as client:
+        throat: Any = simulation.engine.crew.synthesizer
         wish = {"input": "Hello there. " * 300, "response_format": "wav"}
         async with client.stream("POST", "/v1/audio/speech", json=wish) as answer:
             assert answer.status_code == 200
@@ -249,7 +252,7 @@ async def test_a_synthesizer_that_fails_in_the_middle_breaks_the_answer_off(site
 
 
 async def test_a_speaker_takes_breath_between_two_sentences(site: Site) -> None:
-    async with site(Stage(speaks=0)) as url, asking(url) as client:
+    async with site(Simulation(synthesizer_delay=0)) as url, asking(url) as client:
         whole = (await say(client, "Hello there. Hello there.", response_format="pcm")).content
         part = (await say(client, "Hello there.", response_format="pcm")).content
         breath = whole[len(part) : -len(part)]
@@ -257,10 +260,10 @@ async def test_a_speaker_takes_breath_between_two_sentences(site: Site) -> None:
 
 
 async def test_a_text_is_said_as_people_read_it(site: Site) -> None:
-    stage = Stage(speaks=0)
-    async with site(stage) as url, asking(url) as client:
+    simulation = Simulation(synthesizer_delay=0)
+    async with site(simulation) as url, asking(url) as client:
         await say(client, "It costs **$5**.", voice={"id": "alloy"})
-        assert stage.engine.crew.synthesizer.said[-1] == "It costs five dollars."  # type: ignore[attr-defined]
+        assert simulation.engine.crew.synthesizer.said[-1] == "It costs five dollars."  # type: ignore[attr-defined]
 
 
 # bodies that mean no good

@@ -10,7 +10,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 from websockets.typing import Subprotocol
 
-from vivavoce.testing.stage import Say, Stage
+from vivavoce.testing.simulation import CallerSays, Simulation
 from web.connecting import BETA, MODEL, Site, ask, calling, closing_code, door, hear
 
 pytestmark = [pytest.mark.anyio, pytest.mark.real_time]
@@ -25,15 +25,17 @@ async def refusal(url: str, query: str = MODEL, **wishes: Any) -> tuple[int, dic
 
 
 async def test_a_caller_is_put_through_and_answered(site: Site) -> None:
-    async with site(Stage(replies=["Paris, of course."], thinks=0)) as url, calling(url) as client:
+    async with site(Simulation(replies=["Paris, of course."], chat_delay=0)) as url, calling(url) as client:
         assert (await hear(client, "session.created"))["session"]["type"] == "realtime"
         assert (await ask(client, "What is the capital of France?")) == "Paris, of course."
 
 
 async def test_a_spoken_turn_is_answered_with_sound(site: Site) -> None:
-    stage = Stage(replies=["Paris, of course."], thinks=0, hears=0, speaks=0)
-    stage.sayings.sayings = [Say(0, "What is the capital of France?", seconds=0.8)]
-    async with site(stage) as url, calling(url) as client:
+    simulation = Simulation(
+        replies=["Paris, of course."], chat_delay=0, transcriber_delay=0, synthesizer_delay=0
+    )
+    simulation.caller.utterances = [CallerSays(0, "What is the capital of France?", seconds=0.8)]
+    async with site(simulation) as url, calling(url) as client:
         for level in [1000] * 40 + [0] * 40:
             sound = base64.b64encode(array("h", [level] * 480).tobytes()).decode()
             await client.send(json.dumps({"type": "input_audio_buffer.append", "audio": sound}))
@@ -62,7 +64,7 @@ async def test_whatever_model_is_asked_for_is_echoed(site: Site) -> None:
     ],
 )
 async def test_every_address_of_openais_and_azures_leads_here(site: Site, path: str, query: str) -> None:
-    async with site(Stage(replies=["Yes."], thinks=0)) as url, calling(url, query, path) as client:
+    async with site(Simulation(replies=["Yes."], chat_delay=0)) as url, calling(url, query, path) as client:
         assert (await hear(client, "session.created"))["session"]["model"] == "gpt-realtime"
 
 
@@ -75,8 +77,10 @@ WAYS_TO_THE_BETA = [
 
 @pytest.mark.parametrize("wishes", WAYS_TO_THE_BETA, ids=["header", "subprotocol", "api-version"])
 async def test_the_beta_is_spoken_with_those_who_speak_it(site: Site, wishes: dict[str, Any]) -> None:
-    stage = Stage(replies=["Paris, of course."], thinks=0, hears=0, speaks=0)
-    async with site(stage) as url, calling(url, **wishes) as client, calling(url) as neighbour:
+    simulation = Simulation(
+        replies=["Paris, of course."], chat_delay=0, transcriber_delay=0, synthesizer_delay=0
+    )
+    async with site(simulation) as url, calling(url, **wishes) as client, calling(url) as neighbour:
         session = (await hear(client, "session.created"))["session"]
         assert (session["model"], session["input_audio_format"]) == ("gpt-realtime", "pcm16")
         wrong = {"type": "session.update", "event_id": "mine", "session": {"speed": 9}}

@@ -11,7 +11,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 from websockets.typing import Subprotocol
 
-from vivavoce.testing.stage import Stage
+from vivavoce.testing.simulation import Simulation
 
 pytestmark = [pytest.mark.anyio, pytest.mark.real_time]
 
@@ -154,9 +154,9 @@ async def test_a_page_that_may_connect_can_read_answers_and_errors(site: Site) -
 
 
 async def test_even_an_error_of_ours_can_be_read(site: Site) -> None:
-    stage = Stage(speaks=0)
-    async with site(stage) as url, asking(url) as client:
-        stage.engine.crew.synthesizer.speak = None  # type: ignore[method-assign,assignment]
+    simulation = Simulation(synthesizer_delay=0)
+    async with site(simulation) as url, asking(url) as client:
+        simulation.engine.crew.synthesizer.speak = None  # type: ignore[method-assign,assignment]
         wish = {"input": "Hello."}
         answer = await client.post("/v1/audio/speech", json=wish, headers={"origin": "http://localhost:3000"})
         assert answer.status_code == 500

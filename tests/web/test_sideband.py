@@ -12,7 +12,7 @@ from openai import AsyncOpenAI
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidStatus
 
-from vivavoce.testing.stage import Stage
+from vivavoce.testing.simulation import Simulation
 
 pytestmark = [pytest.mark.anyio, pytest.mark.real_time]
 
@@ -67,7 +67,10 @@ async def refusal(url: str, call_id: str, **wishes: Any) -> tuple[int, str]:
 
 
 async def test_both_hear_the_same_whoever_asks(site: Site) -> None:
-    async with site(Stage(["Paris, of course."], thinks=0, speaks=0)) as url, a_joined_call(url) as call:
+    async with (
+        site(Simulation(["Paris, of course."], chat_delay=0, synthesizer_delay=0)) as url,
+        a_joined_call(url) as call,
+    ):
         client, joined, _ = call
         for asking in (client, joined):
             await say(asking, **QUESTION)
@@ -151,9 +154,9 @@ async def place_comes_free(url: str, call_id: str) -> bool:
 
 
 async def test_openais_client_joins_a_call_of_openais_client(site: Site) -> None:
-    stage = Stage(["Paris, of course."], thinks=0, speaks=0)
+    simulation = Simulation(["Paris, of course."], chat_delay=0, synthesizer_delay=0)
     async with (
-        site(stage) as url,
+        site(simulation) as url,
         AsyncOpenAI(api_key="x", base_url=f"{url}/v1") as client,
         client.realtime.connect(model="m") as caller,
     ):

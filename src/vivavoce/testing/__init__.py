@@ -1,1 +1,1 @@
-"""For tests of conversations, ours and yours: `clock` jumps, `stage` plays."""
+"""For tests of conversations, ours and yours: a clock that jumps, and simulated conversations."""

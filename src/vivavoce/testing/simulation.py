@@ -1,0 +1,367 @@
+"""Simulated conversations: the real engine and switchboard, with a scripted caller and scripted models.
+
+    simulation = Simulation(replies=["Paris, of course."])
+    timeline = await simulation.run(CallerSays(0.5, "What is the capital of France?"), until=6)
+
+The steps say what the caller and the client do, and when; the timeline is every event with its time. On a
+`JumpingClock` it takes milliseconds and the result is always the same.
+"""
+
+import sys
+from array import array
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field
+from math import inf
+
+import anyio
+from msgspec import UNSET
+
+from vivavoce.audio.rates import INPUT_RATE, OUTPUT_RATE
+from vivavoce.engines.cascade.engine import Cascade, Providers
+from vivavoce.errors import ProviderError
+from vivavoce.limits import Limits
+from vivavoce.protocol import events as e
+from vivavoce.protocol.items import Message
+from vivavoce.protocol.session import AudioFormat, Pcm, Session, TranscriptionSession
+from vivavoce.protocol.settings import DEFAULT
+from vivavoce.providers.base import ChatRequest, ChatUsage, ToolCall, Transcript, WordTiming
+from vivavoce.session.formats import Spoken
+from vivavoce.session.line import Engine, HungUp, Line
+from vivavoce.session.middleware import ObservedEvent
+from vivavoce.session.switchboard import Caller, MiddlewareFactory, Switchboard
+
+__all__ = ["CallerSays", "ClientSends", "Reply", "Script", "Simulation", "Step", "Timeline", "Unresponsive"]
+
+
+# steps
+
+_FRAME_MS = 20
+_SECONDS_PER_CHAR = 0.06
+_AMPLITUDE = 1000
+
+
+@dataclass(frozen=True)
+class CallerSays:
+    """From `at` seconds on the caller says these words; without words it is a noise like speech."""
+
+    at: float
+    words: str
+    seconds: float | None = None
+
+    @property
+    def until(self) -> float:
+        return self.at + (self.seconds if self.seconds is not None else len(self.words) * _SECONDS_PER_CHAR)
+
+
+@dataclass(frozen=True)
+class ClientSends:
+    """At this time the client sends an event, or one that is made from what has happened so far."""
+
+    at: float
+    event: "e.ClientEvent | Callable[[Timeline], e.ClientEvent]"
+
+
+Step = CallerSays | ClientSends
+
+
+@dataclass(frozen=True)
+class Unresponsive:
+    """In place of a reply or a failure: a provider that never answers."""
+
+
+# providers
+
+
+@dataclass
+class SimulatedCaller:
+    """Marks utterances by their amplitude: the n-th has samples of n times `_AMPLITUDE`."""
+
+    utterances: Sequence[CallerSays] = ()
+
+    def sample(self, at: float) -> int:
+        """Return the value of all samples at `at` seconds."""
+        for number, utterance in enumerate(self.utterances, 1):
+            if utterance.at <= at < utterance.until:
+                return number * _AMPLITUDE
+        return 0
+
+    def words(self, audio: bytes) -> str:
+        """Return the words in PCM at `INPUT_RATE`: as many of each utterance as the audio has of it."""
+        levels = Counter(round(sample / _AMPLITUDE) for sample in array("h", audio))
+        words = []
+        for number, utterance in enumerate(self.utterances, 1):
+            seconds = levels[number] / INPUT_RATE
+            share = min(1.0, seconds / (utterance.until - utterance.at) + 0.05) if seconds > 0.1 else 0.0
+            all_words = utterance.words.split()
+            words += all_words[: round(share * len(all_words))]
+        return " ".join(words)
+
+
+@dataclass
+class _Vad:
+    def detector(self) -> "_Vad":
+        return self
+
+    def probability(self, frame: bytes) -> float:
+        return 1.0 if max(array("h", frame)) > _AMPLITUDE // 2 else 0.0
+
+
+@dataclass
+class _Transcriber:
+    caller: SimulatedCaller
+    delay: float
+    failure: ProviderError | Unresponsive | None
+    fails_from: float = inf
+    supports_partials: bool = True
+    asked: int = 0
+
+    async def transcribe(
+        self, audio: bytes, *, language: str | None = None, prompt: str | None = None
+    ) -> Transcript:
+        self.asked += 1
+        if isinstance(self.failure, Unresponsive):
+            await anyio.sleep_forever()
+        await anyio.sleep(self.delay)
+        if anyio.current_time() >= self.fails_from:
+            raise ProviderError("transcriber", "is deaf")
+        if isinstance(self.failure, ProviderError):
+            raise self.failure
+        return Transcript(self.caller.words(audio), language)
+
+
+@dataclass
+class _Turn:
+    probability: float
+    delay: float
+
+    async def predict_end_of_turn(self, audio: bytes) -> float:
+        await anyio.sleep(self.delay)
+        return self.probability
+
+
+Reply = str | ToolCall | ChatUsage | ProviderError | Unresponsive
+Script = Callable[[ChatRequest], "Reply | Sequence[Reply]"]
+"""Computes a reply from the request, as a model does that reads the results of tools."""
+
+
+@dataclass
+class _Chat:
+    replies: Sequence[Reply | Sequence[Reply] | Script]
+    first_word_delay: float
+    word_delay: float
+    requests: list[ChatRequest] = field(default_factory=list)
+    prepared: list[ChatRequest] = field(default_factory=list)
+    reads: int = sys.maxsize
+    supports_images: bool = False
+    supported_options: frozenset[str] = frozenset()
+
+    def context_budget(self, request: ChatRequest) -> int:
+        return self.reads
+
+    async def prefill(self, request: ChatRequest) -> None:
+        self.prepared.append(request)
+        if isinstance(self.replies[0], ProviderError):
+            raise self.replies[0]
+
+    async def reply(self, request: ChatRequest) -> AsyncIterator[str | ToolCall | ChatUsage]:
+        self.requests.append(request)
+        turns = sum(isinstance(i, Message) and i.role == "user" for i in request.items)
+        scripted = self.replies[min(max(turns, 1), len(self.replies)) - 1]
+        reply = scripted(request) if callable(scripted) else scripted
+        words = 0
+        await anyio.sleep(self.first_word_delay)
+        for part in reply if isinstance(reply, Sequence) and not isinstance(reply, str) else [reply]:
+            match part:
+                case Unresponsive():
+                    await anyio.sleep_forever()
+                case ProviderError():
+                    raise part
+                case ToolCall():
+                    yield part
+                case ChatUsage():
+                    yield part
+                    return
+                case str():
+                    for word in part.split():
+                        if request.max_tokens is not None and words >= request.max_tokens:
+                            yield ChatUsage(10, words, finish="length")
+                            return
+                        words += 1
+                        yield word + " "
+                        await anyio.sleep(self.word_delay)
+        yield ChatUsage(10, words)
+
+
+@dataclass
+class _Synthesizer:
+    delay: float
+    word_timings: bool
+    failure: ProviderError | Unresponsive | None
+    seconds_per_char: float = _SECONDS_PER_CHAR
+    chunk: int = OUTPUT_RATE // 10
+    said: list[str] = field(default_factory=list)
+
+    async def speak(
+        self, text: str, *, voice: str | None = None, speed: float = 1.0
+    ) -> AsyncIterator[bytes | WordTiming]:
+        self.said.append(text)
+        if isinstance(self.failure, Unresponsive):
+            await anyio.sleep_forever()
+        await anyio.sleep(self.delay)
+        if isinstance(self.failure, ProviderError):
+            raise self.failure
+        at = 0
+        for word in text.split():
+            if self.word_timings:
+                yield WordTiming(at)
+            samples = round((len(word) + 1) * self.seconds_per_char / speed * OUTPUT_RATE)
+            at += len(word) + 1
+            for begin in range(0, samples, self.chunk):
+                yield array("h", [_AMPLITUDE] * min(self.chunk, samples - begin)).tobytes()
+
+
+# the simulation
+
+
+@dataclass
+class Timeline:
+    """Every event of a conversation, with its time in seconds from the beginning."""
+
+    entries: list[ObservedEvent]
+    started_at: float
+
+    @property
+    def events(self) -> list[e.Event]:
+        """All events, in order."""
+        return [entry.event for entry in self.entries]
+
+    def of(self, *types: type[e.Event]) -> list[e.Event]:
+        """The events of some types."""
+        return [event for event in self.events if isinstance(event, types)]
+
+    def at(self, type: type[e.Event], nth: int = 0) -> float:
+        """When the nth event of a type was sent."""
+        return [entry.at - self.started_at for entry in self.entries if isinstance(entry.event, type)][nth]
+
+    @property
+    def answer_id(self) -> str:
+        """The id of the assistant's first message."""
+        items = (event.item for event in self.events if isinstance(event, e.ResponseOutputItemAdded))
+        return next(item.id or "" for item in items if isinstance(item, Message))
+
+    def __str__(self) -> str:
+        """Format it as text: one event a line, audio summed up."""
+        lines, audio = [], 0
+        for entry in self.entries:
+            match entry.event:
+                case e.InputAudioBufferAppend():
+                    continue
+                case e.ResponseOutputAudioDelta(delta=delta):
+                    audio += len(delta)
+                    continue
+                case event:
+                    summary = _summary(event)
+                    if isinstance(event, e.ResponseDone) and audio:
+                        summary, audio = f"{summary}, {audio / 2 / OUTPUT_RATE:.1f} s of audio", 0
+                    name = event.__struct_config__.tag
+                    lines.append(f"{entry.at - self.started_at:6.2f}  {name}  {summary}".rstrip())
+        return "\n".join(lines)
+
+
+def _summary(event: e.Event) -> str:
+    match event:
+        case e.ResponseDone(response=response):
+            return response.status
+        case e.ErrorEvent(error=error):
+            return error.code or error.message
+        case _:
+            values = (getattr(event, name, "") for name in ("delta", "transcript", "text", "arguments"))
+            return next((repr(value) for value in values if isinstance(value, str) and value), "")
+
+
+@dataclass
+class Simulation:
+    """A conversation with the real engine and switchboard, whose providers are scripted.
+
+    `replies` answer the caller's turns in order, the last one all further turns; each is text, a `ToolCall`, a
+    `ProviderError`, `Unresponsive`, several of these, or a `Script` that computes them. Delays are in seconds.
+    `end_of_turn` is what the turn detector answers (None: there is none). `client_session` is what the client
+    asks for from the beginning; the audio comes in the session's format. `middleware` is the switchboard's. The
+    `engine` may be replaced.
+    """
+
+    replies: Sequence[Reply | Sequence[Reply] | Script] = ("Yes.",)
+    session: Session = DEFAULT
+    limits: Limits = field(default_factory=Limits)
+    transcriber_delay: float = 0.1
+    transcriber_failure: ProviderError | Unresponsive | None = None
+    end_of_turn: float | None = None
+    chat_delay: float = 0.2
+    word_delay: float = 0.02
+    synthesizer_delay: float = 0.1
+    synthesizer_failure: ProviderError | Unresponsive | None = None
+    word_timings: bool = False
+    client_session: Session | TranscriptionSession | None = None
+    middleware: MiddlewareFactory | None = None
+
+    def __post_init__(self) -> None:
+        self.caller = SimulatedCaller()
+        self.chat = _Chat(self.replies, self.chat_delay, self.word_delay)
+        self.engine: Engine = Cascade(
+            Providers(
+                vad=_Vad(),
+                transcriber=_Transcriber(self.caller, self.transcriber_delay, self.transcriber_failure),
+                chat=self.chat,
+                synthesizer=_Synthesizer(self.synthesizer_delay, self.word_timings, self.synthesizer_failure),
+                turn=None if self.end_of_turn is None else _Turn(self.end_of_turn, 0.05),
+            ),
+            session=self.session,
+            limits=self.limits,
+        )
+
+    async def run(self, *steps: Step, until: float) -> Timeline:
+        """Run the steps and return what happened. The caller hangs up after `until` seconds."""
+        timeline = Timeline([], anyio.current_time())
+        self.caller.utterances = [step for step in steps if isinstance(step, CallerSays)]
+        switchboard = Switchboard(
+            self.engine,
+            limits=self.limits,
+            listeners=[lambda caller: timeline.entries.append],
+            middleware=self.middleware,
+        )
+        caller = Caller("simulation", session=self.client_session)
+        async with switchboard.connect(caller) as line, anyio.create_task_group() as tasks:
+            tasks.start_soon(_drain, line)
+            await self._act(line, steps, timeline, until)
+            tasks.cancel_scope.cancel()
+        return timeline
+
+    async def _act(self, line: Line, steps: Sequence[Step], timeline: Timeline, until: float) -> None:
+        encoder = Spoken(_format(self.client_session) or _format(self.session) or Pcm())
+        sends = sorted((step for step in steps if isinstance(step, ClientSends)), key=lambda step: step.at)
+        for frame in range(round(until * 1000 / _FRAME_MS)):
+            at = frame * _FRAME_MS / 1000
+            await anyio.sleep_until(timeline.started_at + at)
+            try:
+                while sends and sends[0].at <= at:
+                    event = sends.pop(0).event
+                    event = event if isinstance(event, e.ClientEvent) else event(timeline)
+                    await line.send(event)
+                    if isinstance(event, e.SessionUpdate) and (changed := _format(event.session)):
+                        encoder = Spoken(changed)
+                sample = self.caller.sample(at)
+                audio = array("h", [sample] * (OUTPUT_RATE * _FRAME_MS // 1000)).tobytes()
+                await line.send(e.InputAudioBufferAppend(audio=encoder.push(audio)))
+            except HungUp:
+                return
+
+
+def _format(session: Session | TranscriptionSession | None) -> AudioFormat | None:
+    audio = session.audio if session else UNSET
+    return (audio.input.format or None) if audio and audio.input else None
+
+
+async def _drain(line: Line) -> None:
+    async for _ in line:
+        pass
