@@ -73,7 +73,7 @@ async def refusal(url: str, key: str, query: str = "") -> tuple[int, str]:
 
 
 async def test_a_secret_finds_what_it_is_bound_to_until_it_expires() -> None:
-    secrets, session = ClientSecrets(most=10), Session(instructions="Hi.")
+    secrets, session = ClientSecrets(max_secrets=10), Session(instructions="Hi.")
     value = secrets.issue(session, 600)
     await anyio.sleep(599)
     assert secrets.session(value) is session
@@ -83,14 +83,14 @@ async def test_a_secret_finds_what_it_is_bound_to_until_it_expires() -> None:
 
 
 async def test_the_secret_itself_is_not_kept() -> None:
-    secrets = ClientSecrets(most=10)
+    secrets = ClientSecrets(max_secrets=10)
     value = secrets.issue(Session(), 600)
     assert value not in repr(secrets)
     assert value.encode() not in repr(secrets).encode()
 
 
 async def test_secrets_are_bounded_and_make_room_when_they_expire() -> None:
-    secrets = ClientSecrets(most=2)
+    secrets = ClientSecrets(max_secrets=2)
     for session in (Session(), TranscriptionSession()):
         secrets.issue(session, 10)
     with pytest.raises(ProtocolError, match=r"limits\.client_secrets"):

@@ -6,14 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vivavoce.web.stop_sequences import StopSequences
+from vivavoce.web.endpoints.chat_completions import StopSequences
 
 
 def shown(pieces: Sequence[str], *stops: str) -> tuple[str, bool]:
     """Return what a reader is shown of an answer in pieces, and whether it was ended."""
     cut = StopSequences(stops)
-    text = "".join([cut.take(piece) for piece in pieces])
-    return text + cut.finish(), cut.met
+    text = "".join([cut.push(piece) for piece in pieces])
+    return text + cut.flush(), cut.met
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ def test_an_answer_ends_before_the_first_stop(
 
 def test_what_cannot_be_a_stop_is_not_held_back() -> None:
     stops = StopSequences(["END"])
-    assert [stops.take(piece) for piece in ("One, ", "E", "N", "O", "three")] == [
+    assert [stops.push(piece) for piece in ("One, ", "E", "N", "O", "three")] == [
         "One, ",
         "",
         "",

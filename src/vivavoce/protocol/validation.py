@@ -61,6 +61,7 @@ def fitted(value: object, kind: inspect.Type, path: str, text: Text) -> object:
         case inspect.StructType() if isinstance(value, Mapping):
             return _fields(value, kind, path, text)
         case inspect.VarTupleType() if isinstance(value, list):
+            _check_length(len(value), "entries", kind, path)
             return [fitted(one, kind.item_type, f"{path}[{i}]", text) for i, one in enumerate(value)]
         case inspect.DictType() if isinstance(value, Mapping):
             return {key: fitted(one, kind.value_type, joined(path, key), text) for key, one in value.items()}
@@ -72,11 +73,12 @@ def fitted(value: object, kind: inspect.Type, path: str, text: Text) -> object:
             return _sound(value, path)
         case inspect.StrType() if isinstance(value, str):
             text(value, path)
-            return _short_enough(value, kind.max_length, path)
+            _check_length(len(value), "characters", kind, path)
+            return value
         case inspect.IntType() if _whole(value):
-            return _at_least(int(value), kind.ge, path)  # type: ignore[call-overload]
+            return _in_range(int(value), kind, path)  # type: ignore[call-overload]
         case inspect.FloatType() if isinstance(value, int | float) and not isinstance(value, bool):
-            return _finite(value, path)
+            return _in_range(_finite(value, path), kind, path)
         case inspect.BoolType() if isinstance(value, bool):
             return value
         case inspect.NoneType() if value is None:
@@ -149,15 +151,19 @@ def _sound(value: str, path: str) -> str:
     return value
 
 
-def _short_enough(value: str, most: int | None, path: str) -> str:
-    if most is not None and len(value) > most:
-        raise invalid(path, f"{len(value)} characters; it holds {most}.")
-    return value
+def _check_length(length: int, unit: str, kind: inspect.StrType | inspect.VarTupleType, path: str) -> None:
+    """Check the length of a text or an array, in `unit`."""
+    if kind.max_length is not None and length > kind.max_length:
+        raise invalid(path, f"{length} {unit}; it holds {kind.max_length}.")
+    if kind.min_length is not None and length < kind.min_length:
+        raise invalid(path, f"{length} {unit}; it needs at least {kind.min_length}.")
 
 
-def _at_least(value: int, least: int | None, path: str) -> int:
-    if least is not None and value < least:
-        raise invalid(path, f"expected at least {least}, got {value}.")
+def _in_range(value: float, kind: inspect.IntType | inspect.FloatType, path: str) -> float:
+    least, most = kind.ge, kind.le
+    if (least is not None and value < least) or (most is not None and value > most):
+        expected = f"at least {least:g}" if most is None else f"{least:g} to {most:g}"
+        raise invalid(path, f"expected {expected}, got {_name(value)}.")
     return value
 
 

@@ -1,4 +1,4 @@
-"""The web application: the Realtime door, the page, and a few questions by HTTP."""
+"""The web application: the Realtime protocol, the page, and the HTTP endpoints."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -20,53 +20,57 @@ from vivavoce.session.line import Line
 from vivavoce.session.switchboard import Caller
 from vivavoce.transports.base import Transport
 from vivavoce.transports.websocket import PATHS, WebSocketTransport
-from vivavoce.web.admission import Admission
 from vivavoce.web.endpoints.call_control import CallControlEndpoint
 from vivavoce.web.endpoints.calls import CallsEndpoint
 from vivavoce.web.endpoints.chat_completions import ChatCompletionsEndpoint
 from vivavoce.web.endpoints.client_secrets import ClientSecretsEndpoint
 from vivavoce.web.endpoints.speech import SpeechEndpoint
 from vivavoce.web.endpoints.transcriptions import TranscriptionsEndpoint
-from vivavoce.web.errors import HANDLERS, RETRY_AFTER, not_ready, ours
+from vivavoce.web.errors import HANDLERS, RETRY_AFTER, handle_error, not_ready
+from vivavoce.web.requests import Admission
 from vivavoce.web.security.client_secrets import ClientSecrets
-from vivavoce.web.security.cors import Cors
-from vivavoce.web.security.guard import Guard, SafeHeaders
+from vivavoce.web.security.guard import Guard
+from vivavoce.web.security.headers import BrowserHeaders
 
 __all__ = ["Web"]
-
-Endpoint = Callable[[Request], Awaitable[Response]] | ASGIApp
 
 STATIC = Path(str(files("vivavoce.web") / "static"))
 
 
 class Web:
-    """Everything that a house answers on the web. `application` is for an ASGI server."""
+    """Everything that a runtime serves on the web. `application` is for an ASGI server."""
 
     def __init__(self, runtime: Runtime) -> None:
         self.runtime = runtime
-        self.realtime = WebSocketTransport(self._connect, runtime.config.limits, self._join)
+        config = runtime.config
+        self.realtime = WebSocketTransport(self._connect, config.limits, self._join)
         self.calls = CallsEndpoint(runtime, self._connect)
-        places = Admission(runtime)
-        transcriptions, speaking = TranscriptionsEndpoint(runtime, places), SpeechEndpoint(runtime, places)
-        completions = ChatCompletionsEndpoint(runtime, places)
-        secrets = ClientSecrets(runtime.config.limits.client_secrets)
+        admission, secrets = Admission(runtime), ClientSecrets(config.limits.client_secrets)
+        completions = ChatCompletionsEndpoint(runtime, admission)
         sessions, control = ClientSecretsEndpoint(runtime, secrets), CallControlEndpoint(runtime)
+        at_azure_too: dict[str, Callable[[Request], Awaitable[Response]] | ASGIApp] = {
+            "/v1/realtime/client_secrets": sessions.client_secrets,
+            "/v1/realtime/sessions": sessions.sessions,
+            "/v1/realtime/transcription_sessions": sessions.transcription_sessions,
+            "/v1/realtime/calls/{call_id}/accept": control.accept,
+            "/v1/realtime/calls/{call_id}/reject": control.reject,
+            "/v1/realtime/calls/{call_id}/refer": control.refer,
+            "/v1/realtime/calls/{call_id}/hangup": control.hang_up,
+            "/v1/audio/transcriptions": TranscriptionsEndpoint(runtime, admission),
+            "/v1/audio/speech": SpeechEndpoint(runtime, admission),
+            "/v1/chat/completions": completions,
+        }
         self.application = Starlette(
             routes=[
                 Route("/", self._page),
                 Mount("/static", StaticFiles(directory=STATIC)),
                 *(WebSocketRoute(path, self.realtime) for path in PATHS),
                 *(Route(path, self.calls, methods=["POST"]) for path in self.calls.paths),
-                *_also_azures("/v1/realtime/client_secrets", sessions.client_secrets),
-                *_also_azures("/v1/realtime/sessions", sessions.sessions),
-                *_also_azures("/v1/realtime/transcription_sessions", sessions.transcription_sessions),
-                *_also_azures("/v1/realtime/calls/{call_id}/accept", control.accept),
-                *_also_azures("/v1/realtime/calls/{call_id}/reject", control.reject),
-                *_also_azures("/v1/realtime/calls/{call_id}/refer", control.refer),
-                *_also_azures("/v1/realtime/calls/{call_id}/hangup", control.hang_up),
-                *_also_azures("/v1/audio/transcriptions", transcriptions),
-                *_also_azures("/v1/audio/speech", speaking),
-                *_also_azures("/v1/chat/completions", completions),
+                *(
+                    Route(f"{prefix}{path}", endpoint, methods=["POST"])
+                    for path, endpoint in at_azure_too.items()
+                    for prefix in ("", "/openai")
+                ),
                 Route("/openai/deployments/{deployment}/chat/completions", completions, methods=["POST"]),
                 *(Route(path, self._models) for path in ("/v1/models", "/openai/v1/models", "/openai/models")),
                 Route("/v1/status", self._status),
@@ -74,17 +78,16 @@ class Web:
                 Route("/readyz", self._readyz),
             ],
             middleware=[
-                Middleware(SafeHeaders),
-                Middleware(Cors, server=runtime.config.server),
-                Middleware(ServerErrorMiddleware, handler=ours),  # within those that put headers on answers
-                Middleware(Guard, server=runtime.config.server, keys=runtime.config.secrets, secrets=secrets),
+                Middleware(BrowserHeaders, server=config.server),
+                Middleware(ServerErrorMiddleware, handler=handle_error),  # within: errors need the headers too
+                Middleware(Guard, server=config.server, keys=config.secrets, secrets=secrets),
             ],
             exception_handlers=HANDLERS,
         )
-        self.application.router.redirect_slashes = False  # `Guard` has taken those too many out
+        self.application.router.redirect_slashes = False  # `Guard` removes those that are too many
 
     async def hang_up(self) -> None:
-        """Tell every conversation that the server goes away; return when all have ended."""
+        """End every call, because the server shuts down; return when all have ended."""
         transports: Sequence[Transport[Any]] = (self.realtime, self.calls.webrtc)
         for transport in transports:
             await transport.hang_up()
@@ -106,14 +109,14 @@ class Web:
         return JSONResponse({"status": "alive"})
 
     async def _readyz(self, _: Request) -> Response:
-        """Say 200 when all models are warm; until then 503, and how far each is."""
+        """Answer 200 when all models are loaded and warm; until then 503, with the state of each."""
         states = dict(self.runtime.states)
         if self.runtime.ready:
             return JSONResponse({"status": "ready", "models": states})
         return JSONResponse({"status": "loading", "models": states}, 503, RETRY_AFTER)
 
     async def _status(self, _: Request) -> Response:
-        """Say, for the page, who speaks and whether they may be wrong."""
+        """Describe, for the page, which models answer and whether they are reliable."""
         choices, config = self.runtime.choices, self.runtime.config
         return JSONResponse(
             {
@@ -130,16 +133,11 @@ class Web:
         )
 
     async def _models(self, _: Request) -> Response:
-        """List ourselves and who does the work, as OpenAI lists models."""
+        """List this server and its models, as OpenAI lists models."""
         config = self.runtime.config
-        far = [config.remote.model] if config.engine == "remote" else []
-        names = [MODEL, *far, *(choice.plugin.name for choice in self.runtime.choices.values())]
+        upstream = [config.remote.model] if config.engine == "remote" else []
+        names = [MODEL, *upstream, *(choice.plugin.name for choice in self.runtime.choices.values())]
         models = [
             {"id": name, "object": "model", "created": 0, "owned_by": MODEL} for name in dict.fromkeys(names)
         ]
         return JSONResponse({"object": "list", "data": models})
-
-
-def _also_azures(path: str, endpoint: Endpoint) -> list[Route]:
-    """Return the routes of what is posted to OpenAI's address, or to the same at Azure."""
-    return [Route(where, endpoint, methods=["POST"]) for where in (path, f"/openai{path}")]

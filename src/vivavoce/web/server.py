@@ -1,4 +1,4 @@
-"""Listening: a socket, uvicorn behind it, and a goodbye at the end."""
+"""The HTTP server: a listening socket, uvicorn, and an orderly shutdown."""
 
 import logging
 import socket
@@ -15,12 +15,12 @@ from vivavoce.web.websocket import WebSocketProtocol
 
 __all__ = ["listen", "serving"]
 
-GOODBYE_SECONDS = 5
+SHUTDOWN_SECONDS = 5
 PING_SECONDS = 20
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Take a port, or say why that cannot be. Port 0 takes any free one."""
+    """Listen on a port; 0 is any free one. Raises `ConfigError`."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listening = socket.socket(family, kind, protocol)
@@ -29,32 +29,32 @@ def listen(host: str, port: int) -> socket.socket:
         listening.listen()
     except OSError as error:
         raise ConfigError(
-            f"Port {port} of {host} cannot be had ({error.strerror}); write --port with another number, or 0."
+            f"Port {port} of {host} is not available ({error.strerror}); choose another with --port (0 is any)."
         ) from error
     return listening
 
 
 @asynccontextmanager
 async def serving(web: Web, listening: socket.socket) -> AsyncIterator[str]:
-    """Serve on a socket; give the URL. Leaving the block ends all conversations (1001) and stops listening."""
+    """Serve on a socket; give the URL. Leaving the block ends all calls (1001) and closes the socket."""
     server = _Server(_uvicorn(web, web.runtime.config.limits))
-    logging.getLogger("uvicorn.error").addFilter(_is_worth_saying)
+    logging.getLogger("uvicorn.error").addFilter(_is_an_error)
     with listening:  # uvicorn closes it as well, unless an exception cancels it
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(server.serve, [listening])
-            await server.answering.wait()  # uvicorn that is stopped before it has begun closes nothing
+            await server.started_up.wait()  # uvicorn closes nothing if it is stopped before it has started
             try:
                 yield _url(listening)
             finally:
-                with anyio.move_on_after(GOODBYE_SECONDS, shield=True):
+                with anyio.move_on_after(SHUTDOWN_SECONDS, shield=True):
                     await web.hang_up()
                 server.should_exit = True
 
 
-def _is_worth_saying(record: logging.LogRecord) -> bool:
-    """Keep uvicorn from calling it an error that a WebSocket was refused, or that an answer breaks off.
+def _is_an_error(record: logging.LogRecord) -> bool:
+    """Keep uvicorn from logging as errors a WebSocket that is refused, and a response that breaks off.
 
-    The one is how we say no; the other, how we tell of a failure in the middle of a sound.
+    Both are intended: the latter is how a client learns of a failure in the middle of audio.
     """
     return not record.getMessage().startswith("ASGI callable returned without completing ")
 
@@ -62,16 +62,16 @@ def _is_worth_saying(record: logging.LogRecord) -> bool:
 class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
-        self.answering = anyio.Event()
+        self.started_up = anyio.Event()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Begin to listen, and say so."""
+        """Start to serve, and set `started_up`."""
         await super().startup(sockets)
-        self.answering.set()
+        self.started_up.set()
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Leave signals to whoever serves: conversations are to be ended with a goodbye."""
+        """Leave signals to the caller of `serving`, so that calls are ended first."""
         yield
 
 
@@ -84,10 +84,10 @@ def _uvicorn(web: Web, limits: Limits) -> uvicorn.Config:
         server_header=False,
         ws=WebSocketProtocol,
         ws_max_size=limits.message_bytes,
-        ws_per_message_deflate=False,  # sound does not get smaller, and costs 5 µs an event
+        ws_per_message_deflate=False,  # audio does not get smaller, and it costs 5 µs an event
         ws_ping_interval=PING_SECONDS,
         ws_ping_timeout=PING_SECONDS,
-        timeout_graceful_shutdown=GOODBYE_SECONDS,
+        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
     )
 
 

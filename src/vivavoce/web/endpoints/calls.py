@@ -1,6 +1,6 @@
-"""Calls by WebRTC: an offer comes by HTTP, and its answer goes back; then the two talk past HTTP.
+"""Calls by WebRTC: an SDP offer is posted, its answer returned; audio and events then bypass HTTP.
 
-The request's own task holds the call until it is over, as a WebSocket's does: whoever stops the server ends it.
+The request's own task holds the call until it has ended, as a WebSocket's does: stopping the server ends it.
 """
 
 from importlib import import_module
@@ -19,25 +19,25 @@ from vivavoce.protocol.validation import missing
 from vivavoce.runtime import Runtime
 from vivavoce.transports.base import Connect, Handshake, wants_extras
 from vivavoce.transports.webrtc.transport import Ice, Offer, WebRtcTransport, check_offer
-from vivavoce.web.errors import Refused, not_ready
-from vivavoce.web.request_body import bounded, read, too_large
+from vivavoce.web.errors import HttpError, not_ready
+from vivavoce.web.requests import body_too_large, limited_body, media_type, read_bytes
 
 __all__ = ["CallsEndpoint"]
 
 PATHS = ("/v1/realtime/calls", "/openai/v1/realtime/calls")
-LEGACY_PATH = "/v1/realtime"
-"""where offers went before GA; who calls there speaks the beta dialect"""
+BETA_PATH = "/v1/realtime"
+"""where offers were posted before GA; such a call uses the beta dialect"""
 PEER = "vivavoce.transports.webrtc.peer"
 FORM_BYTES = 16 * 1024
-"""what surrounds an offer and a session in their form"""
+"""what a form may have besides an offer and a session"""
 
 Settings = Session | TranscriptionSession
 
 
 class CallsEndpoint:
-    """An ASGI application that takes offers (`POST`, at `paths`), and holds the calls."""
+    """An ASGI application that accepts offers (`POST`, at `paths`), and holds the calls."""
 
-    paths = (*PATHS, LEGACY_PATH)
+    paths = (*PATHS, BETA_PATH)
 
     def __init__(self, runtime: Runtime, connect: Connect) -> None:
         self.runtime, self.limits = runtime, runtime.config.limits
@@ -47,10 +47,10 @@ class CallsEndpoint:
         self.webrtc = WebRtcTransport(connect, self.limits, ice)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one offer with 201, and hold its call. Returns when that is over."""
+        """Answer one offer with 201, and hold its call; return when it has ended."""
         if not self.runtime.ready:
             raise not_ready()
-        await _insist_on_packages()
+        await _import_aiortc()
         request = Request(scope, receive)
         sdp, session = await self._read(request)
 
@@ -61,39 +61,39 @@ class CallsEndpoint:
         await self.webrtc.accept(Offer(sdp, self._handshake(request, session), send_answer))
 
     def _handshake(self, request: Request, session: Settings | None) -> Handshake:
-        session = self._settled(getattr(request.state, "session", None), session)
+        session = self._resolve(getattr(request.state, "session", None), session)
         model = request.query_params.get("model")
         if model is None and isinstance(session, Session) and session.model:
             model = session.model
         address = request.client.host if request.client else ""
-        dialect = BETA if request.url.path == LEGACY_PATH else GA
-        extras = wants_extras(request.query_params)
-        return Handshake(address, model, session, dialect=dialect, extras=extras)
+        dialect = BETA if request.url.path == BETA_PATH else GA
+        return Handshake(address, model, session, dialect=dialect, extras=wants_extras(request.query_params))
 
-    def _settled(self, bound: Settings | None, wish: Settings | None) -> Settings | None:
-        """Return how the call is to be held: as its key says, then as it says itself. What is wrong is told."""
-        settled = self._merged(bound, wish) if bound and wish else wish or bound
-        if settled:
-            whole = self.runtime.session if isinstance(settled, Session) else DEFAULT_TRANSCRIPTION
-            self._merged(whole, settled)
-        return settled
+    def _resolve(self, bound: Settings | None, wanted: Settings | None) -> Settings | None:
+        """Return the session of the caller's key with that of the call merged into it. Raises if invalid."""
+        session = self._merge(bound, wanted) if bound and wanted else wanted or bound
+        if session:
+            self._merge(
+                self.runtime.session if isinstance(session, Session) else DEFAULT_TRANSCRIPTION, session
+            )
+        return session
 
-    def _merged(self, session: Settings, wish: Settings) -> Settings:
+    def _merge(self, session: Settings, update: Settings) -> Settings:
         if isinstance(session, Session):
-            return merge(session, wish, tools=self.limits.tools)
-        return merge(session, wish)
+            return merge(session, update, tools=self.limits.tools)
+        return merge(session, update)
 
     async def _read(self, request: Request) -> tuple[str, Settings | None]:
-        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        kind = media_type(request)
         if kind == "application/sdp":
-            return self._offer(await read(request, self.limits, self.limits.sdp_bytes, "sdp_bytes")), None
+            return self._offer(await read_bytes(request, self.limits, "sdp_bytes")), None
         if kind != "multipart/form-data":
             message = "The body must be application/sdp, or multipart/form-data with the parts sdp and session."
-            raise Refused(415, message, code="unsupported_media_type")
-        limit = self.limits.sdp_bytes + self.limits.session_bytes + FORM_BYTES
+            raise HttpError(415, message, code="unsupported_media_type")
+        max_bytes = self.limits.sdp_bytes + self.limits.session_bytes + FORM_BYTES
         async with (
-            bounded(request, self.limits, limit, "sdp_bytes, session_bytes") as body,
-            body.form(max_part_size=limit) as form,
+            limited_body(request, self.limits, max_bytes, "sdp_bytes, session_bytes") as body,
+            body.form(max_part_size=max_bytes) as form,
         ):
             sdp, session = await _part(form, "sdp"), await _part(form, "session")
         if sdp is None:
@@ -102,24 +102,24 @@ class CallsEndpoint:
 
     def _offer(self, sdp: bytes) -> str:
         if len(sdp) > self.limits.sdp_bytes:
-            raise too_large(self.limits.sdp_bytes, "sdp_bytes")
+            raise body_too_large(self.limits.sdp_bytes, "sdp_bytes")
         offer = sdp.decode(errors="replace")
         check_offer(offer)
         return offer
 
     def _session(self, session: bytes) -> Settings:
         if len(session) > self.limits.session_bytes:
-            raise too_large(self.limits.session_bytes, "session_bytes")
+            raise body_too_large(self.limits.session_bytes, "session_bytes")
         return read_session(session, text_chars=self.limits.text_chars, values=self.limits.event_values)
 
 
-async def _insist_on_packages() -> None:
-    """Import aiortc, which takes a while the first time. Raises `Refused` if it is not here."""
+async def _import_aiortc() -> None:
+    """Import aiortc, which takes a while the first time. Raises `HttpError` if it is not installed."""
     try:
         await anyio.to_thread.run_sync(import_module, PEER)
     except ModuleNotFoundError as error:
-        message = "WebRTC needs aiortc on the server; its owner writes: pip install 'vivavoce[webrtc]'."
-        raise Refused(501, message, code="not_installed") from error
+        message = "WebRTC needs aiortc on the server; to install it there: pip install 'vivavoce[webrtc]'."
+        raise HttpError(501, message, code="not_installed") from error
 
 
 async def _part(form: FormData, name: str) -> bytes | None:

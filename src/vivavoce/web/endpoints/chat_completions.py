@@ -1,11 +1,7 @@
-"""Chat completions: the chat model that answers callers, asked in writing, for the side tasks of a client.
+"""Chat completions: the chat model that answers callers, asked in writing, for the side tasks of a client."""
 
-Whoever provides the model, it is asked as it always is, so that all are asked alike.
-"""
-
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
 from functools import partial
 from secrets import token_hex
 
@@ -20,56 +16,58 @@ from vivavoce.errors import ProviderError
 from vivavoce.protocol.events import new_id
 from vivavoce.providers.base import ChatRequest, ChatUsage, SupportsOptions, ToolCall
 from vivavoce.runtime import MODEL, Runtime
-from vivavoce.web.admission import Admission
-from vivavoce.web.chat_schema import ChatCompletionRequest, items_of, read_question, request_of
-from vivavoce.web.errors import failed
-from vivavoce.web.request_body import read
-from vivavoce.web.stop_sequences import StopSequences
-from vivavoce.web.streaming import begin, tell, while_they_read
+from vivavoce.web.endpoints.chat_schema import (
+    ChatCompletionRequest,
+    read_chat_request,
+    to_chat_request,
+    to_items,
+)
+from vivavoce.web.errors import error_body
+from vivavoce.web.requests import (
+    Admission,
+    read_bytes,
+    respond_while_connected,
+    send_chunk,
+    start_response,
+)
 
-__all__ = ["ChatCompletionsEndpoint"]
+__all__ = ["ChatCompletionsEndpoint", "StopSequences"]
 
 Json = Mapping[str, object]
-Piece = str | ToolCall | ChatUsage
-Reply = AsyncGenerator[Piece, None]
+Reply = AsyncGenerator[str | ToolCall | ChatUsage, None]
 
 
 class ChatCompletionsEndpoint:
-    """An ASGI application. A place is taken until the last word is written."""
+    """An ASGI application. A request is counted until its response has been sent."""
 
-    def __init__(self, runtime: Runtime, places: Admission, now: Callable[[], int] = unix_now) -> None:
-        self.runtime, self.limits, self._places, self._now = runtime, runtime.config.limits, places, now
+    def __init__(self, runtime: Runtime, admission: Admission, now: Callable[[], int] = unix_now) -> None:
+        self.runtime, self.limits, self._admission, self._now = runtime, runtime.config.limits, admission, now
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one question, whole or as it is written; stop when the client leaves."""
-        request = Request(scope, receive)
-        with self._places.take():
-            body = await read(request, self.limits, self.limits.body_bytes, "body_bytes")
-            question = read_question(body, self.limits)
-            self._check_images(question)
-            chat = self.runtime.speech.crew.chat
-            asked = request_of(
-                question, self.limits, chat.supported_options if isinstance(chat, SupportsOptions) else ()
-            )
-            model = question.model or request.path_params.get("deployment", MODEL)
-            wording = _Wording(model, self._now(), tells_usage=question.stream_options.include_usage)
-            answer = _streamed if question.stream else _whole
-            async with aclosing(self._reply(question, asked)) as reply:
-                await while_they_read(receive, send, self.limits, partial(answer, reply, wording))
+        """Answer one request, whole or as a stream; stop when the client leaves."""
+        http = Request(scope, receive)
+        with self._admission.admit():
+            request = read_chat_request(await read_bytes(http, self.limits, "body_bytes"), self.limits)
+            providers = self.runtime.speech.crew
+            for index, message in enumerate(request.messages):
+                for item in to_items(message):
+                    check_images(item, providers, self.limits, f"messages[{index}]")
+            supported = providers.chat.supported_options if isinstance(providers.chat, SupportsOptions) else ()
+            asked = to_chat_request(request, self.limits, supported)
+            model = request.model or http.path_params.get("deployment", MODEL)
+            completion = _Completion(model, self._now(), include_usage=request.stream_options.include_usage)
+            respond = _stream if request.stream else _respond
+            async with aclosing(self._reply(request, asked)) as reply:
+                await respond_while_connected(receive, send, self.limits, partial(respond, reply, completion))
 
-    def _check_images(self, question: ChatCompletionRequest) -> None:
-        for index, said in enumerate(question.messages):
-            for item in items_of(said):
-                check_images(item, self.runtime.speech.crew, self.limits, f"messages[{index}]")
-
-    async def _reply(self, question: ChatCompletionRequest, asked: ChatRequest) -> Reply:
-        """Ask the model, and hold it to what was wished: no tools, or one at a time, and where to end."""
-        may_call, stops = question.tool_choice != "none", StopSequences(question.stops)
-        waits = self.limits.first_token_seconds, self.limits.next_token_seconds
+    async def _reply(self, request: ChatCompletionRequest, asked: ChatRequest) -> Reply:
+        """Ask the model, and enforce what it may ignore: no tools, or one at a time, and where to stop."""
+        may_call, stops = request.tool_choice != "none", StopSequences(request.stop_sequences)
+        timeouts = self.limits.first_token_seconds, self.limits.next_token_seconds
         reply = self.runtime.speech.crew.chat.reply(asked)
-        async with aclosing(timely(reply, *waits, provider="chat")) as pieces:
+        async with aclosing(timely(reply, *timeouts, provider="chat")) as pieces:
             async for piece in pieces:
-                text = stops.take(piece) if isinstance(piece, str) else stops.finish()
+                text = stops.push(piece) if isinstance(piece, str) else stops.flush()
                 if text:
                     yield text
                 if stops.met:
@@ -77,51 +75,84 @@ class ChatCompletionsEndpoint:
                 if isinstance(piece, ChatUsage) or (isinstance(piece, ToolCall) and may_call):
                     yield piece
                 if isinstance(piece, ToolCall):
-                    may_call = may_call and question.parallel_tool_calls
-        if text := stops.finish():
+                    may_call = may_call and request.parallel_tool_calls
+        if text := stops.flush():
             yield text
 
 
-# how an answer is written
+class StopSequences:
+    """Passes text on up to the first of `sequences`, which is no part of it, nor is what follows. Pure."""
+
+    def __init__(self, sequences: Sequence[str]) -> None:
+        self._sequences = [sequence for sequence in sequences if sequence]
+        self._withheld = ""
+        self.met = False
+
+    def push(self, text: str) -> str:
+        """Return as much as is certain; what may be the beginning of a stop sequence is withheld."""
+        if self.met:
+            return ""
+        text = self._withheld + text
+        if found := [at for sequence in self._sequences if (at := text.find(sequence)) >= 0]:
+            self._withheld, self.met = "", True
+            return text[: min(found)]
+        begun = (_overlap(text, sequence) for sequence in self._sequences)
+        at = len(text) - max(begun, default=0)
+        self._withheld = text[at:]
+        return text[:at]
+
+    def flush(self) -> str:
+        """Return what was withheld: it was no stop sequence."""
+        withheld, self._withheld = self._withheld, ""
+        return withheld
 
 
-@dataclass
-class _Wording:
-    """What all parts of one answer have in common, and what became of it so far."""
+def _overlap(text: str, sequence: str) -> int:
+    """Return how many characters at the end of a text are the beginning of a sequence."""
+    lengths = range(min(len(sequence) - 1, len(text)), 0, -1)
+    return next((n for n in lengths if text.endswith(sequence[:n])), 0)
 
-    model: str
-    created: int
-    tells_usage: bool
-    id: str = field(default_factory=lambda: f"chatcmpl-{token_hex(12)}")
-    calls: int = 0
-    usage: ChatUsage | None = None
-    """unknown where the answer was ended at a text by us, not by the model"""
+
+# responses
+
+
+class _Completion:
+    """What all parts of one completion have in common, and what became of it so far."""
+
+    def __init__(self, model: str, created: int, *, include_usage: bool) -> None:
+        self._head = {"id": f"chatcmpl-{token_hex(12)}", "created": created, "model": model}
+        self._include_usage = include_usage
+        self.calls = 0
+        self.usage: ChatUsage | None = None
+        """unknown where the answer was ended by a stop sequence here, not by the model"""
 
     @property
-    def finish(self) -> str:
+    def finish_reason(self) -> str:
         """Why the answer ended."""
         if self.calls:
             return "tool_calls"
         return self.usage.finish if self.usage else "stop"
 
     def whole(self, text: str | None, calls: list[Json]) -> Json:
-        """Return an answer that is written at once."""
+        """Return a completion that is sent at once."""
         message: dict[str, object] = {"role": "assistant", "content": text, "refusal": None}
         if calls:
             message["tool_calls"] = calls
-        choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": self.finish}
-        cost = {"usage": _told(self.usage)} if self.usage else {}
-        return {**self._head("chat.completion"), "choices": [choice], **cost}
+        choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": self.finish_reason}
+        usage = {"usage": _usage(self.usage)} if self.usage else {}
+        return {**self._head, "object": "chat.completion", "choices": [choice], **usage}
 
-    def chunk(self, delta: Json, finish: str | None = None) -> Json:
-        """Return a part of an answer that is written as it comes."""
-        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
-        last = {"usage": None} if self.tells_usage else {}
-        return {**self._head("chat.completion.chunk"), "choices": [choice], **last}
+    def chunk(self, delta: Json, finish_reason: str | None = None) -> Json:
+        """Return a part of a completion that is streamed."""
+        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
+        usage = {"usage": None} if self._include_usage else {}
+        return {**self._head, "object": "chat.completion.chunk", "choices": [choice], **usage}
 
-    def last(self, usage: ChatUsage) -> Json:
-        """Return what comes after the last part: what it cost."""
-        return {**self._head("chat.completion.chunk"), "choices": [], "usage": _told(usage)}
+    def usage_chunk(self) -> Json | None:
+        """Return what follows the last part, if the client asked for it."""
+        if not (self._include_usage and self.usage):
+            return None
+        return {**self._head, "object": "chat.completion.chunk", "choices": [], "usage": _usage(self.usage)}
 
     def call(self, call: ToolCall) -> Json:
         """Return a tool call, and count it."""
@@ -129,57 +160,54 @@ class _Wording:
         function = {"name": call.name, "arguments": call.arguments}
         return {"id": new_id("call"), "type": "function", "function": function}
 
-    def _head(self, kind: str) -> dict[str, object]:
-        return {"id": self.id, "object": kind, "created": self.created, "model": self.model}
 
-
-async def _whole(reply: Reply, wording: _Wording, send: Send) -> None:
+async def _respond(reply: Reply, completion: _Completion, send: Send) -> None:
     text, calls = "", list[Json]()
     async for piece in reply:
         match piece:
             case str():
                 text += piece
             case ToolCall():
-                calls.append(wording.call(piece))
+                calls.append(completion.call(piece))
             case ChatUsage():
-                wording.usage = piece
-    answer = msgspec.json.encode(wording.whole(text or (None if calls else ""), calls))
-    await begin(send, "application/json")
-    await tell(send, answer, more=False)
+                completion.usage = piece
+    body = msgspec.json.encode(completion.whole(text or (None if calls else ""), calls))
+    await start_response(send, "application/json")
+    await send_chunk(send, body, more=False)
 
 
-async def _streamed(reply: Reply, wording: _Wording, send: Send) -> None:
-    chunks = _chunks(reply, wording)
+async def _stream(reply: Reply, completion: _Completion, send: Send) -> None:
+    chunks = _chunks(reply, completion)
     first = await anext(chunks)  # what fails before the first word is still answered with a status
-    await begin(send, "text/event-stream; charset=utf-8")
-    await tell(send, _line(first))
+    await start_response(send, "text/event-stream; charset=utf-8")
+    await send_chunk(send, _server_sent(first))
     try:
         async for chunk in chunks:
-            await tell(send, _line(chunk))
-        await tell(send, b"data: [DONE]\n\n", more=False)
+            await send_chunk(send, _server_sent(chunk))
+        await send_chunk(send, b"data: [DONE]\n\n", more=False)
     except ProviderError as error:
-        await tell(send, _line(failed(error)), more=False)
+        await send_chunk(send, _server_sent(error_body(502, str(error), "provider_error")), more=False)
 
 
-async def _chunks(reply: Reply, wording: _Wording) -> AsyncIterator[Json]:
+async def _chunks(reply: Reply, completion: _Completion) -> AsyncIterator[Json]:
     opening: dict[str, object] = {"role": "assistant", "content": ""}
     async for piece in reply:
         match piece:
             case str():
-                yield wording.chunk({**opening, "content": piece})
+                yield completion.chunk({**opening, "content": piece})
             case ToolCall():
-                index = wording.calls
-                yield wording.chunk({**opening, "tool_calls": [{"index": index, **wording.call(piece)}]})
+                index = completion.calls
+                yield completion.chunk({**opening, "tool_calls": [{"index": index, **completion.call(piece)}]})
             case ChatUsage():
-                wording.usage = piece
+                completion.usage = piece
                 continue
         opening = {}
-    yield wording.chunk(opening, wording.finish)
-    if wording.tells_usage and wording.usage:
-        yield wording.last(wording.usage)
+    yield completion.chunk(opening, completion.finish_reason)
+    if usage := completion.usage_chunk():
+        yield usage
 
 
-def _told(usage: ChatUsage) -> Json:
+def _usage(usage: ChatUsage) -> Json:
     return {
         "prompt_tokens": usage.input_tokens,
         "completion_tokens": usage.output_tokens,
@@ -188,5 +216,5 @@ def _told(usage: ChatUsage) -> Json:
     }
 
 
-def _line(said: Json) -> bytes:
-    return b"data: " + msgspec.json.encode(said) + b"\n\n"
+def _server_sent(chunk: Json) -> bytes:
+    return b"data: " + msgspec.json.encode(chunk) + b"\n\n"

@@ -1,4 +1,4 @@
-"""Client secrets: short-lived keys for clients that cannot keep one, each bound to how it may converse."""
+"""Client secrets: short-lived keys for clients that cannot keep one, each bound to a session."""
 
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -14,40 +14,37 @@ __all__ = ["PREFIX", "ClientSecrets"]
 PREFIX = "ek_"
 """how a client secret begins (OpenAI: ephemeral key)"""
 
-
-@dataclass(frozen=True)
-class _Bound:
-    session: Session | TranscriptionSession
-    until: float
+Settings = Session | TranscriptionSession
 
 
 @dataclass
 class ClientSecrets:
-    """What has been issued and has not expired, at most `most`. The secrets themselves are not kept.
+    """The secrets that were issued and have not expired, at most `max_secrets`; only digests are kept.
 
-    Each may begin any number of conversations until it expires; those go on afterwards.
+    Each may begin any number of calls until it expires; those are not ended by that.
     """
 
-    most: int
-    _bound: dict[bytes, _Bound] = field(default_factory=dict)
+    max_secrets: int
+    _sessions: dict[bytes, tuple[Settings, float]] = field(default_factory=dict)
+    """by digest: the session, and when the secret expires"""
 
-    def issue(self, session: Session | TranscriptionSession, seconds: float) -> str:
-        """Return a new secret, good for `seconds`. Raises `ProtocolError` while there are too many."""
+    def issue(self, session: Settings, seconds: float) -> str:
+        """Return a new secret, valid for `seconds`. Raises `ProtocolError` while there are too many."""
         now = anyio.current_time()
-        self._bound = {digest: bound for digest, bound in self._bound.items() if bound.until > now}
-        if len(self._bound) >= self.most:
+        self._sessions = {digest: bound for digest, bound in self._sessions.items() if bound[1] > now}
+        if len(self._sessions) >= self.max_secrets:
             raise ProtocolError(
-                f"{self.most} client secrets (limits.client_secrets) are in use; wait until some expire.",
+                f"{self.max_secrets} client secrets (limits.client_secrets) are valid; wait until some expire.",
                 code="rate_limit_exceeded",
             )
         secret = PREFIX + token_hex(24)
-        self._bound[_digest(secret)] = _Bound(session, now + seconds)
+        self._sessions[_digest(secret)] = session, now + seconds
         return secret
 
-    def session(self, secret: str) -> Session | TranscriptionSession | None:
-        """Return what this secret is bound to; None if it is none of ours, or has expired."""
-        bound = self._bound.get(_digest(secret))
-        return bound.session if bound and bound.until > anyio.current_time() else None
+    def session(self, secret: str) -> Settings | None:
+        """Return the session that a secret is bound to; None if it was not issued here, or has expired."""
+        session, expires_at = self._sessions.get(_digest(secret), (None, 0.0))
+        return session if expires_at > anyio.current_time() else None
 
 
 def _digest(secret: str) -> bytes:

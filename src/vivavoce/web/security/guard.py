@@ -1,7 +1,7 @@
-"""Who may come in: asked for by which name, sent by which page, with which key. HTTP and WebSocket alike.
+"""Access to the server, by `Host`, `Origin` and key. The same for HTTP and WebSockets.
 
-A browser lets any page open a socket to this machine, and any name lead to it (DNS rebinding): so pages of
-strangers are known by their `Origin`, and strange names by their `Host`.
+A browser lets any page open a socket to this machine, and any name resolve to it (DNS rebinding): so pages of
+other origins are known by their `Origin`, and other names by their `Host`.
 """
 
 import hmac
@@ -9,60 +9,30 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
 
-from starlette.datastructures import Headers, MutableHeaders
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from vivavoce.config.schema import ServerTable, is_loopback
 from vivavoce.transports.websocket import PATHS
-from vivavoce.web.errors import Refused, refusal
+from vivavoce.web.errors import HttpError, error_response
 from vivavoce.web.security.client_secrets import PREFIX, ClientSecrets
 
-__all__ = ["KEY_SUBPROTOCOL", "OPEN_PATHS", "Guard", "SafeHeaders", "may_connect"]
+__all__ = ["Guard", "is_allowed_origin"]
 
 KEY_SUBPROTOCOL = "openai-insecure-api-key."
-KEY_NAME = "api-key"
-"""how Azure calls the header, and in its preview the query parameter, that show the key"""
-KEY_PARAMETERS = frozenset({KEY_NAME, "authorization"})
-"""headers, and parameters in Azure's preview, that show a key; as the latter both are for browsers"""
+API_KEY = "api-key"
+"""Azure's name for the header, and in its preview the query parameter, that holds the key"""
+KEY_PARAMETERS = frozenset({API_KEY, "authorization"})
+"""headers that hold a key, and query parameters in Azure's preview: browsers set no header on a WebSocket"""
 OPEN_PATHS = frozenset({"/", "/healthz", "/readyz", "/v1/status"})
-DOORS = frozenset({*PATHS, *(f"{path}/calls" for path in PATHS)})
-"""where conversations begin, by WebSocket or by a call"""
-READING = frozenset({"GET", "HEAD"})
-
-
-HEADERS = {
-    "content-security-policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
-        "media-src 'self' blob:; connect-src 'self'; "
-        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    ),
-    "permissions-policy": "microphone=(self), camera=()",
-    "referrer-policy": "no-referrer",
-    "x-content-type-options": "nosniff",
-    "cache-control": "no-cache",
-}
-
-
-@dataclass(frozen=True)
-class SafeHeaders:
-    """Puts on every answer what keeps a page of ours from running or leaking anything of others."""
-
-    app: ASGIApp
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on, and its answer back with `HEADERS`."""
-
-        async def send_safely(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).update(HEADERS)
-            await send(message)
-
-        await self.app(scope, receive, send_safely if scope["type"] == "http" else send)
+CALL_PATHS = frozenset({*PATHS, *(f"{path}/calls" for path in PATHS)})
+"""where calls begin, by WebSocket or by WebRTC"""
+SAFE_METHODS = frozenset({"GET", "HEAD"})
 
 
 @dataclass(frozen=True)
 class Guard:
-    """Stands before an ASGI application and lets in only those who may."""
+    """Passes on only those requests that may access the server."""
 
     app: ASGIApp
     server: ServerTable
@@ -70,63 +40,55 @@ class Guard:
     secrets: ClientSecrets
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on, or answer it with 401, 403 or 421."""
+        """Pass a request on, or answer it with 401, 403 or 421."""
         if scope["type"] != "lifespan":
-            scope["path"] = _plain(scope["path"])
+            # clients leave in duplicate and trailing slashes (`/v1//realtime/`)
+            scope["path"] = "/" + "/".join(filter(None, scope["path"].split("/")))
             try:
                 self._check(scope)
-            except Refused as error:
-                return await refusal(error)(scope, receive, send)
+            except HttpError as error:
+                return await error_response(error)(scope, receive, send)
         return await self.app(scope, receive, send)
 
     def _check(self, scope: Scope) -> None:
-        headers, shown = Headers(scope=scope), _take_keys(scope)
-        self._check_host(headers.get("host", ""))
-        if scope["type"] == "websocket" or scope["method"] not in READING:
-            self._check_origin(headers.get("origin"), headers.get("host", ""))
-        if not _is_open(scope["path"]):
-            self._check_keys(shown, scope)
-
-    def _check_host(self, host: str) -> None:
+        keys, headers = _remove_keys(scope), Headers(scope=scope)
+        origin, host = headers.get("origin"), headers.get("host", "")
         name = _split(f"//{host}").hostname or ""
         if self.server.is_local and not is_loopback(name) and name not in self.server.hosts:
-            raise Refused(
-                421,
-                "This server is asked for by a name that it does not know (server.hosts).",
-                code="unknown_host",
-            )
+            message = "This server is not known by the name in the Host header (server.hosts)."
+            raise HttpError(421, message, code="unknown_host")
+        is_safe = scope["type"] == "http" and scope["method"] in SAFE_METHODS
+        if not is_safe and origin is not None and not is_allowed_origin(self.server, origin, host):
+            message = "Pages of this origin may not connect (server.origins)."
+            raise HttpError(403, message, code="origin_not_allowed")
+        if scope["path"] not in OPEN_PATHS and not scope["path"].startswith("/static/"):
+            self._check_keys(keys, scope)
 
-    def _check_origin(self, origin: str | None, host: str) -> None:
-        if origin is not None and not may_connect(self.server, origin, host):
-            raise Refused(
-                403, "Pages of this origin may not connect (server.origins).", code="origin_not_allowed"
-            )
-
-    def _check_keys(self, shown: Sequence[str], scope: Scope) -> None:
-        matches = [hmac.compare_digest(key.encode(), known.encode()) for key in shown for known in self.keys]
+    def _check_keys(self, keys: Sequence[str], scope: Scope) -> None:
+        matches = [hmac.compare_digest(key.encode(), known.encode()) for key in keys for known in self.keys]
         if any(matches):
             return
-        if secret := next((key for key in shown if key.startswith(PREFIX)), None):
-            self._admit(secret, scope)
+        if secret := next((key for key in keys if key.startswith(PREFIX)), None):
+            self._check_client_secret(secret, scope)
         elif self.keys:
-            message = (
-                "The key is not one of this server's." if shown else "This server asks for a key (bearer)."
-            )
-            raise Refused(401, message, code="invalid_api_key")
+            message = "The key is not valid for this server." if keys else "This server needs a key (bearer)."
+            raise HttpError(401, message, code="invalid_api_key")
 
-    def _admit(self, secret: str, scope: Scope) -> None:
-        """Let in who shows a client secret, bound as they are, and where no key is asked for as well."""
+    def _check_client_secret(self, secret: str, scope: Scope) -> None:
+        """Bind a request to the session of its client secret, even where no key is needed."""
         session = self.secrets.session(secret)
         if session is None:
-            raise Refused(401, "This client secret is none of ours, or has expired.", code="invalid_api_key")
-        if not _begins_a_conversation(scope):
-            message = "A client secret is good for beginning a Realtime conversation, and for nothing else."
-            raise Refused(403, message, code="client_secret_not_allowed")
+            message = "This client secret was not issued by this server, or has expired."
+            raise HttpError(401, message, code="invalid_api_key")
+        query = parse_qsl(scope["query_string"].decode("latin-1"))
+        if scope["path"] not in CALL_PATHS or any(name == "call_id" for name, _ in query):
+            message = "A client secret can only begin a Realtime call."
+            raise HttpError(403, message, code="client_secret_not_allowed")
         scope.setdefault("state", {})["session"] = session
 
 
-def may_connect(server: ServerTable, origin: str, host: str) -> bool:
-    """Say whether pages of this origin may: our own, those of this machine, and those that the owner names."""
+def is_allowed_origin(server: ServerTable, origin: str, host: str) -> bool:
+    """Return whether pages of this origin may connect: the server's own, local ones, `server.origins`."""
     if origin in server.origins:
         return True
     page = _split(origin)
@@ -134,38 +96,24 @@ def may_connect(server: ServerTable, origin: str, host: str) -> bool:
 
 
 def _split(address: str) -> SplitResult:
-    """Take an address apart; one that is none has no parts."""
+    """Split an address; an invalid one has no parts."""
     try:
         return urlsplit(address)
     except ValueError:
         return urlsplit("")
 
 
-def _begins_a_conversation(scope: Scope) -> bool:
-    query = parse_qsl(scope["query_string"].decode("latin-1"))
-    return scope["path"] in DOORS and not any(name == "call_id" for name, _ in query)
-
-
-def _plain(path: str) -> str:
-    """Return a path without slashes too many, as clients leave them in (`/v1//realtime/`)."""
-    return "/" + "/".join(filter(None, path.split("/")))
-
-
-def _is_open(path: str) -> bool:
-    return path in OPEN_PATHS or path.startswith("/static/")
-
-
-def _take_keys(scope: Scope) -> Sequence[str]:
-    """Return the keys that a client shows; one in the query is taken out, for addresses are written down."""
+def _remove_keys(scope: Scope) -> Sequence[str]:
+    """Return the keys of a request; those in the query are removed from it, because URLs are logged."""
     headers = Headers(scope=scope)
     query = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
-    asked = [(name.lower(), value) for name, value in query if name.lower() in KEY_PARAMETERS]
-    if asked:
-        left = [(name, value) for name, value in query if name.lower() not in KEY_PARAMETERS]
-        scope["query_string"] = urlencode(left).encode()
-    shown = [(name, value) for name, value in headers.items() if name in KEY_PARAMETERS] + asked
-    keys = [key for name, value in shown if (key := value if name == KEY_NAME else _bearer(value))]
-    offered = scope.get("subprotocols", ())  # browsers can set no header on a WebSocket
+    in_query = [(name.lower(), value) for name, value in query if name.lower() in KEY_PARAMETERS]
+    if in_query:
+        rest = [(name, value) for name, value in query if name.lower() not in KEY_PARAMETERS]
+        scope["query_string"] = urlencode(rest).encode()
+    values = [(name, value) for name, value in headers.items() if name in KEY_PARAMETERS] + in_query
+    keys = [key for name, value in values if (key := value if name == API_KEY else _bearer(value))]
+    offered = scope.get("subprotocols", ())
     keys += [name.removeprefix(KEY_SUBPROTOCOL) for name in offered if name.startswith(KEY_SUBPROTOCOL)]
     return keys
 

@@ -1,0 +1,304 @@
+"""The request of `/v1/chat/completions`, read strictly, and as the chat models are asked.
+
+An option that the model does not support and nobody would miss (`temperature`, `seed`) is ignored; one that
+would change the meaning of the answer is refused by its name.
+"""
+
+from collections.abc import Collection, Iterator, Sequence
+from itertools import takewhile
+from typing import Annotated, Literal, cast
+
+from msgspec import UNSET, Meta, Struct, UnsetType, to_builtins
+
+from vivavoce.limits import Limits
+from vivavoce.protocol.bodies import read_body
+from vivavoce.protocol.items import (
+    FunctionCall,
+    FunctionCallOutput,
+    InputImage,
+    InputText,
+    Item,
+    Message,
+    OutputText,
+)
+from vivavoce.protocol.session import FunctionTool, ToolChoiceFunction
+from vivavoce.protocol.validation import invalid
+from vivavoce.providers.base import ChatRequest
+
+__all__ = ["ChatCompletionRequest", "read_chat_request", "to_chat_request", "to_items"]
+
+PREFERENCES = ("temperature", "top_p", "presence_penalty", "frequency_penalty", "seed")
+"""options that are passed on where the model supports them"""
+
+Count = Annotated[int, Meta(ge=1)]
+Penalty = Annotated[float, Meta(ge=-2, le=2)]
+Stop = Annotated[str, Meta(max_length=256)]
+
+
+# messages
+
+
+class TextPart(Struct, tag_field="type", tag="text", frozen=True):
+    text: str
+
+
+class RefusalPart(Struct, tag_field="type", tag="refusal", frozen=True):
+    refusal: str
+
+
+class ImageUrl(Struct, frozen=True):
+    url: str
+    detail: Literal["auto", "low", "high"] = "auto"
+
+
+class ImagePart(Struct, tag_field="type", tag="image_url", frozen=True):
+    image_url: ImageUrl
+
+
+class Function(Struct, frozen=True):
+    name: str
+    arguments: str
+
+
+class FunctionToolCall(Struct, frozen=True):
+    id: str
+    function: Function
+    type: Literal["function"] = "function"
+    index: int | UnsetType = UNSET
+
+
+class ChatMessage(Struct, tag_field="role", tag=lambda name: name.removesuffix("Message").lower(), frozen=True):
+    """One of the classes below, by its role."""
+
+
+class SystemMessage(ChatMessage, frozen=True):
+    content: str | tuple[TextPart, ...]
+    name: str | UnsetType = UNSET
+
+
+class DeveloperMessage(SystemMessage, frozen=True):
+    """What newer clients call a system message."""
+
+
+class UserMessage(ChatMessage, frozen=True):
+    content: str | tuple[TextPart | ImagePart, ...]
+    name: str | UnsetType = UNSET
+
+
+class AssistantMessage(ChatMessage, frozen=True):
+    """Clients send back what they were given, with all that may stand there and does not."""
+
+    content: str | tuple[TextPart | RefusalPart, ...] | None = None
+    tool_calls: tuple[FunctionToolCall, ...] = ()
+    name: str | UnsetType = UNSET
+    refusal: str | UnsetType = UNSET
+    annotations: object = UNSET
+    audio: object = UNSET
+    function_call: object = UNSET
+
+
+class ToolMessage(ChatMessage, frozen=True):
+    content: str | tuple[TextPart, ...]
+    tool_call_id: str
+
+
+AnyMessage = SystemMessage | DeveloperMessage | UserMessage | AssistantMessage | ToolMessage
+
+
+# options
+
+
+class FunctionDefinition(Struct, frozen=True):
+    name: Annotated[str, Meta(min_length=1)]
+    description: str | UnsetType = UNSET
+    parameters: dict[str, object] | UnsetType = UNSET
+    strict: bool | UnsetType = UNSET
+
+
+class Tool(Struct, frozen=True):
+    type: Literal["function"]
+    function: FunctionDefinition
+
+
+class FunctionName(Struct, frozen=True):
+    name: str
+
+
+class NamedToolChoice(Struct, tag_field="type", tag="function", frozen=True):
+    function: FunctionName
+
+
+class StreamOptions(Struct, frozen=True):
+    include_usage: bool = False
+    include_obfuscation: bool = False
+
+
+class TextFormat(Struct, tag_field="type", tag="text", frozen=True):
+    pass
+
+
+class JsonObjectFormat(Struct, tag_field="type", tag="json_object", frozen=True):
+    pass
+
+
+class JsonSchema(Struct, frozen=True):
+    name: str
+    description: str | UnsetType = UNSET
+    schema: dict[str, object] | UnsetType = UNSET
+    strict: bool | UnsetType = UNSET
+
+
+class JsonSchemaFormat(Struct, tag_field="type", tag="json_schema", frozen=True):
+    json_schema: JsonSchema
+
+
+class ChatCompletionRequest(Struct, frozen=True):
+    """The body of `POST /v1/chat/completions`. What is typed `object` is left to the model, or ignored."""
+
+    messages: Annotated[tuple[AnyMessage, ...], Meta(min_length=1)]
+    model: str = ""
+    stream: bool = False
+    stream_options: StreamOptions = StreamOptions()
+    tools: tuple[Tool, ...] = ()
+    tool_choice: Literal["none", "auto", "required"] | NamedToolChoice = "auto"
+    parallel_tool_calls: bool = True
+    max_tokens: Count | UnsetType = UNSET
+    max_completion_tokens: Count | UnsetType = UNSET
+    stop: Stop | Annotated[tuple[Stop, ...], Meta(max_length=4)] = ()
+    n: Literal[1] = 1
+    response_format: TextFormat | JsonObjectFormat | JsonSchemaFormat = TextFormat()
+    logit_bias: dict[str, float] = {}
+    modalities: tuple[Literal["text"], ...] = ("text",)
+    logprobs: bool = False
+    top_logprobs: object = UNSET
+    temperature: Annotated[float, Meta(ge=0, le=2)] | UnsetType = UNSET
+    top_p: Annotated[float, Meta(ge=0, le=1)] | UnsetType = UNSET
+    presence_penalty: Penalty | UnsetType = UNSET
+    frequency_penalty: Penalty | UnsetType = UNSET
+    seed: object = UNSET
+    user: object = UNSET
+    safety_identifier: object = UNSET
+    metadata: object = UNSET
+    store: object = UNSET
+    service_tier: object = UNSET
+    reasoning_effort: object = UNSET
+    verbosity: object = UNSET
+    prediction: object = UNSET
+    prompt_cache_key: object = UNSET
+    prompt_cache_retention: object = UNSET
+    prompt_cache_options: object = UNSET
+
+    @property
+    def stop_sequences(self) -> list[str]:
+        """The texts at which the answer ends."""
+        return [stop for stop in ((self.stop,) if isinstance(self.stop, str) else self.stop) if stop]
+
+
+def read_chat_request(body: bytes, limits: Limits) -> ChatCompletionRequest:
+    """Read a body. Raises `ProtocolError` with the `param` that is wrong."""
+    request = read_body(body, ChatCompletionRequest, text_chars=limits.text_chars, values=limits.event_values)
+    _check_messages(request.messages, limits.items)
+    _check_tools(request, limits.tools)
+    if request.logprobs:
+        raise invalid("logprobs", "no model here returns log probabilities.")
+    return request
+
+
+def _check_messages(messages: Sequence[AnyMessage], max_messages: int) -> None:
+    if len(messages) > max_messages:
+        raise invalid(
+            "messages", f"{len(messages)} messages; at most {max_messages} are allowed (limits.items)."
+        )
+    call_ids = set[str]()
+    for index, message in enumerate(messages):
+        if isinstance(message, AssistantMessage):
+            call_ids |= {call.id for call in message.tool_calls}
+        elif isinstance(message, ToolMessage) and message.tool_call_id not in call_ids:
+            problem = f"no tool call before it has the id '{message.tool_call_id}'."
+            raise invalid(f"messages[{index}].tool_call_id", problem)
+
+
+def _check_tools(request: ChatCompletionRequest, max_tools: int) -> None:
+    names = [tool.function.name for tool in request.tools]
+    if len(names) > max_tools:
+        raise invalid("tools", f"{len(names)} tools; at most {max_tools} are allowed (limits.tools).")
+    for index, name in enumerate(names):
+        if name in names[:index]:
+            raise invalid(f"tools[{index}].function.name", f"there are two tools called '{name}'.")
+    choice = request.tool_choice
+    if isinstance(choice, NamedToolChoice) and choice.function.name not in names:
+        raise invalid("tool_choice.function.name", f"there is no tool called '{choice.function.name}'.")
+    if choice == "required" and not names:
+        raise invalid("tool_choice", "'required' needs tools to choose from.")
+
+
+def to_chat_request(
+    request: ChatCompletionRequest, limits: Limits, supported: Collection[str] = ()
+) -> ChatRequest:
+    """Return a request as the chat models are asked: to be read, not to be spoken.
+
+    `supported` names the options that the model supports. Raises `ProtocolError` for one that it would need.
+    """
+    leading = takewhile(lambda message: isinstance(message, SystemMessage), request.messages)
+    system = cast("list[SystemMessage]", list(leading))
+    max_tokens = request.max_completion_tokens or request.max_tokens or limits.output_tokens
+    functions = [tool.function for tool in request.tools]
+    choice = request.tool_choice
+    return ChatRequest(
+        items=[item for message in request.messages[len(system) :] for item in to_items(message)],
+        instructions="\n\n".join(text for message in system for text in _texts(message.content)),
+        tools=[
+            FunctionTool(name=f.name, description=f.description, parameters=f.parameters) for f in functions
+        ],
+        tool_choice=ToolChoiceFunction(name=choice.function.name)
+        if isinstance(choice, NamedToolChoice)
+        else choice,
+        max_tokens=min(max_tokens, limits.output_tokens),
+        spoken=False,
+        parallel_tool_calls=request.parallel_tool_calls,
+        options=_options(request, supported),
+    )
+
+
+def _options(request: ChatCompletionRequest, supported: Collection[str]) -> dict[str, object]:
+    form, bias = request.response_format, request.logit_bias
+    needed = {"response_format": UNSET if isinstance(form, TextFormat) else form, "logit_bias": bias or UNSET}
+    for name, value in needed.items():
+        if value is not UNSET and name not in supported:
+            raise invalid(name, "the chat model here does not support it.")
+    options: dict[str, object] = {name: getattr(request, name) for name in PREFERENCES}
+    options |= needed | {"stop": request.stop_sequences or UNSET}
+    passed = {name: value for name, value in options.items() if value is not UNSET and name in supported}
+    return cast("dict[str, object]", to_builtins(passed))
+
+
+def to_items(message: AnyMessage) -> Iterator[Item]:
+    """Yield the conversation items that a message stands for."""
+    match message:
+        case SystemMessage(content=content):
+            yield Message(role="system", content=tuple(InputText(text=text) for text in _texts(content)))
+        case UserMessage(content=content):
+            parts = (TextPart(content),) if isinstance(content, str) else content
+            yield Message(
+                role="user",
+                content=tuple(
+                    InputText(text=part.text)
+                    if isinstance(part, TextPart)
+                    else InputImage(image_url=part.image_url.url, detail=part.image_url.detail)
+                    for part in parts
+                ),
+            )
+        case AssistantMessage(content=content, tool_calls=calls):
+            if texts := _texts(content or ()):
+                yield Message(role="assistant", content=tuple(OutputText(text=text) for text in texts))
+            for call in calls:
+                function = call.function
+                yield FunctionCall(name=function.name, arguments=function.arguments, call_id=call.id)
+        case ToolMessage(content=content, tool_call_id=call_id):
+            yield FunctionCallOutput(call_id=call_id, output="\n".join(_texts(content)))
+
+
+def _texts(content: str | Sequence[TextPart | RefusalPart]) -> Sequence[str]:
+    if isinstance(content, str):
+        return [content]
+    return [part.text if isinstance(part, TextPart) else part.refusal for part in content]

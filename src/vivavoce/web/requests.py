@@ -1,0 +1,163 @@
+"""HTTP requests that take time: how many at once, how large and slow a body, and responses made while read."""
+
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from functools import partial
+
+import anyio
+from starlette.requests import Request
+from starlette.types import Message, Receive, Send
+
+from vivavoce.limits import Limits
+from vivavoce.runtime import Runtime
+from vivavoce.web.errors import HttpError, not_ready
+
+__all__ = [
+    "Admission",
+    "body_too_large",
+    "limited_body",
+    "media_type",
+    "read_bytes",
+    "require_media_type",
+    "respond_while_connected",
+    "send_chunk",
+    "start_response",
+]
+
+log = logging.getLogger(__name__)
+
+
+class Admission:
+    """Admits as many requests at once as `limits.http_requests` says, once the models are loaded.
+
+    It is shared by all endpoints that keep the models busy.
+    """
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime, self._active = runtime, 0
+
+    @contextmanager
+    def admit(self) -> Iterator[None]:
+        """Count a request for as long as the block lasts. Raises `HttpError` if it cannot be admitted."""
+        limit = self._runtime.config.limits.http_requests
+        if not self._runtime.ready:
+            raise not_ready()
+        if not self._runtime.has_speech:
+            message = (
+                "Calls are answered by an upstream server here, so no model is loaded on this one. "
+                "To load them, set [remote] failover = true, or engine = 'cascade'."
+            )
+            raise HttpError(501, message, code="not_configured")
+        if self._active >= limit:
+            message = f"All {limit} places (limits.http_requests) are taken; try again in a moment."
+            raise HttpError(503, message, code="server_busy", retry=True)
+        self._active += 1
+        try:
+            yield
+        finally:
+            self._active -= 1
+
+
+# bodies
+
+
+@asynccontextmanager
+async def limited_body(request: Request, limits: Limits, max_bytes: int, name: str) -> AsyncIterator[Request]:
+    """Give the request with a body that is to be read in this block.
+
+    Raises `HttpError` as soon as it is longer than `max_bytes`, by the limits called `name`, or too slow.
+    """
+    size = 0
+
+    async def receive() -> Message:
+        nonlocal size
+        message = await request.receive()
+        size += len(message.get("body", b""))
+        if size > max_bytes:
+            raise body_too_large(max_bytes, name)
+        return message
+
+    if int(request.headers.get("content-length", "0")) > max_bytes:
+        raise body_too_large(max_bytes, name)
+    try:
+        with anyio.fail_after(limits.body_seconds):
+            yield Request(request.scope, receive)
+    except TimeoutError as error:
+        message = f"The body did not arrive within {limits.body_seconds:g} seconds (limits.body_seconds)."
+        raise HttpError(408, message, code="body_too_slow") from error
+
+
+async def read_bytes(request: Request, limits: Limits, name: str, max_bytes: int | None = None) -> bytes:
+    """Return the whole body: at most `max_bytes`, or as many as the limit `name` says. Raises `HttpError`."""
+    max_bytes = getattr(limits, name) if max_bytes is None else max_bytes
+    async with limited_body(request, limits, max_bytes, name) as body:
+        return await body.body()
+
+
+def media_type(request: Request) -> str:
+    """Return the media type of a body, without parameters."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def require_media_type(request: Request, required: str) -> None:
+    """Raise `HttpError` for a body of another media type."""
+    if media_type(request) != required:
+        raise HttpError(415, f"The body must be {required}.", code="unsupported_media_type")
+
+
+def body_too_large(max_bytes: int, name: str) -> HttpError:
+    """Return the error for a body beyond a limit."""
+    message = f"The body is larger than the {max_bytes:,} bytes that are allowed (limits.{name})."
+    return HttpError(413, message, code="body_too_large")
+
+
+# responses
+
+
+async def respond_while_connected(
+    receive: Receive, send: Send, limits: Limits, respond: Callable[[Send], Awaitable[None]]
+) -> None:
+    """Run `respond`, which sends a response; cancel it when the client leaves, or does not read what was sent.
+
+    The request's body must have been read before.
+    """
+
+    async def watch(scope: anyio.CancelScope) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            continue
+        scope.cancel()
+
+    try:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(watch, tasks.cancel_scope)
+            await respond(partial(_send_in_time, send, limits))
+            tasks.cancel_scope.cancel()
+    except ExceptionGroup as failures:  # of one: `watch` does not fail
+        failure = failures.exceptions[0]
+        if not isinstance(failure, _NotRead):
+            raise failure from failure.__cause__
+        log.info("a client took longer than limits.send_seconds to read; its response is dropped")
+
+
+class _NotRead(Exception):
+    """What was sent has not been read in time."""
+
+
+async def _send_in_time(send: Send, limits: Limits, message: Message) -> None:
+    try:
+        with anyio.fail_after(limits.send_seconds):
+            await send(message)
+    except TimeoutError as error:
+        raise _NotRead from error
+
+
+async def start_response(send: Send, content_type: str) -> None:
+    """Send status 200 and the media type."""
+    headers = [(b"content-type", content_type.encode())]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+
+
+async def send_chunk(send: Send, body: bytes, *, more: bool = True) -> None:
+    """Send a part of the body; the last has no `more`."""
+    await send({"type": "http.response.body", "body": body, "more_body": more})
