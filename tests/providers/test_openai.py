@@ -32,8 +32,8 @@ from vivavoce.protocol.session import FunctionTool, ToolChoiceFunction, ToolChoi
 from vivavoce.providers.base import ChatRequest, ChatUsage, ToolCall, Transcript
 from vivavoce.providers.dialogue import SPOKEN_STYLE
 from vivavoce.providers.openai.chat import PLUGIN as CHAT
-from vivavoce.providers.openai.chat import OpenAIChat, OpenAIChatSettings, body
-from vivavoce.providers.openai.http import Endpoint, EndpointSettings, EventLines
+from vivavoce.providers.openai.chat import OpenAIChat, OpenAIChatSettings, chat_body
+from vivavoce.providers.openai.client import ApiClient, ApiSettings, EventLines
 from vivavoce.providers.openai.synthesizer import PLUGIN as SYNTHESIZER
 from vivavoce.providers.openai.synthesizer import Chunks, OpenAISynthesizer, OpenAISynthesizerSettings
 from vivavoce.providers.openai.transcriber import PLUGIN as TRANSCRIBER
@@ -302,7 +302,7 @@ def test_what_is_asked_holds_the_conversation() -> None:
         Message(role="user", content=()),
     ]
     request = ChatRequest(items=items, instructions="You are Viva.")
-    messages = body(request, OpenAIChatSettings(temperature=0.5))["messages"]
+    messages = chat_body(request, OpenAIChatSettings(temperature=0.5))["messages"]
 
     def called(id: str, name: str) -> dict[str, object]:
         function = {"name": name, "arguments": "{}"}
@@ -325,7 +325,7 @@ def test_what_is_asked_holds_the_conversation() -> None:
 def test_calls_that_were_made_together_stand_each_with_its_answer() -> None:
     calls = [FunctionCall(name="look", arguments="{}", call_id=f"c{n}") for n in (1, 2, 3)]
     outputs = [FunctionCallOutput(call_id=f"c{n}", output=str(n)) for n in (2, 1, 9)]
-    messages = body(ChatRequest(items=[*calls, *outputs], spoken=False), OpenAIChatSettings())["messages"]
+    messages = chat_body(ChatRequest(items=[*calls, *outputs], spoken=False), OpenAIChatSettings())["messages"]
     assert isinstance(messages, list)
     said = [one.get("content") or one["tool_calls"][0]["id"] for one in messages]
     assert said == ["c1", "1", "c2", "2"], "what has no answer, or answers nothing, is left out"
@@ -340,7 +340,7 @@ def test_images_are_shown_beside_the_words() -> None:
         Message(role="user", content=(InputText(text="What is this?"), near, far)),
         Message(role="user", content=(near,)),
     ]
-    (words, alone) = body(ChatRequest(items=items, spoken=False), OpenAIChatSettings())["messages"]
+    (words, alone) = chat_body(ChatRequest(items=items, spoken=False), OpenAIChatSettings())["messages"]
     shown = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
     assert words["content"] == [
         {"type": "text", "text": "What is this?"},
@@ -357,14 +357,16 @@ async def test_a_filter_of_the_endpoints_is_told(far: Far) -> None:
 
 def test_calls_come_one_at_a_time_if_so_wished() -> None:
     request = ChatRequest(items=[], tools=[FunctionTool(name="weather")], parallel_tool_calls=False)
-    assert body(request, OpenAIChatSettings())["parallel_tool_calls"] is False
-    assert "parallel_tool_calls" not in body(replace(request, parallel_tool_calls=True), OpenAIChatSettings())
-    assert "parallel_tool_calls" not in body(replace(request, tools=[]), OpenAIChatSettings())
+    assert chat_body(request, OpenAIChatSettings())["parallel_tool_calls"] is False
+    assert "parallel_tool_calls" not in chat_body(
+        replace(request, parallel_tool_calls=True), OpenAIChatSettings()
+    )
+    assert "parallel_tool_calls" not in chat_body(replace(request, tools=[]), OpenAIChatSettings())
 
 
 async def test_a_model_says_what_it_can_read_and_see(far: Far) -> None:
     settings = OpenAIChatSettings(base_url=far.url, key_env="", context=8000, images=False)
-    chat = OpenAIChat(Endpoint.open(settings, provider="openai", role="chat"), settings)
+    chat = OpenAIChat(ApiClient.open(settings, role="chat"), settings)
     assert not chat.supports_images
     few, many = ChatRequest(items=[], max_tokens=100), ChatRequest(items=[], max_tokens=4000)
     assert chat.context_budget(few) - chat.context_budget(many) == 1900, "an answer has at most a quarter"
@@ -377,12 +379,12 @@ async def test_a_model_says_what_it_can_read_and_see(far: Far) -> None:
 
 def test_what_a_client_wishes_of_the_model_is_passed_on() -> None:
     options = {"temperature": 0.2, "response_format": {"type": "json_object"}, "logit_bias": {"5": -100.0}}
-    asked = body(ChatRequest([said("Hello.")], options=options), OpenAIChatSettings(temperature=1))
+    asked = chat_body(ChatRequest([said("Hello.")], options=options), OpenAIChatSettings(temperature=1))
     assert {name: asked[name] for name in options} == options
 
 
 def test_what_is_not_spoken_has_no_manners() -> None:
-    asked = body(ChatRequest(items=[said("Hi")], spoken=False), OpenAIChatSettings(temperature=0.5))
+    asked = chat_body(ChatRequest(items=[said("Hi")], spoken=False), OpenAIChatSettings(temperature=0.5))
     assert asked["messages"] == [{"role": "user", "content": "Hi"}]
     assert asked["temperature"] == 0.5
     assert "tools" not in asked
@@ -393,7 +395,7 @@ def test_a_tool_may_be_demanded() -> None:
 
     def choice(which: object) -> object:
         request = ChatRequest(items=[], tools=tools, tool_choice=which)  # type: ignore[arg-type]
-        return body(request, OpenAIChatSettings())["tool_choice"]
+        return chat_body(request, OpenAIChatSettings())["tool_choice"]
 
     assert choice("required") == "required"
     assert choice(ToolChoiceFunction(name="weather")) == {"type": "function", "function": {"name": "weather"}}
@@ -407,14 +409,14 @@ def test_events_are_the_same_wherever_the_bytes_are_cut(data: st.DataObject) -> 
     cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)))))
     lines, found = EventLines(), []
     for start, stop in zip([0, *cuts], [*cuts, len(stream)], strict=True):
-        found += lines.feed(stream[start:stop])
+        found += lines.push(stream[start:stop])
     assert [json.loads(line) for line in found] == texts
 
 
 def test_a_line_does_not_grow_without_end() -> None:
     lines = EventLines()
     with pytest.raises(ValueError, match="longer than"):
-        lines.feed(b"x" * (1024 * 1024 + 1))
+        lines.push(b"x" * (1024 * 1024 + 1))
 
 
 # transcriber
@@ -508,14 +510,14 @@ def test_pauses_within_speech_are_kept(tenths: list[int], data: st.DataObject) -
     cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=9)))
     chunks, found = Chunks(), []
     for start, stop in zip([0, *cuts], [*cuts, len(stream)], strict=True):
-        found += chunks.feed(stream[start:stop])
-    sound = b"".join([*found, *chunks.end()])
+        found += chunks.push(stream[start:stop])
+    sound = b"".join([*found, *chunks.flush()])
     first, last = stream.find(b"\x10"), stream.rfind(b"\x10")
-    assert chunks.heard is (first >= 0)
-    if chunks.heard:
+    assert chunks.audible is (first >= 0)
+    if chunks.audible:
         assert sound[: last - first + 2] == stream[first - 1 : last + 1]
 
 
 def test_settings_of_all_three_begin_alike() -> None:
     for plugin in (CHAT, TRANSCRIBER, SYNTHESIZER):
-        assert issubclass(plugin.settings, EndpointSettings)
+        assert issubclass(plugin.settings, ApiSettings)

@@ -1,21 +1,19 @@
 """A transcriber behind any OpenAI-compatible `/audio/transcriptions`."""
 
-import struct
+import io
+import wave
 from dataclasses import dataclass
 
 import msgspec
 
 from vivavoce.audio.rates import INPUT_RATE
 from vivavoce.providers.base import Transcript
-from vivavoce.providers.openai.http import Endpoint, EndpointSettings
-from vivavoce.providers.registry import Plugin, Weights
+from vivavoce.providers.openai.client import ApiClient, ApiSettings, api_plugin
 
 __all__ = ["PLUGIN", "OpenAITranscriber", "OpenAITranscriberSettings", "wav"]
 
-NAME = "openai"
 
-
-class OpenAITranscriberSettings(EndpointSettings, frozen=True, kw_only=True):
+class OpenAITranscriberSettings(ApiSettings, frozen=True, kw_only=True):
     """Which model, and where. `partials` asks it during speech too, which is charged for each time."""
 
     model: str = "gpt-4o-mini-transcribe"
@@ -29,9 +27,9 @@ class _Answer(msgspec.Struct, frozen=True):
 
 @dataclass
 class OpenAITranscriber:
-    """Asks an endpoint what was said."""
+    """Sends audio to an endpoint."""
 
-    endpoint: Endpoint
+    client: ApiClient
     settings: OpenAITranscriberSettings
 
     @property
@@ -40,43 +38,34 @@ class OpenAITranscriber:
         return self.settings.partials
 
     async def aclose(self) -> None:
-        """Hang up all connections."""
-        await self.endpoint.aclose()
+        """Close all connections."""
+        await self.client.aclose()
 
     async def transcribe(
         self, audio: bytes, *, language: str | None = None, prompt: str | None = None
     ) -> Transcript:
-        """Write down what is said in `audio`, at `INPUT_RATE`. Raises `ProviderError`."""
-        given = {"language": language, "prompt": prompt}
+        """Return the words in `audio`, which is at `INPUT_RATE`. Raises `ProviderError`."""
+        optional = {"language": language, "prompt": prompt}
         form = {"model": self.settings.model, "response_format": "json"}
-        form |= {name: value for name, value in given.items() if value}
+        form |= {name: value for name, value in optional.items() if value}
         files = {"file": ("speech.wav", wav(audio), "audio/wav")}
-        body = await self.endpoint.post("audio/transcriptions", data=form, files=files)
+        body = await self.client.post("audio/transcriptions", data=form, files=files)
         try:
             answer = msgspec.json.decode(body, type=_Answer)
         except msgspec.MsgspecError as error:
-            raise self.endpoint.failure(f"sent something that is no transcript: {error}") from error
-        # some endpoints name the language in words, which is no code
+            raise self.client.failure(f"sent something that is no transcript: {error}") from error
+        # some endpoints return the name of the language, which is no code
         code = answer.language if answer.language and len(answer.language) == 2 else language
         return Transcript(answer.text.strip(), code)
 
 
 def wav(audio: bytes) -> bytes:
-    """Return 16-bit mono sound at `INPUT_RATE` as a WAV file."""
-    head = b"RIFF" + struct.pack("<I", 36 + len(audio)) + b"WAVEfmt "
-    shape = struct.pack("<IHHIIHH", 16, 1, 1, INPUT_RATE, INPUT_RATE * 2, 2, 16)
-    return head + shape + b"data" + struct.pack("<I", len(audio)) + audio
+    """Return 16-bit mono PCM at `INPUT_RATE` as a WAV file."""
+    file = io.BytesIO()
+    with wave.open(file, "wb") as writer:
+        writer.setparams((1, 2, INPUT_RATE, 0, "NONE", ""))
+        writer.writeframes(audio)
+    return file.getvalue()
 
 
-async def _open(settings: OpenAITranscriberSettings, weights: Weights) -> OpenAITranscriber:
-    return OpenAITranscriber(Endpoint.open(settings, provider=NAME, role="transcriber"), settings)
-
-
-PLUGIN = Plugin(
-    role="transcriber",
-    name=NAME,
-    summary="Transcribes with any OpenAI-compatible endpoint: OpenAI, Azure, a server of your own.",
-    settings=OpenAITranscriberSettings,
-    open=_open,
-    about=lambda settings: f"{settings.model} at {settings.base_url}",
-)
+PLUGIN = api_plugin("transcriber", "Transcribes with", OpenAITranscriberSettings, OpenAITranscriber)

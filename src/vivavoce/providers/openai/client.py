@@ -1,20 +1,22 @@
-"""Any OpenAI-compatible endpoint: where it is, who asks, and what went wrong.
+"""The client of any OpenAI-compatible HTTP API, which the providers of this folder share.
 
-`Endpoint` is one pooled client, shared by all conversations. Keys come from the environment, and never show up
-in errors.
+Keys come from the environment, and never show up in errors.
 """
 
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from typing import TypeVar
 
 import httpx
 import msgspec
 
 from vivavoce.errors import ConfigError, ProviderError
+from vivavoce.providers.registry import Plugin, Role, Weights
 
-__all__ = ["OPENAI", "Endpoint", "EndpointSettings", "EventLines"]
+__all__ = ["OPENAI", "PROVIDER", "ApiClient", "ApiSettings", "EventLines", "api_plugin"]
 
+PROVIDER = "openai"
 OPENAI = "https://api.openai.com/v1"
 CONNECTIONS = 200
 LINE_BYTES = 1024 * 1024
@@ -23,15 +25,16 @@ ERROR_CHARS = 300
 ERROR_BYTES = 64 * 1024
 
 
-class EndpointSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """Where an endpoint is and who asks.
+class ApiSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Where an endpoint is, and what it requires.
 
     `base_url` is the address up to and without `/chat/completions` or its like. `key_env` names the environment
-    variable that holds the key; empty if the endpoint wants none. `timeout` is the seconds that connecting may
-    take, and that the endpoint may be silent. `headers` are sent along. `api_version` makes it Azure's: the key
-    goes into `api-key`, the version into the address.
+    variable that holds the key; empty if the endpoint requires none. `timeout` is the seconds that connecting
+    may take, and that the endpoint may be silent. `headers` are sent along. `api_version` makes it Azure's: the
+    key goes into `api-key`, the version into the address.
     """
 
+    model: str = ""
     base_url: str = OPENAI
     key_env: str = "OPENAI_API_KEY"
     timeout: float = 20
@@ -39,20 +42,20 @@ class EndpointSettings(msgspec.Struct, frozen=True, kw_only=True):
     api_version: str = ""
 
 
-class Endpoint:
-    """Asks one endpoint. `provider` is its name in errors."""
+class ApiClient:
+    """One pooled client of one endpoint, shared by all conversations."""
 
-    def __init__(self, client: httpx.AsyncClient, provider: str, secret: str = "") -> None:
-        self._client, self._provider, self._secret = client, provider, secret
+    def __init__(self, client: httpx.AsyncClient, secret: str = "") -> None:
+        self._client, self._secret = client, secret
 
     @classmethod
-    def open(cls, settings: EndpointSettings, *, provider: str, role: str) -> "Endpoint":
-        """Prepare to ask. Raises `ConfigError` where the key is missing or the address is none."""
+    def open(cls, settings: ApiSettings, *, role: str) -> "ApiClient":
+        """Return a client, not connected yet. Raises `ConfigError` for a missing key or a bad address."""
         key = os.environ.get(settings.key_env, "").strip() if settings.key_env else ""
         if settings.key_env and not key:
             raise ConfigError(
                 f"[{role}] needs a key for {settings.base_url}; write {settings.key_env}=… in the environment, "
-                f'or key_env = "" in [{role}] if the endpoint wants none.'
+                f'or key_env = "" in [{role}] if the endpoint requires none.'
             )
         if not settings.base_url.startswith(("http://", "https://")):
             raise ConfigError(
@@ -68,17 +71,17 @@ class Endpoint:
             timeout=settings.timeout,
             limits=httpx.Limits(max_connections=CONNECTIONS),
         )
-        return cls(client, provider, key)
+        return cls(client, key)
 
     async def aclose(self) -> None:
-        """Hang up all connections."""
+        """Close all connections."""
         await self._client.aclose()
 
     async def post(
         self, path: str, *, data: Mapping[str, str], files: Mapping[str, tuple[str, bytes, str]]
     ) -> bytes:
-        """Send a form and return the answer, of at most `ANSWER_BYTES`. Raises `ProviderError`."""
-        async with self._asked(self._client.build_request("POST", path, data=data, files=files)) as response:
+        """Send a form and return the response, of at most `ANSWER_BYTES`. Raises `ProviderError`."""
+        async with self._sent(self._client.build_request("POST", path, data=data, files=files)) as response:
             answer = await _at_most(ANSWER_BYTES, response)
         if len(answer) > ANSWER_BYTES:
             raise self.failure(f"answered with more than {ANSWER_BYTES} bytes")
@@ -86,15 +89,15 @@ class Endpoint:
 
     @asynccontextmanager
     async def stream(self, path: str, body: Mapping[str, object]) -> AsyncIterator[AsyncIterator[bytes]]:
-        """Send JSON and give the answer's bytes as they come. Leaving the block hangs up.
+        """Send JSON and give the response's bytes as they come. Leaving the block closes the connection.
 
         Raises `ProviderError`, in the block too.
         """
-        async with self._asked(self._client.build_request("POST", path, json=body)) as response:
+        async with self._sent(self._client.build_request("POST", path, json=body)) as response:
             yield response.aiter_bytes()
 
     @asynccontextmanager
-    async def _asked(self, request: httpx.Request) -> AsyncIterator[httpx.Response]:
+    async def _sent(self, request: httpx.Request) -> AsyncIterator[httpx.Response]:
         try:
             response = await self._client.send(request, stream=True)
             try:
@@ -104,26 +107,24 @@ class Endpoint:
             finally:
                 await response.aclose()
         except httpx.TimeoutException as error:
-            raise ProviderError(self._provider, "took too long to answer", retryable=True) from error
+            raise self.failure("took too long to answer", retryable=True) from error
         except httpx.HTTPError as error:
-            said = self._safe(str(error)) or type(error).__name__
-            raise ProviderError(self._provider, f"the connection failed: {said}", retryable=True) from error
+            reason = str(error) or type(error).__name__
+            raise self.failure(f"the connection failed: {reason}", retryable=True) from error
 
     async def _refused(self, response: httpx.Response) -> ProviderError:
         body = await _at_most(ERROR_BYTES, response)
-        again = response.status_code in (408, 409, 429) or response.status_code >= 500
-        return self.failure(f"answered {response.status_code}: {_message(body)}", retryable=again)
+        retryable = response.status_code in (408, 409, 429) or response.status_code >= 500
+        return self.failure(f"answered {response.status_code}: {_message(body)}", retryable=retryable)
 
     def failure(self, message: str, *, retryable: bool = False) -> ProviderError:
         """Return the error to raise; the key, should the endpoint repeat it, is left out."""
-        return ProviderError(self._provider, self._safe(message), retryable=retryable)
-
-    def _safe(self, text: str) -> str:
-        return (text.replace(self._secret, "***") if self._secret else text)[:ERROR_CHARS]
+        text = message.replace(self._secret, "***") if self._secret else message
+        return ProviderError(PROVIDER, text[:ERROR_CHARS], retryable=retryable)
 
 
 async def _at_most(limit: int, response: httpx.Response) -> bytes:
-    """Return what is answered, but leave off once there is more than `limit` bytes of it."""
+    """Return the body of a response, but leave off once it has more than `limit` bytes."""
     body = bytearray()
     async for chunk in response.aiter_bytes():
         body += chunk
@@ -141,22 +142,43 @@ class _Refusal(msgspec.Struct, frozen=True):
 
 
 def _message(body: bytes) -> str:
-    """Return what an endpoint says went wrong, in whatever form it says it."""
+    """Return what an endpoint reports as the error, in whatever form it does so."""
     try:
         error = msgspec.json.decode(body, type=_Refusal).error
     except msgspec.MsgspecError:
         error = ""
-    said = error.message if isinstance(error, _Error) else error
-    return said or " ".join(body.decode(errors="replace").split()) or "no reason given"
+    text = error.message if isinstance(error, _Error) else error
+    return text or " ".join(body.decode(errors="replace").split()) or "no reason given"
+
+
+S = TypeVar("S", bound=ApiSettings)
+
+
+def api_plugin(
+    role: Role, does: str, settings: type[S], provider: Callable[[ApiClient, S], object]
+) -> Plugin[S]:
+    """Return the plugin of a provider that is made from a client and its settings."""
+
+    async def open_provider(chosen: S, weights: Weights) -> object:
+        return provider(ApiClient.open(chosen, role=role), chosen)
+
+    return Plugin(
+        role=role,
+        name=PROVIDER,
+        summary=f"{does} any OpenAI-compatible endpoint: OpenAI, Azure, a server of your own.",
+        settings=settings,
+        open=open_provider,
+        about=lambda chosen: f"{chosen.model} at {chosen.base_url}",
+    )
 
 
 class EventLines:
-    """Puts the data of server-sent events together from bytes, cut anywhere."""
+    """Assembles the data of server-sent events from bytes, cut anywhere."""
 
     def __init__(self) -> None:
         self._rest = b""
 
-    def feed(self, data: bytes) -> list[bytes]:
+    def push(self, data: bytes) -> list[bytes]:
         """Return the data lines that are complete now. Raises `ValueError` where one grows without end."""
         *lines, self._rest = (self._rest + data).split(b"\n")
         if len(self._rest) > LINE_BYTES:
