@@ -27,7 +27,7 @@ from vivavoce.runtime import Runtime
 from vivavoce.testing.simulation import CallerSays, Simulation
 from vivavoce.web.app import Web
 from vivavoce.web.server import listen, serving
-from vivavoce.weights.manifest import known
+from vivavoce.weights.manifest import built_in_manifest
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -145,5 +145,5 @@ def test_the_lock_files_name_no_address() -> None:
 
 
 def test_every_model_set_is_named() -> None:
-    for name in known().sets:
+    for name in built_in_manifest().sets:
         assert f"`{name}`" in page("models.md")

@@ -23,7 +23,7 @@ from vivavoce.errors import ConfigError, ProviderError
 from vivavoce.providers.registry import Role
 from vivavoce.runtime import choose_providers, open_runtime
 from vivavoce.session.switchboard import Caller
-from vivavoce.weights.store import here
+from vivavoce.weights.store import user_store
 from vivavoce_bench.caller import LIMITS, Dial
 from vivavoce_bench.machine import Cost, cost_of
 
@@ -101,7 +101,7 @@ async def open_providers(setup: Setup, *roles: Role) -> Sequence[Any]:
 
     Raises `ConfigError` and `ProviderError`.
     """
-    choices, store = choose_providers(setup.load()), here()
+    choices, store = choose_providers(setup.load()), user_store()
     wanted = [choices[role] for role in roles if role in choices]
     await anyio.to_thread.run_sync(store.pull, [model for choice in wanted for model in choice.models])
     opened = {choice.role: await choice.plugin.open(choice.settings, store.weights) for choice in wanted}

@@ -37,7 +37,7 @@ from vivavoce.text.languages import language_name, same_language
 from vivavoce.tools.registry import ToolRegistry, opened
 from vivavoce.tools.types import Assistant
 from vivavoce.upstream import endpoint_of, remote
-from vivavoce.weights.store import Report, Store, here, is_installed
+from vivavoce.weights.store import OnProgress, Store, is_installed, user_store
 
 __all__ = [
     "MODEL",
@@ -180,7 +180,7 @@ class Runtime:
         assistant: Assistant | None = None,
         tools: ToolRegistry | None = None,
         on_status: OnStatus = lambda sentence: None,
-        on_progress: Report | None = None,
+        on_progress: OnProgress | None = None,
         store: Store | None = None,
         listeners: Sequence[ListenerFactory] = (),
     ) -> None:
@@ -190,7 +190,7 @@ class Runtime:
         self.choices = choose_providers(config, assistant)
         self.states: dict[Role, State] = dict.fromkeys(self.choices, "waiting")
         self._on_status, self._on_progress = on_status, on_progress
-        self._store, self._listeners = store or here(), listeners
+        self._store, self._listeners = store or user_store(), listeners
         self._providers: dict[Role, object] = {}
         self._switchboard: Switchboard | None = None
         self._incoming_calls: IncomingCalls | None = None
@@ -296,7 +296,7 @@ class Runtime:
     async def _fetch_weights(self) -> None:
         models = [model for choice in self.choices.values() for model in choice.models]
         stop = Event()
-        pull = partial(self._store.pull, models, report=self._on_progress, stop=stop)
+        pull = partial(self._store.pull, models, on_progress=self._on_progress, stop=stop)
         try:
             await anyio.to_thread.run_sync(pull, limiter=anyio.CapacityLimiter(1), abandon_on_cancel=True)
         finally:
@@ -347,7 +347,7 @@ async def open_runtime(
     *,
     assistant: Assistant | None = None,
     on_status: OnStatus = lambda sentence: None,
-    on_progress: Report | None = None,
+    on_progress: OnProgress | None = None,
     listeners: Sequence[ListenerFactory] = (),
 ) -> AsyncIterator[Runtime]:
     """Yield a runtime with everything loaded and warm, and close it when the block is left.

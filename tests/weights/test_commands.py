@@ -6,7 +6,7 @@ from typer.testing import CliRunner, Result
 
 from vivavoce.cli.models import app
 from vivavoce.errors import ConfigError
-from vivavoce.weights.manifest import known
+from vivavoce.weights.manifest import built_in_manifest
 
 
 @pytest.fixture(autouse=True)
@@ -23,7 +23,7 @@ def viva_models(*words: str) -> Result:
 
 def test_list_shows_every_model_with_its_licence() -> None:
     said = viva_models("list").stdout
-    for model in known().models:
+    for model in built_in_manifest().models:
         line = next(line for line in said.splitlines() if line.startswith(model.id))
         assert model.licence in line
         assert model.role in line
@@ -32,7 +32,7 @@ def test_list_shows_every_model_with_its_licence() -> None:
 
 def test_list_speaks_json_to_programs() -> None:
     models = json.loads(viva_models("list", "--json").stdout)
-    assert [model["id"] for model in models] == [model.id for model in known().models]
+    assert [model["id"] for model in models] == [model.id for model in built_in_manifest().models]
     assert not models[0]["present"]
     assert models[0]["size"] == 2_327_524
 
@@ -51,7 +51,7 @@ def test_verify_says_what_to_do_about_damage(empty_cache: Path) -> None:
     result = viva_models("verify")
     assert result.exit_code == 1
     assert result.stdout == f"damaged  vad/silero-v6: {model}\n"
-    assert result.stderr == "To put it right: viva models pull vad/silero-v6\n"
+    assert result.stderr == "To repair: viva models pull vad/silero-v6\n"
 
 
 def test_path_prints_where_the_files_are(tmp_path: Path) -> None:

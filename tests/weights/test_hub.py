@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from vivavoce.errors import ConfigError
-from vivavoce.weights.manifest import HubSource, ModelFile, on_hub
+from vivavoce.weights.manifest import HubSource, ModelFile, parse_hub_name
 from vivavoce.weights.store import Store
-from weights.parcels import manifest
+from weights.packages import manifest
 
 DATA = bytes(range(256)) * 20_000
 SHA256 = hashlib.sha256(DATA).hexdigest()
@@ -144,4 +144,4 @@ def test_a_full_disk_is_noticed_before_the_file_is_read(hub: Hub, tmp_path: Path
 )
 def test_a_name_that_is_no_file_on_the_hub_is_refused(name: str) -> None:
     with pytest.raises(ConfigError, match="write hf:OWNER/REPOSITORY/FILE@REVISION"):
-        on_hub(name)
+        parse_hub_name(name)

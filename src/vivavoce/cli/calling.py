@@ -35,11 +35,13 @@ async def own_line(
     config: "Config", transport: str, assistant: "Assistant | None" = None
 ) -> AsyncIterator["Line"]:
     """Load the models into this process, saying so, and give a line to them, or to an assistant."""
-    from vivavoce.cli.progress import Progress
     from vivavoce.runtime import open_runtime
     from vivavoce.session.switchboard import Caller
+    from vivavoce.weights.store import every_tenth
 
-    async with open_runtime(config, assistant=assistant, on_status=tell, on_progress=Progress(tell)) as runtime:
+    async with open_runtime(
+        config, assistant=assistant, on_status=tell, on_progress=every_tenth(tell)
+    ) as runtime:
         tell(runtime.description)
         async with runtime.switchboard.connect(Caller(transport)) as line:
             yield line

@@ -74,12 +74,12 @@ def check(
     from vivavoce.assistants.team import Team
     from vivavoce.runtime import choose_providers, describe, language_warnings
     from vivavoce.tools.registry import lacks
-    from vivavoce.weights.store import here
+    from vivavoce.weights.store import user_store
 
     loaded = configuration(file=config, preset=preset, chat=chat)
     who = assistant_at(assistant)
     staff = Team(who) if who else None
-    choices, store = choose_providers(loaded.config, who), here()
+    choices, store = choose_providers(loaded.config, who), user_store()
     people, notes = _people(staff), language_warnings(choices, loaded.config, staff)
     duties = [_duty(loaded, choice, store) for choice in choices.values()]
     far = _far(loaded)

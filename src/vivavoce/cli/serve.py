@@ -41,16 +41,16 @@ def serve(
 async def _serve(loaded: "Loaded", assistant: "Assistant | None") -> None:
     import anyio
 
-    from vivavoce.cli.progress import Progress
     from vivavoce.runtime import Runtime
     from vivavoce.tools.registry import opened
     from vivavoce.web.app import Web
     from vivavoce.web.server import listen, serving
+    from vivavoce.weights.store import every_tenth
 
     config, server = loaded.config, loaded.config.server
     async with opened(config.tools, config.limits) as tools:
         runtime = Runtime(
-            config, assistant=assistant, tools=tools, on_status=_tell, on_progress=Progress(_tell)
+            config, assistant=assistant, tools=tools, on_status=_tell, on_progress=every_tenth(_tell)
         )
         async with serving(Web(runtime), listen(server.host, server.port)) as url:
             _tell(f"Listening on {url}. Loading the models.")

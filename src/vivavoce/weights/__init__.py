@@ -1,1 +1,1 @@
-"""Weights: which there are (`manifest`), where they come from (`sources`), and where they are (`store`)."""
+"""Weights: which there are (`manifest`), where they come from (`sources`), where they are kept (`store`)."""

@@ -1,4 +1,4 @@
-"""Files that are either whole or not there: written aside, checked, and only then given their name."""
+"""Files that are either complete or not there: written under another name, checked, and only then renamed."""
 
 import hashlib
 import os
@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["CHUNK", "PARTIAL", "Damaged", "chunks_of", "digest", "only_one", "place"]
+__all__ = ["CHUNK", "PARTIAL", "Damaged", "lock", "read_chunks", "sha256_of", "write"]
 
 CHUNK = 1 << 20
 PARTIAL = ".partial"
@@ -17,49 +17,56 @@ class Damaged(Exception):
     """What arrived is not what was asked for; the message says how it differs."""
 
 
-def chunks_of(path: Path) -> Iterator[bytes]:
-    """Read a file in pieces of a mebibyte."""
+def read_chunks(path: Path) -> Iterator[bytes]:
+    """Yield a file in pieces of a mebibyte."""
     with path.open("rb") as file:
         while chunk := file.read(CHUNK):
             yield chunk
 
 
-def digest(path: Path) -> str:
-    """Return the SHA-256 of a file; half a gigabyte takes some 0.4 s."""
-    sha = hashlib.sha256()
-    for chunk in chunks_of(path):
-        sha.update(chunk)
-    return sha.hexdigest()
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file; half a gigabyte takes about 0.4 s."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def place(target: Path, chunks: Iterable[bytes], *, size: int | None, sha256: str | None) -> str:
+def write(target: Path, chunks: Iterable[bytes], *, size: int | None = None, sha256: str | None = None) -> str:
     """Write `chunks` to `target`, all or nothing, and return their SHA-256.
 
     Raises `Damaged` if size or checksum differ. Whatever is raised, nothing is left behind; a process that is
     killed leaves a file ending in `PARTIAL`, which nobody reads.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    aside = target.with_name(target.name + PARTIAL)
-    sha, written = hashlib.sha256(), 0
+    partial = target.with_name(target.name + PARTIAL)
+    digest, written = hashlib.sha256(), 0
     try:
-        with aside.open("wb") as file:
+        with partial.open("wb") as file:
             for chunk in chunks:
                 file.write(chunk)
-                sha.update(chunk)
+                digest.update(chunk)
                 written += len(chunk)
             file.flush()
             os.fsync(file.fileno())
-        _compare(written, size, sha.hexdigest(), sha256)
-        aside.replace(target)
+        found = digest.hexdigest()
+        if size not in (None, written):
+            raise Damaged(f"{written} bytes came instead of {size}")
+        if sha256 not in (None, found):
+            raise Damaged(f"its SHA-256 is {found} instead of {sha256}")
+        partial.replace(target)
     finally:
-        aside.unlink(missing_ok=True)
-    _keep_the_name(target.parent)
-    return sha.hexdigest()
+        partial.unlink(missing_ok=True)
+    if sys.platform != "win32":  # so that the new name outlasts a power cut
+        descriptor = os.open(target.parent, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    return found
 
 
 @contextmanager
-def only_one(folder: Path) -> Iterator[None]:
-    """Let one process at a time work in `folder`; the others wait here. A process that dies lets go."""
+def lock(folder: Path) -> Iterator[None]:
+    """Let one process at a time work in `folder`; the others wait. A process that dies releases its lock."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("ab") as file:
         if sys.platform == "win32":
@@ -76,20 +83,3 @@ def only_one(folder: Path) -> Iterator[None]:
 
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
-
-
-def _compare(size: int, expected_size: int | None, sha256: str, expected_sha256: str | None) -> None:
-    if expected_size is not None and size != expected_size:
-        raise Damaged(f"{size} bytes came instead of {expected_size}")
-    if expected_sha256 is not None and sha256 != expected_sha256:
-        raise Damaged(f"its SHA-256 is {sha256} instead of {expected_sha256}")
-
-
-def _keep_the_name(folder: Path) -> None:
-    """Make the rename outlast a power cut, where a folder can be synced."""
-    if sys.platform != "win32":
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

