@@ -1,6 +1,7 @@
 # make run     a voice assistant on this machine: sets up what it needs, then starts it
 # make test    sets up everything, then runs every check and every test
 # make setup   only makes the environment in .venv      make docs    builds the documentation into site/
+# make size    prints the lines of every room           make check   style, types, layers and sizes
 # make lock    renews requirements/                     make clean   takes away what the others made
 
 # Python keeps what it has compiled: the tests start it some three hundred times.
@@ -17,7 +18,7 @@ CLOCK := real_time
 ALONE := models or browser
 HAS_CHROMIUM := { command -v chromium || command -v chromium-browser || command -v google-chrome; } >/dev/null 2>&1
 
-.PHONY: run test setup docs lock clean check chromium
+.PHONY: run test setup docs lock clean check size chromium
 
 run: $(VENV)/.can-run
 	@echo "Starting vivavoce. The first time, the models of about 560 MB are fetched."
@@ -44,6 +45,10 @@ check: setup
 	@$(BIN)/ruff format --quiet --check
 	@$(BIN)/mypy --no-error-summary
 	@$(BIN)/lint-imports --verbose >$(VENV)/imports.txt || { cat $(VENV)/imports.txt; exit 1; }
+	@$(BIN)/python scripts/size.py
+
+size:
+	@$(PYTHON) scripts/size.py
 
 setup: $(VENV)/.can-develop
 	@echo "The environment in $(VENV) is ready."
