@@ -1,0 +1,257 @@
+"""What `transports/base.Transport` promises, of every transport there is."""
+
+import inspect
+import io
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import anyio
+import httpx
+import pytest
+
+from clients.phone import Phone
+from vivavoce.errors import ProtocolError
+from vivavoce.limits import Limits
+from vivavoce.protocol import events as e
+from vivavoce.protocol.items import InputText, Message
+from vivavoce.session.line import Line, open_line
+from vivavoce.session.switchboard import Caller, Switchboard
+from vivavoce.transports.base import Handshake, Transport
+from vivavoce.transports.playout import PlayoutBuffer
+from vivavoce.transports.terminal.transport import Captions, Terminal, TerminalTransport
+from vivavoce.transports.webrtc.transport import Offer, WebRtcTransport
+from vivavoce.transports.websocket import AsgiConnection, WebSocketTransport
+
+pytestmark = pytest.mark.anyio
+
+
+class Client(Protocol):
+    """The other end of a transport's connection."""
+
+    transport: type[Transport[Any]]
+
+    async def connection(self) -> Any:
+        """Return what the transport accepts."""
+
+    async def write(self, text: str) -> None:
+        """Have a user's text sent to the engine."""
+
+    async def until(self, text: str) -> None:
+        """Wait until a text of the engine's has arrived."""
+
+    async def close(self) -> None: ...
+
+
+class WebSocketClient:
+    transport = WebSocketTransport
+
+    def __init__(self) -> None:
+        self._send, self._receive = anyio.create_memory_object_stream[dict[str, Any]](10)
+        self._connected = anyio.Event()
+        self._written, self._sent = anyio.create_memory_object_stream[dict[str, Any]](10)
+
+    async def connection(self) -> AsgiConnection:
+        scope = {"type": "websocket", "query_string": b"", "headers": []}
+        await self._send.send({"type": "websocket.connect"})
+        self._connected.set()
+        return AsgiConnection(scope, self._receive.receive, self._written.send)  # type: ignore[arg-type]
+
+    async def write(self, text: str) -> None:
+        item = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": text}]}
+        event = json.dumps({"type": "conversation.item.create", "item": item})
+        await self._connected.wait()
+        await self._send.send({"type": "websocket.receive", "text": event})
+
+    async def until(self, text: str) -> None:
+        while text not in (await self._sent.receive()).get("text", ""):
+            continue
+
+    async def close(self) -> None:
+        for stream in (self._send, self._receive, self._written, self._sent):
+            stream.close()
+
+
+class WebRtcClient:
+    transport = WebRtcTransport
+
+    def __init__(self) -> None:
+        self._phone = Phone()
+        self._opened = anyio.Event()
+        assert self._phone._channel
+        self._phone._channel.on("open", self._opened.set)
+
+    async def connection(self) -> Offer:
+        return Offer(await self._phone.offer(), Handshake(), self._on_answer)
+
+    async def _on_answer(self, call_id: str, answer: str) -> None:
+        headers = {"content-type": "application/sdp", "location": call_id}
+        await self._phone.take(httpx.Response(201, text=answer, headers=headers))
+
+    async def write(self, text: str) -> None:
+        content = [{"type": "input_text", "text": text}]
+        item = {"type": "message", "role": "user", "content": content}
+        await self._opened.wait()
+        self._phone.tell("conversation.item.create", item=item)
+
+    async def until(self, text: str) -> None:
+        await self._phone.until(lambda events: text in json.dumps(events))
+
+    async def close(self) -> None:
+        await self._phone.connection.close()
+
+
+class Silence:
+    """A microphone and a loudspeaker that are never used."""
+
+    latency_ms = 0.0
+
+    async def frames(self) -> AsyncIterator[bytes]:
+        await anyio.sleep_forever()
+        yield b""
+
+    async def play(self, playout: PlayoutBuffer) -> None:
+        await anyio.sleep_forever()
+
+
+class TerminalClient:
+    transport = TerminalTransport
+
+    def __init__(self) -> None:
+        self._typed, self._lines = anyio.create_memory_object_stream[str](10)
+        self._out = io.StringIO()
+
+    async def connection(self) -> Terminal:
+        return Terminal(Silence(), Silence(), aiter(self._lines), Captions(self._out))
+
+    async def write(self, text: str) -> None:
+        await self._typed.send(text)
+
+    async def until(self, text: str) -> None:
+        await anyio.wait_all_tasks_blocked()
+        assert text in self._out.getvalue()
+
+    async def close(self) -> None:
+        self._typed.close()
+        self._lines.close()
+
+
+CLIENTS = [
+    pytest.param(WebSocketClient, id="websocket"),
+    pytest.param(WebRtcClient, id="webrtc", marks=pytest.mark.real_time),
+    pytest.param(TerminalClient, id="terminal"),
+]
+every_transport = pytest.mark.parametrize("new_client", CLIENTS)
+NewClient = Callable[[], Client]
+
+
+@dataclass
+class Exchange:
+    """Connects callers, and keeps the engine's end of their lines."""
+
+    callers: list[Caller] = field(default_factory=list)
+    engine: Line | None = None
+
+    @asynccontextmanager
+    async def connect(self, caller: Caller) -> AsyncIterator[Line]:
+        line, self.engine = open_line(32)
+        self.callers.append(caller)
+        async with line:
+            yield line
+
+
+@asynccontextmanager
+async def calling(new_client: NewClient) -> AsyncIterator[tuple[Client, Exchange, Transport[Any], anyio.Event]]:
+    """Have a call accepted; give its client, the engine's end, the transport, and when it has ended."""
+    client, exchange, ended = new_client(), Exchange(), anyio.Event()
+    transport = client.transport(exchange.connect, Limits())
+
+    async def accept() -> None:
+        await transport.accept(await client.connection())
+        ended.set()
+
+    try:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(accept)
+            with anyio.fail_after(20):
+                await client.write("Is anybody there?")
+                while exchange.engine is None:
+                    await anyio.wait_all_tasks_blocked()
+                yield client, exchange, transport, ended
+            tasks.cancel_scope.cancel()
+    finally:
+        with anyio.CancelScope(shield=True):
+            await client.close()
+
+
+def delta(text: str) -> e.ResponseOutputTextDelta:
+    return e.ResponseOutputTextDelta(
+        response_id="resp", item_id="item", output_index=0, content_index=0, delta=text
+    )
+
+
+@every_transport
+def test_it_is_constructed_from_a_way_to_connect_callers_and_limits(new_client: Any) -> None:
+    first, second, *_ = inspect.signature(new_client.transport).parameters.values()
+    assert [first.name, second.name] == ["connect", "limits"]
+
+
+@every_transport
+async def test_it_connects_a_caller_and_says_whether_it_plays_the_audio(new_client: NewClient) -> None:
+    async with calling(new_client) as (client, exchange, transport, _):
+        (caller,) = exchange.callers
+        assert (caller.transport, caller.plays_audio) == (transport.name, transport.plays_audio)
+        assert transport.name == client.transport.name
+
+
+@every_transport
+async def test_it_carries_events_both_ways(new_client: NewClient) -> None:
+    async with calling(new_client) as (client, exchange, _, _):
+        assert exchange.engine
+        await exchange.engine.send(delta("Well, yes."))
+        await client.until("Well, yes.")
+        async for event in exchange.engine:
+            match event:
+                case e.ConversationItemCreate(item=Message(content=(InputText(text=text),))):
+                    assert text == "Is anybody there?"
+                    break
+
+
+@every_transport
+async def test_a_call_ends_with_its_line(new_client: NewClient) -> None:
+    async with calling(new_client) as (_, exchange, _, ended):
+        assert exchange.engine
+        await exchange.engine.__aexit__(None, None, None)
+        await ended.wait()
+
+
+@every_transport
+async def test_hanging_up_ends_every_call_and_later_ones_as_soon_as_they_begin(new_client: NewClient) -> None:
+    async with calling(new_client) as (_, exchange, transport, ended):
+        await transport.hang_up()
+        await ended.wait()
+        assert exchange.engine
+        async for _ in exchange.engine:  # what the client had sent; then the line ends
+            continue
+        later = new_client()
+        await transport.accept(await later.connection())
+        assert len(exchange.callers) == 2
+        await later.close()
+
+
+@every_transport
+async def test_a_call_that_cannot_be_transferred_says_so(new_client: NewClient) -> None:
+    async with calling(new_client) as (_, exchange, transport, _):
+        (caller,) = exchange.callers
+
+        class Engine:
+            async def converse(self, line: Line, session: object = None) -> None:
+                await anyio.sleep_forever()
+
+        board = Switchboard(Engine())
+        async with board.connect(caller):
+            with pytest.raises(ProtocolError, match=transport.name) as refused:
+                await board.refer(caller.id, "tel:+14155550123")
+    assert refused.value.code == "call_cannot_be_referred"
