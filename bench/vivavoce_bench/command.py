@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from vivavoce.cli.options import Chat, File
+from vivavoce.cli.common import Chat, File
 from vivavoce.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -206,12 +206,12 @@ async def _tools(setup: "Setup", file: Path | None, *, held_out: bool, aloud: bo
     import msgspec
     from rich.console import Console
 
-    from vivavoce.cli.assistants import assistant_at
+    from vivavoce.cli.assistants import load_assistant
     from vivavoce_bench.machine import describe
     from vivavoce_bench.server import open_providers
     from vivavoce_bench.tools import requests_in, run, show
 
-    assistant = assistant_at(setup.assistant)
+    assistant = load_assistant(setup.assistant)
     if file is None or assistant is None:
         raise ConfigError("bench tools needs --requests FILE.toml and --assistant FILE.py:NAME.")
     requests = [

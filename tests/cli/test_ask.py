@@ -56,7 +56,7 @@ async def test_a_recording_without_speech_is_said_to_have_none(
     async with serve(simulation()) as url:
         done = await viva("ask", str(recording((0, 2), name="quiet.wav")), "--url", url)
     assert done.returncode == 2
-    assert b"I heard no speech in " in done.stderr
+    assert b"There is no speech in " in done.stderr
     assert b"quiet.wav" in done.stderr
 
 
@@ -88,7 +88,7 @@ async def test_what_is_no_recording_is_refused_in_one_sentence(
 
 async def test_a_recording_that_is_too_long_is_refused(viva: Viva, recording: Recording) -> None:
     recording((1000, 4))
-    done = await viva("ask", "question.wav", VIVAVOCE_LIMITS__BUFFER_SECONDS="3")
+    done = await viva("ask", "question.wav", VIVAVOCE_LIMITS__INPUT_BUFFER_SECONDS="3")
     assert done.returncode == 2
     assert b"question.wav is too long: at most 3 seconds" in done.stderr
 

@@ -106,8 +106,8 @@ def test_check_says_what_is_missing_and_the_line_that_brings_it(tmp_path: Path) 
 def test_check_speaks_json(tmp_path: Path) -> None:
     facts = json.loads(viva(tmp_path, "check", "--preset", "scripted", "--json").stdout)
     assert facts["complete"] is False
-    assert {duty["role"]: duty["provider"] for duty in facts["duties"]}["chat"] == "scripted"
-    missing = [each for duty in facts["duties"] for each in duty["missing"]]
+    assert {part["role"]: part["provider"] for part in facts["providers"]}["chat"] == "scripted"
+    missing = [each for part in facts["providers"] for each in part["missing"]]
     assert missing == [{"what": "weights vad/silero-v6", "write": "viva models pull vad/silero-v6"}]
 
 

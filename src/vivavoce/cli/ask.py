@@ -2,8 +2,7 @@
 
 import sys
 import wave
-from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,83 +10,132 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vivavoce.audio.rates import OUTPUT_RATE
-from vivavoce.cli.assistants import Who, assistant_at
-from vivavoce.cli.calling import key_from, own_line, tell
-from vivavoce.cli.options import Chat, File, Preset, configuration
+from vivavoce.cli.assistants import AssistantPlace, load_assistant
+from vivavoce.cli.common import (
+    Chat,
+    File,
+    KeyVariable,
+    Preset,
+    configuration,
+    connection_error,
+    key_from,
+    open_conversation,
+    print_status,
+)
 from vivavoce.errors import ConfigError, ProviderError
 
 if TYPE_CHECKING:
-    from vivavoce.config.schema import Config
     from vivavoce.protocol.events import Event
-    from vivavoce.protocol.responses import Response
     from vivavoce.session.line import Line
-    from vivavoce.tools.types import Assistant
 
-__all__ = ["ask", "read_sound"]
+__all__ = ["ask", "read_recording"]
 
 STANDARD_INPUT = "-"
 BYTES_PER_SECOND = OUTPUT_RATE * 2
 STAGES = ("heard", "transcribed", "first word", "first sound", "done")
 TRANSCRIBER = "gpt-4o-mini-transcribe"
-"""what servers that offer several are asked to understand with; ours has one, under any name"""
+"""for servers that offer several; ours has one, under any name"""
 
 
 def ask(
     recording: Annotated[str, typer.Argument(help="A recording of any format; - reads standard input.")],
-    assistant: Who = None,
+    assistant: AssistantPlace = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Write the answer here, as WAV.")
     ] = None,
     url: Annotated[str | None, typer.Option(help="Ask this server instead of models of our own.")] = None,
-    key_env: Annotated[str | None, typer.Option(help="Variable that holds the server's key.")] = None,
+    key_env: KeyVariable = None,
     config: File = None,
     preset: Preset = None,
     chat: Chat = None,
 ) -> None:
-    """Ask a recorded question, and print what was understood, what is answered, and how long it took."""
+    """Ask a recorded question, and print its transcript, the answer, and how long it took."""
     import anyio
 
     loaded = configuration(file=config, preset=preset, chat=chat).config
-    sound = read_sound(recording, min(loaded.limits.input_buffer_seconds, loaded.limits.upload_seconds))
-    line = _line(loaded, assistant_at(assistant, url=url), url, key_from(key_env))
-    answer = anyio.run(_ask, sound, _name(recording), line)
+    limits = loaded.limits
+    audio = read_recording(recording, min(limits.input_buffer_seconds, limits.upload_seconds))
+    # nobody listens yet, so the answer need not be paced
+    unpaced = loaded.model_copy(update={"limits": replace(limits, audio_ahead_seconds=inf)})
+    who, key = load_assistant(assistant, url=url), key_from(key_env)
+
+    async def converse() -> Answer:
+        async with open_conversation(unpaced, "file", assistant=who, url=url, key=key) as line:
+            return await _ask(line, audio, _name(recording))
+
+    answer = anyio.run(converse)
+    print(_report(answer, audio))
     if output is not None:
-        _write(output, answer.sound)
-        tell(f"The answer is in {output}.")
+        _write(output, answer.audio)
+        print_status(f"The answer is in {output}.")
 
 
 @dataclass
 class Answer:
-    """What came of a question. `times` are seconds since all of it was given, by what happened then.
+    """The answer to a question. `times` are seconds since all of it was sent, by what happened then.
 
-    `calls` are those of tools that have not answered yet: until they have, there is more to come.
+    `calls` are those of tools that have not returned yet: until they have, there is more to come.
     """
 
     question: str | None = None
     words: str = ""
-    sound: bytes = b""
+    audio: bytes = b""
     times: dict[str, float] = field(default_factory=dict)
     calls: set[str] = field(default_factory=set)
 
+    def apply(self, event: "Event", at: float) -> None:
+        """Add an event, `at` seconds after the question. Raises `ProviderError` if it reports a failure."""
+        from vivavoce.protocol import events as e
+        from vivavoce.protocol.items import FunctionCall, FunctionCallOutput
+        from vivavoce.protocol.responses import Failed, Response
 
-def read_sound(recording: str, longest: float) -> bytes:
-    """Return a recording as 24 kHz PCM. Raises `ConfigError` if it is none, or longer than so many seconds."""
+        match event:
+            case e.TranscriptionCompleted(transcript=transcript):
+                self.question = transcript
+                self.times["transcribed"] = at
+            case e.TranscriptionFailed(error=error):
+                raise ProviderError("transcriber", error.message)
+            case e.ResponseOutputAudioTranscriptDelta(delta=words) | e.ResponseOutputTextDelta(delta=words):
+                self.words += words
+                self.times.setdefault("first word", at)
+            case e.ResponseOutputAudioDelta(delta=audio):
+                self.audio += audio
+                self.times.setdefault("first sound", at)
+            case e.ResponseOutputItemDone(item=FunctionCall(call_id=call_id)):
+                self.calls.add(call_id or "")
+            case e.ConversationItemAdded(item=FunctionCallOutput(call_id=call_id)):
+                self.calls.discard(call_id or "")
+            case e.ResponseCreated() if self.words:
+                self.words += " "
+            case e.ResponseDone(response=Response(status_details=Failed(error=error))):
+                raise ProviderError("server", str(error.message or error.type))
+            case e.ResponseDone(response=response):
+                if not (self.calls or any(isinstance(item, FunctionCall) for item in response.output)):
+                    self.times["done"] = at
+            case e.ErrorEvent(error=problem):
+                raise ProviderError("server", problem.message)
+            case _:
+                pass
+
+
+def read_recording(recording: str, max_seconds: float) -> bytes:
+    """Return a recording as PCM at `OUTPUT_RATE`. Raises `ConfigError` if it is none, or too long."""
     from vivavoce.audio.decode import NotAudio, TooLong, decode
 
     name, data = _name(recording), _read(recording)
     if not data:
         raise ConfigError(f"{name} is empty.")
     try:
-        sound = decode(data, rate=OUTPUT_RATE, max_seconds=longest)
+        audio = decode(data, rate=OUTPUT_RATE, max_seconds=max_seconds)
     except NotAudio as error:
         raise ConfigError(f"{name} is no recording: {error}.") from error
     except TooLong as error:
-        raise ConfigError(f"{name} is too long: at most {longest:g} seconds.") from error
+        raise ConfigError(f"{name} is too long: at most {max_seconds:g} seconds.") from error
     except ImportError as error:
         raise ConfigError("Reading recordings needs PyAV; write: pip install 'vivavoce[local]'") from error
-    if not sound:
-        raise ConfigError(f"{name} holds no sound.")
-    return sound
+    if not audio:
+        raise ConfigError(f"{name} has no sound.")
+    return audio
 
 
 def _name(recording: str) -> str:
@@ -104,130 +152,64 @@ def _read(recording: str) -> bytes:
         raise ConfigError(f"{recording} cannot be read: {reason}.") from error
 
 
-async def _ask(sound: bytes, name: str, connection: AbstractAsyncContextManager["Line"]) -> Answer:
-    async with connection as line:
-        answer = await _answer(line, sound, name)
-    print(_told(answer, sound))
-    return answer
-
-
-def _line(
-    config: "Config", assistant: "Assistant | None", url: str | None, key: str | None
-) -> AbstractAsyncContextManager["Line"]:
-    if url is not None:
-        from vivavoce.connect import connect, endpoint_at
-
-        return connect(endpoint_at(url, key=key))
-    from dataclasses import replace
-
-    unpaced = replace(config.limits, audio_ahead_seconds=inf)  # nobody listens yet, so there is no need to wait
-    return own_line(config.model_copy(update={"limits": unpaced}), "file", assistant)
-
-
-async def _answer(line: "Line", sound: bytes, name: str) -> Answer:
-    """Put the question and hear the answer. Raises `ConfigError` if nobody speaks in the recording."""
+async def _ask(line: "Line", audio: bytes, name: str) -> Answer:
+    """Send the question and return the answer. Raises `ConfigError` if there is no speech in the recording."""
     import anyio
 
     from vivavoce.session.line import HungUp
 
     answer = Answer()
     try:
-        await _put(line, sound)
-        asked = anyio.current_time()
+        await _send(line, audio)
+        sent = anyio.current_time()
         async for event in line:
-            _note(answer, event, anyio.current_time() - asked)
+            answer.apply(event, anyio.current_time() - sent)
             if answer.question is not None and not answer.question.strip():
-                raise ConfigError(f"I heard no speech in {name}.")
+                raise ConfigError(f"There is no speech in {name}.")
             if "done" in answer.times:
                 return answer
     except HungUp as error:
-        raise _gone(line) from error
-    raise _gone(line)
+        raise _left(line) from error
+    raise _left(line)
 
 
-def _gone(line: "Line") -> ProviderError:
-    """Return why nobody is on the line any more."""
-    from vivavoce.connect import RemoteLine
-
-    lost = line.lost if isinstance(line, RemoteLine) else None
-    return lost or ProviderError("server", "left before it had answered")
+def _left(line: "Line") -> ProviderError:
+    return connection_error(line) or ProviderError("server", "hung up before it had answered")
 
 
-async def _put(line: "Line", sound: bytes) -> None:
-    """Say everything at once, and that it is everything."""
+async def _send(line: "Line", audio: bytes) -> None:
+    """Send everything at once, and ask for an answer."""
     from vivavoce.protocol import events as e
     from vivavoce.protocol.session import InputSettings, Session, SessionAudio, TranscriptionSettings
 
-    hearing = InputSettings(turn_detection=None, transcription=TranscriptionSettings(model=TRANSCRIBER))
-    await line.send(e.SessionUpdate(session=Session(audio=SessionAudio(input=hearing))))
-    for at in range(0, len(sound), BYTES_PER_SECOND):
-        await line.send(e.InputAudioBufferAppend(audio=sound[at : at + BYTES_PER_SECOND]))
+    settings = InputSettings(turn_detection=None, transcription=TranscriptionSettings(model=TRANSCRIBER))
+    await line.send(e.SessionUpdate(session=Session(audio=SessionAudio(input=settings))))
+    for at in range(0, len(audio), BYTES_PER_SECOND):
+        await line.send(e.InputAudioBufferAppend(audio=audio[at : at + BYTES_PER_SECOND]))
     await line.send(e.InputAudioBufferCommit())
     await line.send(e.ResponseCreate())
 
 
-def _note(answer: Answer, event: "Event", at: float) -> None:
-    """Take in an event, `at` seconds after the question."""
-    from vivavoce.protocol import events as e
-    from vivavoce.protocol.items import FunctionCall, FunctionCallOutput
-
-    match event:
-        case e.TranscriptionCompleted(transcript=transcript):
-            answer.question = transcript
-            answer.times["transcribed"] = at
-        case e.TranscriptionFailed(error=error):
-            raise ProviderError("transcriber", error.message)
-        case e.ResponseOutputAudioTranscriptDelta(delta=words) | e.ResponseOutputTextDelta(delta=words):
-            answer.words += words
-            answer.times.setdefault("first word", at)
-        case e.ResponseOutputAudioDelta(delta=sound):
-            answer.sound += sound
-            answer.times.setdefault("first sound", at)
-        case e.ResponseOutputItemDone(item=FunctionCall(call_id=call_id)):
-            answer.calls.add(call_id or "")
-        case e.ConversationItemAdded(item=FunctionCallOutput(call_id=call_id)):
-            answer.calls.discard(call_id or "")
-        case e.ResponseCreated() if answer.words:
-            answer.words += " "
-        case e.ResponseDone(response=response):
-            _insist(response)
-            if not (answer.calls or any(isinstance(item, FunctionCall) for item in response.output)):
-                answer.times["done"] = at
-        case e.ErrorEvent(error=problem):
-            raise ProviderError("server", problem.message)
-        case _:
-            pass
-
-
-def _insist(response: "Response") -> None:
-    """An answer that failed is no answer."""
-    from vivavoce.protocol.responses import Failed
-
-    match response.status_details:
-        case Failed(error=error):
-            raise ProviderError("server", str(error.message or error.type))
-        case _:
-            pass
-
-
-def _told(answer: Answer, question: bytes) -> str:
-    """Lay out what was said, and a small table of when."""
-    lines = [f"You:     {(answer.question or '(not told)').strip()}", f"Answer:  {answer.words.strip()}", ""]
+def _report(answer: Answer, question: bytes) -> str:
+    """Return what was said, and a small table of when."""
+    question_text = (answer.question or "(no transcript)").strip()
+    lines = [f"You:     {question_text}", f"Answer:  {answer.words.strip()}", ""]
     times = {"heard": 0.0, **answer.times}
-    notes = dict.fromkeys(STAGES, "")
-    notes |= {"heard": _length(question), "done": _length(answer.sound)}
-    lines += [f"  {stage:<12} {times[stage]:5.2f} s  {notes[stage]}" for stage in STAGES if stage in times]
+    notes = {"heard": _length(question), "done": _length(answer.audio)}
+    lines += [
+        f"  {stage:<12} {times[stage]:5.2f} s  {notes.get(stage, '')}" for stage in STAGES if stage in times
+    ]
     return "\n".join(line.rstrip() for line in lines)
 
 
-def _length(sound: bytes) -> str:
-    return f"{len(sound) / BYTES_PER_SECOND:.1f} s of sound"
+def _length(audio: bytes) -> str:
+    return f"{len(audio) / BYTES_PER_SECOND:.1f} s of audio"
 
 
-def _write(path: Path, sound: bytes) -> None:
+def _write(path: Path, audio: bytes) -> None:
     try:
         with wave.open(str(path), "wb") as file:
             file.setparams((1, 2, OUTPUT_RATE, 0, "NONE", ""))
-            file.writeframes(sound)
+            file.writeframes(audio)
     except OSError as error:
         raise ConfigError(f"{path} cannot be written: {error.strerror}.") from error

@@ -1,21 +1,24 @@
 """`viva check`: what is configured, from where, what is missing, and the line to write."""
 
 import os
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vivavoce.cli.assistants import Who, assistant_at
-from vivavoce.cli.options import Chat, File, Preset, configuration
+from vivavoce.cli.assistants import AssistantPlace, load_assistant
+from vivavoce.cli.common import Chat, File, Preset, configuration
 
 if TYPE_CHECKING:
     from vivavoce.assistants.team import Team
     from vivavoce.config.loading import Loaded
     from vivavoce.runtime import ProviderChoice
     from vivavoce.weights.store import Store
+
 __all__ = ["check"]
+
+WHERE = "in the environment or in .env"
 
 
 @dataclass(frozen=True)
@@ -27,45 +30,34 @@ class Missing:
 
 
 @dataclass(frozen=True)
-class Duty:
-    """One job: who does it, who said so, and what is missing for it."""
+class Part:
+    """A provider, or a remote server: which, who chose it, its settings, and what is missing for it."""
 
     role: str
     provider: str
     source: str
     about: str
-    settings: dict[str, str]
-    missing: list[Missing] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class Far:
-    """The upstream server, and what is missing to reach it."""
-
-    about: str
-    settings: dict[str, str]
+    settings: Mapping[str, str]
     missing: list[Missing]
 
-
-@dataclass(frozen=True)
-class Person:
-    """An assistant, and what it can do."""
-
-    name: str
-    greeting: str
-    voice: str | None
-    language: str | None
-    tools: dict[str, str]
+    def lines(self) -> Iterator[str]:
+        """Yield it as text."""
+        yield f"\n{self.role:12} {self.provider} ({self.source})"
+        yield f"{'':12} {self.about}"
+        for key, value in self.settings.items():
+            yield f"{'':12} {key} = {value}"
+        for each in self.missing:
+            yield f"{'':12} MISSING {each.what}; write: {each.write}"
 
 
 def check(
-    assistant: Who = None,
+    assistant: AssistantPlace = None,
     config: File = None,
     preset: Preset = None,
     chat: Chat = None,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON, for programs.")] = False,
 ) -> None:
-    """Say what is configured, from where, and what is missing.
+    """Print what is configured, from where, and what is missing.
 
     Exit code 1 if something is missing.
     """
@@ -77,55 +69,57 @@ def check(
     from vivavoce.weights.store import user_store
 
     loaded = configuration(file=config, preset=preset, chat=chat)
-    who = assistant_at(assistant)
-    staff = Team(who) if who else None
+    who = load_assistant(assistant)
+    team = Team(who) if who else None
     choices, store = choose_providers(loaded.config, who), user_store()
-    people, notes = _people(staff), language_warnings(choices, loaded.config, staff)
-    duties = [_duty(loaded, choice, store) for choice in choices.values()]
-    far = _far(loaded)
-    missing = [*far.missing, *(each for duty in duties for each in duty.missing)]
+    remote = [_remote(loaded)] if loaded.config.engine == "remote" else []
+    providers = [_provider(loaded, choice, store) for choice in choices.values()]
+    missing = [each for part in (*remote, *providers) for each in part.missing]
     missing += [Missing(what, write) for what, write in lacks(loaded.config.tools)]
+    warnings = language_warnings(choices, loaded.config, team)
+    facts = {
+        "file": str(loaded.file) if loaded.file else None,
+        "preset": loaded.config.preset,
+        "server": _server(loaded),
+        "engine": _setting(loaded, "engine", loaded.config.engine),
+        "remote": asdict(remote[0]) if remote else None,
+        "providers": [asdict(part) for part in providers],
+        "tools": _shared_tools(loaded),
+        "assistants": _assistants(team),
+        "description": describe(loaded.config, choices, who),
+        "warnings": warnings,
+        "complete": not missing,
+    }
     if as_json:
-        facts = {
-            "file": str(loaded.file) if loaded.file else None,
-            "preset": loaded.config.preset,
-            "server": _server(loaded),
-            "engine": f"{loaded.config.engine} ({loaded.origin('engine')})",
-            "remote": asdict(far) if loaded.config.engine == "remote" else None,
-            "duties": [asdict(duty) for duty in duties],
-            "tools": _shared(loaded),
-            "assistants": [asdict(person) for person in people],
-            "description": describe(loaded.config, choices, who),
-            "notes": notes,
-            "complete": not missing,
-        }
         typer.echo(json.dumps(facts, indent=2))
     else:
-        for line in _lines(loaded, far, duties):
+        for line in _lines(loaded, [*remote, *providers]):
             typer.echo(line)
-        for line in _told(people, _shared(loaded)):
+        for line in _tool_lines(_shared_tools(loaded), _assistants(team)):
             typer.echo(line)
-        typer.echo("\n".join(["", describe(loaded.config, choices, who), *notes]))
-        typer.echo(_verdict(missing))
+        typer.echo("\n".join(["", describe(loaded.config, choices, who), *warnings]))
+        writes = dict.fromkeys(each.write for each in missing)
+        verdict = ["Something is missing. Write:", *(f"  {line}" for line in writes)]
+        typer.echo("\n".join(verdict) if missing else "Nothing is missing.")
     raise typer.Exit(1 if missing else 0)
 
 
-def _duty(loaded: "Loaded", choice: "ProviderChoice", store: "Store") -> Duty:
-    said = loaded.config.slot(choice.role).settings
-    return Duty(
+def _setting(loaded: "Loaded", path: str, value: object) -> str:
+    """Return a value and its origin; of a table, which may have secrets, only the names."""
+    shown = ", ".join(sorted(value)) if isinstance(value, dict) else value
+    return f"{shown} ({loaded.origin(path)})"
+
+
+def _provider(loaded: "Loaded", choice: "ProviderChoice", store: "Store") -> Part:
+    settings = loaded.config.slot(choice.role).settings
+    return Part(
         role=choice.role,
         provider=choice.plugin.name,
         source=loaded.origin(f"{choice.role}.provider"),
         about=choice.about,
-        settings={key: _setting(loaded, f"{choice.role}.{key}", value) for key, value in said.items()},
+        settings={key: _setting(loaded, f"{choice.role}.{key}", value) for key, value in settings.items()},
         missing=list(_missing(choice, store)),
     )
-
-
-def _setting(loaded: "Loaded", path: str, value: object) -> str:
-    """Tell a value and who said so; of a table, which may hold secrets, only the names."""
-    shown = ", ".join(sorted(value)) if isinstance(value, dict) else value
-    return f"{shown} ({loaded.origin(path)})"
 
 
 def _missing(choice: "ProviderChoice", store: "Store") -> Iterator[Missing]:
@@ -135,112 +129,86 @@ def _missing(choice: "ProviderChoice", store: "Store") -> Iterator[Missing]:
         yield Missing(f"packages {', '.join(packages)}", f"pip install 'vivavoce[{choice.plugin.extra}]'")
     key_env = getattr(choice.settings, "key_env", "")
     if key_env and not os.environ.get(key_env):
-        yield Missing(f"key {key_env}", f"{key_env}=… in the environment or in .env")
+        yield Missing(f"key {key_env}", f"{key_env}=… {WHERE}")
     for name in choice.models:
         if store.present(name) is None:
             yield Missing(f"weights {name}", f"viva models pull {name}")
 
 
-def _far(loaded: "Loaded") -> Far:
-    table = loaded.config.remote
-    settings = {
-        name: f"{getattr(table, name)} ({loaded.origin(f'remote.{name}')})"
-        for name in type(table).model_fields
-        if getattr(table, name) != ""
-    }
-    return Far(table.about, settings, list(_missing_far_away(loaded)))
-
-
-def _missing_far_away(loaded: "Loaded") -> Iterator[Missing]:
-    table = loaded.config.remote
-    if loaded.config.engine == "cascade":
-        return
-    where = "in the environment or in .env"
+def _remote(loaded: "Loaded") -> Part:
+    table, missing = loaded.config.remote, []
     entra = table.server == "azure" and os.environ.get("AZURE_OPENAI_AD_TOKEN")
     if table.needs_key and not os.environ.get(table.key_variable) and not entra:
-        yield Missing(f"key {table.key_variable}", f"{table.key_variable}=… {where}")
+        missing.append(Missing(f"key {table.key_variable}", f"{table.key_variable}=… {WHERE}"))
     if table.server == "azure" and not (table.endpoint or os.environ.get("AZURE_OPENAI_ENDPOINT")):
-        yield Missing("endpoint", f"AZURE_OPENAI_ENDPOINT=https://….openai.azure.com {where}")
-
-
-def _far_lines(far: Far) -> Iterator[str]:
-    yield f"\n{'remote':12} {far.about}"
-    for key, value in far.settings.items():
-        yield f"{'':12} {key} = {value}"
-    for each in far.missing:
-        yield f"{'':12} MISSING {each.what}; write: {each.write}"
+        write = f"AZURE_OPENAI_ENDPOINT=https://….openai.azure.com {WHERE}"
+        missing.append(Missing("endpoint", write))
+    values = {name: value for name, value in table if value != ""}
+    return Part(
+        role="remote",
+        provider=table.server,
+        source=loaded.origin("remote.server"),
+        about=table.about,
+        settings={name: _setting(loaded, f"remote.{name}", value) for name, value in values.items()},
+        missing=missing,
+    )
 
 
 def _server(loaded: "Loaded") -> dict[str, str]:
     server, keys = loaded.config.server, len(loaded.config.secrets)
-    return {
-        "host": f"{server.host} ({loaded.origin('server.host')})",
-        "port": f"{server.port} ({loaded.origin('server.port')})",
-        "data": f"{server.data} ({loaded.origin('server.data')})",
-        "keys": f"{keys} ({loaded.origin('keys')})" if keys else "none needed on this machine",
-    }
+    values = {"host": server.host, "port": server.port, "data": server.data}
+    shown = {name: _setting(loaded, f"server.{name}", value) for name, value in values.items()}
+    return {**shown, "keys": _setting(loaded, "keys", keys) if keys else "none needed on this machine"}
 
 
-def _lines(loaded: "Loaded", far: Far, duties: list[Duty]) -> Iterator[str]:
-    yield f"file         {loaded.file or 'none; the defaults hold'}"
-    yield f"preset       {loaded.config.preset} ({loaded.origin('preset')})"
+def _lines(loaded: "Loaded", parts: list[Part]) -> Iterator[str]:
+    config = loaded.config
+    yield f"file         {loaded.file or 'none; the defaults apply'}"
+    yield f"preset       {_setting(loaded, 'preset', config.preset)}"
     for key, value in _server(loaded).items():
         yield f"{key:12} {value}"
-    yield f"{'engine':12} {loaded.config.engine} ({loaded.origin('engine')})"
-    if loaded.config.engine == "remote":
-        yield from _far_lines(far)
-    for duty in duties:
-        yield f"\n{duty.role:12} {duty.provider} ({duty.source})"
-        yield f"{'':12} {duty.about}"
-        for key, value in duty.settings.items():
-            yield f"{'':12} {key} = {value}"
-        for each in duty.missing:
-            yield f"{'':12} MISSING {each.what}; write: {each.write}"
-    if duties and all(duty.role != "denoiser" for duty in duties):
+    yield f"{'engine':12} {_setting(loaded, 'engine', config.engine)}"
+    for part in parts:
+        yield from part.lines()
+    if config.has_cascade and all(part.role != "denoiser" for part in parts):
         source = loaded.origin("denoiser.provider")
         yield f"\n{'denoiser':12} none ({source}); noise_reduction is accepted, and nothing is done"
-        if loaded.config.denoiser.provider == "auto":
+        if config.denoiser.provider == "auto":
             yield f"{'':12} if you want it done, write: pip install 'vivavoce[denoise]'"
 
 
-def _people(staff: "Team | None") -> list[Person]:
-    if staff is None:
+def _assistants(team: "Team | None") -> list[dict[str, object]]:
+    if team is None:
         return []
     return [
-        Person(
-            name=one.name,
-            greeting=one.greeting,
-            voice=one.voice,
-            language=one.language,
-            tools={tool.name: tool.description.partition("\n")[0] for tool in staff.tools_of(one)},
-        )
-        for one in staff.known.values()
+        {
+            "name": one.name,
+            "greeting": one.greeting,
+            "voice": one.voice,
+            "language": one.language,
+            "tools": {tool.name: tool.description.partition("\n")[0] for tool in team.tools_of(one)},
+        }
+        for one in team.known.values()
     ]
 
 
-def _shared(loaded: "Loaded") -> dict[str, str]:
-    """Return what everyone can do: the owner's endpoints, and servers of tools."""
+def _shared_tools(loaded: "Loaded") -> dict[str, str]:
+    """Return the tools of all conversations: the configured endpoints and MCP servers."""
     tools = loaded.config.tools
     servers = {one.label: f"MCP server, {one.url or ' '.join(one.command)}" for one in tools.mcp}
     return {**{one.name: one.description for one in tools.http}, **servers}
 
 
-def _told(people: list[Person], shared: dict[str, str]) -> Iterator[str]:
+def _tool_lines(shared: dict[str, str], assistants: list[dict[str, object]]) -> Iterator[str]:
     if shared:
         yield ""
     for number, (name, description) in enumerate(shared.items()):
         yield f"{'' if number else 'tools':12} {name}: {description}"
-    for person in people:
-        yield f"\n{'assistant':12} {person.name}"
+    for each in assistants:
+        yield f"\n{'assistant':12} {each['name']}"
         for key in ("greeting", "voice", "language"):
-            if value := getattr(person, key):
+            if value := each[key]:
                 yield f"{'':12} {key} = {value}"
-        for name, description in person.tools.items():
+        tools = each["tools"]
+        for name, description in tools.items() if isinstance(tools, dict) else ():
             yield f"{'':12} {name}: {description}"
-
-
-def _verdict(missing: list[Missing]) -> str:
-    if not missing:
-        return "Nothing is missing."
-    lines = dict.fromkeys(each.write for each in missing)
-    return "\n".join(["Something is missing. Write:", *(f"  {line}" for line in lines)])

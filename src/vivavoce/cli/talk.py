@@ -1,23 +1,30 @@
 """`viva talk`: a conversation in the terminal, with us or with any server of the Realtime protocol."""
 
 import os
-import signal
 import sys
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vivavoce.cli.ask import read_sound
-from vivavoce.cli.assistants import Who, assistant_at
-from vivavoce.cli.calling import key_from, own_line, tell
-from vivavoce.cli.options import Chat, File, Preset, configuration
+from vivavoce.cli.ask import read_recording
+from vivavoce.cli.assistants import AssistantPlace, load_assistant
+from vivavoce.cli.common import (
+    Chat,
+    File,
+    KeyVariable,
+    Preset,
+    cancel_on_signal,
+    configuration,
+    connection_error,
+    key_from,
+    open_conversation,
+    print_status,
+)
 
 if TYPE_CHECKING:
-    from anyio import CancelScope
-
     from vivavoce.config.schema import Config
     from vivavoce.session.line import Line
     from vivavoce.session.switchboard import Caller
@@ -31,11 +38,11 @@ STATUS_SECONDS = 1
 
 
 def talk(
-    assistant: Who = None,
+    assistant: AssistantPlace = None,
     url: Annotated[
         str | None, typer.Option(help="Talk with this server; else with ours if it runs, else in this process.")
     ] = None,
-    key_env: Annotated[str | None, typer.Option(help="Variable that holds the server's key.")] = None,
+    key_env: KeyVariable = None,
     input: Annotated[
         str | None, typer.Option(help="Microphone: number, part of a name, or a recording.")
     ] = None,
@@ -52,7 +59,7 @@ def talk(
     preset: Preset = None,
     chat: Chat = None,
 ) -> None:
-    """Talk by microphone and loudspeaker, with captions; what you type is said too. Ctrl-C ends."""
+    """Talk by microphone and loudspeaker, with captions; what you type is sent too. Ctrl-C ends."""
     import anyio
 
     if list_devices:
@@ -60,14 +67,22 @@ def talk(
 
         print(describe_devices())
         return
+    from vivavoce.transports.terminal.transport import Captions, Terminal
+
     loaded = configuration(file=config, preset=preset, chat=chat).config
-    key, who = key_from(key_env), assistant_at(assistant, url=url)
-    in_files = _is_file(input) or _is_file(output)
-    terminal = _terminal(_microphone(input, loaded), _loudspeaker(output), headphones=headphones or in_files)
-    if not (headphones or in_files):
-        tell("The microphone is closed while the voice sounds; with headphones write --headphones.")
-    or_ours = all(wish is None for wish in (assistant, preset, chat, config))
-    anyio.run(_talk, terminal, loaded, who, url, key, or_ours)
+    key, who = key_from(key_env), load_assistant(assistant, url=url)
+    may_interrupt = headphones or _is_file(input) or _is_file(output)
+    terminal = Terminal(
+        _microphone(input, loaded),
+        _loudspeaker(output),
+        _typed_lines(),
+        Captions(sys.stdout),
+        headphones=may_interrupt,
+    )
+    if not may_interrupt:
+        print_status("The microphone is closed while the voice speaks; with headphones write --headphones.")
+    may_use_local = all(option is None for option in (assistant, preset, chat, config))
+    anyio.run(_talk, terminal, loaded, who, url, key, may_use_local)
 
 
 async def _talk(
@@ -76,41 +91,30 @@ async def _talk(
     assistant: "Assistant | None",
     url: str | None,
     key: str | None,
-    or_ours: bool,
+    may_use_local: bool,
 ) -> None:
     import anyio
 
-    from vivavoce.connect import RemoteLine
     from vivavoce.transports.base import Transport
     from vivavoce.transports.terminal.transport import Terminal, TerminalTransport
 
     @asynccontextmanager
     async def connect(_: "Caller") -> "AsyncIterator[Line]":
-        server = url or (await _local_server(config) if or_ours else None)
-        async with _line(config, assistant, server, key) as line:
-            tell("Speak, or type. Enter interrupts, Ctrl-C ends.")
+        server = url or (await _local_server(config) if may_use_local else None)
+        if server:
+            print_status(f"Connecting to {server}.")
+        async with open_conversation(config, "terminal", assistant=assistant, url=server, key=key) as line:
+            print_status("Speak, or type. Enter interrupts, Ctrl-C ends.")
             yield line
-            if isinstance(line, RemoteLine) and line.lost:
-                raise line.lost
+            if error := connection_error(line):
+                raise error
 
     transport: Transport[Terminal] = TerminalTransport(connect, config.limits)
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(_wait_for_signal, tasks.cancel_scope)
+        tasks.start_soon(cancel_on_signal, tasks.cancel_scope)
         await transport.accept(terminal)
         tasks.cancel_scope.cancel()
-    tell("Goodbye.")
-
-
-def _line(
-    config: "Config", assistant: "Assistant | None", url: str | None, key: str | None
-) -> AbstractAsyncContextManager["Line"]:
-    if url is None:
-        return own_line(config, "terminal", assistant)
-    from vivavoce.connect import connect, endpoint_at
-
-    there = endpoint_at(url, key=key)
-    tell(f"Connecting to {there.name}.")
-    return connect(there)
+    print_status("Goodbye.")
 
 
 async def _local_server(config: "Config") -> str | None:
@@ -126,26 +130,8 @@ async def _local_server(config: "Config") -> str | None:
         return None
     if not isinstance(status, dict) or not status.get("ready"):
         return None
-    tell(str(status.get("description", "")))
+    print_status(str(status.get("description", "")))
     return url
-
-
-async def _wait_for_signal(talk: "CancelScope") -> None:
-    import anyio
-
-    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-        async for _ in signals:
-            talk.cancel()
-            return
-
-
-# where sound comes from and goes to
-
-
-def _terminal(microphone: "Microphone", loudspeaker: "Loudspeaker", *, headphones: bool) -> "Terminal":
-    from vivavoce.transports.terminal.transport import Captions, Terminal
-
-    return Terminal(microphone, loudspeaker, _typed(), Captions(sys.stdout), headphones=headphones)
 
 
 def _is_file(name: str | None) -> bool:
@@ -153,22 +139,18 @@ def _is_file(name: str | None) -> bool:
 
 
 def _microphone(name: str | None, config: "Config") -> "Microphone":
+    from vivavoce.transports.terminal.devices import CardMicrophone, FileMicrophone
+
     if name is not None and _is_file(name):
-        from vivavoce.transports.terminal.devices import FileMicrophone
-
-        return FileMicrophone(read_sound(name, config.limits.upload_seconds))
-    from vivavoce.transports.terminal.devices import CardMicrophone
-
+        return FileMicrophone(read_recording(name, config.limits.upload_seconds))
     return CardMicrophone(_device(name))
 
 
 def _loudspeaker(name: str | None) -> "Loudspeaker":
+    from vivavoce.transports.terminal.devices import CardLoudspeaker, FileLoudspeaker
+
     if name is not None and _is_file(name):
-        from vivavoce.transports.terminal.devices import FileLoudspeaker
-
         return FileLoudspeaker(Path(name))
-    from vivavoce.transports.terminal.devices import CardLoudspeaker
-
     return CardLoudspeaker(_device(name))
 
 
@@ -176,15 +158,15 @@ def _device(name: str | None) -> int | str | None:
     return int(name) if name is not None and name.isdecimal() else name
 
 
-async def _typed() -> AsyncIterator[str]:
-    """Yield what is typed, line by line, if anybody can type."""
+async def _typed_lines() -> AsyncIterator[str]:
+    """Yield what is typed, line by line, if standard input can be waited for."""
     import anyio
 
     keyboard, text = sys.stdin.fileno(), b""
     while True:
         try:
             await anyio.wait_readable(keyboard)
-        except OSError:  # a file or nothing: there is nobody to wait for
+        except OSError:  # a file or nothing, for which nobody can wait
             return
         typed = os.read(keyboard, 4096)
         if not typed:
