@@ -93,5 +93,5 @@ def said(client: RealtimeClient) -> Sequence[str]:
 
 def logged(client: RealtimeClient, by: str = "client") -> list[str]:
     """The names of what one side has said, but for its sound."""
-    names = [one.type for one in client.log if one.by == by]
+    names = [one.type for one in client.log if one.source == by]
     return [name for name in names if name != "input_audio_buffer.append"]

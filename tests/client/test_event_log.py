@@ -31,7 +31,7 @@ async def test_every_event_has_its_time_and_direction(tmp_path: Path) -> None:
     lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert len(lines) == len(client.log)
     assert lines[0]["event"]["type"] == "session.created"
-    assert {line["by"] for line in lines} == {"client", "server"}
+    assert {line["source"] for line in lines} == {"client", "server"}
     assert [line["at"] for line in lines] == sorted(line["at"] for line in lines)
     assert all(datetime.fromisoformat(line["time"]).tzinfo for line in lines)
     sounds = [line["event"] for line in lines if line["event"]["type"] == "response.output_audio.delta"]
@@ -40,9 +40,9 @@ async def test_every_event_has_its_time_and_direction(tmp_path: Path) -> None:
 
 async def test_sound_is_counted_and_long_texts_are_cut() -> None:
     log = EventLog(10)
-    log.note(e.InputAudioBufferAppend(audio=bytes(960)), "client")
+    log.append(e.InputAudioBufferAppend(audio=bytes(960)), "client")
     parts = (InputAudio(audio=bytes(48)), InputImage(image_url="data:image/png;base64," + "A" * 10_000))
-    log.note(e.ConversationItemCreate(item=Message(role="user", content=parts)), "client")
+    log.append(e.ConversationItemCreate(item=Message(role="user", content=parts)), "client")
     append, create = log
     assert append.event == {"type": "input_audio_buffer.append", "audio": 960}
     assert len(json.dumps(create.event)) < 3000
@@ -51,8 +51,8 @@ async def test_sound_is_counted_and_long_texts_are_cut() -> None:
 
 async def test_what_is_for_an_mcp_servers_ears_is_not_written_down() -> None:
     log = EventLog(10)
-    log.note(e.SessionUpdate(session=Session(tools=(SECRET,))), "client")
-    log.note(e.ResponseCreate(response=ResponseParams(tools=(SECRET,))), "client")
+    log.append(e.SessionUpdate(session=Session(tools=(SECRET,))), "client")
+    log.append(e.ResponseCreate(response=ResponseParams(tools=(SECRET,))), "client")
     assert "desk.example" in str([one.event for one in log])
     assert "hush" not in str([one.event for one in log])
 

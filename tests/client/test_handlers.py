@@ -8,7 +8,7 @@ import pytest
 from client.plays import logged
 from engines.plays import STORY
 from vivavoce import ConfigError, Limits, ProtocolError, ProviderError, RealtimeClient
-from vivavoce.client import HandlerFailed, Happening, Update, name_of
+from vivavoce.client import Emitted, HandlerFailed, Update, name_of
 from vivavoce.protocol import events as e
 from vivavoce.testing.simulation import Simulation
 
@@ -22,7 +22,7 @@ async def asked(client: RealtimeClient) -> None:
 
 async def names(pattern: str) -> list[str]:
     """What a handler of this pattern is told while one question is answered."""
-    told: list[Happening] = []
+    told: list[Emitted] = []
     async with RealtimeClient(Simulation().engine) as client:
         client.on(pattern, told.append)
         await asked(client)
@@ -80,7 +80,7 @@ async def test_an_update_tells_what_an_item_has_more_than_before() -> None:
 
 
 async def test_a_handler_is_told_nothing_more_once_it_is_off() -> None:
-    told: list[Happening] = []
+    told: list[Emitted] = []
     async with RealtimeClient(Simulation().engine) as client:
         client.on("response.done", told.append)
         client.on("response.created", told.append)
@@ -105,7 +105,7 @@ async def test_an_async_handler_takes_its_time_and_holds_up_nobody() -> None:
         done = anyio.current_time()
         answer = client.items[-1]
         await anyio.sleep(20)
-    told = [one.type for one in client.log if one.by == "server" and one.type.startswith("response.")]
+    told = [one.type for one in client.log if one.source == "server" and one.type.startswith("response.")]
     assert [name for name, _ in began] == [f"server.{name}" for name in told], "one after the other"
     assert began[-1][1] > done + 1
     assert answer.status == "completed", "though the handler was far behind"
@@ -235,4 +235,4 @@ async def test_every_event_is_logged_for_those_who_want_to_see(caplog: pytest.Lo
             await asked(client)
     assert [
         one.getMessage().split()[0] for one in caplog.records if one.name == "vivavoce.client.event_log"
-    ] == [one.by for one in client.log]
+    ] == [one.source for one in client.log]

@@ -17,66 +17,66 @@ def test_who_wants_no_sound_keeps_none() -> None:
     sounds, microphone = ItemAudio(0, keep_beginning=True), Microphone(0)
     sounds.open("a", Pcm())
     sounds.append("a", b"0123")
-    microphone.hear(b"0123", Pcm())
-    assert microphone.has_more
-    assert (sounds.stored("a"), microphone.item("a")) == (b"", b"")
+    microphone.append(b"0123", Pcm())
+    assert microphone.has_uncommitted
+    assert (sounds.stored("a"), microphone.take_item("a")) == (b"", b"")
 
 
 def test_a_server_tells_when_somebody_spoke() -> None:
     microphone = Microphone(1000 * MS)
     for value in range(10):
-        microphone.hear(of(100, value), Pcm())
-    microphone.started("a", 200)
-    microphone.stopped("a", 400)
-    assert microphone.item("a") == of(100, 2) + of(100, 3)
-    assert not microphone.has_more
+        microphone.append(of(100, value), Pcm())
+    microphone.speech_started("a", 200)
+    microphone.speech_stopped("a", 400)
+    assert microphone.take_item("a") == of(100, 2) + of(100, 3)
+    assert not microphone.has_uncommitted
 
 
 def test_what_was_said_long_ago_is_not_kept() -> None:
     microphone = Microphone(300 * MS)
     for value in range(10):
-        microphone.hear(of(100, value), Pcm())
-    microphone.started("a", 600)
-    microphone.stopped("a", 800)
-    assert microphone.item("a") == of(100, 7)
+        microphone.append(of(100, value), Pcm())
+    microphone.speech_started("a", 600)
+    microphone.speech_stopped("a", 800)
+    assert microphone.take_item("a") == of(100, 7)
 
 
 def test_time_goes_on_in_another_format() -> None:
     microphone = Microphone(1000 * MS)
-    microphone.hear(of(100), Pcm())
-    microphone.hear(bytes([7]) * 8 * 100, Pcmu())
-    microphone.started("a", 150)
-    microphone.stopped("a", 200)
-    assert microphone.item("a") == bytes([7]) * 8 * 50
+    microphone.append(of(100), Pcm())
+    microphone.append(bytes([7]) * 8 * 100, Pcmu())
+    microphone.speech_started("a", 150)
+    microphone.speech_stopped("a", 200)
+    assert microphone.take_item("a") == bytes([7]) * 8 * 50
 
 
 def test_what_the_client_commits_becomes_an_item_in_its_turn() -> None:
     microphone = Microphone(1000 * MS)
     for value in (1, 2):
-        microphone.hear(of(10, value), Pcm())
+        microphone.append(of(10, value), Pcm())
         microphone.commit()
-    assert not microphone.has_more
-    microphone.hear(of(10, 3), Pcm())
-    assert [microphone.item("a"), microphone.item("b")] == [of(10, 1), of(10, 2)]
-    assert microphone.has_more
+    assert not microphone.has_uncommitted
+    microphone.append(of(10, 3), Pcm())
+    assert [microphone.take_item("a"), microphone.take_item("b")] == [of(10, 1), of(10, 2)]
+    assert microphone.has_uncommitted
     microphone.clear()
-    assert not microphone.has_more
+    assert not microphone.has_uncommitted
 
 
 def test_a_commit_that_is_refused_becomes_none() -> None:
     microphone = Microphone(1000 * MS)
     microphone.commit()
-    microphone.refused()
-    microphone.hear(of(10), Pcm())
+    microphone.commit_rejected()
+    microphone.append(of(10), Pcm())
     microphone.commit()
-    assert microphone.item("a") == of(10)
+    assert microphone.take_item("a") == of(10)
 
 
 @pytest.mark.parametrize("end", [None, 900])
 def test_whose_end_is_not_told_has_all_there_is(end: int | None) -> None:
     microphone = Microphone(1000 * MS)
-    microphone.hear(of(300), Pcm())
-    microphone.started("a", 100)
+    microphone.append(of(300), Pcm())
+    microphone.speech_started("a", 100)
     if end:
-        microphone.stopped("a", end)
-    assert microphone.item("a") == of(200)
+        microphone.speech_stopped("a", end)
+    assert microphone.take_item("a") == of(200)

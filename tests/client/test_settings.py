@@ -128,19 +128,19 @@ def test_the_latest_wish_counts_and_leaves_the_others() -> None:
         {"turn_detection": {"type": "server_vad", "silence_duration_ms": 200}, "tools": [LOOK]},
         {"voice": "alloy", "tools": []},
     ):
-        wishes = wishes.and_now(read_settings(None, update))
+        wishes = wishes.updated(read_settings(None, update))
     turns = ServerVad(threshold=0.4, silence_duration_ms=200)
     assert wishes.session == Session(
         instructions="Be brief.",
         tools=(),
         audio=SessionAudio(input=InputSettings(turn_detection=turns), output=OutputSettings(voice="alloy")),
     )
-    wishes = wishes.and_now(heard(turn_detection=SemanticVad()))
+    wishes = wishes.updated(heard(turn_detection=SemanticVad()))
     assert isinstance(wishes.session, Session)
     assert wishes.session.audio
     assert wishes.session.audio.input
     assert wishes.session.audio.input.turn_detection == SemanticVad(), "another kind takes the whole place"
-    assert isinstance(wishes.and_now(heard(turn_detection=None)).session, Session)
+    assert isinstance(wishes.updated(heard(turn_detection=None)).session, Session)
 
 
 def test_whatever_a_session_holds_can_be_set() -> None:

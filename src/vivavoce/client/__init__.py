@@ -1,13 +1,12 @@
-"""For people who write against us, OpenAI, Azure, or any server of the Realtime protocol: `RealtimeClient`."""
+"""A client for programs: it talks to vivavoce, OpenAI, Azure, or any server of the Realtime protocol."""
 
-from vivavoce.client.content import image
-from vivavoce.client.conversation_item import Entry
 from vivavoce.client.event_log import EventLog, Logged
+from vivavoce.client.items import ConversationItem, image
 from vivavoce.client.notifications import (
     ConnectionChanged,
     Delta,
+    Emitted,
     HandlerFailed,
-    Happening,
     Interrupted,
     Update,
     name_of,
@@ -16,11 +15,11 @@ from vivavoce.client.realtime import RealtimeClient
 
 __all__ = [
     "ConnectionChanged",
+    "ConversationItem",
     "Delta",
-    "Entry",
+    "Emitted",
     "EventLog",
     "HandlerFailed",
-    "Happening",
     "Interrupted",
     "Logged",
     "RealtimeClient",

@@ -14,8 +14,7 @@ from msgspec.structs import replace
 from vivavoce.client.connection import Connect, Connection
 from vivavoce.client.event_log import EventLog
 from vivavoce.client.handlers import Handlers
-from vivavoce.client.notifications import ConnectionChanged, Happening
-from vivavoce.client.session_handle import ClientSessionHandle
+from vivavoce.client.notifications import ConnectionChanged, Emitted
 from vivavoce.client.settings import SessionOptions
 from vivavoce.client.view import ConversationView
 from vivavoce.connect.history_replay import replayable_items
@@ -23,124 +22,153 @@ from vivavoce.errors import ProviderError
 from vivavoce.limits import Limits
 from vivavoce.protocol import events as e
 from vivavoce.protocol.session import Session
-from vivavoce.session.line import Line
+from vivavoce.session.line import HungUp, Line
 from vivavoce.session.middleware import ObservedEvent
 from vivavoce.tools.toolbox import Toolbox
 from vivavoce.tools.types import Tool
 
-__all__ = ["Call", "Wanted"]
+__all__ = ["Call", "SessionSetup"]
 
 CANCELS = 16
-"""wishes to cancel an answer of which it is remembered that they may come too late"""
+"""`response.cancel` events of which it is remembered that they may come too late"""
+TOOLBOX_EVENTS = 256
+"""events of the toolbox whose errors are kept from the user"""
 
 log = logging.getLogger(__name__)
 
 
 @dataclass
-class Wanted:
-    """How the user wants conversations to be held."""
+class SessionSetup:
+    """What a server must be sent when a session begins."""
 
-    wishes: SessionOptions = field(default_factory=SessionOptions)
+    options: SessionOptions = field(default_factory=SessionOptions)
     tools: dict[str, Tool] = field(default_factory=dict)
 
     @property
     def update(self) -> e.SessionUpdate | None:
-        """All of it for a server that knows nothing yet; the toolbox adds its tools."""
-        if not self.wishes and not self.tools:
+        """All of it, for a server that knows nothing yet; the toolbox adds its tools."""
+        if not self.options and not self.tools:
             return None
-        session = self.wishes.session
+        session = self.options.session
         if isinstance(session, Session) and session.tools is UNSET and self.tools:
             session = replace(session, tools=())
         return e.SessionUpdate(session=session)
 
 
+@dataclass
+class _ToolboxHandle:
+    """Sends what the toolbox sends, which waits while there is no connection, and remembers the ids of it."""
+
+    call: "Call"
+    sent: deque[str] = field(default_factory=lambda: deque(maxlen=TOOLBOX_EVENTS))
+
+    async def send(self, event: e.ClientEvent) -> None:
+        """Send an event of the toolbox's own."""
+        if event.event_id is UNSET:
+            event = replace(event, event_id=e.new_id("event"))
+        self.sent.append(event.event_id or "")
+        await self.resume(event)
+
+    async def resume(self, event: e.ClientEvent) -> None:
+        """Send an event of the user's that the toolbox has held back."""
+        try:
+            await self.call.transmit(event)
+        except ProviderError as error:
+            raise HungUp from error
+
+    async def notify(self, event: e.OwnEvent) -> None:
+        """Emit an event of our own."""
+        self.call.emit_own(event)
+
+
 class Call:
-    """Joins what a conversation needs: the line, the view of what was said, the tools, those who are told."""
+    """Joins the parts of a conversation: connection, view, toolbox, handlers and log."""
 
     def __init__(
-        self, connect: Connect, wanted: Wanted, handlers: Handlers, events: EventLog, limits: Limits
+        self, connect: Connect, setup: SessionSetup, handlers: Handlers, events: EventLog, limits: Limits
     ) -> None:
         self.view = ConversationView(limits.item_audio_seconds)
-        self.link = Connection(connect, self._greet, self._hear, self._is_connected, limits)
-        self._wanted, self._handlers, self._log, self._limits = wanted, handlers, events, limits
-        self._toolbox = Toolbox(tuple(wanted.tools.values()), limits=limits, caller="client")
-        self._handle = ClientSessionHandle(self._say, self._show)
-        self._tools_are_known = True
+        self.connection = Connection(connect, self._greet, self._on_event, self._on_change, limits)
+        self._setup, self._handlers, self._log = setup, handlers, events
+        self._toolbox = Toolbox(tuple(setup.tools.values()), limits=limits, caller="client")
+        self._handle = _ToolboxHandle(self)
+        self._tools_are_sent = True
         self._cancels: deque[str] = deque(maxlen=CANCELS)
         self._tasks: TaskGroup | None = None
 
     @property
     def is_under_way(self) -> bool:
         """Whether there is a connection, or it is being made again."""
-        return self._tasks is not None and not self.link.closed.is_set()
+        return self._tasks is not None and not self.connection.closed.is_set()
 
-    async def begin(self, tasks: TaskGroup) -> None:
-        """Be put through; the work is done in `tasks`. Raises `ProviderError` or `ConfigError`."""
+    async def start(self, tasks: TaskGroup) -> None:
+        """Connect; the work is done in `tasks`. Raises `ProviderError` or `ConfigError`."""
         self._tasks = tasks
-        tasks.start_soon(self._attend)
-        await tasks.start(self.link.run)
+        tasks.start_soon(self._run_toolbox)
+        await tasks.start(self.connection.run)
 
     async def end(self) -> None:
         """Hang up, and return when that is done."""
-        if self._tasks is None:
-            return
-        self.link.hang_up()
-        await self.link.closed.wait()
+        if self._tasks is not None:
+            self.connection.hang_up()
+            await self.connection.closed.wait()
 
-    async def _attend(self) -> None:
+    async def _run_toolbox(self) -> None:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._toolbox.run, self._handle)
-            await self.link.closed.wait()
+            await self.connection.closed.wait()
             tasks.cancel_scope.cancel()
 
-    # what we say
+    # what is sent
 
     async def send(self, event: e.ClientEvent) -> None:
-        """Say what the user says. Raises `ProviderError` if nobody hears it any more."""
-        await self.tell_tools()
+        """Send an event of the user's. Raises `ProviderError` if there is no connection any more."""
+        await self._send_tools()
         passed = self._toolbox.intercept(event)
         if passed is not None:
-            await self._say(passed)
+            await self.transmit(passed)
 
-    async def tell_tools(self) -> None:
-        """Tell the server which tools there are, if that has changed."""
-        if not self._tools_are_known and self.link.line:
-            self._tools_are_known = True
-            await self._say(e.SessionUpdate(session=self._toolbox.session))
-
-    def tools_changed(self) -> None:
-        """Have the server told of other tools: before anything else is said, or as soon as that can be."""
-        self._toolbox.tools = tuple(self._wanted.tools.values())
-        self._tools_are_known = False
+    def update_tools(self) -> None:
+        """Have the server sent the tools that there are now: before anything else, or as soon as possible."""
+        self._toolbox.tools = tuple(self._setup.tools.values())
+        self._tools_are_sent = False
         if self._tasks is not None:
-            self._tasks.start_soon(self._tell_tools_soon)
+            self._tasks.start_soon(self._send_tools_soon)
 
-    async def _tell_tools_soon(self) -> None:
+    async def _send_tools_soon(self) -> None:
         try:
-            await self.tell_tools()
+            await self._send_tools()
         except ProviderError as error:
-            log.debug("nobody is told of the tools: %s", error)
+            log.debug("the tools are not sent: %s", error)
+
+    async def _send_tools(self) -> None:
+        if not self._tools_are_sent and self.connection.line:
+            self._tools_are_sent = True
+            await self.transmit(e.SessionUpdate(session=self._toolbox.session))
 
     async def cancel(self) -> None:
-        """Cancel the answer under way. That it has ended by itself just now is no error."""
+        """Cancel the response in progress. That it has ended by itself just now is no error."""
         if self.view.is_answering:
             event = e.ResponseCancel(event_id=e.new_id("event"))
             self._cancels.append(event.event_id or "")
             await self.send(event)
 
-    async def _say(self, event: e.ClientEvent) -> None:
-        event = _with_id(event)
-        await self.link.send(event)
+    async def transmit(self, event: e.ClientEvent) -> None:
+        """Send an event past the toolbox, with the ids by which its answer is recognized."""
+        if isinstance(event, e.ResponseCreate) and event.event_id is UNSET:
+            event = replace(event, event_id=e.new_id("event"))
+        if isinstance(event, e.ConversationItemCreate) and event.item.id is UNSET:
+            event = replace(event, item=replace(event.item, id=e.new_id("item")))
+        await self.connection.send(event)
         self._note(event, "client")
 
     async def _greet(self, line: Line, is_first: bool) -> None:
-        """Say how the conversation is to be held, and on a new line, what was said in it so far."""
-        self._tools_are_known = True
-        update = self._wanted.update
-        passed = self._toolbox.intercept(update) if update else None
-        events = [passed]
+        """Send the session's settings, and on a new line the conversation so far."""
+        self._tools_are_sent = True
+        update = self._setup.update
+        events = [self._toolbox.intercept(update) if update else None]
         if not is_first:
-            items = replayable_items(self.view.conversation, self.view.sounds.stored)
+            items = replayable_items(self.view.conversation, self.view.audio.stored)
             events += [*(e.ConversationItemCreate(item=item) for item in items), *self.view.unconfirmed]
         for event in filter(None, events):
             await line.send(event)
@@ -148,64 +176,51 @@ class Call:
 
     # what happens
 
-    async def _hear(self, event: e.Event) -> None:
+    async def _on_event(self, event: e.Event) -> None:
         self._note(event, "server")
-        happened: list[Happening] = [event, *self.view.hear(event)]
-        if self._handle.is_ours(event) or self._was_expected(event):
+        emitted: list[Emitted] = [event, *self.view.on_received(event)]
+        if isinstance(event, e.ErrorEvent) and self._is_internal(event.error):
             return
-        awaited = [self._tell(one) for one in happened]
+        awaited = [self._emit(one) for one in emitted]
         if any(awaited):
-            await checkpoint()  # who has waited for this may want to wait for what is next
+            await checkpoint()  # the task that has waited for this may wait for what comes next
 
-    def _was_expected(self, event: e.Event) -> bool:
-        """Say whether there was nothing left to cancel, of which a voice that stops by itself knows nothing."""
-        if not isinstance(event, e.ErrorEvent) or event.error.code != "response_cancel_not_active":
-            return False
-        return event.error.event_id in self._cancels
+    def _is_internal(self, error: e.ErrorDetails) -> bool:
+        """Return whether an error is about the toolbox's events, or there was nothing left to cancel."""
+        if error.code == "response_cancel_not_active" and error.event_id in self._cancels:
+            return True
+        return error.event_id in self._handle.sent
 
-    def _note(self, event: e.Event, by: Literal["client", "server"]) -> None:
-        self._log.note(event, by)
-        self._have_toolbox_hear(event, by)
+    def _note(self, event: e.Event, source: Literal["client", "server"]) -> None:
+        self._log.append(event, source)
+        self._observe(event, source)
         if isinstance(event, e.ClientEvent):
-            self.view.say(event)
-            self._tell(event)
+            self.view.on_sent(event)
+            self._emit(event)
 
-    def _have_toolbox_hear(self, event: e.Event, by: Literal["client", "server"]) -> None:
-        """Let the tools hear what passes; a new line is to them the same conversation."""
-        if isinstance(event, e.SessionCreated) and not self.link.is_first:
+    def _observe(self, event: e.Event, source: Literal["client", "server"]) -> None:
+        """Let the toolbox observe an event; to it, a new line is the same conversation."""
+        if isinstance(event, e.SessionCreated) and not self.connection.is_first:
             event = e.SessionUpdated(session=event.session)
-        self._toolbox.on_event(ObservedEvent(event, by, anyio.current_time()))
+        self._toolbox.on_event(ObservedEvent(event, source, anyio.current_time()))
 
-    def _show(self, event: e.OwnEvent) -> None:
-        self._log.note(event, "server")
-        self._tell(event)
+    def emit_own(self, event: e.OwnEvent) -> None:
+        """Log and emit an event of our own."""
+        self._log.append(event, "server")
+        self._emit(event)
 
-    def _is_connected(self, news: ConnectionChanged) -> None:
-        """Take in how the connection is."""
-        if news.name == "connection.lost":
-            self._have_failed()
-        if news.name != "connection.opened":
-            for notice in self.view.break_off():
-                self._tell(notice)
-        self._tell(news)
-        if news.name == "connection.closed":
-            self._handlers.close(news.error)
+    def _on_change(self, change: ConnectionChanged) -> None:
+        if change.name == "connection.lost":  # let no tool wait for what the server would have sent
+            self._observe(e.InputAudioBufferCleared(), "server")
+            for event in self.view.failed_responses():
+                self._observe(event, "server")
+                self._emit(event)
+        if change.name != "connection.opened":
+            for notification in self.view.on_disconnected():
+                self._emit(notification)
+        self._emit(change)
+        if change.name == "connection.closed":
+            self._handlers.close(change.error)
 
-    def _have_failed(self) -> None:
-        """Let nobody wait on the next line for what the server would have said on this one."""
-        self._have_toolbox_hear(e.InputAudioBufferCleared(), "server")
-        for event in self.view.lost():
-            self._have_toolbox_hear(event, "server")
-            self._tell(event)
-
-    def _tell(self, happening: Happening) -> bool:
-        return self._tasks is not None and self._handlers.tell(happening, self._tasks)
-
-
-def _with_id(event: e.ClientEvent) -> e.ClientEvent:
-    """Return an event by a name of its own, or with an item that has one, where what becomes of it matters."""
-    if isinstance(event, e.ResponseCreate) and event.event_id is UNSET:
-        return replace(event, event_id=e.new_id("event"))
-    if isinstance(event, e.ConversationItemCreate) and event.item.id is UNSET:
-        return replace(event, item=replace(event.item, id=e.new_id("item")))
-    return event
+    def _emit(self, emitted: Emitted) -> bool:
+        return self._tasks is not None and self._handlers.emit(emitted, self._tasks)

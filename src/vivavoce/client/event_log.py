@@ -1,9 +1,9 @@
-"""Every event that a client has said or heard, with its time and direction."""
+"""Every event that a client has sent or received, with its time and source."""
 
 import logging
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -25,15 +25,15 @@ _LONG = 2000
 
 @dataclass(frozen=True)
 class Logged:
-    """One event: `at` so many seconds of the event loop, `time` by the calendar (UTC, ISO 8601).
+    """One event: `at` in seconds of the event loop, `time` in UTC (ISO 8601).
 
-    Of sound only its bytes are counted (`"audio": 9600`), a very long text is cut, and what a client says for
-    an MCP server's ears alone is left out.
+    Of audio only the bytes are counted (`"audio": 9600`), a very long text is cut, and secrets for MCP servers
+    are left out.
     """
 
     time: str
     at: float
-    by: Literal["client", "server"]
+    source: Literal["client", "server"]
     event: dict[str, object]
 
     @property
@@ -44,8 +44,8 @@ class Logged:
 class EventLog:
     """The newest events, the oldest first; `len`, iterate, or `write` them. The older ones are forgotten."""
 
-    def __init__(self, most: int) -> None:
-        self._entries: deque[Logged] = deque(maxlen=most)
+    def __init__(self, max_events: int) -> None:
+        self._entries: deque[Logged] = deque(maxlen=max_events)
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -53,11 +53,11 @@ class EventLog:
     def __iter__(self) -> Iterator[Logged]:
         return iter(tuple(self._entries))
 
-    def note(self, event: e.Event, by: Literal["client", "server"]) -> None:
-        """Write an event down."""
-        logged = Logged(iso_now(), anyio.current_time(), by, _shown(event))
+    def append(self, event: e.Event, source: Literal["client", "server"]) -> None:
+        """Log an event."""
+        logged = Logged(iso_now(), anyio.current_time(), source, _shown(event))
         self._entries.append(logged)
-        log.debug("%s %s", by, logged.event)
+        log.debug("%s %s", source, logged.event)
 
     def clear(self) -> None:
         """Forget all events."""
@@ -65,12 +65,9 @@ class EventLog:
 
     def write(self, path: Path | str) -> None:
         """Write the events into a file, as one line of JSON each. Raises `ConfigError` if that cannot be."""
-        lines = [
-            msgspec.json.encode({"time": one.time, "at": round(one.at, 3), "by": one.by, "event": one.event})
-            for one in self._entries
-        ]
+        lines = [msgspec.json.encode(replace(one, at=round(one.at, 3))) + b"\n" for one in self._entries]
         try:
-            Path(path).write_bytes(b"".join(line + b"\n" for line in lines))
+            Path(path).write_bytes(b"".join(lines))
         except OSError as error:
             raise ConfigError(f"{path} cannot be written: {error.strerror}.") from error
 

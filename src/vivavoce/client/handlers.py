@@ -1,4 +1,4 @@
-"""Who wants to be told of what: handlers, those who wait for something, and loops over all events."""
+"""Who is called for what: handlers, tasks that wait for something, and loops over the server's events."""
 
 import logging
 from collections import deque
@@ -12,204 +12,206 @@ from weakref import WeakSet
 import anyio
 from anyio.abc import TaskGroup
 
-from vivavoce.client.notifications import HandlerFailed, Happening, is_meant, name_of
+from vivavoce.client.notifications import Emitted, HandlerFailed, matches, name_of
 from vivavoce.errors import ProtocolError, ProviderError
 from vivavoce.protocol.events import ClientEvent, Event
 from vivavoce.session.line import EventQueue
 
-__all__ = ["Events", "Expected", "Handler", "Handlers"]
+__all__ = ["EventStream", "Handler", "Handlers", "Waiter"]
 
 log = logging.getLogger(__name__)
 
 Handler = Callable[[Any], object]
-"""Is given what happened: an event for an event's name, a notice for one of ours. It may be a coroutine's."""
+"""Is called with an event, or a notification of ours. It may be `async`."""
+
+
+@dataclass(eq=False)
+class _Subscription:
+    """A handler, and the calls of it that have not ended: what each is about, and what is to be awaited."""
+
+    pattern: str
+    handler: Handler
+    pending: deque[tuple[str, Awaitable[object]]] = field(default_factory=deque)
+    is_working: bool = False
 
 
 class Handlers:
-    """Tells everyone what happens, in the order in which they asked to be told.
+    """Calls all handlers, in the order in which they were registered.
 
-    A plain handler is called in passing and must not wait. What an async one does waits for what it was told
-    before, in a task of its own, so it may take its time; at most `depth` such errands wait for one handler.
-    What comes beyond is not done, and that is told.
+    A plain handler is called synchronously and must not block. An `async` one works in a task of its own, one
+    call after the other; at most `depth` calls wait for one handler. Beyond that it is not called, which is
+    logged and emitted as `handler.failed`.
     """
 
     def __init__(self, depth: int) -> None:
         self._depth = depth
-        self._bells: list[_Bell] = []
-        self._expected: list[Expected] = []
-        self._loops: WeakSet[Events] = WeakSet()
+        self._subscriptions: list[_Subscription] = []
+        self._waiters: list[Waiter] = []
+        self._streams: WeakSet[EventStream] = WeakSet()
 
     def on(self, pattern: str, handler: Handler) -> None:
-        """Have a handler told."""
-        self._bells.append(_Bell(pattern, handler))
+        """Register a handler."""
+        self._subscriptions.append(_Subscription(pattern, handler))
 
     def off(self, pattern: str, handler: Handler | None = None) -> bool:
-        """Tell a handler nothing more, or all of this pattern; say whether there were any."""
-        kept = [b for b in self._bells if b.pattern != pattern or handler not in (None, b.handler)]
-        found = len(kept) < len(self._bells)
-        self._bells = kept
+        """Remove a handler, or all of this pattern; return whether there were any."""
+        kept = [
+            one for one in self._subscriptions if one.pattern != pattern or handler not in (None, one.handler)
+        ]
+        found = len(kept) < len(self._subscriptions)
+        self._subscriptions = kept
         return found
 
     def clear(self) -> None:
-        """Forget all handlers."""
-        self._bells.clear()
+        """Remove all handlers."""
+        self._subscriptions.clear()
 
     @contextmanager
-    def expect(self, wanted: Callable[[Happening], bool]) -> "Iterator[Expected]":
+    def expect(self, wanted: Callable[[Emitted], bool]) -> "Iterator[Waiter]":
         """Give what waits for the next thing that is wanted, from now on until the block is left."""
-        expected = Expected(wanted)
-        self._expected.append(expected)
+        waiter = Waiter(wanted)
+        self._waiters.append(waiter)
         try:
-            yield expected
+            yield waiter
         finally:
-            self._expected.remove(expected)
+            self._waiters.remove(waiter)
 
-    def events(self) -> "Events":
-        """Return all that the server will say from now on."""
-        loop = Events(self._depth)
-        self._loops.add(loop)
-        return loop
+    def events(self) -> "EventStream":
+        """Return all that the server sends from now on."""
+        stream = EventStream(self._depth)
+        self._streams.add(stream)
+        return stream
 
-    def tell(self, happening: Happening, tasks: TaskGroup) -> bool:
-        """Tell everyone; say whether somebody waited for just this, and ought to have a turn now."""
-        for bell in tuple(self._bells):
-            if is_meant(bell.pattern, happening):
-                self._ring(bell, happening, tasks)
-        if isinstance(happening, Event) and not isinstance(happening, ClientEvent):
-            for loop in tuple(self._loops):
-                loop.push(happening)
-        return [expected.take(happening) for expected in self._expected].count(True) > 0
+    def emit(self, emitted: Emitted, tasks: TaskGroup) -> bool:
+        """Call all that this matches; return whether a task has waited for it, and ought to run now."""
+        for subscription in tuple(self._subscriptions):
+            if matches(subscription.pattern, emitted):
+                self._call(subscription, emitted, tasks)
+        if isinstance(emitted, Event) and not isinstance(emitted, ClientEvent):
+            for stream in tuple(self._streams):
+                stream.push(emitted)
+        return [waiter.offer(emitted) for waiter in self._waiters].count(True) > 0
 
     def close(self, error: ProviderError | None) -> None:
-        """Nothing more will happen, because of an error or because it was wished: let nobody wait for it."""
-        for loop in tuple(self._loops):
-            loop.end(error)
-        for expected in self._expected:
-            expected.end(error or ProviderError("realtime", "the client has hung up"))
+        """End every stream and every wait: the connection was closed, on purpose or by an error."""
+        for stream in tuple(self._streams):
+            stream.end(error)
+        for waiter in self._waiters:
+            waiter.resolve(error or ProviderError("realtime", "the client has hung up"))
 
-    def _ring(self, bell: "_Bell", happening: Happening, tasks: TaskGroup) -> None:
-        about = name_of(happening)
+    def _call(self, subscription: _Subscription, emitted: Emitted, tasks: TaskGroup) -> None:
+        about = name_of(emitted)
         try:
-            result = bell.handler(happening)
-        except Exception as error:  # noqa: BLE001 (it is the user's code; that it failed is told)
-            self._failed(bell, about, error, tasks)
+            result = subscription.handler(emitted)
+        except Exception as error:  # noqa: BLE001 (it is the user's code, and the failure is reported)
+            self._report(subscription, about, error, tasks)
             return
         if not isawaitable(result):
             return
-        if len(bell.errands) >= self._depth:
-            _drop(result)
-            self._failed(bell, about, None, tasks)
+        if len(subscription.pending) >= self._depth:
+            _discard(result)
+            self._report(subscription, about, None, tasks)
             return
-        bell.errands.append((about, result))
-        if not bell.at_work:
-            bell.at_work = True
-            tasks.start_soon(self._work, bell, tasks)
+        subscription.pending.append((about, result))
+        if not subscription.is_working:
+            subscription.is_working = True
+            tasks.start_soon(self._work, subscription, tasks)
 
-    async def _work(self, bell: "_Bell", tasks: TaskGroup) -> None:
+    async def _work(self, subscription: _Subscription, tasks: TaskGroup) -> None:
+        pending = subscription.pending
         try:
-            while bell.errands:
-                about, errand = bell.errands.popleft()
+            while pending:
+                about, result = pending.popleft()
                 try:
-                    await errand
+                    await result
                 except Exception as error:  # noqa: BLE001 (the same)
-                    self._failed(bell, about, error, tasks)
+                    self._report(subscription, about, error, tasks)
         finally:
-            bell.at_work = False
-            for _, errand in bell.errands:
-                _drop(errand)
-            bell.errands.clear()
+            subscription.is_working = False
+            while pending:
+                _discard(pending.popleft()[1])
 
-    def _failed(self, bell: "_Bell", about: str, error: Exception | None, tasks: TaskGroup) -> None:
-        name = getattr(bell.handler, "__qualname__", repr(bell.handler))
+    def _report(
+        self, subscription: _Subscription, about: str, error: Exception | None, tasks: TaskGroup
+    ) -> None:
+        name = getattr(subscription.handler, "__qualname__", repr(subscription.handler))
         if error is None:
-            log.warning(
-                "%s lags behind by %d events (limits.handler_depth): it is not told of %s",
-                name, self._depth, about,
-            )  # fmt: skip
+            problem = "%s is behind by %d events (limits.handler_depth): it is not called for %s"
+            log.warning(problem, name, self._depth, about)
         else:
             log.error("%s failed at %s", name, about, exc_info=error)
         if not about.startswith("handler."):
-            self.tell(HandlerFailed(name, about, error), tasks)
+            self.emit(HandlerFailed(name, about, error), tasks)
 
 
-@dataclass(eq=False)
-class _Bell:
-    """A handler, and what it has still to do."""
-
-    pattern: str
-    handler: Handler
-    errands: deque[tuple[str, Awaitable[object]]] = field(default_factory=deque)
-    at_work: bool = False
+def _discard(result: Awaitable[object]) -> None:
+    if isinstance(result, Coroutine):
+        result.close()
 
 
-def _drop(errand: Awaitable[object]) -> None:
-    if isinstance(errand, Coroutine):
-        errand.close()
+class Waiter:
+    """Waits for one thing to be emitted."""
 
-
-class Expected:
-    """Something that is to happen."""
-
-    def __init__(self, wanted: Callable[[Happening], bool]) -> None:
+    def __init__(self, wanted: Callable[[Emitted], bool]) -> None:
         self._wanted = wanted
-        self._found: Happening | ProviderError | None = None
-        self._news = anyio.Event()
+        self._result: Emitted | ProviderError | None = None
+        self._resolved = anyio.Event()
 
-    def take(self, happening: Happening) -> bool:
-        """Say whether this is what was waited for."""
-        if self._found is not None or not self._wanted(happening):
+    def offer(self, emitted: Emitted) -> bool:
+        """Return whether this is what is waited for."""
+        if self._result is not None or not self._wanted(emitted):
             return False
-        self.end(happening)
+        self.resolve(emitted)
         return True
 
-    def end(self, found: Happening | ProviderError) -> None:
-        """There is nothing more to wait for."""
-        if self._found is None:
-            self._found = found
-            self._news.set()
+    def resolve(self, result: Emitted | ProviderError) -> None:
+        """End the wait, if it has not ended."""
+        if self._result is None:
+            self._result = result
+            self._resolved.set()
 
-    async def wait(self) -> Happening:
-        """Return it when it happens. Raises `ProviderError` if the connection is over first."""
-        while self._found is None:
-            await self._news.wait()
-        if isinstance(self._found, ProviderError):
-            raise self._found
-        return self._found
+    async def wait(self) -> Emitted:
+        """Return it when it is emitted. Raises `ProviderError` if the connection is closed first."""
+        while self._result is None:
+            await self._resolved.wait()
+        if isinstance(self._result, ProviderError):
+            raise self._result
+        return self._result
 
 
-class Events:
-    """All that a server says, to be iterated; ends when the client disconnects.
+class EventStream:
+    """All that a server sends, to be iterated; ends when the client disconnects.
 
     Raises `ProviderError` when the connection is lost for good, and `ProtocolError` (`events_lost`) once its
-    reader lags behind by more than `depth` events: better to know than to miss some.
+    reader is behind by more than `depth` events: better to know than to miss some.
     """
 
     def __init__(self, depth: int) -> None:
-        self._lane, self._depth = EventQueue(depth), depth
+        self._queue, self._depth = EventQueue(depth), depth
         self._is_over = False
         self._error: Exception | None = None
 
     def push(self, event: Event) -> None:
-        """Add an event, for a reader who keeps up."""
+        """Add an event, unless the reader is too far behind."""
         if self._is_over:
             return
-        if self._lane.is_full:
+        if self._queue.is_full:
             problem = f"{self._depth} events wait to be read (limits.handler_depth); more would be lost."
             self.end(ProtocolError(problem, code="events_lost"))
         else:
-            self._lane.put_nowait(event)
+            self._queue.put_nowait(event)
 
     def end(self, error: Exception | None) -> None:
         """Let the reader read what is there, and then know why there is no more."""
         if not self._is_over:
             self._is_over, self._error = True, error
-            self._lane.close()
+            self._queue.close()
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> Event:
-        event = await self._lane.get()
+        event = await self._queue.get()
         if event is None:
             raise self._error or StopAsyncIteration
         return event

@@ -1,4 +1,4 @@
-"""What a client has sent of its own sound, until it is known whose item it is."""
+"""The audio that a client has sent, until it is known to which item it belongs."""
 
 from collections import deque
 
@@ -12,84 +12,84 @@ COMMITS = 8
 
 
 class Microphone:
-    """What the client has sent of its own sound, at most so many bytes, until it is known whose item it is.
+    """Keeps the latest `max_bytes` of the audio that a client has sent, and cuts items out of it.
 
-    A server that detects turns tells it by milliseconds, counted from the beginning of the session. Otherwise
-    it is what the client commits.
+    A server that detects turns reports them in milliseconds from the beginning of the session. Otherwise an
+    item is what the client has committed.
     """
 
-    def __init__(self, most: int) -> None:
-        self._most = most
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
         self.restart()
 
     def restart(self) -> None:
-        """A new session counts from the beginning."""
-        self._sound = bytearray()
+        """Begin anew: a new session counts from zero."""
+        self._audio = bytearray()
         self._format: AudioFormat = Pcm()
-        self._gone_ms = 0.0
-        self._spans: dict[str, tuple[int, int | None]] = {}
+        self._dropped_ms = 0.0
+        self._turns: dict[str, tuple[int, int | None]] = {}
         self._committed: deque[bytes] = deque(maxlen=COMMITS)
-        self._open = 0
+        self._uncommitted = 0
         """bytes since the last commit"""
 
     @property
-    def has_more(self) -> bool:
-        """Whether there is sound that is not committed."""
-        return self._open > 0
+    def has_uncommitted(self) -> bool:
+        """Whether there is audio that is not committed."""
+        return self._uncommitted > 0
 
-    def hear(self, sound: bytes, format: AudioFormat) -> None:
-        """Take in some more sound."""
+    def append(self, audio: bytes, format: AudioFormat) -> None:
+        """Add what the client has sent."""
         if type(format) is not type(self._format):
-            self._drop(len(self._sound))
-            self._format, self._open = format, 0
-        self._sound += sound
-        self._open += len(sound)
-        self._drop(max(0, len(self._sound) - self._most))
+            self._drop(len(self._audio))
+            self._format, self._uncommitted = format, 0
+        self._audio += audio
+        self._uncommitted += len(audio)
+        self._drop(max(0, len(self._audio) - self._max_bytes))
 
     def _drop(self, size: int) -> None:
-        del self._sound[:size]
-        self._gone_ms += size / bytes_per_ms(self._format)
+        del self._audio[:size]
+        self._dropped_ms += size / bytes_per_ms(self._format)
 
-    def started(self, item_id: str, ms: int) -> None:
-        """The server has heard somebody begin."""
-        self._spans = {item_id: (ms, None)}
+    def speech_started(self, item_id: str, ms: int) -> None:
+        """Note where the server has detected the beginning of a turn."""
+        self._turns = {item_id: (ms, None)}
 
-    def stopped(self, item_id: str, ms: int) -> None:
-        """The server has heard them end."""
-        begin, _ = self._spans.get(item_id, (ms, None))
-        self._spans[item_id] = (begin, ms)
+    def speech_stopped(self, item_id: str, ms: int) -> None:
+        """Note where the server has detected its end."""
+        start, _ = self._turns.get(item_id, (ms, None))
+        self._turns[item_id] = (start, ms)
 
     def commit(self) -> None:
-        """The client has finished."""
+        """Note that the client has committed a turn."""
         self._committed.append(self._since_commit())
-        self._open = 0
+        self._uncommitted = 0
 
     def clear(self) -> None:
-        """The client takes back what it has not committed."""
-        self._open = 0
+        """Note that the client has discarded what it had not committed."""
+        self._uncommitted = 0
 
-    def refused(self) -> None:
-        """The server has found nothing to commit."""
+    def commit_rejected(self) -> None:
+        """Note that the server has found nothing to commit."""
         if self._committed:
             self._committed.pop()
 
-    def item(self, item_id: str) -> bytes:
-        """Return the sound that has become an item."""
-        begin, end = self._spans.pop(item_id, (None, None))
-        if begin is not None:
-            self._open = 0
-            return self._between(begin, end)
+    def take_item(self, item_id: str) -> bytes:
+        """Return the audio that has become this item."""
+        start, end = self._turns.pop(item_id, (None, None))
+        if start is not None:
+            self._uncommitted = 0
+            return self._between(start, end)
         if self._committed:
             return self._committed.popleft()
-        sound, self._open = self._since_commit(), 0
-        return sound
+        audio, self._uncommitted = self._since_commit(), 0
+        return audio
 
     def _since_commit(self) -> bytes:
-        return bytes(self._sound[max(0, len(self._sound) - self._open) :])
+        return bytes(self._audio[max(0, len(self._audio) - self._uncommitted) :])
 
-    def _between(self, begin_ms: float, end_ms: float | None) -> bytes:
-        """Return the sound between two times, at whole milliseconds and so at whole samples."""
+    def _between(self, start_ms: float, end_ms: float | None) -> bytes:
+        """Return the audio between two times, at whole milliseconds and so at whole samples."""
         rate = bytes_per_ms(self._format)
-        begin = max(0, round(begin_ms - self._gone_ms))
-        end = None if end_ms is None else max(0, round(end_ms - self._gone_ms)) * rate
-        return bytes(self._sound[begin * rate : end])
+        start = max(0, round(start_ms - self._dropped_ms))
+        end = None if end_ms is None else max(0, round(end_ms - self._dropped_ms)) * rate
+        return bytes(self._audio[start * rate : end])

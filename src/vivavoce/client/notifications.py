@@ -1,28 +1,28 @@
-"""What a client tells those who listen: every event, and what it means for the conversation."""
+"""What a client reports to its handlers: every event, and what it means for the conversation."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
-from vivavoce.client.conversation_item import Entry
+from vivavoce.client.items import ConversationItem
 from vivavoce.errors import ProviderError
 from vivavoce.protocol.events import ClientEvent, Event
 
 __all__ = [
     "ConnectionChanged",
     "Delta",
+    "Emitted",
     "HandlerFailed",
-    "Happening",
     "Interrupted",
-    "Notice",
+    "Notification",
     "Update",
-    "is_meant",
+    "matches",
     "name_of",
 ]
 
 
 @dataclass(frozen=True)
 class Delta:
-    """What an item has more than before: one of these."""
+    """What was added to an item: one of these."""
 
     text: str = ""
     transcript: str = ""
@@ -35,24 +35,24 @@ class Update:
     """An item of the conversation has changed, is new, or has reached its final form."""
 
     name: Literal["conversation.updated", "conversation.item.appended", "conversation.item.completed"]
-    item: Entry
+    item: ConversationItem
     delta: Delta | None = None
 
 
 @dataclass(frozen=True)
 class Interrupted:
-    """The caller has begun to speak: what is played should stop. `item` is the last spoken answer."""
+    """The user has begun to speak: playback should stop. `item` is the last spoken answer."""
 
-    item: Entry | None
+    item: ConversationItem | None
     name: Literal["conversation.interrupted"] = "conversation.interrupted"
 
 
 @dataclass(frozen=True)
 class ConnectionChanged:
-    """The connection is there, is lost and will be tried again in so many `seconds`, or is over.
+    """The connection is open, is lost and will be tried again in so many `seconds`, or is closed.
 
-    `attempt` counts the calls in a row that failed or broke. `error` is why; a connection that ends without
-    one was wished to.
+    `attempt` counts the attempts in a row that failed. `error` is why; without one, the connection was closed
+    on purpose.
     """
 
     name: Literal["connection.opened", "connection.lost", "connection.closed"]
@@ -63,33 +63,33 @@ class ConnectionChanged:
 
 @dataclass(frozen=True)
 class HandlerFailed:
-    """A handler raised an error, or could not keep up; the others were told all the same."""
+    """A handler raised an error, or could not keep up (`error` is None); `about` is what it was called for."""
 
     handler: str
     about: str
     error: Exception | None
-    name: Literal["handler.failed"] = field(default="handler.failed")
+    name: Literal["handler.failed"] = "handler.failed"
 
 
-Notice = Update | Interrupted | ConnectionChanged | HandlerFailed
-Happening = Event | Notice
+Notification = Update | Interrupted | ConnectionChanged | HandlerFailed
+Emitted = Event | Notification
 
 
-def name_of(happening: Happening) -> str:
+def name_of(emitted: Emitted) -> str:
     """Return the full name: `server.response.done`, `client.response.create`, `conversation.updated`."""
-    if isinstance(happening, Event):
-        by = "client" if isinstance(happening, ClientEvent) else "server"
-        return f"{by}.{happening.__struct_config__.tag}"
-    return happening.name
+    if isinstance(emitted, Event):
+        source = "client" if isinstance(emitted, ClientEvent) else "server"
+        return f"{source}.{emitted.__struct_config__.tag}"
+    return emitted.name
 
 
-def is_meant(pattern: str, happening: Happening) -> bool:
-    """Say whether somebody who asks for `pattern` is to be told.
+def matches(pattern: str, emitted: Emitted) -> bool:
+    """Return whether a handler for `pattern` is to be called.
 
     A pattern is a full name, the beginning of some (`server.*`, `server.response.*`), everything (`*`), or the
     name of a server's event as the protocol has it (`response.done`, `error`).
     """
-    name = name_of(happening)
+    name = name_of(emitted)
     if pattern.endswith("*"):
         return name.startswith(pattern[:-1])
     return pattern == name or f"server.{pattern}" == name

@@ -1,6 +1,7 @@
-"""How a client wants its session: by the names of the protocol, or by the flat ones that people know."""
+"""The settings of a session: by the names of the protocol, or by flat ones that are shorter."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -59,33 +60,31 @@ SETTINGS: Mapping[str, Spelling] = {
 """Where the protocol has each setting, and how its value is read."""
 
 
+@dataclass(frozen=True)
 class SessionOptions:
-    """All that a client has wished its session to be, the latest word on everything."""
+    """All that a client has set of its session, the latest value of each setting, as JSON has it."""
 
-    def __init__(self) -> None:
-        self._said: Json = {}
+    values: Json = field(default_factory=dict)
 
     def __bool__(self) -> bool:
-        return bool(self._said)
+        return bool(self.values)
 
     @property
     def session(self) -> Session | TranscriptionSession:
-        """The session as it is wished; what is left open is the server's."""
-        return _read(self._said)
+        """The session with these settings; what is not set is the server's to choose."""
+        return _read(self.values)
 
-    def and_now(self, update: Session | TranscriptionSession) -> "SessionOptions":
-        """Return what is wished with an update. Under `audio` it changes what it names, else it replaces."""
-        wishes = SessionOptions()
-        said: Json = msgspec.to_builtins(update)
-        audio = _laid_over(self._said.get("audio"), said.get("audio", {}))
-        wishes._said = {**self._said, **said, **({"audio": audio} if audio else {})}
-        return wishes
+    def updated(self, update: Session | TranscriptionSession) -> "SessionOptions":
+        """Return the options after an update. Under `audio` it changes what it names, else it replaces."""
+        new: Json = msgspec.to_builtins(update)
+        audio = _merged(self.values.get("audio"), new.get("audio", {}))
+        return SessionOptions({**self.values, **new, **({"audio": audio} if audio else {})})
 
 
 def read_settings(
     session: Session | TranscriptionSession | None, settings: Mapping[str, object]
 ) -> Session | TranscriptionSession:
-    """Return what these settings wish of a session, over and above `session`.
+    """Return these settings as a session, merged over `session`.
 
     Raises `ProtocolError` that names the setting which is unknown, or has no such value.
     """
@@ -94,19 +93,19 @@ def read_settings(
     except TypeError as error:
         raise invalid("session", f"{error}; a tool of Python's is added by add_tool().") from error
     whole_first = sorted(plain.items(), key=lambda one: one[0] != "audio")
-    said = nested(dict(whole_first), SETTINGS, "session")
-    known = msgspec.to_builtins(session) if session else {"type": said.get("type", "realtime")}
-    return _read(_laid_over(known, said))
+    given = nested(dict(whole_first), SETTINGS, "session")
+    known = msgspec.to_builtins(session) if session else {"type": given.get("type", "realtime")}
+    return _read(_merged(known, given))
 
 
-def _read(said: Json) -> Session | TranscriptionSession:
-    return read_session(msgspec.json.encode({"type": "realtime", **said}))
+def _read(values: Json) -> Session | TranscriptionSession:
+    return read_session(msgspec.json.encode({"type": "realtime", **values}))
 
 
-def _laid_over(old: Any, new: Any) -> Any:  # noqa: ANN401 (it is JSON)
-    """Return JSON with what is new of it; where that says it is of another type, it takes the whole place."""
+def _merged(old: Any, new: Any) -> Any:  # noqa: ANN401 (it is JSON)
+    """Merge JSON objects; where the new one has another `type`, it replaces the old one as a whole."""
     if not isinstance(old, dict) or not isinstance(new, dict):
         return new
     if "type" in new and new["type"] != old.get("type", new["type"]):
         return new
-    return {**old, **{name: _laid_over(old.get(name), value) for name, value in new.items()}}
+    return {**old, **{name: _merged(old.get(name), value) for name, value in new.items()}}

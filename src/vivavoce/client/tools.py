@@ -1,4 +1,4 @@
-"""Whatever a client is given as a tool, as one."""
+"""What a client may be given as a tool, made one."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
@@ -16,19 +16,19 @@ from vivavoce.tools.worker_threads import WorkerThreads
 __all__ = ["Definition", "ToolHandler", "as_tool"]
 
 Definition = FunctionTool | Mapping[str, object]
-"""A tool as a session names it: `name`, `description`, and `parameters` as JSON Schema."""
+"""A tool as a session has it: `name`, `description`, and `parameters` as JSON Schema."""
 ToolHandler = Callable[..., object]
-"""Is called with the arguments by their names; `async`, or a plain function, which works in a thread."""
+"""Is called with the arguments by name; `async`, or a plain function, which is run in a thread."""
 
 _THREADS = 16
-"""calls of a plain function at work at once"""
+"""calls of a plain function that run at once"""
 _NONE: dict[str, object] = {"type": "object", "properties": {}}
 
 
 def as_tool(given: Tool | Callable[..., object] | Definition, handler: ToolHandler | None = None) -> Tool:
-    """Return a tool, made of a function, or of a definition and a handler where it is none yet.
+    """Return a tool, a function as a tool, or a definition and its handler as one.
 
-    Raises `ConfigError` for what can be no tool.
+    Raises `ConfigError` for anything else.
     """
     if isinstance(given, Tool):
         return given
