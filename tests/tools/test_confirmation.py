@@ -18,7 +18,13 @@ from vivavoce.protocol.session import (
     TranscriptionSettings,
 )
 from vivavoce.protocol.settings import DEFAULT, merge
-from vivavoce.tools.confirmation import Question, all_ears, language, question, says_how_to_hear
+from vivavoce.tools.confirmation import (
+    Question,
+    changes_listening,
+    format_question,
+    listening_changes,
+    spoken_language,
+)
 from vivavoce.tools.types import Context, Outcome, Tool, ToolError
 
 WORDS = "Shall I cancel order 4321?"
@@ -51,7 +57,7 @@ def asking(confirm: str, *required: str) -> Tool:
 def test_the_arguments_stand_in_the_question_and_nothing_else_comes_in(
     confirm: str, arguments: str, words: str
 ) -> None:
-    assert question(asking(confirm), arguments) == words
+    assert format_question(asking(confirm), arguments) == words
 
 
 @pytest.mark.parametrize(
@@ -66,20 +72,20 @@ def test_the_arguments_stand_in_the_question_and_nothing_else_comes_in(
 )
 def test_a_question_that_leaves_something_open_is_not_asked(arguments: str, problem: str) -> None:
     with pytest.raises(ToolError) as raised:
-        question(asking("Shall I cancel {id}?", "id"), arguments)
+        format_question(asking("Shall I cancel {id}?", "id"), arguments)
     assert str(raised.value).startswith(problem)
 
 
 def test_a_question_has_to_be_said_in_one_breath() -> None:
     with pytest.raises(ToolError, match="there may be 512"):
-        question(asking("Really? " * 100), "{}")
+        format_question(asking("Really? " * 100), "{}")
 
 
 # the answer
 
 
 def begins(asked: Question) -> e.ResponseCreated:
-    wish = asked.asks.response
+    wish = asked.request.response
     assert wish
     return e.ResponseCreated(response=_response("in_progress", wish.metadata))
 
@@ -128,7 +134,7 @@ def verdict(*events: e.Event) -> str | None:
     """Put the question, let this happen, and return what it means."""
     asked = Question(WORDS)
     for event in (begins(asked), *events):
-        asked.hear(event)
+        asked.on_event(event)
     return asked.verdict
 
 
@@ -179,23 +185,25 @@ def test_what_an_answer_means(means: str | None, events: list[e.Event]) -> None:
 def test_what_was_said_before_the_question_is_about_something_else() -> None:
     asked = Question(WORDS)
     for event in (speaks("before"), begins(asked), ends(), put_down("before"), written_down("yes", "before")):
-        asked.hear(event)
+        asked.on_event(event)
     assert asked.verdict is None
 
 
 def test_a_question_that_cannot_be_put_is_unclear() -> None:
     asked = Question(WORDS)
-    details = e.ErrorDetails(type="invalid_request_error", message="Busy.", event_id=str(asked.asks.event_id))
-    asked.hear(e.ErrorEvent(error=details))
+    details = e.ErrorDetails(
+        type="invalid_request_error", message="Busy.", event_id=str(asked.request.event_id)
+    )
+    asked.on_event(e.ErrorEvent(error=details))
     assert asked.verdict == "unclear"
 
 
 def test_another_answer_is_not_the_question() -> None:
     asked = Question(WORDS)
-    asked.hear(e.ResponseCreated(response=_response("in_progress")))
-    asked.hear(ends())
+    asked.on_event(e.ResponseCreated(response=_response("in_progress")))
+    asked.on_event(ends())
     for event in (put_down("user", InputText(text="yes")),):
-        asked.hear(event)
+        asked.on_event(event)
     assert asked.verdict is None
 
 
@@ -226,7 +234,7 @@ WORDS_TOO = TranscriptionSettings(model="scripted", language="de")
     ],
 )
 def test_while_an_answer_is_awaited_words_are_written_down_and_nothing_is_answered(session: Session) -> None:
-    changes = all_ears(session)
+    changes = listening_changes(session)
     assert changes
     during = merge(session, changes[0])
     settings = during.audio.input
@@ -234,24 +242,24 @@ def test_while_an_answer_is_awaited_words_are_written_down_and_nothing_is_answer
     if settings.turn_detection:
         assert settings.turn_detection.create_response is False
         assert not getattr(settings.turn_detection, "idle_timeout_ms", None)
-    assert all_ears(during) is None
+    assert listening_changes(during) is None
     assert merge(during, changes[1]) == session
 
 
 def test_a_session_that_does_so_anyway_is_left_alone() -> None:
-    assert all_ears(heard_as(turn_detection=None, transcription=WORDS_TOO)) is None
+    assert listening_changes(heard_as(turn_detection=None, transcription=WORDS_TOO)) is None
 
 
 def test_of_an_engine_that_tells_nothing_of_its_turns_none_are_changed() -> None:
-    changes = all_ears(Session())
+    changes = listening_changes(Session())
     assert changes
     assert changes[0].audio.input.turn_detection is UNSET
 
 
 def test_the_language_is_the_transcripts() -> None:
-    assert language(heard_as(transcription=WORDS_TOO)) == "de"
-    assert language(DEFAULT) is None
-    assert language(None) is None
+    assert spoken_language(heard_as(transcription=WORDS_TOO)) == "de"
+    assert spoken_language(DEFAULT) is None
+    assert spoken_language(None) is None
 
 
 @pytest.mark.parametrize(
@@ -264,4 +272,4 @@ def test_the_language_is_the_transcripts() -> None:
     ],
 )
 def test_what_a_client_says_of_hearing_is_known(session: Session, says: bool) -> None:
-    assert says_how_to_hear(session) is says
+    assert changes_listening(session) is says

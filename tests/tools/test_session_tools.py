@@ -42,16 +42,18 @@ def test_when_ours_change_the_clients_stay() -> None:
 def test_it_is_known_whose_a_tool_is() -> None:
     offer = SessionTools([OURS])
     offer.intercept(named(THEIRS))
-    offer.hear(e.SessionCreated(session=Session(tools=(OURS.definition, FunctionTool(name="the engine's")))))
+    offer.on_event(
+        e.SessionCreated(session=Session(tools=(OURS.definition, FunctionTool(name="the engine's"))))
+    )
     assert offer.find("ours") is OURS
     assert offer.find("theirs") is None
-    assert [offer.is_theirs(name) for name in ("ours", "theirs", "the engine's", "invented")] == [
+    assert [offer.is_clients(name) for name in ("ours", "theirs", "the engine's", "invented")] == [
         *(False, True, True, False)
     ]
-    offer.hear(e.SessionUpdated(session=DEFAULT))
-    assert not offer.is_theirs("the engine's")
-    offer.hear(e.ResponseCreate(response=ResponseParams(tools=(FunctionTool(name="for once"),))))
-    assert offer.is_theirs("for once")
+    offer.on_event(e.SessionUpdated(session=DEFAULT))
+    assert not offer.is_clients("the engine's")
+    offer.on_event(e.ResponseCreate(response=ResponseParams(tools=(FunctionTool(name="for once"),))))
+    assert offer.is_clients("for once")
 
 
 def test_the_house_cannot_have_two_tools_with_one_name() -> None:

@@ -126,6 +126,40 @@ async def test_a_card_that_is_too_long_is_not_shown_and_the_outcome_is(
     assert "limits.card_chars" in caplog.text
 
 
+async def test_a_tools_author_may_say_what_is_spoken_word_for_word() -> None:
+    async def look(arguments: str, context: Context) -> Outcome:
+        return Outcome("state=sent carrier=DHL", say="It is on its way.")
+
+    timeline = await desk(Made().tool(run=look), replies=[model(LOOK)]).run(ASKS, until=5)
+    assert said(timeline) == ["It is on its way."]
+    assert outputs(timeline) == {"order_status": "state=sent carrier=DHL"}
+    assert not wishes(timeline), "the model adds nothing"
+
+
+async def test_words_to_be_spoken_are_the_output_where_there_is_no_other() -> None:
+    async def look(arguments: str, context: Context) -> Outcome:
+        return Outcome(say="It is on its way.")
+
+    timeline = await desk(Made().tool(run=look), replies=[model(LOOK)]).run(ASKS, until=5)
+    assert outputs(timeline) == {"order_status": "It is on its way."}
+
+
+async def test_the_model_still_responds_to_the_other_calls_after_words_to_be_spoken() -> None:
+    async def look(arguments: str, context: Context) -> Outcome:
+        return Outcome("sent", say="It is on its way.")
+
+    made = Made()
+    tools = [made.tool("first", look), made.tool("second", returning("two"))]
+    simulation = desk(*tools, replies=[model(ToolCall("first", "{}"), ToolCall("second", "{}"))])
+    timeline = await simulation.run(ASKS, until=8)
+    assert said(timeline) == ["It is on its way.", "So: sent | two"]
+
+
+def test_more_words_than_can_be_spoken_at_once_are_refused() -> None:
+    with pytest.raises(ValueError, match="say has 513 characters; at most 512"):
+        Outcome(say="a" * 513)
+
+
 # slow tools
 
 
@@ -513,7 +547,7 @@ async def test_a_tool_may_hand_the_caller_over() -> None:
         return ""
 
     simulation = desk(replies=[model(LOOK)])
-    simulation.middleware = lambda caller: Toolbox([Made().tool(run=transfer)], handed=handed)
+    simulation.middleware = lambda caller: Toolbox([Made().tool(run=transfer)], hand_over=handed)
     timeline = await simulation.run(ASKS, until=5)
     assert met == ["Bo"]
     assert said(timeline) == ["So: They are with Bo now."]
@@ -526,7 +560,9 @@ async def test_a_tool_may_hand_the_caller_over() -> None:
         (None, "here the caller cannot be handed over."),
     ):
         simulation = desk(replies=[model(LOOK)])
-        simulation.middleware = lambda caller, call=callback: Toolbox([Made().tool(run=transfer)], handed=call)
+        simulation.middleware = lambda caller, call=callback: Toolbox(
+            [Made().tool(run=transfer)], hand_over=call
+        )
         assert outputs(await simulation.run(ASKS, until=5)) == {
             "order_status": f"The tool has failed: {output}"
         }

@@ -253,7 +253,7 @@ async def test_of_a_flood_of_calls_no_more_are_made_than_can_be_kept_in_mind() -
     box = Toolbox([made.tool()])
     for event in calls("one", *flood):
         box.on_event(ObservedEvent(event, "server", 0))
-    assert len(box._called) == 256
+    assert len(box._waiting) == 256
 
 
 async def test_a_name_that_the_client_gives_for_one_answer_is_not_unknown() -> None:

@@ -140,9 +140,9 @@ async def test_an_async_function_is_cancelled() -> None:
 async def test_a_process_ends_though_a_thread_hangs(tmp_path: Path) -> None:
     program = (
         "import anyio, threading\n"
-        "from vivavoce.tools.worker_threads import Threads\n"
+        "from vivavoce.tools.worker_threads import WorkerThreads\n"
         "async def main():\n"
-        "    with anyio.move_on_after(0.05): await Threads('x', 1).run(threading.Event().wait)\n"
+        "    with anyio.move_on_after(0.05): await WorkerThreads('x', 1).run(threading.Event().wait)\n"
         "anyio.run(main)\n"
     )
     with anyio.fail_after(60):

@@ -8,7 +8,7 @@ from vivavoce.protocol import events as e
 from vivavoce.protocol.responses import VERBATIM, verbatim
 from vivavoce.protocol.session import Session
 from vivavoce.session.middleware import SessionHandle
-from vivavoce.tools.notifier import Notifier
+from vivavoce.tools.speech_queue import Notifier
 
 __all__ = ["Greeting"]
 
@@ -29,7 +29,7 @@ class Greeting:
         self._is_open = False
         self._response_id: str | None = None
         self._kept: e.ResponseCreate | None = None
-        self._bell = Notifier()
+        self._notifier = Notifier()
 
     def intercept(self, event: e.ClientEvent) -> e.ClientEvent | None:
         """Observe what the client sends, and hold back a `response.create` that has to wait."""
@@ -38,10 +38,10 @@ class Greeting:
                 pass
             case e.ResponseCreate() if self._phase == "under way" and self._kept is None:
                 self._kept = event
-                self._bell.ring()
+                self._notifier.notify()
                 return None
             case e.SessionUpdate():
-                self._bell.ring()
+                self._notifier.notify()
             case e.ConversationItemCreate() | e.ResponseCreate() | e.InputAudioBufferCommit():
                 self._first_is_the_caller()
         return event
@@ -51,13 +51,13 @@ class Greeting:
         match event:
             case e.SessionCreated(session=session) | e.SessionUpdated(session=session):
                 self._is_open = isinstance(session, Session)
-                self._bell.ring()
+                self._notifier.notify()
             case e.InputAudioBufferSpeechStarted():
                 self._first_is_the_caller()
             case e.ResponseCreated(response=response) if self._phase == "under way":
                 if (response.metadata or {}).get(VERBATIM):
                     self._response_id = response.id
-                    self._bell.ring()
+                    self._notifier.notify()
             case e.ResponseDone(response=response) if response.id == self._response_id:
                 self._end()
             case e.ErrorEvent(error=error) if error.event_id == self._asks.event_id:
@@ -75,16 +75,16 @@ class Greeting:
         """Return when the session is as the client wants it, or the caller was first."""
         while self._phase == "due":
             with anyio.move_on_after(QUIET_SECONDS if self._is_open else None) as quiet:
-                await self._bell.next.wait()
+                await self._notifier.next.wait()
             if quiet.cancelled_caught:
                 return
 
     async def _give_way(self, handle: SessionHandle) -> None:
         """Wait until the greeting has been said; cut it short for a client that asks for an answer."""
-        await self._bell.until(lambda: self._phase == "over" or bool(self._kept and self._response_id))
+        await self._notifier.until(lambda: self._phase == "over" or bool(self._kept and self._response_id))
         if self._response_id and self._phase == "under way":
             await handle.send(e.ResponseCancel(response_id=self._response_id))
-            await self._bell.until(lambda: self._phase == "over")
+            await self._notifier.until(lambda: self._phase == "over")
         if self._kept:
             await handle.resume(self._kept)
 
@@ -94,4 +94,4 @@ class Greeting:
 
     def _end(self) -> None:
         self._phase = "over"
-        self._bell.ring()
+        self._notifier.notify()

@@ -1,14 +1,20 @@
-"""Yes or no: what a caller is asked before a tool does what cannot be undone, and what they say to it. Pure."""
+"""Confirmation: before a tool does what cannot be undone, the caller is asked, word for word.
 
+Code judges the answer. No model has a part in it, so none can be talked out of asking.
+"""
+
+import logging
 import re
 from dataclasses import dataclass, field
 from string import Formatter
 from typing import Literal
 
+import anyio
 import msgspec
 from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
+from vivavoce.limits import Limits
 from vivavoce.protocol import events as e
 from vivavoce.protocol.items import InputAudio, Message
 from vivavoce.protocol.responses import METADATA_CHARS, VERBATIM, Cancelled, Response, verbatim
@@ -22,15 +28,36 @@ from vivavoce.protocol.session import (
     TurnDetection,
 )
 from vivavoce.providers import dialogue
+from vivavoce.session.middleware import SessionHandle
 from vivavoce.text.yes_no import judge_answer, plain_words
-from vivavoce.tools.turn_state import turn_detection
-from vivavoce.tools.types import Tool, ToolError
+from vivavoce.tools.speech_queue import Notifier
+from vivavoce.tools.turn_state import TurnState, turn_detection
+from vivavoce.tools.types import Tool, ToolError, decode_arguments
 
-__all__ = ["Question", "Verdict", "all_ears", "question", "says_how_to_hear"]
+__all__ = [
+    "ConfirmationFlow",
+    "Question",
+    "Verdict",
+    "changes_listening",
+    "format_question",
+    "listening_changes",
+    "spoken_language",
+]
+
+log = logging.getLogger(__name__)
 
 _VALUE_CHARS = 80
 _TRANSCRIBER = "whisper-1"
-"""A far end must be told which model writes down what is said; every one has this one. Ours has its own."""
+"""An upstream server has to be told which model transcribes; every one has this one. Ours has its own."""
+_ATTEMPTS = 2
+"""how often a question is asked before it is given up"""
+_QUESTIONS = 3
+"""Of so many calls at once the caller is asked; nobody can keep more of them apart."""
+_UPDATES = 16
+"""So many changes of the session are held back; more of them are let through."""
+_UPDATE_SECONDS = 1.0
+_TYPED_SECONDS = 0.5
+"""A client in which people type requests a response right after their words."""
 
 Verdict = Literal["yes", "no", "unclear"]
 
@@ -38,13 +65,13 @@ Verdict = Literal["yes", "no", "unclear"]
 # the question
 
 
-def question(tool: Tool, arguments: str) -> str:
+def format_question(tool: Tool, arguments: str) -> str:
     """Return what the caller is asked. Raises `ToolError` if the arguments leave open what it is about.
 
     The values are the model's, which may have been talked into anything: none is long enough to tell a story,
     or ends the sentence to begin another.
     """
-    values = _values(arguments)
+    values = decode_arguments(arguments, dict[str, object])
     required = tool.parameters.get("required")
     words = ""
     for text, name, _, _ in Formatter().parse(tool.confirm):
@@ -53,28 +80,17 @@ def question(tool: Tool, arguments: str) -> str:
             continue
         if values.get(name) is None and isinstance(required, list) and name in required:
             raise ToolError(f"The argument {name!r} is missing. Ask the caller, then call again.")
-        words += _spoken(values.get(name))
+        words += _format_value(values.get(name))
     words = re.sub(r"\s+(?=[?!.,]|$)", "", " ".join(words.split()))
     if len(words) > METADATA_CHARS:
         raise ToolError(f"The question would have {len(words)} characters; there may be {METADATA_CHARS}.")
     return words
 
 
-def _values(arguments: str) -> dict[str, object]:
-    try:
-        return msgspec.json.decode(arguments or "{}", type=dict[str, object])
-    except msgspec.MsgspecError as error:
-        raise ToolError(f"The arguments are not a JSON object: {error}") from error
-
-
-def _spoken(value: object) -> str:
-    match value:
-        case None:
-            return ""
-        case str():
-            text = value
-        case _:
-            text = msgspec.json.encode(value).decode()
+def _format_value(value: object) -> str:
+    if value is None:
+        return ""
+    text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
     if len(text) > _VALUE_CHARS:
         raise ToolError(f"An argument has {len(text)} characters; what is asked about may have {_VALUE_CHARS}.")
     return re.sub(r"[.!?;:…。！？]+(?=\s|$)", ",", " ".join(text.split())).rstrip(", ")
@@ -85,43 +101,45 @@ def _spoken(value: object) -> str:
 
 @dataclass
 class Question:
-    """One question, put to the caller once. Told all that passes, it comes to a verdict.
+    """One question, asked once. From the server's events it comes to a verdict.
 
-    A yes counts only if the question was said whole, in just these words, before the caller began to say it: an
-    engine at the far end may say something else, and a client tells how much was heard. A no counts always.
+    A yes counts only if the question was spoken whole, in just these words, before the caller began to say it:
+    an upstream server may say something else, and a client tells how much was heard. A no counts always.
     """
 
     words: str
     language: str | None = None
-    asks: e.ResponseCreate = field(init=False)
+    request: e.ResponseCreate = field(init=False)
     verdict: Verdict | None = None
     is_typed: bool = False
     _response_id: str | None = None
     _item_id: str | None = None
-    _said: bool = False
+    _is_spoken: bool = False
     _heard_whole: dict[str, bool | None] = field(default_factory=dict)
-    """of what the caller says: whether they had heard the question; None is about something else"""
+    """by the caller's items: whether they had heard the question; None for one about something else"""
 
     def __post_init__(self) -> None:
-        self.asks = e.ResponseCreate(event_id=e.new_id("event"), response=verbatim(self.words))
+        self.request = e.ResponseCreate(event_id=e.new_id("event"), response=verbatim(self.words))
 
-    def hear(self, event: e.Event) -> None:
-        """Hear what the server says."""
+    def on_event(self, event: e.Event) -> None:
+        """Follow a server event."""
         match event:
-            case e.ErrorEvent(error=error) if error.event_id == self.asks.event_id:
+            case e.ErrorEvent(error=error) if error.event_id == self.request.event_id:
                 self.verdict = "unclear"
             case e.ResponseCreated(response=response) if self._is_this(response):
                 self._response_id = response.id
             case e.ResponseDone(response=response) if response.id == self._response_id:
-                self._is_over(response)
+                self._on_spoken(response)
             case e.ConversationItemTruncated(item_id=item_id) if item_id == self._item_id:
-                self._said = False
+                self._is_spoken = False
                 self._heard_whole |= {item: False for item, whole in self._heard_whole.items() if whole}
             case e.InputAudioBufferSpeechStarted(item_id=item_id):
-                self._begins(item_id)
+                self._begin_answer(item_id)
             case e.ConversationItemAdded(item=Message(id=str(item_id), role="user") as item):
-                self._begins(item_id)
-                self._read(item_id, item)
+                self._begin_answer(item_id)
+                if not any(isinstance(part, InputAudio) and not part.transcript for part in item.content):
+                    self.is_typed = True
+                    self._judge(item_id, dialogue.content_text(item.content))
             case e.TranscriptionCompleted(item_id=item_id, transcript=text):
                 self._judge(item_id, text)
             case e.TranscriptionFailed(item_id=item_id) if self._heard_whole.get(item_id) is not None:
@@ -130,53 +148,46 @@ class Question:
     def _is_this(self, response: Response) -> bool:
         return (response.metadata or {}).get(VERBATIM) == self.words
 
-    def _is_over(self, response: Response) -> None:
+    def _on_spoken(self, response: Response) -> None:
         message = next((item for item in response.output if isinstance(item, Message)), None)
         self._item_id = (message.id or None) if message else None
-        heard = plain_words(dialogue.content_text(message.content)) if message else []
-        self._said = response.status == "completed" and heard == plain_words(self.words)
+        spoken = plain_words(dialogue.content_text(message.content)) if message else []
+        self._is_spoken = response.status == "completed" and spoken == plain_words(self.words)
         details = response.status_details
         interrupted = isinstance(details, Cancelled) and details.reason == "turn_detected"
-        if not self._said and not interrupted:  # who interrupts has something to say
+        if not self._is_spoken and not interrupted:  # a caller who interrupts has something to say
             self.verdict = self.verdict or "unclear"
 
-    def _begins(self, item_id: str) -> None:
-        self._heard_whole.setdefault(item_id, self._said if self._response_id else None)
-
-    def _read(self, item_id: str, item: Message) -> None:
-        """Judge what is written, or what was said if its words are known already."""
-        if any(isinstance(part, InputAudio) and not part.transcript for part in item.content):
-            return
-        self.is_typed = True
-        self._judge(item_id, dialogue.content_text(item.content))
+    def _begin_answer(self, item_id: str) -> None:
+        self._heard_whole.setdefault(item_id, self._is_spoken if self._response_id else None)
 
     def _judge(self, item_id: str, text: str) -> None:
         heard_whole = self._heard_whole.get(item_id)
         if heard_whole is None or self.verdict:
             return
-        answer = judge_answer(text, self.language, question=self.words)
-        if answer is False:
+        is_yes = judge_answer(text, self.language, question=self.words)
+        if is_yes is False:
             self.verdict = "no"
-        elif answer and heard_whole:
+        elif is_yes and heard_whole:
             self.verdict = "yes"
-        elif text.strip() or not heard_whole:  # of nothing said to a whole question nothing follows
+        elif text.strip() or not heard_whole:  # silence after a whole question means nothing yet
             self.verdict = "unclear"
 
 
-# how to hear it
+# listening for it
 
 
-def all_ears(session: Session | TranscriptionSession | None) -> tuple[Session, Session] | None:
-    """Return how a session is to change while an answer is awaited, and back; None if it is so already.
+def listening_changes(session: Session | TranscriptionSession | None) -> tuple[Session, Session] | None:
+    """Return how a session is to change while an answer is awaited, and back; None if it need not.
 
-    What the caller says is written down, and the engine answers nothing by itself.
+    The caller's speech is transcribed, and the engine responds to nothing by itself.
     """
-    turns, words = turn_detection(session), _transcription(session)
+    turns, transcription = turn_detection(session), _transcription(session)
     change, back = InputSettings(), InputSettings()
-    if turns is not None and turns != _unanswered(turns):
-        change = replace(change, turn_detection=_unanswered(turns))
+    if turns is not None and turns != _without_responses(turns):
+        change = replace(change, turn_detection=_without_responses(turns))
         back = replace(back, turn_detection=replace(turns, create_response=turns.create_response is not False))
-    if not words:
+    if not transcription:
         change = replace(change, transcription=TranscriptionSettings(model=_TRANSCRIBER))
         back = replace(back, transcription=None)
     if change == InputSettings():
@@ -184,8 +195,8 @@ def all_ears(session: Session | TranscriptionSession | None) -> tuple[Session, S
     return Session(audio=SessionAudio(input=change)), Session(audio=SessionAudio(input=back))
 
 
-def _unanswered(turns: TurnDetection) -> TurnDetection:
-    """Return how to find turns, and neither answer them nor a silence."""
+def _without_responses(turns: TurnDetection) -> TurnDetection:
+    """Return turn detection after which the engine responds neither to a turn nor to silence."""
     turns = replace(turns, create_response=False)
     if isinstance(turns, ServerVad) and turns.idle_timeout_ms:
         turns = replace(turns, idle_timeout_ms=None)
@@ -199,16 +210,154 @@ def _transcription(
     return audio.input.transcription if audio and audio.input else UNSET
 
 
-def language(session: Session | TranscriptionSession | None) -> str | None:
-    """Return the language that a caller is known to speak."""
-    words = _transcription(session)
-    return (words.language or None) if words else None
+def spoken_language(session: Session | TranscriptionSession | None) -> str | None:
+    """Return the language that the caller is known to speak."""
+    transcription = _transcription(session)
+    return (transcription.language or None) if transcription else None
 
 
-def says_how_to_hear(session: Session | TranscriptionSession) -> bool:
-    """Say whether an update would change what is heard while an answer is awaited."""
+def changes_listening(session: Session | TranscriptionSession) -> bool:
+    """Return whether an update would change what `listening_changes` does."""
     settings = session.audio.input if session.audio else UNSET
-    return isinstance(settings, InputSettings) and (settings.turn_detection, settings.transcription) != (
-        UNSET,
-        UNSET,
+    unchanged = (UNSET, UNSET)
+    return (
+        isinstance(settings, InputSettings) and (settings.turn_detection, settings.transcription) != unchanged
     )
+
+
+# asking
+
+
+class ConfirmationFlow:
+    """Asks the caller before a call is made, one call after the other.
+
+    Meanwhile the engine transcribes what the caller says and responds to nothing by itself. A client's own
+    requests for a response, and its changes of turn detection and transcription, are held back.
+    """
+
+    def __init__(self, notifier: Notifier, limits: Limits, turn: TurnState) -> None:
+        self.request: e.ResponseCreate | None = None
+        """the client's last request for a response, to be resumed"""
+        self._notifier, self._limits, self._turn = notifier, limits, turn
+        self._lock = anyio.Lock()
+        self._waiting = 0
+        self._update_id = e.new_id("event")
+        self._back: Session | None = None
+        self._updates: list[e.SessionUpdate] = []
+        self._question: Question | None = None
+        self._is_asked = False
+        self._denied: set[tuple[str, str]] = set()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the caller is being asked."""
+        return self._waiting > 0
+
+    def intercept(self, event: e.ClientEvent) -> bool:
+        """Return whether a client's event is held back."""
+        match event:
+            case e.ResponseCreate() if not event.is_aside:
+                self.request = event if self.is_open else None  # a later request replaces an earlier one
+                return self.is_open
+            case e.SessionUpdate(session=session) if self.is_open and changes_listening(session):
+                if len(self._updates) < _UPDATES:
+                    self._updates.append(event)
+                    return True
+        return False
+
+    def on_event(self, event: e.Event) -> None:
+        """Follow a server event."""
+        if isinstance(event, e.ErrorEvent) and event.error.event_id == self._update_id:
+            log.warning("the session cannot be changed while the caller is asked: %s", event.error.message)
+        if self._question:
+            self._question.on_event(event)
+        elif isinstance(event, e.ConversationItemAdded) and _is_callers(event):
+            self._denied.clear()
+
+    def is_answer(self, event: e.ConversationItemAdded) -> bool:
+        """Return whether the caller's words are for our question, and nothing new."""
+        return self._question is not None and _is_callers(event)
+
+    def next_request(self) -> e.ResponseCreate | None:
+        """Return the request that has the question spoken, once."""
+        if self._question is None or self._is_asked:
+            return None
+        self._is_asked = True
+        return self._question.request
+
+    async def confirm(self, tool: Tool, arguments: str, handle: SessionHandle) -> str | None:
+        """Return what the model reads if the caller has not said yes to just this call; None if they have.
+
+        Raises `ToolError` if the arguments leave open what it is about.
+        """
+        words, call = format_question(tool, arguments), (tool.name, arguments)
+        if call in self._denied:
+            return "Not done: the caller was asked just now, and has not said yes. Do not call again."
+        if self._waiting >= _QUESTIONS:
+            return f"Not done: {_QUESTIONS} calls already wait for the caller's yes or no."
+        self._waiting += 1
+        try:
+            verdict = await self._ask(words, handle)
+        finally:
+            self._waiting -= 1
+        if verdict == "yes":
+            return None
+        self._denied.add(call)
+        match verdict:
+            case "no":
+                return "Not done: the caller was asked, and said no."
+            case "silence":
+                return f"Not done: the caller was asked {words!r} and did not answer."
+        return (
+            f"Not done: the caller was asked {words!r}, and neither said yes nor no. "
+            "Answer what they did say; call again only if they want it."
+        )
+
+    async def _ask(self, words: str, handle: SessionHandle) -> Verdict | Literal["silence"]:
+        async with self._lock:
+            await self._start_listening(handle)
+            try:
+                with anyio.move_on_after(self._limits.confirmation_seconds):
+                    return await self._verdict(words)
+                return "silence"
+            finally:
+                self._question = None
+                if self._waiting == 1:
+                    await self._stop_listening(handle)
+
+    async def _verdict(self, words: str) -> Verdict:
+        for _ in range(_ATTEMPTS):
+            verdict = await self._ask_once(Question(words, spoken_language(self._turn.session)))
+            if verdict != "unclear":
+                return verdict
+        return "unclear"
+
+    async def _ask_once(self, question: Question) -> Verdict:
+        self._question, self._is_asked = question, False
+        self._notifier.notify()
+        await self._notifier.until(lambda: question.verdict is not None)
+        if question.is_typed:
+            with anyio.move_on_after(_TYPED_SECONDS):
+                await self._notifier.until(lambda: self.request is not None)
+        return question.verdict or "unclear"
+
+    async def _start_listening(self, handle: SessionHandle) -> None:
+        changes = listening_changes(self._turn.session) if self._back is None else None
+        if changes:
+            change, self._back = changes
+            await handle.send(e.SessionUpdate(event_id=self._update_id, session=change))
+
+    async def _stop_listening(self, handle: SessionHandle) -> None:
+        """Change the session back, and let the client's own changes through."""
+        back, self._back = self._back, None
+        updates, self._updates = self._updates, []
+        if back:
+            await handle.send(e.SessionUpdate(event_id=self._update_id, session=back))
+            with anyio.move_on_after(_UPDATE_SECONDS):  # or a next question would find it changed
+                await self._notifier.until(lambda: listening_changes(self._turn.session) is not None)
+        for event in updates:
+            await handle.resume(event)
+
+
+def _is_callers(event: e.ConversationItemAdded) -> bool:
+    return isinstance(event.item, Message) and event.item.role == "user"

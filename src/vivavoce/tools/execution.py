@@ -1,4 +1,4 @@
-"""One call of a tool: whatever it does, it comes to an end within its time, and something can be said of it."""
+"""One call of a tool: whatever the tool does, the call ends in time, with an output for the model."""
 
 import logging
 from collections.abc import AsyncIterator
@@ -12,107 +12,101 @@ from anyio.lowlevel import RunVar
 from vivavoce.limits import Limits
 from vivavoce.tools.types import Context, Outcome, Tool, ToolError
 
-__all__ = ["CallResult", "check", "cut", "perform"]
+__all__ = ["CallResult", "check_call", "run_call"]
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class CallResult:
-    """What came of a call, and `how` it ended, for the log. Is the model to go on because of it?
+    """What became of a call: its outcome, and its `status` for the log.
 
-    `greeting` is what is said then, by another assistant who has taken over.
+    `continues` says whether the model is to respond to the output, and `greeting` is what another assistant
+    says who has taken over.
     """
 
     outcome: Outcome
-    how: str = "done"
-    is_told: bool = True
+    status: str = "done"
+    continues: bool = True
     greeting: str = ""
 
     @classmethod
-    def without(cls, output: str, how: str, *, is_told: bool = True) -> "CallResult":
-        """Make the ending of a call that was not made, or of which nothing came."""
-        return cls(Outcome(output), how, is_told)
+    def failed(cls, output: str, status: str = "failed", *, continues: bool = True) -> "CallResult":
+        """Return the result of a call that was not made, or has failed, and why."""
+        return cls(Outcome(output), status, continues)
 
 
-async def perform(tool: Tool, arguments: str, context: Context, limits: Limits) -> CallResult:
-    """Do what a call asks for. Nothing that a tool raises is raised here. Cancelling stops it."""
-    seconds, limit = (
-        (tool.seconds, "its own limit") if tool.seconds else (limits.tool_seconds, "limits.tool_seconds")
-    )
+async def run_call(tool: Tool, arguments: str, context: Context, limits: Limits) -> CallResult:
+    """Run a tool. Nothing that it raises is raised here. Cancelling stops it."""
+    seconds, limit = tool.seconds, "its own limit"
+    if not seconds:
+        seconds, limit = limits.tool_seconds, "limits.tool_seconds"
     with anyio.move_on_after(seconds):
-        return await _tried(tool, arguments, context)
-    return CallResult.without(
-        f"The tool has failed: no outcome within {seconds:g} s ({limit}).", "was too slow"
-    )
+        return await _run(tool, arguments, context)
+    return CallResult.failed(f"The tool has failed: no outcome within {seconds:g} s ({limit}).", "timed out")
 
 
-async def check(tool: Tool, arguments: str, context: Context, limits: Limits) -> CallResult | None:
-    """Return why a call cannot be made, before anybody is asked about it; None if it can."""
-    if (checks := tool.check) is None:
+async def check_call(tool: Tool, arguments: str, context: Context, limits: Limits) -> CallResult | None:
+    """Return why a call cannot be made, before the caller is asked about it; None if it can."""
+    if (check := tool.check) is None:
         return None
-    passed = Outcome("It can be done.")
+    passed = Outcome()
 
     async def run(arguments: str, context: Context) -> Outcome:
-        await checks(arguments, context)
+        await check(arguments, context)
         return passed
 
-    ending = await perform(replace(tool, run=run, at_once=None), arguments, context, limits)
-    return None if ending.outcome is passed else ending
+    result = await run_call(replace(tool, run=run, at_once=None), arguments, context, limits)
+    return None if result.outcome is passed else result
 
 
-async def _tried(tool: Tool, arguments: str, context: Context) -> CallResult:
+async def _run(tool: Tool, arguments: str, context: Context) -> CallResult:
     try:
-        async with _place(tool):
+        async with _slot(tool):
             outcome = await tool.run(arguments, context)
         if not isinstance(outcome, Outcome):
             raise TypeError(f"tool {tool.name} has returned {type(outcome).__name__}, which is no Outcome")
     except ToolError as error:
-        return CallResult.without(str(error), "could not do it")
+        return CallResult.failed(str(error), "was refused by the tool")
     except Exception:  # the tool's: what is wrong inside of it is not for the caller's ears
         log.exception("tool %r has failed", tool.name)
-        return CallResult.without("The tool has failed.", "failed")
+        return CallResult.failed("The tool has failed.")
     except anyio.get_cancelled_exc_class():
         if anyio.current_effective_deadline() == -inf:
             raise
         log.exception("tool %r has failed: it was cancelled from within", tool.name)
-        return CallResult.without("The tool has failed.", "failed")
+        return CallResult.failed("The tool has failed.")
     return CallResult(outcome)
-
-
-def cut(text: str, most: int) -> str:
-    """Return so many characters of an output, and say so if that is not all."""
-    return text if len(text) <= most else f"{text[:most]}… (cut off: limits.tool_output_chars)"
 
 
 # how many at once
 
 
 @dataclass
-class _Places:
-    """Where calls of one tool work, of all conversations together, and how many want to."""
+class _Slots:
+    """A semaphore for the calls of one tool, in all conversations together, and how many use it."""
 
     semaphore: anyio.Semaphore
-    wanted: int = 0
+    users: int = 0
 
 
-_places: RunVar[dict[int, _Places]] = RunVar("places")
+_slots: RunVar[dict[int, _Slots]] = RunVar("tool_slots")
 
 
 @asynccontextmanager
-async def _place(tool: Tool) -> AsyncIterator[None]:
-    """Wait for one of the places where `at_once` calls of a tool may work."""
+async def _slot(tool: Tool) -> AsyncIterator[None]:
+    """Wait until fewer than `at_once` calls of a tool run."""
     if tool.at_once is None:
         yield
         return
-    everywhere = _places.get({})
-    _places.set(everywhere)
-    places = everywhere.setdefault(id(tool), _Places(anyio.Semaphore(tool.at_once)))
-    places.wanted += 1
+    by_tool = _slots.get({})
+    _slots.set(by_tool)
+    slots = by_tool.setdefault(id(tool), _Slots(anyio.Semaphore(tool.at_once)))
+    slots.users += 1
     try:
-        async with places.semaphore:
+        async with slots.semaphore:
             yield
     finally:
-        places.wanted -= 1
-        if not places.wanted:
-            del everywhere[id(tool)]
+        slots.users -= 1
+        if not slots.users:
+            del by_tool[id(tool)]
