@@ -22,9 +22,9 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: parrots\nVersion: 1.0\n")
     (metadata / "entry_points.txt").write_text("[vivavoce.providers]\nchat.parrot = samples.parrot:PLUGIN\n")
     monkeypatch.syspath_prepend(tmp_path)
-    registry._offered.cache_clear()
+    registry._installed.cache_clear()
     yield
-    registry._offered.cache_clear()
+    registry._installed.cache_clear()
 
 
 async def no_weights(model: str) -> Mapping[str, Path]:

@@ -1,4 +1,4 @@
-"""Finds providers by name. Our own come in through entry points, like a stranger's.
+"""Finds providers by name. Our own are entry points too, as those of other packages.
 
 A package offers a provider with an entry point in the group `vivavoce.providers`, named by role and name such
 as `chat.qwen`, that leads to a `Plugin`.
@@ -15,7 +15,7 @@ import msgspec
 
 from vivavoce.errors import ConfigError
 
-__all__ = ["ROLES", "Plugin", "Role", "Weights", "find", "names", "settings_for"]
+__all__ = ["ROLES", "Plugin", "Role", "Weights", "find", "names", "settings_for", "without_weights"]
 
 GROUP = "vivavoce.providers"
 Role = Literal["vad", "turn", "transcriber", "chat", "synthesizer", "denoiser"]
@@ -29,15 +29,15 @@ S = TypeVar("S", bound=msgspec.Struct)
 
 @dataclass(frozen=True)
 class Plugin(Generic[S]):
-    """A provider on offer: what it is for, what can be set, what it needs, and how to open it.
+    """An installed provider: its role, what can be set, what it needs, and how to open it.
 
     `settings` is a `msgspec.Struct` with a default for every field: its own table in `vivavoce.toml`.
     `open` loads the model off the event loop, warms it and returns the provider, once per process.
-    `models` names what it needs of the manifest. `extra` is the extra of vivavoce to install for it.
+    `models` are ids of models in the manifest that it needs. `extra` is the extra of vivavoce to install.
     `packages` are what `open` imports: they are imported beforehand, one by one, because threads that race for
     a module get half of it.
-    `about` says in a phrase, for people, who answers with these settings.
-    `languages` are those that it knows (ISO 639-1), where it does not know as many as there are.
+    `about` describes the provider with these settings in a phrase, for people.
+    `languages` are those that it supports (ISO 639-1), where they are limited.
     """
 
     role: Role
@@ -52,33 +52,42 @@ class Plugin(Generic[S]):
     languages: Sequence[str] | None = None
 
 
+def without_weights(make: Callable[[S], object]) -> Callable[[S, Weights], Awaitable[object]]:
+    """Return a plugin's `open` for a provider that is made of its settings alone."""
+
+    async def open_provider(settings: S, _: Weights) -> object:
+        return make(settings)
+
+    return open_provider
+
+
 def names() -> Sequence[tuple[Role, str]]:
     """Return role and name of every provider that is installed."""
-    return [(role, name) for role in ROLES for name in sorted(_offered(role))]
+    return [(role, name) for role in ROLES for name in sorted(_installed(role))]
 
 
 def find(role: Role, name: str) -> Plugin[Any]:
-    """Return the provider of that name, or say which there are. Only this one is loaded."""
-    offered = _offered(role)
-    if name not in offered:
-        known = ", ".join(sorted(offered)) or "none"
+    """Return the provider of that name; only this one is loaded. Raises `ConfigError` if there is none."""
+    installed = _installed(role)
+    if name not in installed:
+        known = ", ".join(sorted(installed)) or "none"
         raise ConfigError(f"There is no {role} called {name!r}; installed are: {known}.")
-    return cast("Plugin[Any]", offered[name].load())
+    return cast("Plugin[Any]", installed[name].load())
 
 
 @cache
-def _offered(role: Role) -> Mapping[str, EntryPoint]:
+def _installed(role: Role) -> Mapping[str, EntryPoint]:
     points = [(*point.name.partition("."), point) for point in entry_points(group=GROUP)]
-    return {name: point for offered_role, _, name, point in points if offered_role == role}
+    return {name: point for of_role, _, name, point in points if of_role == role}
 
 
 def settings_for(plugin: Plugin[S], table: Mapping[str, object]) -> S:
-    """Read a provider's table of the configuration, or say which line of it is wrong."""
+    """Read a provider's table of the configuration. Raises `ConfigError`, which names what is wrong in it."""
     known = {field.encode_name for field in msgspec.structs.fields(plugin.settings)}
-    if strange := sorted(set(table) - known):
+    if unknown := sorted(set(table) - known):
         allowed = ", ".join(sorted(known)) or "nothing"
         raise ConfigError(
-            f"[{plugin.role}] {strange[0]} is not a setting of {plugin.name!r}; it knows: {allowed}."
+            f"[{plugin.role}] {unknown[0]} is not a setting of {plugin.name!r}; it knows: {allowed}."
         )
     try:
         return msgspec.convert(table, plugin.settings, strict=False)

@@ -18,6 +18,7 @@ from vivavoce.protocol.items import (
 )
 from vivavoce.protocol.session import FunctionTool, ToolChoice, ToolChoiceFunction
 from vivavoce.providers.base import ChatRequest, ChatUsage, ToolCall
+from vivavoce.providers.chat_chunks import ChatChunk, FunctionDelta, Usage
 from vivavoce.providers.dialogue import (
     SPOKEN_STYLE,
     content_text,
@@ -45,46 +46,6 @@ class OpenAIChatSettings(ApiSettings, frozen=True, kw_only=True):
     temperature: float | None = None
     images: bool = True
     context: int = 128_000
-
-
-class _Function(msgspec.Struct, frozen=True):
-    name: str | None = None
-    arguments: str | None = None
-
-
-class _Call(msgspec.Struct, frozen=True):
-    index: int = 0
-    function: _Function = _Function()
-
-
-class _Delta(msgspec.Struct, frozen=True):
-    content: str | None = None
-    tool_calls: tuple[_Call, ...] | None = None
-
-
-class _Choice(msgspec.Struct, frozen=True):
-    delta: _Delta = _Delta()
-    finish_reason: str | None = None
-
-
-class _Details(msgspec.Struct, frozen=True):
-    cached_tokens: int | None = 0
-
-
-class _Usage(msgspec.Struct, frozen=True):
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    prompt_tokens_details: _Details | None = None
-
-
-class _Error(msgspec.Struct, frozen=True):
-    message: str = ""
-
-
-class _Chunk(msgspec.Struct, frozen=True):
-    choices: tuple[_Choice, ...] = ()
-    usage: _Usage | None = None
-    error: _Error | str | None = None
 
 
 _FINISHES: Mapping[str, Literal["length", "content_filter"]] = {
@@ -123,7 +84,7 @@ class OpenAIChat:
 
     async def reply(self, request: ChatRequest) -> AsyncIterator[str | ToolCall | ChatUsage]:
         """Answer in words and tool calls. Closing the iterator closes the connection: the endpoint stops."""
-        lines, usage, finish = EventLines(), _Usage(), None
+        lines, usage, finish = EventLines(), Usage(), None
         calls: dict[int, ToolCall] = {}
         async with self.client.stream("chat/completions", chat_body(request, self.settings)) as data:
             async for piece in data:
@@ -147,10 +108,10 @@ class OpenAIChat:
             finish=_FINISHES.get(finish, "stop"),
         )
 
-    def _chunks(self, lines: EventLines, data: bytes) -> list[_Chunk]:
+    def _chunks(self, lines: EventLines, data: bytes) -> list[ChatChunk]:
         try:
             events = [line for line in lines.push(data) if line and line != b"[DONE]"]
-            chunks = [msgspec.json.decode(line, type=_Chunk) for line in events]
+            chunks = [msgspec.json.decode(line, type=ChatChunk) for line in events]
         except (msgspec.MsgspecError, ValueError) as error:
             raise self.client.failure(f"sent something that is no chat completion: {error}") from error
         if fault := next((chunk.error for chunk in chunks if chunk.error), None):
@@ -158,7 +119,7 @@ class OpenAIChat:
         return chunks
 
 
-def _joined(call: ToolCall | None, part: _Function) -> ToolCall:
+def _joined(call: ToolCall | None, part: FunctionDelta) -> ToolCall:
     """Return a tool call with a further part of it: calls arrive in parts, told apart by their index."""
     name, arguments = part.name or "", part.arguments or ""
     return ToolCall(call.name + name, call.arguments + arguments) if call else ToolCall(name, arguments)

@@ -12,7 +12,8 @@ import httpx
 import msgspec
 
 from vivavoce.errors import ConfigError, ProviderError
-from vivavoce.providers.registry import Plugin, Role, Weights
+from vivavoce.providers.chat_chunks import ApiError
+from vivavoce.providers.registry import Plugin, Role, without_weights
 
 __all__ = ["OPENAI", "PROVIDER", "ApiClient", "ApiSettings", "EventLines", "api_plugin"]
 
@@ -133,12 +134,8 @@ async def _at_most(limit: int, response: httpx.Response) -> bytes:
     return bytes(body)
 
 
-class _Error(msgspec.Struct, frozen=True):
-    message: str = ""
-
-
 class _Refusal(msgspec.Struct, frozen=True):
-    error: _Error | str = ""
+    error: ApiError | str = ""
 
 
 def _message(body: bytes) -> str:
@@ -147,7 +144,7 @@ def _message(body: bytes) -> str:
         error = msgspec.json.decode(body, type=_Refusal).error
     except msgspec.MsgspecError:
         error = ""
-    text = error.message if isinstance(error, _Error) else error
+    text = error.message if isinstance(error, ApiError) else error
     return text or " ".join(body.decode(errors="replace").split()) or "no reason given"
 
 
@@ -158,16 +155,12 @@ def api_plugin(
     role: Role, does: str, settings: type[S], provider: Callable[[ApiClient, S], object]
 ) -> Plugin[S]:
     """Return the plugin of a provider that is made from a client and its settings."""
-
-    async def open_provider(chosen: S, weights: Weights) -> object:
-        return provider(ApiClient.open(chosen, role=role), chosen)
-
     return Plugin(
         role=role,
         name=PROVIDER,
         summary=f"{does} any OpenAI-compatible endpoint: OpenAI, Azure, a server of your own.",
         settings=settings,
-        open=open_provider,
+        open=without_weights(lambda chosen: provider(ApiClient.open(chosen, role=role), chosen)),
         about=lambda chosen: f"{chosen.model} at {chosen.base_url}",
     )
 

@@ -25,6 +25,7 @@ from anyio.streams.memory import MemoryObjectSendStream
 
 from vivavoce.errors import ConfigError, ProviderError
 from vivavoce.providers.base import ChatUsage
+from vivavoce.providers.chat_chunks import ApiError, ChatChunk, Timings
 from vivavoce.providers.dialogue import Turn
 
 __all__ = ["PROVIDER", "Completion", "FormatRefused", "Llama", "Server", "Slots", "best_slot"]
@@ -45,51 +46,6 @@ def _join_threads() -> None:
     """Wait for the threads that still work: one that Python ends inside the model's C++ ends the process."""
     for thread in tuple(_working):
         thread.join(EXIT_SECONDS)
-
-
-# what llama.cpp sends
-
-
-class _Timings(msgspec.Struct, frozen=True):
-    cache_n: int = 0
-    prompt_n: int = 0
-    predicted_n: int = 0
-
-
-class _Delta(msgspec.Struct, frozen=True):
-    content: str | None = None
-
-
-class _Candidate(msgspec.Struct, frozen=True):
-    token: str = ""
-    logprob: float = 0.0
-
-
-class _Token(msgspec.Struct, frozen=True):
-    top_logprobs: tuple[_Candidate, ...] = ()
-
-
-class _Logprobs(msgspec.Struct, frozen=True):
-    content: tuple[_Token, ...] | None = None
-
-
-class _Choice(msgspec.Struct, frozen=True):
-    delta: _Delta = _Delta()
-    finish_reason: str | None = None
-    logprobs: _Logprobs | None = None
-
-
-class _Error(msgspec.Struct, frozen=True):
-    message: str = "no reason given"
-    type: str = ""
-
-
-class _Chunk(msgspec.Struct, frozen=True):
-    """A piece of a completion; the last has the timings, or there is an error."""
-
-    choices: tuple[_Choice, ...] = ()
-    timings: _Timings | None = None
-    error: _Error | None = None
 
 
 class FormatRefused(ProviderError):
@@ -178,7 +134,7 @@ class Llama:
         filled with the first token's, where `logprobs` asks for them. Leaving the block stops the work; while
         the model reads, it stops after `BATCH_TOKENS`. The pieces raise `ProviderError`.
         """
-        send, receive = anyio.create_memory_object_stream[_Chunk](MAX_PIECES)
+        send, receive = anyio.create_memory_object_stream[ChatChunk](MAX_PIECES)
         body = {
             "messages": [{"role": turn.role, "content": turn.text} for turn in prompt],
             "id_slot": slot,
@@ -196,12 +152,12 @@ class Llama:
             yield _pieces(receive, candidates if candidates is not None else {})
 
     def _work(
-        self, body: Mapping[str, object], send: MemoryObjectSendStream[_Chunk], loop: EventLoopToken
+        self, body: Mapping[str, object], send: MemoryObjectSendStream[ChatChunk], loop: EventLoopToken
     ) -> None:
         def pass_on(raw: object) -> bool:
             """Pass a chunk to the event loop. Return whether to stop, because nobody waits for it."""
             try:
-                run_sync(send.send_nowait, msgspec.convert(raw, _Chunk), token=loop)
+                run_sync(send.send_nowait, msgspec.convert(raw, ChatChunk), token=loop)
             except (anyio.BrokenResourceError, anyio.WouldBlock, anyio.RunFinishedError):
                 return True
             return False
@@ -219,9 +175,9 @@ class Llama:
 
 
 async def _pieces(
-    chunks: AsyncIterator[_Chunk], candidates: dict[str, float]
+    chunks: AsyncIterator[ChatChunk], candidates: dict[str, float]
 ) -> AsyncIterator[str | ChatUsage]:
-    timings, finish = _Timings(), None
+    timings, finish = Timings(), None
     async for chunk in chunks:
         if chunk.error:
             raise _failure(chunk.error)
@@ -242,7 +198,8 @@ async def _pieces(
     )
 
 
-def _failure(error: _Error) -> ProviderError:
+def _failure(error: ApiError | str) -> ProviderError:
+    error = ApiError(error) if isinstance(error, str) else error
     if error.type == "exceed_context_size_error":
         return ProviderError(
             PROVIDER, "the instructions, tools and last words are together more than fits; raise [chat] context"

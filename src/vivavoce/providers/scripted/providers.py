@@ -7,9 +7,8 @@ the synthesizer plays a tone for each word, and each takes exactly as long as it
 import math
 import re
 from array import array
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from functools import lru_cache
-from typing import TypeVar
 
 import anyio
 import anyio.lowlevel
@@ -20,7 +19,7 @@ from vivavoce.errors import ProviderError
 from vivavoce.protocol.items import Message
 from vivavoce.providers.base import ChatRequest, ChatUsage, ToolCall, Transcript, WordTiming
 from vivavoce.providers.dialogue import content_text
-from vivavoce.providers.registry import Plugin, Weights
+from vivavoce.providers.registry import Plugin, without_weights
 from vivavoce.providers.scripted.script import plan
 from vivavoce.providers.scripted.tool_calls import NO_WORDS
 
@@ -244,24 +243,12 @@ class ScriptedTurnDetector:
         return 0.0 if patient else self._settings.over
 
 
-S = TypeVar("S", bound=msgspec.Struct)
-
-
-def _opening(make: Callable[[S], object]) -> Callable[[S, Weights], Awaitable[object]]:
-    """Return a plugin's `open` for a provider that needs no weights."""
-
-    async def made(settings: S, _: Weights) -> object:
-        return make(settings)
-
-    return made
-
-
 TRANSCRIBER = Plugin(
     role="transcriber",
     name="scripted",
     summary="Writes how long there was speech; knows no words. For tests and load.",
     settings=TranscriberSettings,
-    open=_opening(ScriptedTranscriber),
+    open=without_weights(ScriptedTranscriber),
     about=lambda settings: f"a script that knows no words, {settings.delay_ms:g} ms",
 )
 CHAT = Plugin(
@@ -269,7 +256,7 @@ CHAT = Plugin(
     name="scripted",
     summary="Follows plain instructions; understands nothing. For tests and load.",
     settings=ChatSettings,
-    open=_opening(ScriptedChat),
+    open=without_weights(ScriptedChat),
     about=lambda settings: (
         f"a script, {settings.first_token_ms:g} ms, then {settings.tokens_per_second:g} words a second"
     ),
@@ -279,7 +266,7 @@ SYNTHESIZER = Plugin(
     name="scripted",
     summary="Plays a tone for each word. For tests and load.",
     settings=SynthesizerSettings,
-    open=_opening(ScriptedSynthesizer),
+    open=without_weights(ScriptedSynthesizer),
     about=lambda settings: f"tones, {settings.delay_ms:g} ms",
 )
 TURN = Plugin(
@@ -287,6 +274,6 @@ TURN = Plugin(
     name="scripted",
     summary="Always gives the same probability. For tests and load.",
     settings=TurnSettings,
-    open=_opening(ScriptedTurnDetector),
+    open=without_weights(ScriptedTurnDetector),
     about=lambda settings: f"always says {settings.over:g}, after {settings.delay_ms:g} ms",
 )

@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import cast
 
 import msgspec
 from msgspec import UNSET
@@ -25,6 +26,7 @@ from vivavoce.text.en.numbers import numbers_in
 __all__ = [
     "ASKING",
     "Arguments",
+    "Parameter",
     "call_of",
     "find_arguments",
     "own_words",
@@ -79,14 +81,44 @@ class Arguments:
         return bool(self.known) and not self.open and not self.missing
 
 
+@dataclass(frozen=True)
+class Parameter:
+    """An argument as the tool takes it: `schema` is the simplified one, `described` the tool's own."""
+
+    name: str
+    schema: Schema
+    described: Schema
+    required: bool
+
+    @property
+    def about(self) -> str:
+        """The description in one line, or nothing."""
+        about = self.described.get("description")
+        return " ".join(about.split()) if isinstance(about, str) else ""
+
+
+def parameters_of(tool: FunctionTool) -> Sequence[Parameter]:
+    """Return what a tool takes, in its order."""
+    schema = argument_schema(tool)
+    own = as_schema(tool.parameters.get("properties")) if tool.parameters is not UNSET else {}
+    required = schema["required"]
+    return [
+        Parameter(name, as_schema(part), _own_schema(own.get(name)), name in cast("list[str]", required))
+        for name, part in as_schema(schema["properties"]).items()
+    ]
+
+
+def _own_schema(part: object) -> Schema:
+    """Return an argument's schema with that of the text that it may be."""
+    described = as_schema(part)
+    options = described.get("anyOf")
+    texts = (as_schema(option) for option in (options if isinstance(options, list) else ()))
+    return {**next((text for text in texts if text.get("type") == "string"), {}), **described}
+
+
 def own_words(turn: Turn) -> str:
     """Return a turn as it is written, without the remarks of tools in it."""
     return as_written(_TOOL_REMARK.sub("", turn.text).strip())
-
-
-def parameters_of(tool: FunctionTool) -> Schema:
-    """Return the properties of a tool's arguments as the tool describes them."""
-    return as_schema(tool.parameters.get("properties")) if tool.parameters is not UNSET else {}
 
 
 def find_arguments(tool: FunctionTool, tools: Sequence[FunctionTool], turns: Sequence[Turn]) -> Arguments:
@@ -101,48 +133,45 @@ class _Search:
         self._nouns = frozenset(
             noun
             for one in tools
-            for name in parameters_of(one)
-            if _matcher(name, _description(one, name))
-            for noun in _nouns(name, one)
+            for parameter in parameters_of(one)
+            if _matcher(parameter)
+            for noun in _nouns(parameter.name, one)
         )
         self._used: set[str] = set()
 
     def arguments(self) -> Arguments:
-        properties, required = as_schema(argument_schema(self._tool)["properties"]), _required(self._tool)
+        parameters = parameters_of(self._tool)
         known: dict[str, object] = {}
         open_ones: dict[str, Sequence[object]] = {}
         missing: list[str] = []
-        described = {name: _description(self._tool, name) for name in properties}
-        # codes first, so that what is used up by them is no other text
-        for name in sorted(properties, key=lambda name: _matcher(name, described[name]) is None):
-            needed = name in required
-            options = self._options(name, as_schema(properties[name]), described[name], needed=needed)
+        # codes first, so that the words of a text are not those of a code
+        for parameter in sorted(parameters, key=lambda one: _matcher(one) is None):
+            options = self._options(parameter)
             if options is None:
-                open_ones[name] = ()
+                open_ones[parameter.name] = ()
             elif len(options) == 1:
-                known[name] = options[0]
+                known[parameter.name] = options[0]
                 self._used.add(str(options[0]))
             elif options:
-                open_ones[name] = options
-            elif needed:
-                missing.append(name)
-        return Arguments(known, open_ones, tuple(name for name in properties if name in missing))
+                open_ones[parameter.name] = options
+            elif parameter.required:
+                missing.append(parameter.name)
+        return Arguments(known, open_ones, tuple(one.name for one in parameters if one.name in missing))
 
-    def _options(
-        self, name: str, schema: Schema, described: Schema, *, needed: bool
-    ) -> Sequence[object] | None:
+    def _options(self, parameter: Parameter) -> Sequence[object] | None:
         """Return what an argument can be; nothing where nothing was said of it, None where it is to be seen."""
+        schema = parameter.schema
         if "const" in schema:
             return [schema["const"]]
         if isinstance(choices := schema.get("enum"), list):
-            return self._named_choices(choices) or (choices if needed else [])
+            return self._named_choices(choices) or (choices if parameter.required else [])
         kind = _type(schema)
         if kind in ("integer", "number"):
             return self._numbers(schema, whole=kind == "integer")
         if kind != "string":
             return None
-        if matches := _matcher(name, described, needed=needed):
-            return self._codes(name, matches)
+        if matches := _matcher(parameter):
+            return self._codes(parameter.name, matches)
         return None if self._says_more() else []
 
     def _named_choices(self, choices: Sequence[object]) -> Sequence[object]:
@@ -218,11 +247,6 @@ class _Search:
         return any(_stem(word) not in known and word not in self._used for word in words)
 
 
-def _required(tool: FunctionTool) -> Sequence[str]:
-    required = argument_schema(tool)["required"]
-    return required if isinstance(required, list) else []
-
-
 def _type(schema: Schema) -> object:
     kind = schema.get("type")
     if isinstance(options := schema.get("anyOf"), list):
@@ -232,16 +256,9 @@ def _type(schema: Schema) -> object:
     return kind
 
 
-def _description(tool: FunctionTool, name: str) -> Schema:
-    """Return a property as the tool describes it, with what is said of the text that it may be."""
-    described = as_schema(parameters_of(tool).get(name))
-    options = described.get("anyOf")
-    texts = (as_schema(option) for option in (options if isinstance(options, list) else ()))
-    return {**next((text for text in texts if text.get("type") == "string"), {}), **described}
-
-
-def _matcher(name: str, described: Schema, *, needed: bool = True) -> Callable[[str], bool] | None:
-    """Return what says whether a word can be this property, if it is a number, a code or an address."""
+def _matcher(parameter: Parameter) -> Callable[[str], bool] | None:
+    """Return what says whether a word can be this argument, if it is a number, a code or an address."""
+    name, described = parameter.name, parameter.described
     if _type(described) not in ("string", None) or "enum" in described:
         return None
     if isinstance(given := described.get("pattern"), str):
@@ -251,8 +268,7 @@ def _matcher(name: str, described: Schema, *, needed: bool = True) -> Callable[[
             pass
         else:
             return lambda word: bool(search(word))
-    about = described.get("description")
-    if isinstance(about, str) and (counted := _COUNTED_DIGITS.search(about)):
+    if counted := _COUNTED_DIGITS.search(parameter.about):
         digits = int(next(numbers_in(counted[1])))
         return lambda word: bool(re.fullmatch(rf"\d{{{digits}}}", word))
     if described.get("format") == "email" or "email" in name.lower():
@@ -260,7 +276,7 @@ def _matcher(name: str, described: Schema, *, needed: bool = True) -> Callable[[
     if _PHONE.search(name):
         return lambda word: bool(re.fullmatch(rf"\+?(?:\d-?){{{PHONE_DIGITS},}}", word))
     if _IDENTIFIER.search(name) or _POSTCODE.search(name):
-        least = 1 if needed else OPTIONAL_DIGITS
+        least = 1 if parameter.required else OPTIONAL_DIGITS
         return lambda word: sum(char.isdigit() for char in word) >= least
     return None
 
@@ -299,18 +315,17 @@ def read_arguments(tool: FunctionTool, written: str) -> dict[str, object]:
         arguments = msgspec.json.decode(written, type=dict[str, object])
     except msgspec.DecodeError:
         return {}
-    required = _required(tool)
+    required = {parameter.name for parameter in parameters_of(tool) if parameter.required}
     tidy = {name: _FILLERS.sub("", one) if isinstance(one, str) else one for name, one in arguments.items()}
     return {name: one for name, one in tidy.items() if one is not None and (one != "" or name in required)}
 
 
 def unfit_arguments(tool: FunctionTool, arguments: Mapping[str, object]) -> Sequence[str]:
     """Return which arguments a tool requires and has not, or are not what it takes."""
-    schema, required = as_schema(argument_schema(tool)["properties"]), _required(tool)
     return [
-        name
-        for name, part in schema.items()
-        if (not fits_schema(arguments[name], as_schema(part)) if name in arguments else name in required)
+        one.name
+        for one in parameters_of(tool)
+        if (not fits_schema(arguments[one.name], one.schema) if one.name in arguments else one.required)
     ]
 
 
@@ -319,21 +334,18 @@ def question_for(tool: FunctionTool, names: Sequence[str]) -> str:
 
     It is put together here: a small model that is told to ask tends to answer instead, with values it makes up.
     """
-    described = parameters_of(tool)
-    return f"{ASKING} {' and '.join(_noun_phrase(name, as_schema(described.get(name))) for name in names[:2])}?"
+    known = {one.name: one for one in parameters_of(tool)}
+    return f"{ASKING} {' and '.join(_noun_phrase(known[name]) for name in names[:2])}?"
 
 
-def _noun_phrase(name: str, described: Schema) -> str:
+def _noun_phrase(parameter: Parameter) -> str:
     """Return what an argument is, as one says it to the user."""
-    about = described.get("description")
-    about = _ASIDE.split(" ".join(about.split()))[0] if isinstance(about, str) else ""
-    about = _CALLERS.sub("your", about) or name.replace("_", " ")
+    about = _CALLERS.sub("your", _ASIDE.split(parameter.about)[0]) or parameter.name.replace("_", " ")
     about = about if about[1:2].isupper() else about[:1].lower() + about[1:]
     return about if _DETERMINED.match(about) else f"the {about}"
 
 
 def call_of(tool: FunctionTool, arguments: Mapping[str, object]) -> ToolCall:
     """Return the call of a tool with these arguments, in the order in which the tool has them."""
-    names = as_schema(argument_schema(tool)["properties"])
-    ordered = {name: arguments[name] for name in names if name in arguments}
-    return ToolCall(tool.name, msgspec.json.encode(ordered).decode())
+    names = [one.name for one in parameters_of(tool) if one.name in arguments]
+    return ToolCall(tool.name, msgspec.json.encode({name: arguments[name] for name in names}).decode())

@@ -10,11 +10,11 @@ from typing import NamedTuple
 
 import msgspec
 
-from vivavoce.protocol.json_schema import Schema, argument_schema, as_schema
+from vivavoce.protocol.json_schema import Schema, as_schema
 from vivavoce.protocol.session import FunctionTool
 from vivavoce.providers.dialogue import Turn
 from vivavoce.providers.qwen.tool_picker import pattern
-from vivavoce.providers.qwen.tool_picker.arguments import Arguments, own_words, parameters_of
+from vivavoce.providers.qwen.tool_picker.arguments import Arguments, Parameter, own_words, parameters_of
 
 __all__ = ["argument_grammar", "known_arguments"]
 
@@ -41,13 +41,13 @@ def known_arguments(found: Arguments) -> str:
 
 def argument_grammar(tool: FunctionTool, found: Arguments, turns: Sequence[Turn]) -> str | None:
     """Return a GBNF grammar of what follows; None where a value has parts, which it cannot express."""
-    schema, described = as_schema(argument_schema(tool)["properties"]), parameters_of(tool)
+    parameters = {one.name: one for one in parameters_of(tool)}
     texts = [own_words(turn) for turn in turns[-REACH:] if turn.role == "user"]
     words = [word for text in texts for word in _words(text)]
     rules, root = [], list[str]()
     for place, (name, choices) in enumerate(found.open.items()):
-        copied = words if _is_copied(name, as_schema(described.get(name)), texts) else []
-        value = _value(as_schema(schema[name]), choices, copied)
+        copied = words if _is_copied(parameters[name], texts) else []
+        value = _value(parameters[name].schema, choices, copied)
         if value is None:
             return None
         rules.append(f"value{place} ::= {value}")
@@ -72,9 +72,10 @@ def _value(schema: Schema, choices: Sequence[object], words: Sequence["_Word"]) 
     return NUMBERS.get(types.pop()) if len(types) == 1 else None
 
 
-def _is_copied(name: str, described: Schema, texts: Sequence[str]) -> bool:
+def _is_copied(parameter: Parameter, texts: Sequence[str]) -> bool:
     """Return whether a text stands in the user's words: it is not worked out, and has no form of its own."""
-    return not (_COMPUTED.search(name) or described.get("format") or any(map(_WITHOUT_SPACES.search, texts)))
+    has_form = _COMPUTED.search(parameter.name) or parameter.described.get("format")
+    return not (has_form or any(map(_WITHOUT_SPACES.search, texts)))
 
 
 class _Word(NamedTuple):

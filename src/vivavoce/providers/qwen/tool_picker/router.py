@@ -16,7 +16,7 @@ from msgspec import UNSET
 
 from vivavoce.errors import ProviderError
 from vivavoce.protocol.items import Message
-from vivavoce.protocol.json_schema import Schema, argument_schema, as_schema
+from vivavoce.protocol.json_schema import Schema, argument_schema
 from vivavoce.protocol.session import FunctionTool, ToolChoice, ToolChoiceFunction
 from vivavoce.providers.base import ChatRequest, ChatUsage, ToolCall
 from vivavoce.providers.dialogue import Turn
@@ -24,6 +24,7 @@ from vivavoce.providers.qwen.llama import PROVIDER, Completion
 from vivavoce.providers.qwen.tool_picker import WORDS, pattern
 from vivavoce.providers.qwen.tool_picker.arguments import (
     Arguments,
+    Parameter,
     call_of,
     find_arguments,
     own_words,
@@ -254,10 +255,7 @@ def _one_line(text: str) -> str:
 
 
 def _signature(tool: FunctionTool) -> str:
-    properties, described = as_schema(argument_schema(tool)["properties"]), parameters_of(tool)
-    arguments = ", ".join(
-        f"{name}: {_values(as_schema(part))}{_hint(described, name)}" for name, part in properties.items()
-    )
+    arguments = ", ".join(f"{one.name}: {_values(one.schema)}{_hint(one)}" for one in parameters_of(tool))
     return f"{tool.name}({arguments})" + (f": {about}" if (about := _about(tool)[0]) else "")
 
 
@@ -267,9 +265,8 @@ def _values(schema: Schema) -> str:
     return str(schema.get("type", "any"))
 
 
-def _hint(described: Schema, name: str) -> str:
-    hint = as_schema(described.get(name)).get("description")
-    return f" ({_one_line(hint)[:_HINT_CHARS]})" if isinstance(hint, str) else ""
+def _hint(parameter: Parameter) -> str:
+    return f" ({parameter.about[:_HINT_CHARS]})" if parameter.about else ""
 
 
 # the answer
