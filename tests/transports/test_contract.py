@@ -13,6 +13,8 @@ import httpx
 import pytest
 
 from clients.phone import Phone
+from samples.ndjson_transport import NdjsonTransport
+from transports import ndjson
 from vivavoce.errors import ProtocolError
 from vivavoce.limits import Limits
 from vivavoce.protocol import events as e
@@ -138,10 +140,34 @@ class TerminalClient:
         self._lines.close()
 
 
+class NdjsonClient:
+    """The sample of `docs/contributing.md`."""
+
+    transport = NdjsonTransport
+
+    def __init__(self) -> None:
+        self._ours, self._theirs = ndjson.stream_pair()
+        self._client = ndjson.Client(self._theirs)
+
+    async def connection(self) -> Any:
+        return self._ours
+
+    async def write(self, text: str) -> None:
+        await self._client.ask(text)
+
+    async def until(self, text: str) -> None:
+        assert text in json.dumps(await self._client.until("response.output_text.delta"))
+
+    async def close(self) -> None:
+        await self._theirs.aclose()
+        await self._ours.aclose()
+
+
 CLIENTS = [
     pytest.param(WebSocketClient, id="websocket"),
     pytest.param(WebRtcClient, id="webrtc", marks=pytest.mark.real_time),
     pytest.param(TerminalClient, id="terminal"),
+    pytest.param(NdjsonClient, id="ndjson"),
 ]
 every_transport = pytest.mark.parametrize("new_client", CLIENTS)
 NewClient = Callable[[], Client]
