@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 np = pytest.importorskip("numpy")
 
-from vivavoce.audio.samples import levelled, pieces, rounded, samples, to_pcm, trimmed  # noqa: E402
+from vivavoce.audio.samples import limited, normalized, samples, split, to_pcm, trimmed  # noqa: E402
 
 RATE = 100
 loudness = st.floats(-1, 1, width=32)
@@ -23,7 +23,7 @@ def test_pcm_survives_the_way_there_and_back(pcm: bytes) -> None:
 @given(st.lists(loudness, max_size=500), st.sampled_from([0.5, 1.0, 3.0]))
 def test_pieces_are_short_and_nothing_is_lost(values: list[float], seconds: float) -> None:
     sound = np.array(values, np.float32)
-    cut = list(pieces(sound, RATE, seconds))
+    cut = list(split(sound, RATE, seconds))
     assert np.array_equal(np.concatenate(cut), sound)
     assert all(len(piece) <= seconds * RATE for piece in cut)
 
@@ -31,7 +31,7 @@ def test_pieces_are_short_and_nothing_is_lost(values: list[float], seconds: floa
 def test_a_long_sound_is_cut_in_its_pause() -> None:
     sound = np.ones(250, np.float32)
     sound[160:190] = 0
-    assert len(next(pieces(sound, RATE, 2.0))) in range(160, 190)
+    assert len(next(split(sound, RATE, 2.0))) in range(160, 190)
 
 
 @given(st.lists(loudness, max_size=200))
@@ -48,19 +48,19 @@ def test_trimming_keeps_all_that_is_loud(values: list[float]) -> None:
 @pytest.mark.parametrize("loud", [0.02, 0.3, 1.0])
 def test_a_faint_and_a_loud_voice_become_equal(loud: float) -> None:
     wave = np.sin(np.arange(4000, dtype=np.float32)) * np.float32(loud)
-    assert np.abs(levelled(wave)).max() == pytest.approx(0.5, abs=0.01)
+    assert np.abs(normalized(wave)).max() == pytest.approx(0.5, abs=0.01)
 
 
 def test_silence_stays_silence() -> None:
-    assert not levelled(np.zeros(100, np.float32)).any()
-    assert not len(levelled(np.zeros(0, np.float32)))
+    assert not normalized(np.zeros(100, np.float32)).any()
+    assert not len(normalized(np.zeros(0, np.float32)))
     assert not len(trimmed(np.zeros(100, np.float32), RATE, 0.5, 0.01)[0])
 
 
 @given(st.lists(st.floats(-5, 5, width=32), max_size=50))
 def test_rounding_off_bends_only_the_peaks(values: list[float]) -> None:
     sound = np.array(values, np.float32)
-    bent = rounded(sound, 0.7, 0.9)
+    bent = limited(sound, 0.7, 0.9)
     assert np.abs(bent).max(initial=0) <= np.float32(0.9)
     assert np.array_equal(bent[np.abs(sound) <= np.float32(0.7)], sound[np.abs(sound) <= np.float32(0.7)])
     assert np.array_equal(np.sign(bent), np.sign(sound))

@@ -98,7 +98,7 @@ async def test_two_sentences_have_a_breath_between_them() -> None:
 
 async def test_a_voice_that_does_not_exist_is_the_owners_mistake() -> None:
     pytest.importorskip("hibari")
-    with pytest.raises(ConfigError, match=r"Hibari has no voice 'alloy'; it knows: .*heart"):
+    with pytest.raises(ConfigError, match=r"Hibari has no voice 'alloy'; there are: .*heart"):
         await hibari(HibariSettings(voice="alloy"))
 
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from providers.offline import recording, weights
 from vivavoce.errors import ConfigError, ProviderError
-from vivavoce.providers.local.moonshine import PLUGIN, Moonshine, MoonshineSettings, surplus, vocabulary
+from vivavoce.providers.local.moonshine import PLUGIN, Moonshine, MoonshineSettings, repeated_tokens, vocabulary
 
 pytestmark = [pytest.mark.anyio, pytest.mark.real_time]
 
@@ -83,13 +83,13 @@ async def test_another_language_is_refused() -> None:
     ],
 )
 def test_what_is_said_too_often_is_a_loop(tokens: list[int], too_many: int) -> None:
-    assert surplus(tokens) == too_many
+    assert repeated_tokens(tokens) == too_many
 
 
 @given(st.lists(st.integers(0, 3), max_size=12), st.lists(st.integers(0, 3), min_size=1, max_size=6))
 def test_a_loop_of_any_length_is_noticed_and_the_first_time_stays(said: list[int], phrase: list[int]) -> None:
     looped = said + phrase * 12
-    again = surplus(looped)
+    again = repeated_tokens(looped)
     assert again > 0
     assert len(looped) - again >= len(said)
 

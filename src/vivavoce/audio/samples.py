@@ -1,4 +1,4 @@
-"""Sound as numbers from -1 to 1, for the models that run here. Needs numpy: import it where a model is used."""
+"""Audio as numbers from -1 to 1, for local models. Needs numpy: import it where a model is used."""
 
 from collections.abc import Iterator
 from typing import TypeAlias
@@ -6,11 +6,11 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Floats", "levelled", "pieces", "rounded", "samples", "to_pcm", "trimmed"]
+__all__ = ["Floats", "limited", "normalized", "samples", "split", "to_pcm", "trimmed"]
 
 Floats: TypeAlias = NDArray[np.float32]
 
-LOUD, MOST_GAIN = 0.5, 50.0
+LEVEL, MAX_GAIN = 0.5, 50.0
 
 
 def samples(pcm: bytes) -> Floats:
@@ -19,19 +19,19 @@ def samples(pcm: bytes) -> Floats:
 
 
 def to_pcm(sound: Floats) -> bytes:
-    """Write 16-bit little-endian PCM; what is too loud is cut."""
+    """Return 16-bit little-endian PCM; what is too loud is clipped."""
     return (np.clip(sound, -1, 1) * np.float32(32767)).astype("<i2").tobytes()
 
 
-def levelled(sound: Floats) -> Floats:
-    """Return `sound` so that its loudest thousandth begins at half of full scale: models mishear the quiet."""
+def normalized(sound: Floats) -> Floats:
+    """Return `sound` so that its loudest thousandth begins at half of full scale."""
     if not len(sound):
         return sound
     loud = float(np.quantile(np.abs(sound), 0.999))
-    return sound * np.float32(min(MOST_GAIN, LOUD / max(loud, 1e-9)))
+    return sound * np.float32(min(MAX_GAIN, LEVEL / max(loud, 1e-9)))
 
 
-def pieces(sound: Floats, rate: int, seconds: float) -> Iterator[Floats]:
+def split(sound: Floats, rate: int, seconds: float) -> Iterator[Floats]:
     """Cut `sound` into pieces of at most `seconds`, at the quietest fifth of a second of their later half."""
     most, quiet = int(seconds * rate), rate // 5
     while len(sound) > most:
@@ -55,8 +55,8 @@ def trimmed(sound: Floats, rate: int, threshold: float, margin: float) -> tuple[
     return sound[start:end], (len(sound) - end) / rate
 
 
-def rounded(sound: Floats, knee: float, ceiling: float) -> Floats:
-    """Return `sound` with its peaks above `knee` bent so that none reaches `ceiling`; below, as it was."""
+def limited(sound: Floats, knee: float, ceiling: float) -> Floats:
+    """Return `sound` with its peaks above `knee` bent so that none reaches `ceiling`; the rest stays."""
     room = ceiling - knee
     over = np.maximum(np.abs(sound) - knee, 0)
     return (np.clip(sound, -knee, knee) + np.sign(sound) * room * np.tanh(over / room)).astype(np.float32)

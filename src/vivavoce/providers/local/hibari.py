@@ -21,13 +21,13 @@ T = TypeVar("T")
 
 CHUNK_BYTES = OUTPUT_RATE // 10 * 2
 SEED = 1
-"""of the voice's breath: the same text always sounds the same"""
+"""of the noise in the voice: the same text always sounds the same"""
 AUDIBLE, KEEP_SECONDS = 0.003, 0.01
 """what is softer at both ends is cut (some 300 ms before the words, 450 after), but for this much"""
 PAUSE_SECONDS = 0.3
 """between two sentences of one text"""
 KNEE, CEILING = 0.7, 0.89
-"""where peaks begin to be rounded off, and -1 dB of full scale"""
+"""where peaks begin to be limited, and -1 dB of full scale"""
 SLOWEST, FASTEST = 0.5, 2.0
 
 
@@ -42,29 +42,29 @@ class HibariSettings(msgspec.Struct, frozen=True):
 
 
 class Voice(Protocol):
-    """What we use of the package's own class."""
+    """The part of the package's own class that we use."""
 
     def phonemize(self, text: str) -> Sequence[str]: ...
     def from_phonemes(self, phonemes: str, speed: float, seed: int) -> "Floats": ...
 
 
 class Hibari:
-    """The loaded voice. One sentence is spoken at a time; others wait their turn."""
+    """The loaded voice. One sentence is synthesized at a time; others wait."""
 
     def __init__(self, voice: Voice, gain: float) -> None:
         self._voice, self._gain = voice, gain
         self._one_at_a_time = CapacityLimiter(1)
 
     async def speak(self, text: str, *, voice: str | None = None, speed: float = 1.0) -> AsyncIterator[bytes]:
-        """Say `text` in chunks of 100 ms, a sentence as soon as it is ready; nothing if it has no words.
+        """Yield `text` as speech in chunks of 100 ms, a sentence as soon as it is ready; nothing without words.
 
-        There is one voice: `voice` is a wish that other synthesizers can fulfil. `speed` is 0.5 to 2. Raises
-        `ProviderError` for a text that cannot be read. When cancelled, at most a sentence is thrown away.
+        There is one voice: `voice` is ignored. `speed` is 0.5 to 2. Raises `ProviderError` for a text that
+        cannot be read. When cancelled, at most a sentence is computed in vain.
         """
         speed = min(max(speed, SLOWEST), FASTEST)
         pause = b""
         for sentence in await self._in_turn(partial(self._sentences, text)):
-            pcm = await self._in_turn(partial(self._say, sentence, speed))
+            pcm = await self._in_turn(partial(self._synthesize, sentence, speed))
             if pcm:
                 pcm, pause = pause + pcm, bytes(int(PAUSE_SECONDS * OUTPUT_RATE) * 2)
             for at in range(0, len(pcm), CHUNK_BYTES):
@@ -79,12 +79,12 @@ class Hibari:
     def _sentences(self, text: str) -> Sequence[str]:
         return self._voice.phonemize(text) if any(char.isalnum() for char in text) else ()
 
-    def _say(self, phonemes: str, speed: float) -> bytes:
-        from vivavoce.audio.samples import rounded, to_pcm, trimmed
+    def _synthesize(self, phonemes: str, speed: float) -> bytes:
+        from vivavoce.audio.samples import limited, to_pcm, trimmed
 
-        sound = self._voice.from_phonemes(phonemes, speed=speed, seed=SEED)
-        words, _ = trimmed(sound, OUTPUT_RATE, AUDIBLE, KEEP_SECONDS)
-        return to_pcm(rounded(words * self._gain, KNEE, CEILING))
+        audio = self._voice.from_phonemes(phonemes, speed=speed, seed=SEED)
+        words, _ = trimmed(audio, OUTPUT_RATE, AUDIBLE, KEEP_SECONDS)
+        return to_pcm(limited(words * self._gain, KNEE, CEILING))
 
 
 def _load(name: str) -> Voice:
@@ -92,9 +92,9 @@ def _load(name: str) -> Voice:
         from hibari import Hibari as Model
         from hibari.voices import VOICES, voice_path
     except ImportError as error:
-        raise ConfigError("Voices that speak here need the extra: pip install 'vivavoce[local]'.") from error
+        raise ConfigError("Local synthesizers need the extra: pip install 'vivavoce[local]'.") from error
     if name not in VOICES:
-        raise ConfigError(f"Hibari has no voice {name!r}; it knows: {', '.join(sorted(VOICES))}.")
+        raise ConfigError(f"Hibari has no voice {name!r}; there are: {', '.join(sorted(VOICES))}.")
     try:
         path = Path(voice_path(name, download_missing=False))
     except FileNotFoundError as error:
@@ -104,7 +104,7 @@ def _load(name: str) -> Voice:
 
 
 async def open_hibari(settings: HibariSettings, weights: Weights) -> Hibari:
-    """Load the voice and let it say something, so that the first answer is not slow."""
+    """Load the voice and use it once, so that the first answer is not slow."""
     hibari = Hibari(await to_thread.run_sync(_load, settings.voice), settings.gain)
     async for _ in hibari.speak("Hello."):
         pass
@@ -114,7 +114,7 @@ async def open_hibari(settings: HibariSettings, weights: Weights) -> Hibari:
 PLUGIN = Plugin(
     role="synthesizer",
     name="hibari",
-    summary="Speaks English. Runs here.",
+    summary="Speaks English. Runs on this machine.",
     settings=HibariSettings,
     open=open_hibari,
     about=lambda settings: f"Hibari ({settings.voice}), on this machine, English only",

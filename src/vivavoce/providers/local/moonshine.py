@@ -1,8 +1,8 @@
-"""Moonshine: writes down English speech, 82 ms of one core for four seconds of it.
+"""Moonshine: transcribes English speech, in 82 ms of one core for four seconds of it.
 
 The network invents words for noise ("You", "Thank you for watching") and falls into loops on spelled digits. So
-it is asked only about sound in which Silero hears speech, gets every sound equally loud and with a little
-silence around it, may write no more than a person could say, and a loop is heard again or cut.
+it gets only audio in which Silero finds speech, at one level and with a little silence around it, may write no
+more than a person could say in that time, and a loop is transcribed again or cut.
 """
 
 from collections.abc import Sequence
@@ -26,18 +26,18 @@ if TYPE_CHECKING:
     from vivavoce.audio.samples import Floats
     from vivavoce.providers.local.onnx import Array
 
-__all__ = ["PLUGIN", "Moonshine", "MoonshineSettings", "surplus", "vocabulary"]
+__all__ = ["PLUGIN", "Moonshine", "MoonshineSettings", "repeated_tokens", "vocabulary"]
 
 MODEL = "stt/moonshine-tiny-en"
 LAYERS, HEADS, WIDTH = 6, 8, 36
 BEGIN, END = 1, 2
 
 SPEECH_MS, SPEECH = 200, 0.5
-"""How long Silero must hear speech at a stretch, and how sure it must be, before a word is written."""
+"""How long Silero must find speech without a gap, and how likely it must be, before a word is written."""
 PIECE_SECONDS = 20.0
 TOKENS_PER_SECOND, TOKENS_MORE = 10, 10
 LEADS, TAIL = (0.1, 0.3), 0.1
-"""Seconds of silence before the sound, at first and when it is heard again, and after it."""
+"""Seconds of silence before the audio, in the first and the second attempt, and after it."""
 
 DOUBT = -1.4
 """Natural logarithm of the first token's probability: below it, the phrases in `INVENTED` are not believed."""
@@ -60,7 +60,7 @@ class _Written:
 
 
 class Moonshine:
-    """Transcribes one utterance at a time; others wait their turn."""
+    """Transcribes one utterance at a time; others wait."""
 
     supports_partials = True
 
@@ -72,7 +72,7 @@ class Moonshine:
     async def transcribe(
         self, audio: bytes, *, language: str | None = None, prompt: str | None = None
     ) -> Transcript:
-        """Write down `audio`, 16 kHz; the text is empty if nobody speaks. It takes no notice of `prompt`.
+        """Return the words of `audio`, 16 kHz; the text is empty without speech. `prompt` is ignored.
 
         Raises `ProviderError` for a language other than English. When cancelled, it stops at the next token.
         """
@@ -84,25 +84,25 @@ class Moonshine:
         return Transcript(text, "en" if text else None)
 
     async def warm(self) -> None:
-        """Write down half a second of nothing, in earnest."""
+        """Run both networks once, on silence."""
         await to_thread.run_sync(self._warm, limiter=self._one_at_a_time)
 
     def _warm(self) -> None:
         import numpy as np
 
         silence = np.zeros(INPUT_RATE // 2, np.float32)
-        self._speaks(silence)
+        self._has_speech(silence)
         self._write(silence, LEADS[0])
 
     def _transcribe(self, audio: bytes) -> str:
-        from vivavoce.audio.samples import levelled, pieces, samples
+        from vivavoce.audio.samples import normalized, samples, split
 
-        sound = levelled(samples(audio))
-        texts = (self._piece(piece) for piece in pieces(sound, INPUT_RATE, PIECE_SECONDS))
+        sound = normalized(samples(audio))
+        texts = (self._piece(piece) for piece in split(sound, INPUT_RATE, PIECE_SECONDS))
         return " ".join(text for text in texts if text)
 
     def _piece(self, sound: "Floats") -> str:
-        if not self._speaks(sound):
+        if not self._has_speech(sound):
             return ""
         for lead in LEADS:
             written = self._write(sound, lead)
@@ -113,7 +113,7 @@ class Moonshine:
             return ""
         return text
 
-    def _speaks(self, sound: "Floats") -> bool:
+    def _has_speech(self, sound: "Floats") -> bool:
         from vivavoce.audio.samples import to_pcm
 
         silero, pcm, run = SileroDetector(self._silero, 1.0), to_pcm(sound), 0
@@ -130,18 +130,18 @@ class Moonshine:
         most = int(len(sound) / INPUT_RATE * TOKENS_PER_SECOND) + TOKENS_MORE
         sound = np.pad(sound, (int(lead * INPUT_RATE), int(TAIL * INPUT_RATE)))[None]
         every_sample = np.ones(sound.shape, np.int64)
-        (seen,) = self._encoder.run(None, {"input_values": sound, "attention_mask": every_sample})
-        own, heard = _names("decoder"), _names("encoder")
+        (states,) = self._encoder.run(None, {"input_values": sound, "attention_mask": every_sample})
+        own, encoded = _names("decoder"), _names("encoder")
         inputs: dict[str, Array] = {
             "input_ids": np.array([[BEGIN]], np.int64),
-            "encoder_hidden_states": seen,
+            "encoder_hidden_states": states,
             "encoder_attention_mask": every_sample,
             "use_cache_branch": np.array([False]),
-            **{name: np.zeros((1, HEADS, 0, WIDTH), np.float32) for name in own + heard},
+            **{name: np.zeros((1, HEADS, 0, WIDTH), np.float32) for name in own + encoded},
         }
         tokens: list[int] = []
         certainty = 0.0
-        remembered = own + heard
+        remembered = own + encoded
         while len(tokens) < most:
             from_thread.check_cancelled()
             wanted = ["logits", *(name.replace("past_key_values", "present") for name in remembered)]
@@ -152,8 +152,8 @@ class Moonshine:
             if token == END:
                 break
             tokens.append(token)
-            if again := surplus(tokens):
-                return _Written(tokens[:-again], certainty, looped=True)
+            if repeated := repeated_tokens(tokens):
+                return _Written(tokens[:-repeated], certainty, looped=True)
             inputs |= zip(remembered, memory, strict=True)
             inputs |= {"input_ids": np.array([[token]], np.int64), "use_cache_branch": np.array([True])}
             remembered = own
@@ -168,8 +168,8 @@ def _names(part: str) -> tuple[str, ...]:
     return tuple(f"past_key_values.{n}.{part}.{what}" for n in range(LAYERS) for what in ("key", "value"))
 
 
-def surplus(tokens: Sequence[int]) -> int:
-    """Say how many of the last tokens only repeat what stands before them, too often for a person.
+def repeated_tokens(tokens: Sequence[int]) -> int:
+    """Return how many of the last tokens only repeat what stands before them, too often for a person.
 
     Too often is four times and more for a phrase, six times for two tokens: enough to spell 0 0 0 0 0.
     """
@@ -204,7 +204,7 @@ def _load(files: dict[str, Path], threads: int) -> tuple[dict[str, Session], Seq
 
 
 async def open_moonshine(settings: MoonshineSettings, weights: Weights) -> Moonshine:
-    """Load the networks and use them once, so that the first caller need not wait longer."""
+    """Load the networks and use them once, so that the first transcript is not slow."""
     moonshine, silero = await weights(MODEL), await weights(SILERO)
     files = {
         "encoder": moonshine["encoder_model.ort"],
@@ -220,7 +220,7 @@ async def open_moonshine(settings: MoonshineSettings, weights: Weights) -> Moons
 PLUGIN = Plugin(
     role="transcriber",
     name="moonshine",
-    summary="Writes down English speech. Runs here.",
+    summary="Transcribes English speech. Runs on this machine.",
     settings=MoonshineSettings,
     open=open_moonshine,
     models=lambda settings: (MODEL, SILERO),

@@ -1,4 +1,4 @@
-"""Opens ONNX models as a shared machine likes it: few threads, none that spins; the same answers everywhere.
+"""Opens ONNX models with few threads, none of which spins, and the same results on every processor.
 
 Nothing heavy is imported before a model is opened, so that the registry can load every plugin for a list.
 """
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["Session", "open_session"]
 
 SETTINGS = {"session.intra_op.allow_spinning": "0", "session.x64quantprecision": "1"}
-"""the second for processors without VNNI, where products of 8 bits overflow: Smart Turn said 0.29 for 0.78"""
+"""the second for processors without VNNI, where products of 8 bits overflow: Smart Turn gave 0.29 for 0.78"""
 
 
 class Session(Protocol):
@@ -38,7 +38,7 @@ def open_session(path: Path, *, threads: int = 1) -> Session:
         import onnxruntime
         from onnxruntime.capi import onnxruntime_pybind11_state as broken
     except ImportError as error:
-        raise ConfigError("Models that run here need the extra: pip install 'vivavoce[local]'.") from error
+        raise ConfigError("Local models need the extra: pip install 'vivavoce[local]'.") from error
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     options.log_severity_level = 3

@@ -1,9 +1,9 @@
-"""RNNoise: takes noise out of a caller's sound, 10 ms at a time, some 30 ms of one core for a second of it.
+"""RNNoise: noise reduction, 10 ms at a time, some 30 ms of one core for a second of audio.
 
 The network (Valin, A Hybrid DSP/Deep Learning Approach to Real-Time Full-Band Speech Enhancement, 2018; version
-0.2 of the library) works at 48 kHz. Only the library is loaded out of the package, not its Python code, which
-wants to draw. Part of the sound is left as it came: models that have learned to hear in noise understand less
-of what sounds clean to people.
+0.2 of the library) works at 48 kHz. Only the library of the package is loaded, not its Python code, which
+needs a plotting package. Part of the audio is left as it was: models that were trained on noisy speech
+understand less of what sounds clean to people.
 """
 
 import ctypes
@@ -32,11 +32,11 @@ FRAME = 480
 LATE = 2 * FRAME
 """samples by which the network is late"""
 AHEAD = 2 * (INPUT_RATE // 100 + 16)
-"""bytes of silence before the first sound, so that there is always as much to give as was taken"""
+"""bytes of silence before the first output, so that there is always as much to return as was passed"""
 
 
 class RNNoiseSettings(msgspec.Struct, frozen=True):
-    """`rest` is how much of the sound is left as it came, from 0 (nothing) to 1 (all), at full strength."""
+    """`rest` is how much of the audio is left as it was, from 0 (nothing) to 1 (all), at full strength."""
 
     rest: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.5
 
@@ -49,16 +49,16 @@ class RNNoise:
     settings: RNNoiseSettings
 
     def denoiser(self, reduction: NoiseReduction) -> "RNNoiseDenoiser":
-        """Give a caller their denoiser. Near or far makes no difference to this network."""
+        """Return the denoiser of a conversation. Near or far field makes no difference to this network."""
         strength = 1.0 if reduction.strength is msgspec.UNSET else reduction.strength
         return RNNoiseDenoiser(self.library, strength * (1 - self.settings.rest))
 
 
 class RNNoiseDenoiser:
-    """Hears one caller; gives back as much sound as it takes, 34 ms late."""
+    """Belongs to one conversation; returns as much audio as is passed, 34 ms late."""
 
     def __init__(self, library: ctypes.CDLL, share: float) -> None:
-        """Take away `share` of the noise that the network finds, 0 to 1."""
+        """Remove `share` of the noise that the network finds, 0 to 1."""
         import numpy as np
 
         self._process: Callable[[int, int, int], float] = library.rnnoise_process_frame
@@ -66,18 +66,18 @@ class RNNoiseDenoiser:
         finalize(self, library.rnnoise_destroy, self._state)
         self._share = np.float32(share)
         self._up, self._down = Resampler(INPUT_RATE, RATE), Resampler(RATE, INPUT_RATE)
-        self._taken = np.zeros(0, np.float32)
+        self._pending = np.zeros(0, np.float32)
         self._before = np.zeros(LATE, np.float32)
         self._ready = bytes(AHEAD)
 
-    def denoise(self, sound: bytes) -> bytes:
-        """Return as much sound as is given, PCM at `INPUT_RATE`."""
+    def denoise(self, audio: bytes) -> bytes:
+        """Return as much audio as is passed, PCM at `INPUT_RATE`."""
         import numpy as np
 
-        new = np.frombuffer(self._up.push(sound), "<i2").astype(np.float32)
-        taken = np.concatenate((self._taken, new))
-        whole = len(taken) // FRAME * FRAME
-        noisy, self._taken = taken[:whole], taken[whole:]
+        new = np.frombuffer(self._up.push(audio), "<i2").astype(np.float32)
+        pending = np.concatenate((self._pending, new))
+        whole = len(pending) // FRAME * FRAME
+        noisy, self._pending = pending[:whole], pending[whole:]
         cleaned = np.empty_like(noisy)
         for at in range(0, noisy.nbytes, FRAME * noisy.itemsize):
             self._process(self._state, cleaned.ctypes.data + at, noisy.ctypes.data + at)
@@ -85,8 +85,8 @@ class RNNoiseDenoiser:
         self._before = early[whole:]
         mixed = early[:whole] + self._share * (cleaned - early[:whole])
         self._ready += self._down.push(np.clip(np.rint(mixed), -32768, 32767).astype("<i2").tobytes())
-        given, self._ready = self._ready[: len(sound)], self._ready[len(sound) :]
-        return given
+        ready, self._ready = self._ready[: len(audio)], self._ready[len(audio) :]
+        return ready
 
 
 def _find() -> Path:
@@ -103,7 +103,7 @@ def _find() -> Path:
 
 
 def _load() -> ctypes.CDLL:
-    """Load the library and say what its functions take."""
+    """Load the library and declare the types of its functions."""
     try:
         library = ctypes.CDLL(str(_find()))
     except OSError as error:
@@ -116,7 +116,7 @@ def _load() -> ctypes.CDLL:
 
 
 async def open_rnnoise(settings: RNNoiseSettings, weights: Weights) -> RNNoise:
-    """Load the library and clean a little silence, so that the first caller's is not slow."""
+    """Load the library and run it once, so that the first frame of a call is not slow."""
     rnnoise = RNNoise(await to_thread.run_sync(_load), settings)
     denoiser = rnnoise.denoiser(NoiseReduction(type="near_field"))
     await to_thread.run_sync(denoiser.denoise, bytes(AHEAD))
@@ -126,7 +126,7 @@ async def open_rnnoise(settings: RNNoiseSettings, weights: Weights) -> RNNoise:
 PLUGIN = Plugin(
     role="denoiser",
     name="rnnoise",
-    summary="Takes noise out of what is heard, for sessions that ask for it. Runs here.",
+    summary="Reduces noise, for sessions that ask for it. Runs on this machine.",
     settings=RNNoiseSettings,
     open=open_rnnoise,
     about=lambda settings: "RNNoise, on this machine, for sessions that ask for noise_reduction",

@@ -1,7 +1,7 @@
-"""Silero: says whether a frame is speech, in about 0.12 ms of one core.
+"""Silero: voice activity detection, in about 0.12 ms of one core for a frame.
 
-The model is shared by all conversations; each detector remembers its own caller: the state of the network and
-the last 4 ms of sound, which the network wants to hear again before the next frame.
+The model is shared by all conversations; each detector keeps its own state: that of the network, and the last
+4 ms of audio, which the network reads again before the next frame.
 """
 
 from functools import partial
@@ -26,30 +26,30 @@ FRAME = FRAME_BYTES // 2
 
 
 class SileroSettings(msgspec.Struct, frozen=True):
-    """`gain` is multiplied onto the sound before it is judged: some 4 for a quiet, far microphone."""
+    """`gain` is multiplied onto the audio before it is judged: some 4 for a quiet, distant microphone."""
 
     gain: float = 1.0
 
 
 class SileroDetector:
-    """Hears one caller."""
+    """Belongs to one conversation."""
 
     def __init__(self, session: Session, gain: float) -> None:
         import numpy as np
 
         self._session = session
         self._scale = np.float32(gain / 32768)
-        self._heard = np.zeros((1, CONTEXT + FRAME), np.float32)
-        self._context, self._frame = self._heard[0, :CONTEXT], self._heard[0, CONTEXT:]
-        self._last = self._heard[0, -CONTEXT:]
+        self._window = np.zeros((1, CONTEXT + FRAME), np.float32)
+        self._context, self._frame = self._window[0, :CONTEXT], self._window[0, CONTEXT:]
+        self._last = self._window[0, -CONTEXT:]
         self._inputs: dict[str, Array] = {
-            "input": self._heard,
+            "input": self._window,
             "state": np.zeros((2, 1, 128), np.float32),
             "sr": np.array(INPUT_RATE, np.int64),
         }
 
     def probability(self, frame: bytes) -> float:
-        """Say how likely (0 to 1) `frame`, of exactly `FRAME_BYTES`, is speech."""
+        """Return how likely (0 to 1) `frame`, of exactly `FRAME_BYTES`, is speech."""
         import numpy as np
 
         self._context[:] = self._last
@@ -65,12 +65,12 @@ class Silero:
         self._session, self._gain = session, settings.gain
 
     def detector(self) -> SileroDetector:
-        """Give a new conversation its detector."""
+        """Return the detector of a new conversation."""
         return SileroDetector(self._session, self._gain)
 
 
 async def open_silero(settings: SileroSettings, weights: Weights) -> Silero:
-    """Load the model and let it hear one frame, so that the first caller's is not slow."""
+    """Load the model and run it once, so that the first frame of a call is not slow."""
     files = await weights(MODEL)
     session = await anyio.to_thread.run_sync(partial(open_session, files["silero_vad.onnx"]))
     silero = Silero(session, settings)
@@ -81,7 +81,7 @@ async def open_silero(settings: SileroSettings, weights: Weights) -> Silero:
 PLUGIN = Plugin(
     role="vad",
     name="silero",
-    summary="Hears whether somebody speaks. Runs here; any language.",
+    summary="Detects voice activity. Runs on this machine; any language.",
     settings=SileroSettings,
     open=open_silero,
     models=lambda settings: (MODEL,),

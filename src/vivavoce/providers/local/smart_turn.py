@@ -1,4 +1,4 @@
-"""Smart Turn: hears in a pause, from the melody of what was said, whether the caller has finished.
+"""Smart Turn: tells in a pause, from the melody of what was said, whether the caller has finished.
 
 It knows no words. The network (Daily, smart-turn v3.2) reads the last 8 s as Whisper's features: 80 bands of
 logarithmic energy every 10 ms (Radford et al., 2022, section 2.2).
@@ -24,7 +24,7 @@ MODEL = "turn/smart-turn-v3.2"
 WINDOW = 8 * INPUT_RATE
 FFT, HOP, BANDS = 400, 160, 80
 FLOOR = 8.0
-"""decades of power below the loudest that are heard"""
+"""decades of power below the loudest that count"""
 
 AT_ONCE = 16
 """frames multiplied at once: few enough that OpenBLAS uses one thread. Several wait for one another for up to
@@ -43,7 +43,7 @@ class SmartTurn:
         self._turn = anyio.CapacityLimiter(1)
 
     async def predict_end_of_turn(self, audio: bytes) -> float:
-        """Say how likely (0 to 1) the caller has finished, from what they said last."""
+        """Return how likely (0 to 1) the caller has finished, from the last 8 s of `audio`."""
         return await anyio.to_thread.run_sync(self._judge, audio, limiter=self._turn, abandon_on_cancel=True)
 
     def _judge(self, audio: bytes) -> float:
@@ -53,13 +53,13 @@ class SmartTurn:
         return float(answer.reshape(-1)[0])
 
 
-def _features(sound: "Floats") -> "Floats":
-    """Return `BANDS` x 800 features of the last 8 s; shorter sound has silence before it."""
+def _features(audio: "Floats") -> "Floats":
+    """Return `BANDS` x 800 features of the last 8 s; shorter audio gets silence before it."""
     import numpy as np
     from numpy.lib.stride_tricks import sliding_window_view
 
     window = np.zeros(WINDOW, np.float32)
-    window[WINDOW - len(sound[-WINDOW:]) :] = sound[-WINDOW:]
+    window[WINDOW - len(audio[-WINDOW:]) :] = audio[-WINDOW:]
     window -= window.mean()
     window /= np.sqrt(window.var() + np.float32(1e-7))
     frames = sliding_window_view(np.pad(window, FFT // 2, mode="reflect"), FFT)[::HOP][:-1]
@@ -90,7 +90,7 @@ def _mel_bands() -> "Floats":
 
 
 async def open_smart_turn(settings: SmartTurnSettings, weights: Weights) -> SmartTurn:
-    """Load the model and let it judge silence, so that the first pause is not slow."""
+    """Load the model and run it once, so that the first pause of a call is not slow."""
     files = await weights(MODEL)
     session = await anyio.to_thread.run_sync(partial(open_session, files["smart-turn-v3.2-cpu.onnx"]))
     smart_turn = SmartTurn(session)
@@ -101,7 +101,7 @@ async def open_smart_turn(settings: SmartTurnSettings, weights: Weights) -> Smar
 PLUGIN = Plugin(
     role="turn",
     name="smart-turn",
-    summary="Hears whether the caller has finished. Runs here; any language.",
+    summary="Predicts whether the caller has finished. Runs on this machine; any language.",
     settings=SmartTurnSettings,
     open=open_smart_turn,
     models=lambda settings: (MODEL,),
