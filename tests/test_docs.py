@@ -63,7 +63,7 @@ async def test_the_ten_lines_of_the_readme_hold_a_spoken_conversation() -> None:
     )
     simulation.caller.utterances = [CallerSays(0, "What is the capital of France?")]
     runtime = scripted_runtime()
-    await runtime.use_providers(simulation.engine.crew)
+    await runtime.use_providers(simulation.engine.providers)
     question = array("h", [1000] * 2 * SECOND).tobytes() + bytes(2 * SECOND)
     async with serving(Web(runtime), listen("127.0.0.1", 0)) as url:
         answer = await ask(question, f"{url}/v1")

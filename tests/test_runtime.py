@@ -76,14 +76,14 @@ async def test_a_house_is_not_ready_before_its_models_are() -> None:
         _ = runtime.switchboard
     with pytest.raises(RuntimeError):
         _ = runtime.speech
-    await runtime.use_providers(Simulation().engine.crew)
+    await runtime.use_providers(Simulation().engine.providers)
     assert runtime.ready
 
 
 @pytest.mark.anyio
 async def test_a_conversation_begins_with_the_owners_session() -> None:
     runtime = Runtime(scripted(session={"instructions": "Be brief.", "turn_detection": {"eagerness": "high"}}))
-    await runtime.use_providers(Simulation().engine.crew)
+    await runtime.use_providers(Simulation().engine.providers)
     async with runtime.switchboard.connect(Caller("test")) as line:
         session = await first_session(line)
     assert session.instructions == "Be brief."

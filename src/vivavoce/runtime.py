@@ -23,7 +23,7 @@ from vivavoce.engines.failover import Failover
 from vivavoce.engines.remote import Remote
 from vivavoce.engines.remote.options import voiceless
 from vivavoce.engines.speech import Speech
-from vivavoce.engines.transcription_session import begun
+from vivavoce.engines.transcription_session import create_transcription
 from vivavoce.errors import ConfigError
 from vivavoce.mcp.servers import McpServers
 from vivavoce.protocol.session import Session, TranscriptionSession
@@ -215,7 +215,7 @@ class Runtime:
     def resolve_session(self, requested: Session | TranscriptionSession) -> Session | TranscriptionSession:
         """Return the complete session that follows from a requested one. Raises `ProtocolError`."""
         if isinstance(requested, TranscriptionSession):
-            return begun(self.session, requested)
+            return create_transcription(self.session, requested)
         session = merge(self.session, self.assistants.passing(requested), tools=self.config.limits.tools)
         return replace(session, model=requested.model or session.model)
 
@@ -259,8 +259,8 @@ class Runtime:
         if not self.config.has_cascade:
             self.use_engine(self._remote())
             return
-        chat_is = self.choices["chat"].about.partition(",")[0]
-        await self.use_providers(Providers(**cast("dict[str, Any]", self._providers), chat_is=chat_is))
+        chat_name = self.choices["chat"].about.partition(",")[0]
+        await self.use_providers(Providers(**cast("dict[str, Any]", self._providers), chat_name=chat_name))
 
     async def use_providers(self, providers: Providers) -> None:
         """Answer with models that are loaded already: for tests, and for programs that bring their own."""
@@ -269,7 +269,7 @@ class Runtime:
         alone = self.config.engine == "cascade"
         session = self.session if alone else voiceless(self.session)
         cascade = Cascade(providers, session=session, limits=limits, reach=servers)
-        await cascade.rehearse()
+        await cascade.warm_up()
         self._speech = Speech(providers, limits)
         self.use_engine(cascade if alone else Failover(self._remote(), cascade))
 

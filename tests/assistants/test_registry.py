@@ -55,7 +55,7 @@ def scripted(**tables: object) -> Config:
 async def begun(runtime: Runtime, wish: Session | None = None) -> Session:
     """Return the session with which a conversation in this house begins."""
     if not runtime.ready:
-        await runtime.use_providers(Simulation().engine.crew)  # type: ignore[attr-defined]
+        await runtime.use_providers(Simulation().engine.providers)  # type: ignore[attr-defined]
     async with runtime.switchboard.connect(Caller("test", session=wish)) as line:
         created = await anext(line)
         assert isinstance(created, e.SessionCreated)
@@ -77,7 +77,7 @@ async def test_a_conversation_begins_as_the_assistant_wants_it() -> None:
 
 async def test_the_model_has_read_what_the_tools_are_for_before_the_first_caller_comes() -> None:
     simulation = Simulation()
-    await Runtime(scripted(), assistant=DESK).use_providers(simulation.engine.crew)  # type: ignore[attr-defined]
+    await Runtime(scripted(), assistant=DESK).use_providers(simulation.engine.providers)  # type: ignore[attr-defined]
     (prepared,) = simulation.chat.prepared
     assert prepared.instructions == "You are the desk.\n\nAnswer in Hindi."
     assert [one.name for one in prepared.tools] == ["order_status"]

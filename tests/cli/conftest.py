@@ -50,7 +50,7 @@ def serve() -> Serve:
     @asynccontextmanager
     async def open_site(simulation: Simulation) -> AsyncIterator[str]:
         runtime = Runtime(Config.model_validate({**PRESETS["scripted"]}))
-        await runtime.use_providers(simulation.engine.crew)
+        await runtime.use_providers(simulation.engine.providers)
         async with serving(Web(runtime), listen("127.0.0.1", 0)) as url:
             yield url
 

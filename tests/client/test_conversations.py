@@ -127,7 +127,7 @@ async def test_the_client_may_say_when_a_turn_is_over() -> None:
 
 async def test_a_message_may_hold_words_sound_and_images() -> None:
     simulation = Simulation(["I see."], session=TRANSCRIBED)
-    simulation.engine.crew.chat.supports_images = True
+    simulation.engine.providers.chat.supports_images = True
     simulation.caller.utterances = [CallerSays(0, "What is this?", seconds=1)]
     png = b"\x89PNG\r\n\x1a\n" + bytes(16)
     async with RealtimeClient(simulation.engine) as client:

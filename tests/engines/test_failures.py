@@ -22,7 +22,7 @@ pytestmark = pytest.mark.anyio
 @pytest.mark.parametrize("failure", [ProviderError("chat", "is down"), Unresponsive()])
 async def test_a_chat_model_that_fails_is_apologised_for_and_the_next_turn_works(failure: object) -> None:
     simulation = Simulation([failure, "Back again."], limits=Limits(first_token_seconds=3))
-    await simulation.engine.rehearse()
+    await simulation.engine.warm_up()
     timeline = await simulation.run(CallerSays(0.5, "hello there"), CallerSays(12.0, "hello again"), until=16)
     first, second = timeline.of(e.ResponseDone)
     assert isinstance(first.response.status_details, Failed)

@@ -16,8 +16,8 @@ from vivavoce.audio.dtmf import tone
 from vivavoce.audio.rates import G711_RATE
 from vivavoce.audio.resample import resample
 from vivavoce.dates import unix_now
+from vivavoce.engines.cascade.context import TranscriberQueue
 from vivavoce.engines.cascade.settings import InputProcessing
-from vivavoce.engines.cascade.transcriber_queue import TranscriberQueue
 from vivavoce.errors import ProviderError
 from vivavoce.limits import Limits
 from vivavoce.protocol import events as e
@@ -148,8 +148,8 @@ async def test_an_append_longer_than_the_buffer_is_refused_whole() -> None:
 def test_what_the_client_says_of_the_words_is_handed_on(
     settings: TranscriptionSettings, language: str | None, prompt: str | None
 ) -> None:
-    hearing = InputProcessing.of(told_as(transcription=settings))
-    assert (hearing.language, hearing.prompt) == (language, prompt)
+    settings = InputProcessing.of(told_as(transcription=settings))
+    assert (settings.language, settings.prompt) == (language, prompt)
 
 
 # words while they are spoken
@@ -176,14 +176,14 @@ async def test_who_wants_no_transcripts_is_told_nothing_and_nobody_looks() -> No
     simulation = Simulation(["Paris."], session=told_as(transcription=None))
     timeline = await simulation.run(CallerSays(0.5, QUESTION), until=9)
     assert not timeline.of(e.TranscriptionDelta, e.TranscriptionCompleted)
-    assert simulation.engine.crew.transcriber.asked == 1, "in the pause"
+    assert simulation.engine.providers.transcriber.asked == 1, "in the pause"
 
 
 async def test_a_transcriber_that_is_paid_is_asked_in_pauses_only() -> None:
     simulation = Simulation(["Paris."], session=told_as())
-    simulation.engine.crew.transcriber.supports_partials = False
+    simulation.engine.providers.transcriber.supports_partials = False
     timeline = await simulation.run(CallerSays(0.5, QUESTION), until=9)
-    assert simulation.engine.crew.transcriber.asked == 1
+    assert simulation.engine.providers.transcriber.asked == 1
     assert deltas(timeline) == wholes(timeline)
     assert not while_speaking(timeline)
 
@@ -192,13 +192,13 @@ async def test_it_is_asked_once_a_second_at_most() -> None:
     simulation = Simulation(["Paris."], session=told_as(), transcriber_delay=0.05)
     await simulation.run(CallerSays(0.5, QUESTION), until=9)
     spoken = len(QUESTION) * 0.06
-    assert simulation.engine.crew.transcriber.asked <= spoken + 1
+    assert simulation.engine.providers.transcriber.asked <= spoken + 1
 
 
 async def test_a_slow_transcriber_is_asked_less_often() -> None:
     simulation = Simulation(["Paris."], session=told_as(), transcriber_delay=0.5)
     await simulation.run(CallerSays(0.5, QUESTION), until=9)
-    assert simulation.engine.crew.transcriber.asked == 2, (
+    assert simulation.engine.providers.transcriber.asked == 2, (
         "once, for it took half a second of four; and in the pause"
     )
 
@@ -208,7 +208,7 @@ async def test_a_client_may_want_to_wait_longer_for_surer_words() -> None:
     for delay in ("minimal", "low", "medium", "high", "xhigh"):
         simulation = Simulation(["Paris."], session=told_as(transcription=TranscriptionSettings(delay=delay)))
         await simulation.run(CallerSays(0.5, QUESTION), until=9)
-        asked.append(simulation.engine.crew.transcriber.asked)
+        asked.append(simulation.engine.providers.transcriber.asked)
     assert asked == sorted(asked, reverse=True)
     assert asked[0] > asked[-1]
 
@@ -217,7 +217,7 @@ async def test_a_turn_of_which_no_more_is_shown_is_written_down_at_its_end() -> 
     words = " ".join(f"word{n}" for n in range(20))
     simulation = Simulation(session=told_as(), limits=Limits(partial_transcript_seconds=2))
     timeline = await simulation.run(CallerSays(0.5, words), until=12)
-    assert simulation.engine.crew.transcriber.asked <= 3
+    assert simulation.engine.providers.transcriber.asked <= 3
     assert deltas(timeline) == wholes(timeline)
 
 
@@ -249,7 +249,7 @@ async def test_pauses_count_as_evidence() -> None:
 async def test_a_transcriber_that_fails_in_mid_speech_fails_only_at_the_end() -> None:
     simulation = Simulation(session=told_as(), transcriber_failure=ProviderError("transcriber", "is deaf"))
     timeline = await simulation.run(CallerSays(0.5, QUESTION), until=9)
-    assert simulation.engine.crew.transcriber.asked == 2
+    assert simulation.engine.providers.transcriber.asked == 2
     assert len(timeline.of(e.TranscriptionFailed)) == 1
     assert not timeline.of(e.TranscriptionDelta)
 
@@ -286,10 +286,10 @@ class Slow:
 
 
 async def test_work_goes_before_glimpses() -> None:
-    desk, seen = TranscriberQueue(Slow()), list[Transcript | None]()
+    queue, seen = TranscriberQueue(Slow()), list[Transcript | None]()
 
     async def look(sound: bytes) -> None:
-        seen.append(await desk.glimpse(sound, seconds=5))
+        seen.append(await queue.transcribe_partial(sound, seconds=5))
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(look, b"first")
@@ -297,7 +297,7 @@ async def test_work_goes_before_glimpses() -> None:
         await look(b"second")
         assert seen == [None], "one glimpse at a time"
         began = anyio.current_time()
-        told = await desk.transcribe(b"work", seconds=5)
+        told = await queue.transcribe(b"work", seconds=5)
         assert anyio.current_time() - began == 1
         assert told.text == "work"
     assert seen == [None, None], "the first was taken back"
@@ -306,19 +306,19 @@ async def test_work_goes_before_glimpses() -> None:
 
 
 async def test_a_glimpse_is_not_taken_while_somebody_works() -> None:
-    desk = TranscriberQueue(Slow())
+    queue = TranscriberQueue(Slow())
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(lambda: desk.transcribe(b"work", seconds=5))
+        tasks.start_soon(lambda: queue.transcribe(b"work", seconds=5))
         await anyio.sleep(0.5)
-        assert await desk.glimpse(b"look", seconds=5) is None
+        assert await queue.transcribe_partial(b"look", seconds=5) is None
 
 
 async def test_who_does_not_say_so_is_not_asked_in_mid_speech() -> None:
     class Paid:
         transcribe = Slow.transcribe
 
-    assert TranscriberQueue(Slow()).is_live
-    assert not TranscriberQueue(Paid()).is_live
+    assert TranscriberQueue(Slow()).supports_partials
+    assert not TranscriberQueue(Paid()).supports_partials
 
 
 # keys
@@ -340,7 +340,7 @@ async def test_a_telephones_keys_are_told_and_are_no_speech(law: g711.Law) -> No
     timeline = await simulation.run(press(0.5, "147*", law=law), press(2.0, "#", seconds=0.8, law=law), until=5)
     assert keys(timeline) == "147*#"
     assert not timeline.of(e.InputAudioBufferSpeechStarted)
-    assert simulation.engine.crew.transcriber.asked == 0
+    assert simulation.engine.providers.transcriber.asked == 0
 
 
 async def test_a_key_is_told_with_its_date() -> None:
@@ -410,7 +410,7 @@ class Deafening:
 
 def with_denoiser(session: Session) -> tuple[Simulation, Deafening]:
     simulation, denoiser = Simulation(["Fine."], session=session), Deafening()
-    simulation.engine.crew = dataclass_replace(simulation.engine.crew, denoiser=denoiser)
+    simulation.engine.providers = dataclass_replace(simulation.engine.providers, denoiser=denoiser)
     return simulation, denoiser
 
 

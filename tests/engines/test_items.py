@@ -283,7 +283,7 @@ async def test_a_model_that_sees_is_shown_images(url: str) -> None:
 
 async def test_a_model_that_sees_nothing_is_named() -> None:
     simulation = Simulation(["Fine."])
-    simulation.engine.crew = replace(simulation.engine.crew, chat_is="Qwen 0.5B")
+    simulation.engine.providers = replace(simulation.engine.providers, chat_name="Qwen 0.5B")
     given = ResponseParams(input=(user("x"), image()), **TEXT)
     timeline = await simulation.run(
         put(0.1, image()),

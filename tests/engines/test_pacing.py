@@ -19,7 +19,7 @@ async def test_the_first_sound_goes_at_once_and_more_up_to_the_lead() -> None:
 
 async def test_nothing_is_heard_before_it_is_played() -> None:
     pace = Pacing(inf)
-    assert not pace.begun
+    assert not pace.started
     assert not pace.audible
     assert pace.heard_ms == 0
     await pace.wait(3.0)
@@ -44,13 +44,13 @@ async def test_what_is_dropped_is_never_heard() -> None:
 async def test_while_held_nothing_goes() -> None:
     pace = Pacing(0.1)
     await pace.wait(0.1)
-    pace.hold()
+    pace.pause()
     async with anyio.create_task_group() as tasks:
 
         async def settle() -> None:
             await anyio.sleep(0.5)
             assert pace.audible, "held is not over"
-            pace.release()
+            pace.resume()
 
         tasks.start_soon(settle)
         await pace.wait(0.1)
@@ -59,6 +59,6 @@ async def test_while_held_nothing_goes() -> None:
 
 async def test_a_hold_that_nobody_settles_ends_by_itself() -> None:
     pace = Pacing(0.1)
-    pace.hold()
+    pace.pause()
     await pace.wait(0.1)
     assert anyio.current_time() == pytest.approx(2.0)

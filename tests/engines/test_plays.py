@@ -147,7 +147,7 @@ async def test_a_turn_that_is_finished_is_answered_sooner_than_one_that_is_not()
 async def test_a_turn_detector_that_does_not_answer_is_not_waited_for() -> None:
     session = heard_as(turn_detection=SemanticVad())
     simulation = Simulation(["Paris."], session=session, end_of_turn=0.9)
-    simulation.engine.crew.turn.delay = 60
+    simulation.engine.providers.turn.delay = 60
     timeline = await simulation.run(CallerSays(0.5, "What is the capital of France?"), until=8)
     assert done(timeline).response.status == "completed"
 

@@ -14,24 +14,24 @@ from vivavoce.testing.simulation import CallerSays, ClientSends, Simulation, Tim
 
 def test_what_was_used_comes_back_a_minute_later() -> None:
     window = Window(10)
-    window.use(4, now=0)
-    window.use(6, now=30)
-    assert window.left == 0
-    assert window.free_in(40) == 20
-    assert window.whole_in(40) == 50
-    window.pass_to(60)
-    assert window.left == 4
-    window.pass_to(90)
-    assert window.left == 10
-    assert window.whole_in(90) == 0
+    window.add(4, now=0)
+    window.add(6, now=30)
+    assert window.remaining == 0
+    assert window.seconds_until_some(40) == 20
+    assert window.seconds_until_all(40) == 50
+    window.advance(60)
+    assert window.remaining == 4
+    window.advance(90)
+    assert window.remaining == 10
+    assert window.seconds_until_all(90) == 0
 
 
 def test_it_is_told_when_to_come_back_after_much_too_much() -> None:
     window = Window(10)
-    window.use(5, now=0)
-    window.use(50, now=10)
-    assert window.left == 0
-    assert window.free_in(20) == 50
+    window.add(5, now=0)
+    window.add(50, now=10)
+    assert window.remaining == 0
+    assert window.seconds_until_some(20) == 50
 
 
 @given(st.lists(st.tuples(st.floats(0, 30), st.integers(0, 5)), max_size=40), st.integers(1, 20))
@@ -39,29 +39,29 @@ def test_what_is_free_again_is_free_when_it_was_said_to_be(uses: list[tuple[floa
     window, now = Window(most), 0.0
     for pause, amount in uses:
         now += pause
-        window.use(amount, now)
-        if not window.left:
+        window.add(amount, now)
+        if not window.remaining:
             after = Window(most, window.used, window._uses.copy())
-            after.pass_to(now + window.free_in(now) + 1e-6)
-            assert after.left
-    window.pass_to(now + 61)
-    assert (window.left, window.used, window.whole_in(now + 61)) == (most, 0, 0)
+            after.advance(now + window.seconds_until_some(now) + 1e-6)
+            assert after.remaining
+    window.advance(now + 61)
+    assert (window.remaining, window.used, window.seconds_until_all(now + 61)) == (most, 0, 0)
 
 
 def test_the_limit_that_is_reached_is_named() -> None:
     rates = RateLimits(responses=2, tokens=100)
-    assert rates.refusal(0) is None
-    rates.begin(0)
-    rates.spend(100, 1)
-    refusal = rates.refusal(11)
+    assert rates.exceeded(0) is None
+    rates.add_response(0)
+    rates.add_tokens(100, 1)
+    refusal = rates.exceeded(11)
     assert refusal is not None
     assert (refusal.code, "limits.tokens_per_minute" in refusal.message) == ("rate_limit_exceeded", True)
     assert "Try again in 50.0 s" in refusal.message
-    rates.begin(12)
-    refusal = rates.refusal(13)
+    rates.add_response(12)
+    refusal = rates.exceeded(13)
     assert refusal is not None
     assert "limits.responses_per_minute" in refusal.message
-    assert rates.refusal(61.5) is None
+    assert rates.exceeded(61.5) is None
 
 
 def left(timeline: Timeline, nth: int = -1) -> dict[object, object]:
@@ -110,7 +110,7 @@ async def test_out_of_band_answers_count_too() -> None:
 @pytest.mark.parametrize("drafts", [0, 8])
 async def test_a_caller_who_speaks_too_often_is_apologised_to_and_no_error_is_sent(drafts: int) -> None:
     simulation = Simulation(["Yes."], limits=Limits(responses_per_minute=1, drafts=drafts))
-    await simulation.engine.rehearse()
+    await simulation.engine.warm_up()
     timeline = await simulation.run(
         CallerSays(0.5, "hello there"), CallerSays(5.0, "hello again"), CallerSays(70, "and now"), until=75
     )

@@ -57,7 +57,7 @@ async def test_an_answer_sounds_as_long_in_every_format(format: AudioFormat, byt
 @FORMATS
 async def test_sound_goes_in_pieces_of_a_tenth_of_a_second(format: AudioFormat, bytes_per_ms: int) -> None:
     simulation = Simulation([STORY], session=spoken_as(format, speed=0.25))
-    simulation.engine.crew.synthesizer.chunk = 48_000
+    simulation.engine.providers.synthesizer.chunk = 48_000
     timeline = await simulation.run(*ask(0.1, "Tell me"), until=16)
     sizes = [len(piece) for piece in sound(timeline)]
     assert max(sizes) <= 100 * bytes_per_ms

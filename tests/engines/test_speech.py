@@ -25,8 +25,8 @@ class Speaker:
 
 async def spoken(text: str) -> list[str]:
     speaker = Speaker()
-    speech = Speech(replace(Simulation().engine.crew, synthesizer=speaker), Limits())
-    sound = [chunk async for chunk in speech.speak(text)]
+    speech = Speech(replace(Simulation().engine.providers, synthesizer=speaker), Limits())
+    sound = [chunk async for chunk in speech.synthesize(text)]
     assert len(sound) == len(speaker.said)
     return speaker.said
 

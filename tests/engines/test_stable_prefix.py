@@ -3,15 +3,15 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vivavoce.engines.cascade.stable_prefix import StablePrefix
+from vivavoce.engines.cascade.partial_transcripts import StablePrefix
 
 words = st.lists(st.sampled_from(["a", "to", "be", "or", "not", "b", "be,"]), max_size=8)
 transcripts = st.lists(words.map(" ".join), max_size=8)
 
 
 def told(heard: list[str]) -> list[str]:
-    partials = StablePrefix()
-    return [partials.hear(transcript) for transcript in heard]
+    prefix = StablePrefix()
+    return [prefix.update(transcript) for transcript in heard]
 
 
 def test_nothing_is_certain_after_one_transcript() -> None:
@@ -28,10 +28,10 @@ def test_what_two_transcripts_agree_about_is_told_but_the_newest_word() -> None:
 
 
 def test_the_rest_comes_at_the_end() -> None:
-    partials = StablePrefix()
-    partials.hear("ask not what")
-    partials.hear("ask not what your country")
-    assert partials.finish("ask not what your country can do.") == " your country can do."
+    prefix = StablePrefix()
+    prefix.update("ask not what")
+    prefix.update("ask not what your country")
+    assert prefix.finish("ask not what your country can do.") == " your country can do."
 
 
 def test_an_utterance_of_which_nothing_was_told_is_told_whole() -> None:
@@ -39,28 +39,28 @@ def test_an_utterance_of_which_nothing_was_told_is_told_whole() -> None:
 
 
 def test_what_turns_out_otherwise_has_no_rest() -> None:
-    partials = StablePrefix()
-    partials.hear("I scream for")
-    partials.hear("I scream for you")
-    assert partials.finish("Ice cream for you.") == ""
+    prefix = StablePrefix()
+    prefix.update("I scream for")
+    prefix.update("I scream for you")
+    assert prefix.finish("Ice cream for you.") == ""
 
 
 def test_nothing_is_told_after_the_end() -> None:
-    partials = StablePrefix()
-    partials.hear("ask not")
-    partials.finish("ask not")
-    assert partials.hear("ask not what") == ""
+    prefix = StablePrefix()
+    prefix.update("ask not")
+    prefix.finish("ask not")
+    assert prefix.update("ask not what") == ""
 
 
 @given(transcripts)
 def test_nothing_is_taken_back_and_words_are_whole(heard: list[str]) -> None:
-    partials, so_far = StablePrefix(), ""
+    prefix, so_far = StablePrefix(), ""
     for transcript in heard:
-        delta = partials.hear(transcript)
+        delta = prefix.update(transcript)
         assert not delta or not so_far or delta.startswith(" "), "a word is not continued"
         assert delta == delta.rstrip(), "a word is not left open"
         so_far += delta
-        assert partials.told == so_far
+        assert prefix.text == so_far
         if delta:
             assert f"{transcript} ".startswith(f"{so_far} "), "what is told was just heard"
             assert transcript.split() != so_far.split(), "the newest word is not told"
@@ -68,9 +68,9 @@ def test_nothing_is_taken_back_and_words_are_whole(heard: list[str]) -> None:
 
 @given(transcripts, words.map(" ".join))
 def test_the_deltas_make_the_whole_wherever_they_began_it(heard: list[str], whole: str) -> None:
-    partials = StablePrefix()
-    so_far = "".join(partials.hear(transcript) for transcript in heard)
-    rest = partials.finish(whole)
+    prefix = StablePrefix()
+    so_far = "".join(prefix.update(transcript) for transcript in heard)
+    rest = prefix.finish(whole)
     if whole.startswith(so_far):
         assert so_far + rest == whole
     else:
@@ -82,9 +82,9 @@ def test_a_transcriber_that_only_ever_adds_is_told_to_the_last_word(
     said: list[str], data: st.DataObject
 ) -> None:
     ends = sorted(data.draw(st.lists(st.integers(0, len(said)), max_size=6)))
-    partials = StablePrefix()
-    deltas = [partials.hear(" ".join(said[:end])) for end in ends]
-    assert "".join(deltas) + partials.finish(" ".join(said)) == " ".join(said)
+    prefix = StablePrefix()
+    deltas = [prefix.update(" ".join(said[:end])) for end in ends]
+    assert "".join(deltas) + prefix.finish(" ".join(said)) == " ".join(said)
     if len(ends) > 1:
         sure = min(ends[-2], ends[-1] - 1) if ends[-1] else 0
         assert len("".join(deltas).split()) >= sure

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engines.plays import ask, done, user
-from vivavoce.engines.cascade.truncation import budget, cost, remembered
+from vivavoce.engines.cascade.truncation import estimate_item, token_budget, truncate_history
 from vivavoce.errors import ProtocolError
 from vivavoce.protocol import events as e
 from vivavoce.protocol.items import (
@@ -31,72 +31,72 @@ TALK: list[Item] = [user("x" * 294, str(n)) for n in range(20)]
 
 
 def kept(items: list[Item], **how: object) -> list[object]:
-    wanted = {"truncation": "auto", "room": 10**6, "most": 10**6} | how
-    return [item.id for item in remembered(items, **wanted)]  # type: ignore[arg-type,union-attr]
+    wanted = {"truncation": "auto", "max_tokens": 10**6, "max_items": 10**6} | how
+    return [item.id for item in truncate_history(items, **wanted)]  # type: ignore[arg-type,union-attr]
 
 
 def test_nothing_is_left_out_of_what_fits() -> None:
-    assert remembered(TALK, "auto", room=20 * 104, most=20) is TALK
+    assert truncate_history(TALK, "auto", max_tokens=20 * 104, max_items=20) is TALK
 
 
 def test_half_is_left_out_at_once_and_then_the_beginning_stays() -> None:
-    assert kept(TALK[:11], room=1040) == [str(n) for n in range(5, 11)]
-    assert kept(TALK[:15], room=1040) == [str(n) for n in range(5, 15)]
-    assert kept(TALK[:16], room=1040) == [str(n) for n in range(10, 16)]
+    assert kept(TALK[:11], max_tokens=1040) == [str(n) for n in range(5, 11)]
+    assert kept(TALK[:15], max_tokens=1040) == [str(n) for n in range(5, 15)]
+    assert kept(TALK[:16], max_tokens=1040) == [str(n) for n in range(10, 16)]
 
 
 def test_a_client_may_keep_more_or_less_of_it() -> None:
-    assert len(kept(TALK[:11], truncation=RetentionRatio(retention_ratio=0.8), room=1040)) == 9
-    assert len(kept(TALK[:11], truncation=RetentionRatio(retention_ratio=1.0), room=1040)) == 10
-    assert len(kept(TALK[:11], truncation=RetentionRatio(retention_ratio=0.0), room=1040)) == 1
+    assert len(kept(TALK[:11], truncation=RetentionRatio(retention_ratio=0.8), max_tokens=1040)) == 9
+    assert len(kept(TALK[:11], truncation=RetentionRatio(retention_ratio=1.0), max_tokens=1040)) == 10
+    assert len(kept(TALK[:11], truncation=RetentionRatio(retention_ratio=0.0), max_tokens=1040)) == 1
 
 
 def test_a_client_may_want_fewer_tokens_than_there_is_room() -> None:
     few = RetentionRatio(retention_ratio=1.0, token_limits=TokenLimits(post_instructions=520))
     assert len(kept(TALK, truncation=few)) == 5
-    assert budget(400, few) == 400
-    assert budget(400, RetentionRatio(retention_ratio=1.0, token_limits=TokenLimits())) == 400
-    assert budget(400, "auto") == 400
+    assert token_budget(400, few) == 400
+    assert token_budget(400, RetentionRatio(retention_ratio=1.0, token_limits=TokenLimits())) == 400
+    assert token_budget(400, "auto") == 400
 
 
 def test_items_are_counted_too() -> None:
-    assert kept(TALK, most=4, truncation=RetentionRatio(retention_ratio=1.0)) == ["16", "17", "18", "19"]
+    assert kept(TALK, max_items=4, truncation=RetentionRatio(retention_ratio=1.0)) == ["16", "17", "18", "19"]
 
 
 def test_what_was_said_last_always_stays() -> None:
-    assert kept(TALK, room=0) == ["19"]
+    assert kept(TALK, max_tokens=0) == ["19"]
     call = FunctionCall(id="c", name="f", arguments="{}", call_id="1")
     output = FunctionCallOutput(id="o", call_id="1", output="x" * 900)
-    assert kept([*TALK, call, output], room=0) == ["19", "c", "o"]
-    assert kept([call, output], room=0) == []
+    assert kept([*TALK, call, output], max_tokens=0) == ["19", "c", "o"]
+    assert kept([call, output], max_tokens=0) == []
 
 
 def test_an_output_goes_with_its_call() -> None:
     call = FunctionCall(id="c", name="f", arguments="x" * 294, call_id="1")
     output = FunctionCallOutput(id="o", call_id="1", output="done")
     items = [call, TALK[0], output, TALK[1]]
-    assert kept(items, room=300, truncation=RetentionRatio(retention_ratio=1.0)) == ["0", "1"]
+    assert kept(items, max_tokens=300, truncation=RetentionRatio(retention_ratio=1.0)) == ["0", "1"]
 
 
 def test_what_is_left_begins_with_a_users_turn() -> None:
     answer = Message(id="a", role="assistant", content=(OutputText(text="x" * 294),))
     items = [TALK[0], answer, TALK[1], answer, TALK[2]]
-    assert kept(items, room=430, truncation=RetentionRatio(retention_ratio=1.0)) == ["1", "a", "2"]
+    assert kept(items, max_tokens=430, truncation=RetentionRatio(retention_ratio=1.0)) == ["1", "a", "2"]
 
 
 def test_where_truncation_is_disabled_it_is_said_what_does_not_fit() -> None:
     with pytest.raises(ProtocolError, match=r"20 items, some 2080 tokens.*limits\.items") as caught:
-        kept(TALK, truncation="disabled", room=2000)
+        kept(TALK, truncation="disabled", max_tokens=2000)
     assert caught.value.code == "context_length_exceeded"
-    assert len(kept(TALK, truncation="disabled", room=2080)) == 20
+    assert len(kept(TALK, truncation="disabled", max_tokens=2080)) == 20
 
 
 def test_everything_costs_something_that_is_read() -> None:
     image = Message(role="user", content=(InputImage(image_url="data:"),))
-    assert cost(image) > 1000
-    assert cost(McpListTools(server_label="x", tools=())) == 0
-    assert cost(McpCall(id="m", server_label="x", name="f", arguments="{}", output="x" * 300)) > 100
-    assert cost(McpApprovalRequest(id="m", server_label="x", name="f", arguments="{}")) < 10
+    assert estimate_item(image) > 1000
+    assert estimate_item(McpListTools(server_label="x", tools=())) == 0
+    assert estimate_item(McpCall(id="m", server_label="x", name="f", arguments="{}", output="x" * 300)) > 100
+    assert estimate_item(McpApprovalRequest(id="m", server_label="x", name="f", arguments="{}")) < 10
 
 
 @given(
@@ -107,10 +107,10 @@ def test_everything_costs_something_that_is_read() -> None:
 )
 def test_what_is_kept_is_the_end_and_fits(lengths: list[int], room: int, most: int, ratio: float) -> None:
     items: list[Item] = [user("x" * length, str(n)) for n, length in enumerate(lengths)]
-    left = remembered(items, RetentionRatio(retention_ratio=ratio), room=room, most=most)
+    left = truncate_history(items, RetentionRatio(retention_ratio=ratio), max_tokens=room, max_items=most)
     assert list(left) == items[len(items) - len(left) :]
     assert left
-    assert len(left) == 1 or (sum(map(cost, left)) <= room and len(left) <= most)
+    assert len(left) == 1 or (sum(map(estimate_item, left)) <= room and len(left) <= most)
 
 
 # in a conversation

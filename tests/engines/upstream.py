@@ -101,7 +101,7 @@ def failing_over(simulation: Simulation, then: Simulation, **mishaps: object) ->
 
     Both hear the same play.
     """
-    then.engine.crew.transcriber.caller = simulation.caller
+    then.engine.providers.transcriber.caller = simulation.caller
     far, first = remote(simulation, **mishaps), simulation.engine
     simulation.engine = Failover(first, then.engine)
     return far

@@ -90,7 +90,7 @@ async def open_site(*, furnished: bool = True, **limits: float) -> AsyncIterator
         )
     )
     if furnished:
-        await runtime.use_providers(engine.simulation.engine.crew)
+        await runtime.use_providers(engine.simulation.engine.providers)
         runtime.use_engine(engine)
     web = Web(runtime)
     async with serving(web, listen("127.0.0.1", 0)) as url:

@@ -24,7 +24,7 @@ async def open_site(
     runtime = Runtime(Config(**{**slots, "session": session, **tables}))  # type: ignore[arg-type]
     if furnished:
         await runtime.use_providers(
-            (simulation or Simulation(chat_delay=0, transcriber_delay=0, synthesizer_delay=0)).engine.crew
+            (simulation or Simulation(chat_delay=0, transcriber_delay=0, synthesizer_delay=0)).engine.providers
         )
     async with serving(Web(runtime), listen("127.0.0.1", 0)) as url:
         yield url

@@ -79,7 +79,9 @@ class Scene:
 @asynccontextmanager
 async def a_scene() -> AsyncIterator[Scene]:
     runtime = Runtime(Config.model_validate({job: {"provider": "scripted"} for job in JOBS}))
-    await runtime.use_providers(Simulation(chat_delay=0, transcriber_delay=0, synthesizer_delay=0).engine.crew)
+    await runtime.use_providers(
+        Simulation(chat_delay=0, transcriber_delay=0, synthesizer_delay=0).engine.providers
+    )
     async with (
         serving(Web(runtime), listen("127.0.0.1", 0)) as url,
         AsyncOpenAI(api_key="x", base_url=f"{url}/v1", max_retries=0) as client,

@@ -224,7 +224,7 @@ async def test_a_body_that_is_not_json_is_refused(site: Site) -> None:
 async def test_a_synthesizer_that_fails_is_answered_with_a_status(site: Site) -> None:
     simulation = Simulation(synthesizer_delay=0)
     async with site(simulation) as url, asking(url) as client:
-        simulation.engine.crew.synthesizer.failure = ProviderError("throat", "is sore")  # type: ignore[attr-defined]
+        simulation.engine.providers.synthesizer.failure = ProviderError("throat", "is sore")  # type: ignore[attr-defined]
         assert "is sore" in error(await say(client), 502)["message"]
 
 
@@ -242,7 +242,7 @@ async def test_the_sound_takes_a_place_until_it_has_all_been_sent(site: Site) ->
 async def test_a_synthesizer_that_fails_in_the_middle_breaks_the_answer_off(site: Site) -> None:
     simulation = Simulation(synthesizer_delay=0)
     async with site(simulation) as url, asking(url) as client:
-        throat: Any = simulation.engine.crew.synthesizer
+        throat: Any = simulation.engine.providers.synthesizer
         wish = {"input": "Hello there. " * 300, "response_format": "wav"}
         async with client.stream("POST", "/v1/audio/speech", json=wish) as answer:
             assert answer.status_code == 200
@@ -263,7 +263,7 @@ async def test_a_text_is_said_as_people_read_it(site: Site) -> None:
     simulation = Simulation(synthesizer_delay=0)
     async with site(simulation) as url, asking(url) as client:
         await say(client, "It costs **$5**.", voice={"id": "alloy"})
-        assert simulation.engine.crew.synthesizer.said[-1] == "It costs five dollars."  # type: ignore[attr-defined]
+        assert simulation.engine.providers.synthesizer.said[-1] == "It costs five dollars."  # type: ignore[attr-defined]
 
 
 # bodies that mean no good

@@ -156,7 +156,7 @@ async def test_a_page_that_may_connect_can_read_answers_and_errors(site: Site) -
 async def test_even_an_error_of_ours_can_be_read(site: Site) -> None:
     simulation = Simulation(synthesizer_delay=0)
     async with site(simulation) as url, asking(url) as client:
-        simulation.engine.crew.synthesizer.speak = None  # type: ignore[method-assign,assignment]
+        simulation.engine.providers.synthesizer.speak = None  # type: ignore[method-assign,assignment]
         wish = {"input": "Hello."}
         answer = await client.post("/v1/audio/speech", json=wish, headers={"origin": "http://localhost:3000"})
         assert answer.status_code == 500

@@ -1,4 +1,4 @@
-"""Speech outside conversations: a recording is written down, a text is read out."""
+"""Speech outside conversations: recordings are transcribed, texts are synthesized."""
 
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing
@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 import anyio
 import anyio.to_thread
 
-from vivavoce.engines.cascade.answer import silence, timely
 from vivavoce.engines.cascade.context import Providers
+from vivavoce.engines.cascade.response_task import silence
 from vivavoce.limits import Limits
 from vivavoce.providers.base import FRAME_BYTES, FRAME_MS, Transcript
 from vivavoce.text.normalization import speakable
@@ -21,61 +21,63 @@ PAUSE = 800 // FRAME_MS
 MARGIN = 256 // FRAME_MS
 TOGETHER = 2000 // FRAME_MS
 LONGEST = 15_000 // FRAME_MS
-"""Transcribers are made for utterances: longer speech is cut, if need be where it is least like speech."""
+"""Transcribers are made for utterances: longer speech is cut, if necessary where it is least like speech."""
 
 
 @dataclass(frozen=True)
 class Speech:
-    """Hears and speaks with the models that hold the conversations."""
+    """Transcribes and synthesizes with the models that hold the conversations."""
 
-    crew: Providers
+    providers: Providers
     limits: Limits
     _threads: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(1))
 
     async def transcribe(
-        self, sound: bytes, *, language: str | None = None, prompt: str | None = None
+        self, pcm: bytes, *, language: str | None = None, prompt: str | None = None
     ) -> Transcript | None:
-        """Write down what is said in `sound` (PCM at `INPUT_RATE`); `None` if nobody speaks in it.
+        """Return the transcript of PCM at `INPUT_RATE`; None if there is no speech in it.
 
         Raises `ProviderError` when the transcriber fails or takes too long.
         """
-        spoken = await anyio.to_thread.run_sync(self._find_speech, sound, limiter=self._threads)
+        spoken = await anyio.to_thread.run_sync(self._find_speech, pcm, limiter=self._threads)
         seconds = self.limits.transcription_seconds
         parts = [
-            await self.crew.transcribe(part, seconds=seconds, language=language, prompt=prompt)
+            await self.providers.transcriber_queue.transcribe(
+                part, seconds=seconds, language=language, prompt=prompt
+            )
             for part in spoken
         ]
         if not parts:
             return None
         return Transcript(" ".join(part.text for part in parts if part.text), parts[0].language)
 
-    async def speak(
+    async def synthesize(
         self, text: str, *, voice: str | None = None, speed: float = 1.0
     ) -> AsyncGenerator[bytes, None]:
-        """Read `text` out, sentence by sentence: chunks of PCM at `OUTPUT_RATE`; none if it has no words.
+        """Synthesize `text`, sentence by sentence: chunks of PCM at `OUTPUT_RATE`; none if it has no words.
 
         Closing it stops the synthesizer. Raises `ProviderError` when that fails or takes too long.
         """
-        segmenter, wait, pause = Segmenter(begun=True), self.limits.first_audio_seconds, b""
+        segmenter, pause = Segmenter(begun=True), b""
         sentences = (speakable(sentence).strip() for sentence in [*segmenter.push(text), segmenter.flush()])
         for sentence in filter(None, sentences):
-            sound = self.crew.synthesizer.speak(sentence, voice=voice, speed=speed)
-            async with aclosing(timely(sound, wait, wait, provider="synthesizer")) as chunks:
+            audio = self.providers.synthesize(sentence, self.limits, voice=voice, speed=speed)
+            async with aclosing(audio) as chunks:
                 async for chunk in chunks:
                     if isinstance(chunk, bytes):
                         yield pause + chunk
                         pause = b""
             pause = silence(pause_after(sentence) / speed)
 
-    def _find_speech(self, sound: bytes) -> list[bytes]:
-        vad = self.crew.vad.detector()
-        whole = range(0, len(sound) - FRAME_BYTES + 1, FRAME_BYTES)
-        probabilities = [vad.probability(sound[at : at + FRAME_BYTES]) for at in whole]
-        return [sound[a * FRAME_BYTES : b * FRAME_BYTES] for a, b in stretches(probabilities)]
+    def _find_speech(self, pcm: bytes) -> list[bytes]:
+        vad = self.providers.vad.detector()
+        whole = range(0, len(pcm) - FRAME_BYTES + 1, FRAME_BYTES)
+        probabilities = [vad.probability(pcm[at : at + FRAME_BYTES]) for at in whole]
+        return [pcm[a * FRAME_BYTES : b * FRAME_BYTES] for a, b in stretches(probabilities)]
 
 
 def stretches(probabilities: Sequence[float]) -> Iterator[tuple[int, int]]:
-    """Yield where somebody speaks, as frames from and to, given how likely each frame is speech.
+    """Yield where there is speech, as frames from and to, given how likely each frame is speech.
 
     Utterances with a short pause between them stay together while they are no longer than `LONGEST`.
     """

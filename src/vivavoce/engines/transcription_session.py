@@ -1,4 +1,4 @@
-"""Sessions that only write down (`type: transcription`): how they begin and how they change."""
+"""Transcription sessions (`type: transcription`): how they are created and updated."""
 
 from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
@@ -17,30 +17,30 @@ from vivavoce.protocol.session import (
 )
 from vivavoce.protocol.settings import DEFAULT_TRANSCRIPTION, merge
 
-__all__ = ["begun", "changed", "no_answers"]
+__all__ = ["create_transcription", "no_responses", "update_transcription"]
 
 
-def begun(session: Session, wish: TranscriptionSession) -> TranscriptionSession:
-    """Return the session that a client who wants nothing but transcripts gets where others get `session`.
+def create_transcription(session: Session, update: TranscriptionSession) -> TranscriptionSession:
+    """Return the transcription session of a client that sends `update`, where others get `session`.
 
-    Transcription is on unless the client says otherwise. Raises `ProtocolError` for what the wish has wrong.
+    Transcription is on unless the client says otherwise. Raises `ProtocolError` for an invalid update.
     """
-    hears = (session.audio or SessionAudio()).input or InputSettings()
-    hears = replace(hears, transcription=hears.transcription or TranscriptionSettings())
-    audio = TranscriptionAudio(input=hears)
+    settings = (session.audio or SessionAudio()).input or InputSettings()
+    settings = replace(settings, transcription=settings.transcription or TranscriptionSettings())
+    audio = TranscriptionAudio(input=settings)
     own = replace(DEFAULT_TRANSCRIPTION, id=session.id, expires_at=session.expires_at, audio=audio)
-    return changed(own, wish)
+    return update_transcription(own, update)
 
 
-def changed(session: TranscriptionSession, update: TranscriptionSession) -> TranscriptionSession:
-    """Return the session as `update` makes it; what concerns answers is left out of it."""
+def update_transcription(session: TranscriptionSession, update: TranscriptionSession) -> TranscriptionSession:
+    """Return the session as `update` makes it; what concerns responses is left out of it."""
     merged = merge(session, update)
-    hears = (merged.audio or TranscriptionAudio()).input or InputSettings()
-    hears = replace(hears, turn_detection=_without_answers(hears.turn_detection))
-    return replace(merged, audio=TranscriptionAudio(input=hears))
+    settings = (merged.audio or TranscriptionAudio()).input or InputSettings()
+    settings = replace(settings, turn_detection=_without_responses(settings.turn_detection))
+    return replace(merged, audio=TranscriptionAudio(input=settings))
 
 
-def _without_answers(turns: TurnDetection | UnsetType | None) -> TurnDetection | UnsetType | None:
+def _without_responses(turns: TurnDetection | UnsetType | None) -> TurnDetection | UnsetType | None:
     if isinstance(turns, ServerVad):
         return replace(turns, create_response=UNSET, interrupt_response=UNSET, idle_timeout_ms=UNSET)
     if isinstance(turns, SemanticVad):
@@ -48,11 +48,11 @@ def _without_answers(turns: TurnDetection | UnsetType | None) -> TurnDetection |
     return turns
 
 
-def no_answers() -> ProtocolError:
-    """Make the error for a client who wants an answer here."""
+def no_responses() -> ProtocolError:
+    """Make the error for a client that wants a response here."""
     return ProtocolError(
-        "This session only writes down what is said (its type is 'transcription'). "
-        'For answers connect anew, and let session.update say "type": "realtime".',
+        "This session only transcribes (its type is 'transcription'). "
+        'For responses connect anew, and send session.update with "type": "realtime".',
         code="invalid_value",
         param="type",
     )

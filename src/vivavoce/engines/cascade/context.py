@@ -1,29 +1,39 @@
-"""What both halves of a conversation share: who works on it, what has been said, how it is to be held."""
+"""What the parts of the engine share: the models, and the state of one conversation."""
 
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import TypeVar
 
+import anyio
 from anyio.abc import TaskGroup
 
-from vivavoce.engines.cascade.transcriber_queue import TranscriberQueue
+from vivavoce.errors import ProviderError
 from vivavoce.limits import Limits
 from vivavoce.protocol.events import ServerEvent, new_id
 from vivavoce.protocol.session import Session, TranscriptionSession
 from vivavoce.protocol.tools import without_secrets
 from vivavoce.providers.base import (
     ChatModel,
+    ChatRequest,
+    ChatUsage,
     DenoisingModel,
+    SupportsPartials,
     Synthesizer,
+    ToolCall,
     Transcriber,
     Transcript,
     TurnDetector,
     VoiceActivityModel,
+    WordTiming,
 )
 from vivavoce.session.conversation import Conversation
 from vivavoce.session.item_audio import ItemAudio
 from vivavoce.session.line import Line
 
-__all__ = ["CascadeContext", "Providers"]
+__all__ = ["CascadeContext", "Providers", "TranscriberQueue"]
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -36,47 +46,120 @@ class Providers:
     synthesizer: Synthesizer
     turn: TurnDetector | None = None
     denoiser: DenoisingModel | None = None
-    chat_is: str = "this chat model"
-    """how the chat model is called in errors"""
+    chat_name: str = "this chat model"
+    """what errors call the chat model"""
 
     @cached_property
-    def desk(self) -> TranscriberQueue:
-        """Where all conversations ask the transcriber."""
+    def transcriber_queue(self) -> "TranscriberQueue":
+        """The one queue in which all conversations ask the transcriber."""
         return TranscriberQueue(self.transcriber)
 
+    def reply(self, request: ChatRequest, limits: Limits) -> AsyncGenerator[str | ToolCall | ChatUsage, None]:
+        """Ask the chat model. Raises `ProviderError` if it fails or a token takes too long."""
+        reply = self.chat.reply(request)
+        return _with_timeouts(reply, limits.first_token_seconds, limits.next_token_seconds, provider="chat")
+
+    def synthesize(
+        self, text: str, limits: Limits, *, voice: str | None, speed: float
+    ) -> AsyncGenerator[bytes | WordTiming, None]:
+        """Ask the synthesizer. Raises `ProviderError` if it fails or a chunk takes too long."""
+        audio, seconds = self.synthesizer.speak(text, voice=voice, speed=speed), limits.first_audio_seconds
+        return _with_timeouts(audio, seconds, seconds, provider="synthesizer")
+
+
+async def _with_timeouts(
+    items: AsyncIterator[T], first: float, later: float, *, provider: str
+) -> AsyncGenerator[T, None]:
+    """Yield what a provider yields; raise `ProviderError` if one item takes more than so many seconds."""
+    seconds = first
+    try:
+        while True:
+            try:
+                with anyio.fail_after(seconds):
+                    item = await anext(items)
+            except StopAsyncIteration:
+                return
+            except TimeoutError as error:
+                raise ProviderError(provider, f"was silent for {seconds:g} s", retryable=True) from error
+            yield item
+            seconds = later
+    finally:
+        if isinstance(items, AsyncGenerator):
+            await items.aclose()
+
+
+@dataclass
+class TranscriberQueue:
+    """One transcriber, shared by all conversations. Transcripts of whole turns go before partial ones."""
+
+    transcriber: Transcriber
+    _running: int = 0
+    _partial: anyio.CancelScope | None = None
+
+    @property
+    def supports_partials(self) -> bool:
+        """Whether the transcriber may be asked in mid-speech."""
+        return isinstance(self.transcriber, SupportsPartials) and self.transcriber.supports_partials
+
     async def transcribe(
-        self, sound: bytes, *, seconds: float, language: str | None = None, prompt: str | None = None
+        self, audio: bytes, *, seconds: float, language: str | None = None, prompt: str | None = None
     ) -> Transcript:
-        """Ask the transcriber. Raises `ProviderError` if it fails, or takes longer than so many seconds."""
-        return await self.desk.transcribe(sound, seconds=seconds, language=language, prompt=prompt)
+        """Transcribe PCM at `INPUT_RATE`. Raises `ProviderError` if that fails or takes more than `seconds`."""
+        self._running += 1
+        if self._partial:
+            self._partial.cancel()
+        try:
+            with anyio.fail_after(seconds):
+                return await self.transcriber.transcribe(audio, language=language, prompt=prompt)
+        except TimeoutError as error:
+            message = f"no answer within {seconds:g} s (limits.transcription_seconds)"
+            raise ProviderError("transcriber", message, retryable=True) from error
+        finally:
+            self._running -= 1
+
+    async def transcribe_partial(
+        self, audio: bytes, *, seconds: float, language: str | None = None, prompt: str | None = None
+    ) -> Transcript | None:
+        """Transcribe a turn so far, or return None if the transcriber is busy or was needed meanwhile.
+
+        Raises `ProviderError` if it fails.
+        """
+        if self._running or self._partial:
+            return None
+        with anyio.move_on_after(seconds) as self._partial:
+            try:
+                return await self.transcriber.transcribe(audio, language=language, prompt=prompt)
+            finally:
+                self._partial = None
+        return None
 
 
 @dataclass
 class CascadeContext:
-    """One conversation under way. `tasks` is where all its work is done; hanging up ends them all."""
+    """One conversation in progress. All its work runs in `tasks`; hanging up ends them all."""
 
     line: Line
-    crew: Providers
+    providers: Providers
     limits: Limits
     session: Session
     tasks: TaskGroup
     transcription: TranscriptionSession | None = None
-    """set if it only writes down: this is how, nobody answers, and `session` is what it would be otherwise"""
+    """set if the session only transcribes; `session` is then what it would be otherwise"""
     id: str = field(default_factory=lambda: new_id("conv"))
     conversation: Conversation = field(default_factory=Conversation)
-    sounds: ItemAudio = field(init=False)
-    edition: int = 0
-    """goes up whenever the client changes what an answer is made from; older drafts are then dropped"""
+    item_audio: ItemAudio = field(init=False)
+    revision: int = 0
+    """goes up whenever the client changes what a response is made from; older drafts are then discarded"""
 
     def __post_init__(self) -> None:
-        self.sounds = ItemAudio(self.limits.item_audio_seconds)
+        self.item_audio = ItemAudio(self.limits.item_audio_seconds)
 
     @property
-    def held(self) -> Session | TranscriptionSession:
-        """How it is held, as the client is told."""
+    def client_session(self) -> Session | TranscriptionSession:
+        """The session as the client sees it."""
         return self.transcription or without_secrets(self.session)
 
     async def send(self, event: ServerEvent) -> None:
-        """Say an event, and remember what it says."""
+        """Apply an event to the conversation, and send it."""
         self.conversation.apply(event)
         await self.line.send(event)

@@ -1,5 +1,6 @@
-"""The cascade engine: hear, understand, answer, speak. Here is its table of contents: one `match`."""
+"""The cascade engine: transcriber, chat model, synthesizer. Its table of contents is one `match`."""
 
+from contextlib import aclosing
 from dataclasses import dataclass, field
 
 import anyio
@@ -7,17 +8,17 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from vivavoce.dates import unix_now
-from vivavoce.engines.cascade.answer import timely
 from vivavoce.engines.cascade.context import CascadeContext, Providers
 from vivavoce.engines.cascade.input_audio import InputAudioStream
 from vivavoce.engines.cascade.input_turns import InputTurns
 from vivavoce.engines.cascade.items import Items
 from vivavoce.engines.cascade.mcp_servers import named
-from vivavoce.engines.cascade.responses import Apology, Responses
+from vivavoce.engines.cascade.response_task import Apology
+from vivavoce.engines.cascade.responses import Responses
 from vivavoce.engines.cascade.settings import InputProcessing, ResponseSettings
 from vivavoce.engines.cascade.transcripts import Transcripts
-from vivavoce.engines.refusals import expired, naming, not_a_clients
-from vivavoce.engines.transcription_session import begun, changed, no_answers
+from vivavoce.engines.refusals import error_for, expired, not_a_client_event
+from vivavoce.engines.transcription_session import create_transcription, no_responses, update_transcription
 from vivavoce.errors import ProtocolError
 from vivavoce.limits import Limits
 from vivavoce.mcp.servers import McpServers, Reach
@@ -36,99 +37,95 @@ APOLOGY = "I'm sorry, I couldn't answer that just now. Could you say it again?"
 
 @dataclass
 class Cascade:
-    """An engine: give it a line and it converses until the caller hangs up.
+    """An engine that holds conversations with models of its own.
 
-    `session` is how a conversation is held until its client says otherwise.
+    `session` is what a conversation begins with, unless its client says otherwise.
     """
 
-    crew: Providers
+    providers: Providers
     session: Session = DEFAULT
     limits: Limits = field(default_factory=Limits)
     apology: Apology = field(default_factory=lambda: Apology(APOLOGY))
     reach: Reach = field(default_factory=McpServers)
 
-    async def rehearse(self) -> None:
-        """Do beforehand what can be done while all is well. Raises `ProviderError` if that is not the case.
+    async def warm_up(self) -> None:
+        """Synthesize the apology and prefill the chat model, so that the first caller need not wait.
 
-        That is the sound of the apology, and to read what the tools of the session are for: the first caller
-        who asks a question should not wait for it.
+        Raises `ProviderError` if a model fails.
         """
-        manner = ResponseSettings.of(self.session)
-        await self._record_apology(manner)
-        chat = self.crew.chat
-        if manner.tools and isinstance(chat, Prefillable):
-            spoken = manner.modality == "audio"
+        settings = ResponseSettings.of(self.session)
+        audio = self.providers.synthesize(
+            self.apology.text, self.limits, voice=settings.voice, speed=settings.speed
+        )
+        async with aclosing(audio) as chunks:
+            apology = [chunk async for chunk in chunks if isinstance(chunk, bytes)]
+        self.apology = Apology(self.apology.text, b"".join(apology))
+        chat, spoken = self.providers.chat, settings.modality == "audio"
+        if settings.tools and isinstance(chat, Prefillable):
             await chat.prefill(
-                ChatRequest((), manner.instructions, manner.tools, manner.tool_choice, spoken=spoken)
+                ChatRequest((), settings.instructions, settings.tools, settings.tool_choice, spoken=spoken)
             )
 
-    async def _record_apology(self, manner: ResponseSettings) -> None:
-        sound = self.crew.synthesizer.speak(self.apology.text, voice=manner.voice, speed=manner.speed)
-        wait = self.limits.first_audio_seconds
-        chunks = [c async for c in timely(sound, wait, wait, provider="synthesizer") if isinstance(c, bytes)]
-        self.apology = Apology(self.apology.text, b"".join(chunks))
-
     async def converse(self, line: Line, session: Session | TranscriptionSession | None = None) -> None:
-        """Hold one conversation, as `session` wants it. Cancelling it ends all that it started."""
+        """Hold one conversation, which begins with `session`. Cancelling it ends all that it started."""
         async with line, anyio.create_task_group() as tasks:
-            held = self.session
+            own = self.session
             if isinstance(session, Session):
-                held = merge(held, session, tools=self.limits.tools)
+                own = merge(own, session, tools=self.limits.tools)
             expires_at = unix_now() + round(self.limits.conversation_minutes * 60)
-            held = replace(held, id=e.new_id("sess"), object="realtime.session", expires_at=expires_at)
-            call = CascadeContext(line, self.crew, self.limits, held, tasks)
+            own = replace(own, id=e.new_id("sess"), object="realtime.session", expires_at=expires_at)
+            context = CascadeContext(line, self.providers, self.limits, own, tasks)
             if isinstance(session, TranscriptionSession):
-                call.transcription = begun(held, session)
-            await _Conversing(call, self.apology, self.reach).run()
+                context.transcription = create_transcription(own, session)
+            await _Conversation(context, self.apology, self.reach).run()
             tasks.cancel_scope.cancel()
 
 
-class _Conversing:
+class _Conversation:
     """One conversation, from the first event to the last."""
 
-    def __init__(self, call: CascadeContext, apology: Apology, reach: Reach) -> None:
-        self.call = call
-        self.voice = Responses(call, apology, reach)
-        hearing = InputProcessing.of(call.held)
-        ear = InputAudioStream(
-            call.crew.vad.detector(),
-            hearing,
-            we_speak=self._we_speak,
-            input_buffer_seconds=call.limits.input_buffer_seconds,
-            model=call.crew.denoiser,
+    def __init__(self, context: CascadeContext, apology: Apology, reach: Reach) -> None:
+        self.context = context
+        self.responses = Responses(context, apology, reach)
+        self.input_audio = InputAudioStream(
+            context.providers.vad.detector(),
+            InputProcessing.of(context.client_session),
+            is_audible=self._is_audible,
+            input_buffer_seconds=context.limits.input_buffer_seconds,
+            denoising_model=context.providers.denoiser,
         )
-        self.minutes = Transcripts(call, ear)
-        self.turns = InputTurns(call, self.voice, ear, self.minutes)
-        self.items = Items(call, self.voice, self.minutes)
+        self.transcripts = Transcripts(context, self.input_audio)
+        self.turns = InputTurns(context, self.responses, self.input_audio, self.transcripts)
+        self.items = Items(context, self.responses, self.transcripts)
 
     async def run(self) -> None:
-        await self.call.send(e.SessionCreated(session=self.call.held))
-        await self._visit_servers()
-        if self.call.session.tools:  # an assistant's: nobody has to send them first
-            self.call.tasks.start_soon(self.voice.prepare)
-        with anyio.move_on_after(self.call.limits.conversation_minutes * 60) as life:
-            async for event in self.call.line:
+        await self.context.send(e.SessionCreated(session=self.context.client_session))
+        await self._connect_mcp_servers()
+        if self.context.session.tools:  # an assistant's: no client has to send them first
+            self.context.tasks.start_soon(self.responses.prefill)
+        with anyio.move_on_after(self.context.limits.conversation_minutes * 60) as lifetime:
+            async for event in self.context.line:
                 try:
                     await self._handle(event)
                 except ProtocolError as error:
-                    await self.call.line.refuse(naming(error, event))
-        if life.cancelled_caught:
-            await self.call.send(expired(self.call.limits))
+                    await self.context.line.refuse(error_for(event, error))
+        if lifetime.cancelled_caught:
+            await self.context.send(expired(self.context.limits))
 
     async def _handle(self, event: e.Event) -> None:
         match event:
-            case e.InputAudioBufferAppend(audio=sound):
-                await self.turns.hear(sound)
+            case e.InputAudioBufferAppend(audio=audio):
+                await self.turns.append(audio)
             case e.InputAudioBufferCommit():
                 await self.turns.commit()
             case e.InputAudioBufferClear():
                 await self.turns.clear()
             case e.SessionUpdate(session=update):
                 await self._update(update)
-            case e.ConversationItemCreate(item=McpApprovalResponse() as word, previous_item_id=previous):
-                errand = self.voice.errands.awaiting(word)
-                await self.items.create(word, previous)
-                errand.decide(word)
+            case e.ConversationItemCreate(item=McpApprovalResponse() as item, previous_item_id=previous):
+                mcp_call = self.responses.mcp_calls.awaiting(item)
+                await self.items.create(item, previous)
+                mcp_call.decide(item)
             case e.ConversationItemCreate(item=item, previous_item_id=previous):
                 await self.items.create(item, previous)
             case e.ConversationItemRetrieve(item_id=item_id):
@@ -140,62 +137,66 @@ class _Conversing:
             case e.ResponseCreate(response=params):
                 self._respond(params or ResponseParams())
             case e.ResponseCancel(response_id=response_id):
-                self.voice.cancel(None if response_id is UNSET else response_id)
+                self.responses.cancel(None if response_id is UNSET else response_id)
             case e.OutputAudioBufferClear():
                 raise ProtocolError(
-                    "output_audio_buffer.clear is for transports that play the sound themselves (WebRTC, SIP); "
+                    "output_audio_buffer.clear is for transports that play the audio themselves (WebRTC, SIP); "
                     "on this one the client plays it: drop it there and send conversation.item.truncate.",
                     code="invalid_event",
                     param="type",
                 )
             case _:
-                raise not_a_clients()
+                raise not_a_client_event()
 
-    def _we_speak(self) -> bool:
-        return self.voice.audible and self.turns.ear.hearing.interrupt_response
+    def _is_audible(self) -> bool:
+        return self.responses.audible and self.input_audio.settings.interrupt_response
+
+    def _respond(self, params: ResponseParams) -> None:
+        if self.context.transcription:
+            raise no_responses()
+        check_response(params, self.context.session, tools=self.context.limits.tools)
+        own_input = None if params.input is UNSET else self.items.response_input(params.input)
+        self.responses.respond(own_input or self.transcripts.read_messages, params)
+
+    # the session
 
     async def _update(self, update: Session | TranscriptionSession) -> None:
-        if type(update) is not type(self.call.held):
-            self._check_untouched()
+        if type(update) is not type(self.context.client_session):
+            self._check_unused()
         if isinstance(update, TranscriptionSession):
             await self._update_transcription(update)
             return
-        session = merge(self.call.session, update, tools=self.call.limits.tools)
-        self.voice.check_update(session)
-        self.voice.hosts.check(update.tools, "session")
-        before, self.call.session, self.call.transcription = self.call.session, session, None
-        self.call.edition += 1
-        self.turns.listen(InputProcessing.of(session))
-        await self.call.send(e.SessionUpdated(session=self.call.held))
-        await self._visit_servers()
+        session = merge(self.context.session, update, tools=self.context.limits.tools)
+        self.responses.check_update(session)
+        self.responses.mcp_servers.check(update.tools, "session")
+        before, self.context.session, self.context.transcription = self.context.session, session, None
+        self.context.revision += 1
+        self.turns.configure(InputProcessing.of(session))
+        await self.context.send(e.SessionUpdated(session=self.context.client_session))
+        await self._connect_mcp_servers()
         if (session.instructions, session.tools) != (before.instructions, before.tools):
-            self.call.tasks.start_soon(self.voice.prepare)
+            self.context.tasks.start_soon(self.responses.prefill)
 
     async def _update_transcription(self, update: TranscriptionSession) -> None:
-        known = self.call.transcription
-        self.call.transcription = changed(known, update) if known else begun(self.call.session, update)
-        self.turns.listen(InputProcessing.of(self.call.transcription))
-        await self.call.send(e.SessionUpdated(session=self.call.transcription))
+        known = self.context.transcription
+        transcription = (
+            update_transcription(known, update) if known else create_transcription(self.context.session, update)
+        )
+        self.context.transcription = transcription
+        self.turns.configure(InputProcessing.of(transcription))
+        await self.context.send(e.SessionUpdated(session=transcription))
 
-    async def _visit_servers(self) -> None:
-        if self.call.transcription is None:
-            await self.voice.hosts.visit(named(self.call.session.tools))
+    async def _connect_mcp_servers(self) -> None:
+        if self.context.transcription is None:
+            await self.responses.mcp_servers.visit(named(self.context.session.tools))
 
-    def _check_untouched(self) -> None:
-        """Let a session change its type while nothing has been said in it."""
-        if self.turns.ear.floor.now_ms or self.call.conversation.last_said_id or self.voice.busy:
+    def _check_unused(self) -> None:
+        """Raise `ProtocolError` for another session type once there was audio, an item or a response."""
+        conversation = self.context.conversation
+        if self.input_audio.now_ms or conversation.last_said_id or self.responses.in_progress:
             raise ProtocolError(
-                "A session cannot change its type once something was said; connect anew, for transcripts alone "
-                "with ?intent=transcription.",
+                "A session cannot change its type after audio, items or responses; connect anew, for "
+                "transcripts alone with ?intent=transcription.",
                 code="invalid_value",
                 param="session.type",
             )
-
-    # responses
-
-    def _respond(self, params: ResponseParams) -> None:
-        if self.call.transcription:
-            raise no_answers()
-        check_response(params, self.call.session, tools=self.call.limits.tools)
-        given = self.minutes.everything_said if params.input is UNSET else self.items.given(params.input)
-        self.voice.respond(params, given=given, out_of_band=params.conversation == "none")

@@ -1,8 +1,8 @@
-"""The caller's half of a turn: heard, thought about in every pause, answered when it is over."""
+"""The caller's turns: analysed in every pause, committed and responded to when they are over."""
 
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import anyio
@@ -11,14 +11,14 @@ import anyio.lowlevel
 from vivavoce.audio.rates import INPUT_RATE
 from vivavoce.dates import unix_now
 from vivavoce.engines.cascade.context import CascadeContext
-from vivavoce.engines.cascade.idle_timeout import IdleTimeout
 from vivavoce.engines.cascade.input_audio import InputAudioStream
 from vivavoce.engines.cascade.partial_transcripts import PartialTranscripts
 from vivavoce.engines.cascade.responses import Draft, Responses
 from vivavoce.engines.cascade.settings import InputProcessing
-from vivavoce.engines.cascade.transcripts import STRETCH_MS, PendingTranscript, Transcripts, said
+from vivavoce.engines.cascade.transcripts import STRETCH_MS, PendingTranscript, Transcripts, user_message
 from vivavoce.errors import ProtocolError, ProviderError
 from vivavoce.protocol import events as e
+from vivavoce.protocol.items import InputText, Item, Message
 from vivavoce.providers.base import TurnDetector
 from vivavoce.session.formats import bytes_per_ms, check_samples
 from vivavoce.turn_taking import (
@@ -31,311 +31,338 @@ from vivavoce.turn_taking import (
     SpeechStopped,
 )
 
-__all__ = ["InputTurns"]
+__all__ = ["FIRST_LISTEN_MS", "INTERRUPTION_LEAD_MS", "LEAD_MS", "NEXT_LISTEN_MS", "InputTurns"]
 
 log = logging.getLogger(__name__)
 
-_LEAST_COMMIT_MS = 100
+_MIN_COMMIT_MS = 100
 LEAD_MS = 350
-"""Sound before a turn that the transcriber is given: with less it makes more mistakes at the beginning."""
+"""Audio before a turn that the transcriber gets too: without it there are more mistakes at the beginning."""
 INTERRUPTION_LEAD_MS = 200
-"""The same for what is said over us."""
+"""the same for speech over a response"""
 FIRST_LISTEN_MS = 192
 NEXT_LISTEN_MS = 96
-"""When to find out what is being said over us: after a stir, and again."""
+"""when to transcribe speech over a response: after a suspected interruption, and again"""
 _SYLLABLE_MS = 250
+_SILENT_CALLER = "The caller has said nothing for a while. Ask in a few words whether they are still there."
 
 
 @dataclass
 class PauseAnalysis(PendingTranscript):
-    """What is found out in a pause: the words so far, and whether they are all."""
+    """What is found out in a pause: the transcript so far, and whether the turn is over."""
 
     pause: int = 0
     scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
-    finished: float | None = None
+    end_of_turn: float | None = None
 
 
 @dataclass
 class InputTurn:
-    """The caller's turn under way."""
+    """The caller's turn in progress."""
 
     item_id: str
     start_ms: float
-    heard_from_ms: float
-    captions: PartialTranscripts
-    pondering: PauseAnalysis | None = None
+    audio_start_ms: float
+    """where the transcriber begins: a little earlier"""
+    partials: PartialTranscripts
+    analysis: PauseAnalysis | None = None
     resumed_ms: float | None = None
     draft: Draft | None = None
-    drafts: int = 0
+    draft_count: int = 0
 
 
 @dataclass
 class InputTurns:
-    """Hears the caller and decides when to answer. Changes of the floor are worked off one by one, in order."""
+    """Decides when the caller's turns begin and end. Changes are handled one by one, in order."""
 
-    call: CascadeContext
-    voice: Responses
-    ear: InputAudioStream
-    minutes: Transcripts
+    context: CascadeContext
+    responses: Responses
+    input_audio: InputAudioStream
+    transcripts: Transcripts
     now: Callable[[], int] = unix_now
     _turn: InputTurn | None = None
     _changes: deque[Change] = field(default_factory=deque)
-    _one_at_a_time: anyio.Lock = field(default_factory=anyio.Lock)
-    _stir: InterruptionSuspected | None = None
-    _listen_at_ms: float = 0
-    silence: IdleTimeout = field(init=False)
+    _lock: anyio.Lock = field(default_factory=anyio.Lock)
+    _interruption: InterruptionSuspected | None = None
+    _next_listen_ms: float = 0
+    _idle_since_ms: float = 0
 
-    def __post_init__(self) -> None:
-        self.silence = IdleTimeout(self.call, self.voice, self.ear, self.minutes)
+    # client events
 
-    # what the client says
-
-    async def hear(self, sound: bytes) -> None:
-        """Take in a frame of any length, in the session's format; others need not wait for the end of it."""
-        check_samples(sound, self.ear.hearing.format, "audio")
-        if self.ear.hearing.rules is None:
-            self._record(sound)
-            await self._tell_keys()
+    async def append(self, audio: bytes) -> None:
+        """Handle `input_audio_buffer.append`. Other tasks may run before the end of a long one."""
+        check_samples(audio, self.input_audio.settings.format, "audio")
+        if self.input_audio.settings.rules is None:
+            self._append_manually(audio)
+            await self._send_dtmf()
             return
-        stretch = STRETCH_MS * bytes_per_ms(self.ear.hearing.format)
-        for at in range(0, len(sound), stretch):
+        stretch = STRETCH_MS * bytes_per_ms(self.input_audio.settings.format)
+        for at in range(0, len(audio), stretch):
             if at:
                 await anyio.lowlevel.checkpoint()
-            await self._hear(sound[at : at + stretch])
-            await self._tell_keys()
+            await self._process(audio[at : at + stretch])
+            await self._send_dtmf()
 
-    def _record(self, sound: bytes) -> None:
-        """Take in sound in manual turns. Only where nobody answers it is written down as it comes."""
-        self.ear.record(sound)
-        if self.call.transcription:
-            self._turn = self._turn or self._turn_from(self.ear.tape.begin_ms, self.ear.tape.begin_ms)
-            self._turn.captions.look()
+    def _append_manually(self, audio: bytes) -> None:
+        """Keep audio in manual turns. Partial transcripts of it are for transcription sessions alone."""
+        self.input_audio.append(audio)
+        if self.context.transcription:
+            start_ms = self.input_audio.buffer.start_ms
+            self._turn = self._turn or self._create_turn(start_ms, start_ms)
+            self._turn.partials.poll()
 
-    async def _tell_keys(self) -> None:
-        """Tell which keys were pressed. Whoever presses keys is still there."""
-        keys, self.ear.pressed = self.ear.pressed, ""
+    async def _send_dtmf(self) -> None:
+        keys, self.input_audio.dtmf_keys = self.input_audio.dtmf_keys, ""
         for key in keys:
-            self.silence.begin_anew()
-            await self.call.line.send(e.DtmfEventReceived(event=key, received_at=self.now()))
+            self._restart_idle_timeout()
+            await self.context.line.send(e.DtmfEventReceived(event=key, received_at=self.now()))
 
-    async def _hear(self, sound: bytes) -> None:
-        for change in self.ear.hear(sound):
+    async def _process(self, audio: bytes) -> None:
+        for change in self.input_audio.process(audio):
             if change is not None:
                 self._changes.append(change)
-                await self._work_off()
-            self._drop_what_is_outdated()
-            if self._stir and self.ear.floor.now_ms >= self._listen_at_ms:
-                self._listen_at_ms += NEXT_LISTEN_MS
-                self.call.tasks.start_soon(self._overhear, self._stir)
-            if self._turn and not self._turn.pondering:
-                self._turn.captions.look()
-            await self.silence.watch(caller_speaks=self._turn is not None)
+                await self._handle_changes()
+            self._discard_outdated_draft()
+            if self._interruption and self.input_audio.now_ms >= self._next_listen_ms:
+                self._next_listen_ms += NEXT_LISTEN_MS
+                self.context.tasks.start_soon(self._judge_interruption, self._interruption)
+            if self._turn and not self._turn.analysis:
+                self._turn.partials.poll()
+            await self._check_idle_timeout()
 
     async def commit(self) -> None:
-        """The client says that the caller has finished."""
-        async with self._one_at_a_time:
-            since = self._turn.heard_from_ms if self._turn else 0.0
-            sound = self.ear.tape.since(since)
-            ms = len(sound) * 1000 / (2 * INPUT_RATE)
-            if ms < _LEAST_COMMIT_MS:
+        """Handle `input_audio_buffer.commit`. Raises `ProtocolError` if there is too little audio."""
+        async with self._lock:
+            start_ms = self._turn.audio_start_ms if self._turn else 0.0
+            audio = self.input_audio.buffer.read(start_ms)
+            ms = len(audio) * 1000 / (2 * INPUT_RATE)
+            if ms < _MIN_COMMIT_MS:
                 raise ProtocolError(
                     f"Error committing input audio buffer: buffer too small. Expected at least "
-                    f"{_LEAST_COMMIT_MS}ms of audio, but buffer only has {ms:.2f}ms of audio.",
+                    f"{_MIN_COMMIT_MS}ms of audio, but buffer only has {ms:.2f}ms of audio.",
                     code="input_audio_buffer_commit_empty",
                 )
-            turn = self._turn or self._turn_from(since, since)
-            self.minutes.keep(turn.item_id, turn.start_ms)
-            self._forget_turn()
-            self.ear.clear()
-            await self.minutes.put_down(turn.item_id)
-        self.call.tasks.start_soon(self.minutes.take_down, turn.captions, sound)
+            turn = self._turn or self._create_turn(start_ms, start_ms)
+            self.transcripts.store_audio(turn.item_id, turn.start_ms)
+            self._drop_turn()
+            self.input_audio.clear()
+            await self.transcripts.commit(turn.item_id)
+        self.context.tasks.start_soon(self.transcripts.transcribe_turn, turn.partials, audio)
 
     async def clear(self) -> None:
-        """Forget what was heard and not committed."""
-        async with self._one_at_a_time:
-            self._forget_turn()
-            self.ear.clear()
-            await self.call.send(e.InputAudioBufferCleared())
+        """Handle `input_audio_buffer.clear`."""
+        async with self._lock:
+            self._drop_turn()
+            self.input_audio.clear()
+            await self.context.send(e.InputAudioBufferCleared())
 
-    def listen(self, hearing: InputProcessing) -> None:
-        """The session was changed."""
-        if hearing.rules != self.ear.hearing.rules:
-            self._forget_turn()
-        self.ear.listen(hearing)
+    def configure(self, settings: InputProcessing) -> None:
+        """Use other settings from now on."""
+        if settings.rules != self.input_audio.settings.rules:
+            self._drop_turn()
+        self.input_audio.configure(settings)
 
-    # changes of the floor
+    # changes of who speaks
 
-    async def _work_off(self) -> None:
-        async with self._one_at_a_time:
+    async def _handle_changes(self) -> None:
+        async with self._lock:
             while self._changes:
-                await self._changed(self._changes.popleft())
+                await self._on_change(self._changes.popleft())
 
-    def _weighed(self, change: Change | None) -> None:
+    def _add_change(self, change: Change | None) -> None:
         if change is not None:
             self._changes.append(change)
-            self.call.tasks.start_soon(self._work_off)
+            self.context.tasks.start_soon(self._handle_changes)
 
-    async def _changed(self, change: Change) -> None:
-        self.silence.begin_anew()
+    async def _on_change(self, change: Change) -> None:
+        self._restart_idle_timeout()
         match change:
             case InterruptionSuspected(at_ms=at):
-                self.voice.hold()
-                self._stir, self._listen_at_ms = change, at + FIRST_LISTEN_MS
+                self.responses.pause()
+                self._interruption, self._next_listen_ms = change, at + FIRST_LISTEN_MS
             case InterruptionDismissed():
-                self._stir = None
-                self.voice.go_on()
+                self._interruption = None
+                self.responses.resume()
             case SpeechStarted(start_ms=start):
-                await self._begins(start)
+                await self._on_speech_started(start)
             case Paused(pause=pause) if self._turn:
                 self._turn.resumed_ms = None
-                self._turn.captions.stop()
-                self._ponder(self._turn, pause)
+                self._turn.partials.stop()
+                self._turn.analysis = PauseAnalysis(pause=pause)
+                audio = self.input_audio.buffer.read(self._turn.audio_start_ms)
+                self.context.tasks.start_soon(self._analyze_pause, self._turn, self._turn.analysis, audio)
             case Resumed(at_ms=at) if self._turn:
                 self._turn.resumed_ms = at
-                if self._turn.pondering:
-                    self._turn.pondering.scope.cancel()
-                    self._turn.pondering = None
+                if self._turn.analysis:
+                    self._turn.analysis.scope.cancel()
+                    self._turn.analysis = None
             case SpeechStopped(end_ms=end):
-                await self._ends(end)
+                await self._on_speech_stopped(end)
             case _:
                 pass
 
-    async def _begins(self, start_ms: float) -> None:
-        self._stir = None
-        start = max(0.0, start_ms - self.ear.hearing.prefix_padding_ms)
-        self._turn = self._turn_from(start, min(start, start_ms - LEAD_MS))
-        if self.ear.hearing.interrupt_response:
-            self.voice.hush("turn_detected")
+    async def _on_speech_started(self, start_ms: float) -> None:
+        self._interruption = None
+        padded_ms = max(0.0, start_ms - self.input_audio.settings.prefix_padding_ms)
+        self._turn = self._create_turn(padded_ms, min(padded_ms, start_ms - LEAD_MS))
+        if self.input_audio.settings.interrupt_response:
+            self.responses.interrupt("turn_detected")
         else:
-            self.voice.go_on()
-        await self.call.send(
-            e.InputAudioBufferSpeechStarted(audio_start_ms=round(start), item_id=self._turn.item_id)
+            self.responses.resume()
+        await self.context.send(
+            e.InputAudioBufferSpeechStarted(audio_start_ms=round(padded_ms), item_id=self._turn.item_id)
         )
-        self.call.tasks.start_soon(self.voice.look_back)
+        self.context.tasks.start_soon(self.responses.prefill_history)
 
-    def _turn_from(self, start_ms: float, heard_from_ms: float) -> InputTurn:
+    def _create_turn(self, start_ms: float, audio_start_ms: float) -> InputTurn:
         item_id = e.new_id("item")
-        return InputTurn(
-            item_id, start_ms, heard_from_ms, PartialTranscripts(self.call, self.ear, item_id, heard_from_ms)
-        )
+        partials = PartialTranscripts(self.context, self.input_audio, item_id, audio_start_ms)
+        return InputTurn(item_id, start_ms, audio_start_ms, partials)
 
-    async def _ends(self, end_ms: float) -> None:
+    async def _on_speech_stopped(self, end_ms: float) -> None:
         turn, self._turn = self._turn, None
         if turn is None:
             return
-        turn.captions.stop()
-        await self.call.send(e.InputAudioBufferSpeechStopped(audio_end_ms=round(end_ms), item_id=turn.item_id))
-        pondering = turn.pondering
-        if pondering is None:
-            pondering = PauseAnalysis()
-            sound = self.ear.tape.since(turn.heard_from_ms)
-            self.call.tasks.start_soon(self.minutes.find, pondering, sound)
-        self.minutes.keep(turn.item_id, turn.start_ms)
-        await self.minutes.put_down(turn.item_id)
-        self.call.tasks.start_soon(self._answer, turn, pondering, (end_ms - turn.start_ms) / 1000)
+        turn.partials.stop()
+        await self.context.send(
+            e.InputAudioBufferSpeechStopped(audio_end_ms=round(end_ms), item_id=turn.item_id)
+        )
+        analysis = turn.analysis
+        if analysis is None:
+            analysis = PauseAnalysis()
+            audio = self.input_audio.buffer.read(turn.audio_start_ms)
+            self.context.tasks.start_soon(self.transcripts.resolve, analysis, audio)
+        self.transcripts.store_audio(turn.item_id, turn.start_ms)
+        await self.transcripts.commit(turn.item_id)
+        self.context.tasks.start_soon(self._finish_turn, turn, analysis, (end_ms - turn.start_ms) / 1000)
 
-    def _forget_turn(self) -> None:
+    def _drop_turn(self) -> None:
         if self._turn:
-            self._turn.captions.stop()
-            self.voice.drop(self._turn.draft)
-            if self._turn.pondering:
-                self._turn.pondering.scope.cancel()
-        self._turn = self._stir = None
-        self.voice.go_on()
+            self._turn.partials.stop()
+            self.responses.discard(self._turn.draft)
+            if self._turn.analysis:
+                self._turn.analysis.scope.cancel()
+        self._turn = self._interruption = None
+        self.responses.resume()
 
-    # thinking in a pause
+    # in a pause
 
-    def _ponder(self, turn: InputTurn, pause: int) -> None:
-        turn.pondering = PauseAnalysis(pause=pause)
-        sound = self.ear.tape.since(turn.heard_from_ms)
-        self.call.tasks.start_soon(self._think_over, turn, turn.pondering, sound)
-
-    def _drop_what_is_outdated(self) -> None:
-        """Who goes on for more than a syllable has more to say than the draft knows."""
-        turn = self._turn
-        if turn is None or turn.draft is None or turn.resumed_ms is None:
-            return
-        if self.ear.floor.now_ms - turn.resumed_ms > _SYLLABLE_MS:
-            self.voice.drop(turn.draft)
-            turn.draft = None
-
-    async def _think_over(self, turn: InputTurn, pondering: PauseAnalysis, sound: bytes) -> None:
-        """Find out what was said, whether it was all, and begin an answer, all at once."""
-        with pondering.scope:
+    async def _analyze_pause(self, turn: InputTurn, analysis: PauseAnalysis, audio: bytes) -> None:
+        """Find out what was said and whether it was all, and begin a draft, all at once."""
+        detector, rules = self.context.providers.turn, self.input_audio.settings.rules
+        with analysis.scope:
             async with anyio.create_task_group() as tasks:
-                if self.call.crew.turn and self._is_semantic():
-                    tasks.start_soon(self._find_end, self.call.crew.turn, pondering, sound)
-                await self.minutes.find(pondering, sound)
-                self._judge(pondering)
-                self._redraft(turn, pondering)
-                if not pondering.failure:
-                    await turn.captions.hear(pondering.words)
+                if detector and rules is not None and rules.silence_ms is None:
+                    tasks.start_soon(self._predict_end, detector, analysis, audio)
+                await self.transcripts.resolve(analysis, audio)
+                self._judge_pause(analysis)
+                self._update_draft(turn, analysis)
+                if not analysis.failure:
+                    await turn.partials.update(analysis.text)
 
-    async def _find_end(self, detector: TurnDetector, pondering: PauseAnalysis, sound: bytes) -> None:
+    async def _predict_end(self, detector: TurnDetector, analysis: PauseAnalysis, audio: bytes) -> None:
         """Ask the turn detector; without its answer, words and silence decide."""
-        with anyio.move_on_after(self.call.limits.turn_detection_seconds):
+        with anyio.move_on_after(self.context.limits.turn_detection_seconds):
             try:
-                pondering.finished = await detector.predict_end_of_turn(sound)
+                analysis.end_of_turn = await detector.predict_end_of_turn(audio)
             except ProviderError as error:
                 log.warning("%s", error)
-        self._judge(pondering)
+        self._judge_pause(analysis)
 
-    def _judge(self, pondering: PauseAnalysis) -> None:
-        words = pondering.words if pondering.known.is_set() and not pondering.failure else None
-        self._weighed(self.ear.floor.judge(pondering.pause, finished=pondering.finished, words=words))
+    def _judge_pause(self, analysis: PauseAnalysis) -> None:
+        words = analysis.text if analysis.known.is_set() and not analysis.failure else None
+        turn_taking = self.input_audio.turn_taking
+        self._add_change(turn_taking.judge(analysis.pause, finished=analysis.end_of_turn, words=words))
 
-    def _redraft(self, turn: InputTurn, pondering: PauseAnalysis) -> None:
-        """Keep the draft if it answers these words, else begin another, as far as the budget goes."""
-        if self._draft_for(turn, pondering.words):
+    def _update_draft(self, turn: InputTurn, analysis: PauseAnalysis) -> None:
+        """Keep the draft if it answers this transcript, else begin another, within the limit."""
+        if self._valid_draft(turn, analysis):
             return
-        self.voice.drop(turn.draft)
+        self.responses.discard(turn.draft)
         turn.draft = None
-        wanted = self.ear.hearing.create_response and pondering.words and not self.voice.busy
-        if wanted and turn.drafts < self.call.limits.drafts:
-            turn.drafts += 1
-            item = said(turn.item_id, pondering.words)
-            turn.draft = self.voice.draft(pondering.words, item)
+        creates = self.input_audio.settings.create_response and not self.responses.in_progress
+        if creates and analysis.text and turn.draft_count < self.context.limits.drafts:
+            turn.draft_count += 1
+            message = user_message(turn.item_id, analysis.text)
+            turn.draft = self.responses.start_draft(analysis.text, message)
 
-    def _draft_for(self, turn: InputTurn, words: str) -> Draft | None:
+    def _valid_draft(self, turn: InputTurn, analysis: PauseAnalysis) -> Draft | None:
         draft = turn.draft
-        if draft and draft.words == words and draft.edition == self.call.edition:
+        if draft and draft.transcript == analysis.text and draft.revision == self.context.revision:
             return draft
         return None
 
-    def _is_semantic(self) -> bool:
-        return self.ear.hearing.rules is not None and self.ear.hearing.rules.silence_ms is None
+    def _discard_outdated_draft(self) -> None:
+        """A caller who goes on for more than a syllable says more than the draft knows."""
+        turn = self._turn
+        if turn is None or turn.draft is None or turn.resumed_ms is None:
+            return
+        if self.input_audio.now_ms - turn.resumed_ms > _SYLLABLE_MS:
+            self.responses.discard(turn.draft)
+            turn.draft = None
 
-    # when it is over
+    # after a turn
 
-    async def _answer(self, turn: InputTurn, pondering: PauseAnalysis, seconds: float) -> None:
-        """What was said was said: taking it down is never interrupted. Only the last thing said is answered."""
-        await pondering.known.wait()
-        await self.minutes.tell(turn.captions, pondering, seconds)
-        draft = self._draft_for(turn, pondering.words)
+    async def _finish_turn(self, turn: InputTurn, analysis: PauseAnalysis, seconds: float) -> None:
+        """Publish the transcript, which nothing interrupts, and respond if nothing was said since."""
+        await analysis.known.wait()
+        await self.transcripts.publish(turn.partials, analysis, seconds)
+        draft = self._valid_draft(turn, analysis)
         if draft is not turn.draft:
-            self.voice.drop(turn.draft)
-        if self.ear.hearing.create_response:
-            await self.voice.free()
-            if self._turn is None and self.call.conversation.last_said_id == turn.item_id:
-                self._respond(draft, pondering)
+            self.responses.discard(turn.draft)
+        if self.input_audio.settings.create_response:
+            await self.responses.wait_until_done()
+            if self._turn is None and self.context.conversation.last_said_id == turn.item_id:
+                self._respond(draft, analysis)
                 return
-        self.voice.drop(draft)
+        self.responses.discard(draft)
 
-    def _respond(self, draft: Draft | None, pondering: PauseAnalysis) -> None:
-        if draft and not pondering.failure:
-            self.voice.release(draft)
-        elif not pondering.words and not pondering.failure:
-            self.voice.say_nothing()
+    def _respond(self, draft: Draft | None, analysis: PauseAnalysis) -> None:
+        if draft and not analysis.failure:
+            self.responses.release(draft)
+        elif not analysis.text and not analysis.failure:
+            self.responses.respond_without_output()
         else:
-            self.voice.respond(given=self.minutes.everything_said)
+            self.responses.respond(self.transcripts.read_messages)
 
-    # over our voice
+    # over a response
 
-    async def _overhear(self, stir: InterruptionSuspected) -> None:
-        """Find out what is being said over us; if it cannot be, its length decides."""
+    async def _judge_interruption(self, interruption: InterruptionSuspected) -> None:
+        """Find out what is said over the response; if that fails, its length decides."""
+        audio = self.input_audio.buffer.read(interruption.at_ms - INTERRUPTION_LEAD_MS)
         try:
-            words = await self.minutes.transcribe(self.ear.tape.since(stir.at_ms - INTERRUPTION_LEAD_MS))
+            words = await self.transcripts.transcribe(audio)
         except ProviderError as error:
             log.warning("%s", error)
             return
-        self._weighed(self.ear.floor.overheard(stir.stir, words))
+        self._add_change(self.input_audio.turn_taking.overheard(interruption.stir, words))
+
+    # idle timeout
+
+    def _restart_idle_timeout(self) -> None:
+        self._idle_since_ms = self.input_audio.now_ms
+
+    async def _check_idle_timeout(self) -> None:
+        """Respond if the caller is silent for as long as the session allows. Our own voice is no silence."""
+        timeout_ms, now_ms = self.input_audio.settings.idle_timeout_ms, self.input_audio.now_ms
+        if timeout_ms is None or self._turn or self.responses.in_progress or self.responses.audible:
+            self._restart_idle_timeout()
+        elif now_ms - self._idle_since_ms >= timeout_ms:
+            await self._on_idle_timeout(self._idle_since_ms, now_ms)
+
+    async def _on_idle_timeout(self, start_ms: float, end_ms: float) -> None:
+        """Make an item without words, and respond to it."""
+        self._restart_idle_timeout()
+        item_id = e.new_id("item")
+        await self.context.send(
+            e.InputAudioBufferTimeoutTriggered(
+                audio_start_ms=round(start_ms), audio_end_ms=round(end_ms), item_id=item_id
+            )
+        )
+        await self.transcripts.commit_silence(item_id)
+        note = Message(role="system", content=(InputText(text=_SILENT_CALLER),))
+
+        async def read_items() -> Sequence[Item]:
+            return (*await self.transcripts.read_messages(), note)
+
+        self.responses.respond(read_items)

@@ -1,21 +1,24 @@
-"""What a client does with the items of a conversation: put in, look at, cut short, take out."""
+"""What a client does with the items of a conversation: create, retrieve, truncate, delete."""
 
+import binascii
+import re
 from collections.abc import Awaitable, Callable, Sequence
 
 from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
-from vivavoce.engines.cascade.context import CascadeContext
-from vivavoce.engines.cascade.images import check_images, has_images
+from vivavoce.engines.cascade.context import CascadeContext, Providers
 from vivavoce.engines.cascade.responses import Responses
 from vivavoce.engines.cascade.transcripts import Transcripts
 from vivavoce.engines.refusals import too_many_items
 from vivavoce.errors import ProtocolError
+from vivavoce.limits import Limits
 from vivavoce.protocol import events as e
 from vivavoce.protocol.items import (
     FunctionCall,
     FunctionCallOutput,
     InputAudio,
+    InputImage,
     Item,
     ItemReference,
     Message,
@@ -23,79 +26,103 @@ from vivavoce.protocol.items import (
 )
 from vivavoce.protocol.session import AudioFormat
 from vivavoce.protocol.validation import invalid
+from vivavoce.providers.base import SupportsImages
 from vivavoce.session.formats import check_samples
 
-__all__ = ["Items"]
+__all__ = ["Items", "check_images"]
 
 _ROOT = "root"
 _TRUNCATE_SLACK_MS = 1000
-"""How far past the end of an answer a client's clock may be before it is told that it is wrong."""
+"""how far past the end of a message's audio a client's clock may be"""
+_IMAGE_DATA = re.compile(r"data:image/(?:png|jpe?g|gif|webp);base64,", re.IGNORECASE)
 
 
 class Items:
-    """Does what `conversation.item.*` asks; whatever changes here makes drafts of an answer outdated."""
+    """Handles `conversation.item.*`. Every change makes the drafts of a response outdated."""
 
-    def __init__(self, call: CascadeContext, voice: Responses, minutes: Transcripts) -> None:
-        self.call, self.voice, self.minutes = call, voice, minutes
+    def __init__(self, context: CascadeContext, responses: Responses, transcripts: Transcripts) -> None:
+        self.context, self.responses, self.transcripts = context, responses, transcripts
+
+    @property
+    def _input_format(self) -> AudioFormat:
+        return self.transcripts.input_audio.settings.format
 
     async def retrieve(self, item_id: str) -> None:
-        """Show an item as it is, with its sound if that is still kept."""
-        sound = await self.call.sounds.read(item_id)
-        item = self.find(item_id, "retrieve")
-        await self.call.send(e.ConversationItemRetrieved(item=_with_sound(item, sound) if sound else item))
+        """Send an item as it is, with its audio if that is still kept."""
+        audio = await self.context.item_audio.read(item_id)
+        item = self._find(item_id, "retrieve")
+        item = _with_audio(item, audio) if audio else item
+        await self.context.send(e.ConversationItemRetrieved(item=item))
 
     async def delete(self, item_id: str) -> None:
-        """Take an item out. If we are just saying it, we stop: nothing is told of an item that is gone."""
-        self.find(item_id, "delete")
-        await self.voice.leave_off(item_id)
-        self.call.edition += 1
-        self.call.sounds.delete(item_id)
-        await self.call.send(e.ConversationItemDeleted(item_id=item_id))
+        """Delete an item. A response that is sending it is interrupted first: nothing follows a deletion."""
+        self._find(item_id, "delete")
+        await self.responses.interrupt_item(item_id)
+        self.context.revision += 1
+        self.context.item_audio.delete(item_id)
+        await self.context.send(e.ConversationItemDeleted(item_id=item_id))
 
-    def given(self, items: Sequence[Item | ItemReference]) -> Callable[[], Awaitable[Sequence[Item]]]:
-        """Check what one answer is made from in place of the conversation; return what gives it in words."""
-        most = self.call.limits.items
-        if len(items) > most:
-            raise invalid("response.input", f"{len(items)} items; there may be {most} (limits.items).")
-        for index, item in enumerate(items):
-            self._check_given(item, f"response.input[{index}]")
+    async def truncate(self, item_id: str, content_index: int, ms: int) -> None:
+        """Keep of a spoken message the first `ms` milliseconds."""
+        self._find(item_id, "truncate")
+        length = self.context.conversation.spoken_ms(item_id)
+        if length is None or content_index != 0:
+            raise ProtocolError(
+                f"Only the audio of a response can be truncated; item '{item_id}' has none there.",
+                code="invalid_value",
+                param="content_index" if length is not None else "item_id",
+            )
+        if ms < 0 or ms > length + _TRUNCATE_SLACK_MS:
+            raise ProtocolError(
+                f"Audio content of {length:.0f}ms is already shorter than {ms}ms",
+                code="invalid_value",
+                param="audio_end_ms",
+            )
+        self.context.revision += 1
+        self.context.item_audio.truncate(item_id, ms)
+        await self.context.send(
+            e.ConversationItemTruncated(item_id=item_id, content_index=content_index, audio_end_ms=ms)
+        )
 
-        async def read() -> Sequence[Item]:
-            if any(isinstance(item, ItemReference) for item in items):  # to sound perhaps, not yet understood
-                await self.minutes.all_told()
-            found = [self._find_referred(item) for item in items]
-            return [await self._in_words(item) for item in found if item]
+    def _find(self, item_id: str, verb: str) -> Item:
+        item = self.context.conversation.find(item_id)
+        if item is None:
+            raise ProtocolError(
+                f"Error: item with ID '{item_id}' does not exist in the conversation.",
+                code=f"item_{verb}_invalid_item_id",
+                param="item_id",
+            )
+        return item
 
-        return read
-
-    def _check_given(self, item: Item | ItemReference, at: str) -> None:
-        if not isinstance(item, ItemReference):
-            _without_sound(item, self.minutes.ear.hearing.format, at)
-            check_images(item, self.call.crew, self.call.limits, at)
-        elif item.id not in self.call.conversation:
-            raise invalid(f"{at}.id", f"there is no item '{item.id}' in the conversation.")
-
-    def _find_referred(self, item: Item | ItemReference) -> Item | None:
-        return self.call.conversation.find(item.id) if isinstance(item, ItemReference) else item
-
-    async def _in_words(self, item: Item) -> Item:
-        """Return an item with what is said in its sound, in place of the sound."""
-        if not isinstance(item, Message):
-            return item
-        content = list(item.content)
-        for index, part in enumerate(content):
-            if isinstance(part, InputAudio) and part.audio:
-                transcript = part.transcript or await self.minutes.words_in(part.audio)
-                content[index] = InputAudio(transcript=transcript)
-        return replace(item, content=tuple(content))
+    # creating
 
     async def create(self, item: Item, previous: str | UnsetType | None) -> None:
-        """Put an item in: at the end, at `root`, or behind another one."""
-        conversation, limits = self.call.conversation, self.call.limits
-        sent_as = self.minutes.ear.hearing.format
-        item, sound = _without_sound(item, sent_as, "item")
-        check_images(item, self.call.crew, limits, "item")
+        """Create an item: at the end, at `root`, or behind another one."""
+        input_format = self._input_format
+        item, audio = _without_audio(item, input_format, "item")
         item_id = item.id or e.new_id("item")
+        self._check_new(item, item_id)
+        before = self._resolve_previous(previous)
+        item = replace(item, id=item_id)
+        if isinstance(item, FunctionCall) and not item.call_id:
+            item = replace(item, call_id=e.new_id("call"))
+        if hasattr(item, "status"):
+            item = replace(item, object="realtime.item", status="completed")
+        self.context.revision += 1
+        await self.context.send(e.ConversationItemAdded(item=item, previous_item_id=before))
+        await self.context.send(e.ConversationItemDone(item=item, previous_item_id=before))
+        parts = item.content if isinstance(item, Message) else ()
+        if any(isinstance(part, InputImage) for part in parts):
+            self.context.conversation.forget_images(self.context.limits.conversation_image_bytes)
+        if audio:
+            self.context.item_audio.open(item_id, input_format)
+            self.context.item_audio.append(item_id, audio)
+            if any(isinstance(part, InputAudio) and not part.transcript for part in parts):
+                self.transcripts.transcribe_item(item_id, audio)
+
+    def _check_new(self, item: Item, item_id: str) -> None:
+        conversation, limits = self.context.conversation, self.context.limits
+        check_images(item, self.context.providers, limits, "item")
         if item_id == _ROOT:
             raise invalid("item.id", f"'{_ROOT}' is where a conversation begins; choose another.")
         if item_id in conversation:
@@ -106,36 +133,22 @@ class Items:
             )
         if len(conversation) >= limits.items:
             raise too_many_items(limits)
-        if isinstance(item, FunctionCallOutput) and not self._was_called(item.call_id):
-            raise ProtocolError(
-                f"Tool call ID '{item.call_id}' not found in conversation.",
-                code="invalid_value",
-                param="item.call_id",
-            )
-        before = self._place(previous)
-        item = replace(item, id=item_id)
-        if isinstance(item, FunctionCall) and not item.call_id:
-            item = replace(item, call_id=e.new_id("call"))
-        if hasattr(item, "status"):
-            item = replace(item, object="realtime.item", status="completed")
-        self.call.edition += 1
-        await self.call.send(e.ConversationItemAdded(item=item, previous_item_id=before))
-        await self.call.send(e.ConversationItemDone(item=item, previous_item_id=before))
-        if has_images(item):
-            conversation.forget_images(limits.conversation_image_bytes)
-        if sound:
-            self.call.sounds.open(item_id, sent_as)
-            self.call.sounds.append(item_id, sound)
-            if _is_untold(item):
-                self.minutes.read(item_id, sound)
+        if isinstance(item, FunctionCallOutput):
+            calls = (one.call_id for one in conversation.items if isinstance(one, FunctionCall))
+            if item.call_id not in calls:
+                raise ProtocolError(
+                    f"Tool call ID '{item.call_id}' not found in conversation.",
+                    code="invalid_value",
+                    param="item.call_id",
+                )
 
-    def _place(self, previous: str | UnsetType | None) -> str | None:
+    def _resolve_previous(self, previous: str | UnsetType | None) -> str | None:
         """Return after which item a new one goes (realtime.md 1.3): absent is the end, `root` the start."""
         if previous is UNSET or previous is None:
-            return self.call.conversation.last_id
+            return self.context.conversation.last_id
         if previous == _ROOT:
             return None
-        if previous not in self.call.conversation:
+        if previous not in self.context.conversation:
             raise ProtocolError(
                 f"Error adding item: the previous item with ID '{previous}' does not exist.",
                 code="invalid_value",
@@ -143,69 +156,99 @@ class Items:
             )
         return previous
 
-    def find(self, item_id: str, verb: str) -> Item:
-        """Return an item, or tell the client that there is none; `verb` is what it wanted to do with it."""
-        item = self.call.conversation.find(item_id)
-        if item is None:
-            raise ProtocolError(
-                f"Error: item with ID '{item_id}' does not exist in the conversation.",
-                code=f"item_{verb}_invalid_item_id",
-                param="item_id",
-            )
-        return item
+    # the input of a response
 
-    def _was_called(self, call_id: str) -> bool:
-        return any(isinstance(i, FunctionCall) and i.call_id == call_id for i in self.call.conversation.items)
+    def response_input(self, items: Sequence[Item | ItemReference]) -> Callable[[], Awaitable[Sequence[Item]]]:
+        """Check the items that one response is made from; return the function that reads them."""
+        limits = self.context.limits
+        if len(items) > limits.items:
+            raise invalid("response.input", f"{len(items)} items; there may be {limits.items} (limits.items).")
+        for index, item in enumerate(items):
+            self._check_input(item, f"response.input[{index}]")
 
-    async def truncate(self, item_id: str, content_index: int, ms: int) -> None:
-        """Leave of a spoken answer what was heard in so many milliseconds."""
-        self.find(item_id, "truncate")
-        length = self.call.conversation.spoken_ms(item_id)
-        if length is None or content_index != 0:
-            raise ProtocolError(
-                f"Only the sound of an answer can be truncated; item '{item_id}' has none there.",
-                code="invalid_value",
-                param="content_index" if length is not None else "item_id",
-            )
-        if ms < 0 or ms > length + _TRUNCATE_SLACK_MS:
-            raise ProtocolError(
-                f"Audio content of {length:.0f}ms is already shorter than {ms}ms",
-                code="invalid_value",
-                param="audio_end_ms",
-            )
-        self.call.edition += 1
-        self.call.sounds.truncate(item_id, ms)
-        await self.call.send(
-            e.ConversationItemTruncated(item_id=item_id, content_index=content_index, audio_end_ms=ms)
-        )
+        async def read() -> Sequence[Item]:
+            if any(isinstance(item, ItemReference) for item in items):  # it may be to a turn without transcript
+                await self.transcripts.wait()
+            find = self.context.conversation.find
+            found = [find(item.id) if isinstance(item, ItemReference) else item for item in items]
+            return [await self._transcribed(item) for item in found if item]
+
+        return read
+
+    def _check_input(self, item: Item | ItemReference, path: str) -> None:
+        if not isinstance(item, ItemReference):
+            _without_audio(item, self._input_format, path)
+            check_images(item, self.context.providers, self.context.limits, path)
+        elif item.id not in self.context.conversation:
+            raise invalid(f"{path}.id", f"there is no item '{item.id}' in the conversation.")
+
+    async def _transcribed(self, item: Item) -> Item:
+        """Return an item with transcripts in place of audio."""
+        if not isinstance(item, Message):
+            return item
+        content = list(item.content)
+        for index, part in enumerate(content):
+            if isinstance(part, InputAudio) and part.audio:
+                transcript = part.transcript or await self.transcripts.transcribe_recording(part.audio)
+                content[index] = InputAudio(transcript=transcript)
+        return replace(item, content=tuple(content))
 
 
-def _with_sound(item: Item, sound: bytes) -> Item:
-    """Return an item with its sound, which is in the first part that can hold it."""
+def _with_audio(item: Item, audio: bytes) -> Item:
+    """Return an item with its audio, which is in the first part that can have it."""
     content = list(item.content) if isinstance(item, Message) else []
     for index, part in enumerate(content):
         if isinstance(part, InputAudio | OutputAudio):
-            content[index] = replace(part, audio=sound)
+            content[index] = replace(part, audio=audio)
             return replace(item, content=tuple(content))
     return item
 
 
-def _without_sound(item: Item, format: AudioFormat, at: str) -> tuple[Item, bytes]:
-    """Return an item without its sound, and the sound. `at` is where a client has put the item."""
+def _without_audio(item: Item, format: AudioFormat, path: str) -> tuple[Item, bytes]:
+    """Return an item without its audio, and the audio. `path` is where the item is in the event."""
     if not isinstance(item, Message):
         return item, b""
-    sound, content = b"", []
+    whole, content = b"", []
     for index, part in enumerate(item.content):
         if isinstance(part, InputAudio):
             audio = part.audio or b""
-            check_samples(audio, format, f"{at}.content[{index}].audio")
-            sound += audio
+            check_samples(audio, format, f"{path}.content[{index}].audio")
+            whole += audio
             part = InputAudio(transcript=part.transcript or None)
         content.append(part)
-    return replace(item, content=tuple(content)), sound
+    return replace(item, content=tuple(content)), whole
 
 
-def _is_untold(item: Item) -> bool:
-    """Say whether an item holds sound of which nobody has said what it says."""
-    parts = item.content if isinstance(item, Message) else ()
-    return any(isinstance(part, InputAudio) and not part.transcript for part in parts)
+def check_images(item: Item, providers: Providers, limits: Limits, path: str) -> None:
+    """Raise `ProtocolError` for the first image of an item that the chat model cannot take.
+
+    Images on the web are passed on by their address: it is the model's endpoint that fetches them, not we.
+    `path` is where the item is in the event.
+    """
+    for index, part in enumerate(item.content if isinstance(item, Message) else ()):
+        if not isinstance(part, InputImage):
+            continue
+        where = f"{path}.content[{index}]"
+        if not (isinstance(providers.chat, SupportsImages) and providers.chat.supports_images):
+            raise invalid(where, f"{providers.chat_name} sees no images.")
+        _check_image_url(part.image_url, f"{where}.image_url", limits.image_bytes)
+
+
+def _check_image_url(url: str, param: str, max_bytes: int) -> None:
+    data = _IMAGE_DATA.match(url)
+    size = (len(url) - data.end()) * 3 // 4 if data else len(url)
+    if size > max_bytes:
+        raise invalid(param, f"the image has {size} bytes; there may be {max_bytes} (limits.image_bytes).")
+    if data is None and not url.startswith(("https://", "http://")):
+        raise invalid(
+            param, "expected a data URL of a PNG, JPEG, GIF or WebP in base64, or an address on the web."
+        )
+    if data and not _is_base64(url[data.end() :]):
+        raise invalid(param, "what follows 'base64,' is no base64 (standard alphabet, padded).")
+
+
+def _is_base64(text: str) -> bool:
+    try:
+        return bool(binascii.a2b_base64(text, strict_mode=True))
+    except (binascii.Error, ValueError):
+        return False

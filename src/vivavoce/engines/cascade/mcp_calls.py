@@ -154,7 +154,7 @@ class McpCalls:
     ) -> None:
         """Close the item. The conversation knows of it first: the client's next word may ask about it."""
         call = self.call
-        call.edition += 1
+        call.revision += 1
         inside = item.id in call.conversation
         done = e.ConversationItemDone(
             item=item, previous_item_id=call.conversation.before(item.id) if inside else None

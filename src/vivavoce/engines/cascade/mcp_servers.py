@@ -126,7 +126,7 @@ class McpServerTools:
             visit.failed, visit.tools = True, ()
             item, told = replace(item, tools=()), e.McpListToolsFailed(item_id=item_id)
             log.warning("MCP server %r has not listed its tools: %s", item.server_label, failure.kind)
-        self.call.edition += 1
+        self.call.revision += 1
         visit.listed.set()
         await self.call.send(told)
         if item_id in self.call.conversation:

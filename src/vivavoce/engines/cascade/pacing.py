@@ -1,4 +1,4 @@
-"""Speech goes out no faster than it is heard, but for a little in advance, so that it can still be stopped."""
+"""Audio is sent at most a little ahead of real time, so that it can still be stopped."""
 
 from math import inf
 
@@ -7,67 +7,68 @@ import anyio
 __all__ = ["Pacing"]
 
 _PLAYOUT_LAG = 0.25
-"""Seconds after its time at which sound may still be heard: network, buffers, the room."""
-_HELD_AT_MOST = 2.0
+"""seconds after its time at which audio may still be heard: network, buffers, the room"""
+_MAX_PAUSE = 2.0
+"""seconds after which a pause ends by itself"""
 
 
 class Pacing:
-    """Knows when the next sound of an answer may go, and how much of it the caller has heard by now."""
+    """Knows when the next audio of a response may be sent, and how much of it the caller has heard by now."""
 
     def __init__(self, ahead: float) -> None:
-        """Let sound go at most `ahead` seconds before its time; `inf` does not pace at all."""
+        """Send audio at most `ahead` seconds before its time; `inf` does not pace at all."""
         self._ahead = ahead
         self._sent = 0.0
         self._due: float | None = None
-        self._free = anyio.Event()
-        self._free.set()
+        self._running = anyio.Event()
+        self._running.set()
 
     async def wait(self, seconds: float) -> None:
-        """Return when sound of this length may be sent."""
-        await self._wait_free()
+        """Return when audio of this length may be sent."""
+        await self._wait_while_paused()
         due = max(self._due or 0.0, anyio.current_time())
         if self._ahead < due - anyio.current_time():
             await anyio.sleep_until(due - self._ahead)
-            await self._wait_free()
+            await self._wait_while_paused()
             due = max(due, anyio.current_time())
         self._due, self._sent = due + seconds, self._sent + seconds
 
-    async def _wait_free(self) -> None:
-        """Wait while held, but not for ever: a client that sends no more sound cannot settle the matter."""
-        with anyio.move_on_after(_HELD_AT_MOST):
-            await self._free.wait()
-        self._free.set()
+    async def _wait_while_paused(self) -> None:
+        """Wait while paused, but not for ever: a client that sends no more audio would never end the pause."""
+        with anyio.move_on_after(_MAX_PAUSE):
+            await self._running.wait()
+        self._running.set()
 
-    def hold(self) -> None:
-        """Let nothing more go for now."""
-        if self._free.is_set():
-            self._free = anyio.Event()
+    def pause(self) -> None:
+        """Send nothing more for now."""
+        if self._running.is_set():
+            self._running = anyio.Event()
 
-    def release(self) -> None:
-        """Go on, if held."""
-        self._free.set()
+    def resume(self) -> None:
+        """Go on, if paused."""
+        self._running.set()
 
     @property
-    def begun(self) -> bool:
-        """Whether any sound has gone."""
+    def started(self) -> bool:
+        """Whether any audio was sent."""
         return self._due is not None
 
     @property
     def ends_in(self) -> float:
-        """Seconds until the caller has heard all that has gone; negative when that is past."""
+        """Seconds until the caller has heard all that was sent; negative when that is past."""
         return self._due - anyio.current_time() if self._due is not None else -inf
 
     @property
     def audible(self) -> bool:
-        """Whether the caller still hears us, or would if we were not held."""
-        return self.begun and (not self._free.is_set() or self.ends_in > -_PLAYOUT_LAG)
+        """Whether the caller still hears the response, or would if it were not paused."""
+        return self.started and (not self._running.is_set() or self.ends_in > -_PLAYOUT_LAG)
 
     def drop(self) -> None:
-        """Count what has gone and was not yet heard as never played: the caller has silenced us."""
+        """Count what was sent and not yet heard as never played: the caller has interrupted."""
         if self._due is not None:
             self._sent, self._due = self.heard_ms / 1000, anyio.current_time() - _PLAYOUT_LAG
 
     @property
     def heard_ms(self) -> float:
-        """Milliseconds of our sound that the caller has heard by now, if it is played as it comes."""
-        return (self._sent - max(0.0, self.ends_in)) * 1000 if self.begun else 0.0
+        """Milliseconds of audio that the caller has heard by now, if it is played as it comes."""
+        return (self._sent - max(0.0, self.ends_in)) * 1000 if self.started else 0.0

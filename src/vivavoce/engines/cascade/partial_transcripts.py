@@ -1,101 +1,142 @@
-"""Live partial transcripts: while somebody speaks, the client is told the words that will stay."""
+"""Partial transcripts: while the caller speaks, the client is sent the words that will not change any more.
+
+A transcriber that is asked in mid-speech is unsure about the last words: it does not know how they go on. So
+only that is sent about which two transcripts in a row agree, from the first word on, and never the newest word
+(local agreement: Macháček et al., Turning Whisper into Real-Time Transcription System, 2023).
+"""
 
 import logging
 from dataclasses import dataclass, field
+from itertools import takewhile
 from math import inf
 
 import anyio
 
 from vivavoce.engines.cascade.context import CascadeContext
 from vivavoce.engines.cascade.input_audio import InputAudioStream, has_speech
-from vivavoce.engines.cascade.stable_prefix import StablePrefix
 from vivavoce.errors import ProviderError
 from vivavoce.protocol import events as e
 
-__all__ = ["PartialTranscripts"]
+__all__ = ["PartialTranscripts", "StablePrefix"]
 
 log = logging.getLogger(__name__)
 
-_SHARE = 8
-"""A glimpse that took so long is followed by so many times that without one: it takes an eighth of a core."""
-_AGAIN_MS = 250
-"""When the desk was taken."""
+_PAUSE_FACTOR = 8
+"""a partial transcript that took so long is followed by so many times that without one"""
+_RETRY_MS = 250
+"""when the transcriber was busy"""
+
+
+class StablePrefix:
+    """The words of one utterance that are stable. What was returned is never taken back. Pure."""
+
+    def __init__(self) -> None:
+        self.text = ""
+        self._last: list[str] = []
+        self._is_final = False
+
+    def update(self, transcript: str) -> str:
+        """Compare a transcript of all so far with the last one; return what is newly stable, often nothing."""
+        words = transcript.split()
+        pairs = zip(self._last, words[:-1], strict=False)
+        text = " ".join(word for word, _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+        self._last = words
+        return self._extend(text) if not self.text or text.startswith(f"{self.text} ") else ""
+
+    def finish(self, transcript: str) -> str:
+        """Take the final transcript; return what is left of it, if it goes on as the prefix has begun."""
+        rest = self._extend(transcript)
+        self._is_final = True
+        return rest
+
+    def _extend(self, text: str) -> str:
+        if self._is_final or not text.startswith(self.text):
+            return ""
+        delta = text[len(self.text) :]
+        self.text = text
+        return delta
 
 
 @dataclass
 class PartialTranscripts:
-    """The words of one turn as they come. Looking is a glimpse at the sound so far; `stop` takes it back."""
+    """The transcript deltas of one turn: `poll` transcribes the turn so far, `stop` cancels that."""
 
-    call: CascadeContext
-    ear: InputAudioStream
+    context: CascadeContext
+    input_audio: InputAudioStream
     item_id: str
-    since_ms: float
-    _partials: StablePrefix = field(default_factory=StablePrefix)
-    _looked_ms: float = field(init=False)
+    start_ms: float
+    _prefix: StablePrefix = field(default_factory=StablePrefix)
+    _checked_ms: float = field(init=False)
     _due_ms: float = field(init=False)
-    _looking: anyio.CancelScope | None = None
+    _running: anyio.CancelScope | None = None
 
     def __post_init__(self) -> None:
-        self._looked_ms = self.ear.floor.now_ms
-        self._due_ms = self._looked_ms + self.ear.hearing.glimpse_ms
+        self._checked_ms = self.input_audio.now_ms
+        self._wait()
 
-    def look(self) -> None:
-        """Find out what was said so far, if it is time to."""
-        if self._looking or self.ear.floor.now_ms < self._due_ms or not self.ear.hearing.transcribe:
+    def _wait(self) -> None:
+        self._due_ms = self.input_audio.now_ms + self.input_audio.settings.partial_interval_ms
+
+    def poll(self) -> None:
+        """Transcribe the turn so far in the background, if it is time to."""
+        now_ms = self.input_audio.now_ms
+        if self._running or now_ms < self._due_ms or not self.input_audio.settings.transcribe:
             return
-        if self.call.crew.desk.is_live and self._is_short():
-            self._looking = anyio.CancelScope()
-            self.call.tasks.start_soon(self._look, self._looking)
+        is_short = now_ms - self.start_ms <= self.context.limits.partial_transcript_seconds * 1000
+        if is_short and self.context.providers.transcriber_queue.supports_partials:
+            self._running = anyio.CancelScope()
+            self.context.tasks.start_soon(self._run, self._running)
 
     def stop(self) -> None:
-        """Look no further: the words are found out in another way now."""
-        if self._looking:
-            self._looking.cancel()
+        """Cancel the transcription in progress: the turn is transcribed in another way now."""
+        if self._running:
+            self._running.cancel()
 
-    async def hear(self, words: str) -> None:
-        """Tell what is certain, now that these are the words so far."""
-        self._due_ms = self.ear.floor.now_ms + self.ear.hearing.glimpse_ms
-        await self._tell(self._partials.hear(words))
+    async def update(self, transcript: str) -> None:
+        """Send what is stable, now that this is the transcript so far."""
+        self._wait()
+        await self._send(self._prefix.update(transcript))
 
-    async def finish(self, words: str) -> None:
-        """Tell the rest: these are all the words."""
-        await self._tell(self._partials.finish(words))
+    async def finish(self, transcript: str) -> None:
+        """Send the rest: this is the final transcript."""
+        await self._send(self._prefix.finish(transcript))
 
-    def _is_short(self) -> bool:
-        return self.ear.floor.now_ms - self.since_ms <= self.call.limits.partial_transcript_seconds * 1000
-
-    async def _look(self, scope: anyio.CancelScope) -> None:
-        began = self.ear.floor.now_ms
+    async def _run(self, scope: anyio.CancelScope) -> None:
+        started_ms = self.input_audio.now_ms
         with scope:
-            if self.ear.hearing.rules or await self._is_speech():
-                await self._glimpse()
+            if self.input_audio.settings.rules or await self._has_new_speech():
+                await self._transcribe()
             else:
-                self._due_ms = began + self.ear.hearing.glimpse_ms
-        self._looking = None
+                self._due_ms = started_ms + self.input_audio.settings.partial_interval_ms
+        self._running = None
 
-    async def _is_speech(self) -> bool:
-        """In manual turns nobody has asked yet whether the newest sound is speech."""
-        newest = self.ear.tape.since(self._looked_ms)
-        self._looked_ms = self.ear.tape.end_ms
-        return await has_speech(newest, self.call.crew.vad.detector())
+    async def _has_new_speech(self) -> bool:
+        """Ask about the newest audio: in manual turns nothing else does."""
+        newest = self.input_audio.buffer.read(self._checked_ms)
+        self._checked_ms = self.input_audio.buffer.end_ms
+        return await has_speech(newest, self.context.providers.vad.detector())
 
-    async def _glimpse(self) -> None:
-        hearing, seconds = self.ear.hearing, self.call.limits.transcription_seconds
-        began, sound = anyio.current_time(), self.ear.tape.since(self.since_ms)
+    async def _transcribe(self) -> None:
+        settings, started = self.input_audio.settings, anyio.current_time()
         try:
-            glimpse = await self.call.crew.desk.glimpse(
-                sound, seconds=seconds, language=hearing.language, prompt=hearing.prompt
+            transcript = await self.context.providers.transcriber_queue.transcribe_partial(
+                self.input_audio.buffer.read(self.start_ms),
+                seconds=self.context.limits.transcription_seconds,
+                language=settings.language,
+                prompt=settings.prompt,
             )
-        except ProviderError as error:  # it will be told when the turn is over, if it is still so
+        except ProviderError as error:  # it is sent when the turn is over, if it is still so
             log.debug("%s", error)
             self._due_ms = inf
             return
-        if glimpse is None:
-            self._due_ms = self.ear.floor.now_ms + _AGAIN_MS
+        if transcript is None:
+            self._due_ms = self.input_audio.now_ms + _RETRY_MS
             return
-        await self.hear(glimpse.text)
-        self._due_ms = max(self._due_ms, self.ear.floor.now_ms + _SHARE * 1000 * (anyio.current_time() - began))
+        await self.update(transcript.text)
+        took_ms = 1000 * (anyio.current_time() - started)
+        self._due_ms = max(self._due_ms, self.input_audio.now_ms + _PAUSE_FACTOR * took_ms)
 
-    async def _tell(self, delta: str) -> None:
-        if delta and self.ear.hearing.transcribe:
-            await self.call.line.send(e.TranscriptionDelta(item_id=self.item_id, content_index=0, delta=delta))
+    async def _send(self, delta: str) -> None:
+        if delta and self.input_audio.settings.transcribe:
+            event = e.TranscriptionDelta(item_id=self.item_id, content_index=0, delta=delta)
+            await self.context.line.send(event)

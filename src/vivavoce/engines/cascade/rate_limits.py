@@ -1,4 +1,4 @@
-"""How much one conversation may ask for in a minute. Pure: it is told what time it is."""
+"""Rate limits of one conversation, over a sliding minute. Pure: times are passed in."""
 
 from collections import deque
 from dataclasses import dataclass, field
@@ -14,39 +14,39 @@ _MINUTE = 60.0
 
 @dataclass
 class Window:
-    """What was used of something in the last minute, and how much of it there is. Times are seconds."""
+    """A sliding window: what was used of something in the last minute. Times are seconds."""
 
-    most: int
+    limit: int
     used: int = 0
     _uses: deque[tuple[float, int]] = field(default_factory=deque)
 
-    def use(self, amount: int, now: float) -> None:
-        """Use some of it, be it there or not."""
-        self.pass_to(now)
+    def add(self, amount: int, now: float) -> None:
+        """Count `amount`, whether or not it is within the limit."""
+        self.advance(now)
         if amount:
             self._uses.append((now, amount))
             self.used += amount
 
-    def pass_to(self, now: float) -> None:
+    def advance(self, now: float) -> None:
         """Forget what was used more than a minute ago."""
         while self._uses and self._uses[0][0] <= now - _MINUTE:
             self.used -= self._uses.popleft()[1]
 
     @property
-    def left(self) -> int:
-        return max(0, self.most - self.used)
+    def remaining(self) -> int:
+        return max(0, self.limit - self.used)
 
-    def free_in(self, now: float) -> float:
-        """Return the seconds until there is some of it again, where there is none."""
+    def seconds_until_some(self, now: float) -> float:
+        """Return the seconds until some of it is available again, where none is."""
         used = self.used
         for at, amount in self._uses:
             used -= amount
-            if used < self.most:
+            if used < self.limit:
                 return at + _MINUTE - now
         return 0.0
 
-    def whole_in(self, now: float) -> float:
-        """Return the seconds until there is all of it again."""
+    def seconds_until_all(self, now: float) -> float:
+        """Return the seconds until all of it is available again."""
         return self._uses[-1][0] + _MINUTE - now if self._uses else 0.0
 
 
@@ -57,34 +57,34 @@ class RateLimits:
         """Allow so many a minute."""
         self._requests, self._tokens = Window(responses), Window(tokens)
 
-    def refusal(self, now: float) -> ProtocolError | None:
-        """Return what is to be said to whoever asks for another response now, if they may not."""
-        for window, limit, what in (
+    def exceeded(self, now: float) -> ProtocolError | None:
+        """Return the error for another response now, or None if it may start."""
+        for window, setting, what in (
             (self._requests, "limits.responses_per_minute", "responses"),
             (self._tokens, "limits.tokens_per_minute", "tokens"),
         ):
-            window.pass_to(now)
-            if not window.left:
+            window.advance(now)
+            if not window.remaining:
                 return ProtocolError(
-                    f"Rate limit reached: {window.most} {what} a minute ({limit}), {window.used} used. "
-                    f"Try again in {window.free_in(now):.1f} s.",
+                    f"Rate limit reached: {window.limit} {what} a minute ({setting}), {window.used} used. "
+                    f"Try again in {window.seconds_until_some(now):.1f} s.",
                     code="rate_limit_exceeded",
                 )
         return None
 
-    def begin(self, now: float) -> None:
-        """One more response begins."""
-        self._requests.use(1, now)
+    def add_response(self, now: float) -> None:
+        """Count one more response."""
+        self._requests.add(1, now)
 
-    def spend(self, tokens: int, now: float) -> None:
-        """A response has cost so many tokens."""
-        self._tokens.use(tokens, now)
+    def add_tokens(self, tokens: int, now: float) -> None:
+        """Count the tokens of a response."""
+        self._tokens.add(tokens, now)
 
-    def left(self, now: float) -> tuple[RateLimit, ...]:
-        """Return what is left, as a client is told."""
-        return self._told("requests", self._requests, now), self._told("tokens", self._tokens, now)
+    def status(self, now: float) -> tuple[RateLimit, ...]:
+        """Return what `rate_limits.updated` reports."""
+        return self._report("requests", self._requests, now), self._report("tokens", self._tokens, now)
 
-    def _told(self, name: Literal["requests", "tokens"], window: Window, now: float) -> RateLimit:
-        window.pass_to(now)
-        reset = round(window.whole_in(now), 3)
-        return RateLimit(name=name, limit=window.most, remaining=window.left, reset_seconds=reset)
+    def _report(self, name: Literal["requests", "tokens"], window: Window, now: float) -> RateLimit:
+        window.advance(now)
+        reset = round(window.seconds_until_all(now), 3)
+        return RateLimit(name=name, limit=window.limit, remaining=window.remaining, reset_seconds=reset)

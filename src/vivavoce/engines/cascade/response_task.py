@@ -1,15 +1,20 @@
-"""An answer on its way out: announced, read out at the pace of speech, closed, or cut short."""
+"""One response: generated clause by clause, sent at the pace of speech, closed or cut short."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+import re
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import aclosing
+from dataclasses import dataclass
 from typing import Literal
 
 import anyio
 
 from vivavoce.audio.rates import OUTPUT_RATE
-from vivavoce.engines.cascade.answer import Answer, Failure, Words
+from vivavoce.engines.cascade.context import Providers
+from vivavoce.engines.cascade.pacing import Pacing
 from vivavoce.engines.cascade.response_writer import ResponseWriter
+from vivavoce.engines.cascade.settings import ResponseSettings
 from vivavoce.errors import ProtocolError, ProviderError
+from vivavoce.limits import Limits
 from vivavoce.protocol.responses import (
     Cancelled,
     Failed,
@@ -18,71 +23,116 @@ from vivavoce.protocol.responses import (
     ResponseStatus,
     StatusDetails,
 )
-from vivavoce.providers.base import ChatUsage, ToolCall, WordTiming
+from vivavoce.providers.base import ChatRequest, ChatUsage, ToolCall, WordTiming
+from vivavoce.text.normalization import speakable
+from vivavoce.text.sentences import clauses, pause_after
 
-__all__ = ["Apology", "Reason", "ResponseTask"]
+__all__ = ["Apology", "CancelReason", "ResponseTask", "VerbatimChat", "silence"]
 
-Reason = Literal["turn_detected", "client_cancelled"]
+CancelReason = Literal["turn_detected", "client_cancelled"]
+Failure = ProviderError | ProtocolError
+"""Why there is no response: a provider failed, or what was asked for is not possible."""
+Piece = str | bytes | WordTiming | ToolCall | ChatUsage | Failure
+"""Text, then its audio if it is spoken; calls, and the usage, at the end."""
 
-_CHUNK = OUTPUT_RATE // 10 * 2
-"""Bytes of sound that go at a time: 100 ms."""
+_PIECES_AHEAD = 48
+_CHUNK_BYTES = OUTPUT_RATE // 10 * 2
+"""audio that is sent at a time: 100 ms"""
+_REST_OF_WORD = re.compile(r"\S*\s*")
 
 
 @dataclass(frozen=True)
 class Apology:
-    """What is said when a model fails, and its sound, made while all was well."""
+    """What is spoken when a model fails, and its audio, made while all models worked."""
 
     text: str
-    sound: bytes = b""
+    audio: bytes = b""
 
 
-@dataclass
+@dataclass(frozen=True)
+class VerbatimChat:
+    """In place of a chat model: the reply is `text`, whatever is asked."""
+
+    text: str
+
+    async def reply(self, request: ChatRequest) -> AsyncIterator[str | ChatUsage]:  # noqa: ARG002
+        """Yield the text, which costs no tokens."""
+        yield self.text
+        yield ChatUsage(0, 0)
+
+
 class ResponseTask:
-    """An answer and how it is told. Without a reply it is a draft, of which nobody knows."""
+    """Generates one response ahead of sending it.
 
-    answer: Answer
-    reply: ResponseWriter | None = None
-    begun: bool = False
-    has_sounded: bool = False
-    ended: anyio.Event = field(default_factory=anyio.Event)
-    failure: Failure | None = None
-    usage: ChatUsage | None = None
-    reason: Reason = "client_cancelled"
+    Until it is released it is a *draft*, which has no writer, of which the client knows nothing, and which goes
+    no further than its first clause. `scope` surrounds generating and sending: cancelling it is the only way to
+    cut a response short.
+    """
 
-    @property
-    def _reply(self) -> ResponseWriter:
-        if self.reply is None:
-            raise RuntimeError("an answer is released with a reply")
-        return self.reply
+    def __init__(
+        self,
+        providers: Providers,
+        limits: Limits,
+        settings: ResponseSettings,
+        request: Callable[[], Awaitable[ChatRequest | None]],
+        writer: ResponseWriter | None = None,
+    ) -> None:
+        """Reply to the `request`, once it is there; None stands for a response without output."""
+        self.settings, self.writer = settings, writer
+        self.scope = anyio.CancelScope()
+        self.pacing = Pacing(limits.audio_ahead_seconds)
+        self.released, self.ended = anyio.Event(), anyio.Event()
+        self.has_sent_audio = False
+        self.cancel_reason: CancelReason = "client_cancelled"
+        self._providers, self._limits, self._request = providers, limits, request
+        self._generated, self._pieces = anyio.create_memory_object_stream[Piece](_PIECES_AHEAD)
+        self._tool_calls: list[ToolCall] = []
+        self._usage: ChatUsage | None = None
+        self._failure: Failure | None = None
+        self._started = False
 
-    async def begin(self) -> None:
-        """Announce the answer, once."""
-        if not self.begun:
-            await self._reply.begin()
-            self.begun = True
+    # running
 
-    async def tell(self, apology: Apology) -> None:
-        """Read out what is thought of. If that fails, apologise."""
-        await self.begin()
-        try:
-            await self._read_out(self._reply)
-        except (ProviderError, ProtocolError) as error:
-            self.failure = error
-            await self._apologise(self._reply, apology)
+    async def run(self, apology: Apology) -> bool:
+        """Generate, and once released, send. Return whether the response was started, and is to be finished."""
+        with self._generated, self._pieces:
+            if self.writer:  # asked for explicitly: it is started, even if it is cancelled at once
+                await self._start(self.writer)
+            with self.scope:
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(self._generate)
+                    await self.released.wait()
+                    if self.writer is None:
+                        raise RuntimeError("a response is released with a writer")
+                    await self._start(self.writer)
+                    await self._send(self.writer, apology)
+        return self._started
 
-    async def end(self, *, cut_short: bool) -> int:
-        """Close the answer, one way or another; return how many tokens it cost."""
-        reply, heard = self._reply, self.answer.pace.heard_ms if cut_short else None
+    async def _start(self, writer: ResponseWriter) -> None:
+        if not self._started:
+            await writer.start()
+            self._started = True
+
+    async def finish(self) -> int:
+        """Close the response in whatever state it is; return how many tokens it cost."""
+        if self.writer is None:
+            return 0
+        cut_short = self.scope.cancelled_caught
         status, details = self._outcome(cut_short=cut_short)
-        await reply.end(status, details=details, usage=self.usage, heard_ms=heard)
-        return reply.response.usage.total_tokens if reply.response.usage else 0
+        heard_ms = self.pacing.heard_ms if cut_short else None
+        return await self.writer.finish(status, details=details, usage=self._usage, heard_ms=heard_ms)
 
     def _outcome(self, *, cut_short: bool) -> tuple[ResponseStatus, StatusDetails | None]:
         if cut_short:
-            return "cancelled", Cancelled(reason=self.reason)
-        if self.failure:
-            return "failed", Failed(error=_told(self.failure))
-        match self.usage:
+            return "cancelled", Cancelled(reason=self.cancel_reason)
+        match self._failure:
+            case ProtocolError() as error:
+                failed = FailedError(type="invalid_request_error", code=error.code, message=error.message)
+                return "failed", Failed(error=failed)
+            case ProviderError() as error:
+                failed = FailedError(type="server_error", code="provider_error", message=str(error))
+                return "failed", Failed(error=failed)
+        match self._usage:
             case ChatUsage(finish="length"):
                 return "incomplete", Incomplete(reason="max_output_tokens")
             case ChatUsage(finish="content_filter"):
@@ -90,73 +140,142 @@ class ResponseTask:
             case _:
                 return "completed", None
 
-    async def _read_out(self, reply: ResponseWriter) -> None:
-        answer, unsaid, said = self.answer, "", 0
-        async for piece in answer.pieces:
+    # generating
+
+    async def _generate(self) -> None:
+        """Ask the chat model and the synthesizer. A failure is the last piece."""
+        async with self._generated:
+            try:
+                request = await self._request()
+                if request is None:
+                    return
+                spoken = self.settings.modality == "audio"
+                has_text = await (self._generate_speech(request) if spoken else self._generate_text(request))
+                cut_short = self._usage and self._usage.finish != "stop"
+                if not has_text and not self._tool_calls and not cut_short:
+                    raise ProviderError("chat", "answered nothing")
+                for last in (*self._tool_calls, self._usage):
+                    if last is not None:
+                        await self._generated.send(last)
+            except (ProviderError, ProtocolError) as error:
+                await self._generated.send(error)
+
+    async def _generate_text(self, request: ChatRequest) -> bool:
+        has_text = False
+        async with aclosing(self._text(request)) as words:
+            async for word in words:
+                has_text = True
+                await self._generated.send(word)
+        return has_text
+
+    async def _generate_speech(self, request: ChatRequest) -> bool:
+        has_text = has_audio = False
+        gap = 0.0
+        async with aclosing(self._text(request)) as words, aclosing(clauses(words)) as spoken:
+            async for clause in spoken:
+                has_text = True
+                await self._generated.send(clause)
+                async with aclosing(self._audio(clause)) as audio:
+                    async for chunk in audio:
+                        if gap and isinstance(chunk, bytes):
+                            await self._generated.send(silence(gap / self.settings.speed))
+                            gap = 0.0
+                        has_audio = has_audio or isinstance(chunk, bytes)
+                        await self._generated.send(chunk)
+                gap = pause_after(clause) if has_audio else 0.0
+                await self.released.wait()
+        if has_text and not has_audio:
+            raise ProviderError("synthesizer", "made no sound")
+        return has_text
+
+    async def _text(self, request: ChatRequest) -> AsyncGenerator[str, None]:
+        async with aclosing(self._providers.reply(request, self._limits)) as pieces:
+            async for piece in pieces:
+                match piece:
+                    case str():
+                        yield piece
+                    case ToolCall() if self._may_call():
+                        self._tool_calls.append(piece)
+                    case ChatUsage():
+                        self._usage = piece
+
+    def _may_call(self) -> bool:
+        """Whether one more call is allowed: models do not always keep to the settings."""
+        settings = self.settings
+        return settings.tool_choice != "none" and (settings.parallel_tool_calls or not self._tool_calls)
+
+    async def _audio(self, clause: str) -> AsyncGenerator[bytes | WordTiming, None]:
+        text, settings = speakable(clause), self.settings
+        if not text.strip():
+            return
+        audio = self._providers.synthesize(text, self._limits, voice=settings.voice, speed=settings.speed)
+        async with aclosing(audio) as chunks:
+            async for chunk in chunks:
+                if isinstance(chunk, WordTiming):  # it counts the characters of the normalized text
+                    chunk = WordTiming(chunk.chars * len(clause) // len(text))
+                yield chunk
+
+    # sending
+
+    async def _send(self, writer: ResponseWriter, apology: Apology) -> None:
+        try:
+            await self._send_pieces(writer)
+        except (ProviderError, ProtocolError) as error:
+            self._failure = error
+            await writer.write_text(apology.text)
+            if self.settings.modality == "audio":
+                for chunk in _chunks(apology.audio):
+                    await self.pacing.wait(_seconds(chunk))
+                    await writer.write_audio(chunk)
+
+    async def _send_pieces(self, writer: ResponseWriter) -> None:
+        """Send text just before its audio: of a spoken clause word by word, as far as the timings are known."""
+        clause, sent = "", 0
+        async for piece in self._pieces:
             match piece:
-                case Words(text=text):
-                    await _say(reply, unsaid[said:])
-                    unsaid, said = text, 0
-                    if answer.manner.modality == "text":
-                        await _say(reply, unsaid)
-                        unsaid = ""
+                case str() if self.settings.modality == "text":
+                    await writer.write_text(piece)
+                case str():
+                    await writer.write_text(clause[sent:])
+                    clause, sent = piece, 0
                 case WordTiming(chars=chars):
-                    until = _word_end(unsaid, chars)
-                    await _say(reply, unsaid[said:until])
-                    said = max(said, until)
+                    end = _end_of_word(clause, chars)
+                    await writer.write_text(clause[sent:end])
+                    sent = max(sent, end)
                 case bytes():
                     for chunk in _chunks(piece):
-                        await answer.pace.wait(_seconds(chunk))
-                        if not said:
-                            await _say(reply, unsaid)
-                            said = len(unsaid)
-                        self.has_sounded = True
-                        await reply.sound(chunk)
+                        await self.pacing.wait(_seconds(chunk))
+                        if not sent:
+                            await writer.write_text(clause)
+                            sent = len(clause)
+                        self.has_sent_audio = True
+                        await writer.write_audio(chunk)
                 case ToolCall():
-                    await _say(reply, unsaid[said:])
-                    unsaid, said = "", 0
-                    await reply.call(piece)
+                    await writer.write_text(clause[sent:])
+                    clause, sent = "", 0
+                    await writer.write_tool_call(piece)
                 case ChatUsage():
-                    self.usage = piece
+                    self._usage = piece
                 case ProviderError() | ProtocolError():
                     raise piece
-        await _say(reply, unsaid[said:])
-
-    async def _apologise(self, reply: ResponseWriter, apology: Apology) -> None:
-        await reply.words(apology.text)
-        if self.answer.manner.modality == "text":
-            return
-        for chunk in _chunks(apology.sound):
-            await self.answer.pace.wait(_seconds(chunk))
-            await reply.sound(chunk)
+        await writer.write_text(clause[sent:])
 
 
-def _told(failure: Failure) -> FailedError:
-    """Say whose fault it is that there is no answer."""
-    if isinstance(failure, ProtocolError):
-        return FailedError(type="invalid_request_error", code=failure.code, message=failure.message)
-    return FailedError(type="server_error", code="provider_error", message=str(failure))
+def silence(seconds: float) -> bytes:
+    """Return PCM at `OUTPUT_RATE` in which nothing is heard."""
+    return bytes(2 * int(seconds * OUTPUT_RATE))
 
 
-async def _say(reply: ResponseWriter, words: str) -> None:
-    if words:
-        await reply.words(words)
+def _chunks(audio: bytes) -> Iterator[bytes]:
+    """Cut audio into pieces that can be sent, and held back, one by one."""
+    return (audio[at : at + _CHUNK_BYTES] for at in range(0, len(audio), _CHUNK_BYTES))
 
 
-def _chunks(sound: bytes) -> Iterator[bytes]:
-    """Cut sound into pieces that can be sent, and held back, one by one."""
-    return (sound[at : at + _CHUNK] for at in range(0, len(sound), _CHUNK))
+def _seconds(audio: bytes) -> float:
+    return len(audio) / (2 * OUTPUT_RATE)
 
 
-def _seconds(sound: bytes) -> float:
-    return len(sound) / (2 * OUTPUT_RATE)
-
-
-def _word_end(text: str, at: int) -> int:
+def _end_of_word(text: str, at: int) -> int:
     """Return where the word that begins at `at`, and the space behind it, end."""
-    end = at
-    while end < len(text) and not text[end].isspace():
-        end += 1
-    while end < len(text) and text[end].isspace():
-        end += 1
-    return end
+    word = _REST_OF_WORD.match(text, at)
+    return word.end() if word else at

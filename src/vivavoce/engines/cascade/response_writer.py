@@ -1,12 +1,13 @@
-"""The protocol's bookkeeping of one answer: whatever it opens, it closes."""
+"""The events of one response: items and parts are opened and closed in pairs here, and nowhere else."""
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from typing import TypedDict
 
 import anyio
 from msgspec.structs import replace
 
 from vivavoce.audio.rates import OUTPUT_RATE
+from vivavoce.engines.cascade.context import CascadeContext
 from vivavoce.engines.cascade.mcp_calls import McpCalls, PendingMcpCall
 from vivavoce.engines.cascade.settings import ResponseSettings
 from vivavoce.protocol import events as e
@@ -32,108 +33,102 @@ from vivavoce.protocol.responses import (
     Usage,
 )
 from vivavoce.providers.base import ChatUsage, ToolCall
-from vivavoce.session.conversation import Conversation
 from vivavoce.session.formats import Spoken
-from vivavoce.session.item_audio import ItemAudio
 
 __all__ = ["ResponseWriter"]
 
-Send = Callable[[e.ServerEvent], Awaitable[None]]
 _MS_PER_AUDIO_TOKEN = 50
 _DELTA_CHARS = 8
-_MOST_DELTAS = 64
+_MAX_DELTAS = 64
 _BYTES_PER_MS = 2 * OUTPUT_RATE // 1000
 
 
-class _Place(TypedDict):
-    """Where in the answer an event belongs."""
+class _ItemPlace(TypedDict):
+    """Where in the response an event belongs."""
 
     response_id: str
     item_id: str
     output_index: int
 
 
-class _PartPlace(_Place):
-    content_index: int
-
-
 class ResponseWriter:
-    """Says an answer in events. Without a `conversation` it is out of band, and leaves no items."""
+    """Writes one response as events. One that is out of band leaves no items in the conversation."""
 
     def __init__(
         self,
-        send: Send,
-        manner: ResponseSettings,
-        conversation: Conversation | None,
-        sounds: ItemAudio,
-        errands: McpCalls,
+        context: CascadeContext,
+        settings: ResponseSettings,
+        mcp_calls: McpCalls,
         *,
-        conversation_id: str | None = None,
+        out_of_band: bool = False,
         metadata: dict[str, str] | None = None,
     ) -> None:
-        self._send, self._manner, self._conversation = send, manner, conversation
-        self._sounds, self._errands = sounds, errands
-        self._left_to_do: list[PendingMcpCall] = []
-        self._place: _Place | None = None
-        self._open: str | None = None
-        self._text, self._spoken_as = "", Spoken(manner.format)
-        self._ms, self._begins_ms = 0.0, 0.0
+        self._context, self._settings, self._mcp_calls = context, settings, mcp_calls
+        self._conversation = None if out_of_band else context.conversation
+        self._pending_calls: list[PendingMcpCall] = []
+        self._message: _ItemPlace | None = None
+        self._open_id: str | None = None
+        self._text, self._encoder = "", Spoken(settings.format)
+        self._ms = self._message_start_ms = 0.0
+        output = ResponseOutput(format=settings.format, voice=settings.voice or "default")
         self.response = Response(
             id=e.new_id("resp"),
             status="in_progress",
             output=(),
-            conversation_id=conversation_id,
-            output_modalities=(manner.modality,),
-            max_output_tokens=manner.max_output_tokens,
-            audio=ResponseAudio(output=ResponseOutput(format=manner.format, voice=manner.voice or "default")),
+            conversation_id=None if out_of_band else context.id,
+            output_modalities=(settings.modality,),
+            max_output_tokens=settings.max_output_tokens,
+            audio=ResponseAudio(output=output),
             metadata=metadata,
         )
 
     def is_open(self, item_id: str) -> bool:
-        """Say whether there is more to tell of this item."""
-        return item_id == self._open
+        """Whether more of this item will be sent."""
+        return item_id == self._open_id
 
-    async def begin(self) -> None:
-        """Announce the answer."""
-        await self._send(e.ResponseCreated(response=self.response))
+    async def start(self) -> None:
+        """Send `response.created`."""
+        await self._context.send(e.ResponseCreated(response=self.response))
 
-    async def words(self, text: str) -> None:
-        """Give more words, opening a message if none is open."""
-        where = await self._part()
+    async def write_text(self, text: str) -> None:
+        """Send more text, if there is any, opening a message if none is open."""
+        if not text:
+            return
+        message = self._message or await self._open_message()
         self._text += text
-        if self._spoken:
-            await self._send(e.ResponseOutputAudioTranscriptDelta(**where, delta=text))
+        if self._is_spoken:
+            delta = e.ResponseOutputAudioTranscriptDelta(**message, content_index=0, delta=text)
+            await self._context.send(delta)
         else:
-            await self._send(e.ResponseOutputTextDelta(**where, delta=text))
+            await self._context.send(e.ResponseOutputTextDelta(**message, content_index=0, delta=text))
 
-    async def sound(self, chunk: bytes) -> None:
-        """Give more sound to the words: PCM at `OUTPUT_RATE`, which the client hears in its own format."""
-        where = await self._part()
+    async def write_audio(self, chunk: bytes) -> None:
+        """Send more audio of the text: PCM at `OUTPUT_RATE`, which the client gets in its own format."""
+        message = self._message or await self._open_message()
         self._ms += len(chunk) / _BYTES_PER_MS
-        if told := self._spoken_as.push(chunk):
-            self._sounds.append(where["item_id"], told)
-            await self._send(e.ResponseOutputAudioDelta(**where, delta=told))
+        if encoded := self._encoder.push(chunk):
+            self._context.item_audio.append(message["item_id"], encoded)
+            await self._context.send(e.ResponseOutputAudioDelta(**message, content_index=0, delta=encoded))
 
-    async def call(self, call: ToolCall) -> None:
-        """Ask the client for a tool, or a server that has it, all in one breath: half a call is none."""
-        errand = self._errands.find(call, self._manner)
+    async def write_tool_call(self, call: ToolCall) -> None:
+        """Ask the client, or an MCP server, for a tool, without interruption: half a call is none."""
+        pending = self._mcp_calls.find(call, self._settings)
         with anyio.CancelScope(shield=True):
             await self._close_message("completed")
-            await (self._leave(errand) if errand else self._ask_for(call))
+            await (self._write_mcp_call(pending) if pending else self._write_function_call(call))
 
-    async def _leave(self, errand: PendingMcpCall) -> None:
-        """Tell of a call that is done when the answer is over; who does it also closes it."""
-        item = errand.item
-        place = self._take_place(replace(item, arguments=""))
-        await self._announce(place, replace(item, arguments=""))
-        for more in _pieces(item.arguments):
-            await self._send(e.ResponseMcpCallArgumentsDelta(**place, delta=more))
-        await self._send(e.ResponseMcpCallArgumentsDone(**place, arguments=item.arguments))
-        self._put(place, item)
-        await self._errands.take(errand, place["response_id"], place["output_index"])
-        self._left_to_do.append(errand)
+    async def _write_mcp_call(self, pending: PendingMcpCall) -> None:
+        """Send a call that is made once the response is over; whoever makes it also closes the item."""
+        item = pending.item
+        place = await self._open_item(replace(item, arguments=""))
+        for delta in _deltas(item.arguments):
+            await self._context.send(e.ResponseMcpCallArgumentsDelta(**place, delta=delta))
+        await self._context.send(e.ResponseMcpCallArgumentsDone(**place, arguments=item.arguments))
+        self._replace(place, item)
+        await self._mcp_calls.take(pending, place["response_id"], place["output_index"])
+        self._pending_calls.append(pending)
 
-    async def _ask_for(self, call: ToolCall) -> None:
+    async def _write_function_call(self, call: ToolCall) -> None:
         call_id = e.new_id("call")
         item = FunctionCall(
             id=e.new_id("item"),
@@ -143,133 +138,116 @@ class ResponseWriter:
             call_id=call_id,
             arguments="",
         )
-        place = self._take_place(item)
-        await self._announce(place, item)
-        for more in _pieces(call.arguments):
-            await self._send(e.ResponseFunctionCallArgumentsDelta(**place, call_id=call_id, delta=more))
-        await self._send(
-            e.ResponseFunctionCallArgumentsDone(
-                **place, call_id=call_id, name=call.name, arguments=call.arguments
-            )
+        place, send = await self._open_item(item), self._context.send
+        for delta in _deltas(call.arguments):
+            await send(e.ResponseFunctionCallArgumentsDelta(**place, call_id=call_id, delta=delta))
+        done = e.ResponseFunctionCallArgumentsDone(
+            **place, call_id=call_id, name=call.name, arguments=call.arguments
         )
-        await self._close(place, replace(item, status="completed", arguments=call.arguments))
+        await send(done)
+        await self._close_item(place, replace(item, status="completed", arguments=call.arguments))
 
-    async def end(
+    async def finish(
         self,
         status: ResponseStatus,
         *,
-        details: StatusDetails | None = None,
-        usage: ChatUsage | None = None,
-        heard_ms: float | None = None,
-    ) -> None:
-        """Close what is open, and the answer itself. `heard_ms` of all its sound were heard."""
+        details: StatusDetails | None,
+        usage: ChatUsage | None,
+        heard_ms: float | None,
+    ) -> int:
+        """Close what is open, and the response itself; return how many tokens it cost.
+
+        `heard_ms` milliseconds of all its audio were heard; None is all of them.
+        """
         await self._close_message("completed" if status == "completed" else "incomplete", heard_ms)
-        self.response = replace(
-            self.response, status=status, status_details=details, usage=self._usage(usage or ChatUsage(0, 0))
-        )
-        await self._send(e.ResponseDone(response=self.response))
-        self._errands.run(self._left_to_do)
+        total = self._total_usage(usage or ChatUsage(0, 0))
+        self.response = replace(self.response, status=status, status_details=details, usage=total)
+        await self._context.send(e.ResponseDone(response=self.response))
+        self._mcp_calls.run(self._pending_calls)
+        return total.total_tokens
+
+    # messages
 
     @property
-    def _spoken(self) -> bool:
-        return self._manner.modality == "audio"
+    def _is_spoken(self) -> bool:
+        return self._settings.modality == "audio"
 
-    async def _part(self) -> _PartPlace:
-        """Return the place of the message's part, opening both if need be."""
-        place = self._place or await self._open_message()
-        return {**place, "content_index": 0}
-
-    async def _open_message(self) -> _Place:
-        """Open a message and its part, in one breath: what is half open cannot be closed."""
-        message = self._message("in_progress", ())
-        place = self._place = self._take_place(message)
-        self._open = place["item_id"]
-        self._text, self._spoken_as, self._begins_ms = "", Spoken(self._manner.format), self._ms
-        if self._spoken and self._conversation is not None:
-            self._sounds.open(place["item_id"], self._manner.format)
-        part = AudioPart(transcript="") if self._spoken else TextPart(text="")
+    async def _open_message(self) -> _ItemPlace:
+        """Open a message and its part without interruption: what is half open cannot be closed."""
+        item = self._message_item(e.new_id("item"), "in_progress")
+        self._open_id = item.id or ""
+        self._text, self._encoder, self._message_start_ms = "", Spoken(self._settings.format), self._ms
+        if self._is_spoken and self._conversation is not None:
+            self._context.item_audio.open(self._open_id, self._settings.format)
+        part = AudioPart(transcript="") if self._is_spoken else TextPart(text="")
         with anyio.CancelScope(shield=True):
-            await self._announce(place, message)
-            await self._send(e.ResponseContentPartAdded(**place, content_index=0, part=part))
-        return place
+            self._message = message = await self._open_item(item)
+            await self._context.send(e.ResponseContentPartAdded(**message, content_index=0, part=part))
+        return message
 
     async def _close_message(self, status: ItemStatus, heard_ms: float | None = None) -> None:
-        if self._place is None:
+        if self._message is None:
             return
-        place, self._place = self._place, None
-        where: _PartPlace = {**place, "content_index": 0}
-        if self._spoken:
-            await self._send(e.ResponseOutputAudioDone(**where))
-            await self._send(e.ResponseOutputAudioTranscriptDone(**where, transcript=self._text))
-            part, content = (
-                AudioPart(transcript=self._text),
-                OutputAudio(transcript=self._heard(place, heard_ms)),
-            )
-            await self._send(e.ResponseContentPartDone(**where, part=part))
-            await self._close(place, self._message(status, (content,), place["item_id"]))
+        place, self._message = self._message, None
+        send, text = self._context.send, self._text
+        content: OutputAudio | OutputText
+        part: AudioPart | TextPart
+        if self._is_spoken:
+            await send(e.ResponseOutputAudioDone(**place, content_index=0))
+            await send(e.ResponseOutputAudioTranscriptDone(**place, content_index=0, transcript=text))
+            part = AudioPart(transcript=text)
+            content = OutputAudio(transcript=self._truncate(place["item_id"], heard_ms))
         else:
-            await self._send(e.ResponseOutputTextDone(**where, text=self._text))
-            await self._send(e.ResponseContentPartDone(**where, part=TextPart(text=self._text)))
-            await self._close(place, self._message(status, (OutputText(text=self._text),), place["item_id"]))
-        self._open = None
+            await send(e.ResponseOutputTextDone(**place, content_index=0, text=text))
+            part, content = TextPart(text=text), OutputText(text=text)
+        await send(e.ResponseContentPartDone(**place, content_index=0, part=part))
+        await self._close_item(place, self._message_item(place["item_id"], status, content))
+        self._open_id = None
 
-    def _heard(self, place: _Place, heard_ms: float | None) -> str:
-        """Return the words of the message that were heard, and leave of its sound as much."""
+    def _truncate(self, item_id: str, heard_ms: float | None) -> str:
+        """Return the words of the message that were heard, and keep as much of its audio."""
         if self._conversation is None:
             return self._text
         if heard_ms is None:
-            return self._conversation.heard(place["item_id"])
-        in_message = max(0.0, heard_ms - self._begins_ms)
-        self._sounds.truncate(place["item_id"], in_message)
-        return self._conversation.heard(place["item_id"], in_message)
+            return self._conversation.heard(item_id)
+        in_message = max(0.0, heard_ms - self._message_start_ms)
+        self._context.item_audio.truncate(item_id, in_message)
+        return self._conversation.heard(item_id, in_message)
 
-    def _message(
-        self, status: ItemStatus, content: tuple[OutputAudio | OutputText, ...], item_id: str | None = None
-    ) -> Message:
-        return Message(
-            id=item_id or e.new_id("item"),
-            object="realtime.item",
-            status=status,
-            role="assistant",
-            content=content,
-        )
+    def _message_item(self, item_id: str, status: ItemStatus, *content: OutputAudio | OutputText) -> Message:
+        return Message(id=item_id, object="realtime.item", status=status, role="assistant", content=content)
 
-    def _take_place(self, item: Message | FunctionCall | McpCall) -> _Place:
-        """Put an item into the answer."""
-        output_index = len(self.response.output)
+    # items
+
+    async def _open_item(self, item: Message | FunctionCall | McpCall) -> _ItemPlace:
+        """Add an item to the response, and to the conversation if the response is in it."""
+        index, response_id = len(self.response.output), self.response.id
         self.response = replace(self.response, output=(*self.response.output, item))
-        return {"response_id": self.response.id, "item_id": item.id or "", "output_index": output_index}
-
-    async def _announce(self, place: _Place, item: Message | FunctionCall | McpCall) -> None:
-        """Tell of a new item, and add it to the conversation if the answer is in it."""
-        await self._send(
-            e.ResponseOutputItemAdded(
-                response_id=place["response_id"], output_index=place["output_index"], item=item
-            )
-        )
+        added = e.ResponseOutputItemAdded(response_id=response_id, output_index=index, item=item)
+        await self._context.send(added)
         if self._conversation is not None:
             previous = self._conversation.last_id
-            await self._send(e.ConversationItemAdded(item=item, previous_item_id=previous))
+            await self._context.send(e.ConversationItemAdded(item=item, previous_item_id=previous))
+        return {"response_id": response_id, "item_id": item.id or "", "output_index": index}
 
-    async def _close(self, place: _Place, item: Message | FunctionCall) -> None:
-        """Give an item of the answer its final form."""
-        self._put(place, item)
+    async def _close_item(self, place: _ItemPlace, item: Message | FunctionCall) -> None:
+        """Give an item of the response its final form."""
+        self._replace(place, item)
         if self._conversation is not None and place["item_id"] in self._conversation:
             previous = self._conversation.before(place["item_id"])
-            await self._send(e.ConversationItemDone(item=item, previous_item_id=previous))
-        await self._send(
-            e.ResponseOutputItemDone(
-                response_id=place["response_id"], output_index=place["output_index"], item=item
-            )
+            await self._context.send(e.ConversationItemDone(item=item, previous_item_id=previous))
+        done = e.ResponseOutputItemDone(
+            response_id=place["response_id"], output_index=place["output_index"], item=item
         )
+        await self._context.send(done)
 
-    def _put(self, place: _Place, item: Message | FunctionCall | McpCall) -> None:
+    def _replace(self, place: _ItemPlace, item: Message | FunctionCall | McpCall) -> None:
         output = list(self.response.output)
         output[place["output_index"]] = item
         self.response = replace(self.response, output=tuple(output))
 
-    def _usage(self, chat: ChatUsage) -> Usage:
-        """Count the model's tokens as text, our sound at the protocol's rate of 20 tokens a second."""
+    def _total_usage(self, chat: ChatUsage) -> Usage:
+        """Count the model's tokens as text, our audio at the protocol's rate of 20 tokens a second."""
         audio = round(self._ms) // _MS_PER_AUDIO_TOKEN
         return Usage(
             total_tokens=chat.input_tokens + chat.output_tokens + audio,
@@ -284,7 +262,7 @@ class ResponseWriter:
         )
 
 
-def _pieces(arguments: str) -> Iterator[str]:
+def _deltas(arguments: str) -> Iterator[str]:
     """Cut a call's arguments into deltas: as small as words, but never very many."""
-    size = max(_DELTA_CHARS, len(arguments) // _MOST_DELTAS + 1)
+    size = max(_DELTA_CHARS, len(arguments) // _MAX_DELTAS + 1)
     return (arguments[at : at + size] for at in range(0, len(arguments), size))

@@ -1,4 +1,4 @@
-"""Our half of a turn: one answer at a time, begun quietly, read out, cut short by `hush`."""
+"""The responses of a conversation: drafted, started, paused, resumed, and cut short by `interrupt`."""
 
 import logging
 import sys
@@ -8,318 +8,297 @@ from dataclasses import InitVar, dataclass, field, replace
 import anyio
 from msgspec import UNSET
 
-from vivavoce.engines.cascade.answer import Answer
 from vivavoce.engines.cascade.context import CascadeContext
 from vivavoce.engines.cascade.mcp_calls import McpCalls
 from vivavoce.engines.cascade.mcp_servers import McpServerTools, named
 from vivavoce.engines.cascade.rate_limits import RateLimits
-from vivavoce.engines.cascade.response_task import Apology, Reason, ResponseTask
+from vivavoce.engines.cascade.response_task import Apology, CancelReason, ResponseTask, VerbatimChat
 from vivavoce.engines.cascade.response_writer import ResponseWriter
 from vivavoce.engines.cascade.settings import ResponseSettings
-from vivavoce.engines.cascade.truncation import remembered
-from vivavoce.engines.cascade.verbatim import VerbatimChat, recited
+from vivavoce.engines.cascade.truncation import truncate_history
 from vivavoce.errors import ProtocolError, ProviderError
 from vivavoce.mcp.servers import Reach
 from vivavoce.protocol import events as e
 from vivavoce.protocol.items import Item
-from vivavoce.protocol.responses import ResponseParams
+from vivavoce.protocol.responses import VERBATIM, ResponseParams
 from vivavoce.protocol.session import Session
 from vivavoce.providers.base import ChatRequest, ContextLimited, Prefillable
 
-__all__ = ["Apology", "Draft", "Responses"]
+__all__ = ["Draft", "Responses"]
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Draft:
-    """An answer begun in a pause, in case the turn is over: to these words, in this edition."""
+    """A response begun in a pause, in case the turn is over: to this transcript, at this revision."""
 
-    words: str
-    edition: int
-    utterance: ResponseTask
+    transcript: str
+    revision: int
+    task: ResponseTask
 
 
 @dataclass
 class Responses:
-    """Says answers. At most one is in the conversation; those out of band run beside it."""
+    """Runs responses. At most one is in the conversation; those out of band run beside it."""
 
-    call: CascadeContext
+    context: CascadeContext
     apology: Apology
     reach: InitVar[Reach]
-    _speaking: ResponseTask | None = None
-    _aside: list[ResponseTask] = field(default_factory=list)
-    _has_sounded: bool = False
-    rates: RateLimits = field(init=False)
-    hosts: McpServerTools = field(init=False)
-    errands: McpCalls = field(init=False)
+    _current: ResponseTask | None = None
+    _out_of_band: list[ResponseTask] = field(default_factory=list)
+    _has_spoken: bool = False
+    rate_limits: RateLimits = field(init=False)
+    mcp_servers: McpServerTools = field(init=False)
+    mcp_calls: McpCalls = field(init=False)
 
     def __post_init__(self, reach: Reach) -> None:
-        limits = self.call.limits
-        self.hosts = McpServerTools(self.call, reach, learned=self.prepare)
-        self.errands = McpCalls(self.call, self.hosts)
-        self.rates = RateLimits(responses=limits.responses_per_minute, tokens=limits.tokens_per_minute)
+        limits = self.context.limits
+        self.mcp_servers = McpServerTools(self.context, reach, learned=self.prefill)
+        self.mcp_calls = McpCalls(self.context, self.mcp_servers)
+        self.rate_limits = RateLimits(responses=limits.responses_per_minute, tokens=limits.tokens_per_minute)
 
     @property
-    def busy(self) -> bool:
-        """Whether an answer is under way in the conversation."""
-        return self._speaking is not None and not self._speaking.ended.is_set()
+    def in_progress(self) -> bool:
+        """Whether a response is in progress in the conversation."""
+        return self._current is not None and not self._current.ended.is_set()
 
     @property
     def audible(self) -> bool:
-        """Whether the caller hears us."""
-        return self._speaking is not None and self._speaking.answer.pace.audible
+        """Whether the caller hears a response."""
+        return self._current is not None and self._current.pacing.audible
 
     @property
-    def has_sounded(self) -> bool:
-        """Whether our voice was ever to be heard in this conversation."""
-        under_way = [*self._aside, *([self._speaking] if self._speaking else [])]
-        return self._has_sounded or any(utterance.has_sounded for utterance in under_way)
+    def has_spoken(self) -> bool:
+        """Whether audio of a response was ever sent in this conversation."""
+        running = [*self._out_of_band, *([self._current] if self._current else [])]
+        return self._has_spoken or any(task.has_sent_audio for task in running)
 
-    async def free(self) -> None:
-        """Return when no answer is under way in the conversation."""
-        while self._speaking and self.busy:
-            await self._speaking.ended.wait()
+    async def wait_until_done(self) -> None:
+        """Return when no response is in progress in the conversation."""
+        while self._current and self.in_progress:
+            await self._current.ended.wait()
 
     # cutting short
 
-    def hush(self, reason: Reason) -> None:
-        """Fall silent: the only way in which an answer is cut short. Drops what was sent and not yet heard."""
-        if self._speaking is None:
+    def interrupt(self, reason: CancelReason) -> None:
+        """Cut the response short: the only way to do so. Drops what was sent and is not yet heard."""
+        if self._current is None:
             return
-        self._speaking.answer.pace.drop()
-        if not self._speaking.ended.is_set():
-            self._speaking.reason = reason
-            self._speaking.answer.scope.cancel()
+        self._current.pacing.drop()
+        if self.in_progress:
+            self._current.cancel_reason = reason
+            self._current.scope.cancel()
 
     def cancel(self, response_id: str | None) -> None:
-        """Do what `response.cancel` asks, or say that there is nothing to cancel.
+        """Handle `response.cancel`. Raises `ProtocolError` if there is nothing to cancel.
 
-        Without an id it is about the conversation: answers out of band are cancelled by name.
+        Without an id it is about the conversation: responses out of band are cancelled by id.
         """
-        speaking = [self._speaking] if self._speaking and self.busy else []
-        for utterance in [*speaking, *(self._aside if response_id else [])]:
-            if utterance.reply and response_id in (utterance.reply.response.id, None):
-                utterance.answer.scope.cancel()
+        current = [self._current] if self._current and self.in_progress else []
+        for task in [*current, *(self._out_of_band if response_id else [])]:
+            if task.writer and response_id in (task.writer.response.id, None):
+                task.scope.cancel()
                 return
         raise ProtocolError("Cancellation failed: no active response found", code="response_cancel_not_active")
 
-    async def leave_off(self, item_id: str) -> None:
-        """Fall silent if this item is what we are saying; return once its answer is over."""
-        speaking = self._speaking
-        if speaking and self.busy and speaking.reply and speaking.reply.is_open(item_id):
-            self.hush("client_cancelled")
-            await speaking.ended.wait()
+    async def interrupt_item(self, item_id: str) -> None:
+        """Interrupt the response if this item is being sent; return once it is over."""
+        current = self._current
+        if current and self.in_progress and current.writer and current.writer.is_open(item_id):
+            self.interrupt("client_cancelled")
+            await current.ended.wait()
 
-    def hold(self) -> None:
-        """Send no more sound until it is clear whether the caller interrupts."""
-        if self._speaking:
-            self._speaking.answer.pace.hold()
+    def pause(self) -> None:
+        """Send no more audio until it is clear whether the caller interrupts."""
+        if self._current:
+            self._current.pacing.pause()
 
-    def go_on(self) -> None:
-        """It was nothing: go on speaking."""
-        if self._speaking:
-            self._speaking.answer.pace.release()
+    def resume(self) -> None:
+        """Go on after a pause."""
+        if self._current:
+            self._current.pacing.resume()
 
-    # changing
+    # changing the session
 
     def check_update(self, session: Session) -> None:
-        """Raise `ProtocolError` if the session cannot become this one after what we said, or while we speak."""
-        wished, now = ResponseSettings.of(session), ResponseSettings.of(self.call.session)
-        self._check_voice(wished.voice, "session.audio.output.voice")
-        if self.busy and wished.speed != now.speed:
+        """Raise `ProtocolError` if the session cannot become this one now."""
+        new, now = ResponseSettings.of(session), ResponseSettings.of(self.context.session)
+        self._check_voice(new.voice, "session.audio.output.voice")
+        if self.in_progress and new.speed != now.speed:
             raise ProtocolError(
                 "The speed can only be changed between turns, not while a response is in progress.",
                 code="invalid_value",
                 param="session.audio.output.speed",
             )
 
-    def _check_voice(self, wished: str | None, param: str, *, out_of_band: bool = False) -> None:
-        if self.has_sounded and not out_of_band and wished != ResponseSettings.of(self.call.session).voice:
+    def _check_voice(self, voice: str | None, param: str) -> None:
+        if self.has_spoken and voice != ResponseSettings.of(self.context.session).voice:
             raise ProtocolError(
                 "Cannot update a conversation's voice if assistant audio is present.",
                 code="cannot_update_voice",
                 param=param,
             )
 
-    # answering
+    # prefilling
 
-    async def prepare(self) -> None:
-        """Let the chat model read what this conversation begins with. Its failures show in answers."""
-        await self._let_read(())
-
-    async def look_back(self) -> None:
-        """Let a chat model that chooses tools read what was said so far, while the caller speaks."""
-        if ResponseSettings.of(self.call.session).tools:
-            await self.free()
-            await self._let_read(self.call.conversation.messages())
-
-    async def _let_read(self, items: Sequence[Item]) -> None:
-        chat, limits = self.call.crew.chat, self.call.limits
+    async def prefill(self, items: Sequence[Item] = ()) -> None:
+        """Let the chat model read what its next request begins with. Failures show in responses."""
+        chat, settings = self.context.providers.chat, ResponseSettings.of(self.context.session)
         if isinstance(chat, Prefillable):
-            with anyio.move_on_after(limits.first_token_seconds):
+            with anyio.move_on_after(self.context.limits.first_token_seconds):
                 try:
-                    await chat.prefill(self._request(ResponseSettings.of(self.call.session), items))
+                    await chat.prefill(self._request(settings, items))
                 except (ProviderError, ProtocolError) as error:
                     log.warning("%s", error)
 
-    def draft(self, words: str, item: Item) -> Draft:
-        """Begin quietly to answer what the caller seems to have said."""
-        manner = ResponseSettings.of(self.call.session)
-        items = (*self.call.conversation.messages(), item)
+    async def prefill_history(self) -> None:
+        """Let a chat model that chooses tools read the conversation so far, while the caller speaks."""
+        if ResponseSettings.of(self.context.session).tools:
+            await self.wait_until_done()
+            await self.prefill(self.context.conversation.messages())
 
-        async def ask() -> ChatRequest:
-            return self._request(manner, items)
+    # responding
 
-        utterance = ResponseTask(self._answer(manner, ask))
-        self.call.tasks.start_soon(self._perform, utterance)
-        return Draft(words, self.call.edition, utterance)
+    def start_draft(self, transcript: str, item: Item) -> Draft:
+        """Begin to respond to what the caller seems to have said, without sending anything."""
+        settings = ResponseSettings.of(self.context.session)
+        items = (*self.context.conversation.messages(), item)
 
-    def drop(self, draft: Draft | None) -> None:
-        """Forget a draft; it leaves no trace."""
+        async def request() -> ChatRequest:
+            return self._request(settings, items)
+
+        task = ResponseTask(self.context.providers, self.context.limits, settings, request)
+        self.context.tasks.start_soon(self._run, task)
+        return Draft(transcript, self.context.revision, task)
+
+    def discard(self, draft: Draft | None) -> None:
+        """Drop a draft; the client has not seen anything of it."""
         if draft:
-            draft.utterance.answer.scope.cancel()
+            draft.task.scope.cancel()
 
     def release(self, draft: Draft) -> None:
-        """The turn is over and the draft was right: say it."""
-        if self.rates.refusal(anyio.current_time()):
-            self.drop(draft)
-            self.respond(given=_nothing)
+        """The turn is over and the draft was right: send it."""
+        if self.rate_limits.exceeded(anyio.current_time()):
+            self.discard(draft)
+            self.respond(_no_items)
             return
-        self.rates.begin(anyio.current_time())
-        utterance = draft.utterance
-        utterance.reply = self._reply(utterance.answer.manner, None)
-        self._speaking = utterance
-        utterance.answer.released.set()
+        self.rate_limits.add_response(anyio.current_time())
+        draft.task.writer = ResponseWriter(self.context, draft.task.settings, self.mcp_calls)
+        self._current = draft.task
+        draft.task.released.set()
 
     def respond(
         self,
+        read_items: Callable[[], Awaitable[Sequence[Item]]],
         params: ResponseParams | None = None,
-        *,
-        given: Callable[[], Awaitable[Sequence[Item]]],
-        out_of_band: bool = False,
     ) -> None:
-        """Answer `given` items, which are asked for once the answer has begun.
+        """Respond to items, which are read once the response has started.
 
-        Raises `ProtocolError` if there can be no answer now. Without `params` nobody asked but the caller who
-        spoke: a rate limit then makes the answer fail.
+        Raises `ProtocolError` if there can be no response now. Without `params` it is the caller's speech that
+        is responded to: a rate limit then makes the response fail.
         """
-        manner, own = ResponseSettings.of(self.call.session, params), named(params.tools if params else ())
-        self._check_room(out_of_band=out_of_band)
-        self.hosts.check(params.tools if params else (), "response")
-        self.hosts.check_choice(manner)
-        self._check_voice(manner.voice, "response.audio.output.voice", out_of_band=out_of_band)
+        out_of_band = params is not None and params.conversation == "none"
+        settings = ResponseSettings.of(self.context.session, params)
+        own_servers = named(params.tools if params else ())
+        self._check_capacity(out_of_band=out_of_band)
+        self.mcp_servers.check(params.tools if params else (), "response")
+        self.mcp_servers.check_choice(settings)
+        if not out_of_band:
+            self._check_voice(settings.voice, "response.audio.output.voice")
         now = anyio.current_time()
-        refusal = self.rates.refusal(now)
+        refusal = self.rate_limits.exceeded(now)
         if refusal and params:
             raise refusal
 
-        async def ask() -> ChatRequest:
+        async def request() -> ChatRequest:
             if refusal:
                 raise refusal
-            await self.hosts.ready(manner, own)
-            return self._request(manner, await given(), aside=out_of_band)
+            await self.mcp_servers.ready(settings, own_servers)
+            return self._request(settings, await read_items(), out_of_band=out_of_band)
 
         if not refusal:
-            self.rates.begin(now)
-        answer = self._answer(manner, ask, recite=recited(params) if params else None)
-        utterance = ResponseTask(answer, self._reply(manner, params, out_of_band=out_of_band))
-        utterance.answer.released.set()
-        if out_of_band:
-            self._aside.append(utterance)
-        else:
-            self._speaking = utterance
-        self.call.tasks.start_soon(self._perform, utterance)
+            self.rate_limits.add_response(now)
+        self._start(settings, request, params, out_of_band=out_of_band)
 
-    def say_nothing(self) -> None:
-        """Answer what was no words by a response without any: clients wait for one after each turn."""
-        manner = ResponseSettings.of(self.call.session)
+    def respond_without_output(self) -> None:
+        """Respond to a turn without words, without output: clients wait for a response after each turn."""
 
-        async def ask() -> None:
+        async def request() -> None:
             return None
 
-        self._speaking = ResponseTask(self._answer(manner, ask), self._reply(manner, None))
-        self._speaking.answer.released.set()
-        self.call.tasks.start_soon(self._perform, self._speaking)
+        self._start(ResponseSettings.of(self.context.session), request)
 
-    def _check_room(self, *, out_of_band: bool) -> None:
-        """Raise `ProtocolError` if as many answers are under way as there may be."""
-        if out_of_band and len(self._aside) >= self.call.limits.out_of_band_responses:
+    def _start(
+        self,
+        settings: ResponseSettings,
+        request: Callable[[], Awaitable[ChatRequest | None]],
+        params: ResponseParams | None = None,
+        *,
+        out_of_band: bool = False,
+    ) -> None:
+        providers = self.context.providers
+        metadata = None if params is None or params.metadata is UNSET else params.metadata
+        if text := (metadata or {}).get(VERBATIM):
+            providers = replace(providers, chat=VerbatimChat(text))
+        writer = ResponseWriter(
+            self.context, settings, self.mcp_calls, out_of_band=out_of_band, metadata=metadata
+        )
+        task = ResponseTask(providers, self.context.limits, settings, request, writer)
+        task.released.set()
+        if out_of_band:
+            self._out_of_band.append(task)
+        else:
+            self._current = task
+        self.context.tasks.start_soon(self._run, task)
+
+    def _check_capacity(self, *, out_of_band: bool) -> None:
+        """Raise `ProtocolError` if as many responses are in progress as there may be."""
+        if out_of_band and len(self._out_of_band) >= self.context.limits.out_of_band_responses:
             raise ProtocolError(
-                f"{len(self._aside)} responses are running out of band (limits.out_of_band_responses); wait.",
+                f"{len(self._out_of_band)} responses are running out of band (limits.out_of_band_responses); "
+                "wait.",
                 code="rate_limit_exceeded",
             )
-        if not out_of_band and self.busy and self._speaking and self._speaking.reply:
+        if not out_of_band and self.in_progress and self._current and self._current.writer:
             raise ProtocolError(
-                f"Conversation already has an active response in progress: {self._speaking.reply.response.id}. "
+                f"Conversation already has an active response in progress: {self._current.writer.response.id}. "
                 "Wait until the response is finished before creating a new one.",
                 code="conversation_already_has_active_response",
             )
 
-    async def _perform(self, utterance: ResponseTask) -> None:
-        """Think, and once released, speak. The line after the `with` is where every answer ends."""
-        answer = utterance.answer
-        with answer:
-            if utterance.reply:  # asked for by name: it is announced, even if it is cancelled at once
-                await utterance.begin()
-            with answer.scope:
-                async with anyio.create_task_group() as thinking:
-                    thinking.start_soon(answer.think)
-                    await answer.released.wait()
-                    await utterance.tell(self.apology)
-        if utterance.begun:
-            await self._end(utterance, cut_short=answer.scope.cancelled_caught)
-        utterance.ended.set()
+    async def _run(self, task: ResponseTask) -> None:
+        """Run a response from its first event to its last. Every response ends here."""
+        if await task.run(self.apology):
+            if task in self._out_of_band:
+                self._out_of_band.remove(task)
+            tokens = await task.finish()
+            self._has_spoken = self._has_spoken or task.has_sent_audio
+            now = anyio.current_time()
+            self.rate_limits.add_tokens(tokens, now)
+            await self.context.send(e.RateLimitsUpdated(rate_limits=self.rate_limits.status(now)))
+        task.ended.set()
 
-    async def _end(self, utterance: ResponseTask, *, cut_short: bool) -> None:
-        if utterance in self._aside:
-            self._aside.remove(utterance)
-        cost = await utterance.end(cut_short=cut_short)
-        self._has_sounded = self._has_sounded or utterance.has_sounded
-        now = anyio.current_time()
-        self.rates.spend(cost, now)
-        await self.call.send(e.RateLimitsUpdated(rate_limits=self.rates.left(now)))
-
-    def _answer(
-        self,
-        manner: ResponseSettings,
-        ask: Callable[[], Awaitable[ChatRequest | None]],
-        *,
-        recite: str | None = None,
-    ) -> Answer:
-        crew = self.call.crew if recite is None else replace(self.call.crew, chat=VerbatimChat(recite))
-        return Answer(crew, ask, manner, self.call.limits)
-
-    def _request(self, manner: ResponseSettings, items: Sequence[Item], *, aside: bool = False) -> ChatRequest:
-        """Ask with as much of the conversation as fits. Raises `ProtocolError` if none may be left out."""
-        limits, wish = self.call.limits, manner.max_output_tokens
-        tools, choice = self.hosts.offer(manner, aside=aside)
+    def _request(
+        self, settings: ResponseSettings, items: Sequence[Item], *, out_of_band: bool = False
+    ) -> ChatRequest:
+        """Ask with as much of the history as fits. Raises `ProtocolError` if none may be left out."""
+        limits, max_tokens = self.context.limits, settings.max_output_tokens
+        tools, choice = self.mcp_servers.offer(settings, aside=out_of_band)
         request = ChatRequest(
             items=items,
-            instructions=manner.instructions,
+            instructions=settings.instructions,
             tools=tools,
             tool_choice=choice,
-            max_tokens=limits.output_tokens if wish == "inf" else min(limits.output_tokens, wish),
-            spoken=manner.modality == "audio",
-            parallel_tool_calls=manner.parallel_tool_calls,
+            max_tokens=limits.output_tokens if max_tokens == "inf" else min(limits.output_tokens, max_tokens),
+            spoken=settings.modality == "audio",
+            parallel_tool_calls=settings.parallel_tool_calls,
         )
-        chat = self.call.crew.chat
-        room = chat.context_budget(request) if isinstance(chat, ContextLimited) else sys.maxsize
-        return replace(request, items=remembered(items, manner.truncation, room=room, most=limits.items))
-
-    def _reply(
-        self, manner: ResponseSettings, params: ResponseParams | None, *, out_of_band: bool = False
-    ) -> ResponseWriter:
-        return ResponseWriter(
-            self.call.send,
-            manner,
-            None if out_of_band else self.call.conversation,
-            self.call.sounds,
-            self.errands,
-            conversation_id=None if out_of_band else self.call.id,
-            metadata=(None if params.metadata is UNSET else params.metadata) if params else None,
-        )
+        chat = self.context.providers.chat
+        budget = chat.context_budget(request) if isinstance(chat, ContextLimited) else sys.maxsize
+        history = truncate_history(items, settings.truncation, max_tokens=budget, max_items=limits.items)
+        return replace(request, items=history)
 
 
-async def _nothing() -> Sequence[Item]:
+async def _no_items() -> Sequence[Item]:
     return ()

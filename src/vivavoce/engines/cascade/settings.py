@@ -1,4 +1,4 @@
-"""How an answer is to be given and how a caller is to be heard: the session's settings, made definite."""
+"""How a response is made and input audio is processed: the session's settings with defaults filled in."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -35,8 +35,8 @@ __all__ = ["InputProcessing", "ResponseSettings"]
 
 T = TypeVar("T")
 
-_GLIMPSE_MS = {"minimal": 1000, "low": 1500, "medium": 2000, "high": 3000, "xhigh": 4000}
-"""What `transcription.delay` means here: whoever hears more between two transcripts makes fewer mistakes."""
+_PARTIAL_INTERVAL_MS = {"minimal": 1000, "low": 1500, "medium": 2000, "high": 3000, "xhigh": 4000}
+"""What `transcription.delay` means here: with more speech between two transcripts they have fewer mistakes."""
 
 
 def _or(value: T | UnsetType, otherwise: T) -> T:
@@ -45,7 +45,7 @@ def _or(value: T | UnsetType, otherwise: T) -> T:
 
 @dataclass(frozen=True)
 class ResponseSettings:
-    """How one answer is given: the session's way, with what one `response.create` wants otherwise."""
+    """How one response is made: as the session says, unless its `response.create` says otherwise."""
 
     instructions: str
     modality: Literal["audio", "text"]
@@ -61,30 +61,30 @@ class ResponseSettings:
 
     @classmethod
     def of(cls, session: Session, params: ResponseParams | None = None) -> "ResponseSettings":
-        """Settle every value. `params` wins over `session`, and `session` over our defaults."""
-        wish = params or ResponseParams()
+        """Fill in every value: `params` win over `session`, and `session` over our defaults."""
+        params = params or ResponseParams()
         output = _or(_or(session.audio, SessionAudio()).output, OutputSettings())
-        wished = (wish.audio.output if wish.audio else UNSET) or ResponseOutput()
-        voice = wished.voice or output.voice or ""
-        modalities = _or(wish.output_modalities, _or(session.output_modalities, ("audio",)))
-        tools = _or(wish.tools, _or(session.tools, ()))
+        own_output = (params.audio.output if params.audio else UNSET) or ResponseOutput()
+        voice = own_output.voice or output.voice or ""
+        modalities = _or(params.output_modalities, _or(session.output_modalities, ("audio",)))
+        tools = _or(params.tools, _or(session.tools, ()))
         return cls(
-            instructions=_or(wish.instructions, _or(session.instructions, "")),
+            instructions=_or(params.instructions, _or(session.instructions, "")),
             modality="audio" if "audio" in modalities else "text",
             voice=(voice.id if isinstance(voice, VoiceId) else voice) or None,
             speed=_or(output.speed, 1.0),
-            format=wished.format or output.format or Pcm(),
+            format=own_output.format or output.format or Pcm(),
             tools=tuple(tool for tool in tools if isinstance(tool, FunctionTool)),
             servers=tuple(tool for tool in tools if isinstance(tool, McpServerTool)),
-            tool_choice=_possible(_or(wish.tool_choice, _or(session.tool_choice, "auto")), tools),
-            parallel_tool_calls=_or(wish.parallel_tool_calls, _or(session.parallel_tool_calls, True)),
+            tool_choice=_available_choice(_or(params.tool_choice, _or(session.tool_choice, "auto")), tools),
+            parallel_tool_calls=_or(params.parallel_tool_calls, _or(session.parallel_tool_calls, True)),
             truncation=_or(session.truncation, "auto"),
-            max_output_tokens=_or(wish.max_output_tokens, _or(session.max_output_tokens, "inf")),
+            max_output_tokens=_or(params.max_output_tokens, _or(session.max_output_tokens, "inf")),
         )
 
 
-def _possible(choice: ToolChoice, tools: Sequence[Tool]) -> ToolChoice:
-    """Leave the choice to the model where the session's tools, of which one was chosen, are not on offer."""
+def _available_choice(choice: ToolChoice, tools: Sequence[Tool]) -> ToolChoice:
+    """Leave the choice to the model where the chosen tool is one of the session's, and not on offer here."""
     names = {tool.name for tool in tools if isinstance(tool, FunctionTool)}
     labels = {tool.server_label for tool in tools if isinstance(tool, McpServerTool)}
     match choice:
@@ -100,7 +100,7 @@ def _possible(choice: ToolChoice, tools: Sequence[Tool]) -> ToolChoice:
 
 @dataclass(frozen=True)
 class InputProcessing:
-    """How the caller is heard. `rules` None means manual turns: the client commits."""
+    """How input audio is processed. `rules` None means manual turns: the client commits."""
 
     rules: TurnRules | None
     format: AudioFormat
@@ -112,43 +112,43 @@ class InputProcessing:
     language: str | None
     prompt: str | None
     noise_reduction: NoiseReduction | None
-    glimpse_ms: float
+    partial_interval_ms: float
     """how much speech there is between two partial transcripts"""
 
     @classmethod
     def of(cls, session: Session | TranscriptionSession) -> "InputProcessing":
-        """Settle every value. Who only writes down answers nobody, and interrupts nobody."""
+        """Fill in every value. A transcription session does not respond, and interrupts nothing."""
         audio: SessionAudio | TranscriptionAudio = session.audio or SessionAudio()
         settings = audio.input or InputSettings()
-        answers = isinstance(session, Session)
+        responds = isinstance(session, Session)
         turns = _or(settings.turn_detection, ServerVad())
-        words = _or(settings.transcription, None)
+        transcription = _or(settings.transcription, None)
         server = turns if isinstance(turns, ServerVad) else ServerVad()
         return cls(
             rules=_rules(turns),
             format=settings.format or Pcm(),
             prefix_padding_ms=_or(server.prefix_padding_ms, 300),
-            create_response=_or(turns.create_response, True) if turns and answers else False,
-            interrupt_response=_or(turns.interrupt_response, True) if turns and answers else False,
-            idle_timeout_ms=_or(server.idle_timeout_ms, None) if answers else None,
-            transcribe=words is not None,
-            language=_language(words) if words else None,
-            prompt=_prompt(words) if words else None,
+            create_response=_or(turns.create_response, True) if turns and responds else False,
+            interrupt_response=_or(turns.interrupt_response, True) if turns and responds else False,
+            idle_timeout_ms=_or(server.idle_timeout_ms, None) if responds else None,
+            transcribe=transcription is not None,
+            language=_language(transcription) if transcription else None,
+            prompt=_prompt(transcription) if transcription else None,
             noise_reduction=_or(settings.noise_reduction, None),
-            glimpse_ms=_GLIMPSE_MS[(words and words.delay) or "minimal"],
+            partial_interval_ms=_PARTIAL_INTERVAL_MS[(transcription and transcription.delay) or "minimal"],
         )
 
 
-def _language(words: TranscriptionSettings) -> str | None:
+def _language(settings: TranscriptionSettings) -> str | None:
     """Return the language that is spoken; where it may be one of several, the transcriber finds out."""
-    if words.language:
-        return words.language
-    return words.languages[0] if words.languages and len(words.languages) == 1 else None
+    if settings.language:
+        return settings.language
+    return settings.languages[0] if settings.languages and len(settings.languages) == 1 else None
 
 
-def _prompt(words: TranscriptionSettings) -> str | None:
-    """Return what the transcriber is told beforehand: the client's sentence, and the words to expect."""
-    return " ".join([words.prompt or "", ", ".join(words.keywords or ())]).strip() or None
+def _prompt(settings: TranscriptionSettings) -> str | None:
+    """Return the transcriber's prompt: the client's sentence, and the words to expect."""
+    return " ".join([settings.prompt or "", ", ".join(settings.keywords or ())]).strip() or None
 
 
 def _rules(turns: ServerVad | SemanticVad | None) -> TurnRules | None:

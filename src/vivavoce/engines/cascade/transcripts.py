@@ -1,4 +1,4 @@
-"""What callers said, taken down: an item for each thing said, and its words once they are known."""
+"""What callers said: an item for each committed turn, and its transcript once that is known."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -15,141 +15,144 @@ from vivavoce.protocol import events as e
 from vivavoce.protocol.items import InputAudio, Item, Message
 from vivavoce.session.formats import Listened, bytes_per_ms
 
-__all__ = ["STRETCH_MS", "PendingTranscript", "Transcripts", "said"]
+__all__ = ["STRETCH_MS", "PendingTranscript", "Transcripts", "user_message"]
 
 STRETCH_MS = 2000
-"""So much sound is heard at once; then others may speak."""
+"""audio that is processed at once, before other tasks may run"""
 
 
 @dataclass
 class PendingTranscript:
-    """The words in some sound, or why they could not be found, once that is `known`."""
+    """The transcript of some audio, or why there is none, once it is `known`."""
 
     known: anyio.Event = field(default_factory=anyio.Event)
-    words: str = ""
+    text: str = ""
     failure: ProviderError | None = None
 
 
 @dataclass
 class Transcripts:
-    """Knows what was committed and is not yet known in words. Who answers waits for it."""
+    """Transcribes what was committed. Responses wait for it."""
 
-    call: CascadeContext
-    ear: InputAudioStream
-    _untold: dict[str, anyio.Event] = field(default_factory=dict)
-    _failed: dict[str, ProviderError] = field(default_factory=dict)
+    context: CascadeContext
+    input_audio: InputAudioStream
+    _pending: dict[str, anyio.Event] = field(default_factory=dict)
+    _failures: dict[str, ProviderError] = field(default_factory=dict)
 
-    async def everything_said(self) -> Sequence[Item]:
-        """Return what an answer is to know, once everything committed is known in words.
+    async def read_messages(self) -> Sequence[Item]:
+        """Return the messages for a response, once everything committed is transcribed.
 
-        Raises `ProviderError` if the last thing said could not be understood.
+        Raises `ProviderError` if the last turn could not be transcribed.
         """
-        await self.all_told()
-        if failure := self._failed.get(self.call.conversation.last_said_id or ""):
+        await self.wait()
+        if failure := self._failures.get(self.context.conversation.last_said_id or ""):
             raise failure
-        return self.call.conversation.messages()
+        return self.context.conversation.messages()
 
-    async def all_told(self) -> None:
-        """Return once everything committed is known in words, or never will be."""
-        for told in list(self._untold.values()):
-            await told.wait()
+    async def wait(self) -> None:
+        """Return once everything committed is transcribed, or has failed."""
+        for done in list(self._pending.values()):
+            await done.wait()
 
     # items
 
-    async def put_down(self, item_id: str) -> None:
-        """Make an item of what was said; its words follow."""
-        self._untold[item_id] = anyio.Event()
-        previous = self.call.conversation.last_id
-        item = said(item_id, None)
-        await self.call.send(e.InputAudioBufferCommitted(item_id=item_id, previous_item_id=previous))
-        await self.call.send(e.ConversationItemAdded(item=item, previous_item_id=previous))
-        await self.call.send(e.ConversationItemDone(item=item, previous_item_id=previous))
+    async def commit(self, item_id: str) -> None:
+        """Make an item of a turn; its transcript follows."""
+        self._pending[item_id] = anyio.Event()
+        previous, item = self.context.conversation.last_id, user_message(item_id, None)
+        await self.context.send(e.InputAudioBufferCommitted(item_id=item_id, previous_item_id=previous))
+        await self.context.send(e.ConversationItemAdded(item=item, previous_item_id=previous))
+        await self.context.send(e.ConversationItemDone(item=item, previous_item_id=previous))
 
-    async def put_down_silence(self, item_id: str) -> None:
-        """Make an item of somebody's saying nothing."""
-        await self.put_down(item_id)
-        self._untold.pop(item_id).set()
+    async def commit_silence(self, item_id: str) -> None:
+        """Make an item of a turn in which nothing was said."""
+        await self.commit(item_id)
+        self._pending.pop(item_id).set()
 
-    def keep(self, item_id: str, since_ms: float) -> None:
-        """Keep the sound of an item, for whoever wants to hear it again."""
-        self.call.sounds.store_input(item_id, self.ear.tape.since(since_ms), self.ear.hearing.format)
+    def store_audio(self, item_id: str, start_ms: float) -> None:
+        """Keep the audio of an item for `conversation.item.retrieve`."""
+        audio = self.input_audio.buffer.read(start_ms)
+        self.context.item_audio.store_input(item_id, audio, self.input_audio.settings.format)
 
-    def read(self, item_id: str, sound: bytes) -> None:
-        """Find out what is said in an item that the client has made of sound in its format."""
-        self._untold[item_id] = anyio.Event()
-        self.call.tasks.start_soon(self._read, item_id, sound)
+    def transcribe_item(self, item_id: str, audio: bytes) -> None:
+        """Transcribe an item that the client has created with audio in the session's format."""
 
-    # words
+        async def transcribe() -> None:
+            partials = PartialTranscripts(self.context, self.input_audio, item_id, 0)
+            await self.transcribe_turn(partials, await self._decode(audio))
 
-    async def find(self, finding: PendingTranscript, sound: bytes) -> None:
-        """Find out what is said in sound at `INPUT_RATE`."""
+        self._pending[item_id] = anyio.Event()
+        self.context.tasks.start_soon(transcribe)
+
+    # transcripts
+
+    async def resolve(self, pending: PendingTranscript, pcm: bytes) -> None:
+        """Transcribe PCM at `INPUT_RATE`."""
         try:
-            finding.words = await self.transcribe(sound)
+            pending.text = await self.transcribe(pcm)
         except ProviderError as error:
-            finding.failure = error
-        finding.known.set()
+            pending.failure = error
+        pending.known.set()
 
-    async def take_down(self, captions: PartialTranscripts, sound: bytes) -> None:
-        """Find out what was said in a manual turn, if anything was."""
-        finding = PendingTranscript()
-        if await has_speech(sound, self.call.crew.vad.detector()):
-            await self.find(finding, sound)
-        await self.tell(captions, finding, len(sound) / (2 * INPUT_RATE))
+    async def transcribe_turn(self, partials: PartialTranscripts, pcm: bytes) -> None:
+        """Transcribe a manual turn, if there is speech in it."""
+        pending = PendingTranscript()
+        if await has_speech(pcm, self.context.providers.vad.detector()):
+            await self.resolve(pending, pcm)
+        await self.publish(partials, pending, len(pcm) / (2 * INPUT_RATE))
 
-    async def _read(self, item_id: str, sound: bytes) -> None:
-        await self.take_down(PartialTranscripts(self.call, self.ear, item_id, 0), await self._hear_out(sound))
+    async def transcribe_recording(self, audio: bytes) -> str:
+        """Return the transcript of a recording in the session's format, empty if there is no speech in it."""
+        pcm = await self._decode(audio)
+        spoken = await has_speech(pcm, self.context.providers.vad.detector())
+        return await self.transcribe(pcm) if spoken else ""
 
-    async def words_in(self, sound: bytes) -> str:
-        """Return what is said in a recording in the session's format, nothing if nobody speaks."""
-        heard = await self._hear_out(sound)
-        return await self.transcribe(heard) if await has_speech(heard, self.call.crew.vad.detector()) else ""
-
-    async def _hear_out(self, sound: bytes) -> bytes:
-        """Hear a recording, some seconds at a time: it may be long, and others speak meanwhile."""
-        listened, heard = Listened(self.ear.hearing.format), bytearray()
-        stretch = STRETCH_MS * bytes_per_ms(listened.format)
-        for at in range(0, len(sound), stretch):
-            heard += listened.push(sound[at : at + stretch])
+    async def _decode(self, audio: bytes) -> bytes:
+        """Decode a recording, some seconds at a time: it may be long, and other tasks must run."""
+        decoder, pcm = Listened(self.input_audio.settings.format), bytearray()
+        stretch = STRETCH_MS * bytes_per_ms(decoder.format)
+        for at in range(0, len(audio), stretch):
+            pcm += decoder.push(audio[at : at + stretch])
             await anyio.lowlevel.checkpoint()
-        return bytes(heard)
+        return bytes(pcm)
 
-    async def tell(self, captions: PartialTranscripts, finding: PendingTranscript, seconds: float) -> None:
-        """Tell the client what was understood, if it wants to know; the conversation knows it in any case."""
-        item_id = captions.item_id
-        told: e.TranscriptionCompleted | e.TranscriptionFailed
-        if finding.failure:
-            self._failed[item_id] = finding.failure
-            problem = e.TranscriptionError(type="server_error", message=str(finding.failure))
-            told = e.TranscriptionFailed(item_id=item_id, content_index=0, error=problem)
+    async def publish(self, partials: PartialTranscripts, pending: PendingTranscript, seconds: float) -> None:
+        """Add a transcript to the conversation, and send it to the client if it asks for transcripts."""
+        item_id = partials.item_id
+        event: e.TranscriptionCompleted | e.TranscriptionFailed
+        if pending.failure:
+            self._failures[item_id] = pending.failure
+            problem = e.TranscriptionError(type="server_error", message=str(pending.failure))
+            event = e.TranscriptionFailed(item_id=item_id, content_index=0, error=problem)
         else:
             usage = e.DurationUsage(seconds=round(seconds, 3))
-            told = e.TranscriptionCompleted(
-                item_id=item_id, content_index=0, transcript=finding.words, usage=usage
+            event = e.TranscriptionCompleted(
+                item_id=item_id, content_index=0, transcript=pending.text, usage=usage
             )
-        self.call.conversation.apply(told)
-        self._untold.pop(item_id, anyio.Event()).set()
-        if item_id not in self.call.conversation:  # deleted meanwhile: nobody wants to hear of it
+        self.context.conversation.apply(event)
+        self._pending.pop(item_id, anyio.Event()).set()
+        if item_id not in self.context.conversation:  # it was deleted meanwhile
             return
-        if not finding.failure:
-            await captions.finish(finding.words)
-        if self.ear.hearing.transcribe:
-            await self.call.line.send(told)
+        if not pending.failure:
+            await partials.finish(pending.text)
+        if self.input_audio.settings.transcribe:
+            await self.context.line.send(event)
 
-    async def transcribe(self, sound: bytes) -> str:
-        """Return what is said in sound at `INPUT_RATE`. Raises `ProviderError`."""
-        hearing, seconds = self.ear.hearing, self.call.limits.transcription_seconds
-        transcript = await self.call.crew.transcribe(
-            sound, seconds=seconds, language=hearing.language, prompt=hearing.prompt
+    async def transcribe(self, pcm: bytes) -> str:
+        """Return the transcript of PCM at `INPUT_RATE`. Raises `ProviderError`."""
+        settings, seconds = self.input_audio.settings, self.context.limits.transcription_seconds
+        transcript = await self.context.providers.transcriber_queue.transcribe(
+            pcm, seconds=seconds, language=settings.language, prompt=settings.prompt
         )
         return transcript.text.strip()
 
 
-def said(item_id: str, words: str | None) -> Message:
-    """Return an item of what a caller said; without words while they are not known."""
+def user_message(item_id: str, transcript: str | None) -> Message:
+    """Return the item of a spoken turn; without a transcript while it is not known."""
     return Message(
         id=item_id,
         object="realtime.item",
         status="completed",
         role="user",
-        content=(InputAudio(transcript=words),),
+        content=(InputAudio(transcript=transcript),),
     )

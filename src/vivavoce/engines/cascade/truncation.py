@@ -1,6 +1,6 @@
-"""How much of a conversation the chat model is asked with: all of it, while that fits. Pure.
+"""How much of the history a chat model is given: all of it, while that fits. Pure.
 
-Tokens are guessed, rather too high: nobody but the model can count its own.
+Tokens are estimated, rather too high: only the model itself can count them.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ from vivavoce.protocol.items import (
 from vivavoce.protocol.session import RetentionRatio
 from vivavoce.providers.dialogue import content_text, estimate_tokens
 
-__all__ = ["Truncation", "budget", "cost", "remembered"]
+__all__ = ["Truncation", "estimate_item", "token_budget", "truncate_history"]
 
 Truncation = Literal["auto", "disabled"] | RetentionRatio
 
@@ -30,36 +30,39 @@ _AUTO = 0.5
 _IMAGE_TOKENS = 1000
 
 
-def budget(room: int, truncation: Truncation) -> int:
-    """Return how many tokens a conversation may have in a model with so much room; a client may want fewer."""
+def token_budget(max_tokens: int, truncation: Truncation) -> int:
+    """Return how many tokens the history may have in a model that takes `max_tokens`."""
     limits = truncation.token_limits if isinstance(truncation, RetentionRatio) else UNSET
-    wished = limits.post_instructions if limits else UNSET
-    return room if wished is UNSET else min(room, wished)
+    limit = limits.post_instructions if limits else UNSET
+    return max_tokens if limit is UNSET else min(max_tokens, limit)
 
 
-def remembered(items: Sequence[Item], truncation: Truncation, *, room: int, most: int) -> Sequence[Item]:
-    """Leave out the oldest items where there are more than `most`, or more tokens than there is room.
+def truncate_history(
+    items: Sequence[Item], truncation: Truncation, *, max_tokens: int, max_items: int
+) -> Sequence[Item]:
+    """Leave out the oldest items where there are more than `max_items`, or more tokens than `max_tokens`.
 
     What is left begins with a user's turn. The last of these, and whatever came after, always stay. Raises
     `ProtocolError` instead of leaving anything out where truncation is disabled.
     """
-    costs, affordable = [cost(item) for item in items], budget(room, truncation)
-    if sum(costs) <= affordable and len(items) <= most:
+    costs, budget = [estimate_item(item) for item in items], token_budget(max_tokens, truncation)
+    if sum(costs) <= budget and len(items) <= max_items:
         return items
     if truncation == "disabled":
         raise ProtocolError(
-            f"The conversation has {len(items)} items, some {sum(costs)} tokens. {most} items (limits.items) "
-            f"and {affordable} tokens can be read, and session.truncation is 'disabled': delete some.",
+            f"The conversation has {len(items)} items, some {sum(costs)} tokens. "
+            f"{max_items} items (limits.items) and {budget} tokens can be read, "
+            "and session.truncation is 'disabled': delete some.",
             code="context_length_exceeded",
             param="session.truncation",
         )
     ratio = truncation.retention_ratio if isinstance(truncation, RetentionRatio) else _AUTO
-    begin = max(_beginning(costs, affordable, ratio), _beginning([1] * len(items), most, ratio))
-    return _without_orphans(items, _next_said(items, begin))
+    begin = max(_first_index(costs, budget, ratio), _first_index([1] * len(items), max_items, ratio))
+    return _without_orphans(items, _next_user_turn(items, begin))
 
 
-def cost(item: Item) -> int:
-    """Guess how many tokens a model reads for an item."""
+def estimate_item(item: Item) -> int:
+    """Estimate how many tokens a model reads for an item."""
     match item:
         case Message(content=content):
             images = sum(isinstance(part, InputImage) for part in content)
@@ -76,7 +79,7 @@ def cost(item: Item) -> int:
             return estimate_tokens("")
 
 
-def _beginning(costs: Sequence[int], budget: int, ratio: float) -> int:
+def _first_index(costs: Sequence[int], budget: int, ratio: float) -> int:
     """Return with which item to begin. Surplus goes in steps, so that many turns begin at the same item."""
     surplus = sum(costs) - budget
     if surplus <= 0:
@@ -90,10 +93,10 @@ def _beginning(costs: Sequence[int], budget: int, ratio: float) -> int:
     return len(costs)
 
 
-def _next_said(items: Sequence[Item], begin: int) -> int:
+def _next_user_turn(items: Sequence[Item], begin: int) -> int:
     """Return where a user speaks next, or spoke last: what is left begins with a turn of theirs."""
-    said = [at for at, item in enumerate(items) if isinstance(item, Message) and item.role == "user"]
-    return next((at for at in said if at >= begin), said[-1] if said else len(items) - 1)
+    turns = [at for at, item in enumerate(items) if isinstance(item, Message) and item.role == "user"]
+    return next((at for at in turns if at >= begin), turns[-1] if turns else len(items) - 1)
 
 
 def _without_orphans(items: Sequence[Item], begin: int) -> Sequence[Item]:

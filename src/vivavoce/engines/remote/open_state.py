@@ -7,7 +7,7 @@ from itertools import chain
 from msgspec import UNSET
 from msgspec.structs import replace
 
-from vivavoce.engines.cascade.transcripts import said
+from vivavoce.engines.cascade.transcripts import user_message
 from vivavoce.engines.remote.options import Settings
 from vivavoce.engines.remote.outbox import Outbox
 from vivavoce.protocol import events as e
@@ -374,7 +374,7 @@ class OpenState:
             yield e.InputAudioBufferSpeechStopped(audio_end_ms=end, item_id=turn.item_id)
             yield self._committed_event(turn.item_id)
         if self._committed:
-            item, before = said(self._committed, None), self.conversation.last_id
+            item, before = user_message(self._committed, None), self.conversation.last_id
             self._add_turn(item)
             yield e.ConversationItemAdded(item=item, previous_item_id=before)
             yield e.ConversationItemDone(item=item, previous_item_id=before)

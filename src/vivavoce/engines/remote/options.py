@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
-from vivavoce.engines.transcription_session import begun
+from vivavoce.engines.transcription_session import create_transcription
 from vivavoce.protocol import events as e
 from vivavoce.protocol.responses import ResponseParams
 from vivavoce.protocol.session import (
@@ -32,7 +32,7 @@ def whole(house: Session, wish: Settings | None, *, tools: int) -> Settings:
     Raises `ProtocolError` for what the wish has wrong.
     """
     if isinstance(wish, TranscriptionSession):
-        return begun(house, wish)
+        return create_transcription(house, wish)
     return merge(house, wish, tools=tools) if wish else house
 
 

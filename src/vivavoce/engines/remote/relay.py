@@ -16,7 +16,7 @@ from vivavoce.connect.history_replay import REPLAY_ID, HistoryReplay
 from vivavoce.connect.reconnect import SESSION_EXPIRED
 from vivavoce.dates import unix_now
 from vivavoce.engines.cascade.rate_limits import RateLimits
-from vivavoce.engines.refusals import naming, not_a_clients, too_many_items
+from vivavoce.engines.refusals import error_for, not_a_client_event, too_many_items
 from vivavoce.engines.remote.open_state import OpenState
 from vivavoce.engines.remote.options import SessionDialect, Settings, laid
 from vivavoce.engines.remote.outbox import Outbox
@@ -94,12 +94,12 @@ class Relay:
             try:
                 await self._outbox.put(self._checked(event), self._state.bytes_per_ms)
             except ProtocolError as error:
-                await self.line.refuse(naming(error, event))
+                await self.line.refuse(error_for(event, error))
 
     def _checked(self, event: e.Event) -> e.ClientEvent:
         """Return a client's event, with an id, and its item with one. Raises `ProtocolError`."""
         if not isinstance(event, e.ClientEvent):
-            raise not_a_clients()
+            raise not_a_client_event()
         match event:
             case e.InputAudioBufferAppend():
                 return event
@@ -111,7 +111,7 @@ class Relay:
                 if not isinstance(item, McpApprovalResponse):
                     event = replace(event, item=replace(item, id=item.id or e.new_id("item")))
             case e.ResponseCreate():
-                if refusal := self._rates.refusal(anyio.current_time()):
+                if refusal := self._rates.exceeded(anyio.current_time()):
                     raise refusal
             case _:
                 pass
@@ -290,7 +290,7 @@ class Relay:
                 if response.conversation_id:
                     self._request = answered if isinstance(answered, e.ResponseCreate) else e.ResponseCreate()
             case e.ResponseDone(response=response) if response.usage:
-                self._rates.spend(response.usage.total_tokens, anyio.current_time())
+                self._rates.add_tokens(response.usage.total_tokens, anyio.current_time())
             case e.InputAudioBufferCommitted():
                 self._due_request = e.ResponseCreate()
             case e.ConversationItemAdded() if isinstance(answered, e.ConversationItemCreate):
@@ -304,8 +304,8 @@ class Relay:
     def _count(self, response_id: str, *, unasked: bool) -> None:
         """Count a response. One that the server began by itself cannot be refused, but cancelled."""
         now = anyio.current_time()
-        refusal = self._rates.refusal(now)
-        self._rates.begin(now)
+        refusal = self._rates.exceeded(now)
+        self._rates.add_response(now)
         if refusal and unasked and self._upstream:
             log.warning("a response of the upstream server is cancelled: %s", refusal.message)
             self._upstream.try_send(e.ResponseCancel(event_id=e.new_id(REPLAY_ID), response_id=response_id))

@@ -10,8 +10,7 @@ from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 
 from vivavoce.dates import unix_now
-from vivavoce.engines.cascade.answer import timely
-from vivavoce.engines.cascade.images import check_images
+from vivavoce.engines.cascade.items import check_images
 from vivavoce.errors import ProviderError
 from vivavoce.protocol.events import new_id
 from vivavoce.providers.base import ChatRequest, ChatUsage, SupportsOptions, ToolCall
@@ -48,7 +47,7 @@ class ChatCompletionsEndpoint:
         http = Request(scope, receive)
         with self._admission.admit():
             request = read_chat_request(await read_bytes(http, self.limits, "body_bytes"), self.limits)
-            providers = self.runtime.speech.crew
+            providers = self.runtime.speech.providers
             for index, message in enumerate(request.messages):
                 for item in to_items(message):
                     check_images(item, providers, self.limits, f"messages[{index}]")
@@ -63,9 +62,7 @@ class ChatCompletionsEndpoint:
     async def _reply(self, request: ChatCompletionRequest, asked: ChatRequest) -> Reply:
         """Ask the model, and enforce what it may ignore: no tools, or one at a time, and where to stop."""
         may_call, stops = request.tool_choice != "none", StopSequences(request.stop_sequences)
-        timeouts = self.limits.first_token_seconds, self.limits.next_token_seconds
-        reply = self.runtime.speech.crew.chat.reply(asked)
-        async with aclosing(timely(reply, *timeouts, provider="chat")) as pieces:
+        async with aclosing(self.runtime.speech.providers.reply(asked, self.limits)) as pieces:
             async for piece in pieces:
                 text = stops.push(piece) if isinstance(piece, str) else stops.flush()
                 if text:

@@ -83,7 +83,7 @@ class SpeechEndpoint:
         voice = request.voice.id if isinstance(request.voice, VoiceId) else request.voice
         encoding = await self._encoder(request.response_format)
         async with aclosing(
-            self.runtime.speech.speak(request.input, voice=voice, speed=request.speed)
+            self.runtime.speech.synthesize(request.input, voice=voice, speed=request.speed)
         ) as audio:
             first = await anext(audio, b"")  # what fails before the first audio is still answered with a status
             if not first:
