@@ -131,10 +131,10 @@ def test_without_the_package_nobody_misses_it() -> None:
         "    if name == 'pyrnnoise': raise m.PackageNotFoundError(name)\n"
         "    return found(name)\n"
         "m.distribution = distribution\n"
-        "import anyio; from vivavoce.runtime import Runtime, choose\n"
+        "import anyio; from vivavoce.runtime import Runtime, choose_providers\n"
         "from vivavoce.config.schema import Config\n"
         "from vivavoce.errors import ConfigError\n"
-        "assert 'denoiser' not in choose(Config())\n"
+        "assert 'denoiser' not in choose_providers(Config())\n"
         "try: anyio.run(Runtime(Config.model_validate({'denoiser': {'provider': 'rnnoise'}})).open)\n"
         "except ConfigError as error: print(error)\n"
     )
