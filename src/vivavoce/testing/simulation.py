@@ -12,6 +12,7 @@ from array import array
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from math import inf
 
 import anyio
@@ -88,7 +89,9 @@ class SimulatedCaller:
 
     def words(self, audio: bytes) -> str:
         """Return the words in PCM at `INPUT_RATE`: as many of each utterance as the audio has of it."""
-        levels = Counter(round(sample / _AMPLITUDE) for sample in array("h", audio))
+        levels = Counter[int]()
+        for sample, count in Counter(array("h", audio)).items():
+            levels[round(sample / _AMPLITUDE)] += count
         words = []
         for number, utterance in enumerate(self.utterances, 1):
             seconds = levels[number] / INPUT_RATE
@@ -228,7 +231,7 @@ class _Synthesizer:
 class Timeline:
     """Every event of a conversation, with its time in seconds from the beginning."""
 
-    entries: list[ObservedEvent]
+    entries: list[ObservedEvent] = field(repr=False)  # asyncio prints what a task returns, all of it
     started_at: float
 
     @property
@@ -350,11 +353,15 @@ class Simulation:
                     await line.send(event)
                     if isinstance(event, e.SessionUpdate) and (changed := _format(event.session)):
                         encoder = Spoken(changed)
-                sample = self.caller.sample(at)
-                audio = array("h", [sample] * (OUTPUT_RATE * _FRAME_MS // 1000)).tobytes()
-                await line.send(e.InputAudioBufferAppend(audio=encoder.push(audio)))
+                audio = encoder.push(_frame(self.caller.sample(at)))
+                await line.send(e.InputAudioBufferAppend(audio=audio))
             except HungUp:
                 return
+
+
+@cache
+def _frame(sample: int) -> bytes:
+    return array("h", [sample] * (OUTPUT_RATE * _FRAME_MS // 1000)).tobytes()
 
 
 def _format(session: Session | TranscriptionSession | None) -> AudioFormat | None:
