@@ -105,9 +105,10 @@ def test_others_may_be_called_as_openai_is() -> None:
 def test_more_may_be_asked_for_in_the_address() -> None:
     there = endpoint_at("ws://h?model=mine&empty=", key=KEY)
     assert (
-        there.asking(model="other", call_id="rtc 1").url == "ws://h/v1/realtime?model=mine&empty=&call_id=rtc+1"
+        there.with_query(model="other", call_id="rtc 1").url
+        == "ws://h/v1/realtime?model=mine&empty=&call_id=rtc+1"
     )
-    assert there.asking(intent="transcription").headers == there.headers
+    assert there.with_query(intent="transcription").headers == there.headers
 
 
 def test_openai_wants_a_key() -> None:

@@ -84,7 +84,7 @@ async def test_a_server_refuses_in_its_own_words() -> None:
     async with somebody(listen, refusing(HTTPStatus.UNAUTHORIZED, words)) as there:
         error = await problem(there)
     assert error.provider == there.name
-    assert error.message == "refuses the line (HTTP 401): Incorrect API key provided: …."
+    assert error.message == "refuses the connection (HTTP 401): Incorrect API key provided: …."
     assert not error.retryable
 
 
@@ -100,7 +100,7 @@ async def test_a_server_refuses_in_its_own_words() -> None:
 async def test_a_refusal_may_be_without_words(status: HTTPStatus, body: str, retryable: bool) -> None:
     async with somebody(listen, refusing(status, body)) as there:
         error = await problem(there)
-    assert error.message == f"refuses the line (HTTP {status})"
+    assert error.message == f"refuses the connection (HTTP {status})"
     assert error.retryable is retryable
 
 
@@ -109,7 +109,7 @@ async def test_nobody_else_is_shown_the_key() -> None:
         moved = refusing(HTTPStatus.TEMPORARY_REDIRECT, Location=other.url)
         async with somebody(listen, moved) as there:
             error = await problem(there)
-    assert error.message == "refuses the line (HTTP 307)"
+    assert error.message == "refuses the connection (HTTP 307)"
 
 
 async def test_where_nobody_listens_one_may_try_again() -> None:
@@ -203,7 +203,7 @@ async def test_nobody_may_say_too_much_at_once() -> None:
     async with somebody(babble) as there, connect(there, message_bytes=1000) as line:
         await heard(line)
     assert line.lost is not None
-    assert line.lost.message == "said more at once than it may (limits.message_bytes)"
+    assert line.lost.message == "sent more in one message than limits.message_bytes"
     assert not line.lost.retryable
 
 

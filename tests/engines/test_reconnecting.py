@@ -282,7 +282,7 @@ async def test_who_cannot_be_reached_at_the_beginning_is_tried_three_times() -> 
 async def test_who_refuses_for_good_is_not_called_again() -> None:
     simulation = Simulation()
     far = remote(
-        simulation, refuses=[ProviderError("far.example.org", "refuses the line (HTTP 401): wrong key")]
+        simulation, refuses=[ProviderError("far.example.org", "refuses the connection (HTTP 401): wrong key")]
     )
     timeline = await simulation.run(until=5)
     assert "wrong key" in error(timeline).message

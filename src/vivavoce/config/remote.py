@@ -1,4 +1,4 @@
-"""`[remote]`: who answers at the far end, where `engine` is `remote`."""
+"""`[remote]`: the upstream server that answers where `engine` is `remote`."""
 
 from typing import Literal
 from urllib.parse import parse_qsl, urlsplit
@@ -13,7 +13,7 @@ _SECRETS = {"api-key", "key", "token"}
 
 
 class RemoteTable(BaseModel):
-    """`[remote]`: a server of the Realtime protocol, and how it is spoken to."""
+    """`[remote]`: a server of the Realtime protocol, and how to reach it."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
@@ -22,17 +22,17 @@ class RemoteTable(BaseModel):
     model: str = "gpt-realtime"
     """its model; at Azure, the name of the deployment"""
     transcriber: str = "gpt-4o-mini-transcribe"
-    """its model that writes down what callers say, where they name none; at Azure, the name of a deployment"""
+    """its model that transcribes the user, where the client names none; at Azure, the name of a deployment"""
     key_env: str = ""
     """variable with the key, if it is not `OPENAI_API_KEY`, `AZURE_OPENAI_API_KEY` or `VIVAVOCE_REMOTE_KEY`"""
     endpoint: str = ""
-    """Azure's address, such as `https://name.openai.azure.com`; else it is that in `AZURE_OPENAI_ENDPOINT`"""
+    """Azure's endpoint, such as `https://name.openai.azure.com`; without it, `AZURE_OPENAI_ENDPOINT` is used"""
     api_version: str = ""
     """Azure's version; one with a date means its preview, which speaks the beta"""
     dialect: Literal["ga", "beta"] = "ga"
-    """what the server speaks; `beta` is for those that do not know GA"""
+    """what the server speaks; `beta` is for servers that do not know GA"""
     failover: bool = False
-    """whether the models of this machine answer while the server is down; they are loaded then"""
+    """whether the models of this machine answer while the server is down; then they are loaded"""
 
     @field_validator("server")
     @classmethod
@@ -51,11 +51,11 @@ class RemoteTable(BaseModel):
 
     @property
     def needs_key(self) -> bool:
-        """Whether nobody is let in there without a key."""
+        """Whether the server accepts no connection without a key."""
         return self.server in _KEYS or bool(self.key_env)
 
     @property
     def about(self) -> str:
-        """Who answers, for people."""
+        """What answers, for people."""
         names = {"openai": "OpenAI", "azure": "Azure"}
         return f"{self.model} at {names.get(self.server) or urlsplit(self.server).netloc}"

@@ -1,4 +1,4 @@
-"""Where a server of the Realtime protocol is, and how it is spoken to: OpenAI's, Azure's, or any other."""
+"""Where a server of the Realtime protocol is, and which dialect it speaks: OpenAI's, Azure's, or any other."""
 
 import os
 import re
@@ -16,14 +16,14 @@ OPENAI = "wss://api.openai.com/v1/realtime"
 SCHEMES = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}
 BETA_HEADER = {"OpenAI-Beta": "realtime=v1"}
 SECRETS = ("api-key", "key", "token")
-"""query parameters that nobody is to read"""
+"""query parameters that are never shown"""
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """A server's address, the headers that it wants, and its dialect.
+    """A server's address, the headers that it needs, and its dialect.
 
-    Neither headers nor the query, which may hold keys as well, are ever shown: a place is called by its `name`.
+    Neither the headers nor the query, which may hold keys as well, are ever shown: only its `name` is.
     """
 
     url: str
@@ -32,55 +32,60 @@ class Endpoint:
 
     @property
     def name(self) -> str:
-        """The host, and the port if it is named: how logs and errors call the place."""
+        """The host, and the port if there is one: what logs and errors call it."""
         return urlsplit(self.url).netloc.rpartition("@")[2]
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """What must not be told of it, should the server repeat it."""
-        said = urlsplit(self.url)
-        keys = [value for name, value in parse_qsl(said.query) if name.lower() in SECRETS]
-        shown = [value.removeprefix("Bearer ") for value in self.headers.values()]
-        return tuple(one for one in (*shown, *keys, said.password) if one)
+        """What must not be shown, should the server repeat it."""
+        parts = urlsplit(self.url)
+        keys = [value for name, value in parse_qsl(parts.query) if name.lower() in SECRETS]
+        headers = [value.removeprefix("Bearer ") for value in self.headers.values()]
+        return tuple(one for one in (*headers, *keys, parts.password) if one)
 
-    def asking(self, **parameters: str) -> "Endpoint":
-        """Return the same place with these parameters in its address, but for those that it names itself."""
-        said = urlsplit(self.url)
-        known = parse_qsl(said.query, keep_blank_values=True)
-        more = [one for one in parameters.items() if one[0] not in dict(known)]
-        return replace(self, url=said._replace(query=urlencode(known + more)).geturl())
+    def with_query(self, **parameters: str) -> "Endpoint":
+        """Return the endpoint with these query parameters, except those that its address has already."""
+        parts = urlsplit(self.url)
+        known = parse_qsl(parts.query, keep_blank_values=True)
+        new = [one for one in parameters.items() if one[0] not in dict(known)]
+        return replace(self, url=parts._replace(query=urlencode(known + new)).geturl())
+
+    def without_query(self, parameter: str) -> "Endpoint":
+        """Return the endpoint without a query parameter."""
+        parts = urlsplit(self.url)
+        kept = [one for one in parse_qsl(parts.query, keep_blank_values=True) if one[0] != parameter]
+        return replace(self, url=parts._replace(query=urlencode(kept)).geturl())
 
     def __repr__(self) -> str:
-        return f"Place({self.name})"
+        return f"Endpoint({self.name})"
 
 
 def endpoint_at(url: str, *, key: str | None = None, dialect: ClientDialect = GA) -> Endpoint:
-    """Return the place at this address; `http://host:1/v1` and `ws://host:1` mean `ws://host:1/v1/realtime`.
+    """Return the endpoint at this address; `http://host:1/v1` and `ws://host:1` mean `ws://host:1/v1/realtime`.
 
-    `key` is shown as a bearer. Raises `ConfigError` for what is no such address.
+    `key` is sent as a bearer token. Raises `ConfigError` for what is no such address.
     """
-    said = _address(url)
-    path = said.path.rstrip("/") or "/v1"
+    parts = _parse(url)
+    path = parts.path.rstrip("/") or "/v1"
     if not path.endswith("/realtime"):
         path += "/realtime"
     headers = BETA_HEADER if dialect in (BETA, FIRST_BETA) else {}
-    whole = said._replace(path=path, fragment="").geturl()
-    return Endpoint(whole, {**headers, **_bearer(key)}, dialect)
+    return Endpoint(parts._replace(path=path, fragment="").geturl(), {**headers, **_bearer(key)}, dialect)
 
 
 def openai(
     model: str = "gpt-realtime", *, key: str | None = None, url: str | None = None, beta: bool = False
 ) -> Endpoint:
-    """Return a model of OpenAI's, or of whoever takes its keys at `url`.
+    """Return the endpoint of an OpenAI model, or that at another `url` which accepts OpenAI's keys.
 
-    Without a `key`, that of the environment is shown: `OPENAI_API_KEY`, as well as `OPENAI_ORG_ID` and
-    `OPENAI_PROJECT_ID` if they are there. Raises `ConfigError` without any.
+    Without a `key`, that of the environment is used: `OPENAI_API_KEY`, as well as `OPENAI_ORG_ID` and
+    `OPENAI_PROJECT_ID` if they are set. Raises `ConfigError` without any.
     """
     key = key or _from_environment("OpenAI", "OPENAI_API_KEY")
-    there = endpoint_at(url or OPENAI, key=key, dialect=BETA if beta else GA)
+    endpoint = endpoint_at(url or OPENAI, key=key, dialect=BETA if beta else GA)
     names = {"OpenAI-Organization": "OPENAI_ORG_ID", "OpenAI-Project": "OPENAI_PROJECT_ID"}
-    ours = {header: os.environ[name] for header, name in names.items() if os.environ.get(name)}
-    return replace(there, headers={**there.headers, **ours}).asking(model=model)
+    account = {header: os.environ[name] for header, name in names.items() if os.environ.get(name)}
+    return replace(endpoint, headers={**endpoint.headers, **account}).with_query(model=model)
 
 
 def azure(
@@ -91,36 +96,32 @@ def azure(
     token: str | None = None,
     api_version: str | None = None,
 ) -> Endpoint:
-    """Return a deployment of Azure's at `endpoint`, `https://….openai.azure.com` (`AZURE_OPENAI_ENDPOINT`).
+    """Return that of an Azure deployment at `endpoint`, `https://….openai.azure.com` (`AZURE_OPENAI_ENDPOINT`).
 
     It is reached by the GA interface; a dated `api_version` means the preview's, and its beta. Without a `key`
-    or a `token` of Entra's, `AZURE_OPENAI_API_KEY` is shown, or `AZURE_OPENAI_AD_TOKEN` where that is not
-    there. Raises `ConfigError` if anything is missing.
+    or an Entra `token`, `AZURE_OPENAI_API_KEY` is used, or else `AZURE_OPENAI_AD_TOKEN`. Raises `ConfigError`
+    if anything is missing.
     """
-    said = _address(endpoint or _from_environment("Azure", "AZURE_OPENAI_ENDPOINT", what="endpoint"))
+    parts = _parse(endpoint or _from_environment("Azure", "AZURE_OPENAI_ENDPOINT", what="endpoint"))
     dialect = by_version(api_version or "v1")
     path, query = "/openai/v1/realtime", {"model": deployment}
     if dialect is not GA:
         path, query = "/openai/realtime", {"api-version": str(api_version), "deployment": deployment}
-    whole = said._replace(path=path, query=urlencode(query), fragment="").geturl()
-    return Endpoint(whole, _azures_headers(key, token), dialect)
-
-
-def _azures_headers(key: str | None, token: str | None) -> dict[str, str]:
+    url = parts._replace(path=path, query=urlencode(query), fragment="").geturl()
     if not (key or token):
         token = os.environ.get("AZURE_OPENAI_AD_TOKEN", "").strip()
         key = os.environ.get("AZURE_OPENAI_API_KEY", "").strip()
     if not (key or token):
         raise _missing("Azure", "AZURE_OPENAI_API_KEY")
-    return {"api-key": key} if key else _bearer(token)
+    return Endpoint(url, {"api-key": key} if key else _bearer(token), dialect)
 
 
-def _address(url: str) -> SplitResult:
+def _parse(url: str) -> SplitResult:
     """Return the parts of an address, as one of a WebSocket."""
     with suppress(ValueError):
-        said = urlsplit(url)
-        if said.scheme in SCHEMES and said.hostname and said.port != 0:  # asking for a port that is none raises
-            return said._replace(scheme=SCHEMES[said.scheme])
+        parts = urlsplit(url)
+        if parts.scheme in SCHEMES and parts.hostname and parts.port != 0:  # reading an invalid port raises
+            return parts._replace(scheme=SCHEMES[parts.scheme])
     shown = re.sub("//[^/]*@", "//", url.partition("?")[0])
     raise ConfigError(
         f"{shown!r} is no address of a server; write for example ws://127.0.0.1:8765/v1/realtime."
@@ -131,11 +132,11 @@ def _bearer(key: str | None) -> dict[str, str]:
     return {"Authorization": f"Bearer {key}"} if key else {}
 
 
-def _from_environment(whose: str, variable: str, what: str = "key") -> str:
+def _from_environment(vendor: str, variable: str, what: str = "key") -> str:
     if value := os.environ.get(variable, "").strip():
         return value
-    raise _missing(whose, variable, what)
+    raise _missing(vendor, variable, what)
 
 
-def _missing(whose: str, variable: str, what: str = "key") -> ConfigError:
-    return ConfigError(f"There is no {what} for {whose}; write: export {variable}=the-{what}")
+def _missing(vendor: str, variable: str, what: str = "key") -> ConfigError:
+    return ConfigError(f"There is no {what} for {vendor}; write: export {variable}=the-{what}")

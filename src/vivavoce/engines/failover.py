@@ -1,4 +1,4 @@
-"""Somebody far away answers, and while they cannot, the cascade does: a conversation never breaks for that."""
+"""An upstream server answers, and the cascade while it is down: no conversation ends for that."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -18,7 +18,7 @@ __all__ = ["Failover"]
 
 @dataclass
 class Failover:
-    """An engine: `first` answers, and when it is down, `then` goes on with what was said so far.
+    """An engine: `first` answers, and when it is down, `then` goes on with the same conversation.
 
     A conversation that `then` has taken over stays there. An upstream server that failed is not tried again for
     `limits.upstream_cooldown_seconds`, so that not every caller waits for it.
@@ -26,24 +26,24 @@ class Failover:
 
     first: Remote
     then: Cascade
-    _rests_until: float = field(default=-inf, init=False)
+    _down_until: float = field(default=-inf, init=False)
 
     async def converse(self, line: Line, session: Settings | None = None) -> None:
-        """Hold one conversation, as `session` wants it. Cancelling it servers all that it started."""
-        cascade = UpstreamServer("the cascade", self._beside_us, adapt=without_voice, engine="cascade")
-        if anyio.current_time() < self._rests_until:
+        """Serve one conversation, with the client's `session`. Cancelling it ends all that it started."""
+        cascade = UpstreamServer("the cascade", self._connect, adapt=without_voice, engine="cascade")
+        if anyio.current_time() < self._down_until:
             servers = [replace(cascade, reason=f"{self.first.name} was down a moment ago")]
         else:
-            servers = [replace(self.first.server, on_failure=self._rest), cascade]
+            servers = [replace(self.first.server, on_failure=self._cool_down), cascade]
         await self.first.serve(line, session, servers)
 
-    def _rest(self) -> None:
-        self._rests_until = anyio.current_time() + self.first.limits.upstream_cooldown_seconds
+    def _cool_down(self) -> None:
+        self._down_until = anyio.current_time() + self.first.limits.upstream_cooldown_seconds
 
     @asynccontextmanager
-    async def _beside_us(self, _: Settings) -> AsyncIterator[Line]:
-        near, far = open_line(self.first.limits.line_depth)
-        async with anyio.create_task_group() as tasks, near:
-            tasks.start_soon(self.then.converse, far)
-            yield near
+    async def _connect(self, _: Settings) -> AsyncIterator[Line]:
+        ours, cascades = open_line(self.first.limits.line_depth)
+        async with anyio.create_task_group() as tasks, ours:
+            tasks.start_soon(self.then.converse, cascades)
+            yield ours
             tasks.cancel_scope.cancel()

@@ -9,7 +9,7 @@ import anyio
 
 from vivavoce.connect.reconnect import Reconnecting, reconnect_delay
 from vivavoce.engines.refusals import expired
-from vivavoce.engines.remote.options import SessionDialect, Settings, whole
+from vivavoce.engines.remote.options import SessionDialect, Settings, initial_session
 from vivavoce.engines.remote.relay import Connect, Relay, UpstreamServer
 from vivavoce.errors import ProviderError
 from vivavoce.limits import Limits
@@ -56,7 +56,7 @@ class Remote:
     async def serve(self, line: Line, session: Settings | None, servers: Iterable[UpstreamServer]) -> None:
         """Serve one conversation by the first of these servers that can be reached, then by the next."""
         limits = self.limits
-        relay = Relay(line, whole(self.session, session, tools=limits.tools), limits)
+        relay = Relay(line, initial_session(self.session, session, tools=limits.tools), limits)
         async with line:
             with anyio.move_on_after(limits.conversation_minutes * 60) as life:
                 async with anyio.create_task_group() as tasks:

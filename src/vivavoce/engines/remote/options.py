@@ -1,8 +1,8 @@
-"""How a conversation is to be held, as it is said to a server far away. Pure."""
+"""The session's settings, as they are sent to an upstream server. Pure."""
 
 from dataclasses import dataclass
 
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET
 from msgspec.structs import replace
 
 from vivavoce.engines.transcription_session import create_transcription
@@ -16,28 +16,28 @@ from vivavoce.protocol.session import (
 )
 from vivavoce.protocol.settings import DEFAULT, lay, merge
 
-__all__ = ["SessionDialect", "Settings", "laid", "voiceless", "whole", "without_voice"]
+__all__ = ["SessionDialect", "Settings", "initial_session", "updated", "voiceless", "without_voice"]
 
 Settings = Session | TranscriptionSession
 
-_ITS_OWN: dict[str, UnsetType] = dict.fromkeys(("id", "object", "expires_at", "model", "temperature"), UNSET)
+_SET_BY_SERVER = ("id", "object", "expires_at", "model", "temperature")
 """What only the server sets. Clients send their own idea of the model with every update."""
 
-_RARE = ("parallel_tool_calls", "reasoning", "prompt", "truncation", "tracing")
+_RARELY_SUPPORTED = ("parallel_tool_calls", "reasoning", "prompt", "truncation", "tracing")
 
 
-def whole(house: Session, wish: Settings | None, *, tools: int) -> Settings:
-    """Return how a conversation begins: as the house holds it, but for what its caller wishes.
+def initial_session(ours: Session, requested: Settings | None, *, tools: int) -> Settings:
+    """Return the session with which a conversation begins: ours, with what the client has requested.
 
-    Raises `ProtocolError` for what the wish has wrong.
+    Raises `ProtocolError` for what is wrong with the request.
     """
-    if isinstance(wish, TranscriptionSession):
-        return create_transcription(house, wish)
-    return merge(house, wish, tools=tools) if wish else house
+    if isinstance(requested, TranscriptionSession):
+        return create_transcription(ours, requested)
+    return merge(ours, requested, tools=tools) if requested else ours
 
 
-def laid(session: Settings, update: Settings) -> Settings:
-    """Return the session as the far end has made it by this update."""
+def updated(session: Settings, update: Settings) -> Settings:
+    """Return the session after an update that the server has accepted."""
     if isinstance(session, Session) and isinstance(update, Session):
         return lay(session, update)
     if isinstance(session, TranscriptionSession) and isinstance(update, TranscriptionSession):
@@ -47,27 +47,27 @@ def laid(session: Settings, update: Settings) -> Settings:
 
 @dataclass(frozen=True)
 class SessionDialect:
-    """How sessions are said to a server. `transcriber` is its model that writes down, unless one is named."""
+    """How sessions are sent to a server. `transcriber` is its model that transcribes, unless one is named."""
 
     transcriber: str = ""
 
-    def introduction(self, session: Settings) -> Settings:
-        """Say a whole session to a server that knows none yet, without what few know and nobody has chosen."""
-        usual = [name for name in _RARE if getattr(session, name, UNSET) == getattr(DEFAULT, name)]
-        return self.update(replace(session, **dict.fromkeys(usual, UNSET)))
+    def whole(self, session: Settings) -> Settings:
+        """Return a session for a server that knows none yet, without defaults that few servers support."""
+        defaults = [
+            name for name in _RARELY_SUPPORTED if getattr(session, name, UNSET) == getattr(DEFAULT, name)
+        ]
+        return self.update(replace(session, **dict.fromkeys(defaults, UNSET)))
 
     def update(self, session: Settings) -> Settings:
-        """Say what a client wants to change."""
-        own = {name: value for name, value in _ITS_OWN.items() if hasattr(session, name)}
-        session = replace(session, **own)
-        hears = session.audio.input if session.audio else UNSET
-        if not self.transcriber or not hears or not hears.transcription or hears.transcription.model:
+        """Return a client's update as the server receives it."""
+        session = replace(session, **{name: UNSET for name in _SET_BY_SERVER if hasattr(session, name)})
+        settings = session.audio.input if session.audio else UNSET
+        if not self.transcriber or not settings or not settings.transcription or settings.transcription.model:
             return session
-        writes = replace(hears.transcription, model=self.transcriber)
-        hears = replace(hears, transcription=writes)
+        settings = replace(settings, transcription=replace(settings.transcription, model=self.transcriber))
         if isinstance(session, TranscriptionSession):
-            return replace(session, audio=TranscriptionAudio(input=hears))
-        return replace(session, audio=replace(session.audio or SessionAudio(), input=hears))
+            return replace(session, audio=TranscriptionAudio(input=settings))
+        return replace(session, audio=replace(session.audio or SessionAudio(), input=settings))
 
 
 def voiceless(session: Session) -> Session:
@@ -79,12 +79,12 @@ def voiceless(session: Session) -> Session:
 
 
 def without_voice(event: e.ClientEvent) -> e.ClientEvent:
-    """Return what a client says without the name of a voice, which another synthesizer does not know."""
+    """Return a client's event without the name of a voice, which another synthesizer does not have."""
     match event:
         case e.SessionUpdate(session=Session() as session):
             return replace(event, session=voiceless(session))
-        case e.ResponseCreate(response=ResponseParams() as wish) if wish.audio and wish.audio.output:
-            wanted = replace(wish.audio, output=replace(wish.audio.output, voice=UNSET))
-            return replace(event, response=replace(wish, audio=wanted))
+        case e.ResponseCreate(response=ResponseParams(audio=audio) as params) if audio and audio.output:
+            audio = replace(audio, output=replace(audio.output, voice=UNSET))
+            return replace(event, response=replace(params, audio=audio))
         case _:
             return event

@@ -18,7 +18,7 @@ from vivavoce.dates import unix_now
 from vivavoce.engines.cascade.rate_limits import RateLimits
 from vivavoce.engines.refusals import error_for, not_a_client_event, too_many_items
 from vivavoce.engines.remote.open_state import OpenState
-from vivavoce.engines.remote.options import SessionDialect, Settings, laid
+from vivavoce.engines.remote.options import SessionDialect, Settings, updated
 from vivavoce.engines.remote.outbox import Outbox
 from vivavoce.errors import ProtocolError, ProviderError
 from vivavoce.limits import Limits
@@ -121,7 +121,7 @@ class Relay:
 
     async def begin(self, server: UpstreamServer, upstream: Line) -> ProviderError | None:
         """Have the server accept the session; return why it does not."""
-        session = server.dialect.introduction(self.session)
+        session = server.dialect.whole(self.session)
         update = e.SessionUpdate(event_id=e.new_id(REPLAY_ID), session=session)
         try:
             await upstream.send(server.adapt(update))
@@ -284,7 +284,7 @@ class Relay:
         answered = self._outbox.take_answered(event)
         match event:
             case e.SessionUpdated() if isinstance(answered, e.SessionUpdate):
-                self.session = laid(self.session, answered.session)
+                self.session = updated(self.session, answered.session)
             case e.ResponseCreated(response=response):
                 self._count(response.id, unasked=answered is None)
                 if response.conversation_id:
