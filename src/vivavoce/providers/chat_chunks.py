@@ -12,50 +12,36 @@ class FunctionDelta(msgspec.Struct, frozen=True):
     arguments: str | None = None
 
 
-class ToolCallDelta(msgspec.Struct, frozen=True):
-    """A further part of the tool call of this index."""
-
+class _ToolCallDelta(msgspec.Struct, frozen=True):
     index: int = 0
     function: FunctionDelta = FunctionDelta()
 
 
-class Delta(msgspec.Struct, frozen=True):
-    """What a chunk adds to the message."""
-
+class _Delta(msgspec.Struct, frozen=True):
     content: str | None = None
-    tool_calls: tuple[ToolCallDelta, ...] | None = None
+    tool_calls: tuple[_ToolCallDelta, ...] | None = None
 
 
-class Candidate(msgspec.Struct, frozen=True):
-    """A token that could have stood here, and its log probability."""
-
+class _Candidate(msgspec.Struct, frozen=True):
     token: str = ""
     logprob: float = 0.0
 
 
-class Token(msgspec.Struct, frozen=True):
-    """One token's likeliest candidates."""
-
-    top_logprobs: tuple[Candidate, ...] = ()
+class _Token(msgspec.Struct, frozen=True):
+    top_logprobs: tuple[_Candidate, ...] = ()
 
 
-class Logprobs(msgspec.Struct, frozen=True):
-    """The candidates of each token of a chunk."""
-
-    content: tuple[Token, ...] | None = None
+class _Logprobs(msgspec.Struct, frozen=True):
+    content: tuple[_Token, ...] | None = None
 
 
-class Choice(msgspec.Struct, frozen=True):
-    """The completion, of which we ask for one."""
-
-    delta: Delta = Delta()
+class _Choice(msgspec.Struct, frozen=True):
+    delta: _Delta = _Delta()
     finish_reason: str | None = None
-    logprobs: Logprobs | None = None
+    logprobs: _Logprobs | None = None
 
 
-class CachedTokens(msgspec.Struct, frozen=True):
-    """Of the tokens that were read, those from the cache."""
-
+class _CachedTokens(msgspec.Struct, frozen=True):
     cached_tokens: int | None = 0
 
 
@@ -64,7 +50,7 @@ class Usage(msgspec.Struct, frozen=True):
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
-    prompt_tokens_details: CachedTokens | None = None
+    prompt_tokens_details: _CachedTokens | None = None
 
 
 class Timings(msgspec.Struct, frozen=True):
@@ -85,7 +71,7 @@ class ApiError(msgspec.Struct, frozen=True):
 class ChatChunk(msgspec.Struct, frozen=True):
     """A part of a completion; the last has the usage, or there is an error."""
 
-    choices: tuple[Choice, ...] = ()
+    choices: tuple[_Choice, ...] = ()
     usage: Usage | None = None
     timings: Timings | None = None
     error: ApiError | str | None = None

@@ -1,0 +1,16 @@
+"""Providers without models, for tests of clients and for load: `english.toml` is what they understand."""
+
+import re
+import tomllib
+from collections.abc import Mapping
+from importlib.resources import files
+from typing import Any
+
+__all__ = ["PATTERNS", "WORDS"]
+
+WORDS: dict[str, Any] = tomllib.loads(
+    (files("vivavoce.providers.scripted") / "english.toml").read_text(encoding="utf-8")
+)
+PATTERNS: Mapping[str, re.Pattern[str]] = {
+    name: re.compile("".join(pattern)) for name, pattern in WORDS["patterns"].items()
+}

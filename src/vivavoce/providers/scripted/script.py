@@ -12,6 +12,7 @@ from typing import Literal
 from vivavoce.protocol.items import FunctionCallOutput, InputImage, Item, McpCall, Message
 from vivavoce.providers.base import ChatRequest, ToolCall
 from vivavoce.providers.dialogue import content_text, describe_json, mcp_result
+from vivavoce.providers.scripted import PATTERNS, WORDS
 from vivavoce.providers.scripted.tool_calls import calls_for, sentences_of, stems
 from vivavoce.text.en.numbers import number_from, numeral
 
@@ -92,16 +93,10 @@ def plan(request: ChatRequest) -> Plan:
     return Plan(text=text, ending=ending)
 
 
-_FORCED_ENDING = re.compile(
-    r"(?:please )?(?P<what>fail|stay silent|say nothing)(?: after (?P<words>[\w-]+) words?)?[.!]?",
-    re.IGNORECASE,
-)
-
-
 def _forced_ending(history: _History) -> tuple[Ending, int | None]:
     """Return how the answer must end, and after how many words; only a whole sentence asks for that."""
     for sentence in sentences_of(history.asked) + sentences_of(history.rules):
-        if match := _FORCED_ENDING.fullmatch(sentence):
+        if match := PATTERNS["forced_ending"].fullmatch(sentence):
             words = number_from(match["words"]) if match["words"] else None
             after = None if words is None else int(words)
             match match["what"].lower():
@@ -151,42 +146,28 @@ def _echo(asked: str) -> str:
 
 # words that are dictated, and counting
 
-_WHEN = re.compile(r"\b(?:when|whenever|if|before|after|until|once)\b", re.IGNORECASE)
-_EXACTLY = re.compile(
-    r"(?:please |always |now |only )*"
-    r"(?:repeat after me|repeat|say|(?:reply|answer|respond)(?= only with| with| exactly|:| [\"“']))"
-    r"(?: only| just| always| aloud)*(?: with)?(?: exactly| only| just)*(?: this| the following)?"
-    r"(?: (?:the )?(?:words?|sentence|phrase))?\s*[:,]?\s+(?P<words>.+)",
-    re.IGNORECASE | re.DOTALL,
-)
-_VAGUE = re.compile(
-    r"(?:a|an|it|in|at|that|what|how|whether|more|something|anything|nothing|again|your|my)\b", re.IGNORECASE
-)
-_QUOTED = re.compile(r"[\"“'](.+?)[\"”'](?=\W|$)", re.DOTALL)
-_COUNT = re.compile(
-    r"\bcount (?:aloud )?(?:from (?P<low>[\w-]+) )?(?:up )?to (?P<high>[\w-]+(?: hundred)?)", re.IGNORECASE
-)
-
 
 def _dictated(sentences: Iterable[str]) -> str | None:
     """Return what is to be said word for word: the rest of the text from the words on."""
     rest = list(sentences)
     for index, sentence in enumerate(rest):
-        if not (match := _EXACTLY.fullmatch(sentence)) or _VAGUE.match(match["words"]):
+        if not (match := PATTERNS["exactly"].fullmatch(sentence)) or PATTERNS["vague"].match(match["words"]):
             continue
         words = match["words"].strip()
         if re.match(r"[\"“']", words):
             whole = " ".join([words, *rest[index + 1 :]])
-            if (quoted := _QUOTED.match(whole)) and not _WHEN.search(words[quoted.end() :]):
+            if (quoted := PATTERNS["quoted"].match(whole)) and not PATTERNS["when"].search(
+                words[quoted.end() :]
+            ):
                 return quoted[1]
-        elif "exactly" in sentence.lower() or not _WHEN.search(words):
+        elif "exactly" in sentence.lower() or not PATTERNS["when"].search(words):
             return words
     return None
 
 
 def _counting(text: str) -> str | None:
     """Count as asked, ten numbers to a sentence."""
-    if not (match := _COUNT.search(text)):
+    if not (match := PATTERNS["count"].search(text)):
         return None
     low, high = number_from(match["low"] or "one"), number_from(match["high"].split("-to")[0])
     if not isinstance(low, int) or not isinstance(high, int) or not 0 <= low <= high <= 999:
@@ -200,23 +181,6 @@ def _counting(text: str) -> str | None:
 
 _STORY_SENTENCES = 24
 _CHARS_PER_SECOND = 15
-_STORY = (
-    "There was once a lighthouse at the edge of a quiet sea.",
-    "Its keeper climbed the stairs every evening with a lamp and a book.",
-    "A ship passed in the night, and the keeper wished it well.",
-    "In the morning the gulls told each other what they had seen.",
-    "Nobody was in a hurry, and the weather was kind.",
-    "The keeper wrote down the tide, and then made some tea.",
-)
-_LENGTH = re.compile(
-    r"\b(?:(?:in|with|use|only|exactly)? ?(?P<words>an?|one|a single|[\w-]+)[ -]words?\b(?! is| was|:)"
-    r"|(?:in|with|only|exactly) (?P<sentences>an?|one|a single|[\w-]+) sentences?\b"
-    r"|for (?:about |at least )?(?P<time>an?|[\w-]+) (?P<unit>second|minute)s?\b"
-    r"|(?P<long>at (?:great )?length|in (?:great )?detail|keep talking|talk a lot"
-    r"|(?:a )?(?:very )?long (?:[\w-]+ )?(?:story|answer|answers|reply|replies|explanation|poem|speech|text)"
-    r"|tell (?:me |us )?(?:a|the|another) (?:[\w-]+ )?story))",
-    re.IGNORECASE,
-)
 
 
 @dataclass(frozen=True)
@@ -242,7 +206,7 @@ class _Length:
 
 def _length_in(text: str) -> _Length | None:
     """Return the length that a text asks for, if it does."""
-    for match in _LENGTH.finditer(text):
+    for match in PATTERNS["length"].finditer(text):
         if match["long"]:
             return _Length(sentences=_STORY_SENTENCES)
         number = _amount(match["words"] or match["sentences"] or match["time"])
@@ -264,54 +228,32 @@ def _story(*, sentences: int = 0, chars: int = 0) -> str:
     """Return a story of so many sentences, or of so many characters, whichever is more."""
     story: list[str] = []
     while len(story) < sentences or sum(map(len, story)) < chars:
-        story.append(_STORY[len(story) % len(_STORY)])
+        story.append(WORDS["story"][len(story) % len(WORDS["story"])])
     return " ".join(story)
 
 
 # memory
 
-_AGAIN = re.compile(r"\b(?:say|repeat) (?:that|it)(?: again)?\b|\bwhat did you say\b", re.IGNORECASE)
-_DID_I_SAY = re.compile(
-    r"\bwhat (?:did i|have i|i) (?:just )?(?:say|said|tell|told|ask|asked)\b", re.IGNORECASE
-)
-_QUESTION = re.compile(
-    r"\b(?:what(?:'s| is| was| are| were)|who(?:'s| is)|where(?:'s| is)|when(?:'s| is)|tell me(?: again)?|"
-    r"(?:do you )?(?:remember|recall|know)) (?:again )?(?P<whose>my|your|the|our|his|her) (?P<what>[\w' -]+?)"
-    r"(?: called| named)?(?: again| now| then|,[^?]*)?[?.!]*$",
-    re.IGNORECASE,
-)
-_WHO_AM_I = re.compile(r"\bwho am i\b|\bwhat am i called\b", re.IGNORECASE)
-_FACT = re.compile(
-    r"\b(?:my|your|the|our|his|her) (?P<what>[\w' -]+?) (?:is|was|are|were) +(?:called |named )?"
-    r"(?P<value>[^\s.,;!?][^.,;!?\n]*?)(?= and (?:my|your|the|our|i)\b|[.,;!?\n]|$)",
-    re.IGNORECASE,
-)
-_NOTED = re.compile(r"my\b|our\b|the [\w ]*(?:code|word|password|secret|number)", re.IGNORECASE)
-_NAMED = re.compile(r"\b(?i:i am|i'm|call me|this is) (?P<value>[A-Z][\w'’-]*(?: [A-Z][\w'’-]*)*)")
-_REMEMBER = re.compile(
-    r"\bremember (?:this|that|the (?:words?|number|code)|these)?\s*:?\s*(?P<value>[^.;!?\n]+)", re.IGNORECASE
-)
-
 
 def _recalled(history: _History) -> tuple[str, str] | None:
     """Answer a question about what was said before, or take note of a fact: a sentence, and its word."""
     asked, before = history.asked, [*history.earlier, history.rules]
-    if _AGAIN.search(asked) and history.replies:
+    if PATTERNS["again"].search(asked) and history.replies:
         return history.replies[0], history.replies[0].split(" ")[0]
-    if _DID_I_SAY.search(asked):
+    if PATTERNS["did_i_say"].search(asked):
         if not history.earlier:
             return "You have not said anything before.", "Nothing"
         first = bool(re.search(r"\bfirst\b|\bat the beginning\b", asked, re.IGNORECASE))
         last = history.earlier[-1 if first else 0]
         return f"You said: {last}", last
-    if _WHO_AM_I.search(asked):
+    if PATTERNS["who_am_i"].search(asked):
         return _fact("name", before)
-    if question := next(filter(None, map(_QUESTION.search, sentences_of(asked))), None):
+    if question := next(filter(None, map(PATTERNS["question"].search, sentences_of(asked))), None):
         return _fact(question["what"].strip(), before)
-    if (fact := _FACT.search(asked)) and _NOTED.match(fact[0]):
+    if (fact := PATTERNS["fact"].search(asked)) and PATTERNS["noted"].match(fact[0]):
         value = fact["value"].strip()
         return f"I will remember that your {fact['what'].strip()} is {value}.", value
-    if _REMEMBER.search(asked):
+    if PATTERNS["remember"].search(asked):
         return "I will remember that.", "Yes"
     return None
 
@@ -325,12 +267,12 @@ def _fact(what: str, before: Sequence[str]) -> tuple[str, str]:
 
 def _value(what: str, sentence: str) -> str | None:
     key = stems(what)
-    for match in _FACT.finditer(sentence):
+    for match in PATTERNS["fact"].finditer(sentence):
         if key and key <= stems(match["what"]):
             return match["value"].strip()
-    if "name" in what.lower() and (named := _NAMED.search(sentence)):
+    if "name" in what.lower() and (named := PATTERNS["named"].search(sentence)):
         return named["value"]
-    if (remembered := _REMEMBER.search(sentence)) and (
+    if (remembered := PATTERNS["remember"].search(sentence)) and (
         key & stems(sentence) or re.search(r"word|number|code|remember", what)
     ):
         return re.sub(r"^.*\b(?:is|are)\s+", "", remembered["value"]).strip()

@@ -15,6 +15,7 @@ from msgspec import UNSET
 from vivavoce.protocol.session import FunctionTool, ToolChoiceFunction
 from vivavoce.providers.base import ChatRequest, ToolCall
 from vivavoce.providers.dialogue import spaced_name
+from vivavoce.providers.scripted import PATTERNS, WORDS
 from vivavoce.text.en.numbers import numbers_in
 
 __all__ = ["NO_WORDS", "arguments_from", "calls_for", "sentences_of", "stems"]
@@ -22,14 +23,7 @@ __all__ = ["NO_WORDS", "arguments_from", "calls_for", "sentences_of", "stems"]
 NO_WORDS = "I said something for"
 """How the scripted transcriber's text begins where it knows no words; such a text may mean anything."""
 
-_GENERIC = frozenset(
-    "get set find do run make fetch call tool check create use show give tell look up "
-    "a an the of for to in on and or with by from my your me is it this that what user".split()
-)
-"""Words that do not tell what a text is about."""
-_NEVER = re.compile(r"\b(?:not|never|don't|no longer)\b", re.IGNORECASE)
-_CONDITION = re.compile(r"\b(?:when|whenever|if|once|can|may|available|for|to)\b", re.IGNORECASE)
-_DIRECTIVE = re.compile(r"\b(?:call|use|invoke|run|always|must)\b", re.IGNORECASE)
+_GENERIC_WORDS = frozenset(WORDS["generic_words"].split())
 
 
 def sentences_of(text: str) -> list[str]:
@@ -39,7 +33,7 @@ def sentences_of(text: str) -> list[str]:
 
 def stems(text: str) -> set[str]:
     """Return what a text is about: its words without endings, and without generic ones."""
-    words = set(re.findall(r"[a-z0-9']+", text.lower())) - _GENERIC
+    words = set(re.findall(r"[a-z0-9']+", text.lower())) - _GENERIC_WORDS
     return {re.sub(r"(?:ing|es|s|ed)$", "", word) if len(word) > 4 else word for word in words}
 
 
@@ -60,7 +54,7 @@ def calls_for(asked: str, rules: str, request: ChatRequest) -> tuple[ToolCall, .
 
 def _chosen(asked: str, rules: str, tools: Sequence[FunctionTool]) -> list[FunctionTool]:
     """Return the tools that the user names, else the one the words are about, else those of the rules."""
-    if named := [tool for tool in tools if _names(asked, tool) and not _NEVER.search(asked)]:
+    if named := [tool for tool in tools if _names(asked, tool) and not PATTERNS["never"].search(asked)]:
         return named
     allowed = [tool for tool in tools if not _is_forbidden(rules, tool)]
     scores = [(_score(asked, tool), -index) for index, tool in enumerate(allowed)]
@@ -78,7 +72,9 @@ def _names(text: str, tool: FunctionTool) -> bool:
 
 
 def _is_forbidden(rules: str, tool: FunctionTool) -> bool:
-    return any(_NEVER.search(sentence) and _names(sentence, tool) for sentence in sentences_of(rules))
+    return any(
+        PATTERNS["never"].search(sentence) and _names(sentence, tool) for sentence in sentences_of(rules)
+    )
 
 
 def _score(text: str, tool: FunctionTool) -> int:
@@ -90,9 +86,9 @@ def _score(text: str, tool: FunctionTool) -> int:
 def _is_ordered(asked: str, rules: str, tool: FunctionTool) -> bool:
     """Return whether the rules order this tool now; speech without words fulfils every condition."""
     for sentence in sentences_of(rules):
-        if not _names(sentence, tool) or not _DIRECTIVE.search(sentence):
+        if not _names(sentence, tool) or not PATTERNS["directive"].search(sentence):
             continue
-        if not _CONDITION.search(sentence) or not asked or asked.startswith(NO_WORDS):
+        if not PATTERNS["condition"].search(sentence) or not asked or asked.startswith(NO_WORDS):
             return True
         if stems(asked) & stems(sentence):
             return True
@@ -111,22 +107,7 @@ def _call(tool: FunctionTool, asked: str, rules: str) -> ToolCall:
 
 _DEPTH = 4
 _STOP = r"(?=[.,;:!?]|\s+(?:and|or|for|in|on|at|to|from|with|by|please|is|now|today|tomorrow)\b|\s*$)"
-_PREPOSITIONS = {
-    "from|origin|source|departure|start": "from",
-    "to|destination|target|arrival|recipient|end": "to|for",
-    "date|day|time|when": "on|at|for|by",
-    "topic|subject|query|question": "about|for|of|on",
-}
-_ID = re.compile(r"(?:^|_)(?:id|ids|code|number|no|zip|phone|reference|order|key)$", re.IGNORECASE)
-_EMAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
-_WITH_DIGIT = re.compile(r"#?([A-Za-z-]*\d[\w-]*)")
-_QUOTED = re.compile(r"[\"“‘]([^\"”’]+)[\"”’]|(?<!\w)'([^']+)'(?!\w)")
-_DAY = re.compile(
-    r"\b(today|tonight|tomorrow|yesterday|(?:mon|tues|wednes|thurs|fri|satur|sun)day|\d{4}-\d\d-\d\d)\b",
-    re.IGNORECASE,
-)
 _CAPITALS = r"((?:[A-Z][\w'’-]*)(?:\s+[A-Z][\w'’-]*)*)"
-_NO = re.compile(r"\b(?:no|not|off|without|false|don't|never|disable)\b", re.IGNORECASE)
 
 Schema = Mapping[str, object]
 
@@ -173,7 +154,7 @@ class _Filler:
             case "number":
                 return self._number(schema)
             case "boolean":
-                return not _NO.search(self._texts[0])
+                return not PATTERNS["no"].search(self._texts[0])
             case "array":
                 items = schema.get("items")
                 one = (
@@ -240,18 +221,18 @@ class _Filler:
 def _candidates(name: str, schema: Schema, text: str) -> Iterator[str]:
     """Yield what may be meant by `name`, best first."""
     if "email" in name.lower() or schema.get("format") == "email":
-        yield from _EMAIL.findall(text)
+        yield from PATTERNS["email"].findall(text)
     words = re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+", name) or [name]
     label = r"[\s_-]+".join(map(re.escape, words))
     after = rf"\b{label}\b(?:\s+(?:is|was|to|of|number|called|named))*\s*[:=]?\s+"
     for match in re.finditer(rf"{after}[\"“']?([\w#@+][^\"”.,;!?]*?)[\"”']?{_STOP}", text, re.IGNORECASE):
         yield match[1].strip().lstrip("#")
-    if _ID.search(name):
-        yield from _WITH_DIGIT.findall(text)
-    for match in _QUOTED.finditer(text):
+    if PATTERNS["id"].search(name):
+        yield from PATTERNS["with_digit"].findall(text)
+    for match in PATTERNS["quoted_argument"].finditer(text):
         yield (match[1] or match[2]).strip()
     if re.search(r"date|day|when", name, re.IGNORECASE) or schema.get("format") == "date":
-        yield from _DAY.findall(text)
+        yield from PATTERNS["day"].findall(text)
     near = _prepositions(name)
     yield from re.findall(rf"\b(?:{near})\s+(?:the\s+)?{_CAPITALS}", text)
     yield from re.findall(rf"(?<=[a-z,]\s){_CAPITALS}", text)
@@ -260,9 +241,9 @@ def _candidates(name: str, schema: Schema, text: str) -> Iterator[str]:
 
 
 def _prepositions(name: str) -> str:
-    for names, prepositions in _PREPOSITIONS.items():
+    for names, prepositions in WORDS["prepositions"].items():
         if re.search(rf"(?:^|_)(?:{names})(?:$|_)", name, re.IGNORECASE):
-            return prepositions
+            return str(prepositions)
     return "in|at|near|for|about|of|on|to|with"
 
 
