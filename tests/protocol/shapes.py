@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Callable
+from functools import cache
 
 import msgspec
 from hypothesis import strategies as st
@@ -92,11 +93,13 @@ def _as_its_role_may(message: dict[str, object], spoken: bool) -> dict[str, obje
     return {**message, "content": [part for part in content if part["type"] in allowed]}
 
 
+@cache
 def said(kind: type[msgspec.Struct]) -> st.SearchStrategy[dict[str, object]]:
     """An event of a client's, as JSON."""
     return json_of(inspect.type_info(kind))  # type: ignore[return-value]
 
 
+@cache
 def made(kind: type[msgspec.Struct]) -> st.SearchStrategy[msgspec.Struct]:
     """A struct, as a server makes it."""
     return json_of(inspect.type_info(kind), spoken=True).map(lambda one: msgspec.convert(one, kind))
