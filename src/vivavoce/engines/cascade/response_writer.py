@@ -1,7 +1,6 @@
 """The events of one response: items and parts are opened and closed in pairs here, and nowhere else."""
 
 from collections.abc import Iterator
-from typing import TypedDict
 
 import anyio
 from msgspec.structs import replace
@@ -11,6 +10,7 @@ from vivavoce.engines.cascade.context import CascadeContext
 from vivavoce.engines.cascade.mcp_calls import McpCalls, PendingMcpCall
 from vivavoce.engines.cascade.settings import ResponseSettings
 from vivavoce.protocol import events as e
+from vivavoce.protocol.closing import OutputPlace, part_closers
 from vivavoce.protocol.items import (
     AudioPart,
     FunctionCall,
@@ -43,14 +43,6 @@ _MAX_DELTAS = 64
 _BYTES_PER_MS = 2 * OUTPUT_RATE // 1000
 
 
-class _ItemPlace(TypedDict):
-    """Where in the response an event belongs."""
-
-    response_id: str
-    item_id: str
-    output_index: int
-
-
 class ResponseWriter:
     """Writes one response as events. One that is out of band leaves no items in the conversation."""
 
@@ -66,7 +58,7 @@ class ResponseWriter:
         self._context, self._settings, self._mcp_calls = context, settings, mcp_calls
         self._conversation = None if out_of_band else context.conversation
         self._pending_calls: list[PendingMcpCall] = []
-        self._message: _ItemPlace | None = None
+        self._message: OutputPlace | None = None
         self._open_id: str | None = None
         self._text, self._encoder = "", Spoken(settings.format)
         self._ms = self._message_start_ms = 0.0
@@ -172,7 +164,7 @@ class ResponseWriter:
     def _is_spoken(self) -> bool:
         return self._settings.modality == "audio"
 
-    async def _open_message(self) -> _ItemPlace:
+    async def _open_message(self) -> OutputPlace:
         """Open a message and its part without interruption: what is half open cannot be closed."""
         item = self._message_item(e.new_id("item"), "in_progress")
         self._open_id = item.id or ""
@@ -189,18 +181,13 @@ class ResponseWriter:
         if self._message is None:
             return
         place, self._message = self._message, None
-        send, text = self._context.send, self._text
-        content: OutputAudio | OutputText
-        part: AudioPart | TextPart
-        if self._is_spoken:
-            await send(e.ResponseOutputAudioDone(**place, content_index=0))
-            await send(e.ResponseOutputAudioTranscriptDone(**place, content_index=0, transcript=text))
-            part = AudioPart(transcript=text)
-            content = OutputAudio(transcript=self._truncate(place["item_id"], heard_ms))
-        else:
-            await send(e.ResponseOutputTextDone(**place, content_index=0, text=text))
-            part, content = TextPart(text=text), OutputText(text=text)
-        await send(e.ResponseContentPartDone(**place, content_index=0, part=part))
+        for event in part_closers({**place, "content_index": 0}, self._text, spoken=self._is_spoken):
+            await self._context.send(event)
+        content = (
+            OutputAudio(transcript=self._truncate(place["item_id"], heard_ms))
+            if self._is_spoken
+            else OutputText(text=self._text)
+        )
         await self._close_item(place, self._message_item(place["item_id"], status, content))
         self._open_id = None
 
@@ -219,7 +206,7 @@ class ResponseWriter:
 
     # items
 
-    async def _open_item(self, item: Message | FunctionCall | McpCall) -> _ItemPlace:
+    async def _open_item(self, item: Message | FunctionCall | McpCall) -> OutputPlace:
         """Add an item to the response, and to the conversation if the response is in it."""
         index, response_id = len(self.response.output), self.response.id
         self.response = replace(self.response, output=(*self.response.output, item))
@@ -230,7 +217,7 @@ class ResponseWriter:
             await self._context.send(e.ConversationItemAdded(item=item, previous_item_id=previous))
         return {"response_id": response_id, "item_id": item.id or "", "output_index": index}
 
-    async def _close_item(self, place: _ItemPlace, item: Message | FunctionCall) -> None:
+    async def _close_item(self, place: OutputPlace, item: Message | FunctionCall) -> None:
         """Give an item of the response its final form."""
         self._replace(place, item)
         if self._conversation is not None and place["item_id"] in self._conversation:
@@ -241,7 +228,7 @@ class ResponseWriter:
         )
         await self._context.send(done)
 
-    def _replace(self, place: _ItemPlace, item: Message | FunctionCall | McpCall) -> None:
+    def _replace(self, place: OutputPlace, item: Message | FunctionCall | McpCall) -> None:
         output = list(self.response.output)
         output[place["output_index"]] = item
         self.response = replace(self.response, output=tuple(output))
