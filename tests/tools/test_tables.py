@@ -77,7 +77,7 @@ def test_an_argument_may_be_left_out_if_it_says_so_or_has_a_default() -> None:
     [
         (
             SHOP.replace("{order_id}", "{id}"),
-            "[tools] http: url speaks of {id}, which is none",
+            "[tools] http: url names {id}, which is none",
         ),
         (SHOP.replace("https", "ftp"), "[tools.http] url: "),
         (

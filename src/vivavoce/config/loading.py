@@ -1,4 +1,4 @@
-"""What the owner chose: one `vivavoce.toml`, the environment, the command line, laid over the defaults.
+"""Reads the settings: one `vivavoce.toml`, the environment and the command line, over the defaults.
 
 A later layer wins over an earlier one, value by value: defaults, preset, file, `.env`, environment, command
 line. Every value remembers where it came from.
@@ -9,45 +9,35 @@ import tomllib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard, get_args
 
 from dotenv import dotenv_values
 from pydantic import BaseModel, ValidationError
 from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
 
-from vivavoce.config.remote import RemoteTable
-from vivavoce.config.schema import (
-    BASE,
-    PRESETS,
-    Config,
-    McpTable,
-    ServerTable,
-    SessionTable,
-    Table,
-    WebRtcTable,
-)
-from vivavoce.config.tools import HttpToolTable, McpToolsTable, ToolsTable
+from vivavoce.config.base import Table
+from vivavoce.config.schema import BASE, PRESETS, Config
 from vivavoce.errors import ConfigError
 
 __all__ = ["FILE", "Loaded", "load"]
 
 FILE = "vivavoce.toml"
 
-_NO_VALUE = "is a table, and no value by itself"
+_NO_VALUE = "is a table, not a value"
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """The configuration, and where each value came from."""
+    """The configuration, and the origin of each value."""
 
     config: Config
     file: Path | None
     origins: Mapping[str, str]
 
     def origin(self, path: str) -> str:
-        """Say where the value at a path such as `chat.provider` came from; of a table, where its first did.
+        """Return the origin of the value at a path such as `chat.provider`; of a table, of its first value.
 
-        What is in a list came with it.
+        What is in a list has the list's.
         """
         below = (origin for known, origin in self.origins.items() if known.startswith(f"{path}."))
         above = (origin for known, origin in self.origins.items() if path.startswith(f"{known}."))
@@ -55,7 +45,7 @@ class Loaded:
 
 
 class _Environment(Config, BaseSettings):
-    """Names the environment's variables for pydantic-settings; nobody makes one."""
+    """Names the environment's variables for pydantic-settings; it is never created."""
 
     model_config = SettingsConfigDict(env_prefix="VIVAVOCE_", env_nested_delimiter="__", enable_decoding=False)
 
@@ -66,7 +56,7 @@ def load(
     flags: Table | None = None,
     dotenv: Path = Path(".env"),
 ) -> Loaded:
-    """Read all layers. `file` must exist if named; else `vivavoce.toml` of this folder is read if it is there.
+    """Read all layers. A `file` that is named must exist; else `vivavoce.toml` is read, if it is here.
 
     `flags` are the command line's values, as tables. What `.env` names is put into the process's environment
     unless it is there already, so that providers find their keys. Raises `ConfigError`.
@@ -83,7 +73,7 @@ def load(
     merged: dict[str, Any] = {}
     origins: dict[str, str] = {}
     for origin, table in [("default", BASE), (f"preset {preset}", PRESETS[preset]), *higher]:
-        _lay(merged, table, origin, origins)
+        _merge(merged, table, origin, origins)
     _name_variables(origins, from_dotenv)
     try:
         return Loaded(Config(**merged), found, origins)
@@ -132,8 +122,8 @@ def _preset(tables: Sequence[Table]) -> str:
     return name
 
 
-def _lay(below: dict[str, Any], above: Table, origin: str, origins: dict[str, str], path: str = "") -> None:
-    """Lay one layer over those below it. A table that names another provider or type starts anew."""
+def _merge(below: dict[str, Any], above: Table, origin: str, origins: dict[str, str], path: str = "") -> None:
+    """Merge one layer over those below it. A table that names another provider or type starts anew."""
     if any(key in above and key in below and above[key] != below[key] for key in ("provider", "type")):
         below.clear()
         for old in [known for known in origins if known.startswith(path)]:
@@ -142,7 +132,7 @@ def _lay(below: dict[str, Any], above: Table, origin: str, origins: dict[str, st
         if isinstance(value, Mapping):
             if not isinstance(below.setdefault(key, {}), dict):
                 raise ConfigError(f"{origins[path + key]}: {path}{key} {_NO_VALUE}.")
-            _lay(below[key], value, origin, origins, f"{path}{key}.")
+            _merge(below[key], value, origin, origins, f"{path}{key}.")
         else:
             below[key] = value
             origins[f"{path}{key}"] = origin
@@ -155,7 +145,7 @@ def _name_variables(origins: dict[str, str], from_dotenv: Collection[str]) -> No
 
 
 def _sentence(error: ValidationError, loaded: Loaded) -> str:
-    """Say which value is wrong, where it was written, and what it should be."""
+    """Return which value is wrong, where it was written, and what it should be."""
     first = error.errors(include_url=False)[0]
     *tables, key = [part for part in first["loc"] if isinstance(part, str)] or [""]  # numbers count in lists
     message = first["msg"].removeprefix("Value error, ")
@@ -173,15 +163,12 @@ def _sentence(error: ValidationError, loaded: Loaded) -> str:
 
 
 def _known(tables: Sequence[str]) -> Collection[str]:
-    models: dict[str, type[BaseModel]] = {
-        "": Config,
-        "server": ServerTable,
-        "session": SessionTable,
-        "webrtc": WebRtcTable,
-        "mcp": McpTable,
-        "remote": RemoteTable,
-        "tools": ToolsTable,
-        "tools.http": HttpToolTable,
-        "tools.mcp": McpToolsTable,
-    }
-    return models[".".join(tables)].model_fields
+    model: type[BaseModel] = Config
+    for table in tables:
+        annotation = model.model_fields[table].annotation
+        model = next(kind for kind in (annotation, *get_args(annotation)) if _is_model(kind))
+    return model.model_fields
+
+
+def _is_model(kind: object) -> TypeGuard[type[BaseModel]]:
+    return isinstance(kind, type) and issubclass(kind, BaseModel)

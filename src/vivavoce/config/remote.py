@@ -3,7 +3,9 @@
 from typing import Literal
 from urllib.parse import parse_qsl, urlsplit
 
-from pydantic import BaseModel, ConfigDict, field_validator
+from pydantic import field_validator
+
+from vivavoce.config.base import SettingsTable
 
 __all__ = ["RemoteTable"]
 
@@ -12,10 +14,8 @@ _OTHERS_KEY = "VIVAVOCE_REMOTE_KEY"
 _SECRETS = {"api-key", "key", "token"}
 
 
-class RemoteTable(BaseModel):
-    """`[remote]`: a server of the Realtime protocol, and how to reach it."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+class RemoteTable(SettingsTable):
+    """`[remote]`: a server of the Realtime protocol, and how to connect to it."""
 
     server: str = "openai"
     """`openai`, `azure`, or the address of another server of the protocol, such as `wss://voice.example.org/v1`"""
@@ -28,7 +28,7 @@ class RemoteTable(BaseModel):
     endpoint: str = ""
     """Azure's endpoint, such as `https://name.openai.azure.com`; without it, `AZURE_OPENAI_ENDPOINT` is used"""
     api_version: str = ""
-    """Azure's version; one with a date means its preview, which speaks the beta"""
+    """Azure's version; one with a date means its preview, and its beta dialect"""
     dialect: Literal["ga", "beta"] = "ga"
     """what the server speaks; `beta` is for servers that do not know GA"""
     failover: bool = False
@@ -36,12 +36,12 @@ class RemoteTable(BaseModel):
 
     @field_validator("server")
     @classmethod
-    def _is_an_address_without_secrets(cls, server: str) -> str:
+    def _check_server(cls, server: str) -> str:
         parts = urlsplit(server)
         if server not in _KEYS and parts.scheme not in ("ws", "wss", "http", "https"):
             raise ValueError(f"{server!r} is not openai, azure, or the address of a server (ws://…, wss://…)")
         if parts.username or {name.lower() for name, _ in parse_qsl(parts.query)} & _SECRETS:
-            raise ValueError(f"it holds a key; write {_OTHERS_KEY}=… into the environment or into .env")
+            raise ValueError(f"it has a key; write {_OTHERS_KEY}=… into the environment or into .env")
         return server
 
     @property

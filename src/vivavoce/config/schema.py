@@ -1,6 +1,6 @@
-"""What the owner may choose: a table for each matter, and a default for everything.
+"""The settings: a table for each part, and a default for everything.
 
-`Config()` is a local, keyless assistant. `layers.load` reads what was chosen otherwise.
+`Config()` is a local, keyless assistant. `loading.load` reads what is configured otherwise.
 """
 
 from base64 import b64decode
@@ -14,6 +14,7 @@ import msgspec
 from platformdirs import user_data_path
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
+from vivavoce.config.base import HttpAddress, HttpAddresses, SettingsTable, Table, Texts
 from vivavoce.config.remote import RemoteTable
 from vivavoce.config.tools import ToolsTable
 from vivavoce.limits import Limits
@@ -42,9 +43,6 @@ __all__ = [
 
 SLOTS = ("vad", "turn", "transcriber", "chat", "synthesizer", "denoiser")
 
-Table = Mapping[str, object]
-"""A table as it is written, before anything has read it."""
-
 BASE: Mapping[str, Mapping[str, Table]] = {"session": {"turn_detection": {"type": "semantic_vad"}}}
 """the defaults that a layer may have to take away whole: another `type` starts its table anew"""
 
@@ -72,11 +70,7 @@ PRESETS: Mapping[str, Table] = {
 }
 
 
-class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
-
-
-class ServerTable(_Table):
+class ServerTable(SettingsTable):
     """`[server]`: where it listens, and to whom."""
 
     host: str = "127.0.0.1"
@@ -85,46 +79,34 @@ class ServerTable(_Table):
     """port to listen on; 0 takes any free one"""
     data: Path = Field(default_factory=lambda: user_data_path("vivavoce", appauthor=False))
     """folder for what vivavoce writes down"""
-    origins: tuple[str, ...] = ()
+    origins: Texts = ()
     """web pages, such as `https://example.org`, that may connect besides our own and those of this machine"""
-    hosts: tuple[str, ...] = ()
+    hosts: Texts = ()
     """names, besides `localhost`, under which a server on loopback may be asked for"""
-    webhook: str = ""
-    """address that is told when a call rings (`realtime.call.incoming`), signed with the webhook's secret"""
-
-    @field_validator("origins", "hosts", mode="before")
-    @classmethod
-    def _may_be_separated_by_commas(cls, value: object) -> object:
-        return tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else value
-
-    @field_validator("webhook")
-    @classmethod
-    def _is_on_the_web(cls, webhook: str) -> str:
-        if webhook and not webhook.startswith(("http://", "https://")):
-            raise ValueError(f"{webhook} is not an http or https address")
-        return webhook
+    webhook: HttpAddress = ""
+    """address that receives `realtime.call.incoming` when a call rings, signed with the webhook's secret"""
 
     @property
     def is_local(self) -> bool:
-        """Say whether only this machine can reach it."""
+        """Whether only this machine can reach it."""
         return is_loopback(self.host)
 
 
-class WebRtcTable(_Table):
-    """`[webrtc]`: who helps callers by WebRTC to find a way to us, where there is none straight."""
+class WebRtcTable(SettingsTable):
+    """`[webrtc]`: servers that connect callers by WebRTC where there is no direct way."""
 
     stun: Annotated[str | None, Field(pattern=r"^stun:[^?\s]+$")] = None
-    """server that tells us our address on the internet, such as `stun:stun.example.org:3478`"""
+    """server that returns our address on the internet, such as `stun:stun.example.org:3478`"""
     turn: Annotated[str | None, Field(pattern=r"^turns?:[^?\s]+(\?transport=(udp|tcp))?$")] = None
-    """server that relays where nothing else gets through, such as `turn:turn.example.org:3478?transport=udp`"""
+    """relay where nothing else gets through, such as `turn:turn.example.org:3478?transport=udp`"""
     turn_username: str | None = None
-    """who we are to the relay"""
+    """our name at the relay"""
     turn_credential: SecretStr | None = None
     """the relay's password; only from the environment"""
 
 
 class Slot(BaseModel):
-    """One of the tables `SLOTS`, such as `[vad]` or `[chat]`: who does it, and how."""
+    """One of the tables `SLOTS`, such as `[vad]` or `[chat]`: the provider of a role, and its settings."""
 
     model_config = ConfigDict(extra="allow", frozen=True, use_attribute_docstrings=True)
 
@@ -137,14 +119,14 @@ class Slot(BaseModel):
         return dict(self.model_extra or {})
 
 
-class SessionTable(_Table):
-    """`[session]`: how a conversation is held unless its client says otherwise (`session.update`)."""
+class SessionTable(SettingsTable):
+    """`[session]`: the session unless its client changes it (`session.update`)."""
 
     instructions: str = (
         "You are a friendly assistant who talks with people by voice. "
         "Answer in one or two short spoken sentences. If you do not know, say so."
     )
-    """what the chat model is told"""
+    """instructions of the chat model"""
     voice: str | None = None
     """voice of the answers; without one the synthesizer uses its own"""
     speed: Annotated[float, Field(ge=0.25, le=1.5)] = 1.0
@@ -158,7 +140,7 @@ class SessionTable(_Table):
 
     @field_validator("turn_detection")
     @classmethod
-    def _is_known_to_the_protocol(cls, table: Table) -> Table:
+    def _check_turn_detection(cls, table: Table) -> Table:
         try:
             _turn_detection(table)
         except msgspec.ValidationError as error:
@@ -168,38 +150,25 @@ class SessionTable(_Table):
     def session(self) -> Session:
         """Return these settings as the protocol's, to be merged into its defaults."""
         transcription = TranscriptionSettings(language=self.language or msgspec.UNSET)
-        hearing = InputSettings(
+        audio_input = InputSettings(
             turn_detection=_turn_detection(self.turn_detection),
             transcription=transcription if self.transcription else None,
         )
-        speaking = OutputSettings(voice=self.voice or msgspec.UNSET, speed=self.speed)
-        return Session(instructions=self.instructions, audio=SessionAudio(input=hearing, output=speaking))
+        output = OutputSettings(voice=self.voice or msgspec.UNSET, speed=self.speed)
+        return Session(instructions=self.instructions, audio=SessionAudio(input=audio_input, output=output))
 
 
-class McpTable(_Table):
-    """`[mcp]`: which servers of tools a client may have us ask (`tools: [{"type": "mcp"}]`)."""
+class McpTable(SettingsTable):
+    """`[mcp]`: which MCP servers a client may have us call (`tools: [{"type": "mcp"}]`)."""
 
-    servers: tuple[str, ...] = ()
+    servers: HttpAddresses = ()
     """addresses, such as `https://tools.example.org/mcp`, that clients may name, with all that lies below"""
     allow: Literal["auto", "listed", "any"] = "auto"
     """`listed`: those in `servers`; `any`: all; `auto`: all where only this machine comes in, without a key"""
 
-    @field_validator("servers", mode="before")
-    @classmethod
-    def _may_be_separated_by_commas(cls, value: object) -> object:
-        return tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else value
 
-    @field_validator("servers")
-    @classmethod
-    def _are_addresses(cls, servers: tuple[str, ...]) -> tuple[str, ...]:
-        for server in servers:
-            if not server.startswith(("http://", "https://")):
-                raise ValueError(f"{server} is not the http or https address of a server")
-        return servers
-
-
-class Config(_Table):
-    """All that can be set. `Config()` is the default and reads nothing; `layers.load` reads what was chosen."""
+class Config(SettingsTable):
+    """All settings. `Config()` is the default and reads nothing; `loading.load` reads what is configured."""
 
     preset: Literal["offline", "scripted", "openai-realtime", "azure-realtime"] = "offline"
     """`offline`: models on this machine; `scripted`: predictable answers, for tests; or a server's model"""
@@ -208,7 +177,7 @@ class Config(_Table):
     keys: SecretStr = SecretStr("")
     """keys, separated by commas, of which a client must show one; only from the environment"""
     webhook_secret: SecretStr = SecretStr("")
-    """what `[server] webhook` knows us by, such as `whsec_…`; only from the environment"""
+    """signs requests to `[server] webhook`, such as `whsec_…`; only from the environment"""
     server: ServerTable = ServerTable()
     vad: Slot = Slot(provider="silero")
     turn: Slot = Slot(provider="smart-turn")
@@ -225,22 +194,22 @@ class Config(_Table):
 
     @field_validator("limits", mode="before")
     @classmethod
-    def _limits_are_known(cls, table: object) -> object:
+    def _check_limit_names(cls, table: object) -> object:
         known = {field.name for field in fields(Limits)}
-        if isinstance(table, Mapping) and (strange := sorted(set(table) - known)):
-            raise ValueError(f"{strange[0]} is not a limit; there are: {', '.join(sorted(known))}")
+        if isinstance(table, Mapping) and (unknown := sorted(set(table) - known)):
+            raise ValueError(f"{unknown[0]} is not a limit; there are: {', '.join(sorted(known))}")
         return table
 
     @field_validator("limits")
     @classmethod
-    def _limits_are_positive(cls, limits: Limits) -> Limits:
+    def _check_limits(cls, limits: Limits) -> Limits:
         for field in fields(limits):
             if getattr(limits, field.name) <= 0:
                 raise ValueError(f"{field.name} must be more than 0")
         return limits
 
     @model_validator(mode="after")
-    def _the_world_needs_a_key(self) -> Self:
+    def _check_keys(self) -> Self:
         if not self.server.is_local and not self.secrets:
             raise ValueError(
                 f"server.host {self.server.host} can be reached from other machines, so a key is needed; "
@@ -249,11 +218,11 @@ class Config(_Table):
         return self
 
     @model_validator(mode="after")
-    def _a_webhook_needs_a_secret(self) -> Self:
+    def _check_webhook_secret(self) -> Self:
         secret = self.webhook_secret.get_secret_value()
         if self.server.webhook and not secret:
             raise ValueError(
-                f"server.webhook {self.server.webhook} must know that it is us who tells it; "
+                f"requests to server.webhook {self.server.webhook} must be signed; "
                 "write VIVAVOCE_WEBHOOK_SECRET=whsec_… into the environment or into .env"
             )
         if secret.startswith("whsec_"):
@@ -272,8 +241,8 @@ class Config(_Table):
     def mcp_servers(self) -> tuple[str, ...] | None:
         """Addresses of the MCP servers that clients may name; None is any.
 
-        Whoever names one has this machine send requests there. Where only this machine's own programs can ask
-        for that, they could as well do it themselves.
+        A client that names one has this machine send requests there. Where only programs of this machine can be
+        clients, they could as well send them themselves.
         """
         server = self.server
         alone = server.is_local and not (self.secrets or server.hosts or server.origins)
@@ -281,7 +250,7 @@ class Config(_Table):
 
     @property
     def has_cascade(self) -> bool:
-        """Whether the models of this machine answer, be it only while a server is down."""
+        """Whether the models of this machine answer, at least while a remote server is down."""
         return self.engine == "cascade" or self.remote.failover
 
     def slot(self, role: str) -> Slot:
@@ -293,7 +262,7 @@ class Config(_Table):
 
 
 def is_loopback(host: str) -> bool:
-    """Say whether a host name or address means this machine."""
+    """Return whether a host name or address means this machine."""
     if host.lower() == "localhost":
         return True
     try:
@@ -308,8 +277,8 @@ def _turn_detection(table: Table) -> TurnDetection | None:
         return None
     detection = cast("TurnDetection", msgspec.convert(table, TurnDetection, strict=False))
     known = {"type", *type(detection).__struct_fields__}
-    if strange := sorted(set(table) - known):
+    if unknown := sorted(set(table) - known):
         raise ValueError(
-            f"{strange[0]} is not a setting of {table['type']}; it knows: {', '.join(sorted(known))}"
+            f"{unknown[0]} is not a setting of {table['type']}; it knows: {', '.join(sorted(known))}"
         )
     return detection
