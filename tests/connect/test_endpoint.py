@@ -7,7 +7,7 @@ import pytest
 
 from vivavoce.connect import Endpoint, azure, endpoint_at, openai
 from vivavoce.errors import ConfigError
-from vivavoce.protocol.dialects import BETA, FIRST_BETA, GA, ClientDialect
+from vivavoce.protocol.dialects import BETA, FIRST_BETA, GA, Dialect
 
 KEY = "sk-mellon"
 VARIABLES = (
@@ -64,7 +64,7 @@ def test_what_is_no_address_is_said_to_be_none(url: str) -> None:
     ],
 )
 def test_a_place_is_shown_a_key_and_told_the_dialect(
-    key: str | None, dialect: ClientDialect, headers: Mapping[str, str]
+    key: str | None, dialect: Dialect, headers: Mapping[str, str]
 ) -> None:
     there = endpoint_at("ws://host", key=key, dialect=dialect)
     assert there.headers == headers
@@ -128,7 +128,7 @@ def test_openai_wants_a_key() -> None:
         ("2024-10-01-preview", "/openai/realtime?api-version=2024-10-01-preview&deployment=d", FIRST_BETA),
     ],
 )
-def test_azure_has_two_forms(version: str | None, path: str, dialect: ClientDialect) -> None:
+def test_azure_has_two_forms(version: str | None, path: str, dialect: Dialect) -> None:
     there = azure(RESOURCE, "d", key=KEY, api_version=version)
     assert there.url == "wss://res.openai.azure.com" + path
     assert there.headers == {"api-key": KEY}

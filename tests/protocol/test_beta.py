@@ -14,7 +14,7 @@ from vivavoce.errors import ProtocolError
 from vivavoce.protocol import codec as wire
 from vivavoce.protocol import events as e
 from vivavoce.protocol.beta import codec as beta
-from vivavoce.protocol.beta.objects import FORMATS, RESPONSE, SESSION, TRANSCRIPTION, WISHES
+from vivavoce.protocol.beta.tables import FORMATS, RESPONSE, RESPONSE_PARAMS, SESSION, TRANSCRIPTION
 from vivavoce.protocol.items import AudioPart, FunctionCall, InputAudio, Message, OutputAudio, OutputText
 from vivavoce.protocol.responses import Response, ResponseAudio, ResponseOutput, ResponseParams
 from vivavoce.protocol.session import Pcmu, Session, TranscriptionSession, VoiceId
@@ -303,7 +303,9 @@ FIELDS = {
 @relaxed
 @given(
     st.sampled_from(sorted(FIELDS)),
-    st.dictionaries(st.sampled_from(sorted({*SESSION, *WISHES, "role", "content", "type"})), JSON, max_size=4),
+    st.dictionaries(
+        st.sampled_from(sorted({*SESSION, *RESPONSE_PARAMS, "role", "content", "type"})), JSON, max_size=4
+    ),
 )
 def test_nothing_but_a_protocol_error_comes_of_any_wish(kind: str, wish: dict[str, Any]) -> None:
     error = None
@@ -319,7 +321,7 @@ def test_nothing_but_a_protocol_error_comes_of_any_wish(kind: str, wish: dict[st
 # what a server says
 
 
-@pytest.mark.parametrize("kind", e.ServerEvent.__subclasses__(), ids=lambda kind: kind.__struct_config__.tag)
+@pytest.mark.parametrize("kind", e.kinds(e.ServerEvent), ids=lambda kind: kind.__struct_config__.tag)
 @relaxed
 @given(data=st.data())
 def test_only_names_and_shapes_differ(kind: type[e.ServerEvent], data: st.DataObject) -> None:
@@ -440,7 +442,7 @@ def test_all_that_differs_is_on_the_page() -> None:
     page = PAGE.read_text(encoding="utf-8")
     for ga, name in beta.EVENTS.items():
         assert f"| `{ga}` | {f'`{name}`' if name else '–'} |" in page
-    for table in (SESSION, TRANSCRIPTION, WISHES, RESPONSE):
+    for table in (SESSION, TRANSCRIPTION, RESPONSE_PARAMS, RESPONSE):
         for name, spelling in table.items():
             if spelling.path != name:
                 assert f"`{name}`" in page

@@ -17,7 +17,7 @@ from protocol.shapes import made, said
 from protocol.test_oracle import unknown
 from vivavoce.protocol import events as e
 from vivavoce.protocol.beta import codec as beta
-from vivavoce.protocol.beta.objects import RESPONSE, SESSION, TRANSCRIPTION, WISHES
+from vivavoce.protocol.beta.tables import RESPONSE, RESPONSE_PARAMS, SESSION, TRANSCRIPTION
 from vivavoce.protocol.codec import decode_client, error_event
 from vivavoce.protocol.settings import DEFAULT, DEFAULT_TRANSCRIPTION
 
@@ -73,8 +73,8 @@ def members(union: object) -> dict[str, type[BaseModel]]:
 
 
 THEIR_SERVER, THEIR_CLIENT = members(sdk.RealtimeServerEvent), members(sdk.RealtimeClientEvent)
-OUR_SERVER = {str(kind.__struct_config__.tag): kind for kind in e.ServerEvent.__subclasses__()}
-CLIENT_KINDS = {str(kind.__struct_config__.tag): kind for kind in e.ClientEvent.__subclasses__()}
+OUR_SERVER = {str(kind.__struct_config__.tag): kind for kind in e.kinds(e.ServerEvent)}
+CLIENT_KINDS = {str(kind.__struct_config__.tag): kind for kind in e.kinds(e.ClientEvent)}
 OUR_CLIENT = set(CLIENT_KINDS)
 SPOKEN = {name for tag in OUR_SERVER if (name := beta.EVENTS.get(tag, tag))} | {
     "transcription_session.created",
@@ -98,7 +98,7 @@ def test_no_event_of_ours_is_unknown_to_the_sdk() -> None:
         (sdk.Session, SESSION),
         (transcription_session_update.Session, TRANSCRIPTION),
         (sdk.TranscriptionSession, TRANSCRIPTION),
-        (response_create_event.Response, WISHES),
+        (response_create_event.Response, RESPONSE_PARAMS),
         (sdk.RealtimeResponse, {**RESPONSE, "temperature": None}),
     ],
 )

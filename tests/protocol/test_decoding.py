@@ -14,7 +14,7 @@ from vivavoce.protocol.codec import decode_client, decode_server, encode, error_
 from vivavoce.protocol.items import InputAudio, Message
 from vivavoce.protocol.session import Session
 
-CLIENT = e.ClientEvent.__subclasses__()
+CLIENT = e.kinds(e.ClientEvent)
 relaxed = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 
 

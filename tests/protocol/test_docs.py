@@ -14,9 +14,9 @@ from vivavoce.protocol.settings import DEFAULT, merge
 PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "events.md").read_text(encoding="utf-8")
 ROWS = {row[1]: row[2] for row in re.finditer(r"^\| `([\w.]+)` \| ([^|]*) \|", PAGE, re.MULTILINE)}
 KINDS: list[type[e.Event]] = [
-    *e.ClientEvent.__subclasses__(),
-    *e.ServerEvent.__subclasses__(),
-    *e.OwnEvent.__subclasses__(),
+    *e.kinds(e.ClientEvent),
+    *e.kinds(e.ServerEvent),
+    *e.kinds(e.OwnEvent),
     e.DtmfEventReceived,
 ]
 EVENTS = {str(kind.__struct_config__.tag): kind for kind in KINDS}

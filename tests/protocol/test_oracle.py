@@ -37,8 +37,8 @@ def tags(kinds: Sequence[type[Struct]]) -> dict[str, type[Struct]]:
 
 
 THEIR_SERVER, THEIR_CLIENT = members(sdk.RealtimeServerEvent), members(sdk.RealtimeClientEvent)
-OUR_SERVER = tags([*e.ServerEvent.__subclasses__(), e.DtmfEventReceived])
-OUR_CLIENT = tags(e.ClientEvent.__subclasses__())
+OUR_SERVER = tags([*e.kinds(e.ServerEvent), e.DtmfEventReceived])
+OUR_CLIENT = tags(e.kinds(e.ClientEvent))
 relaxed = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 
 

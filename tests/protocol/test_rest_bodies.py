@@ -2,8 +2,7 @@ import pytest
 from msgspec import UNSET, Struct, UnsetType
 
 from vivavoce.errors import ProtocolError
-from vivavoce.protocol.bodies import read_body, read_object, read_session
-from vivavoce.protocol.codec import decode_client
+from vivavoce.protocol.codec import decode_client, read_body, read_body_object, read_session
 from vivavoce.protocol.session import Session, TranscriptionSession
 
 
@@ -57,13 +56,13 @@ def test_what_is_wrong_with_a_session_is_named(body: bytes, param: str) -> None:
 
 
 def test_any_object_can_be_read() -> None:
-    assert read_object(b'{"a": [1]}') == {"a": [1]}
+    assert read_body_object(b'{"a": [1]}') == {"a": [1]}
 
 
 @pytest.mark.parametrize("data", [b"{", b"[]", b'"\xff"', b'{"a": ' + b"[" * 100_000, b'{"a": [1,1,1,1,1]}'])
 def test_what_is_wrong_is_said_in_the_words_of_an_event(data: bytes) -> None:
     with pytest.raises(ProtocolError) as body:
-        read_object(data, values=3)
+        read_body_object(data, values=3)
     with pytest.raises(ProtocolError) as event:
         decode_client(data, values=3)
     assert body.value.message.replace("body", "event") == event.value.message

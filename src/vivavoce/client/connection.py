@@ -14,7 +14,7 @@ from vivavoce.connect.reconnect import SESSION_EXPIRED, Reconnecting
 from vivavoce.errors import ConfigError, ProviderError
 from vivavoce.limits import Limits
 from vivavoce.protocol import events as e
-from vivavoce.protocol.dialects import ClientDialect
+from vivavoce.protocol.dialects import Dialect
 from vivavoce.session.line import Engine, HungUp, Line, open_line
 
 __all__ = ["Connect", "Connection", "connector"]
@@ -26,7 +26,7 @@ Connect = Callable[[], AbstractAsyncContextManager[Line]]
 
 
 def connector(
-    server: "str | Endpoint | Engine | Connect", *, key: str | None, dialect: ClientDialect, limits: Limits
+    server: "str | Endpoint | Engine | Connect", *, key: str | None, dialect: Dialect, limits: Limits
 ) -> Connect:
     """Return what connects to an address, an endpoint, or an engine in this process.
 

@@ -24,7 +24,7 @@ from vivavoce.errors import ConfigError, ProtocolError, ProviderError
 from vivavoce.limits import Limits
 from vivavoce.protocol import events as e
 from vivavoce.protocol.codec import decode_client
-from vivavoce.protocol.dialects import GA, ClientDialect
+from vivavoce.protocol.dialects import GA, Dialect
 from vivavoce.protocol.items import Role
 from vivavoce.protocol.responses import ResponseParams
 from vivavoce.protocol.session import Pcm, Session, TranscriptionSession
@@ -59,7 +59,7 @@ class RealtimeClient:
         server: str | Endpoint | Engine | Connect,
         *,
         key: str | None = None,
-        dialect: ClientDialect = GA,
+        dialect: Dialect = GA,
         limits: Limits | None = None,
     ) -> None:
         self.limits = limits or Limits()

@@ -6,8 +6,8 @@ from typing import Any
 
 import msgspec
 
-from vivavoce.protocol.beta.objects import FORMATS, SESSION, Spelling, nested
-from vivavoce.protocol.bodies import read_session
+from vivavoce.protocol.beta.tables import FORMATS, SESSION, FieldMapping, to_ga
+from vivavoce.protocol.codec import read_session
 from vivavoce.protocol.session import Session, TranscriptionSession
 from vivavoce.protocol.validation import invalid
 
@@ -34,13 +34,13 @@ def _model(value: object, _: str) -> object:
 
 
 _PLAIN = tuple(name for name in Session.__struct_fields__ if name not in ("id", "object", "expires_at"))
-_OWN: Mapping[str, Spelling] = {
-    "input_format": Spelling("audio.input.format", _format),
-    "output_format": Spelling("audio.output.format", _format),
-    "modalities": Spelling("output_modalities", _modalities),
-    "turn_detection": Spelling("audio.input.turn_detection", _typed),
-    "transcription": Spelling("audio.input.transcription", _model),
-    "noise_reduction": Spelling("audio.input.noise_reduction", _typed),
+_OWN: Mapping[str, FieldMapping] = {
+    "input_format": FieldMapping("audio.input.format", _format),
+    "output_format": FieldMapping("audio.output.format", _format),
+    "modalities": FieldMapping("output_modalities", _modalities),
+    "turn_detection": FieldMapping("audio.input.turn_detection", _typed),
+    "transcription": FieldMapping("audio.input.transcription", _model),
+    "noise_reduction": FieldMapping("audio.input.noise_reduction", _typed),
 }
 _SAME = {
     "input_audio_format": "input_format",
@@ -49,11 +49,11 @@ _SAME = {
     "input_audio_transcription": "transcription",
     "input_audio_noise_reduction": "noise_reduction",
 }
-SETTINGS: Mapping[str, Spelling] = {
-    "type": Spelling("type"),
-    **{name: Spelling(name) for name in _PLAIN},
+SETTINGS: Mapping[str, FieldMapping] = {
+    "type": FieldMapping("type"),
+    **{name: FieldMapping(name) for name in _PLAIN},
     **{name: SESSION[name] for name in ("voice", "speed", "tools", "temperature")},
-    "max_response_output_tokens": Spelling("max_output_tokens"),
+    "max_response_output_tokens": FieldMapping("max_output_tokens"),
     **_OWN,
     **{name: _OWN[same] for name, same in _SAME.items()},
 }
@@ -93,7 +93,7 @@ def read_settings(
     except TypeError as error:
         raise invalid("session", f"{error}; a tool of Python's is added by add_tool().") from error
     whole_first = sorted(plain.items(), key=lambda one: one[0] != "audio")
-    given = nested(dict(whole_first), SETTINGS, "session")
+    given = to_ga(dict(whole_first), SETTINGS, "session")
     known = msgspec.to_builtins(session) if session else {"type": given.get("type", "realtime")}
     return _read(_merged(known, given))
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
 
 from vivavoce.errors import ConfigError
-from vivavoce.protocol.dialects import BETA, FIRST_BETA, GA, ClientDialect, by_version
+from vivavoce.protocol.dialects import BETA, FIRST_BETA, GA, Dialect, by_version
 
 __all__ = ["Endpoint", "azure", "endpoint_at", "openai"]
 
@@ -28,7 +28,7 @@ class Endpoint:
 
     url: str
     headers: Mapping[str, str] = field(default_factory=dict)
-    dialect: ClientDialect = GA
+    dialect: Dialect = GA
 
     @property
     def name(self) -> str:
@@ -60,7 +60,7 @@ class Endpoint:
         return f"Endpoint({self.name})"
 
 
-def endpoint_at(url: str, *, key: str | None = None, dialect: ClientDialect = GA) -> Endpoint:
+def endpoint_at(url: str, *, key: str | None = None, dialect: Dialect = GA) -> Endpoint:
     """Return the endpoint at this address; `http://host:1/v1` and `ws://host:1` mean `ws://host:1/v1/realtime`.
 
     `key` is sent as a bearer token. Raises `ConfigError` for what is no such address.

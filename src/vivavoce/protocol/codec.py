@@ -1,12 +1,13 @@
-"""The wire: events as JSON text, and back.
+"""Events as JSON text, and back; and the JSON bodies of HTTP requests.
 
-What a client says is read strictly (`decode_client`): whatever is wrong becomes one `ProtocolError` that names
-the field and carries the event's `event_id`, so that an `error` event can say so. What a server says is read
-leniently (`decode_server`): unknown events and fields are nobody's fault, only news.
+What a client sends is decoded strictly (`decode_client`): whatever is wrong becomes one `ProtocolError` that
+names the field and carries the event's `event_id`, so that an `error` event can name it. What a server sends is
+decoded leniently (`decode_server`): unknown events and fields are ignored.
 """
 
 import re
 from collections.abc import Callable
+from typing import TypeVar, cast
 
 import msgspec
 from msgspec import UNSET, inspect
@@ -16,8 +17,7 @@ from vivavoce.errors import ProtocolError
 from vivavoce.protocol import events as e
 from vivavoce.protocol.items import Item, Message
 from vivavoce.protocol.session import Session, TranscriptionSession
-from vivavoce.protocol.spelling import respelled
-from vivavoce.protocol.validation import bounded, fitted, invalid, missing
+from vivavoce.protocol.validation import invalid, missing, text_limit, validate
 
 __all__ = [
     "APPEND_BYTES",
@@ -28,7 +28,10 @@ __all__ = [
     "encode",
     "encode_client",
     "error_event",
-    "read_object",
+    "normalize_parts",
+    "read_body",
+    "read_body_object",
+    "read_session",
     "reader",
 ]
 
@@ -38,37 +41,39 @@ VALUES = 40_000
 NAME_CHARS = 512
 
 _SERVER_KINDS: tuple[type[e.Event], ...] = (
-    *e.ServerEvent.__subclasses__(),
-    *e.OwnEvent.__subclasses__(),
+    *e.kinds(e.ServerEvent),
+    *e.kinds(e.OwnEvent),
     e.DtmfEventReceived,
 )
-_CLIENT = {str(kind.__struct_config__.tag): kind for kind in e.ClientEvent.__subclasses__()}
+_CLIENT = {str(kind.__struct_config__.tag): kind for kind in e.kinds(e.ClientEvent)}
 _SERVER = {str(kind.__struct_config__.tag): kind for kind in _SERVER_KINDS}
 _SHAPES = {tag: inspect.type_info(kind) for tag, kind in _CLIENT.items()}
+_SESSION = inspect.type_info(Session | TranscriptionSession)
 _SERVER_DECODERS = {kind: msgspec.json.Decoder(kind) for kind in _SERVER_KINDS}
 
-Said = dict[str, object]
-"""What a client said, as JSON has it."""
+Json = dict[str, object]
+Translate = Callable[[Json], Json]
+T = TypeVar("T")
 
 _append = msgspec.json.Decoder(e.InputAudioBufferAppend)
 _anything = msgspec.json.Decoder()
 _encoder = msgspec.json.Encoder()
 _name = re.compile(rb'"event_id"\s*:\s*"([^"\\\x00-\x1f]{1,512})"')
 
-_NOT_THE_CLIENTS = {
+_SERVER_FIELDS = {
     kind: {
         name: UNSET for name in ("id", "object", "expires_at", "temperature") if name in kind.__struct_fields__
     }
     for kind in (Session, TranscriptionSession)
 }
-"""What a server says of a session, and what only the beta has; a service refuses them."""
+"""Fields of a session that only a server sets, and those that only the beta has; services refuse them."""
 
 _CREATABLE = {
     "user": ("input_text", "input_audio", "input_image"),
     "assistant": ("output_text",),
     "system": ("input_text",),
 }
-"""What a client may put into a message, by its role. An assistant's sound can only be spoken."""
+"""The parts that a client may put into a message, by its role. Audio of the assistant cannot be created."""
 
 
 class _Type(msgspec.Struct):
@@ -79,14 +84,14 @@ _type_of = msgspec.json.Decoder(_Type)
 
 
 def encode(event: e.Event) -> str:
-    """Write an event as JSON text: sound as base64, absent fields left out."""
+    """Encode an event as JSON text: audio as base64, absent fields left out."""
     return _encoder.encode(event).decode()
 
 
 def encode_client(event: e.Event) -> str:
-    """Write what a client says as JSON text, without what is the server's to say about a session."""
+    """Encode a client event as JSON text, without the fields of a session that only a server sets."""
     if isinstance(event, e.SessionUpdate):
-        event = replace(event, session=replace(event.session, **_NOT_THE_CLIENTS[type(event.session)]))
+        event = replace(event, session=replace(event.session, **_SERVER_FIELDS[type(event.session)]))
     return encode(event)
 
 
@@ -96,43 +101,43 @@ def decode_client(
     append_bytes: int = APPEND_BYTES,
     text_chars: int = TEXT_CHARS,
     values: int = VALUES,
-    translate: Callable[[Said], Said] = lambda said: said,
+    translate: Translate = lambda message: message,
 ) -> e.ClientEvent:
-    """Read what a client said.
+    """Decode a client event.
 
-    Raises `ProtocolError` for whatever is wrong with it, and nothing else. `append_bytes` bounds the sound of
+    Raises `ProtocolError` for whatever is wrong with it, and nothing else. `append_bytes` bounds the audio of
     one append, `text_chars` the characters of one text (not those of an image's URL), `values` the commas of
-    one event. `translate` gives what was said in another dialect in this one.
+    one event. `translate` turns an event of another dialect into this one's.
     """
     try:
-        event: e.ClientEvent = _append.decode(data)  # most of what is ever said: read once, unknown fields pass
+        event: e.ClientEvent = _append.decode(data)  # most of all events: decoded once, unknown fields pass
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         event = _decode_strictly(data, text_chars, values, translate)
     if isinstance(event, e.InputAudioBufferAppend) and len(event.audio) > append_bytes:
         size = len(event.audio)
         too_long = invalid("audio", f"{size} bytes; one append holds {append_bytes} (limits.append_bytes).")
-        raise _naming(too_long, event.event_id)
+        raise _with_event_id(too_long, event.event_id)
     return event
 
 
-def decode_server(data: str | bytes, *, translate: Callable[[Said], Said] | None = None) -> e.Event | None:
-    """Read what a server said; None if that is an event we do not know.
+def decode_server(data: str | bytes, *, translate: Translate | None = None) -> e.Event | None:
+    """Decode a server event; None if its type is unknown.
 
     Unknown fields are dropped. Raises `ProtocolError` (`invalid_event`) for what is not an event at all, or
-    lacks what its type must have. `translate` gives what was said in another dialect in this one.
+    lacks what its type requires. `translate` turns an event of another dialect into this one's.
     """
     try:
         tag = _type_of.decode(data).type
         if translate is not None:
-            return _converted(translate(_anything.decode(data)))
+            return _convert(translate(_anything.decode(data)))
         kind = _SERVER.get(tag)
-        return _read(data, kind) if kind else None
+        return _decode_server_event(data, kind) if kind else None
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise ProtocolError(f"The server's event cannot be read: {error}", code="invalid_event") from error
 
 
 def reader() -> Callable[[str | bytes], tuple[e.Event, ...]]:
-    """Return what reads a server's messages: like `decode_server`, but each gives any number of events."""
+    """Return a decoder of a server's messages: like `decode_server`, but each gives any number of events."""
     return _read_server
 
 
@@ -141,38 +146,90 @@ def _read_server(data: str | bytes) -> tuple[e.Event, ...]:
     return () if event is None else (event,)
 
 
-def _read(data: str | bytes, kind: type[e.Event]) -> e.Event:
+def _decode_server_event(data: str | bytes, kind: type[e.Event]) -> e.Event:
     try:
         return _SERVER_DECODERS[kind].decode(data)
     except msgspec.ValidationError:
-        return msgspec.convert(respelled(_anything.decode(data)), kind)
+        return msgspec.convert(normalize_parts(_anything.decode(data)), kind)
 
 
-def _converted(said: Said) -> e.Event | None:
-    kind = _SERVER.get(str(said["type"]))
-    return msgspec.convert(respelled(said), kind) if kind else None
+def _convert(message: Json) -> e.Event | None:
+    kind = _SERVER.get(str(message["type"]))
+    return msgspec.convert(normalize_parts(message), kind) if kind else None
 
 
-def read_object(data: bytes, *, values: int = VALUES, what: str = "event", code: str = "invalid_event") -> Said:
-    """Read a JSON object with at most so many commas, whatever is in it.
-
-    Raises `ProtocolError` with this `code` if there is none; `what` is what it calls the data.
-    """
-    if data.count(b",") > values:  # told before all of them are read: that would hold up the neighbours
+def _read_object(data: bytes, *, values: int, what: str = "event", code: str = "invalid_event") -> Json:
+    """Decode a JSON object with at most so many commas. Raises `ProtocolError` about `what`, with `code`."""
+    if data.count(b",") > values:  # before it is decoded, which would delay other conversations
         raise ProtocolError(f"The {what} has more than {values} values (limits.event_values).", code=code)
     try:
-        said: object = _anything.decode(data)
+        message: object = _anything.decode(data)
     except RecursionError as error:
         raise ProtocolError(f"The {what} is nested too deeply.", code=code) from error
     except (msgspec.DecodeError, UnicodeError) as error:
         raise ProtocolError(f"The {what} is not valid JSON: {error}.", code=code) from error
-    if not isinstance(said, dict):
+    if not isinstance(message, dict):
         raise ProtocolError(f"The {what} is not a JSON object.", code=code)
-    return said
+    return message
+
+
+def read_body_object(data: bytes, *, values: int = VALUES) -> Json:
+    """Decode the body of an HTTP request: a JSON object with no more values than an event may have.
+
+    Raises `ProtocolError` for whatever is wrong, and nothing else; so do `read_body` and `read_session`.
+    """
+    return _read_object(data, values=values, what="body", code="invalid_json")
+
+
+def read_body(data: bytes, kind: type[T], *, text_chars: int = TEXT_CHARS, values: int = VALUES) -> T:
+    """Decode a body of this kind; no bytes at all are an empty object.
+
+    `text_chars` bounds each of its texts, but for the URLs of images.
+    """
+    body = read_body_object(data, values=values) if data else {}
+    check_text = text_limit(text_chars, but=".image_url.url")
+    return msgspec.convert(validate(body, inspect.type_info(kind), "", check_text), kind)
+
+
+def read_session(
+    data: bytes, *, text_chars: int = TEXT_CHARS, values: int = VALUES
+) -> Session | TranscriptionSession:
+    """Decode a session; its fields are called `session.…` where one is wrong."""
+    body = read_body_object(data, values=values)
+    valid = validate(body, _SESSION, "session", text_limit(text_chars, but=".image_url.url"))
+    return cast("Session | TranscriptionSession", msgspec.convert(valid, Session | TranscriptionSession))
+
+
+def normalize_parts(value: object) -> object:
+    """Return an event, as JSON values, with the parts of all its messages spelled in full.
+
+    OpenAI's recorded `conversation.item.retrieved`, and the beta, leave out a prefix: parts called `audio` and
+    `text` are `output_audio` and `output_text` in an assistant's message, `input_audio` and `input_text` in any
+    other. Some servers send null for a transcript of the assistant's, which has words or none.
+    """
+    match value:
+        case {"type": "message", "content": list(content), **rest}:
+            side = "output" if rest.get("role") == "assistant" else "input"
+            return {"type": "message", **rest, "content": [_normalize_part(part, side) for part in content]}
+        case dict():
+            return {name: normalize_parts(one) for name, one in value.items()}
+        case list():
+            return [normalize_parts(one) for one in value]
+        case _:
+            return value
+
+
+def _normalize_part(part: object, side: str) -> object:
+    match part:
+        case {"type": "audio" | "text" as kind, **rest}:
+            present = {name: one for name, one in rest.items() if one is not None or side == "input"}
+            return {"type": f"{side}_{kind}", **present}
+        case _:
+            return part
 
 
 def error_event(error: ProtocolError, event_id: str | None = None) -> e.ErrorEvent:
-    """Make the `error` event that tells a client. `event_id` names its event where the error does not."""
+    """Return the `error` event to send. `event_id` names the client's event where the error does not."""
     details = e.ErrorDetails(
         type="invalid_request_error",
         code=error.code,
@@ -183,30 +240,28 @@ def error_event(error: ProtocolError, event_id: str | None = None) -> e.ErrorEve
     return e.ErrorEvent(error=details)
 
 
-def _decode_strictly(
-    data: str | bytes, text_chars: int, values: int, translate: Callable[[Said], Said]
-) -> e.ClientEvent:
+def _decode_strictly(data: str | bytes, text_chars: int, values: int, translate: Translate) -> e.ClientEvent:
     raw = data.encode("utf-8", "surrogatepass") if isinstance(data, str) else data
     try:
-        said = read_object(raw, values=values)
-    except ProtocolError as error:  # it cannot be read, but perhaps its name can
+        message = _read_object(raw, values=values)
+    except ProtocolError as error:  # it cannot be decoded, but perhaps its id can be found
         found = _name.search(raw)
-        raise _naming(error, found and found[1].decode(errors="replace"))  # noqa: B904 (it is the same error)
+        raise _with_event_id(error, found and found[1].decode(errors="replace"))  # noqa: B904 (it is the same error)
     try:
-        return _event(translate(said), text_chars)
+        return _event(translate(message), text_chars)
     except ProtocolError as error:
-        raise _naming(error, said.get("event_id"))  # noqa: B904 (it is the same error)
+        raise _with_event_id(error, message.get("event_id"))  # noqa: B904 (it is the same error)
 
 
-def _event(said: Said, text_chars: int) -> e.ClientEvent:
-    if "type" not in said:
+def _event(message: Json, text_chars: int) -> e.ClientEvent:
+    if "type" not in message:
         raise missing("type")
-    tag = said["type"]
+    tag = message["type"]
     if not isinstance(tag, str) or tag not in _CLIENT:
         raise invalid("type", "this is no event that a client can send.")
 
-    text = bounded(text_chars, but=".image_url")
-    event = msgspec.convert(fitted(said, _SHAPES[tag], "", text), _CLIENT[tag])
+    check_text = text_limit(text_chars, but=".image_url")
+    event = msgspec.convert(validate(message, _SHAPES[tag], "", check_text), _CLIENT[tag])
     if isinstance(event, e.ConversationItemCreate):
         _check_content(event.item)
     return event
@@ -226,7 +281,7 @@ def _check_content(item: Item) -> None:
             )
 
 
-def _naming(error: ProtocolError, event_id: object) -> ProtocolError:
+def _with_event_id(error: ProtocolError, event_id: object) -> ProtocolError:
     """Return the error with the id of the event that caused it, if it has a usable one."""
     if isinstance(event_id, str) and len(event_id) <= NAME_CHARS:
         error.event_id = event_id

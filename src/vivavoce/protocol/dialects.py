@@ -1,66 +1,55 @@
-"""The dialects of the protocol, of which each connection chooses one: GA, the beta, and the first beta.
-
-A server speaks them to its clients (`Dialect`), and a client to an upstream server (`ClientDialect`).
-"""
+"""The dialects of the protocol, of which each connection uses one: GA, the beta, and the first beta."""
 
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Protocol
 
-from vivavoce.protocol import codec as wire
+from vivavoce.protocol import codec
 from vivavoce.protocol.beta import codec as beta
-from vivavoce.protocol.beta import first as first_beta
 from vivavoce.protocol.events import ClientEvent, Event
 
-__all__ = ["BETA", "FIRST_BETA", "GA", "ClientDialect", "Dialect", "Reader", "SpokenBothWays", "by_version"]
+__all__ = ["BETA", "FIRST_BETA", "GA", "Dialect", "Reader", "by_version"]
 
 Reader = Callable[[str | bytes], tuple[Event, ...]]
-"""Reads a server's messages, one after the other, and gives what each means in GA."""
+"""Decodes a server's messages, one after the other, into GA's events; an unknown message gives none.
+
+Raises `ProtocolError` for what is no event, or lacks what its type requires.
+"""
 
 
-class Dialect(Protocol):
-    """How a server writes events, and reads a client's."""
+class DecodeClient(Protocol):
+    """Decodes a client event. Raises `ProtocolError` for whatever is wrong with it."""
 
-    def decode_client(
+    def __call__(
         self, data: str | bytes, *, append_bytes: int, text_chars: int, values: int
-    ) -> ClientEvent:
-        """Read what a client said. Raises `ProtocolError` for whatever is wrong with it."""
-        ...
-
-    def encode(self, event: Event) -> str | None:
-        """Write an event as JSON text; None if this dialect does not know it."""
-        ...
+    ) -> ClientEvent: ...
 
 
-class ClientDialect(Protocol):
-    """How a client writes events, and reads a server's."""
+@dataclass(frozen=True)
+class Dialect:
+    """How a server decodes client events and encodes its own, and how a client does the reverse.
 
-    def encode_client(self, event: Event) -> str | None:
-        """Write what a client says as JSON text, without what this dialect cannot say; None if that is all."""
-        ...
+    Encoding returns JSON text, without what the dialect does not know; None if nothing is left of an event.
+    """
 
-    def reader(self) -> Reader:
-        """Return what reads one connection; a message that we do not know means nothing to it.
-
-        It raises `ProtocolError` for what is no event, or lacks what its type must have.
-        """
-        ...
-
-
-class SpokenBothWays(Dialect, ClientDialect, Protocol):
-    """A dialect that we speak as a server, and as a client."""
+    decode_client: DecodeClient
+    encode: Callable[[Event], str | None]
+    encode_client: Callable[[Event], str | None]
+    reader: Callable[[], Reader]
+    """returns what reads one connection"""
 
 
-GA: SpokenBothWays = wire
-BETA: SpokenBothWays = beta
-FIRST_BETA: SpokenBothWays = first_beta
+GA = Dialect(codec.decode_client, codec.encode, codec.encode_client, codec.reader)
+BETA = Dialect(beta.decode_client, beta.encode, beta.encode_client, beta.reader)
+FIRST_BETA = replace(BETA, encode=beta.encode_first_beta)
 
 GA_VERSIONS = frozenset({"v1", "preview", "latest"})
-"""What Azure calls its GA interface, if anybody names it at all; dated versions are of the beta."""
+"""what Azure calls its GA interface, where a version is named at all; dated versions are of the beta"""
 SECOND_PREVIEW = "2025"
-"""Dates before this are of Azure's first preview."""
+"""dates before this are of Azure's first preview"""
 
 
-def by_version(version: str) -> SpokenBothWays:
+def by_version(version: str) -> Dialect:
     """Return the dialect of one of Azure's `api-version`s."""
     if version in GA_VERSIONS:
         return GA

@@ -3,7 +3,7 @@
 Sound is `bytes` here; only the wire writes it as base64. A server event gets its `event_id` when it is made.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 from uuid import uuid4
 
 from msgspec import UNSET, Meta, Struct, UnsetType, field
@@ -12,80 +12,7 @@ from vivavoce.protocol.items import Item, Part
 from vivavoce.protocol.responses import Response, ResponseParams
 from vivavoce.protocol.session import Session, TranscriptionSession
 
-__all__ = [
-    "AssistantChanged",
-    "CardShown",
-    "ClientEvent",
-    "ConversationItemAdded",
-    "ConversationItemCreate",
-    "ConversationItemDelete",
-    "ConversationItemDeleted",
-    "ConversationItemDone",
-    "ConversationItemRetrieve",
-    "ConversationItemRetrieved",
-    "ConversationItemTruncate",
-    "ConversationItemTruncated",
-    "DtmfEventReceived",
-    "DurationUsage",
-    "EngineChanged",
-    "ErrorDetails",
-    "ErrorEvent",
-    "Event",
-    "InputAudioBufferAppend",
-    "InputAudioBufferClear",
-    "InputAudioBufferCleared",
-    "InputAudioBufferCommit",
-    "InputAudioBufferCommitted",
-    "InputAudioBufferSpeechStarted",
-    "InputAudioBufferSpeechStopped",
-    "InputAudioBufferTimeoutTriggered",
-    "LogProb",
-    "McpListToolsCompleted",
-    "McpListToolsFailed",
-    "McpListToolsInProgress",
-    "OutputAudioBufferClear",
-    "OutputAudioBufferCleared",
-    "OutputAudioBufferStarted",
-    "OutputAudioBufferStopped",
-    "OwnEvent",
-    "RateLimit",
-    "RateLimitsUpdated",
-    "ResponseCancel",
-    "ResponseContentPartAdded",
-    "ResponseContentPartDone",
-    "ResponseCreate",
-    "ResponseCreated",
-    "ResponseDone",
-    "ResponseFunctionCallArgumentsDelta",
-    "ResponseFunctionCallArgumentsDone",
-    "ResponseMcpCallArgumentsDelta",
-    "ResponseMcpCallArgumentsDone",
-    "ResponseMcpCallCompleted",
-    "ResponseMcpCallFailed",
-    "ResponseMcpCallInProgress",
-    "ResponseOutputAudioDelta",
-    "ResponseOutputAudioDone",
-    "ResponseOutputAudioTranscriptDelta",
-    "ResponseOutputAudioTranscriptDone",
-    "ResponseOutputItemAdded",
-    "ResponseOutputItemDone",
-    "ResponseOutputTextDelta",
-    "ResponseOutputTextDone",
-    "ServerEvent",
-    "SessionCreated",
-    "SessionUpdate",
-    "SessionUpdated",
-    "TokenDetails",
-    "TokensUsage",
-    "TranscriptionCompleted",
-    "TranscriptionDelta",
-    "TranscriptionError",
-    "TranscriptionFailed",
-    "TranscriptionLanguage",
-    "TranscriptionSegment",
-    "TranscriptionUsage",
-    "new_id",
-]
+_E = TypeVar("_E", bound="Event")
 
 
 def new_id(kind: str) -> str:
@@ -111,6 +38,12 @@ class ServerEvent(Event, frozen=True, kw_only=True):
     """Said by an engine."""
 
     event_id: str = field(default_factory=_new_event_id)
+
+
+def kinds(family: type[_E]) -> tuple[type[_E], ...]:
+    """Return the events of a family, such as `ClientEvent`; bases that only share fields are none."""
+    found = [kind for one in family.__subclasses__() for kind in (one, *kinds(one))]
+    return tuple(kind for kind in found if not kind.__name__.startswith("_"))
 
 
 # what some events carry
@@ -244,6 +177,51 @@ class ResponseCancel(ClientEvent, tag="response.cancel", frozen=True, kw_only=Tr
     response_id: str | UnsetType = UNSET
 
 
+# fields that several server events share
+
+
+class _ItemEvent(ServerEvent, frozen=True, kw_only=True):
+    item_id: str
+
+
+class _PlaybackEvent(ServerEvent, frozen=True, kw_only=True):
+    response_id: str
+
+
+class _SessionEvent(ServerEvent, frozen=True, kw_only=True):
+    session: Session | TranscriptionSession
+
+
+class _ConversationItemEvent(ServerEvent, frozen=True, kw_only=True):
+    item: Item
+    previous_item_id: str | None = None
+
+
+class _ResponseEvent(ServerEvent, frozen=True, kw_only=True):
+    response: Response
+
+
+class _OutputItemEvent(ServerEvent, frozen=True, kw_only=True):
+    response_id: str
+    output_index: int
+    item: Item
+
+
+class _OutputEvent(ServerEvent, frozen=True, kw_only=True):
+    response_id: str
+    item_id: str
+    output_index: int
+
+
+class _PartEvent(_OutputEvent, frozen=True, kw_only=True):
+    content_index: int
+
+
+class _McpCallEvent(ServerEvent, frozen=True, kw_only=True):
+    item_id: str
+    output_index: int
+
+
 # server to client
 
 
@@ -253,16 +231,12 @@ class ErrorEvent(ServerEvent, tag="error", frozen=True, kw_only=True):
     error: ErrorDetails
 
 
-class SessionCreated(ServerEvent, tag="session.created", frozen=True, kw_only=True):
+class SessionCreated(_SessionEvent, tag="session.created", frozen=True, kw_only=True):
     """The first event of every conversation."""
 
-    session: Session | TranscriptionSession
 
-
-class SessionUpdated(ServerEvent, tag="session.updated", frozen=True, kw_only=True):
+class SessionUpdated(_SessionEvent, tag="session.updated", frozen=True, kw_only=True):
     """The full session, as it now is."""
-
-    session: Session | TranscriptionSession
 
 
 class InputAudioBufferSpeechStarted(
@@ -304,18 +278,12 @@ class InputAudioBufferTimeoutTriggered(
     item_id: str
 
 
-class ConversationItemAdded(ServerEvent, tag="conversation.item.added", frozen=True, kw_only=True):
+class ConversationItemAdded(_ConversationItemEvent, tag="conversation.item.added", frozen=True, kw_only=True):
     """An item is in the conversation. `previous_item_id` null means that it is the first."""
 
-    item: Item
-    previous_item_id: str | None = None
 
-
-class ConversationItemDone(ServerEvent, tag="conversation.item.done", frozen=True, kw_only=True):
+class ConversationItemDone(_ConversationItemEvent, tag="conversation.item.done", frozen=True, kw_only=True):
     """An item has reached its final form."""
-
-    item: Item
-    previous_item_id: str | None = None
 
 
 class ConversationItemRetrieved(ServerEvent, tag="conversation.item.retrieved", frozen=True, kw_only=True):
@@ -386,220 +354,142 @@ class TranscriptionSegment(
     end: float
 
 
-class ResponseCreated(ServerEvent, tag="response.created", frozen=True, kw_only=True):
+class ResponseCreated(_ResponseEvent, tag="response.created", frozen=True, kw_only=True):
     """An answer begins."""
 
-    response: Response
 
-
-class ResponseDone(ServerEvent, tag="response.done", frozen=True, kw_only=True):
+class ResponseDone(_ResponseEvent, tag="response.done", frozen=True, kw_only=True):
     """An answer has ended, one way or another."""
 
-    response: Response
 
-
-class ResponseOutputItemAdded(ServerEvent, tag="response.output_item.added", frozen=True, kw_only=True):
+class ResponseOutputItemAdded(_OutputItemEvent, tag="response.output_item.added", frozen=True, kw_only=True):
     """The answer has a new item."""
 
-    response_id: str
-    output_index: int
-    item: Item
 
-
-class ResponseOutputItemDone(ServerEvent, tag="response.output_item.done", frozen=True, kw_only=True):
+class ResponseOutputItemDone(_OutputItemEvent, tag="response.output_item.done", frozen=True, kw_only=True):
     """An item of the answer has reached its final form."""
 
-    response_id: str
-    output_index: int
-    item: Item
 
-
-class ResponseContentPartAdded(ServerEvent, tag="response.content_part.added", frozen=True, kw_only=True):
+class ResponseContentPartAdded(_PartEvent, tag="response.content_part.added", frozen=True, kw_only=True):
     """An item of the answer has a new part."""
 
-    response_id: str
-    item_id: str
-    output_index: int
-    content_index: int
     part: Part
 
 
-class ResponseContentPartDone(ServerEvent, tag="response.content_part.done", frozen=True, kw_only=True):
+class ResponseContentPartDone(_PartEvent, tag="response.content_part.done", frozen=True, kw_only=True):
     """A part of the answer is complete."""
 
-    response_id: str
-    item_id: str
-    output_index: int
-    content_index: int
     part: Part
 
 
-class ResponseOutputTextDelta(ServerEvent, tag="response.output_text.delta", frozen=True, kw_only=True):
+class ResponseOutputTextDelta(_PartEvent, tag="response.output_text.delta", frozen=True, kw_only=True):
     """Some more written words."""
 
-    response_id: str
-    item_id: str
-    output_index: int
-    content_index: int
     delta: str
 
 
-class ResponseOutputTextDone(ServerEvent, tag="response.output_text.done", frozen=True, kw_only=True):
+class ResponseOutputTextDone(_PartEvent, tag="response.output_text.done", frozen=True, kw_only=True):
     """All written words of a part."""
 
-    response_id: str
-    item_id: str
-    output_index: int
-    content_index: int
     text: str
 
 
 class ResponseOutputAudioTranscriptDelta(
-    ServerEvent, tag="response.output_audio_transcript.delta", frozen=True, kw_only=True
+    _PartEvent, tag="response.output_audio_transcript.delta", frozen=True, kw_only=True
 ):
     """The words of the sound that follows."""
 
-    response_id: str
-    item_id: str
-    output_index: int
-    content_index: int
     delta: str
 
 
 class ResponseOutputAudioTranscriptDone(
-    ServerEvent, tag="response.output_audio_transcript.done", frozen=True, kw_only=True
+    _PartEvent, tag="response.output_audio_transcript.done", frozen=True, kw_only=True
 ):
     """All spoken words of a part."""
 
-    response_id: str
-    item_id: str
-    output_index: int
-    content_index: int
     transcript: str
 
 
-class ResponseOutputAudioDelta(ServerEvent, tag="response.output_audio.delta", frozen=True, kw_only=True):
+class ResponseOutputAudioDelta(_PartEvent, tag="response.output_audio.delta", frozen=True, kw_only=True):
     """Some more sound, in the session's output format."""
 
-    response_id: str
-    item_id: str
-    output_index: int
-    content_index: int
     delta: bytes
 
 
-class ResponseOutputAudioDone(ServerEvent, tag="response.output_audio.done", frozen=True, kw_only=True):
+class ResponseOutputAudioDone(_PartEvent, tag="response.output_audio.done", frozen=True, kw_only=True):
     """All sound of a part has been sent."""
-
-    response_id: str
-    item_id: str
-    output_index: int
-    content_index: int
 
 
 class ResponseFunctionCallArgumentsDelta(
-    ServerEvent, tag="response.function_call_arguments.delta", frozen=True, kw_only=True
+    _OutputEvent, tag="response.function_call_arguments.delta", frozen=True, kw_only=True
 ):
     """Some more of a tool call's arguments."""
 
-    response_id: str
-    item_id: str
-    output_index: int
     call_id: str
     delta: str
 
 
 class ResponseFunctionCallArgumentsDone(
-    ServerEvent, tag="response.function_call_arguments.done", frozen=True, kw_only=True
+    _OutputEvent, tag="response.function_call_arguments.done", frozen=True, kw_only=True
 ):
     """A tool is to be called."""
 
-    response_id: str
-    item_id: str
-    output_index: int
     call_id: str
     name: str
     arguments: str
 
 
 class ResponseMcpCallArgumentsDelta(
-    ServerEvent, tag="response.mcp_call_arguments.delta", frozen=True, kw_only=True
+    _OutputEvent, tag="response.mcp_call_arguments.delta", frozen=True, kw_only=True
 ):
     """Some more of an MCP call's arguments."""
 
-    response_id: str
-    item_id: str
-    output_index: int
     delta: str
     obfuscation: str | UnsetType = UNSET
 
 
 class ResponseMcpCallArgumentsDone(
-    ServerEvent, tag="response.mcp_call_arguments.done", frozen=True, kw_only=True
+    _OutputEvent, tag="response.mcp_call_arguments.done", frozen=True, kw_only=True
 ):
     """All arguments of an MCP call."""
 
-    response_id: str
-    item_id: str
-    output_index: int
     arguments: str
 
 
-class ResponseMcpCallInProgress(ServerEvent, tag="response.mcp_call.in_progress", frozen=True, kw_only=True):
+class ResponseMcpCallInProgress(_McpCallEvent, tag="response.mcp_call.in_progress", frozen=True, kw_only=True):
     """An MCP tool is at work."""
 
-    item_id: str
-    output_index: int
 
-
-class ResponseMcpCallCompleted(ServerEvent, tag="response.mcp_call.completed", frozen=True, kw_only=True):
+class ResponseMcpCallCompleted(_McpCallEvent, tag="response.mcp_call.completed", frozen=True, kw_only=True):
     """An MCP tool has answered."""
 
-    item_id: str
-    output_index: int
 
-
-class ResponseMcpCallFailed(ServerEvent, tag="response.mcp_call.failed", frozen=True, kw_only=True):
+class ResponseMcpCallFailed(_McpCallEvent, tag="response.mcp_call.failed", frozen=True, kw_only=True):
     """An MCP tool has failed."""
 
-    item_id: str
-    output_index: int
 
-
-class McpListToolsInProgress(ServerEvent, tag="mcp_list_tools.in_progress", frozen=True, kw_only=True):
+class McpListToolsInProgress(_ItemEvent, tag="mcp_list_tools.in_progress", frozen=True, kw_only=True):
     """An MCP server is asked for its tools."""
 
-    item_id: str
 
-
-class McpListToolsCompleted(ServerEvent, tag="mcp_list_tools.completed", frozen=True, kw_only=True):
+class McpListToolsCompleted(_ItemEvent, tag="mcp_list_tools.completed", frozen=True, kw_only=True):
     """An MCP server has listed its tools."""
 
-    item_id: str
 
-
-class McpListToolsFailed(ServerEvent, tag="mcp_list_tools.failed", frozen=True, kw_only=True):
+class McpListToolsFailed(_ItemEvent, tag="mcp_list_tools.failed", frozen=True, kw_only=True):
     """An MCP server could not list its tools."""
 
-    item_id: str
 
-
-class OutputAudioBufferStarted(ServerEvent, tag="output_audio_buffer.started", frozen=True, kw_only=True):
+class OutputAudioBufferStarted(_PlaybackEvent, tag="output_audio_buffer.started", frozen=True, kw_only=True):
     """The answer's first sound is played (transports that play it themselves)."""
 
-    response_id: str
 
-
-class OutputAudioBufferStopped(ServerEvent, tag="output_audio_buffer.stopped", frozen=True, kw_only=True):
+class OutputAudioBufferStopped(_PlaybackEvent, tag="output_audio_buffer.stopped", frozen=True, kw_only=True):
     """The answer's last sound was played."""
 
-    response_id: str
 
-
-class OutputAudioBufferCleared(ServerEvent, tag="output_audio_buffer.cleared", frozen=True, kw_only=True):
+class OutputAudioBufferCleared(_PlaybackEvent, tag="output_audio_buffer.cleared", frozen=True, kw_only=True):
     """The sound not yet played was dropped."""
-
-    response_id: str
 
 
 class RateLimitsUpdated(ServerEvent, tag="rate_limits.updated", frozen=True, kw_only=True):

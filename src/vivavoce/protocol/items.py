@@ -4,34 +4,6 @@ from typing import Literal
 
 from msgspec import UNSET, Struct, UnsetType
 
-__all__ = [
-    "AudioPart",
-    "ContentPart",
-    "FunctionCall",
-    "FunctionCallOutput",
-    "InputAudio",
-    "InputImage",
-    "InputText",
-    "Item",
-    "ItemReference",
-    "ItemStatus",
-    "McpApprovalRequest",
-    "McpApprovalResponse",
-    "McpCall",
-    "McpError",
-    "McpHttpError",
-    "McpListTools",
-    "McpProtocolError",
-    "McpTool",
-    "McpToolExecutionError",
-    "Message",
-    "OutputAudio",
-    "OutputText",
-    "Part",
-    "Role",
-    "TextPart",
-]
-
 ItemStatus = Literal["in_progress", "completed", "incomplete"]
 Role = Literal["system", "user", "assistant"]
 

@@ -7,27 +7,6 @@ from msgspec import UNSET, Struct, UnsetType
 from vivavoce.protocol.items import Item, ItemReference
 from vivavoce.protocol.session import AudioFormat, PromptReference, Reasoning, Tool, ToolChoice, VoiceId
 
-__all__ = [
-    "VERBATIM",
-    "CachedTokens",
-    "Cancelled",
-    "Failed",
-    "FailedError",
-    "Incomplete",
-    "InputTokens",
-    "OutputTokens",
-    "Response",
-    "ResponseAudio",
-    "ResponseOutput",
-    "ResponseParams",
-    "ResponseStatus",
-    "StatusDetails",
-    "Usage",
-    "WantedAudio",
-    "WantedOutput",
-    "verbatim",
-]
-
 VERBATIM = "vivavoce.verbatim"
 """The name in a response's `metadata` of words to be said as they are: our cascade does that itself."""
 METADATA_CHARS = 512

@@ -8,38 +8,6 @@ from typing import Literal
 
 from msgspec import UNSET, Struct, UnsetType, field
 
-__all__ = [
-    "AudioFormat",
-    "FunctionTool",
-    "InputSettings",
-    "McpApproval",
-    "McpServerTool",
-    "McpToolFilter",
-    "NoiseReduction",
-    "OutputSettings",
-    "Pcm",
-    "Pcma",
-    "Pcmu",
-    "PromptReference",
-    "Reasoning",
-    "RetentionRatio",
-    "SemanticVad",
-    "ServerVad",
-    "Session",
-    "SessionAudio",
-    "TokenLimits",
-    "Tool",
-    "ToolChoice",
-    "ToolChoiceFunction",
-    "ToolChoiceMcp",
-    "Tracing",
-    "TranscriptionAudio",
-    "TranscriptionSession",
-    "TranscriptionSettings",
-    "TurnDetection",
-    "VoiceId",
-]
-
 
 class Pcm(Struct, tag_field="type", tag="audio/pcm", frozen=True, kw_only=True):
     """16-bit little-endian mono at 24 kHz."""

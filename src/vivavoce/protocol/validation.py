@@ -1,7 +1,8 @@
-"""What a client may say, field by field: the structs' own types, read strictly.
+"""Validates what a client sends, field by field, against the structs' own types.
 
-The structs are lenient, because other servers may say more than we know. A client, though, is helped by being
-told at once, by name, which field is wrong. So `fitted` walks over what a client sent, along the types.
+msgspec's decoder ignores unknown fields, and names a wrong one by a path of its own, in a text. A client is
+helped by an error with the protocol's code and the name of the field. So `validate` walks over what a client
+sent, along the types.
 """
 
 import math
@@ -12,36 +13,36 @@ from msgspec import inspect
 
 from vivavoce.errors import ProtocolError
 
-__all__ = ["Text", "bounded", "fitted", "invalid", "joined", "missing", "unknown"]
+__all__ = ["CheckText", "invalid", "join_path", "missing", "text_limit", "unknown", "validate"]
 
 DEPTH = 64
 """levels of nesting that free-form values, such as a tool's JSON Schema, may have"""
 NAME_CHARS = 64
 """characters of a client's own names that an error repeats"""
 
-Text = Callable[[str, str], None]
-"""Is shown every text and its path, and raises `ProtocolError` if that is too long."""
+CheckText = Callable[[str, str], None]
+"""Called with every text and its path; raises `ProtocolError` if the text is too long."""
 
 
 def missing(param: str) -> ProtocolError:
-    """A field that must be there is not."""
+    """Return the error about a field that is required and absent."""
     return ProtocolError(
         f"Missing required parameter: '{param}'.", code="missing_required_parameter", param=param
     )
 
 
 def invalid(param: str, message: str) -> ProtocolError:
-    """A field has the wrong type or value; `message` completes the sentence."""
+    """Return the error about a wrong type or value; `message` completes the sentence."""
     return ProtocolError(f"Invalid value for '{param}': {message}", code="invalid_value", param=param)
 
 
 def unknown(param: str) -> ProtocolError:
-    """There is no such field."""
+    """Return the error about a field that does not exist."""
     return ProtocolError(f"Unknown parameter: '{param}'.", code="unknown_parameter", param=param)
 
 
-def bounded(chars: int, *, but: str) -> Text:
-    """Return what is told every text: it holds so many characters, unless its name ends like `but`."""
+def text_limit(chars: int, *, but: str) -> CheckText:
+    """Return a check that a text has at most so many characters, unless its path ends with `but`."""
 
     def short(text: str, param: str) -> None:
         if len(text) > chars and not param.endswith(but):
@@ -50,32 +51,34 @@ def bounded(chars: int, *, but: str) -> Text:
     return short
 
 
-def fitted(value: object, kind: inspect.Type, path: str, text: Text) -> object:
+def validate(value: object, kind: inspect.Type, path: str, check: CheckText) -> object:
     """Return `value` as `msgspec.convert` can take it, or raise a `ProtocolError` that names the field.
 
     A null that could switch nothing off (`"id": null`) is taken as absent; integral floats become integers.
     """
     match kind:
         case inspect.UnionType():
-            return fitted(value, _choose(value, kind, path), path, text)
+            return validate(value, _choose(value, kind, path), path, check)
         case inspect.StructType() if isinstance(value, Mapping):
-            return _fields(value, kind, path, text)
+            return _fields(value, kind, path, check)
         case inspect.VarTupleType() if isinstance(value, list):
             _check_length(len(value), "entries", kind, path)
-            return [fitted(one, kind.item_type, f"{path}[{i}]", text) for i, one in enumerate(value)]
+            return [validate(one, kind.item_type, f"{path}[{i}]", check) for i, one in enumerate(value)]
         case inspect.DictType() if isinstance(value, Mapping):
-            return {key: fitted(one, kind.value_type, joined(path, key), text) for key, one in value.items()}
+            return {
+                key: validate(one, kind.value_type, join_path(path, key), check) for key, one in value.items()
+            }
         case inspect.CustomType():
-            return _shallow(value, path, text)
+            return _free_form(value, path, check)
         case inspect.LiteralType():
             return _literal(value, kind, path)
         case inspect.BytesType() if isinstance(value, str):
-            return _sound(value, path)
+            return _base64(value, path)
         case inspect.StrType() if isinstance(value, str):
-            text(value, path)
+            check(value, path)
             _check_length(len(value), "characters", kind, path)
             return value
-        case inspect.IntType() if _whole(value):
+        case inspect.IntType() if _is_integer(value):
             return _in_range(int(value), kind, path)  # type: ignore[call-overload]
         case inspect.FloatType() if isinstance(value, int | float) and not isinstance(value, bool):
             return _in_range(_finite(value, path), kind, path)
@@ -83,10 +86,10 @@ def fitted(value: object, kind: inspect.Type, path: str, text: Text) -> object:
             return value
         case inspect.NoneType() if value is None:
             return None
-    raise invalid(path, f"expected {_called(kind)}, got {_name(value)}.")
+    raise invalid(path, f"expected {_type_name(kind)}, got {_value_name(value)}.")
 
 
-def _fields(value: Mapping[object, object], kind: inspect.StructType, path: str, text: Text) -> object:
+def _fields(value: Mapping[object, object], kind: inspect.StructType, path: str, check: CheckText) -> object:
     """Read an object field by field. Its tag is left as it is: that chose `kind`."""
     known = {field.encode_name: field for field in kind.fields}
     result: dict[object, object] = {}
@@ -94,12 +97,12 @@ def _fields(value: Mapping[object, object], kind: inspect.StructType, path: str,
         if name == kind.tag_field:
             result[name] = one
         elif not isinstance(name, str) or name not in known:
-            raise unknown(joined(path, str(name)))
-        elif one is not None or known[name].required or _nullable(known[name].type):
-            result[name] = fitted(one, known[name].type, joined(path, name), text)
+            raise unknown(join_path(path, str(name)))
+        elif one is not None or known[name].required or _accepts_null(known[name].type):
+            result[name] = validate(one, known[name].type, join_path(path, name), check)
     for name, field in known.items():
         if field.required and name not in result:
-            raise missing(joined(path, name))
+            raise missing(join_path(path, name))
     return result
 
 
@@ -109,19 +112,19 @@ def _choose(value: object, union: inspect.UnionType, path: str) -> inspect.Type:
     if tagged and isinstance(value, Mapping):
         where = next(iter(tagged.values())).tag_field or ""
         if where not in value:
-            raise missing(joined(path, where))
+            raise missing(join_path(path, where))
         tag = value[where]
         if not isinstance(tag, str) or tag not in tagged:
-            raise invalid(joined(path, where), f"expected {_one_of(tagged)}, got {_name(tag)}.")
+            raise invalid(join_path(path, where), f"expected {_choices(tagged)}, got {_value_name(tag)}.")
         return tagged[tag]
     for one in union.types:
-        if _meant(value, one):
+        if _matches(value, one):
             return one
-    raise invalid(path, f"expected {_called(union)}, got {_name(value)}.")
+    raise invalid(path, f"expected {_type_name(union)}, got {_value_name(value)}.")
 
 
-def _meant(value: object, kind: inspect.Type) -> bool:
-    """Tell whether a value of this JSON type is at home with `kind`."""
+def _matches(value: object, kind: inspect.Type) -> bool:
+    """Return whether a value has the JSON type of `kind`."""
     match kind:
         case inspect.NoneType():
             return value is None
@@ -130,7 +133,7 @@ def _meant(value: object, kind: inspect.Type) -> bool:
         case inspect.VarTupleType():
             return isinstance(value, list)
         case inspect.IntType():
-            return _whole(value)
+            return _is_integer(value)
         case inspect.LiteralType():
             return isinstance(value, str) and value in kind.values
         case _:
@@ -140,10 +143,10 @@ def _meant(value: object, kind: inspect.Type) -> bool:
 def _literal(value: object, kind: inspect.LiteralType, path: str) -> object:
     if isinstance(value, str | int) and not isinstance(value, bool) and value in kind.values:
         return value
-    raise invalid(path, f"expected {_one_of(kind.values)}, got {_name(value)}.")
+    raise invalid(path, f"expected {_choices(kind.values)}, got {_value_name(value)}.")
 
 
-def _sound(value: str, path: str) -> str:
+def _base64(value: str, path: str) -> str:
     try:
         msgspec.convert(value, bytes)
     except msgspec.ValidationError as error:
@@ -163,7 +166,7 @@ def _in_range(value: float, kind: inspect.IntType | inspect.FloatType, path: str
     least, most = kind.ge, kind.le
     if (least is not None and value < least) or (most is not None and value > most):
         expected = f"at least {least:g}" if most is None else f"{least:g} to {most:g}"
-        raise invalid(path, f"expected {expected}, got {_name(value)}.")
+        raise invalid(path, f"expected {expected}, got {_value_name(value)}.")
     return value
 
 
@@ -177,53 +180,50 @@ def _finite(value: float, path: str) -> float:
     return number
 
 
-def _shallow(value: object, path: str, text: Text) -> object:
+def _free_form(value: object, path: str, check: CheckText) -> object:
     """Return a free-form value, if it can be written again: its nesting has an end, and so have its texts."""
     level = [value]
     for _ in range(DEPTH):
         for one in level:
             if isinstance(one, str):
-                text(one, path)
-        level = [deeper for one in level for deeper in _inside(one)]
+                check(one, path)
+        level = [deeper for one in level for deeper in _children(one)]
         if not level:
             return value
     raise invalid(path, f"nested deeper than {DEPTH} levels.")
 
 
-def _inside(value: object) -> list[object]:
+def _children(value: object) -> list[object]:
     if isinstance(value, Mapping):
         return list(value.values())
     return value if isinstance(value, list) else []
 
 
-def _nullable(kind: inspect.Type) -> bool:
+def _accepts_null(kind: inspect.Type) -> bool:
     kinds = kind.types if isinstance(kind, inspect.UnionType) else (kind,)
     return any(isinstance(one, inspect.NoneType) for one in kinds)
 
 
-def _whole(value: object) -> bool:
-    """Tell whether this is an integer that every JSON reader gets right, though it be written with a point."""
+def _is_integer(value: object) -> bool:
+    """Return whether this is an integer that every JSON reader gets right, even if written with a point."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not -(2**53) <= value <= 2**53:
         return False
     return isinstance(value, int) or value.is_integer()
 
 
-def joined(path: str, name: str) -> str:
+def join_path(path: str, name: str) -> str:
     """Return the path of a field; of a long name of a client's own only its beginning."""
     if len(name) > NAME_CHARS:
         name = f"{name[:NAME_CHARS]}…"
     return f"{path}.{name}" if path else name
 
 
-# words for people
-
-
-def _called(kind: inspect.Type) -> str:
+def _type_name(kind: inspect.Type) -> str:
     match kind:
         case inspect.UnionType():
-            return " or ".join(dict.fromkeys(_called(one) for one in kind.types))
+            return " or ".join(dict.fromkeys(_type_name(one) for one in kind.types))
         case inspect.LiteralType():
-            return _one_of(kind.values)
+            return _choices(kind.values)
         case inspect.StructType() | inspect.DictType():
             return "an object"
         case inspect.VarTupleType():
@@ -242,12 +242,12 @@ def _called(kind: inspect.Type) -> str:
             return "a string"
 
 
-def _one_of(values: Iterable[object]) -> str:
+def _choices(values: Iterable[object]) -> str:
     return " or ".join(f"'{value}'" if isinstance(value, str) else str(value) for value in values)
 
 
-def _name(value: object) -> str:
-    """Say what came: short values themselves, of others the JSON type."""
+def _value_name(value: object) -> str:
+    """Return a short value itself, of others the JSON type."""
     if value is None:
         return "null"
     if isinstance(value, bool):

@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from vivavoce.errors import ProtocolError
-from vivavoce.protocol.bodies import read_body, read_session
+from vivavoce.protocol.codec import read_body, read_session
 from vivavoce.protocol.validation import invalid
 from vivavoce.runtime import Runtime
 from vivavoce.web.errors import not_ready

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from vivavoce.protocol.bodies import read_session
+from vivavoce.protocol.codec import read_session
 from vivavoce.protocol.dialects import BETA, GA
 from vivavoce.protocol.session import Session, TranscriptionSession
 from vivavoce.protocol.settings import DEFAULT_TRANSCRIPTION, merge

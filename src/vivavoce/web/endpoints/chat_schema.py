@@ -11,7 +11,7 @@ from typing import Annotated, Literal, cast
 from msgspec import UNSET, Meta, Struct, UnsetType, to_builtins
 
 from vivavoce.limits import Limits
-from vivavoce.protocol.bodies import read_body
+from vivavoce.protocol.codec import read_body
 from vivavoce.protocol.items import (
     FunctionCall,
     FunctionCallOutput,

@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from vivavoce.dates import unix_now
 from vivavoce.protocol.beta import codec as beta
-from vivavoce.protocol.bodies import read_body, read_object
+from vivavoce.protocol.codec import read_body, read_body_object
 from vivavoce.protocol.events import SessionUpdate, new_id
 from vivavoce.protocol.session import Session, TranscriptionSession
 from vivavoce.protocol.tools import without_secrets
@@ -82,7 +82,7 @@ class ClientSecretsEndpoint:
 
     async def _beta(self, request: Request, event_type: str) -> Response:
         body = await read_bytes(request, self.limits, "session_bytes")
-        session = read_object(body or b"{}", values=self.limits.event_values)
+        session = read_body_object(body or b"{}", values=self.limits.event_values)
         beside = {name: session.pop(name) for name in ("client_secret",) if name in session}
         terms = read_body(msgspec.json.encode(beside), BetaRequest).client_secret
         event = msgspec.json.encode({"type": event_type, "session": session})
@@ -90,7 +90,7 @@ class ClientSecretsEndpoint:
         expires = terms.expires_after or terms.expires_at or ExpiresAfter()
         secret = self._issue(cast("SessionUpdate", update).session, expires.seconds)
         client_secret = {"value": secret.value, "expires_at": secret.expires_at}
-        return _json({**beta.flat(secret.session), "client_secret": client_secret})
+        return _json({**beta.session_to_beta(secret.session), "client_secret": client_secret})
 
     def _issue(self, wanted: Settings, seconds: int) -> ClientSecret:
         session = self.runtime.resolve_session(wanted)

@@ -15,7 +15,7 @@ from starlette.types import Receive, Scope, Send
 from vivavoce.audio.encode import CONTENT_TYPES, Encoder, encoder
 from vivavoce.audio.rates import OUTPUT_RATE
 from vivavoce.errors import ProviderError
-from vivavoce.protocol.bodies import read_body, read_object
+from vivavoce.protocol.codec import read_body, read_body_object
 from vivavoce.protocol.validation import invalid
 from vivavoce.runtime import Runtime
 from vivavoce.web.errors import needs_pyav
@@ -69,7 +69,9 @@ class SpeechEndpoint:
 
     async def _read(self, http: Request) -> SpeechRequest:
         max_chars = self.limits.speech_chars
-        fields = read_object(await read_bytes(http, self.limits, "speech_chars", max_chars * 8 + BODY_BYTES))
+        fields = read_body_object(
+            await read_bytes(http, self.limits, "speech_chars", max_chars * 8 + BODY_BYTES)
+        )
         known = {name: fields[name] for name in SpeechRequest.__struct_fields__ if name in fields}
         request = read_body(msgspec.json.encode(known), SpeechRequest)
         if not request.input.strip():
