@@ -26,13 +26,13 @@ TRUNCATE = "conversation.item.truncate"
 PATIENCE = 60
 """Seconds, for machines with much else to do; only a test that fails takes so long."""
 QUESTION = "How old is the Brooklyn Bridge?"
-HEARD = {"1.6": f"{QUESTION} Answer at length.", "1.0": "Answer in ten words."}
-TRANSCRIBER = {"provider": "scripted", "heard": HEARD}
+TRANSCRIPTS = {"1.6": f"{QUESTION} Answer at length.", "1.0": "Answer in ten words."}
+TRANSCRIBER = {"provider": "scripted", "transcripts": TRANSCRIPTS}
 
-SLOW_TO_HUSH = """() => {
+SLOW_TO_CLEAR = """() => {
     const post = MessagePort.prototype.postMessage;
     MessagePort.prototype.postMessage = function (message, ...rest) {
-        setTimeout(() => post.call(this, message, ...rest), message.hush ? 300 : 0);
+        setTimeout(() => post.call(this, message, ...rest), message.clear ? 300 : 0);
     };
 }"""
 
@@ -155,26 +155,26 @@ async def test_a_question_is_heard_and_answered_aloud_with_captions_of_both_side
     async with opened(1.5, "weather", 20.0) as page:
         await talk(page)
         await in_state(page, "speaking")
-        await expect(said(page, "you")).to_have_text("Answer in ten words.")
+        await expect(said(page, "user")).to_have_text("Answer in ten words.")
         await in_state(page, "listening")
-        await expect(said(page, "it")).to_have_text(re.compile(r"(\S+ ){9}\S+"))
+        await expect(said(page, "assistant")).to_have_text(re.compile(r"(\S+ ){9}\S+"))
         told = await seen(page)
         assert told["playedMs"] > 100
         assert told["peak"] > 0.01
-        assert told["cuts"] == []
+        assert told["truncations"] == []
 
 
 async def test_an_interruption_stops_the_voice_and_strikes_out_what_was_not_heard(opened: Open) -> None:
     async with opened(1.5, "brooklyn", 4.0, "weather", 20.0) as page:
         await talk(page)
         await in_state(page, "speaking")
-        await expect(said(page, "you", 1)).to_have_text("Answer in ten words.")
-        (cut,) = (await seen(page))["cuts"]
-        assert 500 < cut["ms"] < 6000
-        first = said(page, "it", 0)
+        await expect(said(page, "user", 1)).to_have_text("Answer in ten words.")
+        (truncation,) = (await seen(page))["truncations"]
+        assert 500 < truncation["ms"] < 6000
+        first = said(page, "assistant", 0)
         await expect(first).to_contain_text("There was once a lighthouse")
         await expect(first.locator("del")).to_have_count(1)
-        await expect(said(page, "it", 1)).to_have_text(re.compile(r"\w+"))
+        await expect(said(page, "assistant", 1)).to_have_text(re.compile(r"\w+"))
 
 
 async def test_the_server_is_told_what_was_heard(opened: Open) -> None:
@@ -185,25 +185,25 @@ async def test_the_server_is_told_what_was_heard(opened: Open) -> None:
         line = await dialled.value
         line.on("framesent", lambda frame: sent.append(str(frame)))
         await in_state(page, "speaking")
-        await expect(said(page, "it")).to_contain_text("lighthouse")
+        await expect(said(page, "assistant")).to_contain_text("lighthouse")
         async with line.expect_event("framesent", lambda frame: TRUNCATE in str(frame)):
             await page.keyboard.press("Escape")
         await in_state(page, "listening")
-        (cut,) = (await seen(page))["cuts"]
+        (truncation,) = (await seen(page))["truncations"]
         (truncate,) = [frame for frame in sent if TRUNCATE in frame]
-        assert f'"audio_end_ms":{cut["ms"]}' in truncate
+        assert f'"audio_end_ms":{truncation["ms"]}' in truncate
         assert any("response.cancel" in frame for frame in sent)
 
 
 async def test_a_voice_that_is_slow_to_fall_silent_is_not_taken_for_speaking(opened: Open) -> None:
     async with opened(1.5, "brooklyn", 20.0) as page:
-        await page.evaluate(SLOW_TO_HUSH)
+        await page.evaluate(SLOW_TO_CLEAR)
         await talk(page)
         await in_state(page, "speaking")
-        await expect(said(page, "it")).to_contain_text("lighthouse")
+        await expect(said(page, "assistant")).to_contain_text("lighthouse")
         await page.keyboard.press("Escape")
         await in_state(page, "listening")
-        while not (await seen(page))["cuts"]:
+        while not (await seen(page))["truncations"]:
             await in_state(page, "listening")
         await in_state(page, "listening")
 
@@ -214,11 +214,11 @@ async def test_whoever_has_no_microphone_is_told_so_and_writes(opened: Open) -> 
         await in_state(page, "error")
         await expect(page.get_by_role("alert")).to_contain_text("microphone")
         await write(page, "Say exactly good morning.")
-        await expect(said(page, "you")).to_have_text("Say exactly good morning.")
+        await expect(said(page, "user")).to_have_text("Say exactly good morning.")
         await in_state(page, "speaking")
         await expect(page.locator("#hint")).to_have_text("Press the circle to stop the voice.")
         await in_state(page, "writing")
-        await expect(said(page, "it")).to_have_text(re.compile("good morning", re.IGNORECASE))
+        await expect(said(page, "assistant")).to_have_text(re.compile("good morning", re.IGNORECASE))
         assert (await seen(page))["playedMs"] > 500
 
 
@@ -226,7 +226,7 @@ async def test_who_has_a_browser_without_live_sound_reads_the_answer(opened: Ope
     async with opened(30.0) as page:
         await page.evaluate(WITHOUT_LIVE_SOUND)
         await write(page, "Say exactly good morning.")
-        await expect(said(page, "it")).to_have_text(re.compile("good morning", re.IGNORECASE))
+        await expect(said(page, "assistant")).to_have_text(re.compile("good morning", re.IGNORECASE))
         await in_state(page, "writing")
         await expect(page.get_by_role("alert")).to_contain_text("over https")
 
@@ -234,19 +234,19 @@ async def test_who_has_a_browser_without_live_sound_reads_the_answer(opened: Ope
 async def test_writing_while_the_voice_sounds_stops_it_and_is_answered(opened: Open) -> None:
     async with opened(30.0) as page:
         await write(page, "Tell me a story.")
-        await expect(said(page, "it")).to_contain_text("lighthouse")
+        await expect(said(page, "assistant")).to_contain_text("lighthouse")
         await write(page, "Say exactly enough.")
-        await expect(said(page, "it", 1)).to_have_text(re.compile("enough", re.IGNORECASE))
-        assert len((await seen(page))["cuts"]) == 1
+        await expect(said(page, "assistant", 1)).to_have_text(re.compile("enough", re.IGNORECASE))
+        assert len((await seen(page))["truncations"]) == 1
 
 
 async def test_what_is_written_while_the_voice_is_slow_to_fall_silent_is_answered(opened: Open) -> None:
     async with opened(30.0) as page:
-        await page.evaluate(SLOW_TO_HUSH)
+        await page.evaluate(SLOW_TO_CLEAR)
         await write(page, "Tell me a story.")
-        await expect(said(page, "it")).to_contain_text("lighthouse")
+        await expect(said(page, "assistant")).to_contain_text("lighthouse")
         await write(page, "Say exactly enough.")
-        await expect(said(page, "it", 1)).to_have_text(re.compile("enough", re.IGNORECASE))
+        await expect(said(page, "assistant", 1)).to_have_text(re.compile("enough", re.IGNORECASE))
 
 
 async def test_a_muted_microphone_is_not_heard(opened: Open) -> None:
@@ -260,7 +260,7 @@ async def test_a_muted_microphone_is_not_heard(opened: Open) -> None:
         frames = (await seen(page))["framesSent"]
         while (await seen(page))["framesSent"] < frames + 350:  # seven seconds, in which the question is asked
             await in_state(page, "muted")
-        await expect(said(page, "you")).to_have_count(0)
+        await expect(said(page, "user")).to_have_count(0)
 
 
 async def test_a_line_that_drops_is_called_again_and_told_what_was_said(opened: Open) -> None:
@@ -281,7 +281,7 @@ async def test_a_line_that_drops_is_called_again_and_told_what_was_said(opened: 
         await expect(page.get_by_text("The line is back.")).to_be_visible()
         await in_state(page, "writing")
         await write(page, "What is my code word?")
-        await expect(page.locator("#turns li.it .words").last).to_have_text(re.compile("marmalade"))
+        await expect(page.locator("#turns li.assistant .words").last).to_have_text(re.compile("marmalade"))
         assert len(lines) == 2
 
 
@@ -324,9 +324,9 @@ async def test_a_real_question_is_answered_by_the_offline_models(offline: str, t
     async with browsing(offline.removesuffix("/v1"), flags) as page:
         await talk(page)
         await in_state(page, "speaking")
-        await expect(said(page, "you")).to_have_text(re.compile("bridge", re.IGNORECASE))
+        await expect(said(page, "user")).to_have_text(re.compile("bridge", re.IGNORECASE))
         await in_state(page, "listening")
-        await expect(said(page, "it")).to_have_text(re.compile("[a-z]{3}"))
+        await expect(said(page, "assistant")).to_have_text(re.compile("[a-z]{3}"))
         assert (await seen(page))["peak"] > 0.01
 
 
@@ -341,7 +341,7 @@ async def test_a_tool_shows_a_card_while_the_voice_speaks(opened: Open) -> None:
         card = page.locator("#turns li.card")
         await expect(card.locator("h2")).to_have_text("Your order")
         await expect(card.get_by_role("cell")).to_have_text(["1042", "on its way"])
-        await expect(said(page, "it")).to_contain_text("It is on its way.")
+        await expect(said(page, "assistant")).to_contain_text("It is on its way.")
         await expect(card).to_contain_text("<script>")
         assert await page.evaluate("window.harm") is None, "what could do harm is words"
         await in_state(page, "writing")
@@ -352,8 +352,8 @@ async def test_the_caller_is_greeted_and_sees_who_takes_over(opened: Open) -> No
     await runtime.open()
     async with opened(60.0, runtime=runtime) as page:
         await talk(page)
-        await expect(said(page, "it")).to_have_text("Good morning.")
+        await expect(said(page, "assistant")).to_have_text("Good morning.")
         await in_state(page, "listening")
         await write(page, "Transfer me to the workshop.")
         await expect(page.locator("#turns li.note")).to_have_text("You now talk with the workshop.")
-        await expect(said(page, "it", 1)).to_have_text("The workshop, good morning.")
+        await expect(said(page, "assistant", 1)).to_have_text("The workshop, good morning.")

@@ -1,147 +1,146 @@
-// The page: one press, and two people talk, of whom one is a machine. It is a client of the Realtime
-// protocol like any other; nothing here is known to the server in advance.
+// The page: a client of the Realtime protocol like any other. The server knows nothing about it in advance.
 
 import { Captions } from "./captions.js";
-import { NoMicrophone, Sound } from "./sound.js";
+import { MicrophoneError, CallAudio } from "./audio.js";
 
 const RETRY_MS = [250, 1000, 2000, 4000, 8000];
 const LOADING_MS = 1500;
-const KEPT_FRAMES = 250; // five seconds of a microphone, while the line is being connected
-const DEAF_MS = 4000;
-const STILL_MS = 4000;
+const MAX_BUFFERED_FRAMES = 250; // five seconds of input, while the socket is connecting
+const NO_INPUT_MS = 4000;
+const SLOW_RESPONSE_MS = 4000;
 const HARMLESS = new Set([
   "response_cancel_not_active", // it had just ended
-  "item_truncate_invalid_item_id", // it was taken back before anything of it was heard
+  "item_truncate_invalid_item_id", // the item was deleted before anything of it was played
 ]);
 
 const $ = (id) => document.getElementById(id);
 const page = document.body;
 const captions = new Captions($("turns"));
 
-let sound; // the AudioContext, from the first gesture to the end of the conversation
-let line; // the WebSocket
+let audio; // CallAudio, from the first gesture to the end of the conversation
+let socket; // the WebSocket
 let phase = "idle"; // idle, connecting, open, reconnecting, error
 let muted = false;
-let hearing = false; // the caller speaks
-let pondering = false; // the caller has spoken, and no answer has begun
-let response = null; // the answer under way
-let calls = new Set(); // tools at work, of which nothing was said yet
-let arriving = null; // the item whose sound comes
-let voiced = null; // the item that is being heard
-let dropped = new Set(); // items whose sound is not wanted any more
-let afterwards = []; // what to do when the answer under way has ended
-let kept = []; // frames that wait for a line
+let userSpeaking = false; // the user is speaking
+let awaitingResponse = false; // the user has spoken, and no response has been created
+let response = null; // the id of the response in progress
+let pendingCalls = new Set(); // function calls without an output, before the next message
+let receivingItem = null; // the item whose audio is being received
+let playingItem = null; // the item that is being played
+let discardedItems = new Set(); // items whose audio is not to be played any more
+let whenResponseDone = []; // actions that wait until the response in progress is done
+let bufferedFrames = []; // input that waits for the session
 let attempts = 0;
-let lastHeard = 0; // when the microphone last gave more than digital silence
-let since = 0; // when the state was entered
+let lastInputAt = 0; // when the microphone last gave more than digital silence
+let stateSince = 0; // when the state was entered
 
-/** What tests and curious people may look at. */
-const seen = (window.vivavoce = { playedMs: 0, peak: 0, cuts: [], framesSent: 0 });
+/** For tests and debugging. */
+const stats = (window.vivavoce = { playedMs: 0, peak: 0, truncations: [], framesSent: 0 });
 
-// the conversation begins and ends
+// begin and end
 
 async function talk() {
-  if (sound?.listening) return;
+  if (audio?.hasMicrophone) return;
   const fresh = phase === "idle" || phase === "error";
-  const opening = (sound ??= open());
-  if (fresh) begin();
+  const opening = (audio ??= createAudio());
+  if (fresh) resetPage();
   try {
-    enter(phase === "open" ? "open" : "connecting", "Opening the microphone");
-    await opening.listen();
-    if (sound !== opening) return; // ended meanwhile
-    lastHeard = performance.now();
-    stayAwake();
+    setPhase(phase === "open" ? "open" : "connecting", "Opening the microphone");
+    await opening.openMicrophone();
+    if (audio !== opening) return; // ended meanwhile
+    lastInputAt = performance.now();
+    requestWakeLock();
   } catch (error) {
-    if (!(error instanceof NoMicrophone)) throw error;
-    if (sound !== opening) return;
+    if (!(error instanceof MicrophoneError)) throw error;
+    if (audio !== opening) return;
     if (fresh) return fail(error.message + " You can also write.");
-    trouble(error.message);
+    showProblem(error.message);
   }
   if (fresh) connect();
-  show();
+  render();
 }
 
-function open() {
-  const opened = new Sound();
-  opened.onframe = hear;
-  opened.onplayed = played;
-  opened.onfinished = finished;
+function createAudio() {
+  const opened = new CallAudio();
+  opened.onframe = onInputFrame;
+  opened.onplayed = onPlayed;
+  opened.onfinished = onFinished;
   opened.onlost = () => {
-    trouble("The microphone went away. Connect it and talk again; until then you can write.");
-    sound.stream = undefined;
-    show();
+    showProblem("The microphone went away. Connect it and talk again; until then you can write.");
+    audio.stream = undefined;
+    render();
   };
   return opened;
 }
 
-function begin() {
+function resetPage() {
   captions.clear();
-  trouble("");
+  showProblem("");
   attempts = 0;
-  Object.assign(seen, { playedMs: 0, peak: 0, cuts: [], framesSent: 0 });
+  Object.assign(stats, { playedMs: 0, peak: 0, truncations: [], framesSent: 0 });
 }
 
 function end() {
-  hangUp();
-  sound?.close();
-  sound = undefined;
-  trouble("");
-  enter("idle");
+  disconnect();
+  audio?.close();
+  audio = undefined;
+  showProblem("");
+  setPhase("idle");
 }
 
-function hangUp() {
-  if (line) line.onclose = line.onmessage = null;
-  line?.close();
-  line = undefined;
-  hearing = pondering = muted = false;
-  response = arriving = voiced = null;
-  dropped = new Set();
-  calls = new Set();
-  afterwards = [];
-  kept = [];
+function disconnect() {
+  if (socket) socket.onclose = socket.onmessage = null;
+  socket?.close();
+  socket = undefined;
+  userSpeaking = awaitingResponse = muted = false;
+  response = receivingItem = playingItem = null;
+  discardedItems = new Set();
+  pendingCalls = new Set();
+  whenResponseDone = [];
+  bufferedFrames = [];
 }
 
 function fail(sentence) {
-  hangUp();
-  sound?.close();
-  sound = undefined;
-  trouble(sentence);
-  enter("error");
+  disconnect();
+  audio?.close();
+  audio = undefined;
+  showProblem(sentence);
+  setPhase("error");
 }
 
-// the line
+// the connection
 
-const KEY = new URLSearchParams(location.hash.slice(1)).get("key"); // for a server that asks for one: /#key=…
+const KEY = new URLSearchParams(location.hash.slice(1)).get("key"); // for a server that needs one: /#key=…
 
 function connect(words = "Connecting") {
-  const url = new URL("v1/realtime?extras=1", location.href); // we know what only vivavoce says
+  const url = new URL("v1/realtime?extras=1", location.href); // for the events that only vivavoce has
   url.protocol = url.protocol.replace("http", "ws");
   url.hash = "";
   const opening = new WebSocket(url, KEY ? ["realtime", `openai-insecure-api-key.${KEY}`] : ["realtime"]);
-  line = opening;
-  if (attempts) enter("reconnecting");
-  else enter("connecting", words);
-  opening.onmessage = ({ data }) => hears(JSON.parse(data));
-  opening.onclose = ({ code }) => lost(code);
+  socket = opening;
+  if (attempts) setPhase("reconnecting");
+  else setPhase("connecting", words);
+  opening.onmessage = ({ data }) => handleEvent(JSON.parse(data));
+  opening.onclose = ({ code }) => onClose(code);
 }
 
-async function lost(code) {
-  line = undefined;
+async function onClose(code) {
+  socket = undefined;
   const wasOpen = phase === "open";
   if (wasOpen && code === 1000) return fail("The conversation is over. Press to begin a new one.");
-  if (phase === "connecting") return refused();
+  if (phase === "connecting") return explainRefusal();
   if (attempts === RETRY_MS.length) return fail("The server cannot be reached. Press to try again.");
   if (wasOpen) captions.note("The line dropped. Trying again.");
-  hearing = pondering = false;
+  userSpeaking = awaitingResponse = false;
   response = null;
-  calls = new Set();
-  complete(arriving);
+  pendingCalls = new Set();
+  onAudioDone(receivingItem);
   setTimeout(() => phase === "reconnecting" && connect(), RETRY_MS[attempts++] * (0.8 + 0.4 * Math.random()));
-  enter("reconnecting");
+  setPhase("reconnecting");
 }
 
-/** A browser does not say why a line was refused; the server does, when it is asked otherwise. */
-async function refused() {
+/** A browser does not say why a WebSocket was refused; the server does by HTTP. */
+async function explainRefusal() {
   let status;
   try {
     status = await (await fetch("v1/status")).json();
@@ -152,32 +151,32 @@ async function refused() {
   if (status.key_needed && !KEY)
     return fail("This server asks for a key: write #key= and the key behind this page's address.");
   if (status.ready) return fail("The server takes no conversation just now. Try again in a moment.");
-  enter("connecting", "The models are loading");
+  setPhase("connecting", "The models are loading");
   setTimeout(() => phase === "connecting" && connect("The models are loading"), LOADING_MS);
 }
 
 function send(event) {
-  if (line?.readyState === WebSocket.OPEN) line.send(JSON.stringify(event));
+  if (socket?.readyState === WebSocket.OPEN) socket.send(JSON.stringify(event));
 }
 
-function opened() {
-  if (attempts) resume();
+function onSessionCreated() {
+  if (attempts) replayHistory();
   attempts = 0;
-  enter("open");
-  for (const frame of kept) append(frame);
-  kept = [];
-  for (const next of afterwards.splice(0)) next();
+  setPhase("open");
+  for (const frame of bufferedFrames) appendInputAudio(frame);
+  bufferedFrames = [];
+  for (const next of whenResponseDone.splice(0)) next();
 }
 
-/** A new line knows nothing: tell it what was said on the old one. */
-function resume() {
-  const said = captions.said();
-  captions.forget();
+/** A new session is empty: send it what was said in the old one. */
+function replayHistory() {
+  const said = captions.history();
+  captions.detach();
   for (const { who, text } of said) {
-    const mine = who === "you";
+    const mine = who === "user";
     const part = { type: mine ? "input_text" : "output_text", text };
     const id = `past_${crypto.randomUUID().slice(0, 18)}`;
-    past.add(id);
+    replayedItems.add(id);
     send({
       type: "conversation.item.create",
       item: { id, type: "message", role: mine ? "user" : "assistant", content: [part] },
@@ -186,61 +185,61 @@ function resume() {
   captions.note("The line is back.");
 }
 
-const past = new Set(); // items that are on the page already
+const replayedItems = new Set(); // items that are on the page already
 
-// what the other side says: the table of contents
+// server events
 
-function hears(event) {
+function handleEvent(event) {
   switch (event.type) {
     case "session.created":
-      return opened();
+      return onSessionCreated();
     case "input_audio_buffer.speech_started":
-      hearing = true;
-      pondering = false;
-      quiet();
+      userSpeaking = true;
+      awaitingResponse = false;
+      interrupt();
       break;
     case "input_audio_buffer.speech_stopped":
-      hearing = false;
+      userSpeaking = false;
       break;
     case "input_audio_buffer.committed":
-      pondering = true;
+      awaitingResponse = true;
       break;
     case "conversation.item.added":
-      added(event.item);
+      onItemAdded(event.item);
       break;
     case "conversation.item.done":
-      if (event.item.status === "incomplete") calls.delete(event.item.call_id);
+      if (event.item.status === "incomplete") pendingCalls.delete(event.item.call_id);
       break;
     case "conversation.item.deleted":
       captions.remove(event.item_id);
       break;
     case "conversation.item.input_audio_transcription.delta":
-      captions.more(event.item_id, event.delta);
+      captions.appendText(event.item_id, event.delta);
       break;
     case "conversation.item.input_audio_transcription.completed":
-      captions.write(event.item_id, event.transcript);
-      if (!event.transcript.trim()) pondering = false;
+      captions.setText(event.item_id, event.transcript);
+      if (!event.transcript.trim()) awaitingResponse = false;
       break;
     case "conversation.item.input_audio_transcription.failed":
-      captions.write(event.item_id, "(What you said could not be written down.)");
+      captions.setText(event.item_id, "(What you said could not be written down.)");
       break;
     case "response.created":
       response = event.response.id;
-      pondering = false;
+      awaitingResponse = false;
       break;
     case "response.output_text.delta":
     case "response.output_audio_transcript.delta":
-      captions.answer(event.item_id)?.say(event.delta);
-      captions.show(event.item_id);
+      captions.answer(event.item_id)?.appendText(event.delta);
+      captions.renderAnswer(event.item_id);
       break;
     case "response.output_audio.delta":
-      voice(event.item_id, event.delta);
+      onAudioDelta(event.item_id, event.delta);
       break;
     case "response.output_audio.done":
-      complete(event.item_id);
+      onAudioDone(event.item_id);
       break;
     case "response.done":
-      done(event.response);
+      onResponseDone(event.response);
       break;
     case "vivavoce.card":
       captions.card(event.title, event.html);
@@ -249,159 +248,159 @@ function hears(event) {
       captions.note(`You now talk with ${event.name}.`);
       break;
     case "vivavoce.engine":
-      captions.note(ENGINES[event.engine]);
+      captions.note(ENGINE_NOTES[event.engine]);
       break;
     case "error":
-      wrong(event.error);
+      onError(event.error);
       break;
   }
-  show();
+  render();
 }
 
-const ENGINES = {
+const ENGINE_NOTES = {
   lost: "The upstream server does not answer. Trying again.",
   remote: "The upstream server is back.",
   cascade: "The upstream server does not answer. From here on the models of this server do.",
 };
 
-function added({ id, type, role, content, call_id: call }) {
-  if (type === "function_call") calls.add(call);
-  if (type === "function_call_output") calls.delete(call);
-  if (type !== "message" || past.delete(id)) return;
+function onItemAdded({ id, type, role, content, call_id: call }) {
+  if (type === "function_call") pendingCalls.add(call);
+  if (type === "function_call_output") pendingCalls.delete(call);
+  if (type !== "message" || replayedItems.delete(id)) return;
   if (role === "assistant") {
-    calls.clear();
-    return captions.add(id, "it");
+    pendingCalls.clear();
+    return captions.add(id, "assistant");
   }
-  if (role === "user") captions.add(id, "you", content.map((part) => part.text ?? part.transcript ?? "").join(" "));
+  if (role === "user") captions.add(id, "user", content.map((part) => part.text ?? part.transcript ?? "").join(" "));
 }
 
-function done({ status, status_details: details }) {
+function onResponseDone({ status, status_details: details }) {
   response = null;
   if (status === "failed") captions.note(`The answer failed: ${details?.error?.message ?? "the server did not say why"}`);
-  for (const next of afterwards.splice(0)) next();
+  for (const next of whenResponseDone.splice(0)) next();
 }
 
-function wrong({ code, message }) {
+function onError({ code, message }) {
   if (HARMLESS.has(code)) return;
-  if (code === "conversation_already_has_active_response") return afterwards.push(wantAnswer); // a greeting, say
+  if (code === "conversation_already_has_active_response") return whenResponseDone.push(createResponse); // a greeting, for example
   if (code === "session_expired") return fail("This conversation has lasted as long as it may. Press for a new one.");
-  trouble(message);
+  showProblem(message);
 }
 
-// hearing
+// input audio
 
-function hear({ frame, level }) {
+function onInputFrame({ frame, level }) {
   meter(level);
-  if (phase === "open") append(frame);
-  else if (kept.push(frame) > KEPT_FRAMES) kept.shift();
+  if (phase === "open") appendInputAudio(frame);
+  else if (bufferedFrames.push(frame) > MAX_BUFFERED_FRAMES) bufferedFrames.shift();
 }
 
-function append(frame) {
-  seen.framesSent++;
+function appendInputAudio(frame) {
+  stats.framesSent++;
   const bytes = new Uint8Array(frame);
   send({ type: "input_audio_buffer.append", audio: btoa(String.fromCharCode(...bytes)) });
 }
 
-// speaking
+// output audio
 
-function voice(item, base64) {
-  if (dropped.has(item) || !sound?.plays) return;
+function onAudioDelta(item, base64) {
+  if (discardedItems.has(item) || !audio?.canPlay) return;
   const samples = new Int16Array(Uint8Array.from(atob(base64), (char) => char.charCodeAt(0)).buffer);
-  captions.answer(item)?.sound(samples.length);
-  arriving = item;
-  voiced ??= item;
-  sound.play(item, samples);
+  captions.answer(item)?.appendAudio(samples.length);
+  receivingItem = item;
+  playingItem ??= item;
+  audio.play(item, samples);
 }
 
-/** No more of this item's sound comes: all was sent, or the line has dropped. */
-function complete(item) {
-  arriving = null;
+/** No more audio of this item comes: all was sent, or the connection was lost. */
+function onAudioDone(item) {
+  receivingItem = null;
   captions.answer(item)?.finish();
-  if (item && !dropped.has(item)) sound?.end(item);
+  if (item && !discardedItems.has(item)) audio?.finish(item);
 }
 
-function played({ item, ms, level }) {
-  if (dropped.has(item)) return;
+function onPlayed({ item, ms, level }) {
+  if (discardedItems.has(item)) return;
   const answer = captions.answer(item);
-  if (answer) answer.heard = ms;
-  seen.playedMs = Math.max(seen.playedMs, ms);
-  seen.peak = Math.max(seen.peak, level);
-  const first = voiced !== item;
-  voiced = item;
-  glow(level);
-  captions.show(item);
-  if (first) show();
+  if (answer) answer.playedMs = ms;
+  stats.playedMs = Math.max(stats.playedMs, ms);
+  stats.peak = Math.max(stats.peak, level);
+  const first = playingItem !== item;
+  playingItem = item;
+  showLevel(level);
+  captions.renderAnswer(item);
+  if (first) render();
 }
 
-function finished(item) {
+function onFinished(item) {
   const answer = captions.answer(item);
-  if (answer) answer.heard = Infinity;
-  captions.show(item);
-  if (voiced === item) voiced = null;
-  show();
+  if (answer) answer.playedMs = Infinity;
+  captions.renderAnswer(item);
+  if (playingItem === item) playingItem = null;
+  render();
 }
 
-/** Fall silent, and tell the server what of the answer was heard. */
-async function quiet() {
-  if (!voiced || !sound) return;
-  dropped.add(voiced); // it still sounds until the audio thread has heard of it
-  voiced = null;
-  for (const { item, ms } of await sound.hush()) cut(item, ms);
+/** Stop playing, and send how much of the answer was played. */
+async function interrupt() {
+  if (!playingItem || !audio) return;
+  discardedItems.add(playingItem); // it plays on until the audio thread has the message
+  playingItem = null;
+  for (const { item, ms } of await audio.interrupt()) truncate(item, ms);
 }
 
-function cut(item, ms) {
-  dropped.add(item);
-  if (voiced === item) voiced = null;
+function truncate(item, ms) {
+  discardedItems.add(item);
+  if (playingItem === item) playingItem = null;
   const answer = captions.answer(item);
-  if (answer) Object.assign(answer, { heard: ms, cut: true });
-  captions.show(item);
-  seen.cuts.push({ item, ms });
+  if (answer) Object.assign(answer, { playedMs: ms, truncated: true });
+  captions.renderAnswer(item);
+  stats.truncations.push({ item, ms });
   send({ type: "conversation.item.truncate", item_id: item, content_index: 0, audio_end_ms: ms });
 }
 
-/** The caller wants silence without saying so. */
+/** Stop the response without speaking. */
 async function stop() {
-  if (!voiced && !response) return;
+  if (!playingItem && !response) return;
   if (response) send({ type: "response.cancel", response_id: response });
-  await quiet();
-  show();
+  await interrupt();
+  render();
 }
 
-// writing
+// text input
 
 async function write(text) {
-  sound ??= open();
-  const silent = await sound.ready.then(() => "", ({ message }) => message);
+  audio ??= createAudio();
+  const silent = await audio.ready.then(() => "", ({ message }) => message);
   if (phase === "idle" || phase === "error") {
-    begin();
-    trouble(silent);
-    afterwards.push(() => ask(text));
+    resetPage();
+    showProblem(silent);
+    whenResponseDone.push(() => sendText(text));
     return connect();
   }
   await stop();
-  if (response || phase !== "open") afterwards.push(() => ask(text));
-  else ask(text);
+  if (response || phase !== "open") whenResponseDone.push(() => sendText(text));
+  else sendText(text);
 }
 
-function ask(text) {
+function sendText(text) {
   const item = { type: "message", role: "user", content: [{ type: "input_text", text }] };
   send({ type: "conversation.item.create", item });
-  wantAnswer();
+  createResponse();
 }
 
-function wantAnswer() {
+function createResponse() {
   send({ type: "response.create" });
-  pondering = true;
-  show();
+  awaitingResponse = true;
+  render();
 }
 
-// what is shown
+// rendering
 
-const SAYS = {
+const STATE_TEXTS = {
   idle: ["Press and speak", "You may interrupt at any time."],
   connecting: ["Connecting", ""],
   listening: ["Listening", "Speak whenever you like."],
-  hearing: ["I hear you", ""],
+  "user-speaking": ["I hear you", ""],
   thinking: ["Thinking", ""],
   speaking: ["Speaking", "Talk to interrupt, or press the circle."],
   muted: ["Muted", "I do not hear you until you unmute."],
@@ -409,60 +408,60 @@ const SAYS = {
   reconnecting: ["The line dropped", "Trying to get it back."],
   error: ["That did not work", ""],
 };
-const NAMES = { idle: "Talk", writing: "Talk", error: "Talk again", speaking: "Stop the voice", thinking: "Stop the answer" };
+const BUTTON_LABELS = { idle: "Talk", writing: "Talk", error: "Talk again", speaking: "Stop the voice", thinking: "Stop the answer" };
 const ANNOUNCED = new Set(["connecting", "muted", "reconnecting"]);
 
 function state() {
   if (phase !== "open") return phase;
-  if (hearing) return "hearing";
-  if (voiced) return "speaking";
-  if (response || pondering || calls.size) return "thinking";
-  if (!sound?.listening) return "writing";
+  if (userSpeaking) return "user-speaking";
+  if (playingItem) return "speaking";
+  if (response || awaitingResponse || pendingCalls.size) return "thinking";
+  if (!audio?.hasMicrophone) return "writing";
   return muted ? "muted" : "listening";
 }
 
-function enter(next, words) {
+function setPhase(next, words) {
   phase = next;
-  show(words);
+  render(words);
 }
 
-function show(words) {
+function render(words) {
   const now = state();
-  const [says, hint] = SAYS[now];
+  const [text, hint] = STATE_TEXTS[now];
   if (page.dataset.state !== now) {
     announce(now);
-    since = performance.now();
-    if (now !== "speaking" && now !== "hearing") glow(0);
+    stateSince = performance.now();
+    if (now !== "speaking" && now !== "user-speaking") showLevel(0);
   }
   page.dataset.state = now;
-  $("state").textContent = words ?? says;
-  $("hint").textContent = now === "speaking" && !sound?.listening ? "Press the circle to stop the voice." : hint;
-  $("orb-name").textContent = NAMES[now] ?? "Talk";
-  $("orb").setAttribute("aria-disabled", String(!(now in NAMES)));
+  $("state").textContent = words ?? text;
+  $("hint").textContent = now === "speaking" && !audio?.hasMicrophone ? "Press the circle to stop the voice." : hint;
+  $("orb-name").textContent = BUTTON_LABELS[now] ?? "Talk";
+  $("orb").setAttribute("aria-disabled", String(!(now in BUTTON_LABELS)));
   const calling = phase === "open" || phase === "connecting" || phase === "reconnecting";
   $("controls").hidden = !calling;
-  $("mute").hidden = !sound?.listening;
+  $("mute").hidden = !audio?.hasMicrophone;
   $("mute").setAttribute("aria-pressed", String(muted));
   $("talk").hidden = captions.empty && $("turns").children.length === 0;
 }
 
 let welcomed = false;
 
-/** For those who cannot see: short, and never over a voice. */
+/** For screen readers: short, and never over audio that plays. */
 function announce(now) {
   if (now === "idle") welcomed = false;
   if (now === "listening" && !welcomed) {
     welcomed = true;
     $("news").textContent = "Listening";
-  } else if (ANNOUNCED.has(now)) $("news").textContent = SAYS[now][0];
+  } else if (ANNOUNCED.has(now)) $("news").textContent = STATE_TEXTS[now][0];
 }
 
-function trouble(sentence) {
+function showProblem(sentence) {
   $("trouble").textContent = sentence;
 }
 
-/** One number moves everything: --level, of whoever speaks. */
-function glow(level) {
+/** The level of the microphone or the answer, which moves the orb (--level). */
+function showLevel(level) {
   const shown = Math.min(1, Math.sqrt(level) * 1.8);
   $("orb").style.setProperty("--level", shown.toFixed(3));
 }
@@ -470,28 +469,28 @@ function glow(level) {
 function meter(level) {
   const bars = muted ? 0 : Math.min(4, Math.max(0, Math.round((20 * Math.log10(level + 1e-6) + 58) / 10)));
   $("mute").dataset.level = bars;
-  if (level > 1e-5) lastHeard = performance.now();
+  if (level > 1e-5) lastInputAt = performance.now();
   const now = page.dataset.state;
-  if (now === "hearing" || now === "listening") glow(level);
+  if (now === "user-speaking" || now === "listening") showLevel(level);
 }
 
-/** Twice a second: say what only time can tell. */
+/** Twice a second: show what has taken too long. */
 function tick() {
   const now = page.dataset.state;
-  if (now === "thinking" && performance.now() - since > STILL_MS) $("state").textContent = "Still thinking";
-  const deaf = now === "listening" && performance.now() - lastHeard > DEAF_MS;
-  if (now === "listening") $("hint").textContent = deaf ? "No sound comes from your microphone. Is it switched off?" : SAYS[now][1];
+  if (now === "thinking" && performance.now() - stateSince > SLOW_RESPONSE_MS) $("state").textContent = "Still thinking";
+  const noInput = now === "listening" && performance.now() - lastInputAt > NO_INPUT_MS;
+  if (now === "listening") $("hint").textContent = noInput ? "No sound comes from your microphone. Is it switched off?" : STATE_TEXTS[now][1];
 }
 
-async function stayAwake() {
+async function requestWakeLock() {
   try {
     await navigator.wakeLock?.request("screen");
   } catch {
-    // a screen that darkens is no reason not to talk
+    // without a wake lock the screen may darken
   }
 }
 
-async function introduce() {
+async function showDescription() {
   try {
     const status = await (await fetch("v1/status")).json();
     if (status.description) $("about").textContent = status.description;
@@ -500,18 +499,18 @@ async function introduce() {
   }
 }
 
-// hands
+// user actions
 
 function press() {
   if (["speaking", "thinking"].includes(page.dataset.state)) return stop();
-  if (!sound?.listening && phase !== "connecting" && phase !== "reconnecting") return talk();
+  if (!audio?.hasMicrophone && phase !== "connecting" && phase !== "reconnecting") return talk();
 }
 
 function toggleMute() {
-  if (!sound?.listening) return;
+  if (!audio?.hasMicrophone) return;
   muted = !muted;
-  sound.mute(muted);
-  show();
+  audio.mute(muted);
+  render();
 }
 
 $("orb").addEventListener("click", press);
@@ -522,17 +521,17 @@ $("write").addEventListener("submit", (event) => {
   const text = $("words").value.trim();
   if (!text) return;
   $("words").value = "";
-  trouble("");
+  showProblem("");
   write(text);
 });
 document.addEventListener("keydown", (event) => {
   if (event.key === "Escape") return stop();
   if (event.target.closest("input, button") || event.ctrlKey || event.metaKey || event.altKey) return;
-  if (event.key === " ") (sound?.listening ? toggleMute : press)();
+  if (event.key === " ") (audio?.hasMicrophone ? toggleMute : press)();
   else if (event.key === "/") $("words").focus();
   else return;
   event.preventDefault();
 });
 setInterval(tick, 500);
-introduce();
-show();
+showDescription();
+render();

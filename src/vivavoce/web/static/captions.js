@@ -1,37 +1,37 @@
-// What was said, by whom, as far as it was heard.
+// The captions: who said what, as far as it was played.
 
 const WIRE_RATE = 24000;
-const CHARS_PER_MS = 0.015; // how fast people speak, until we know how long these words take
+const CHARS_PER_MS = 0.015; // speed of speech, until it is known how long these words take
 
-/** One answer: its words, and the moment in its sound at which each run of words begins. */
+/** One answer: its words, and the moment in its audio at which each run of words begins. */
 export class Answer {
-  #runs = []; // {text, at}: words, and the milliseconds of sound that came before them
-  #ms = 0; // of sound received
-  #whole = false;
-  heard = 0;
-  cut = false;
-  spoken = false;
+  #runs = []; // {text, at}: words, and the milliseconds of audio that came before them
+  #audioMs = 0; // received
+  #finished = false;
+  playedMs = 0;
+  truncated = false;
+  hasAudio = false;
 
-  say(text) {
-    this.#runs.push({ text, at: this.#ms });
+  appendText(text) {
+    this.#runs.push({ text, at: this.#audioMs });
   }
 
-  sound(samples) {
-    this.spoken = true;
-    this.#ms += (samples / WIRE_RATE) * 1000;
+  appendAudio(samples) {
+    this.hasAudio = true;
+    this.#audioMs += (samples / WIRE_RATE) * 1000;
   }
 
   finish() {
-    this.#whole = true;
+    this.#finished = true;
   }
 
   get text() {
     return this.#runs.map((run) => run.text).join("");
   }
 
-  /** The words heard by now, and the rest. */
+  /** The words played by now, and the rest. */
   split() {
-    if (!this.spoken) return this.cut ? ["", this.text] : [this.text, ""];
+    if (!this.hasAudio) return this.truncated ? ["", this.text] : [this.text, ""];
     const count = this.#runs.reduce((sum, run, i) => sum + this.#count(run, this.#end(run, i)), 0);
     const text = this.text;
     const at = count >= text.length ? text.length : text.lastIndexOf(" ", count) + 1;
@@ -40,12 +40,12 @@ export class Answer {
 
   #end(run, i) {
     if (i + 1 < this.#runs.length) return this.#runs[i + 1].at;
-    return this.#whole ? this.#ms : Math.max(this.#ms, run.at + run.text.length / CHARS_PER_MS);
+    return this.#finished ? this.#audioMs : Math.max(this.#audioMs, run.at + run.text.length / CHARS_PER_MS);
   }
 
   #count({ text, at }, end) {
-    if (this.heard <= at) return 0;
-    return this.heard >= end ? text.length : Math.floor((text.length * (this.heard - at)) / (end - at));
+    if (this.playedMs <= at) return 0;
+    return this.playedMs >= end ? text.length : Math.floor((text.length * (this.playedMs - at)) / (end - at));
   }
 }
 
@@ -66,13 +66,13 @@ export class Captions {
     this.list.replaceChildren();
   }
 
-  /** Somebody said something; what, may come later. */
+  /** Add a turn; its text may come later. */
   add(id, who, text = "") {
     if (this.#turns.has(id)) return;
     const words = make("p", "words", text || "…");
-    const element = make("li", who, make("span", "who", who === "you" ? "You" : "Answer"), words);
+    const element = make("li", who, make("span", "who", who === "user" ? "You" : "Answer"), words);
     element.classList.toggle("waiting", !text);
-    this.#turns.set(id, { element, words, who, text, answer: who === "it" ? new Answer() : undefined });
+    this.#turns.set(id, { element, words, who, text, answer: who === "assistant" ? new Answer() : undefined });
     this.#append(element);
   }
 
@@ -80,7 +80,7 @@ export class Captions {
     return this.#turns.get(id)?.answer;
   }
 
-  write(id, text) {
+  setText(id, text) {
     const turn = this.#turns.get(id);
     if (!turn) return;
     if (!text.trim()) return this.remove(id);
@@ -90,19 +90,19 @@ export class Captions {
     this.#follow();
   }
 
-  more(id, text) {
+  appendText(id, text) {
     const turn = this.#turns.get(id);
-    if (turn) this.write(id, turn.text + text);
+    if (turn) this.setText(id, turn.text + text);
   }
 
-  /** Show an answer as far as it was heard; what an interruption took away is struck through. */
-  show(id) {
+  /** Show an answer as far as it was played; what an interruption took away is struck through. */
+  renderAnswer(id) {
     const turn = this.#turns.get(id);
     if (!turn?.answer) return;
-    const [heard, rest] = turn.answer.split();
-    turn.element.classList.toggle("waiting", !heard && !rest);
-    const pieces = heard || rest ? [heard] : ["…"];
-    if (rest && turn.answer.cut) pieces.push(unheard(rest));
+    const [played, rest] = turn.answer.split();
+    turn.element.classList.toggle("waiting", !played && !rest);
+    const pieces = played || rest ? [played] : ["…"];
+    if (rest && turn.answer.truncated) pieces.push(notPlayed(rest));
     else if (rest) pieces.push(make("span", "ahead", rest));
     turn.words.replaceChildren(...pieces);
     this.#follow();
@@ -113,12 +113,12 @@ export class Captions {
     this.#turns.delete(id);
   }
 
-  /** A line that nobody said. */
+  /** Add a line that nobody said. */
   note(text) {
     this.#append(make("li", "note", text));
   }
 
-  /** Something to look at. The server has taken out of the HTML whatever could do harm. */
+  /** Add a card. The server has removed unsafe HTML. */
   card(title, html) {
     const body = make("div", "body");
     body.innerHTML = html;
@@ -128,14 +128,14 @@ export class Captions {
     this.#append(element);
   }
 
-  /** What was said, for a new line after the old one dropped: [{who, text}]. */
-  said() {
-    const heard = ({ who, text, answer }) => ({ who, text: answer ? answer.split()[0] : text });
-    return [...this.#turns.values()].map(heard).filter(({ text }) => text.trim());
+  /** What was said, for a new session after the connection was lost: [{who, text}]. */
+  history() {
+    const turn = ({ who, text, answer }) => ({ who, text: answer ? answer.split()[0] : text });
+    return [...this.#turns.values()].map(turn).filter(({ text }) => text.trim());
   }
 
-  /** The old line is gone: what was said stays to be read, and is nobody's item any more. */
-  forget() {
+  /** The session is gone: what was said stays to be read, but has no item any more. */
+  detach() {
     for (const { element } of this.#turns.values()) if (element.classList.contains("waiting")) element.remove();
     this.#turns.clear();
   }
@@ -145,14 +145,14 @@ export class Captions {
     this.list.scrollTop = this.list.scrollHeight;
   }
 
-  /** Keep the newest words in sight, unless somebody reads further up. */
+  /** Scroll to the newest words, unless the user reads further up. */
   #follow() {
     const { scrollTop, clientHeight, scrollHeight } = this.list;
     if (scrollHeight - scrollTop - clientHeight < 160) this.list.scrollTop = scrollHeight;
   }
 }
 
-function unheard(text) {
+function notPlayed(text) {
   const del = make("del", "", text);
   del.prepend(make("span", "unseen", " (not heard: "));
   del.append(make("span", "unseen", ")"));

@@ -1,13 +1,13 @@
-// Both ends of the sound, in the audio thread. The wire wants 24 kHz; the device keeps its own rate.
+// Capture and playback, in the audio thread. The protocol has 24 kHz; the device keeps its own rate.
 // Forcing the context to 24 kHz instead costs fidelity in one browser and an exception in older others.
 
 const WIRE_RATE = 24000;
 const FRAME = WIRE_RATE / 50; // 20 ms
-const CUSHION_MS = 60; // sound in hand before the voice starts, or starts again
-const FADE = 256; // samples over which a hushed voice goes quiet, so that it does not click
+const PREBUFFER_MS = 60; // audio that is buffered before playback starts, or starts again
+const FADE_SAMPLES = 256; // samples over which interrupted audio fades out, so that it does not click
 const REPORT_EVERY = 8; // quanta of 128 samples
 
-// A windowed sinc in 512 phases: low-pass and interpolation in one. Sound of any length goes in piece by piece.
+// A windowed sinc in 512 phases: low-pass and interpolation in one. Audio is pushed in chunks of any length.
 class Resampler {
   static PHASES = 512;
 
@@ -33,14 +33,14 @@ class Resampler {
   }
 
   clear() {
-    this.held = new Float32Array(this.half);
-    this.at = this.half - 1; // where in `held` the next sample out lies
+    this.history = new Float32Array(this.half);
+    this.at = this.half - 1; // where in `history` the next output sample lies
   }
 
   push(samples) {
-    const all = new Float32Array(this.held.length + samples.length);
-    all.set(this.held);
-    all.set(samples, this.held.length);
+    const all = new Float32Array(this.history.length + samples.length);
+    all.set(this.history);
+    all.set(samples, this.history.length);
     const out = [];
     for (; Math.floor(this.at) + this.half < all.length; this.at += this.step) {
       const whole = Math.floor(this.at);
@@ -50,7 +50,7 @@ class Resampler {
       out.push(value);
     }
     const keep = Math.max(0, Math.floor(this.at) - this.half + 1);
-    this.held = all.slice(keep);
+    this.history = all.slice(keep);
     this.at -= keep;
     return Float32Array.from(out);
   }
@@ -68,8 +68,8 @@ function loudness(samples) {
   return Math.sqrt(sum / Math.max(1, samples.length));
 }
 
-// The microphone, as 20 ms frames of 16-bit sound at 24 kHz: {frame, level}.
-class Ear extends AudioWorkletProcessor {
+// The microphone, as 20 ms frames of 16-bit audio at 24 kHz: {frame, level}.
+class CaptureProcessor extends AudioWorkletProcessor {
   constructor() {
     super();
     this.resampler = new Resampler(sampleRate, WIRE_RATE);
@@ -98,53 +98,53 @@ class Ear extends AudioWorkletProcessor {
   }
 }
 
-// The voice. Told {item, samples}, {end: item} and {hush: true}; tells {item, ms, level} as it plays,
-// {finished: item}, and {cuts: [{item, ms}]}: what of each answer was played when it was hushed.
-class Mouth extends AudioWorkletProcessor {
+// Playback. Receives {item, samples}, {finish: item} and {clear: true}; sends {item, ms, level} as it plays,
+// {finished: item}, and {truncations: [{item, ms}]}: how much of each answer was played when it was cleared.
+class PlaybackProcessor extends AudioWorkletProcessor {
   constructor() {
     super();
     this.resampler = new Resampler(WIRE_RATE, sampleRate);
-    this.cushion = (CUSHION_MS / 1000) * sampleRate;
+    this.prebuffer = (PREBUFFER_MS / 1000) * sampleRate;
     this.quanta = 0;
-    this.#forget();
+    this.#reset();
     this.port.onmessage = ({ data }) => {
-      if (data.hush) this.#hush();
-      else if (data.end) this.#end(data.end);
+      if (data.clear) this.#clear();
+      else if (data.finish) this.#finish(data.finish);
       else this.#queue(data.item, this.resampler.push(Float32Array.from(data.samples, (value) => value / 32768)));
     };
   }
 
-  #forget() {
-    this.pieces = []; // {item, samples} not yet played, the first one from `at` on
+  #reset() {
+    this.chunks = []; // {item, samples} not yet played, the first one from `at` on
     this.at = 0;
-    this.waiting = 0; // samples in `pieces`
+    this.queued = 0; // samples in `chunks`
     this.item = null; // the answer that plays
     this.played = 0; // samples of it
-    this.ended = new Set(); // answers of which all sound is here
-    this.flowing = false;
+    this.ended = new Set(); // answers of which all audio is queued
+    this.playing = false;
   }
 
   #queue(item, samples) {
     this.item ??= item;
-    this.pieces.push({ item, samples });
-    this.waiting += samples.length;
+    this.chunks.push({ item, samples });
+    this.queued += samples.length;
   }
 
-  #end(item) {
-    if (this.item === null) return; // it was hushed
+  #finish(item) {
+    if (this.item === null) return; // it was cleared
     this.#queue(item, this.resampler.drain());
     this.ended.add(item);
   }
 
-  #hush() {
-    const heard = new Map();
-    if (this.item !== null) heard.set(this.item, this.#ms(this.played));
-    for (const { item } of this.pieces) if (!heard.has(item)) heard.set(item, 0);
-    this.tail = this.flowing ? this.#take(Math.min(FADE, this.waiting)) : null;
+  #clear() {
+    const played = new Map();
+    if (this.item !== null) played.set(this.item, this.#ms(this.played));
+    for (const { item } of this.chunks) if (!played.has(item)) played.set(item, 0);
+    this.tail = this.playing ? this.#read(Math.min(FADE_SAMPLES, this.queued)) : null;
     this.tail?.forEach((value, i) => (this.tail[i] = value * (1 - i / this.tail.length)));
     this.resampler.clear();
-    this.#forget();
-    this.port.postMessage({ cuts: [...heard].map(([item, ms]) => ({ item, ms })) });
+    this.#reset();
+    this.port.postMessage({ truncations: [...played].map(([item, ms]) => ({ item, ms })) });
   }
 
   #ms(samples) {
@@ -166,31 +166,31 @@ class Mouth extends AudioWorkletProcessor {
   }
 
   #play(out) {
-    if (!this.flowing && this.waiting > 0) this.flowing = this.waiting >= this.cushion || this.ended.has(this.item);
-    if (!this.flowing) return;
-    out.set(this.#take(Math.min(out.length, this.waiting)));
-    if (this.waiting > 0) return;
-    this.flowing = false; // either all was said, or the line is slow: then wait for a new cushion
+    if (!this.playing && this.queued > 0) this.playing = this.queued >= this.prebuffer || this.ended.has(this.item);
+    if (!this.playing) return;
+    out.set(this.#read(Math.min(out.length, this.queued)));
+    if (this.queued > 0) return;
+    this.playing = false; // either all was played, or the network is slow: then buffer again
     if (this.ended.has(this.item)) {
       this.port.postMessage({ finished: this.item });
-      this.#forget();
+      this.#reset();
     }
   }
 
-  #take(count) {
-    const taken = new Float32Array(count);
+  #read(count) {
+    const out = new Float32Array(count);
     for (let filled = 0; filled < count; ) {
-      const { item, samples } = this.pieces[0];
+      const { item, samples } = this.chunks[0];
       if (item !== this.item) this.#next(item);
       const part = samples.subarray(this.at, this.at + count - filled);
-      taken.set(part, filled);
+      out.set(part, filled);
       filled += part.length;
       this.at += part.length;
       this.played += part.length;
-      this.waiting -= part.length;
-      if (this.at === samples.length) this.pieces.shift(), (this.at = 0);
+      this.queued -= part.length;
+      if (this.at === samples.length) this.chunks.shift(), (this.at = 0);
     }
-    return taken;
+    return out;
   }
 
   #next(item) {
@@ -200,5 +200,5 @@ class Mouth extends AudioWorkletProcessor {
   }
 }
 
-registerProcessor("ear", Ear);
-registerProcessor("mouth", Mouth);
+registerProcessor("capture", CaptureProcessor);
+registerProcessor("playback", PlaybackProcessor);
