@@ -34,7 +34,7 @@ from vivavoce.session.ringing import IncomingCalls
 from vivavoce.session.switchboard import ListenerFactory, Switchboard
 from vivavoce.session.webhook import Webhook
 from vivavoce.text.languages import language_name, same_language
-from vivavoce.tools.registry import ToolRegistry, opened
+from vivavoce.tools.registry import ToolRegistry, open_tools
 from vivavoce.tools.types import Assistant
 from vivavoce.upstream import endpoint_of, remote
 from vivavoce.weights.store import OnProgress, Store, is_installed, user_store
@@ -253,7 +253,7 @@ class Runtime:
             async with anyio.create_task_group() as tasks:
                 for choice in self.choices.values():
                     tasks.start_soon(self._open, choice)
-                tasks.start_soon(self._tools.settle)
+                tasks.start_soon(self._tools.wait_loaded)
         except ExceptionGroup as failures:
             raise _first(failures) from failures
         if not self.config.has_cascade:
@@ -268,7 +268,7 @@ class Runtime:
         servers = McpServers(limits, self.config.mcp_servers)
         alone = self.config.engine == "cascade"
         session = self.session if alone else voiceless(self.session)
-        cascade = Cascade(providers, session=session, limits=limits, reach=servers)
+        cascade = Cascade(providers, session=session, limits=limits, mcp=servers)
         await cascade.warm_up()
         self._speech = Speech(providers, limits)
         self.use_engine(cascade if alone else Failover(self._remote(), cascade))
@@ -354,7 +354,7 @@ async def open_runtime(
 
     The arguments are those of `Runtime`. Raises `ConfigError` and `ProviderError`.
     """
-    async with opened(config.tools, config.limits) as tools:
+    async with open_tools(config.tools, config.limits) as tools:
         runtime = Runtime(
             config,
             assistant=assistant,

@@ -1,6 +1,6 @@
-"""A house with an assistant, and with tools that its owner has put on the shelf."""
+"""A server with an assistant, and with the tools that its configuration names."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -9,7 +9,6 @@ from vivavoce.assistants.team import Team
 from vivavoce.config.loading import load
 from vivavoce.config.schema import Config
 from vivavoce.errors import ConfigError
-from vivavoce.mcp.tools import Names
 from vivavoce.protocol import events as e
 from vivavoce.protocol.session import FunctionTool, Session
 from vivavoce.runtime import Runtime, choose_providers, language_warnings
@@ -39,13 +38,12 @@ THEIRS = FunctionTool(name="look", parameters={"type": "object"})
 
 
 class Late:
-    """A server of tools that comes up when somebody says so."""
+    """A source of tools that is there later."""
 
-    def __init__(self) -> None:
-        self.is_up = False
+    label = "late"
 
-    def tools(self, names: Names, taken: Collection[str]) -> Sequence[Tool]:
-        return [opening_hours] if self.is_up else []
+    async def load(self) -> Sequence[Tool]:
+        return [opening_hours]
 
 
 def scripted(**tables: object) -> Config:
@@ -89,9 +87,9 @@ def test_a_model_that_reads_the_instructions_before_they_come_reads_the_assistan
 
 
 async def test_the_owners_tools_are_there_with_an_assistant_and_without() -> None:
-    shelf = ToolRegistry([opening_hours])
-    assert names(await begun(Runtime(scripted(), tools=shelf))) == ["opening_hours"]
-    assert names(await begun(Runtime(scripted(), assistant=DESK, tools=shelf))) == [
+    registry = ToolRegistry([opening_hours])
+    assert names(await begun(Runtime(scripted(), tools=registry))) == ["opening_hours"]
+    assert names(await begun(Runtime(scripted(), assistant=DESK, tools=registry))) == [
         "order_status",
         "opening_hours",
     ]
@@ -105,10 +103,10 @@ async def test_a_clients_tools_are_beside_the_owners_where_there_is_no_assistant
 
 
 async def test_tools_that_come_late_are_there_from_the_next_conversation_on() -> None:
-    late = Late()
-    runtime = Runtime(scripted(), assistant=DESK, tools=ToolRegistry([], [late]))  # type: ignore[list-item]
+    registry = ToolRegistry([], [Late()])
+    runtime = Runtime(scripted(), assistant=DESK, tools=registry)
     assert names(await begun(runtime)) == ["order_status"]
-    late.is_up = True
+    await registry.load()
     assert names(await begun(runtime)) == ["order_status", "opening_hours"]
 
 

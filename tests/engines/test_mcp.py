@@ -11,7 +11,7 @@ import pytest
 from msgspec.structs import replace
 
 from vivavoce.limits import Limits
-from vivavoce.mcp.servers import ToolFailure
+from vivavoce.mcp.servers import McpFailure
 from vivavoce.protocol import events as e
 from vivavoce.protocol.codec import encode
 from vivavoce.protocol.items import (
@@ -71,7 +71,7 @@ class Servers:
     parted: int = 0
     called: list[tuple[str, dict[str, object]]] = field(default_factory=list)
 
-    def refuses(self, url: str) -> str | None:
+    def refusal(self, url: str) -> str | None:
         return "not that one." if self.refused in url else None
 
     @asynccontextmanager
@@ -87,18 +87,18 @@ class Servers:
         if self.breaks:
             raise RuntimeError("the connection broke")
 
-    async def tools(self) -> Sequence[McpTool]:
+    async def list_tools(self) -> Sequence[McpTool]:
         await anyio.sleep(self.listing)
         return self.offers
 
-    async def call(self, name: str, arguments: dict[str, object]) -> str:
+    async def call_tool(self, name: str, arguments: dict[str, object]) -> str:
         self.called.append((name, arguments))
         await anyio.sleep(self.working)
         if self.forgets:
             self.forgets -= 1
-            raise ToolFailure("dice", McpHttpError(code=404, message="Session terminated"))
+            raise McpFailure("dice", McpHttpError(code=404, message="Session terminated"))
         if self.failure:
-            raise ToolFailure("dice", self.failure)
+            raise McpFailure("dice", self.failure)
         return self.output
 
 
@@ -136,7 +136,7 @@ async def play(
     **limits: Any,
 ) -> tuple[Timeline, Simulation]:
     simulation = simulation or Simulation(replies, limits=Limits(**limits))
-    simulation.engine.reach = servers or Servers()
+    simulation.engine.mcp = servers or Servers()
     return await simulation.run(*steps, until=until), simulation
 
 

@@ -14,7 +14,7 @@ from anyio.abc import SocketAttribute, SocketStream
 from vivavoce.config.tools import HttpToolTable, ToolsTable
 from vivavoce.errors import ConfigError
 from vivavoce.limits import Limits
-from vivavoce.tools.registry import opened
+from vivavoce.tools.registry import open_tools
 from vivavoce.tools.types import Context, Tool, ToolError
 
 pytestmark = [pytest.mark.anyio, pytest.mark.real_time]
@@ -74,8 +74,8 @@ def whole(request: bytes) -> bool:
 @asynccontextmanager
 async def tool(url: str, limits: Limits | None = None, **written: Any) -> AsyncIterator[Tool]:
     table = HttpToolTable(name="order_status", description="Looks an order up.", url=url, **written)
-    async with opened(ToolsTable(http=(table,)), limits or Limits()) as shelf:
-        (made,) = shelf.beside()
+    async with open_tools(ToolsTable(http=(table,)), limits or Limits()) as shelf:
+        (made,) = shelf.tools()
         yield made
 
 

@@ -47,7 +47,7 @@ class AssistantRegistry:
     @property
     def shared(self) -> Sequence[Tool]:
         """What everyone can do, as far as there is room for it."""
-        tools = self._shelf.beside(self._taken)
+        tools = self._shelf.tools(self._taken)
         if len(tools) > self._room:
             log.warning("of %d tools on the shelf only %d are offered (limits.tools)", len(tools), self._room)
         return tools[: self._room]

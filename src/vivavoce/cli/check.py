@@ -65,7 +65,7 @@ def check(
 
     from vivavoce.assistants.team import Team
     from vivavoce.runtime import choose_providers, describe, language_warnings
-    from vivavoce.tools.registry import lacks
+    from vivavoce.tools.registry import missing_for_tools
     from vivavoce.weights.store import user_store
 
     loaded = configuration(file=config, preset=preset, chat=chat)
@@ -75,7 +75,7 @@ def check(
     remote = [_remote(loaded)] if loaded.config.engine == "remote" else []
     providers = [_provider(loaded, choice, store) for choice in choices.values()]
     missing = [each for part in (*remote, *providers) for each in part.missing]
-    missing += [Missing(what, write) for what, write in lacks(loaded.config.tools)]
+    missing += [Missing(what, write) for what, write in missing_for_tools(loaded.config.tools)]
     warnings = language_warnings(choices, loaded.config, team)
     facts = {
         "file": str(loaded.file) if loaded.file else None,

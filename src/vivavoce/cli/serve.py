@@ -39,13 +39,13 @@ async def _serve(config: "Config", assistant: "Assistant | None") -> None:
     import anyio
 
     from vivavoce.runtime import Runtime
-    from vivavoce.tools.registry import opened
+    from vivavoce.tools.registry import open_tools
     from vivavoce.web.app import Web
     from vivavoce.web.server import listen, serving
     from vivavoce.weights.store import every_tenth
 
     progress = every_tenth(_print)
-    async with opened(config.tools, config.limits) as tools:
+    async with open_tools(config.tools, config.limits) as tools:
         runtime = Runtime(config, assistant=assistant, tools=tools, on_status=_print, on_progress=progress)
         async with serving(Web(runtime), listen(config.server.host, config.server.port)) as url:
             _print(f"Listening on {url}. Loading the models.")

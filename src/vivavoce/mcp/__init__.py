@@ -1,5 +1,5 @@
 """Servers of tools, by the Model Context Protocol.
 
-`servers` says which there are and how they fail; they are reached over `http` or `stdio`, `visits` hold the
-connections, and `tools` is what the chat model sees of them.
+`servers` says which may be used and how they fail, `connection` keeps a connection with one, `library` is all
+that touches the official `mcp` package, and `tools` is what the chat model sees of a server.
 """

@@ -1,104 +1,145 @@
-"""A server of tools that we are connected with, by the official `mcp` library, however it was reached."""
+"""The connection with one MCP server: made when something is asked, until it is closed, again if need be."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
-from dataclasses import dataclass
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
 
-import httpx2
+import anyio
 import msgspec
-from mcp import Client
-from mcp.shared.exceptions import MCPError
-from mcp_types import CallToolResult, Tool
+from anyio.abc import TaskGroup, TaskStatus
 
-from vivavoce.limits import Limits
-from vivavoce.mcp.servers import ToolFailure
-from vivavoce.protocol.items import McpError, McpHttpError, McpProtocolError, McpTool, McpToolExecutionError
+from vivavoce.mcp.servers import TIMED_OUT, McpConnector, McpFailure, McpSession, protocol_failure
+from vivavoce.mcp.tools import is_allowed
+from vivavoce.protocol.items import McpTool
+from vivavoce.protocol.session import McpServerTool
 
-__all__ = ["Connected", "answers", "failing"]
+__all__ = ["McpConnection", "connection_key"]
 
-_CLOSED, _BROKEN = -32000, -32603
-"""JSON-RPC codes, as the library uses them."""
+log = logging.getLogger(__name__)
 
-
-@dataclass(frozen=True)
-class Connected:
-    """What such a server is asked, and how it answers."""
-
-    client: Client
-    label: str
-    limits: Limits
-
-    async def tools(self) -> Sequence[McpTool]:
-        """Return all that it offers. Raises `ToolFailure`."""
-        found: list[McpTool] = []
-        cursor: str | None = None
-        with failing(self.label):
-            while len(found) <= self.limits.mcp_tools:
-                page = await self.client.list_tools(cursor=cursor)
-                found += [_told(tool) for tool in page.tools]
-                cursor = page.next_cursor
-                if cursor is None:
-                    return found
-        message = f"it offers more than {self.limits.mcp_tools} tools (limits.mcp_tools)"
-        raise ToolFailure(self.label, McpProtocolError(code=_BROKEN, message=message))
-
-    async def call(self, name: str, arguments: dict[str, object]) -> str:
-        """Let a tool do its work. Raises `ToolFailure`."""
-        with failing(self.label):
-            result = await self.client.call_tool(name, arguments)
-        output = _said(result)
-        if result.is_error:
-            raise ToolFailure(self.label, McpToolExecutionError(message=output or "the tool has failed"))
-        return output
+T = TypeVar("T")
+_CLOSING_SECONDS = 2
 
 
-def _told(tool: Tool) -> McpTool:
-    """Return a tool as an item tells of it. OpenAI's Agents SDK for JavaScript insists on a description."""
-    notes = tool.annotations.model_dump(by_alias=True, exclude_none=True) if tool.annotations else None
-    return McpTool(
-        name=tool.name,
-        input_schema=tool.input_schema,
-        description=tool.description or "",
-        annotations=notes or None,
+def connection_key(server: McpServerTool) -> bytes:
+    """Return what connections differ by: the server, its credentials, and the tools that are wanted of it."""
+    credentials = server.authorization or None, server.headers or None
+    return msgspec.json.encode(
+        (server.server_label, server.server_url, credentials, server.allowed_tools or None)
     )
 
 
-def _said(result: CallToolResult) -> str:
-    """Return what a tool has said in words; of pictures and sounds, that there were some."""
-    if not result.content and result.structured_content is not None:
-        return msgspec.json.encode(result.structured_content).decode()
-    return "\n".join(str(getattr(part, "text", None) or f"({part.type})") for part in result.content)
+@dataclass(eq=False)
+class McpConnection:
+    """One server, as its owner or a conversation uses it. A task of its own among `tasks` holds the connection.
+
+    Whatever is asked has to be answered within `seconds`. Cancelling the task closes the session (MCP, "Session
+    Management": `DELETE`), which takes two seconds at most.
+    """
+
+    server: McpServerTool
+    connector: McpConnector
+    tasks: TaskGroup
+    seconds: float
+    tools: Sequence[McpTool] = ()
+    listed: anyio.Event = field(default_factory=anyio.Event)
+    """set by the owner when `tools` are known, or cannot be"""
+    failed: bool = False
+    calls: int = 0
+    """calls under way, as the owner counts them"""
+    _session: McpSession | None = None
+    _lock: anyio.Lock = field(default_factory=anyio.Lock)
+    _closing: anyio.Event = field(default_factory=anyio.Event)
+
+    async def list_tools(self) -> Sequence[McpTool]:
+        """Ask for the tools that are wanted of the server. Raises `McpFailure`."""
+        found = await self._ask(lambda session: session.list_tools())
+        self.tools = [tool for tool in found if is_allowed(tool, self.server)]
+        return self.tools
+
+    async def call_tool(self, name: str, arguments: dict[str, object]) -> str:
+        """Call a tool, and return its output. Raises `McpFailure`."""
+        return await self._ask(lambda session: session.call_tool(name, arguments))
+
+    def close(self) -> None:
+        """Close the connection. Asking for something afterwards makes another."""
+        self._session = None
+        self._closing.set()
+
+    async def _ask(self, question: Callable[[McpSession], Awaitable[T]]) -> T:
+        try:
+            with anyio.fail_after(self.seconds):
+                session = await self._connected()
+                try:
+                    return await question(session)
+                except McpFailure as failure:
+                    if (failure.session_expired or failure.connection_lost) and self._session is session:
+                        self.close()
+                    if not failure.session_expired:
+                        raise
+                return await question(await self._connected())
+        except TimeoutError as error:
+            message = f"no answer within {self.seconds:g} s (limits.mcp_seconds)"
+            raise protocol_failure(self.server.server_label, TIMED_OUT, message) from error
+
+    async def _connected(self) -> McpSession:
+        async with self._lock:
+            if self._session is None:
+                self._session = await self.tasks.start(self._hold)
+            return self._session
+
+    async def _hold(self, *, task_status: TaskStatus[McpSession]) -> None:
+        """Hold a session until it is closed, be it by cancelling this. One that is not yet open is dropped."""
+        held = _Held()
+        self._closing = held.closing
+        try:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._connect, held, task_status)
+                try:
+                    await held.closing.wait()
+                    await held.opened.wait()
+                except anyio.get_cancelled_exc_class():
+                    held.close()
+                    raise
+        except ExceptionGroup as failures:  # of one: the server cannot be connected
+            failure = failures.exceptions[0]
+            raise failure from failure.__cause__
+        finally:
+            if self._closing is held.closing:
+                self._session = None
+
+    async def _connect(self, held: "_Held", task_status: TaskStatus[McpSession]) -> None:
+        """Connect. A connection that breaks later is over, and that is all."""
+        try:
+            with held.scope:
+                async with self.connector.connect(self.server) as session:
+                    held.opened.set()
+                    task_status.started(session)
+                    await held.closing.wait()
+                    held.scope.deadline = anyio.current_time() + _CLOSING_SECONDS
+        except Exception as error:
+            if not held.opened.is_set():
+                raise
+            while isinstance(error, ExceptionGroup):
+                error = error.exceptions[0]
+            label = self.server.server_label
+            log.info("the connection with MCP server %r broke: %s", label, type(error).__name__)
+        finally:
+            held.opened.set()
+            held.closing.set()
 
 
-# what goes wrong
+@dataclass
+class _Held:
+    """One session. Its scope is shielded: the server is told that it ends, within `_CLOSING_SECONDS`."""
 
-answers: ContextVar[list[int]] = ContextVar("answers")
-"""The HTTP statuses with which a server answers what it is being asked; the library keeps them to itself."""
+    scope: anyio.CancelScope = field(default_factory=lambda: anyio.CancelScope(shield=True))
+    opened: anyio.Event = field(default_factory=anyio.Event)
+    closing: anyio.Event = field(default_factory=anyio.Event)
 
-
-@contextmanager
-def failing(label: str) -> Iterator[Sequence[int]]:
-    """Make a `ToolFailure` of whatever a server breaks."""
-    heard: list[int] = []
-    token = answers.set(heard)
-    try:
-        yield heard
-    except Exception as error:  # a stranger's server can make the library raise anything
-        lost = isinstance(error, MCPError) and error.code == _CLOSED
-        raise ToolFailure(label, _fault(error, heard[-1] if heard else 0), lost=lost) from error
-    finally:
-        answers.reset(token)
-
-
-def _fault(error: BaseException, answered: int) -> McpError:
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    if answered >= 400:  # what the HTTP library says of it names the address, with the key that may be in it
-        phrase = httpx2.codes.get_reason_phrase(answered) or "refused"
-        message = f"{phrase}: {error.message}" if isinstance(error, MCPError) else phrase
-        return McpHttpError(code=answered, message=message)
-    if isinstance(error, MCPError):
-        return McpProtocolError(code=error.code, message=error.message)
-    code = _CLOSED if isinstance(error, httpx2.HTTPError) else _BROKEN
-    return McpProtocolError(code=code, message=str(error) or type(error).__name__)
+    def close(self) -> None:
+        """Close the session; break off if it is not open yet."""
+        self.closing.set()
+        if not self.opened.is_set():
+            self.scope.cancel()

@@ -1,4 +1,4 @@
-"""Servers of tools (MCP): which of them there are, how they are reached, and how they fail."""
+"""MCP servers: which of them may be used, how they are reached, and how they fail."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -15,87 +15,63 @@ from vivavoce.limits import Limits
 from vivavoce.protocol.items import McpError, McpHttpError, McpProtocolError, McpTool
 from vivavoce.protocol.session import McpServerTool
 
-__all__ = ["Command", "McpServers", "OwnServers", "Reach", "ToolFailure", "ToolServer"]
+__all__ = ["Command", "McpConnector", "McpFailure", "McpServers", "McpSession", "protocol_failure"]
 
-_HTTP, _STDIO = "vivavoce.mcp.http", "vivavoce.mcp.stdio"
-_NOT_INSTALLED = "MCP is not installed here; whoever runs this server may write: pip install 'vivavoce[mcp]'."
-_REFUSED = -32600
-"""JSON-RPC's code for what is not done at all."""
-_SESSION_LOST = 404
+INVALID_REQUEST, INVALID_PARAMS, TIMED_OUT = -32600, -32602, -32001
+"""JSON-RPC's codes; the last is the `mcp` library's."""
+_NOT_INSTALLED = "MCP is not installed on this server; its owner may run: pip install 'vivavoce[mcp]'."
+_SESSION_EXPIRED = 404
+"""MCP, "Session Management": the status for a session that the server has ended"""
 
 
-class ToolFailure(ProviderError):
-    """A server of tools could not be reached, or its tool has failed: `error` is what a client is told.
+class McpFailure(ProviderError):
+    """An MCP server cannot be reached, or its tool has failed: `error` is what a client is told.
 
-    `lost` says that the connection is gone, and with it all that was under way.
+    With `connection_lost` everything that was under way is lost.
     """
 
-    def __init__(self, label: str, error: McpError, *, lost: bool = False) -> None:
+    def __init__(self, label: str, error: McpError, *, connection_lost: bool = False) -> None:
         super().__init__(f"MCP server '{label}'", error.message)
-        self.error, self.lost = error, lost
+        self.error, self.connection_lost = error, connection_lost
 
     @property
     def kind(self) -> str:
-        """What sort of failure it is, without the server's own words, which a log has no business to keep."""
+        """What sort of failure it is, without the server's own words, which do not belong into a log."""
         return f"{self.error.__struct_config__.tag} {getattr(self.error, 'code', '')}".rstrip()
 
     @property
-    def is_forgotten(self) -> bool:
-        """Whether the server no longer knows us: nothing was done, and one may come in again."""
-        return isinstance(self.error, McpHttpError) and self.error.code == _SESSION_LOST
+    def session_expired(self) -> bool:
+        """Whether the server no longer knows the session: nothing was done, and a new one may be begun."""
+        return isinstance(self.error, McpHttpError) and self.error.code == _SESSION_EXPIRED
 
 
-class ToolServer(Protocol):
-    """A server of tools, as long as we are connected. Both methods raise `ToolFailure`."""
+def protocol_failure(label: str, code: int, message: str) -> McpFailure:
+    """Return a failure with a JSON-RPC code."""
+    return McpFailure(label, McpProtocolError(code=code, message=message))
 
-    async def tools(self) -> Sequence[McpTool]:
-        """Return all that it offers."""
+
+class McpSession(Protocol):
+    """A session with an MCP server. Both methods raise `McpFailure`."""
+
+    async def list_tools(self) -> Sequence[McpTool]:
+        """Return all tools of the server."""
         ...
 
-    async def call(self, name: str, arguments: dict[str, object]) -> str:
-        """Let a tool do its work, and return what it says."""
-        ...
-
-
-class Reach(Protocol):
-    """How servers of tools are reached, and which of them a client may name."""
-
-    def refuses(self, url: str) -> str | None:
-        """Return in a sentence why this server may not be named, or None if it may."""
-        ...
-
-    def connect(self, server: McpServerTool) -> AbstractAsyncContextManager[ToolServer]:
-        """Connect until the block is left. Raises `ToolFailure`."""
+    async def call_tool(self, name: str, arguments: dict[str, object]) -> str:
+        """Call a tool, and return its output."""
         ...
 
 
-@dataclass(frozen=True)
-class McpServers:
-    """Reaches servers over streamable HTTP, or over SSE those that know no better.
+class McpConnector(Protocol):
+    """How MCP servers are reached, and which of them a client may name."""
 
-    `allowed` are the addresses that clients may name, each with all that lies below it; None is any. A redirect
-    is followed only within a server's own origin: the library sees to that.
-    """
+    def refusal(self, url: str) -> str | None:
+        """Return in a sentence why a client may not name this server; None if it may."""
+        ...
 
-    limits: Limits = field(default_factory=Limits)
-    allowed: Sequence[str] | None = ()
-
-    def refuses(self, url: str) -> str | None:
-        """Say why not, if not."""
-        if find_spec("mcp") is None:
-            return _NOT_INSTALLED
-        if self.allowed is not None and not any(_is_below(url, one) for one in self.allowed):
-            return f"{_origin(url)} is none of the MCP servers that clients may name here ([mcp] servers)."
-        return None
-
-    @asynccontextmanager
-    async def connect(self, server: McpServerTool) -> AsyncIterator[ToolServer]:
-        """Connect. The first time it takes a second to import the library, in which others may speak."""
-        if refusal := self.refuses(server.server_url or ""):
-            raise ToolFailure(server.server_label, McpProtocolError(code=_REFUSED, message=refusal))
-        http = await anyio.to_thread.run_sync(import_module, _HTTP)
-        async with http.connect(server, self.limits) as connected:
-            yield connected
+    def connect(self, server: McpServerTool) -> AbstractAsyncContextManager[McpSession]:
+        """Hold a session until the block is left. Raises `McpFailure`."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -107,24 +83,34 @@ class Command:
 
 
 @dataclass(frozen=True)
-class OwnServers:
-    """Reaches the servers that the owner names: any address, and commands by their label."""
+class McpServers:
+    """Reaches servers over streamable HTTP, over SSE if they are older, or by starting them.
+
+    `allowed` are the addresses that may be used, each with all that lies below it; None is any. `commands` are
+    the servers to start, by their labels. A redirect is followed only within a server's own origin: the library
+    sees to that.
+    """
 
     limits: Limits = field(default_factory=Limits)
+    allowed: Sequence[str] | None = ()
     commands: Mapping[str, Command] = field(default_factory=dict)
 
-    def refuses(self, url: str) -> str | None:  # noqa: ARG002 (the owner may name any)
-        """Say why none can be reached, if none can."""
-        return _NOT_INSTALLED if find_spec("mcp") is None else None
+    def refusal(self, url: str) -> str | None:
+        """Return why a server may not be used; None if it may."""
+        if find_spec("mcp") is None:
+            return _NOT_INSTALLED
+        if self.allowed is not None and not any(_is_below(url, one) for one in self.allowed):
+            return f"{_origin(url)} is not one of the MCP servers that clients may name here ([mcp] servers)."
+        return None
 
     @asynccontextmanager
-    async def connect(self, server: McpServerTool) -> AsyncIterator[ToolServer]:
-        """Connect with a server, or start it."""
-        command = self.commands.get(server.server_label)
-        way = await anyio.to_thread.run_sync(import_module, _STDIO if command else _HTTP)
-        who = (server.server_label, command) if command else (server,)
-        async with way.connect(*who, self.limits) as connected:
-            yield connected
+    async def connect(self, server: McpServerTool) -> AsyncIterator[McpSession]:
+        """Connect. The first time it takes a second to import the library, so that is done in a thread."""
+        if refusal := self.refusal(server.server_url or ""):
+            raise protocol_failure(server.server_label, INVALID_REQUEST, refusal)
+        library = await anyio.to_thread.run_sync(import_module, "vivavoce.mcp.library")
+        async with library.connect(server, self.commands.get(server.server_label), self.limits) as session:
+            yield session
 
 
 def _origin(url: str) -> str:
@@ -133,7 +119,7 @@ def _origin(url: str) -> str:
 
 
 def _is_below(url: str, allowed: str) -> bool:
-    """Say whether an address is the allowed one, or lies below it."""
+    """Return whether an address is the allowed one, or lies below it."""
     path, base = unquote(urlsplit(url).path), unquote(urlsplit(allowed).path).rstrip("/")
     inside = path.rstrip("/") == base or path.startswith(f"{base}/")
     return _origin(url) == _origin(allowed) and inside and ".." not in path.split("/")

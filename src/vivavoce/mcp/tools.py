@@ -1,4 +1,4 @@
-"""The tools of MCP servers as the chat model sees them: which, called what, and which need a client's word."""
+"""The tools of MCP servers as the chat model sees them: which, by what names, and which need approval."""
 
 import re
 from collections.abc import Collection, Iterator
@@ -9,14 +9,14 @@ from msgspec import UNSET, UnsetType
 from vivavoce.protocol.items import McpTool
 from vivavoce.protocol.session import FunctionTool, McpApproval, McpServerTool, McpToolFilter
 
-__all__ = ["Names", "as_function", "is_allowed", "needs_approval"]
+__all__ = ["ToolNames", "as_function", "is_allowed", "needs_approval"]
 
 _NAME_CHARS = 64
 """characters of a function's name, of which chat models know letters, digits, `_` and `-`"""
 
 
 def is_allowed(tool: McpTool, server: McpServerTool) -> bool:
-    """Say whether the session lets the model know of this tool."""
+    """Return whether the session offers this tool to the model."""
     match server.allowed_tools:
         case None | UnsetType():
             return True
@@ -27,7 +27,7 @@ def is_allowed(tool: McpTool, server: McpServerTool) -> bool:
 
 
 def needs_approval(tool: McpTool, server: McpServerTool) -> bool:
-    """Say whether the client must approve each call. It must, unless it has said `never` of this tool."""
+    """Return whether the client must approve each call: unless it has said `never` of this tool."""
     match server.require_approval:
         case "never":
             return False
@@ -40,7 +40,7 @@ def needs_approval(tool: McpTool, server: McpServerTool) -> bool:
 
 
 def _is_named(tool: McpTool, wanted: McpToolFilter) -> bool:
-    """Say whether a filter speaks of this tool. One that says nothing speaks of none."""
+    """Return whether a filter names this tool. One that is empty names none."""
     return wanted != McpToolFilter() and _fits(tool, wanted)
 
 
@@ -57,8 +57,8 @@ def as_function(name: str, tool: McpTool, server: McpServerTool) -> FunctionTool
     return FunctionTool(name=name, description=" ".join(filter(None, about)), parameters=tool.input_schema)
 
 
-class Names:
-    """Gives every tool of every server a name of its own, which it keeps as long as the conversation lasts.
+class ToolNames:
+    """Gives each tool of each server a name of its own, which it keeps as long as the conversation lasts.
 
     It is the tool's own name, unless a function of the client's or another server's tool has it.
     """
@@ -67,28 +67,24 @@ class Names:
         self._names: dict[tuple[str, str], str] = {}
         self._tools: dict[str, tuple[str, str]] = {}
 
-    def of(self, label: str, tool: str, taken: Collection[str]) -> str:
-        """Return the name of a server's tool. It is none of those `taken` by the client's functions."""
+    def name(self, label: str, tool: str, taken: Collection[str]) -> str:
+        """Return the name of a server's tool. It is none of those that are `taken`."""
         known = self._names.get((label, tool))
-        for name in chain([known] if known else [], _spellings(label, tool)):
+        for name in chain([known] if known else [], _candidates(label, tool)):
             if name not in taken and self._tools.get(name, (label, tool)) == (label, tool):
                 break
         self._names[label, tool] = name
         self._tools[name] = (label, tool)
         return name
 
-    def whose(self, name: str) -> tuple[str, str] | None:
-        """Return the server's label and the tool that were given this name, if any were."""
-        return self._tools.get(name)
 
-
-def _spellings(label: str, tool: str) -> Iterator[str]:
-    """Return what a tool may be called, from the plainest to the oddest."""
+def _candidates(label: str, tool: str) -> Iterator[str]:
+    """Yield what a tool may be called, from the plainest to the oddest."""
     for whole in (tool, f"{label}_{tool}"):
-        yield _plainly(whole, _NAME_CHARS) or "tool"
+        yield _plain(whole, _NAME_CHARS) or "tool"
     for number in count(2):
-        yield f"{_plainly(f'{label}_{tool}', _NAME_CHARS - 8)}_{number}"
+        yield f"{_plain(f'{label}_{tool}', _NAME_CHARS - 8)}_{number}"
 
 
-def _plainly(name: str, most: int) -> str:
-    return re.sub(r"[^\w-]+", "_", name, flags=re.ASCII)[:most]
+def _plain(name: str, limit: int) -> str:
+    return re.sub(r"[^\w-]+", "_", name, flags=re.ASCII)[:limit]

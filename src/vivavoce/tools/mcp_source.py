@@ -2,35 +2,28 @@
 
 import logging
 import re
-from collections.abc import Collection, Mapping, Sequence
-from itertools import count
+from collections.abc import Mapping, Sequence
 
-import anyio
-import msgspec
 from anyio.abc import TaskGroup
 
-from vivavoce.backoff import backoff
 from vivavoce.config.tools import McpToolsTable, from_environment, placeholders
 from vivavoce.limits import Limits
-from vivavoce.mcp.servers import Command, OwnServers, ToolFailure
-from vivavoce.mcp.tools import Names
-from vivavoce.mcp.visits import Visit
+from vivavoce.mcp.connection import McpConnection
+from vivavoce.mcp.servers import Command, McpFailure, McpServers
 from vivavoce.protocol.items import McpTool, McpToolExecutionError
 from vivavoce.protocol.session import McpServerTool
-from vivavoce.tools.types import Context, Outcome, Tool, ToolError
+from vivavoce.tools.types import Context, Outcome, Tool, ToolError, decode_arguments
 
 __all__ = ["McpToolSource"]
 
 log = logging.getLogger(__name__)
 
-_FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0
-
 
 class McpToolSource:
-    """One server, and what it has to offer as soon as it has said so. Raises `ConfigError`."""
+    """One server as a source of tools. A task among `tasks` holds its connection. Raises `ConfigError`."""
 
     def __init__(self, table: McpToolsTable, tasks: TaskGroup, limits: Limits) -> None:
-        """Its connection is held by a task among `tasks`."""
+        self.label = table.label
         place = f"[[tools.mcp]] {table.label}"
         server = McpServerTool(
             server_label=table.label,
@@ -38,55 +31,35 @@ class McpToolSource:
             headers=_filled(table.headers, f"{place}: headers"),
             allowed_tools=table.allowed_tools,
         )
-        commands = {table.label: Command(table.command, _filled(table.env, f"{place}: env"))}
-        reach = OwnServers(limits, commands if table.command else {})
-        self.asked = anyio.Event()
+        command = Command(table.command, _filled(table.env, f"{place}: env"))
+        servers = McpServers(limits, allowed=None, commands={table.label: command} if table.command else {})
         self._table, self._seconds = table, table.seconds or limits.mcp_seconds
-        self._visit = Visit(server, reach, tasks, max(self._seconds, limits.mcp_seconds))  # it may start slowly
-        self._offered: Sequence[McpTool] = ()
+        seconds = max(self._seconds, limits.mcp_seconds)  # it may start slowly
+        self._connection = McpConnection(server, servers, tasks, seconds)
 
-    async def ask(self) -> None:
-        """Ask what it offers, again and again until it says so; `asked` is set after the first time."""
-        for attempt in count(1):
-            pause = backoff(attempt, first=_FIRST_PAUSE, longest=_LONGEST_PAUSE)
-            try:
-                self._offered = self._fit(await self._visit.list())
-                return
-            except ToolFailure as failure:
-                level = logging.WARNING if attempt == 1 else logging.INFO
-                words = "MCP server %r has not listed its tools, and is asked again in %g s: %s"
-                log.log(level, words, self._table.label, pause, failure.message)
-            finally:
-                self.asked.set()
-            await anyio.sleep(pause)
+    async def load(self) -> Sequence[Tool]:
+        """Return its tools, or none if a question that should protect one could not be asked."""
+        found = await self._connection.list_tools()
+        if fault := _unknown(self._table.confirm, found):
+            message = "MCP server %r is left out: confirm of [[tools.mcp]] names %s"
+            log.error(message, self.label, fault)
+            return []
+        names = ", ".join(one.name for one in found) or "no tools"
+        log.info("MCP server %r offers %s", self.label, names)
+        return [self._tool(one) for one in found]
 
-    def _fit(self, offered: Sequence[McpTool]) -> Sequence[McpTool]:
-        """Return the tools, or none if a question that should protect one could not be asked."""
-        if fault := _misfit(self._table.confirm, offered):
-            words = "MCP server %r is left out: confirm of [[tools.mcp]] speaks of %s"
-            log.error(words, self._table.label, fault)
-            return ()
-        log.info(
-            "MCP server %r offers %s", self._table.label, ", ".join(one.name for one in offered) or "no tools"
-        )
-        return offered
-
-    def tools(self, names: Names, taken: Collection[str]) -> Sequence[Tool]:
-        """Return its tools, by names that none of those `taken` has."""
-        return [self._tool(tool, names.of(self._table.label, tool.name, taken)) for tool in self._offered]
-
-    def _tool(self, tool: McpTool, name: str) -> Tool:
+    def _tool(self, tool: McpTool) -> Tool:
         async def run(arguments: str, context: Context) -> Outcome:  # noqa: ARG001
+            values = decode_arguments(arguments, dict[str, object])
             try:
-                given = msgspec.json.decode(arguments or "{}", type=dict[str, object])
-                return Outcome(await self._visit.call(tool.name, given))
-            except msgspec.MsgspecError as error:
-                raise ToolError(f"The arguments are not a JSON object: {error}.") from error
-            except ToolFailure as failure:
-                raise ToolError(_told(failure)) from failure
+                return Outcome(await self._connection.call_tool(tool.name, values))
+            except McpFailure as failure:
+                is_tools = isinstance(failure.error, McpToolExecutionError)
+                message = failure.message if is_tools else f"The tool's server has failed: {failure.message}"
+                raise ToolError(message) from failure
 
         return Tool(
-            name,
+            tool.name,
             tool.description or tool.name.replace("_", " "),
             tool.input_schema,
             run,
@@ -96,30 +69,22 @@ class McpToolSource:
         )
 
 
-def _told(failure: ToolFailure) -> str:
-    """Return what the model is told: a tool's own words, or that its server has none."""
-    if isinstance(failure.error, McpToolExecutionError):
-        return failure.message
-    return f"The tool's server has failed: {failure.message}"
-
-
 def _question(tool: McpTool) -> str:
-    """Return what is asked before a tool is used that calls itself destructive, if nobody says otherwise."""
-    is_destructive = bool(tool.annotations and tool.annotations.get("destructiveHint") is True)
-    return (
-        f"Shall I really do this: {re.sub('[^a-zA-Z0-9]+', ' ', tool.name).strip()}?" if is_destructive else ""
-    )
+    """Return what is asked before a tool is used that calls itself destructive, unless the owner says."""
+    if not tool.annotations or tool.annotations.get("destructiveHint") is not True:
+        return ""
+    return f"Shall I really do this: {re.sub('[^a-zA-Z0-9]+', ' ', tool.name).strip()}?"
 
 
-def _misfit(confirm: Mapping[str, str], offered: Sequence[McpTool]) -> str | None:
-    """Return the first tool, or argument, of which a question speaks and the server knows nothing."""
-    known = {tool.name: tool.input_schema.get("properties") for tool in offered}
+def _unknown(confirm: Mapping[str, str], tools: Sequence[McpTool]) -> str | None:
+    """Return the first tool or argument that a question names and the server does not have."""
+    properties = {tool.name: tool.input_schema.get("properties") for tool in tools}
     for name, question in confirm.items():
-        if name not in known:
+        if name not in properties:
             return f"the tool {name!r}, which it does not offer"
-        arguments = known[name]
+        known = properties[name]
         for one in placeholders(question):
-            if not isinstance(arguments, dict) or one not in arguments:
+            if not isinstance(known, dict) or one not in known:
                 return f"{{{one}}}, which is no argument of {name!r}"
     return None
 

@@ -21,7 +21,7 @@ from vivavoce.engines.refusals import error_for, expired, not_a_client_event
 from vivavoce.engines.transcription_session import create_transcription, no_responses, update_transcription
 from vivavoce.errors import ProtocolError
 from vivavoce.limits import Limits
-from vivavoce.mcp.servers import McpServers, Reach
+from vivavoce.mcp.servers import McpConnector, McpServers
 from vivavoce.protocol import events as e
 from vivavoce.protocol.items import McpApprovalResponse
 from vivavoce.protocol.responses import ResponseParams
@@ -46,7 +46,7 @@ class Cascade:
     session: Session = DEFAULT
     limits: Limits = field(default_factory=Limits)
     apology: Apology = field(default_factory=lambda: Apology(APOLOGY))
-    reach: Reach = field(default_factory=McpServers)
+    mcp: McpConnector = field(default_factory=McpServers)
 
     async def warm_up(self) -> None:
         """Synthesize the apology and prefill the chat model, so that the first caller need not wait.
@@ -77,16 +77,16 @@ class Cascade:
             context = CascadeContext(line, self.providers, self.limits, own, tasks)
             if isinstance(session, TranscriptionSession):
                 context.transcription = create_transcription(own, session)
-            await _Conversation(context, self.apology, self.reach).run()
+            await _Conversation(context, self.apology, self.mcp).run()
             tasks.cancel_scope.cancel()
 
 
 class _Conversation:
     """One conversation, from the first event to the last."""
 
-    def __init__(self, context: CascadeContext, apology: Apology, reach: Reach) -> None:
+    def __init__(self, context: CascadeContext, apology: Apology, mcp: McpConnector) -> None:
         self.context = context
-        self.responses = Responses(context, apology, reach)
+        self.responses = Responses(context, apology, mcp)
         self.input_audio = InputAudioStream(
             context.providers.vad.detector(),
             InputProcessing.of(context.client_session),
@@ -188,7 +188,7 @@ class _Conversation:
 
     async def _connect_mcp_servers(self) -> None:
         if self.context.transcription is None:
-            await self.responses.mcp_servers.visit(named(self.context.session.tools))
+            await self.responses.mcp_servers.update(named(self.context.session.tools))
 
     def _check_unused(self) -> None:
         """Raise `ProtocolError` for another session type once there was audio, an item or a response."""

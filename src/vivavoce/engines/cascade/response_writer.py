@@ -117,7 +117,7 @@ class ResponseWriter:
             await self._context.send(e.ResponseMcpCallArgumentsDelta(**place, delta=delta))
         await self._context.send(e.ResponseMcpCallArgumentsDone(**place, arguments=item.arguments))
         self._replace(place, item)
-        await self._mcp_calls.take(pending, place["response_id"], place["output_index"])
+        await self._mcp_calls.add(pending, place["response_id"], place["output_index"])
         self._pending_calls.append(pending)
 
     async def _write_function_call(self, call: ToolCall) -> None:

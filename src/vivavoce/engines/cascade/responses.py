@@ -17,7 +17,7 @@ from vivavoce.engines.cascade.response_writer import ResponseWriter
 from vivavoce.engines.cascade.settings import ResponseSettings
 from vivavoce.engines.cascade.truncation import truncate_history
 from vivavoce.errors import ProtocolError, ProviderError
-from vivavoce.mcp.servers import Reach
+from vivavoce.mcp.servers import McpConnector
 from vivavoce.protocol import events as e
 from vivavoce.protocol.items import Item
 from vivavoce.protocol.responses import VERBATIM, ResponseParams
@@ -44,7 +44,7 @@ class Responses:
 
     context: CascadeContext
     apology: Apology
-    reach: InitVar[Reach]
+    mcp: InitVar[McpConnector]
     _current: ResponseTask | None = None
     _out_of_band: list[ResponseTask] = field(default_factory=list)
     _has_spoken: bool = False
@@ -52,9 +52,9 @@ class Responses:
     mcp_servers: McpServerTools = field(init=False)
     mcp_calls: McpCalls = field(init=False)
 
-    def __post_init__(self, reach: Reach) -> None:
+    def __post_init__(self, mcp: McpConnector) -> None:
         limits = self.context.limits
-        self.mcp_servers = McpServerTools(self.context, reach, learned=self.prefill)
+        self.mcp_servers = McpServerTools(self.context, mcp, learned=self.prefill)
         self.mcp_calls = McpCalls(self.context, self.mcp_servers)
         self.rate_limits = RateLimits(responses=limits.responses_per_minute, tokens=limits.tokens_per_minute)
 

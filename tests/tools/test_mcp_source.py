@@ -18,12 +18,12 @@ from clients.weather import desk
 from vivavoce.config.tools import McpToolsTable, ToolsTable
 from vivavoce.errors import ConfigError
 from vivavoce.limits import Limits
-from vivavoce.tools.registry import ToolRegistry, opened
+from vivavoce.tools.registry import ToolRegistry, open_tools
 from vivavoce.tools.types import Context, Tool, ToolError
 
 pytestmark = [pytest.mark.anyio, pytest.mark.real_time]
 
-SHED = (sys.executable, str(Path(__file__).parent / "shed.py"))
+SHED = (sys.executable, str(Path(__file__).parent / "stdio_server.py"))
 
 
 async def silence(words: str) -> None:
@@ -34,12 +34,12 @@ CONTEXT = Context("call_1", "caller_1", {}, silence)
 
 
 @asynccontextmanager
-async def shelf(*tables: dict[str, Any]) -> AsyncIterator[ToolRegistry]:
-    """Open a shelf, and wait for all servers as the start does."""
+async def registry(*tables: dict[str, Any]) -> AsyncIterator[ToolRegistry]:
+    """Open the tools, and wait for all servers as the start does."""
     named = ToolsTable(mcp=tuple(McpToolsTable.model_validate(table) for table in tables))
-    async with opened(named, Limits()) as it:
-        for supplier in it._suppliers:
-            await supplier.asked.wait()
+    async with open_tools(named, Limits()) as it:
+        for tried in it._tried.values():
+            await tried.wait()
         yield it
 
 
@@ -49,7 +49,7 @@ def named(tools: Sequence[Tool], name: str) -> Tool:
 
 async def ask(it: ToolRegistry, name: str, /, **arguments: object) -> str:
     written = msgspec.json.encode(arguments).decode()
-    return (await named(it.beside(), name).run(written, CONTEXT)).output
+    return (await named(it.tools(), name).run(written, CONTEXT)).output
 
 
 async def until(is_so: Callable[[], object]) -> None:
@@ -72,10 +72,10 @@ def is_alive(process: int) -> bool:
 async def test_a_command_is_started_and_its_tools_are_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SHED_KEY", "mellon")
     monkeypatch.setenv("OURS", "alone")
-    async with shelf(
+    async with registry(
         {"label": "shed", "command": SHED, "env": {"KEY": "${SHED_KEY}", "PLACE": "garden"}}
     ) as it:
-        tool = named(it.beside(), "environment")
+        tool = named(it.tools(), "environment")
         assert (tool.description, tool.seconds) == ("Says what it knows from its environment.", 30)
         assert tool.parameters["required"] == ["name"]
         assert await ask(it, "environment", name="KEY") == "mellon"
@@ -87,7 +87,7 @@ async def test_a_command_is_started_and_its_tools_are_there(monkeypatch: pytest.
 
 
 async def test_one_process_serves_all_conversations() -> None:
-    async with shelf({"label": "shed", "command": SHED}) as it:
+    async with registry({"label": "shed", "command": SHED}) as it:
         answers = []
 
         async def converse() -> None:
@@ -101,7 +101,7 @@ async def test_one_process_serves_all_conversations() -> None:
 
 
 async def test_a_process_that_was_killed_is_started_again() -> None:
-    async with shelf({"label": "shed", "command": SHED}) as it:
+    async with registry({"label": "shed", "command": SHED}) as it:
         first = int(await ask(it, "who"))
         os.kill(first, signal.SIGKILL)
         await until(lambda: not is_alive(first))
@@ -110,24 +110,24 @@ async def test_a_process_that_was_killed_is_started_again() -> None:
 
 
 async def test_a_process_that_ends_in_the_middle_of_a_call_fails_that_call_and_no_other() -> None:
-    async with shelf({"label": "shed", "command": SHED}) as it:
+    async with registry({"label": "shed", "command": SHED}) as it:
         with pytest.raises(ToolError, match="The tool's server has failed: Connection closed"):
             await ask(it, "fall_down")
         assert int(await ask(it, "who"))
 
 
 async def test_a_tool_that_fails_says_why() -> None:
-    async with shelf({"label": "shed", "command": SHED}) as it:
+    async with registry({"label": "shed", "command": SHED}) as it:
         with pytest.raises(ToolError, match="it rains"):
             await ask(it, "refuse", why="it rains")
         with pytest.raises(ToolError, match="why"):
             await ask(it, "refuse")
         with pytest.raises(ToolError, match="not a JSON object"):
-            await named(it.beside(), "refuse").run("[]", CONTEXT)
+            await named(it.tools(), "refuse").run("[]", CONTEXT)
 
 
 async def test_a_call_that_is_given_up_leaves_the_others_alone() -> None:
-    async with shelf({"label": "shed", "command": SHED}) as it:
+    async with registry({"label": "shed", "command": SHED}) as it:
         who = await ask(it, "who")
         with anyio.move_on_after(0):
             await ask(it, "who")
@@ -139,32 +139,32 @@ async def test_a_call_that_is_given_up_leaves_the_others_alone() -> None:
 
 async def test_the_owner_says_which_tools_may_be_used() -> None:
     table = {"label": "shed", "command": SHED, "allowed_tools": ["who"], "seconds": 5, "filler": "One moment."}
-    async with shelf(table) as it:
-        (tool,) = it.beside()
+    async with registry(table) as it:
+        (tool,) = it.tools()
         assert (tool.name, tool.seconds, tool.filler) == ("who", 5, "One moment.")
 
 
 async def test_no_two_tools_have_one_name() -> None:
-    async with shelf({"label": "one", "command": SHED}, {"label": "two", "command": SHED}) as it:
-        names = [tool.name for tool in it.beside({"refuse"})]
+    async with registry({"label": "one", "command": SHED}, {"label": "two", "command": SHED}) as it:
+        names = [tool.name for tool in it.tools({"refuse"})]
         assert len(set(names)) == len(names) == 8
         assert {"who", "two_who", "one_refuse", "two_refuse"} <= set(names)
-        assert [tool.name for tool in it.beside({"refuse"})] == names
+        assert [tool.name for tool in it.tools({"refuse"})] == names
         assert await ask(it, "who") != await ask(it, "two_who")
 
 
 async def test_the_caller_is_asked_before_what_the_owner_or_the_server_calls_dangerous() -> None:
     table = {"label": "shed", "command": SHED, "confirm": {"refuse": "Refuse because {why}?"}}
-    async with shelf(table) as it:
-        questions = {tool.name: tool.confirm for tool in it.beside()}
+    async with registry(table) as it:
+        questions = {tool.name: tool.confirm for tool in it.tools()}
     assert questions == {
         "who": "",
         "environment": "",
         "fall_down": "Shall I really do this: fall down?",
         "refuse": "Refuse because {why}?",
     }
-    async with shelf({**table, "confirm": {"fall_down": ""}}) as it:
-        assert {tool.confirm for tool in it.beside()} == {""}
+    async with registry({**table, "confirm": {"fall_down": ""}}) as it:
+        assert {tool.confirm for tool in it.tools()} == {""}
 
 
 @pytest.mark.parametrize(
@@ -177,9 +177,9 @@ async def test_the_caller_is_asked_before_what_the_owner_or_the_server_calls_dan
 async def test_a_question_that_would_never_be_asked_leaves_nothing_unprotected(
     confirm: dict[str, str], fault: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with shelf({"label": "shed", "command": SHED, "confirm": confirm}) as it:
+    async with registry({"label": "shed", "command": SHED, "confirm": confirm}) as it:
         await until(lambda: fault in caplog.text)
-        assert it.beside() == []
+        assert it.tools() == []
 
 
 # servers that are down
@@ -191,33 +191,35 @@ async def test_a_server_that_comes_up_late_is_asked_again_and_holds_nobody_up(
     caplog.set_level(logging.INFO)
     morning = tmp_path / "morning"
     late = {"label": "late", "command": (*SHED, str(morning))}
-    async with shelf(late, {"label": "early", "command": SHED, "allowed_tools": ["who"]}) as it:
-        assert [tool.name for tool in it.beside()] == ["who"]
-        assert "MCP server 'late' has not listed its tools, and is asked again in 1 s" in caplog.text
+    async with registry(late, {"label": "early", "command": SHED, "allowed_tools": ["who"]}) as it:
+        assert [tool.name for tool in it.tools()] == ["who"]
+        assert "its tools are loaded again in 1 s" in caplog.text
         morning.touch()
-        await until(lambda: len(it.beside()) == 5)
+        await until(lambda: len(it.tools()) == 5)
 
 
 async def test_a_server_over_http_is_used_as_well_and_again_after_it_was_down() -> None:
     with reserved_port() as port:
         pass
     table = {"label": "desk", "url": f"http://127.0.0.1:{port}/mcp", "headers": {"X-Place": "here"}}
-    async with shelf(table) as it:
-        assert it.beside() == []
+    async with registry(table) as it:
+        assert it.tools() == []
         for _ in range(2):
             with desk("streamable-http", port):
-                await until(it.beside)
+                await until(it.tools)
                 assert await ask(it, "get_weather", city="Paris") == "It is sunny in Paris, 21 degrees."
             with pytest.raises(ToolError):
                 await ask(it, "get_weather", city="Paris")
 
 
 async def test_the_start_waits_only_so_long() -> None:
-    async with opened(ToolsTable(mcp=(McpToolsTable(label="dumb", command=("sleep", "60")),)), Limits()) as it:
+    async with open_tools(
+        ToolsTable(mcp=(McpToolsTable(label="dumb", command=("sleep", "60")),)), Limits()
+    ) as it:
         began = anyio.current_time()
-        await it.settle()
+        await it.wait_loaded()
         assert 4 < anyio.current_time() - began < 10
-        assert it.beside() == []
+        assert it.tools() == []
 
 
 # what the owner writes
@@ -225,7 +227,7 @@ async def test_the_start_waits_only_so_long() -> None:
 
 async def test_a_command_that_there_is_not_is_the_owners_mistake() -> None:
     with pytest.raises(ConfigError, match=r"no command wheelbarrow for \[\[tools.mcp\]\] shed"):
-        async with shelf({"label": "shed", "command": ["wheelbarrow"]}):
+        async with registry({"label": "shed", "command": ["wheelbarrow"]}):
             pass
 
 

@@ -11,8 +11,8 @@ import pytest
 from anyio.abc import SocketAttribute, SocketStream
 
 from vivavoce.limits import Limits
-from vivavoce.mcp.servers import McpServers, ToolFailure
-from vivavoce.mcp.visits import Visit
+from vivavoce.mcp.connection import McpConnection
+from vivavoce.mcp.servers import McpFailure, McpServers
 from vivavoce.protocol.items import McpError, McpHttpError, McpProtocolError
 from vivavoce.protocol.session import McpServerTool
 
@@ -31,7 +31,7 @@ LISTED = McpServers(allowed=("https://tools.example/mcp", "http://127.0.0.1:9000
     ],
 )
 def test_what_is_listed_may_be_named_with_all_below_it(url: str) -> None:
-    assert LISTED.refuses(url) is None
+    assert LISTED.refusal(url) is None
 
 
 @pytest.mark.parametrize(
@@ -49,14 +49,14 @@ def test_what_is_listed_may_be_named_with_all_below_it(url: str) -> None:
     ],
 )
 def test_anything_else_may_not(url: str) -> None:
-    assert "[mcp] servers" in str(LISTED.refuses(url))
-    assert "[mcp] servers" in str(McpServers().refuses(url))
-    assert McpServers(allowed=None).refuses(url) is None
+    assert "[mcp] servers" in str(LISTED.refusal(url))
+    assert "[mcp] servers" in str(McpServers().refusal(url))
+    assert McpServers(allowed=None).refusal(url) is None
 
 
 @pytest.mark.anyio
 async def test_what_may_not_be_named_is_not_even_connected() -> None:
-    with pytest.raises(ToolFailure, match="servers"):
+    with pytest.raises(McpFailure, match="servers"):
         async with LISTED.connect(McpServerTool(server_label="x", server_url="http://127.0.0.1:1")):
             pass
 
@@ -94,7 +94,7 @@ async def answering(answer: bytes | Callable[[bytes], bytes]) -> AsyncIterator[t
 async def failure_of(answer: bytes) -> McpError:
     servers = McpServers(Limits(mcp_bytes=1000), allowed=None)
     async with answering(answer) as (url, _):
-        with pytest.raises(ToolFailure) as caught:
+        with pytest.raises(McpFailure) as caught:
             async with servers.connect(McpServerTool(server_label="x", server_url=f"{url}?key=mellon")):
                 pass
     assert "mellon" not in str(caught.value)
@@ -143,7 +143,7 @@ async def test_nobody_is_sent_elsewhere_with_a_secret() -> None:
     async with answering(b"") as (elsewhere, asked):
         redirect = http("307 Temporary Redirect", b"", f"Location: {elsewhere}")
         async with answering(redirect) as (url, asked_first):
-            with pytest.raises(ToolFailure):
+            with pytest.raises(McpFailure):
                 async with servers.connect(
                     McpServerTool(
                         server_label="x", server_url=url, authorization="mellon", headers={"X-A": "b"}
@@ -184,7 +184,7 @@ async def test_a_session_is_ended_when_the_caller_hangs_up() -> None:
     async with answering(of_the_year_before) as (url, asked):
         async with anyio.create_task_group() as tasks:
             server = McpServerTool(server_label="x", server_url=url)
-            assert await Visit(server, McpServers(allowed=None), tasks, 10).list() == []
+            assert await McpConnection(server, McpServers(allowed=None), tasks, 10).list_tools() == []
             tasks.cancel_scope.cancel()
         (goodbye,) = [request.lower() for request in asked if request.startswith(b"DELETE")]
         assert SESSION.lower().encode() in goodbye

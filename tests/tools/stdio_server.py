@@ -1,4 +1,4 @@
-"""An MCP server that is a command: `python shed.py`. It can do what servers should not."""
+"""An MCP server that is a command: `python stdio_server.py`. It can do what servers should not."""
 
 import os
 import sys

@@ -1,0 +1,230 @@
+"""Sessions by the official `mcp` library. It is heavy, so this module is imported when it is first needed.
+
+Of the library's private names one is used, `mcp.client._transport`, for the type of what a transport yields;
+`tests/mcp/test_library.py` tells if it has changed.
+"""
+
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+import anyio
+import httpx2
+import msgspec
+from anyio.streams.memory import MemoryObjectSendStream
+from mcp.client._transport import ReadStream, TransportStreams
+from mcp.client.sse import sse_client
+from mcp.client.stdio import stdio_client
+from mcp.client.streamable_http import streamable_http_client
+from mcp.shared.exceptions import MCPError
+from mcp.shared.message import SessionMessage
+from mcp_types import CallToolResult, Tool
+
+from mcp import Client, StdioServerParameters
+from vivavoce.limits import Limits
+from vivavoce.mcp.servers import Command, McpFailure, McpSession, protocol_failure
+from vivavoce.protocol.items import McpError, McpHttpError, McpProtocolError, McpTool, McpToolExecutionError
+from vivavoce.protocol.session import McpServerTool
+
+__all__ = ["connect"]
+
+_CLOSED, _BROKEN = -32000, -32603
+"""JSON-RPC codes, as the library uses them."""
+_ONLY_SSE = range(400, 406)
+"""How a server that knows only SSE responds to streamable HTTP (MCP, "Backwards Compatibility")."""
+
+
+@asynccontextmanager
+async def connect(server: McpServerTool, command: Command | None, limits: Limits) -> AsyncIterator[McpSession]:
+    """Connect with a server until the block is left, or start it by a command. Raises `McpFailure`.
+
+    Leaving asks a started process to end, and after two seconds makes it; if it ends before, that is raised.
+    Its standard error is ours.
+    """
+    async with AsyncExitStack() as stack:
+        with _failures(server.server_label) as statuses:
+            if command:
+                client = await stack.enter_async_context(Client(_process(command)))
+            else:
+                client = await _over_http(stack, server, limits, statuses)
+        yield _Session(client, server.server_label, limits)
+
+
+@dataclass(frozen=True)
+class _Session:
+    """A session of the library's, with its failures as `McpFailure`."""
+
+    client: Client
+    label: str
+    limits: Limits
+
+    async def list_tools(self) -> Sequence[McpTool]:
+        found: list[McpTool] = []
+        cursor: str | None = None
+        with _failures(self.label):
+            while len(found) <= self.limits.mcp_tools:
+                page = await self.client.list_tools(cursor=cursor)
+                found += [_tool(tool) for tool in page.tools]
+                cursor = page.next_cursor
+                if cursor is None:
+                    return found
+        message = f"it offers more than {self.limits.mcp_tools} tools (limits.mcp_tools)"
+        raise protocol_failure(self.label, _BROKEN, message)
+
+    async def call_tool(self, name: str, arguments: dict[str, object]) -> str:
+        with _failures(self.label):
+            result = await self.client.call_tool(name, arguments)
+        output = _text(result)
+        if result.is_error:
+            raise McpFailure(self.label, McpToolExecutionError(message=output or "the tool has failed"))
+        return output
+
+
+def _tool(tool: Tool) -> McpTool:
+    """Return a tool as it stands in an item. OpenAI's Agents SDK for JavaScript insists on a description."""
+    notes = tool.annotations.model_dump(by_alias=True, exclude_none=True) if tool.annotations else None
+    return McpTool(
+        name=tool.name,
+        input_schema=tool.input_schema,
+        description=tool.description or "",
+        annotations=notes or None,
+    )
+
+
+def _text(result: CallToolResult) -> str:
+    """Return a tool's output as text; of pictures and sounds, that there were some."""
+    if not result.content and result.structured_content is not None:
+        return msgspec.json.encode(result.structured_content).decode()
+    return "\n".join(str(getattr(part, "text", None) or f"({part.type})") for part in result.content)
+
+
+# over HTTP
+
+
+async def _over_http(
+    stack: AsyncExitStack, server: McpServerTool, limits: Limits, statuses: Sequence[int]
+) -> Client:
+    ways = [_streamable_http, _sse]
+    if urlsplit(server.server_url or "").path.rstrip("/").endswith("/sse"):
+        ways.reverse()
+    try:
+        return await stack.enter_async_context(ways[0](server, limits))
+    except Exception:  # whatever the library makes of it: what counts is the server's status
+        if not statuses or statuses[-1] not in _ONLY_SSE:
+            raise
+    return await stack.enter_async_context(ways[1](server, limits))
+
+
+@asynccontextmanager
+async def _streamable_http(server: McpServerTool, limits: Limits) -> AsyncIterator[Client]:
+    async with (
+        _http_client(server, limits) as http,
+        Client(streamable_http_client(server.server_url or "", http_client=http)) as client,
+    ):
+        yield client
+
+
+def _sse(server: McpServerTool, limits: Limits) -> AbstractAsyncContextManager[Client]:
+    transport = sse_client(
+        server.server_url or "",
+        httpx_client_factory=lambda headers=None, timeout=None, auth=None: _http_client(server, limits),
+    )
+    return Client(transport, mode="legacy")
+
+
+def _http_client(server: McpServerTool, limits: Limits) -> httpx2.AsyncClient:
+    """Return an HTTP client that sends the credentials, refuses compression, and reads no more than it may."""
+
+    async def on_response(response: httpx2.Response) -> None:
+        _statuses.get([]).append(response.status_code)
+        if response.headers.get("content-encoding", "identity") != "identity":
+            raise httpx2.DecodingError("the response is compressed, which was not asked for")
+        if not response.headers.get("content-type", "").startswith("text/event-stream"):
+            response.stream = _Bounded(response.stream, limits.mcp_bytes)
+
+    bearer = {"Authorization": f"Bearer {server.authorization}"} if server.authorization else {}
+    return httpx2.AsyncClient(
+        headers={"Accept-Encoding": "identity", **(server.headers or {}), **bearer},
+        timeout=httpx2.Timeout(limits.mcp_seconds, read=None),
+        event_hooks={"response": [on_response]},
+    )
+
+
+class _Bounded(httpx2.AsyncByteStream):
+    """The body of a response, which breaks off where it becomes too long."""
+
+    def __init__(self, stream: httpx2.AsyncByteStream | httpx2.SyncByteStream, limit: int) -> None:
+        self._stream, self._limit = stream, limit
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        left = self._limit
+        async for chunk in self._stream:  # type: ignore[union-attr]  # an async client's stream is async
+            left -= len(chunk)
+            if left < 0:
+                raise httpx2.ReadError(f"the response has more than {self._limit} bytes (limits.mcp_bytes)")
+            yield chunk
+
+    async def aclose(self) -> None:
+        if isinstance(self._stream, httpx2.AsyncByteStream):
+            await self._stream.aclose()
+
+
+# by a command
+
+
+@asynccontextmanager
+async def _process(command: Command) -> AsyncIterator[TransportStreams]:
+    program, *arguments = command.line
+    parameters = StdioServerParameters(command=program, args=arguments, env=dict(command.environment))
+    async with stdio_client(parameters) as (messages, write), anyio.create_task_group() as tasks:
+        passed_on, read = anyio.create_memory_object_stream[SessionMessage | Exception]()
+        tasks.start_soon(_pass_on, messages, passed_on)
+        yield read, write
+        tasks.cancel_scope.cancel()
+
+
+async def _pass_on(
+    messages: ReadStream[SessionMessage | Exception],
+    passed_on: MemoryObjectSendStream[SessionMessage | Exception],
+) -> None:
+    """Pass on what the process writes until it has ended, which its `Client` would not tell."""
+    async with passed_on:
+        async for message in messages:
+            await passed_on.send(message)
+    raise EOFError("the process has ended")
+
+
+# failures
+
+_statuses: ContextVar[list[int]] = ContextVar("statuses")
+"""The HTTP statuses of the responses to the request under way; the library keeps them to itself."""
+
+
+@contextmanager
+def _failures(label: str) -> Iterator[Sequence[int]]:
+    """Raise whatever goes wrong as an `McpFailure`."""
+    statuses: list[int] = []
+    token = _statuses.set(statuses)
+    try:
+        yield statuses
+    except Exception as error:  # an unknown server can make the library raise anything
+        lost = isinstance(error, MCPError) and error.code == _CLOSED
+        fault = _error(error, statuses[-1] if statuses else 0)
+        raise McpFailure(label, fault, connection_lost=lost) from error
+    finally:
+        _statuses.reset(token)
+
+
+def _error(error: BaseException, status: int) -> McpError:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    if status >= 400:  # what the HTTP library says of it has the address in it, perhaps with a key
+        phrase = httpx2.codes.get_reason_phrase(status) or "refused"
+        message = f"{phrase}: {error.message}" if isinstance(error, MCPError) else phrase
+        return McpHttpError(code=status, message=message)
+    if isinstance(error, MCPError):
+        return McpProtocolError(code=error.code, message=error.message)
+    code = _CLOSED if isinstance(error, httpx2.HTTPError) else _BROKEN
+    return McpProtocolError(code=code, message=str(error) or type(error).__name__)
