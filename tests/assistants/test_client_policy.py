@@ -3,7 +3,7 @@
 import pytest
 
 from assistants.desks import staged
-from engines.plays import ask, errors, user
+from engines.simulations import ask, errors, user
 from vivavoce.protocol import events as e
 from vivavoce.protocol.items import FunctionCall, FunctionCallOutput, InputText, Message, OutputText
 from vivavoce.protocol.responses import VERBATIM, ResponseParams, WantedAudio, WantedOutput

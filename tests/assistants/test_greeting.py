@@ -3,7 +3,7 @@
 import pytest
 
 from assistants.desks import said, staged
-from engines.plays import ask, done, user
+from engines.simulations import ask, done, user
 from vivavoce.limits import Limits
 from vivavoce.protocol import events as e
 from vivavoce.protocol.responses import VERBATIM, ResponseParams

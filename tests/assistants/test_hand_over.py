@@ -3,7 +3,7 @@
 import pytest
 
 from assistants.desks import said, staged
-from engines.plays import ask, heard_as
+from engines.simulations import ask, with_input
 from vivavoce.limits import Limits
 from vivavoce.protocol import events as e
 from vivavoce.protocol.items import FunctionCallOutput, InputText
@@ -152,7 +152,7 @@ async def test_two_who_only_hand_over_to_each_other_come_to_an_end() -> None:
 async def test_the_other_ones_language_is_understood() -> None:
     hindi = Assistant("You are billing.", name="billing", language="hi")
     desk = Assistant("You are the desk.", name="desk", language="en", hand_over=[hindi])
-    heard = heard_as(transcription=TranscriptionSettings(model="scripted"))
+    heard = with_input(transcription=TranscriptionSettings(model="scripted"))
     simulation = staged(desk, session=heard, replies=[MODEL])
     timeline = await simulation.run(*ask(1, "billing"), until=5)
     (updated,) = timeline.of(e.SessionUpdated)

@@ -4,7 +4,7 @@ import pytest
 
 from assistants.desks import said, staged
 from assistants.test_hand_over import DESK, MODEL
-from engines.plays import ask
+from engines.simulations import ask
 from engines.upstream import remote
 from vivavoce.protocol import events as e
 from vivavoce.protocol.session import Session

@@ -6,7 +6,7 @@ import anyio
 import pytest
 
 from client.plays import Network, broken, logged, said, sound, speak
-from engines.plays import STORY, TRANSCRIBED
+from engines.simulations import STORY, TRANSCRIBED
 from vivavoce import ConfigError, Limits, ProtocolError, ProviderError, RealtimeClient
 from vivavoce.client import ConnectionChanged
 from vivavoce.protocol import events as e

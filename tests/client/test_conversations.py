@@ -4,7 +4,7 @@ import anyio
 import pytest
 
 from client.plays import logged, said, sound, speak
-from engines.plays import STORY, TRANSCRIBED
+from engines.simulations import STORY, TRANSCRIBED
 from vivavoce import ProtocolError, RealtimeClient
 from vivavoce.client import ConnectionChanged, Interrupted, Update, image
 from vivavoce.protocol import events as e

@@ -6,7 +6,7 @@ import anyio
 import pytest
 
 from client.plays import logged
-from engines.plays import STORY
+from engines.simulations import STORY
 from vivavoce import ConfigError, Limits, ProtocolError, ProviderError, RealtimeClient
 from vivavoce.client import Emitted, HandlerFailed, Update, name_of
 from vivavoce.protocol import events as e

@@ -8,7 +8,7 @@ import anyio
 import pytest
 
 from client.plays import FRAME_SECONDS, Network, logged, said, sound
-from engines.plays import STORY, TRANSCRIBED
+from engines.simulations import STORY, TRANSCRIBED
 from samples.client import answer_the_phone, ask, elsewhere, go_on, on_end, on_start
 from tools.support import model
 from vivavoce import RealtimeClient

@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from engines.plays import STORY, TRANSCRIBED, ask, done
+from engines.simulations import STORY, TRANSCRIBED, ask, done
 from engines.upstream import DOWN, Far, check_rules, engines, failing_over
 from vivavoce.errors import ProviderError
 from vivavoce.limits import Limits

@@ -3,7 +3,7 @@
 import pytest
 from msgspec.structs import replace
 
-from engines.plays import TRANSCRIBED, ask, done, error, truncated
+from engines.simulations import TRANSCRIBED, ask, done, error, truncated
 from vivavoce.errors import ProviderError
 from vivavoce.limits import Limits
 from vivavoce.protocol import events as e

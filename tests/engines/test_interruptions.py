@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import pytest
 
-from engines.plays import QUICK, STORY, ask, done, error, heard_as, messages, truncated
+from engines.simulations import QUICK, STORY, ask, done, error, messages, truncated, with_input
 from vivavoce.limits import Limits
 from vivavoce.protocol import events as e
 from vivavoce.protocol.items import InputText, Message, OutputAudio
@@ -103,7 +103,7 @@ async def test_a_caller_who_goes_on_takes_back_an_answer_not_yet_heard() -> None
 
 
 async def test_interruptions_can_be_switched_off() -> None:
-    session = heard_as(turn_detection=ServerVad(interrupt_response=False))
+    session = with_input(turn_detection=ServerVad(interrupt_response=False))
     simulation = Simulation([STORY, "Second."], session=session)
     timeline = await simulation.run(
         CallerSays(0.5, "Tell me a story"), CallerSays(4.0, "and another one"), until=25

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from msgspec import UNSET
 
-from engines.plays import STORY, ask, done, errors, truncated, types, user
+from engines.simulations import STORY, ask, done, errors, truncated, types, user
 from vivavoce.limits import Limits
 from vivavoce.protocol import events as e
 from vivavoce.protocol.items import (

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engines.plays import ask, done, errors, types
+from engines.simulations import ask, done, errors, types
 from vivavoce.engines.cascade.rate_limits import RateLimits, Window
 from vivavoce.limits import Limits
 from vivavoce.protocol import events as e

@@ -5,7 +5,7 @@ import logging
 import anyio
 import pytest
 
-from engines.plays import MANUAL, STORY, TRANSCRIBED, ask, done, error, heard_as, truncated
+from engines.simulations import MANUAL, STORY, TRANSCRIBED, ask, done, error, truncated, with_input
 from engines.upstream import Far, check_rules, engines, remote
 from vivavoce.errors import ProtocolError, ProviderError
 from vivavoce.limits import Limits
@@ -21,7 +21,7 @@ from vivavoce.testing.simulation import CallerSays, ClientSends, Simulation, Tim
 
 pytestmark = pytest.mark.anyio
 
-WRITTEN_MANUALLY = heard_as(turn_detection=None, transcription=TranscriptionSettings(model="scripted"))
+WRITTEN_MANUALLY = with_input(turn_detection=None, transcription=TranscriptionSettings(model="scripted"))
 WEATHER = FunctionTool(name="weather", parameters={"type": "object", "properties": {}})
 
 

@@ -4,7 +4,7 @@ import anyio
 import pytest
 from msgspec.structs import replace
 
-from engines.plays import STORY, ask, done, error, heard_as, truncated, types, user
+from engines.simulations import STORY, ask, done, error, truncated, types, user, with_input
 from engines.upstream import Far, check_rules, remote
 from vivavoce.engines.remote import Remote
 from vivavoce.limits import Limits
@@ -62,7 +62,7 @@ async def test_the_far_end_is_told_how_the_house_and_the_caller_want_it() -> Non
 
 
 async def test_a_model_that_writes_down_is_named_where_nobody_names_one() -> None:
-    unnamed = heard_as(transcription=TranscriptionSettings())
+    unnamed = with_input(transcription=TranscriptionSettings())
     simulation = Simulation(session=unnamed)
     far = remote(simulation)
     simulation.engine.transcriber = "whisper-1"

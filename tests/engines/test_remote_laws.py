@@ -6,7 +6,7 @@ import anyio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from engines.plays import TRANSCRIBED, truncated, user
+from engines.simulations import TRANSCRIBED, truncated, user
 from engines.test_laws import STORY, WORDS, tenths
 from engines.upstream import check_rules, failing_over
 from vivavoce.limits import Limits

@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import pytest
 
-from engines.plays import STORY, ask, done, errors, spoken_as
+from engines.simulations import STORY, ask, done, errors, with_output
 from vivavoce.limits import Limits
 from vivavoce.protocol import events as e
 from vivavoce.protocol.items import InputAudio, Message, OutputAudio
@@ -45,7 +45,7 @@ def part(timeline: Timeline, nth: int = -1) -> InputAudio | OutputAudio:
 
 @FORMATS
 async def test_an_answer_sounds_as_long_in_every_format(format: AudioFormat, bytes_per_ms: int) -> None:
-    timeline = await Simulation([STORY], session=spoken_as(format)).run(*ask(0.1, "Tell me"), until=16)
+    timeline = await Simulation([STORY], session=with_output(format)).run(*ask(0.1, "Tell me"), until=16)
     plain = await Simulation([STORY]).run(*ask(0.1, "Tell me"), until=16)
     ms = len(b"".join(sound(timeline))) / bytes_per_ms
     assert ms == pytest.approx(len(b"".join(sound(plain))) / 48, abs=5)
@@ -56,7 +56,7 @@ async def test_an_answer_sounds_as_long_in_every_format(format: AudioFormat, byt
 
 @FORMATS
 async def test_sound_goes_in_pieces_of_a_tenth_of_a_second(format: AudioFormat, bytes_per_ms: int) -> None:
-    simulation = Simulation([STORY], session=spoken_as(format, speed=0.25))
+    simulation = Simulation([STORY], session=with_output(format, speed=0.25))
     simulation.engine.providers.synthesizer.chunk = 48_000
     timeline = await simulation.run(*ask(0.1, "Tell me"), until=16)
     sizes = [len(piece) for piece in sound(timeline)]
@@ -66,7 +66,7 @@ async def test_sound_goes_in_pieces_of_a_tenth_of_a_second(format: AudioFormat, 
 
 async def test_one_response_may_sound_otherwise_than_the_session() -> None:
     audio = WantedAudio(output=WantedOutput(format=Pcmu()))
-    timeline = await Simulation(["Paris."], session=spoken_as(Pcm())).run(
+    timeline = await Simulation(["Paris."], session=with_output(Pcm())).run(
         *ask(0.1, "Where?", audio=audio), *ask(4.0, "Where?"), until=8
     )
     first, second = timeline.of(e.ResponseDone)
@@ -81,7 +81,7 @@ async def test_one_response_may_sound_otherwise_than_the_session() -> None:
 
 @FORMATS
 async def test_what_was_heard_is_counted_in_every_format(format: AudioFormat, bytes_per_ms: int) -> None:
-    simulation = Simulation([STORY, "Fine."], session=spoken_as(format), word_timings=True)
+    simulation = Simulation([STORY, "Fine."], session=with_output(format), word_timings=True)
     timeline = await simulation.run(
         CallerSays(0.5, "Tell me a story"), ClientSends(3.5, truncate(900)), *ask(9.5, "Go on"), until=12
     )
@@ -111,7 +111,7 @@ async def test_a_response_of_another_format_can_be_truncated_to_its_own_length(
 
 @FORMATS
 async def test_an_interrupted_answer_holds_what_was_heard(format: AudioFormat, bytes_per_ms: int) -> None:
-    simulation = Simulation([STORY, "Fine."], session=spoken_as(format), word_timings=True)
+    simulation = Simulation([STORY, "Fine."], session=with_output(format), word_timings=True)
     timeline = await simulation.run(
         CallerSays(0.5, "Tell me a story"), CallerSays(4.0, "stop it now please"), until=9
     )
@@ -125,7 +125,7 @@ async def test_an_interrupted_answer_holds_what_was_heard(format: AudioFormat, b
 
 @FORMATS
 async def test_an_answer_is_given_back_as_it_was_sent(format: AudioFormat, bytes_per_ms: int) -> None:
-    timeline = await Simulation(["Paris, of course."], session=spoken_as(format)).run(
+    timeline = await Simulation(["Paris, of course."], session=with_output(format)).run(
         *ask(0.1, "Where?"), ClientSends(5.0, retrieve), until=6
     )
     assert part(timeline) == OutputAudio(audio=b"".join(sound(timeline)), transcript="Paris, of course. ")
@@ -225,6 +225,6 @@ async def test_the_closing_events_of_a_truncated_answer_carry_all_its_words_and_
 
 
 async def test_no_two_pieces_come_late() -> None:
-    timeline = await Simulation([STORY], session=spoken_as(Pcmu())).run(*ask(0.1, "Tell me"), until=16)
+    timeline = await Simulation([STORY], session=with_output(Pcmu())).run(*ask(0.1, "Tell me"), until=16)
     times = [heard.at for heard in timeline.entries if isinstance(heard.event, e.ResponseOutputAudioDelta)]
     assert max(after - before for before, after in pairwise(times)) < 0.4

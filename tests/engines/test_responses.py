@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from msgspec import UNSET
 
-from engines.plays import STORY, ask, done, errors, types, user
+from engines.simulations import STORY, ask, done, errors, types, user
 from engines.test_laws import callers, lawful, perform, stages
 from vivavoce.errors import ProviderError
 from vivavoce.limits import Limits

@@ -3,8 +3,8 @@
 import pytest
 from msgspec import UNSET
 
-from engines.hearing import deltas, told_as, wholes, written_as
-from engines.plays import errors, types
+from engines.simulations import errors, types
+from engines.transcription import deltas, transcribed, transcribing, transcripts
 from vivavoce.errors import ProviderError
 from vivavoce.protocol import events as e
 from vivavoce.protocol.items import InputAudio, InputText, Message
@@ -47,13 +47,13 @@ async def test_what_is_said_is_written_down_in_the_order_of_the_protocol() -> No
         f"{TRANSCRIBED}.delta",
         f"{TRANSCRIBED}.completed",
     ]
-    assert list(wholes(timeline).values()) == ["Four score and seven years"]
-    assert deltas(timeline) == wholes(timeline)
+    assert list(transcripts(timeline).values()) == ["Four score and seven years"]
+    assert deltas(timeline) == transcripts(timeline)
     assert not played.chat.requests
 
 
 async def test_the_session_is_shown_as_what_it_is() -> None:
-    timeline = await simulation(session=told_as(turn_detection=SemanticVad(), transcription=None)).run(
+    timeline = await simulation(session=transcribed(turn_detection=SemanticVad(), transcription=None)).run(
         until=0.2
     )
     (created,) = timeline.of(e.SessionCreated)
@@ -70,7 +70,7 @@ async def test_the_words_come_while_they_are_spoken() -> None:
     while_speaking = [at for at in times_of_deltas(timeline) if at < 0.5 + len(WORDS) * 0.06]
     assert len(while_speaking) >= 3
     assert while_speaking[0] < 3
-    assert deltas(timeline) == wholes(timeline) == {item_id(timeline): WORDS}
+    assert deltas(timeline) == transcripts(timeline) == {item_id(timeline): WORDS}
 
 
 async def test_usage_is_the_length_of_what_was_said() -> None:
@@ -82,42 +82,42 @@ async def test_usage_is_the_length_of_what_was_said() -> None:
 @pytest.mark.parametrize("turns", [ServerVad(silence_duration_ms=300), SemanticVad()])
 async def test_every_turn_is_an_item(turns: object) -> None:
     said = CallerSays(0.5, "One at a time."), CallerSays(3.5, "And another one.")
-    timeline = await simulation(client_session=written_as(turn_detection=turns)).run(*said, until=7)
-    assert list(wholes(timeline).values()) == ["One at a time.", "And another one."]
+    timeline = await simulation(client_session=transcribing(turn_detection=turns)).run(*said, until=7)
+    assert list(transcripts(timeline).values()) == ["One at a time.", "And another one."]
     first, second = timeline.of(e.InputAudioBufferCommitted)
     assert second.previous_item_id == first.item_id
 
 
 async def test_in_manual_turns_the_words_come_before_the_client_commits() -> None:
-    timeline = await simulation(client_session=written_as(turn_detection=None)).run(
+    timeline = await simulation(client_session=transcribing(turn_detection=None)).run(
         CallerSays(0.5, WORDS), ClientSends(6.5, e.InputAudioBufferCommit()), until=8
     )
     assert not timeline.of(e.InputAudioBufferSpeechStarted, e.InputAudioBufferSpeechStopped)
     assert len([at for at in times_of_deltas(timeline) if at < 6.5]) >= 3
-    assert deltas(timeline) == wholes(timeline) == {item_id(timeline): WORDS}
+    assert deltas(timeline) == transcripts(timeline) == {item_id(timeline): WORDS}
 
 
 async def test_in_manual_turns_nobody_is_asked_about_silence() -> None:
-    played = simulation(client_session=written_as(turn_detection=None))
+    played = simulation(client_session=transcribing(turn_detection=None))
     timeline = await played.run(ClientSends(5.0, e.InputAudioBufferCommit()), until=6)
     assert played.engine.providers.transcriber.asked == 0
-    assert list(wholes(timeline).values()) == [""]
+    assert list(transcripts(timeline).values()) == [""]
     assert not timeline.of(e.TranscriptionDelta)
 
 
 async def test_each_commit_begins_anew() -> None:
     commits = ClientSends(2.5, e.InputAudioBufferCommit()), ClientSends(5.5, e.InputAudioBufferCommit())
     said = CallerSays(0.3, "This is the first sentence"), CallerSays(3.0, "and this is the second one.")
-    timeline = await simulation(client_session=written_as(turn_detection=None)).run(*said, *commits, until=7)
-    assert list(wholes(timeline).values()) == ["This is the first sentence", "and this is the second one."]
-    assert deltas(timeline) == wholes(timeline)
+    timeline = await simulation(client_session=transcribing(turn_detection=None)).run(*said, *commits, until=7)
+    assert list(transcripts(timeline).values()) == ["This is the first sentence", "and this is the second one."]
+    assert deltas(timeline) == transcripts(timeline)
 
 
 async def test_clearing_the_buffer_forgets_what_was_told() -> None:
     steps = ClientSends(2.8, e.InputAudioBufferClear()), ClientSends(5.5, e.InputAudioBufferCommit())
     said = CallerSays(0.3, "never mind these words at all"), CallerSays(3.0, "these are the words that count.")
-    timeline = await simulation(client_session=written_as(turn_detection=None)).run(*said, *steps, until=7)
-    assert list(wholes(timeline).values()) == ["these are the words that count."]
+    timeline = await simulation(client_session=transcribing(turn_detection=None)).run(*said, *steps, until=7)
+    assert list(transcripts(timeline).values()) == ["these are the words that count."]
     assert deltas(timeline)[item_id(timeline)] == "these are the words that count."
 
 
@@ -135,7 +135,7 @@ async def test_nobody_answers_when_asked_to() -> None:
     assert '"type": "realtime"' in refused.error.message
     assert not timeline.of(e.ResponseCreated)
     assert not played.chat.requests
-    assert list(wholes(timeline).values()) == ["Hello there."]
+    assert list(transcripts(timeline).values()) == ["Hello there."]
 
 
 async def test_there_is_nothing_to_cancel() -> None:
@@ -144,7 +144,7 @@ async def test_there_is_nothing_to_cancel() -> None:
 
 
 async def test_silence_asks_nobody_whether_they_are_there() -> None:
-    wish = written_as(turn_detection=ServerVad(idle_timeout_ms=5000))
+    wish = transcribing(turn_detection=ServerVad(idle_timeout_ms=5000))
     timeline = await simulation(client_session=wish).run(until=8)
     assert not timeline.of(e.InputAudioBufferTimeoutTriggered, e.ErrorEvent)
 
@@ -164,7 +164,7 @@ async def test_sound_in_an_item_is_written_down_too() -> None:
     sound = b"\xe8\x03" * 24_000
     item = Message(role="user", content=(InputAudio(audio=sound),))
     timeline = await played.run(ClientSends(0.1, e.ConversationItemCreate(item=item)), until=1)
-    assert len(wholes(timeline)) == 1
+    assert len(transcripts(timeline)) == 1
 
 
 # how a session becomes one
@@ -173,7 +173,7 @@ async def test_sound_in_an_item_is_written_down_too() -> None:
 async def test_the_first_update_may_make_it_one() -> None:
     played = Simulation(synthesizer_failure=NEVER_ASKED)
     timeline = await played.run(
-        opened(written_as(transcription=TranscriptionSettings(model="gpt-4o-transcribe", language="en"))),
+        opened(transcribing(transcription=TranscriptionSettings(model="gpt-4o-transcribe", language="en"))),
         CallerSays(0.5, "Hello there."),
         until=4,
     )
@@ -182,7 +182,7 @@ async def test_the_first_update_may_make_it_one() -> None:
     assert isinstance(updated.session, TranscriptionSession)
     assert updated.session.id == timeline.of(e.SessionCreated)[0].session.id
     assert updated.session.audio.input.transcription.model == "gpt-4o-transcribe"
-    assert list(wholes(timeline).values()) == ["Hello there."]
+    assert list(transcripts(timeline).values()) == ["Hello there."]
     assert not played.chat.requests
 
 
@@ -216,8 +216,8 @@ async def test_a_written_word_counts_as_said() -> None:
 
 
 async def test_an_update_changes_what_it_names() -> None:
-    wish = written_as(transcription=TranscriptionSettings(model="m", language="en", prompt="Gettysburg"))
-    update = written_as(
+    wish = transcribing(transcription=TranscriptionSettings(model="m", language="en", prompt="Gettysburg"))
+    update = transcribing(
         transcription=TranscriptionSettings(keywords=("Lincoln",), delay="low"),
         turn_detection=SemanticVad(eagerness="low"),
     )
@@ -237,10 +237,10 @@ async def test_an_update_changes_what_it_names() -> None:
 
 
 async def test_an_update_that_is_wrong_changes_nothing() -> None:
-    wrong = written_as(turn_detection=ServerVad(threshold=7.0))
+    wrong = transcribing(turn_detection=ServerVad(threshold=7.0))
     timeline = await simulation().run(opened(wrong), CallerSays(0.5, "Hello there."), until=4)
     assert errors(timeline) == [("invalid_value", "session.audio.input.turn_detection.threshold")]
-    assert list(wholes(timeline).values()) == ["Hello there."]
+    assert list(transcripts(timeline).values()) == ["Hello there."]
 
 
 async def test_no_log_probabilities_are_made_up() -> None:
@@ -250,7 +250,7 @@ async def test_no_log_probabilities_are_made_up() -> None:
 
 
 async def test_transcription_that_is_off_leaves_the_turns() -> None:
-    timeline = await simulation(client_session=written_as(transcription=None)).run(
+    timeline = await simulation(client_session=transcribing(transcription=None)).run(
         CallerSays(0.5, "Hello there."), until=4
     )
     assert timeline.of(e.InputAudioBufferCommitted)

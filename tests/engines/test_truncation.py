@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engines.plays import ask, done, user
+from engines.simulations import ask, done, user
 from vivavoce.engines.cascade.truncation import estimate_item, token_budget, truncate_history
 from vivavoce.errors import ProtocolError
 from vivavoce.protocol import events as e

@@ -4,7 +4,7 @@ from array import array
 
 import pytest
 
-from engines.plays import STORY, TRANSCRIBED, ask, done, error, types
+from engines.simulations import STORY, TRANSCRIBED, ask, done, error, types
 from vivavoce.limits import Limits
 from vivavoce.protocol import events as e
 from vivavoce.protocol.items import (

@@ -6,7 +6,7 @@ from typing import Any
 import anyio
 import pytest
 
-from engines.plays import MANUAL, TRANSCRIBED, ask, errors, user
+from engines.simulations import MANUAL, TRANSCRIBED, ask, errors, user
 from tools.support import CANCEL, QUESTION, Made, desk, items, model, outputs, returning, said, wishes
 from vivavoce.limits import Limits
 from vivavoce.protocol import events as e

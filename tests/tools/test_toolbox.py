@@ -8,7 +8,7 @@ import anyio
 import pytest
 from msgspec import UNSET
 
-from engines.plays import ask, done, errors, user
+from engines.simulations import ask, done, errors, user
 from tools.support import Made, desk, items, model, outputs, returning, said, wishes
 from vivavoce.errors import ProviderError
 from vivavoce.limits import Limits

@@ -8,7 +8,7 @@ import anyio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from engines.plays import MANUAL, TRANSCRIBED, user
+from engines.simulations import MANUAL, TRANSCRIBED, user
 from tools.support import CANCEL, QUESTION, Made, desk, items
 from vivavoce.limits import Limits
 from vivavoce.protocol import events as e

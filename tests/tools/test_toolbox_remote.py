@@ -8,7 +8,7 @@ from typing import Any
 import anyio
 import pytest
 
-from engines.plays import user
+from engines.simulations import user
 from tools.support import Made, Run, returning
 from vivavoce.limits import Limits
 from vivavoce.protocol import events as e

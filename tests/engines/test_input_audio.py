@@ -9,8 +9,8 @@ import anyio
 import pytest
 from msgspec.structs import replace
 
-from engines.hearing import deltas, told_as, wholes
-from engines.plays import errors, types
+from engines.simulations import errors, types
+from engines.transcription import deltas, transcribed, transcripts
 from vivavoce.audio import g711
 from vivavoce.audio.dtmf import tone
 from vivavoce.audio.rates import G711_RATE
@@ -52,16 +52,16 @@ def named(format: AudioFormat) -> str:
 
 @pytest.mark.parametrize("format", FORMATS, ids=named)
 async def test_a_caller_is_heard_in_every_format(format: AudioFormat) -> None:
-    timeline = await Simulation(["Paris."], session=told_as(format=format)).run(
+    timeline = await Simulation(["Paris."], session=transcribed(format=format)).run(
         CallerSays(1.0, QUESTION), until=9
     )
-    assert list(wholes(timeline).values()) == [QUESTION]
+    assert list(transcripts(timeline).values()) == [QUESTION]
     assert timeline.of(e.ResponseDone)[0].response.status == "completed"
 
 
 @pytest.mark.parametrize("format", FORMATS, ids=named)
 async def test_times_are_those_of_the_sound(format: AudioFormat) -> None:
-    timeline = await Simulation(session=told_as(format=format)).run(
+    timeline = await Simulation(session=transcribed(format=format)).run(
         CallerSays(1.0, "Hello.", seconds=1), until=4
     )
     (started,) = timeline.of(e.InputAudioBufferSpeechStarted)
@@ -71,14 +71,14 @@ async def test_times_are_those_of_the_sound(format: AudioFormat) -> None:
 
 
 async def test_the_prefix_padding_never_reaches_before_the_beginning() -> None:
-    session = told_as(turn_detection=ServerVad(prefix_padding_ms=1000))
+    session = transcribed(turn_detection=ServerVad(prefix_padding_ms=1000))
     timeline = await Simulation(session=session).run(CallerSays(0.4, "Hello.", seconds=1), until=3)
     assert timeline.of(e.InputAudioBufferSpeechStarted)[0].audio_start_ms == 0
 
 
 @pytest.mark.parametrize("format", FORMATS, ids=named)
 async def test_a_commit_needs_100_ms_in_every_format(format: AudioFormat) -> None:
-    simulation = Simulation(session=told_as(format=format, turn_detection=None))
+    simulation = Simulation(session=transcribed(format=format, turn_detection=None))
     timeline = await simulation.run(
         ClientSends(0.08, e.InputAudioBufferCommit()), ClientSends(0.14, e.InputAudioBufferCommit()), until=1
     )
@@ -87,12 +87,12 @@ async def test_a_commit_needs_100_ms_in_every_format(format: AudioFormat) -> Non
 
 
 async def test_the_format_may_change_in_the_middle() -> None:
-    simulation = Simulation(["Yes."], session=told_as())
+    simulation = Simulation(["Yes."], session=transcribed())
     telephone = Session(audio=SessionAudio(input=InputSettings(format=Pcmu())))
     said = [CallerSays(0.5, "Am I on the line?"), CallerSays(4.0, "And now by telephone?")]
     steps = [ClientSends(3.0, e.SessionUpdate(session=telephone)), *said]
     timeline = await simulation.run(*steps, until=8)
-    assert list(wholes(timeline).values()) == ["Am I on the line?", "And now by telephone?"]
+    assert list(transcripts(timeline).values()) == ["Am I on the line?", "And now by telephone?"]
     assert not errors(timeline)
     assert timeline.of(e.InputAudioBufferSpeechStopped)[1].audio_end_ms == pytest.approx(5260, abs=60)
 
@@ -100,7 +100,7 @@ async def test_the_format_may_change_in_the_middle() -> None:
 @pytest.mark.parametrize(("format", "refused"), [(Pcm(), 1), (Pcmu(), 0), (Pcma(), 0)])
 async def test_only_formats_of_two_bytes_can_have_half_a_sample(format: AudioFormat, refused: int) -> None:
     odd = e.InputAudioBufferAppend(audio=b"\xd5" * 161)
-    timeline = await Simulation(session=told_as(format=format)).run(ClientSends(0.1, odd), until=0.5)
+    timeline = await Simulation(session=transcribed(format=format)).run(ClientSends(0.1, odd), until=0.5)
     assert errors(timeline) == [("invalid_value", "audio")] * refused
 
 
@@ -109,7 +109,7 @@ async def test_sound_in_an_item_is_in_the_sessions_format(law: g711.Law) -> None
     telephone = Pcmu() if law == "ulaw" else Pcma()
     sound = g711.encode(array("h", [1000] * G711_RATE).tobytes(), law)
     item = Message(role="user", content=(InputAudio(audio=sound),))
-    simulation = Simulation(session=told_as(format=telephone))
+    simulation = Simulation(session=transcribed(format=telephone))
     timeline = await simulation.run(
         CallerSays(2.0, "One two", seconds=1), ClientSends(0.1, e.ConversationItemCreate(item=item)), until=1.5
     )
@@ -120,7 +120,7 @@ async def test_sound_in_an_item_is_in_the_sessions_format(law: g711.Law) -> None
 
 async def test_an_append_longer_than_the_buffer_is_refused_whole() -> None:
     simulation = Simulation(
-        session=told_as(format=Pcmu(), turn_detection=None), limits=Limits(input_buffer_seconds=2)
+        session=transcribed(format=Pcmu(), turn_detection=None), limits=Limits(input_buffer_seconds=2)
     )
     long = e.InputAudioBufferAppend(audio=b"\xff" * 3 * G711_RATE)
     timeline = await simulation.run(
@@ -148,7 +148,7 @@ async def test_an_append_longer_than_the_buffer_is_refused_whole() -> None:
 def test_what_the_client_says_of_the_words_is_handed_on(
     settings: TranscriptionSettings, language: str | None, prompt: str | None
 ) -> None:
-    settings = InputProcessing.of(told_as(transcription=settings))
+    settings = InputProcessing.of(transcribed(transcription=settings))
     assert (settings.language, settings.prompt) == (language, prompt)
 
 
@@ -165,38 +165,38 @@ def while_speaking(timeline: Timeline) -> list[e.TranscriptionDelta]:
 
 
 async def test_a_conversation_shows_the_words_while_they_are_spoken() -> None:
-    timeline = await Simulation(["Paris."], session=told_as()).run(CallerSays(0.5, QUESTION), until=9)
+    timeline = await Simulation(["Paris."], session=transcribed()).run(CallerSays(0.5, QUESTION), until=9)
     assert len(while_speaking(timeline)) >= 2
-    assert deltas(timeline) == wholes(timeline)
+    assert deltas(timeline) == transcripts(timeline)
     (started,) = timeline.of(e.InputAudioBufferSpeechStarted)
     assert set(deltas(timeline)) == {started.item_id}
 
 
 async def test_who_wants_no_transcripts_is_told_nothing_and_nobody_looks() -> None:
-    simulation = Simulation(["Paris."], session=told_as(transcription=None))
+    simulation = Simulation(["Paris."], session=transcribed(transcription=None))
     timeline = await simulation.run(CallerSays(0.5, QUESTION), until=9)
     assert not timeline.of(e.TranscriptionDelta, e.TranscriptionCompleted)
     assert simulation.engine.providers.transcriber.asked == 1, "in the pause"
 
 
 async def test_a_transcriber_that_is_paid_is_asked_in_pauses_only() -> None:
-    simulation = Simulation(["Paris."], session=told_as())
+    simulation = Simulation(["Paris."], session=transcribed())
     simulation.engine.providers.transcriber.supports_partials = False
     timeline = await simulation.run(CallerSays(0.5, QUESTION), until=9)
     assert simulation.engine.providers.transcriber.asked == 1
-    assert deltas(timeline) == wholes(timeline)
+    assert deltas(timeline) == transcripts(timeline)
     assert not while_speaking(timeline)
 
 
 async def test_it_is_asked_once_a_second_at_most() -> None:
-    simulation = Simulation(["Paris."], session=told_as(), transcriber_delay=0.05)
+    simulation = Simulation(["Paris."], session=transcribed(), transcriber_delay=0.05)
     await simulation.run(CallerSays(0.5, QUESTION), until=9)
     spoken = len(QUESTION) * 0.06
     assert simulation.engine.providers.transcriber.asked <= spoken + 1
 
 
 async def test_a_slow_transcriber_is_asked_less_often() -> None:
-    simulation = Simulation(["Paris."], session=told_as(), transcriber_delay=0.5)
+    simulation = Simulation(["Paris."], session=transcribed(), transcriber_delay=0.5)
     await simulation.run(CallerSays(0.5, QUESTION), until=9)
     assert simulation.engine.providers.transcriber.asked == 2, (
         "once, for it took half a second of four; and in the pause"
@@ -206,7 +206,9 @@ async def test_a_slow_transcriber_is_asked_less_often() -> None:
 async def test_a_client_may_want_to_wait_longer_for_surer_words() -> None:
     asked = []
     for delay in ("minimal", "low", "medium", "high", "xhigh"):
-        simulation = Simulation(["Paris."], session=told_as(transcription=TranscriptionSettings(delay=delay)))
+        simulation = Simulation(
+            ["Paris."], session=transcribed(transcription=TranscriptionSettings(delay=delay))
+        )
         await simulation.run(CallerSays(0.5, QUESTION), until=9)
         asked.append(simulation.engine.providers.transcriber.asked)
     assert asked == sorted(asked, reverse=True)
@@ -215,20 +217,20 @@ async def test_a_client_may_want_to_wait_longer_for_surer_words() -> None:
 
 async def test_a_turn_of_which_no_more_is_shown_is_written_down_at_its_end() -> None:
     words = " ".join(f"word{n}" for n in range(20))
-    simulation = Simulation(session=told_as(), limits=Limits(partial_transcript_seconds=2))
+    simulation = Simulation(session=transcribed(), limits=Limits(partial_transcript_seconds=2))
     timeline = await simulation.run(CallerSays(0.5, words), until=12)
     assert simulation.engine.providers.transcriber.asked <= 3
-    assert deltas(timeline) == wholes(timeline)
+    assert deltas(timeline) == transcripts(timeline)
 
 
 async def test_the_answer_is_as_soon_as_without() -> None:
     """A glimpse under way when a pause begins is taken back: at every phase of it the answer comes as fast."""
     for tenths in range(10):
         said = CallerSays(0.5, "What is the capital of France?", seconds=1.8 + tenths / 10)
-        plain = await Simulation(["Paris."], session=told_as(transcription=None), transcriber_delay=0.4).run(
-            said, until=8
-        )
-        shown = await Simulation(["Paris."], session=told_as(), transcriber_delay=0.4).run(said, until=8)
+        plain = await Simulation(
+            ["Paris."], session=transcribed(transcription=None), transcriber_delay=0.4
+        ).run(said, until=8)
+        shown = await Simulation(["Paris."], session=transcribed(), transcriber_delay=0.4).run(said, until=8)
         assert shown.at(e.ResponseOutputAudioDelta) == pytest.approx(
             plain.at(e.ResponseOutputAudioDelta), abs=0.001
         )
@@ -240,14 +242,14 @@ async def test_pauses_count_as_evidence() -> None:
         CallerSays(0.5 + n * 1.0, words, seconds=0.7)
         for n, words in enumerate(["one two", "three four", "five six."])
     ]
-    simulation = Simulation(session=told_as(), transcriber_delay=0.05)
+    simulation = Simulation(session=transcribed(), transcriber_delay=0.05)
     timeline = await simulation.run(*said, until=7)
     assert len(while_speaking(timeline)) >= 1
-    assert deltas(timeline) == wholes(timeline)
+    assert deltas(timeline) == transcripts(timeline)
 
 
 async def test_a_transcriber_that_fails_in_mid_speech_fails_only_at_the_end() -> None:
-    simulation = Simulation(session=told_as(), transcriber_failure=ProviderError("transcriber", "is deaf"))
+    simulation = Simulation(session=transcribed(), transcriber_failure=ProviderError("transcriber", "is deaf"))
     timeline = await simulation.run(CallerSays(0.5, QUESTION), until=9)
     assert simulation.engine.providers.transcriber.asked == 2
     assert len(timeline.of(e.TranscriptionFailed)) == 1
@@ -256,14 +258,16 @@ async def test_a_transcriber_that_fails_in_mid_speech_fails_only_at_the_end() ->
 
 async def test_a_transcriber_that_never_answers_is_given_up() -> None:
     simulation = Simulation(
-        session=told_as(), transcriber_failure=Unresponsive(), limits=Limits(transcription_seconds=1)
+        session=transcribed(),
+        transcriber_failure=Unresponsive(),
+        limits=Limits(transcription_seconds=1),
     )
     timeline = await simulation.run(CallerSays(0.5, QUESTION), until=9)
     assert len(timeline.of(e.TranscriptionFailed)) == 1
 
 
 async def test_a_cleared_buffer_tells_no_more_words() -> None:
-    timeline = await Simulation(session=told_as()).run(
+    timeline = await Simulation(session=transcribed()).run(
         CallerSays(0.5, QUESTION), ClientSends(3.0, e.InputAudioBufferClear()), until=3.6
     )
     cleared = types(timeline).index("input_audio_buffer.cleared")
@@ -336,7 +340,7 @@ def keys(timeline: Timeline) -> str:
 @pytest.mark.parametrize("law", ["ulaw", "alaw"])
 async def test_a_telephones_keys_are_told_and_are_no_speech(law: g711.Law) -> None:
     line = Pcmu() if law == "ulaw" else Pcma()
-    simulation = Simulation(session=told_as(format=line))
+    simulation = Simulation(session=transcribed(format=line))
     timeline = await simulation.run(press(0.5, "147*", law=law), press(2.0, "#", seconds=0.8, law=law), until=5)
     assert keys(timeline) == "147*#"
     assert not timeline.of(e.InputAudioBufferSpeechStarted)
@@ -345,13 +349,13 @@ async def test_a_telephones_keys_are_told_and_are_no_speech(law: g711.Law) -> No
 
 async def test_a_key_is_told_with_its_date() -> None:
     before = unix_now()
-    timeline = await Simulation(session=told_as(format=Pcmu())).run(press(0.5, "5"), until=2)
+    timeline = await Simulation(session=transcribed(format=Pcmu())).run(press(0.5, "5"), until=2)
     (pressed,) = timeline.of(e.DtmfEventReceived)
     assert before <= pressed.received_at <= unix_now()
 
 
 async def test_a_key_in_the_middle_of_a_sentence_is_neither_lost_nor_written_down() -> None:
-    simulation = Simulation(["Yes."], session=told_as(format=Pcmu()))
+    simulation = Simulation(["Yes."], session=transcribed(format=Pcmu()))
     timeline = await simulation.run(
         CallerSays(0.5, "Press five to go on now please"), press(1.2, "5", seconds=0.06), until=7
     )
@@ -361,7 +365,7 @@ async def test_a_key_in_the_middle_of_a_sentence_is_neither_lost_nor_written_dow
 
 async def test_a_key_does_not_interrupt_us() -> None:
     simulation = Simulation(
-        ["One two three four five six seven eight nine ten."], session=told_as(format=Pcmu())
+        ["One two three four five six seven eight nine ten."], session=transcribed(format=Pcmu())
     )
     timeline = await simulation.run(CallerSays(0.5, "Count to ten."), press(3.0, "5", seconds=0.5), until=9)
     assert keys(timeline) == "5"
@@ -369,24 +373,24 @@ async def test_a_key_does_not_interrupt_us() -> None:
 
 
 async def test_in_manual_turns_keys_are_told_and_cut_out() -> None:
-    simulation = Simulation(session=told_as(format=Pcmu(), turn_detection=None))
+    simulation = Simulation(session=transcribed(format=Pcmu(), turn_detection=None))
     timeline = await simulation.run(
         press(0.5, "9", seconds=0.6), ClientSends(2.0, e.InputAudioBufferCommit()), until=3
     )
     assert keys(timeline) == "9"
-    assert list(wholes(timeline).values()) == [""]
+    assert list(transcripts(timeline).values()) == [""]
 
 
 async def test_who_sends_no_telephones_sound_has_no_keys() -> None:
     sound = resample(tone("5", 0.5, 8000), 8000, 24_000)
-    timeline = await Simulation(session=told_as()).run(
+    timeline = await Simulation(session=transcribed()).run(
         ClientSends(0.5, e.InputAudioBufferAppend(audio=sound)), until=3
     )
     assert not timeline.of(e.DtmfEventReceived)
 
 
 async def test_who_presses_keys_is_still_there() -> None:
-    session = told_as(format=Pcmu(), turn_detection=ServerVad(idle_timeout_ms=5000))
+    session = transcribed(format=Pcmu(), turn_detection=ServerVad(idle_timeout_ms=5000))
     timeline = await Simulation(session=session).run(press(3.0, "1"), until=7)
     assert not timeline.of(e.InputAudioBufferTimeoutTriggered)
 
@@ -419,30 +423,30 @@ NOISE_AND_WORDS = (CallerSays(0.5, "whirr whirr whirr"), CallerSays(2.5, "Is any
 
 @pytest.mark.parametrize("kind", ["near_field", "far_field"])
 async def test_noise_reduction_is_done_before_anybody_hears(kind: Literal["near_field", "far_field"]) -> None:
-    simulation, denoiser = with_denoiser(told_as(noise_reduction=NoiseReduction(type=kind)))
+    simulation, denoiser = with_denoiser(transcribed(noise_reduction=NoiseReduction(type=kind)))
     timeline = await simulation.run(*NOISE_AND_WORDS, until=6)
-    assert list(wholes(timeline).values()) == ["Is anybody there?"]
+    assert list(transcripts(timeline).values()) == ["Is anybody there?"]
     assert len(timeline.of(e.InputAudioBufferSpeechStarted)) == 1
     assert [reduction.type for reduction in denoiser.asked] == [kind]
 
 
 async def test_in_manual_turns_too() -> None:
     simulation, _ = with_denoiser(
-        told_as(turn_detection=None, noise_reduction=NoiseReduction(type="near_field"))
+        transcribed(turn_detection=None, noise_reduction=NoiseReduction(type="near_field"))
     )
     timeline = await simulation.run(*NOISE_AND_WORDS, ClientSends(5.0, e.InputAudioBufferCommit()), until=6)
-    assert list(wholes(timeline).values()) == ["Is anybody there?"]
+    assert list(transcripts(timeline).values()) == ["Is anybody there?"]
 
 
 async def test_who_does_not_ask_for_it_is_heard_as_they_are() -> None:
-    simulation, denoiser = with_denoiser(told_as())
+    simulation, denoiser = with_denoiser(transcribed())
     timeline = await simulation.run(*NOISE_AND_WORDS, until=7)
     assert not denoiser.asked
-    assert list(wholes(timeline).values()) == ["whirr whirr whirr", "Is anybody there?"]
+    assert list(transcripts(timeline).values()) == ["whirr whirr whirr", "Is anybody there?"]
 
 
 async def test_it_can_be_switched_on_and_off() -> None:
-    simulation, denoiser = with_denoiser(told_as())
+    simulation, denoiser = with_denoiser(transcribed())
     on = InputSettings(noise_reduction=NoiseReduction(type="far_field", strength=0.5))
     off = InputSettings(noise_reduction=None)
     updates = [Session(audio=SessionAudio(input=settings)) for settings in (on, off)]
@@ -474,7 +478,7 @@ async def test_without_a_denoiser_it_is_accepted_all_the_same(reduction: NoiseRe
 
 
 async def test_silence_is_counted_from_the_end_of_what_we_say() -> None:
-    session = told_as(turn_detection=ServerVad(idle_timeout_ms=5000))
+    session = transcribed(turn_detection=ServerVad(idle_timeout_ms=5000))
     simulation = Simulation(
         ["That is a rather long answer to a short question.", "Still there?"], session=session
     )
@@ -491,7 +495,7 @@ async def test_silence_is_counted_from_the_end_of_what_we_say() -> None:
 
 
 async def test_silence_becomes_an_empty_item_and_is_answered_in_order() -> None:
-    session = told_as(turn_detection=ServerVad(idle_timeout_ms=5000))
+    session = transcribed(turn_detection=ServerVad(idle_timeout_ms=5000))
     timeline = await Simulation(["Still there?"], session=session).run(until=6)
     expected = [
         "session.created",
@@ -510,7 +514,7 @@ async def test_silence_becomes_an_empty_item_and_is_answered_in_order() -> None:
 
 
 async def test_who_speaks_is_not_asked_whether_they_are_there() -> None:
-    session = told_as(turn_detection=ServerVad(idle_timeout_ms=5000))
+    session = transcribed(turn_detection=ServerVad(idle_timeout_ms=5000))
     said = [CallerSays(4.0, "Wait, let me think about it for a while."), CallerSays(10.5, "Yes.")]
     timeline = await Simulation(["Fine."], session=session).run(*said, until=12)
     assert not timeline.of(e.InputAudioBufferTimeoutTriggered)

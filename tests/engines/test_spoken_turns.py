@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import pytest
 
-from engines.plays import MANUAL, STORY, TRANSCRIBED, done, error, heard_as, messages, types
+from engines.simulations import MANUAL, STORY, TRANSCRIBED, done, error, messages, types, with_input
 from vivavoce.errors import ProviderError
 from vivavoce.limits import Limits
 from vivavoce.protocol import events as e
@@ -108,7 +108,7 @@ async def test_the_budget_of_drafts_is_kept() -> None:
 
 
 async def test_transcripts_are_sent_only_to_those_who_want_them() -> None:
-    session = heard_as(transcription=None)
+    session = with_input(transcription=None)
     timeline = await Simulation(["Paris."], session=session).run(
         CallerSays(0.5, "What is the capital?"), until=5
     )
@@ -131,7 +131,7 @@ async def test_a_noise_without_words_is_answered_by_none() -> None:
 
 
 async def test_a_turn_that_is_finished_is_answered_sooner_than_one_that_is_not() -> None:
-    session = heard_as(turn_detection=SemanticVad())
+    session = with_input(turn_detection=SemanticVad())
     whole, half = (
         CallerSays(0.5, "What is the capital of France?"),
         CallerSays(0.5, "I would like to know whether"),
@@ -145,7 +145,7 @@ async def test_a_turn_that_is_finished_is_answered_sooner_than_one_that_is_not()
 
 
 async def test_a_turn_detector_that_does_not_answer_is_not_waited_for() -> None:
-    session = heard_as(turn_detection=SemanticVad())
+    session = with_input(turn_detection=SemanticVad())
     simulation = Simulation(["Paris."], session=session, end_of_turn=0.9)
     simulation.engine.providers.turn.delay = 60
     timeline = await simulation.run(CallerSays(0.5, "What is the capital of France?"), until=8)
@@ -172,7 +172,7 @@ async def test_speech_is_sent_little_before_its_time() -> None:
 
 
 async def test_the_client_may_answer_turns_itself() -> None:
-    session = heard_as(turn_detection=ServerVad(create_response=False))
+    session = with_input(turn_detection=ServerVad(create_response=False))
     simulation = Simulation(["Paris."], session=session)
     timeline = await simulation.run(
         CallerSays(0.5, "What is the capital?"), ClientSends(4.0, e.ResponseCreate()), until=7
@@ -288,7 +288,7 @@ async def test_clearing_forgets_what_was_said() -> None:
 async def test_silence_committed_by_hand_is_an_item_without_words() -> None:
     simulation = Simulation(
         ["I heard nothing."],
-        session=heard_as(turn_detection=None, transcription=TranscriptionSettings(model="scripted")),
+        session=with_input(turn_detection=None, transcription=TranscriptionSettings(model="scripted")),
     )
     timeline = await simulation.run(ClientSends(1.0, e.InputAudioBufferCommit()), until=2)
     (told,) = timeline.of(e.TranscriptionCompleted)
@@ -296,7 +296,7 @@ async def test_silence_committed_by_hand_is_an_item_without_words() -> None:
 
 
 async def test_nobody_speaks_for_long_and_is_asked() -> None:
-    session = heard_as(turn_detection=ServerVad(idle_timeout_ms=5000))
+    session = with_input(turn_detection=ServerVad(idle_timeout_ms=5000))
     simulation = Simulation(["Are you still there?"], session=session)
     timeline = await simulation.run(until=8)
     (timeout,) = timeline.of(e.InputAudioBufferTimeoutTriggered)

@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engines.hearing import told_as, written_as
 from engines.test_laws import callers, lawful, perform, stages
+from engines.transcription import transcribed, transcribing
 from vivavoce.protocol import events as e
 from vivavoce.protocol.session import InputSettings, ServerVad, Session, SessionAudio, TranscriptionSettings
 from vivavoce.protocol.settings import merge
@@ -57,7 +57,7 @@ def test_deltas_come_before_the_whole_and_make_it(
 def test_a_session_that_only_writes_down_never_answers(
     simulation: Simulation, caller: tuple[list[Step], float], turns: ServerVad | None
 ) -> None:
-    simulation.client_session = written_as(turn_detection=turns)
+    simulation.client_session = transcribing(turn_detection=turns)
     steps, until = caller
     timeline = perform(simulation, steps, until + 5)
     check_transcripts(timeline, announced=turns is not None)
@@ -69,7 +69,7 @@ def test_a_session_that_only_writes_down_never_answers(
 @given(stages(), callers())
 def test_what_is_committed_is_written_down(simulation: Simulation, caller: tuple[list[Step], float]) -> None:
     """All of it, within the transcriber's deadline: or it is said why not."""
-    simulation.engine.session = merge(told_as(), Session())
+    simulation.engine.session = merge(transcribed(), Session())
     steps, until = caller
     timeline = perform(simulation, steps, until + 20)
     assert {event.item_id for event in timeline.of(e.InputAudioBufferCommitted)} == {

@@ -1,4 +1,4 @@
-"""What plays have in common."""
+"""Sessions, steps and readings that simulations of conversations share."""
 
 from msgspec import UNSET
 
@@ -20,33 +20,33 @@ from vivavoce.testing.simulation import ClientSends, Simulation, Timeline
 STORY = "Once upon a time there was a very long story. It went on and on, and then on and on again. The end."
 
 
-def heard_as(**settings: object) -> Session:
-    """Our default session with other settings for hearing."""
+def with_input(**settings: object) -> Session:
+    """The default session with other input settings."""
     return merge(DEFAULT, Session(audio=SessionAudio(input=InputSettings(**settings))))
 
 
-TRANSCRIBED = heard_as(transcription=TranscriptionSettings(model="scripted"))
-QUICK = heard_as(turn_detection=ServerVad(silence_duration_ms=200))
-MANUAL = heard_as(turn_detection=None)
+TRANSCRIBED = with_input(transcription=TranscriptionSettings(model="scripted"))
+QUICK = with_input(turn_detection=ServerVad(silence_duration_ms=200))
+MANUAL = with_input(turn_detection=None)
 
 
-def spoken_as(format: AudioFormat, **settings: object) -> Session:
-    """Our default session with another format of its answers."""
+def with_output(format: AudioFormat, **settings: object) -> Session:
+    """The default session with another output format."""
     return merge(DEFAULT, Session(audio=SessionAudio(output=OutputSettings(format=format, **settings))))
 
 
 def user(text: str, item_id: str = "") -> Message:
-    """What a client writes."""
+    """A message that a client writes."""
     return Message(id=item_id or UNSET, role="user", content=(InputText(text=text),))
 
 
 def truncated(item_id: str, ms: int, part: int = 0) -> e.ConversationItemTruncate:
-    """What a client says that has played so much."""
+    """The truncation by a client that has played so much."""
     return e.ConversationItemTruncate(item_id=item_id, content_index=part, audio_end_ms=ms)
 
 
 def ask(at: float, text: str, **params: object) -> list[ClientSends]:
-    """Put a typed question, and want an answer."""
+    """Create a text message, and ask for a response."""
     return [
         ClientSends(at, e.ConversationItemCreate(item=user(text))),
         ClientSends(at + 0.02, e.ResponseCreate(response=ResponseParams(**params))),
@@ -54,7 +54,7 @@ def ask(at: float, text: str, **params: object) -> list[ClientSends]:
 
 
 def done(timeline: Timeline, nth: int = -1) -> e.ResponseDone:
-    """The end of the nth answer."""
+    """The nth `response.done`."""
     return timeline.of(e.ResponseDone)[nth]
 
 
@@ -70,11 +70,11 @@ def errors(timeline: Timeline) -> list[tuple[str | None, str | None]]:
 
 
 def types(timeline: Timeline) -> list[str]:
-    """The names of all events but the caller's sound, in order."""
+    """The types of all events but the caller's audio, in order."""
     names = [event.__struct_config__.tag for event in timeline.events]
     return [name for name in names if name != "input_audio_buffer.append"]
 
 
 def messages(simulation: Simulation) -> list[object]:
-    """What the chat model was asked last: the first part of each message."""
+    """The chat model's last request: the first part of each message."""
     return [item.content[0] for item in simulation.chat.requests[-1].items if isinstance(item, Message)]
