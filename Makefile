@@ -16,35 +16,58 @@ INSTALL := $(UV) pip install --quiet --no-deps --no-build-isolation
 
 CLOCK := real_time
 ALONE := models or browser
+PURE := tests/protocol tests/session tests/text tests/tools tests/test_turn_taking.py
+# What needs no clock fills the time in which others wait.
+BESIDE := nice -n 19
 HAS_CHROMIUM := { command -v chromium || command -v chromium-browser || command -v google-chrome; } >/dev/null 2>&1
+TOGETHER := --jobs $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
 
-.PHONY: run test setup docs lock clean check size chromium
+.PHONY: run test setup docs lock clean check size chromium models clients tests-covered tests-jumping tests-waiting tests-alone
 
 run: $(VENV)/.can-run
 	@echo "Starting vivavoce. The first time, the models of about 560 MB are fetched."
 	@exec $(BIN)/viva serve $(ARGS)
 
-test: setup chromium check
-	@echo "Fetching the offline models, unless they are here."
-	@$(BIN)/viva models pull
-	@echo "Running the tests that need no clock, several at once."
+test:
+	@echo "Setting up, checking and testing side by side; each part is printed when it is done."
+	@$(MAKE) --no-print-directory $(TOGETHER) check models clients tests-covered tests-jumping tests-waiting tests-alone
+
+tests-covered: setup
+	@echo "Running the tests of what decides, with coverage."
 	@$(BIN)/coverage erase
-	@$(BIN)/coverage run -m pytest -v -n auto -m "not ($(CLOCK) or $(ALONE))"
+	@$(BESIDE) $(BIN)/coverage run -m pytest -v -m "not ($(CLOCK) or $(ALONE))" $(PURE)
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report >$(VENV)/coverage.txt || \
 		{ cat $(VENV)/coverage.txt; echo "These files decide, so every line and branch of them needs a test."; exit 1; }
+
+tests-jumping: setup
+	@echo "Running the other tests that need no clock."
+	@$(BESIDE) $(BIN)/pytest -v -m "not ($(CLOCK) or $(ALONE))" $(PURE:%=--ignore=%)
+
+tests-waiting: setup
 	@echo "Running the tests with sockets and processes, which mostly wait, several at once."
-	@$(BIN)/pytest -v -n auto --dist loadfile -m "$(CLOCK) and not ($(ALONE))"
+	@$(BIN)/pytest -v -n 4 --dist loadfile -m "$(CLOCK) and not ($(ALONE))"
+
+# Models and browsers want the machine: these tests come when those that wait are done.
+tests-alone: tests-waiting models chromium
 	@echo "Running the tests with models and a browser, one at a time."
 	@$(HAS_CHROMIUM) || [ -n "$$CI" ] || without="and not browser"; \
 		$(BIN)/pytest -v -m "($(ALONE)) $$without"
 
+models: setup
+	@echo "Fetching the offline models, unless they are here."
+	@$(BIN)/viva models pull
+
+clients: setup
+	@echo "Making the environments of the clients that others wrote."
+	@PYTHONPATH=tests $(BIN)/python -m clients.install
+
 check: setup
 	@echo "Checking style, types and layers."
-	@$(BIN)/ruff check --quiet
-	@$(BIN)/ruff format --quiet --check
-	@$(BIN)/mypy --no-error-summary
-	@$(BIN)/lint-imports --verbose >$(VENV)/imports.txt || { cat $(VENV)/imports.txt; exit 1; }
+	@$(BESIDE) $(BIN)/ruff check --quiet
+	@$(BESIDE) $(BIN)/ruff format --quiet --check
+	@$(BESIDE) $(BIN)/mypy --no-error-summary
+	@$(BESIDE) $(BIN)/lint-imports --verbose >$(VENV)/imports.txt || { cat $(VENV)/imports.txt; exit 1; }
 	@$(BIN)/python scripts/size.py
 
 size:

@@ -18,7 +18,7 @@ from typing import Any
 
 from clients.recorder import Recorder
 
-__all__ = ["HERE", "Story", "installing", "play", "python_of"]
+__all__ = ["HERE", "ROOT", "Story", "installing", "play", "python_of"]
 
 HERE = "this environment"
 ROOT = Path(__file__).parents[2]

@@ -1,5 +1,7 @@
 """Laws that every conversation keeps, whatever the caller does and however slow or broken the world is."""
 
+from math import inf
+
 import anyio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -84,9 +86,9 @@ def stages(draw: st.DrawFn) -> Simulation:
     return Simulation(session=merge(DEFAULT, settings_), limits=LIMITS, **cast)
 
 
-def perform(simulation: Simulation, steps: list[Step], until: float) -> Timeline:
+def perform(simulation: Simulation, steps: list[Step], until: float, *, muted_after: float = inf) -> Timeline:
     async def play() -> Timeline:
-        return await simulation.run(*steps, until=until)
+        return await simulation.run(*steps, until=until, muted_after=muted_after)
 
     return anyio.run(play, backend_options={"loop_factory": JumpingClock})
 
@@ -186,7 +188,7 @@ def test_the_order_of_items_is_the_order_in_which_they_were_said(
 def test_no_silence_without_an_end(simulation: Simulation, caller: tuple[list[Step], float]) -> None:
     """Every deadline is some seconds: whatever fails, an answer that has begun is over before long."""
     steps, until = caller
-    timeline = perform(simulation, steps, until + 20)
+    timeline = perform(simulation, steps, until + 20, muted_after=until + 5)
     created = {event.response.id for event in timeline.of(e.ResponseCreated)}
     assert created == {event.response.id for event in timeline.of(e.ResponseDone)}
 

@@ -323,8 +323,11 @@ class Simulation:
             limits=self.limits,
         )
 
-    async def run(self, *steps: Step, until: float) -> Timeline:
-        """Run the steps and return what happened. The caller hangs up after `until` seconds."""
+    async def run(self, *steps: Step, until: float, muted_after: float = inf) -> Timeline:
+        """Run the steps and return what happened.
+
+        The caller hangs up after `until` seconds, and sends nothing any more after `muted_after` seconds.
+        """
         timeline = Timeline([], anyio.current_time())
         self.caller.utterances = [step for step in steps if isinstance(step, CallerSays)]
         switchboard = Switchboard(
@@ -336,7 +339,9 @@ class Simulation:
         caller = Caller("simulation", session=self.client_session)
         async with switchboard.connect(caller) as line, anyio.create_task_group() as tasks:
             tasks.start_soon(_drain, line)
-            await self._act(line, steps, timeline, until)
+            await self._act(line, steps, timeline, min(until, muted_after))
+            if muted_after < until:
+                await anyio.sleep_until(timeline.started_at + until)
             tasks.cancel_scope.cancel()
         return timeline
 
