@@ -13,6 +13,7 @@ from vivavoce.protocol import events as e
 from vivavoce.protocol.items import InputAudio, InputImage, Message
 from vivavoce.protocol.responses import ResponseParams
 from vivavoce.protocol.session import McpServerTool, Session
+from vivavoce.session.middleware import ObservedEvent
 from vivavoce.testing.simulation import Simulation
 
 pytestmark = pytest.mark.anyio
@@ -40,9 +41,9 @@ async def test_every_event_has_its_time_and_direction(tmp_path: Path) -> None:
 
 async def test_sound_is_counted_and_long_texts_are_cut() -> None:
     log = EventLog(10)
-    log.append(e.InputAudioBufferAppend(audio=bytes(960)), "client")
+    log.on_event(ObservedEvent(e.InputAudioBufferAppend(audio=bytes(960)), "client", 0))
     parts = (InputAudio(audio=bytes(48)), InputImage(image_url="data:image/png;base64," + "A" * 10_000))
-    log.append(e.ConversationItemCreate(item=Message(role="user", content=parts)), "client")
+    log.on_event(ObservedEvent(e.ConversationItemCreate(item=Message(role="user", content=parts)), "client", 0))
     append, create = log
     assert append.event == {"type": "input_audio_buffer.append", "audio": 960}
     assert len(json.dumps(create.event)) < 3000
@@ -51,8 +52,8 @@ async def test_sound_is_counted_and_long_texts_are_cut() -> None:
 
 async def test_what_is_for_an_mcp_servers_ears_is_not_written_down() -> None:
     log = EventLog(10)
-    log.append(e.SessionUpdate(session=Session(tools=(SECRET,))), "client")
-    log.append(e.ResponseCreate(response=ResponseParams(tools=(SECRET,))), "client")
+    log.on_event(ObservedEvent(e.SessionUpdate(session=Session(tools=(SECRET,))), "client", 0))
+    log.on_event(ObservedEvent(e.ResponseCreate(response=ResponseParams(tools=(SECRET,))), "client", 0))
     assert "desk.example" in str([one.event for one in log])
     assert "hush" not in str([one.event for one in log])
 

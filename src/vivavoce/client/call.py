@@ -192,7 +192,7 @@ class Call:
         return error.event_id in self._handle.sent
 
     def _note(self, event: e.Event, source: Literal["client", "server"]) -> None:
-        self._log.append(event, source)
+        self._log.on_event(ObservedEvent(event, source, anyio.current_time()))
         self._observe(event, source)
         if isinstance(event, e.ClientEvent):
             self.view.on_sent(event)
@@ -206,7 +206,7 @@ class Call:
 
     def emit_own(self, event: e.OwnEvent) -> None:
         """Log and emit an event of our own."""
-        self._log.append(event, "server")
+        self._log.on_event(ObservedEvent(event, "server", anyio.current_time()))
         self._emit(event)
 
     def _on_change(self, change: ConnectionChanged) -> None:

@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-import anyio
 import msgspec
 
 from vivavoce.dates import iso_now
 from vivavoce.errors import ConfigError
 from vivavoce.protocol import events as e
 from vivavoce.protocol.tools import event_without_secrets
+from vivavoce.session.middleware import ObservedEvent
 
 __all__ = ["EventLog", "Logged"]
 
@@ -53,11 +53,11 @@ class EventLog:
     def __iter__(self) -> Iterator[Logged]:
         return iter(tuple(self._entries))
 
-    def append(self, event: e.Event, source: Literal["client", "server"]) -> None:
-        """Log an event."""
-        logged = Logged(iso_now(), anyio.current_time(), source, _shown(event))
+    def on_event(self, observed: ObservedEvent) -> None:
+        """Log an event. This is a `Listener`, so a log can record a server's conversation as well."""
+        logged = Logged(iso_now(), observed.at, observed.source, _shown(observed.event))
         self._entries.append(logged)
-        log.debug("%s %s", source, logged.event)
+        log.debug("%s %s", logged.source, logged.event)
 
     def clear(self) -> None:
         """Forget all events."""

@@ -30,7 +30,7 @@ from vivavoce.providers.base import ChatRequest, ChatUsage, ToolCall, Transcript
 from vivavoce.session.formats import Spoken
 from vivavoce.session.line import Engine, HungUp, Line
 from vivavoce.session.middleware import ObservedEvent
-from vivavoce.session.switchboard import Caller, MiddlewareFactory, Switchboard
+from vivavoce.session.switchboard import Caller, ListenerFactory, MiddlewareFactory, Switchboard
 
 __all__ = ["CallerSays", "ClientSends", "Reply", "Script", "Simulation", "Step", "Timeline", "Unresponsive"]
 
@@ -290,8 +290,8 @@ class Simulation:
     `replies` answer the caller's turns in order, the last one all further turns; each is text, a `ToolCall`, a
     `ProviderError`, `Unresponsive`, several of these, or a `Script` that computes them. Delays are in seconds.
     `end_of_turn` is what the turn detector answers (None: there is none). `client_session` is what the client
-    asks for from the beginning; the audio comes in the session's format. `middleware` is the switchboard's. The
-    `engine` may be replaced.
+    asks for from the beginning; the audio comes in the session's format. `middleware` and `listeners`
+    are the switchboard's. The `engine` may be replaced.
     """
 
     replies: Sequence[Reply | Sequence[Reply] | Script] = ("Yes.",)
@@ -307,6 +307,7 @@ class Simulation:
     word_timings: bool = False
     client_session: Session | TranscriptionSession | None = None
     middleware: MiddlewareFactory | None = None
+    listeners: Sequence[ListenerFactory] = ()
 
     def __post_init__(self) -> None:
         self.caller = SimulatedCaller()
@@ -333,7 +334,7 @@ class Simulation:
         switchboard = Switchboard(
             self.engine,
             limits=self.limits,
-            listeners=[lambda caller: timeline.entries.append],
+            listeners=[lambda caller: timeline.entries.append, *self.listeners],
             middleware=self.middleware,
         )
         caller = Caller("simulation", session=self.client_session)
