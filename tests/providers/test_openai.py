@@ -355,7 +355,7 @@ async def test_a_filter_of_the_endpoints_is_told(far: Far) -> None:
     assert (await ask(far))[-1] == ChatUsage(0, 0, 0, "content_filter")
 
 
-def test_calls_come_one_at_a_time_if_so_wished() -> None:
+def test_calls_come_one_at_a_time_on_request() -> None:
     request = ChatRequest(items=[], tools=[FunctionTool(name="weather")], parallel_tool_calls=False)
     assert chat_body(request, OpenAIChatSettings())["parallel_tool_calls"] is False
     assert "parallel_tool_calls" not in chat_body(
@@ -377,13 +377,13 @@ async def test_a_model_says_what_it_can_read_and_see(far: Far) -> None:
     await chat.aclose()
 
 
-def test_what_a_client_wishes_of_the_model_is_passed_on() -> None:
+def test_options_of_a_client_are_passed_on() -> None:
     options = {"temperature": 0.2, "response_format": {"type": "json_object"}, "logit_bias": {"5": -100.0}}
     asked = chat_body(ChatRequest([said("Hello.")], options=options), OpenAIChatSettings(temperature=1))
     assert {name: asked[name] for name in options} == options
 
 
-def test_what_is_not_spoken_has_no_manners() -> None:
+def test_what_is_not_spoken_has_no_style() -> None:
     asked = chat_body(ChatRequest(items=[said("Hi")], spoken=False), OpenAIChatSettings(temperature=0.5))
     assert asked["messages"] == [{"role": "user", "content": "Hi"}]
     assert asked["temperature"] == 0.5

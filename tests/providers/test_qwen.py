@@ -126,7 +126,7 @@ async def test_what_is_not_spoken_is_not_held_to_speech() -> None:
     assert "grammar" not in asked
 
 
-async def test_an_answer_is_held_to_the_form_that_a_client_wishes() -> None:
+async def test_an_answer_is_held_to_the_format_that_a_client_chooses() -> None:
     server, options = Scripted(words("{}")), {"response_format": {"type": "json_object"}, "stop": ["END"]}
     qwen = open_scripted(server)
     await ask(qwen, user("Hi"), spoken=False, options=options)
@@ -142,7 +142,7 @@ async def test_an_answer_is_held_to_the_form_that_a_client_wishes() -> None:
     "message",
     ["Unable to generate parser: JSON schema error at #: unknown type", "failed to parse grammar"],
 )
-async def test_a_form_that_is_none_is_its_authors_fault(message: str) -> None:
+async def test_a_format_that_cannot_be_used_is_the_clients_fault(message: str) -> None:
     options = {"response_format": {"type": "json_schema"}}
     with failing({"error": {"message": message}}) as server:
         with pytest.raises(ProtocolError, match="held to it") as caught:

@@ -1,4 +1,4 @@
-"""The scripted providers obey plain instructions, always in the same way and at the pace they are told."""
+"""The scripted providers follow plain instructions, always alike and at the pace of their settings."""
 
 import math
 from array import array

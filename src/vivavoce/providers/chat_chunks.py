@@ -64,7 +64,7 @@ class Timings(msgspec.Struct, frozen=True):
 class ApiError(msgspec.Struct, frozen=True):
     """Why there is no completion, or no more of it."""
 
-    message: str = "no reason given"
+    message: str = ""
     type: str | None = None
 
 

@@ -207,7 +207,7 @@ def _failure(error: ApiError | str) -> ProviderError:
     _, schema_error, reason = error.message.partition("JSON schema error")
     if schema_error or "parse grammar" in error.message:
         return FormatRefused(reason)
-    return ProviderError(PROVIDER, f"could not answer: {error.message}")
+    return ProviderError(PROVIDER, f"could not answer: {error.message or 'no reason given'}")
 
 
 # slots

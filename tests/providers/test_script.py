@@ -1,4 +1,4 @@
-"""What an obedient speaker answers: lengths, memory, words to say, tools."""
+"""What the scripted chat model answers: lengths, memory, words to say, tools."""
 
 import json
 

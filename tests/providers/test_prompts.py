@@ -108,7 +108,7 @@ def test_a_long_conversation_keeps_its_beginning_for_many_turns() -> None:
     assert len(set(starts)) < 50
 
 
-def test_our_manners_come_before_the_instructions() -> None:
+def test_our_style_comes_before_the_instructions() -> None:
     assert system_prompt(" You are Viva. ", SPOKEN_STYLE) == f"{SPOKEN_STYLE}\n\nYou are Viva."
     assert system_prompt("", SPOKEN_STYLE) == SPOKEN_STYLE
     assert system_prompt("", "") == ""
