@@ -67,7 +67,8 @@ check: setup
 	@$(BESIDE) $(BIN)/ruff check --quiet
 	@$(BESIDE) $(BIN)/ruff format --quiet --check
 	@$(BESIDE) $(BIN)/mypy --no-error-summary
-	@$(BESIDE) $(BIN)/lint-imports --verbose >$(VENV)/imports.txt || { cat $(VENV)/imports.txt; exit 1; }
+	@for room in . bench; do (cd $$room && $(BESIDE) "$$OLDPWD/$(BIN)/lint-imports" --verbose) >$(VENV)/imports.txt || \
+		{ cat $(VENV)/imports.txt; exit 1; }; done
 	@$(BIN)/python scripts/size.py
 
 size:

@@ -3,7 +3,7 @@
 import asyncio
 from array import array
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from fractions import Fraction
 from functools import partial
@@ -20,7 +20,7 @@ from vivavoce.client import RealtimeClient
 from vivavoce.errors import ProviderError
 from vivavoce.protocol import events as e
 from vivavoce.protocol.codec import decode_server, encode_client
-from vivavoce.session.line import Line, open_line
+from vivavoce.session.line import HungUp, Line, open_line
 from vivavoce_bench.caller import LIMITS
 from vivavoce_bench.measures import audio_delta, first_audible
 from vivavoce_bench.server import Server, key
@@ -112,8 +112,9 @@ class _Call:
         event = decode_server(message)
         if isinstance(event, e.OutputAudioBufferStarted):
             self._playing = event.response_id
-        if event is not None and not self._closed.is_set():
-            self._line.try_send(event)
+        with suppress(HungUp):  # what comes after the caller has left
+            if event is not None:
+                self._line.try_send(event)
 
 
 def by_webrtc(server: Server) -> Server:
