@@ -9,7 +9,7 @@ import pytest
 
 from client.plays import FRAME_SECONDS, Network, logged, said, sound
 from engines.simulations import STORY, TRANSCRIBED
-from samples.client import answer_the_phone, ask, elsewhere, go_on, on_end, on_start
+from samples.client import answer_the_phone, ask, go_on, on_end, on_start, servers
 from tools.support import model
 from vivavoce import RealtimeClient
 from vivavoce.client import notifications as happenings
@@ -55,7 +55,7 @@ async def test_the_shop_answers_the_phone() -> None:
 
 
 async def test_others_are_called_by_their_addresses() -> None:
-    assert len(elsewhere()) == 6
+    assert len(servers()) == 6
 
 
 @pytest.mark.real_time

@@ -34,15 +34,15 @@ async def answer_the_phone(
     """Hold a spoken conversation. `stop` ends what is played, and tells how many samples were; None is none."""
 
     @client.on("conversation.updated")
-    def hear(update: Update) -> None:
+    def on_update(update: Update) -> None:
         if update.delta and update.delta.audio:
             play(update.delta.audio)
 
     @client.on("conversation.interrupted")
-    async def hush(news: Interrupted) -> None:
+    async def on_interrupted(event: Interrupted) -> None:
         played = stop()
-        if news.item and played is not None:
-            await client.cancel_response(news.item.id, played)
+        if event.item and played is not None:
+            await client.cancel_response(event.item.id, played)
 
     client.add_tool(opening_hours)
     await client.update_session(instructions="You keep a shop. Answer in one sentence.", voice="marin")
@@ -52,23 +52,23 @@ async def answer_the_phone(
 
 
 # --8<-- [end:bot]
-# --8<-- [start:far]
+# --8<-- [start:servers]
 from vivavoce import Limits
 
 
-def elsewhere() -> list[RealtimeClient]:
-    """Clients of others; keys come from the environment where none is given."""
+def servers() -> list[RealtimeClient]:
+    """Clients of other servers; without a key, that of the environment is used."""
     return [
         RealtimeClient.openai("gpt-realtime", key="sk-…"),
         RealtimeClient.azure("https://mine.openai.azure.com", "my-deployment", key="…"),
-        RealtimeClient.azure("https://mine.openai.azure.com", "my-deployment", token="…"),  # Entra's
+        RealtimeClient.azure("https://mine.openai.azure.com", "my-deployment", token="…"),  # an Entra token
         RealtimeClient.azure("https://mine.openai.azure.com", "old", key="…", api_version="2025-04-01-preview"),
         RealtimeClient("wss://voice.example.org/v1/realtime?model=any", key="…"),
         RealtimeClient("http://127.0.0.1:8765/v1/realtime?extras=1", limits=Limits(reconnect_attempts=0)),
     ]
 
 
-# --8<-- [end:far]
+# --8<-- [end:servers]
 # --8<-- [start:run]
 from anyio.abc import TaskGroup
 
