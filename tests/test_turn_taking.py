@@ -18,7 +18,7 @@ from vivavoce.turn_taking import (
     SpeechStopped,
     TurnRules,
     TurnTaking,
-    patience,
+    required_silence_ms,
 )
 
 FRAME = 32
@@ -26,15 +26,17 @@ FIXED = TurnRules(silence_ms=512)
 SEMANTIC = TurnRules()
 
 
-def hear(floor: TurnTaking, *stretches: tuple[float, int], we_speak: bool = False) -> list[Change]:
-    """Let the floor hear stretches of (probability, ms); return what changed."""
-    return list(_changes(floor, stretches, we_speak))
+def hear(turns: TurnTaking, *stretches: tuple[float, int], assistant_speaks: bool = False) -> list[Change]:
+    """Feed stretches of (probability, ms); return what changed."""
+    return list(_changes(turns, stretches, assistant_speaks))
 
 
-def _changes(floor: TurnTaking, stretches: tuple[tuple[float, int], ...], we_speak: bool) -> Iterator[Change]:
+def _changes(
+    turns: TurnTaking, stretches: tuple[tuple[float, int], ...], assistant_speaks: bool
+) -> Iterator[Change]:
     for probability, ms in stretches:
         for _ in range(ms // FRAME):
-            if change := floor.hear(probability, FRAME, we_speak=we_speak):
+            if change := turns.on_frame(probability, FRAME, assistant_speaks=assistant_speaks):
                 yield change
 
 
@@ -42,18 +44,18 @@ def _changes(floor: TurnTaking, stretches: tuple[tuple[float, int], ...], we_spe
 
 
 def test_a_turn_starts_pauses_and_stops() -> None:
-    floor = TurnTaking(FIXED)
-    changes = hear(floor, (0, 320), (0.9, 960), (0, 960))
+    turns = TurnTaking(FIXED)
+    changes = hear(turns, (0, 320), (0.9, 960), (0, 960))
     assert changes == [SpeechStarted(320), Paused(1280, 1), SpeechStopped(1280)]
-    assert floor.now_ms == 2240
-    assert not floor.speaking
+    assert turns.now_ms == 2240
+    assert not turns.speaking
 
 
 def test_the_stop_comes_after_exactly_the_fixed_silence() -> None:
-    floor = TurnTaking(FIXED)
-    hear(floor, (0.9, 960), (0, 480))
-    assert floor.speaking
-    assert hear(floor, (0, 32)) == [SpeechStopped(960)]
+    turns = TurnTaking(FIXED)
+    hear(turns, (0.9, 960), (0, 480))
+    assert turns.speaking
+    assert hear(turns, (0, 32)) == [SpeechStopped(960)]
 
 
 def test_a_fixed_silence_shorter_than_a_pause_stops_without_one() -> None:
@@ -80,20 +82,20 @@ def test_a_higher_threshold_hears_less() -> None:
 
 
 def test_they_may_go_on_after_a_pause() -> None:
-    floor = TurnTaking(FIXED)
-    changes = hear(floor, (0.9, 320), (0, 320), (0.9, 320), (0, 96))
+    turns = TurnTaking(FIXED)
+    changes = hear(turns, (0.9, 320), (0, 320), (0.9, 320), (0, 96))
     assert changes == [SpeechStarted(0), Paused(320, 1), Resumed(640, 1), Paused(960, 2)]
 
 
 def test_a_click_does_not_end_a_pause() -> None:
-    floor = TurnTaking(FIXED)
-    changes = hear(floor, (0.9, 320), (0, 320), (0.9, 32), (0, 320))
+    turns = TurnTaking(FIXED)
+    changes = hear(turns, (0.9, 320), (0, 320), (0.9, 32), (0, 320))
     assert changes == [SpeechStarted(0), Paused(320, 1), SpeechStopped(320)]
 
 
 def test_nobody_is_stopped_in_the_middle_of_a_word() -> None:
-    floor = TurnTaking(FIXED)
-    changes = hear(floor, (0.9, 320), (0, 480), (0.9, 320))
+    turns = TurnTaking(FIXED)
+    changes = hear(turns, (0.9, 320), (0, 480), (0.9, 320))
     assert changes == [SpeechStarted(0), Paused(320, 1), Resumed(800, 1)]
 
 
@@ -101,42 +103,42 @@ def test_nobody_is_stopped_in_the_middle_of_a_word() -> None:
 
 
 def paused(rules: TurnRules = SEMANTIC, *, spoken_ms: int = 960) -> TurnTaking:
-    floor = TurnTaking(rules)
-    assert hear(floor, (0.9, spoken_ms), (0, 64)) == [SpeechStarted(0), Paused(spoken_ms, 1)]
-    return floor
+    turns = TurnTaking(rules)
+    assert hear(turns, (0.9, spoken_ms), (0, 64)) == [SpeechStarted(0), Paused(spoken_ms, 1)]
+    return turns
 
 
-def silence_until_stop(floor: TurnTaking) -> int:
-    """Count the milliseconds of further silence until the floor is free."""
+def silence_until_stop(turns: TurnTaking) -> int:
+    """Count the milliseconds of further silence until the turn is over."""
     ms = 0
-    while floor.speaking:
-        hear(floor, (0, FRAME))
+    while turns.speaking:
+        hear(turns, (0, FRAME))
         ms += FRAME
     return ms
 
 
 def test_a_whole_question_is_answered_as_soon_as_it_is_understood() -> None:
-    floor = paused()
-    hear(floor, (0, 64))
-    assert floor.judge(1, finished=0.98, words="How old is the bridge?") == SpeechStopped(960)
+    turns = paused()
+    hear(turns, (0, 64))
+    assert turns.judge_pause(1, finished=0.98, words="How old is the bridge?") == SpeechStopped(960)
 
 
 def test_an_unfinished_sentence_is_waited_for() -> None:
-    floor = paused()
-    assert floor.judge(1, finished=0.1, words="How old is the") is None
-    assert 1000 < silence_until_stop(floor) < 1440
+    turns = paused()
+    assert turns.judge_pause(1, finished=0.1, words="How old is the") is None
+    assert 1000 < silence_until_stop(turns) < 1440
 
 
 def test_a_statement_waits_some_hundred_milliseconds() -> None:
-    floor = paused()
-    assert floor.judge(1, finished=0.95, words="The rain in Spain stays mainly on the plain.") is None
-    assert 200 < silence_until_stop(floor) < 500
+    turns = paused()
+    assert turns.judge_pause(1, finished=0.95, words="The rain in Spain stays mainly on the plain.") is None
+    assert 200 < silence_until_stop(turns) < 500
 
 
 def test_who_says_um_may_think() -> None:
-    floor = paused()
-    floor.judge(1, finished=0.9, words="I would like, um,")
-    assert silence_until_stop(floor) > 1400
+    turns = paused()
+    turns.judge_pause(1, finished=0.9, words="I would like, um,")
+    assert silence_until_stop(turns) > 1400
 
 
 def test_without_evidence_a_turn_ends_all_the_same() -> None:
@@ -144,31 +146,31 @@ def test_without_evidence_a_turn_ends_all_the_same() -> None:
 
 
 def test_evidence_that_could_not_be_had_leaves_it_to_silence() -> None:
-    floor = paused()
-    assert floor.judge(1, finished=None, words=None) is None
-    assert silence_until_stop(floor) < 600
+    turns = paused()
+    assert turns.judge_pause(1, finished=None, words=None) is None
+    assert silence_until_stop(turns) < 600
 
 
 def test_evidence_may_come_piece_by_piece() -> None:
-    floor = paused()
-    hear(floor, (0, 64))
-    assert floor.judge(1, finished=0.99, words=None) is None
-    assert floor.judge(1, finished=0.99, words="Where is my order?") == SpeechStopped(960)
+    turns = paused()
+    hear(turns, (0, 64))
+    assert turns.judge_pause(1, finished=0.99, words=None) is None
+    assert turns.judge_pause(1, finished=0.99, words="Where is my order?") == SpeechStopped(960)
 
 
 def test_evidence_about_an_old_pause_is_ignored() -> None:
-    floor = paused()
-    hear(floor, (0.9, 320))
-    assert floor.judge(1, finished=1, words="Where is it now?") is None
-    hear(floor, (0, 64))
-    assert floor.judge(1, finished=1, words="Where is it now?") is None
-    assert floor.speaking
+    turns = paused()
+    hear(turns, (0.9, 320))
+    assert turns.judge_pause(1, finished=1, words="Where is it now?") is None
+    hear(turns, (0, 64))
+    assert turns.judge_pause(1, finished=1, words="Where is it now?") is None
+    assert turns.speaking
 
 
 def test_with_a_fixed_silence_evidence_changes_nothing() -> None:
-    floor = paused(FIXED)
-    assert floor.judge(1, finished=1, words="Where is it now?") is None
-    assert silence_until_stop(floor) == 448
+    turns = paused(FIXED)
+    assert turns.judge_pause(1, finished=1, words="Where is it now?") is None
+    assert silence_until_stop(turns) == 448
 
 
 @pytest.mark.parametrize(
@@ -176,14 +178,14 @@ def test_with_a_fixed_silence_evidence_changes_nothing() -> None:
 )
 def test_eagerness_says_what_a_doubt_costs(eagerness: str, least: int, most: int) -> None:
     rules = TurnRules(eagerness=eagerness)  # type: ignore[arg-type]
-    ms = patience(rules, finished=0.9, words="It is on the table.", turn_ms=1500, longest_pause_ms=0)
+    ms = required_silence_ms(rules, finished=0.9, words="It is on the table.", turn_ms=1500, longest_pause_ms=0)
     assert least < ms < most
 
 
 def test_the_ear_counts_for_little_on_a_word_or_two() -> None:
     def doubt(turn_ms: int) -> float:
         said = {"words": "What's the weather like?", "longest_pause_ms": 0.0}
-        heard = [patience(SEMANTIC, finished=p, turn_ms=turn_ms, **said) for p in (0.0, 1.0)]  # type: ignore[arg-type]
+        heard = [required_silence_ms(SEMANTIC, finished=p, turn_ms=turn_ms, **said) for p in (0.0, 1.0)]  # type: ignore[arg-type]
         return heard[0] - heard[1]
 
     assert doubt(500) < 60
@@ -196,123 +198,123 @@ def test_the_ear_counts_for_little_on_a_word_or_two() -> None:
 def test_those_who_pause_long_are_given_more_time() -> None:
     quick, slow = paused(spoken_ms=960), TurnTaking(SEMANTIC)
     hear(slow, (0.9, 320), (0, 640), (0.9, 960), (0, 64))
-    for floor, pause in ((quick, 1), (slow, 2)):
-        floor.judge(pause, finished=0.9, words="It is on the table.")
+    for turns, pause in ((quick, 1), (slow, 2)):
+        turns.judge_pause(pause, finished=0.9, words="It is on the table.")
     assert silence_until_stop(slow) > silence_until_stop(quick) + 100
 
 
 def test_a_turn_closed_too_early_is_taken_back_and_remembered() -> None:
     plain, hasty = paused(), paused()
-    for floor in (plain, hasty):
-        assert floor.judge(1, finished=1, words="How old is the bridge?") == SpeechStopped(960)
-    hear(plain, (0, 640), we_speak=True)
+    for turns in (plain, hasty):
+        assert turns.judge_pause(1, finished=1, words="How old is the bridge?") == SpeechStopped(960)
+    hear(plain, (0, 640), assistant_speaks=True)
     hear(hasty, (0, 640))
-    for floor in (plain, hasty):
-        assert hear(floor, (0.9, 960), (0, 64)) == [SpeechStarted(1664), Paused(2624, 2)]
-        floor.judge(2, finished=0.9, words="It is on the table.")
+    for turns in (plain, hasty):
+        assert hear(turns, (0.9, 960), (0, 64)) == [SpeechStarted(1664), Paused(2624, 2)]
+        turns.judge_pause(2, finished=0.9, words="It is on the table.")
     assert silence_until_stop(hasty) > silence_until_stop(plain) + 100
 
 
 def test_a_pause_long_ago_is_forgotten_little_by_little() -> None:
-    floor = TurnTaking(FIXED)
-    hear(floor, (0.9, 320), (0, 480), (0.9, 320), (0, 640))
+    turns = TurnTaking(FIXED)
+    hear(turns, (0.9, 320), (0, 480), (0.9, 320), (0, 640))
     for _ in range(4):
-        hear(floor, (0, 3200), (0.9, 320), (0, 640))
-    floor.reset(SEMANTIC)
-    hear(floor, (0.9, 960), (0, 64))
-    floor.judge(7, finished=0.9, words="It is on the table.")
+        hear(turns, (0, 3200), (0.9, 320), (0, 640))
+    turns.reset(SEMANTIC)
+    hear(turns, (0.9, 960), (0, 64))
+    turns.judge_pause(7, finished=0.9, words="It is on the table.")
     fresh = paused()
-    fresh.judge(1, finished=0.9, words="It is on the table.")
-    assert abs(silence_until_stop(floor) - silence_until_stop(fresh)) <= FRAME
+    fresh.judge_pause(1, finished=0.9, words="It is on the table.")
+    assert abs(silence_until_stop(turns) - silence_until_stop(fresh)) <= FRAME
 
 
 # over our voice
 
 
-def stirred() -> TurnTaking:
-    floor = TurnTaking(SEMANTIC)
-    assert hear(floor, (0, 320), (0.9, 64), we_speak=True) == [InterruptionSuspected(384, 1)]
-    return floor
+def suspecting() -> TurnTaking:
+    turns = TurnTaking(SEMANTIC)
+    assert hear(turns, (0, 320), (0.9, 64), assistant_speaks=True) == [InterruptionSuspected(384, 1)]
+    return turns
 
 
 def test_a_cough_holds_the_voice_and_settles() -> None:
-    floor = stirred()
-    assert hear(floor, (0.9, 64), (0, 320), we_speak=True) == [InterruptionDismissed(608)]
-    assert hear(floor, (0, 960), we_speak=True) == []
+    turns = suspecting()
+    assert hear(turns, (0.9, 64), (0, 320), assistant_speaks=True) == [InterruptionDismissed(608)]
+    assert hear(turns, (0, 960), assistant_speaks=True) == []
 
 
 def test_real_words_over_our_voice_take_the_floor() -> None:
-    floor = stirred()
-    hear(floor, (0.9, 160), we_speak=True)
-    assert floor.overheard(1, "No, wait") == SpeechStarted(320)
-    assert floor.speaking
+    turns = suspecting()
+    hear(turns, (0.9, 160), assistant_speaks=True)
+    assert turns.judge_interruption(1, "No, wait") == SpeechStarted(320)
+    assert turns.speaking
 
 
 def test_words_that_come_before_enough_sound_wait_for_it() -> None:
-    floor = stirred()
-    assert floor.overheard(1, "Stop") is None
-    assert hear(floor, (0.9, 96), we_speak=True) == []
-    assert hear(floor, (0.9, 32), we_speak=True) == [SpeechStarted(320)]
+    turns = suspecting()
+    assert turns.judge_interruption(1, "Stop") is None
+    assert hear(turns, (0.9, 96), assistant_speaks=True) == []
+    assert hear(turns, (0.9, 32), assistant_speaks=True) == [SpeechStarted(320)]
 
 
 @pytest.mark.parametrize("words", ["Uh-huh.", ""])
 def test_a_listener_who_nods_does_not_stop_us(words: str) -> None:
-    floor = stirred()
-    hear(floor, (0.9, 160), we_speak=True)
-    assert floor.overheard(1, words) is None
-    assert hear(floor, (0.9, 256), (0, 320), we_speak=True) == [InterruptionDismissed(960)]
+    turns = suspecting()
+    hear(turns, (0.9, 160), assistant_speaks=True)
+    assert turns.judge_interruption(1, words) is None
+    assert hear(turns, (0.9, 256), (0, 320), assistant_speaks=True) == [InterruptionDismissed(960)]
 
 
 def test_a_nod_is_not_misheard_at_its_end() -> None:
-    floor = stirred()
-    hear(floor, (0.9, 160), we_speak=True)
-    assert floor.overheard(1, "Okay.") is None
-    hear(floor, (0.9, 64), (0, 96), we_speak=True)
-    assert floor.overheard(1, "Look.") is None
-    assert hear(floor, (0, 320), we_speak=True) == [InterruptionDismissed(768)]
+    turns = suspecting()
+    hear(turns, (0.9, 160), assistant_speaks=True)
+    assert turns.judge_interruption(1, "Okay.") is None
+    hear(turns, (0.9, 64), (0, 96), assistant_speaks=True)
+    assert turns.judge_interruption(1, "Look.") is None
+    assert hear(turns, (0, 320), assistant_speaks=True) == [InterruptionDismissed(768)]
 
 
 def test_a_nod_that_goes_on_is_more_than_a_nod() -> None:
-    floor = stirred()
-    floor.overheard(1, "Yeah.")
-    assert hear(floor, (0.9, 960), we_speak=True) == [SpeechStarted(320)]
-    nod = stirred()
-    nod.overheard(1, "Yeah.")
-    hear(nod, (0.9, 320), we_speak=True)
-    assert nod.overheard(1, "Yeah, but what about Tuesday?") == SpeechStarted(320)
+    turns = suspecting()
+    turns.judge_interruption(1, "Yeah.")
+    assert hear(turns, (0.9, 960), assistant_speaks=True) == [SpeechStarted(320)]
+    nod = suspecting()
+    nod.judge_interruption(1, "Yeah.")
+    hear(nod, (0.9, 320), assistant_speaks=True)
+    assert nod.judge_interruption(1, "Yeah, but what about Tuesday?") == SpeechStarted(320)
 
 
 def test_without_words_the_length_decides() -> None:
-    floor = stirred()
-    assert hear(floor, (0.9, 256), we_speak=True) == []
-    assert floor.overheard(1, "The.") is None
-    assert hear(floor, (0.9, 32), we_speak=True) == [SpeechStarted(320)]
+    turns = suspecting()
+    assert hear(turns, (0.9, 256), assistant_speaks=True) == []
+    assert turns.judge_interruption(1, "The.") is None
+    assert hear(turns, (0.9, 32), assistant_speaks=True) == [SpeechStarted(320)]
 
 
-def test_words_of_an_old_stir_are_ignored() -> None:
-    floor = stirred()
-    hear(floor, (0, 320), we_speak=True)
-    assert floor.overheard(1, "No, wait") is None
-    assert hear(floor, (0.9, 96), we_speak=True) == [InterruptionSuspected(768, 2)]
-    assert floor.overheard(1, "No, wait") is None
+def test_words_about_an_interruption_that_is_over_are_ignored() -> None:
+    turns = suspecting()
+    hear(turns, (0, 320), assistant_speaks=True)
+    assert turns.judge_interruption(1, "No, wait") is None
+    assert hear(turns, (0.9, 96), assistant_speaks=True) == [InterruptionSuspected(768, 2)]
+    assert turns.judge_interruption(1, "No, wait") is None
 
 
 def test_when_we_fall_silent_the_usual_rule_holds() -> None:
-    floor = stirred()
-    assert hear(floor, (0.9, 128), we_speak=False) == [SpeechStarted(320)]
+    turns = suspecting()
+    assert hear(turns, (0.9, 128), assistant_speaks=False) == [SpeechStarted(320)]
 
 
 def test_after_a_reset_everything_begins_anew_but_time() -> None:
-    floor = stirred()
-    floor.reset()
-    assert floor.overheard(1, "No, wait") is None
-    assert hear(floor, (0, 320), we_speak=True) == []
-    assert floor.now_ms == 704
-    floor = paused()
-    floor.reset(FIXED)
-    assert not floor.speaking
-    assert floor.judge(1, finished=1, words="Where is it now?") is None
-    assert floor.rules is FIXED
+    turns = suspecting()
+    turns.reset()
+    assert turns.judge_interruption(1, "No, wait") is None
+    assert hear(turns, (0, 320), assistant_speaks=True) == []
+    assert turns.now_ms == 704
+    turns = paused()
+    turns.reset(FIXED)
+    assert not turns.speaking
+    assert turns.judge_pause(1, finished=1, words="Where is it now?") is None
+    assert turns.rules is FIXED
 
 
 # laws
@@ -322,33 +324,33 @@ WORDS = st.sampled_from([None, "", "Yeah.", "Where is it now?", "I would like to
 STEP = st.one_of(
     st.tuples(st.just("hear"), st.floats(0, 1), st.integers(1, 12), st.booleans()),
     st.tuples(st.just("judge"), st.none() | st.floats(0, 1), st.integers(0, 2), WORDS),
-    st.tuples(st.just("overheard"), st.none(), st.integers(0, 2), WORDS),
+    st.tuples(st.just("judge interruption"), st.none(), st.integers(0, 2), WORDS),
 )
 STEPS = st.lists(STEP, max_size=60)
 
 
 def play(rules: TurnRules, steps: list[tuple[str, float | None, int, object]]) -> list[tuple[float, Change]]:
-    """Play sound and evidence to a floor; return the score."""
-    floor, score = TurnTaking(rules), []
+    """Play sound and evidence to a turns; return the score."""
+    turns, score = TurnTaking(rules), []
     pause = stir = 0
     for kind, number, count, rest in steps:
         changes: list[Change | None] = []
         if kind == "hear":
             for _ in range(count):
-                change = floor.hear(number or 0.0, FRAME, we_speak=bool(rest))
+                change = turns.on_frame(number or 0.0, FRAME, assistant_speaks=bool(rest))
                 changes.append(change)
-                score += [(floor.now_ms, change)] if change else []
+                score += [(turns.now_ms, change)] if change else []
         else:
             words = rest if isinstance(rest, str) else None
             if kind == "judge":
-                change = floor.judge(pause - count, finished=number, words=words)
+                change = turns.judge_pause(pause - count, finished=number, words=words)
             else:
-                change = floor.overheard(stir - count, words or "")
+                change = turns.judge_interruption(stir - count, words or "")
             changes.append(change)
-            score += [(floor.now_ms, change)] if change else []
+            score += [(turns.now_ms, change)] if change else []
         for change in changes:
             pause = change.pause if isinstance(change, Paused) else pause
-            stir = change.stir if isinstance(change, InterruptionSuspected) else stir
+            stir = change.interruption if isinstance(change, InterruptionSuspected) else stir
     return score
 
 
@@ -398,7 +400,7 @@ def test_law_pauses_lie_inside_turns(
 def test_law_no_turn_stops_before_its_shortest_silence(
     rules: TurnRules, steps: list[tuple[str, float | None, int, object]]
 ) -> None:
-    least = rules.shortest_ms if rules.silence_ms is None else rules.silence_ms
+    least = rules.min_silence_ms if rules.silence_ms is None else rules.silence_ms
     assert all(at - c.end_ms >= least for at, c in play(rules, steps) if isinstance(c, SpeechStopped))
 
 
@@ -415,13 +417,13 @@ def test_law_only_sound_is_time(
 ) -> None:
     whole = [s for s in steps if s[0] == "hear"]
     heard = FRAME * sum(count for _, _, count, _ in whole)
-    floor = TurnTaking(rules)
-    for _, probability, count, we_speak in whole:
+    turns = TurnTaking(rules)
+    for _, probability, count, assistant_speaks in whole:
         for _ in range(count):
-            floor.hear(probability or 0.0, FRAME, we_speak=bool(we_speak))
-        floor.judge(split, finished=None, words=None)
-        floor.overheard(split, "")
-    assert floor.now_ms == heard
+            turns.on_frame(probability or 0.0, FRAME, assistant_speaks=bool(assistant_speaks))
+        turns.judge_pause(split, finished=None, words=None)
+        turns.judge_interruption(split, "")
+    assert turns.now_ms == heard
 
 
 @given(
@@ -435,8 +437,8 @@ def test_law_patience_has_bounds(
     finished: float | None, words: str | None, turn_ms: float, pause_ms: float, eagerness: str
 ) -> None:
     rules = TurnRules(eagerness=eagerness)  # type: ignore[arg-type]
-    ms = patience(rules, finished=finished, words=words, turn_ms=turn_ms, longest_pause_ms=pause_ms)
-    assert rules.shortest_ms <= ms <= 1.5 * 1.4 * rules.longest_ms + 1
+    ms = required_silence_ms(rules, finished=finished, words=words, turn_ms=turn_ms, longest_pause_ms=pause_ms)
+    assert rules.min_silence_ms <= ms <= 1.5 * 1.4 * rules.max_silence_ms + 1
 
 
 def test_the_page_about_turns_shows_what_happens() -> None:

@@ -160,9 +160,9 @@ def _room_tone() -> bytes:
 async def _close(take: Take, rules: TurnRules, evidence: Evidence | None) -> Closed:
     """Play a recording until its first turn is closed."""
     taking, start_ms, due_ms = TurnTaking(rules), 0.0, NEVER
-    judge = partial(taking.judge, 0, finished=None, words=None)
+    judge = partial(taking.judge_pause, 0, finished=None, words=None)
     for probability in take.probabilities:
-        change = taking.hear(probability, FRAME_MS, we_speak=False)
+        change = taking.on_frame(probability, FRAME_MS, assistant_speaks=False)
         if change is None and taking.now_ms + FRAME_MS > due_ms:
             change, at_ms, due_ms = judge(), due_ms, NEVER
         else:
@@ -173,7 +173,7 @@ async def _close(take: Take, rules: TurnRules, evidence: Evidence | None) -> Clo
             case Paused(pause=pause) if evidence:
                 audio = take.between(start_ms - LEAD_MS, taking.now_ms)
                 finished, words = await evidence.finished(audio), await evidence.words(audio)
-                judge = partial(taking.judge, pause, finished=finished, words=words)
+                judge = partial(taking.judge_pause, pause, finished=finished, words=words)
                 due_ms = taking.now_ms + EVIDENCE_MS
             case SpeechStopped():
                 return Closed(take.clip.name, take.clip.category, at_ms - take.clip.speech_end * 1000)
@@ -186,10 +186,10 @@ async def _speak_over(take: Take, evidence: Evidence) -> Over:
     """Play a recording over an answer that never ends, until it is stopped."""
     clip, onset_ms = take.clip, take.clip.speech_start * 1000
     taking, held_ms, due_ms = TurnTaking(TurnRules()), None, NEVER
-    judge = partial(taking.overheard, 0, "")
+    judge = partial(taking.judge_interruption, 0, "")
     suspected, listen_ms = InterruptionSuspected(0, 0), NEVER
     for probability in take.probabilities:
-        change = taking.hear(probability, FRAME_MS, we_speak=True)
+        change = taking.on_frame(probability, FRAME_MS, assistant_speaks=True)
         at_ms = taking.now_ms
         if change is None and taking.now_ms + FRAME_MS > due_ms:
             change, at_ms, due_ms = judge(), due_ms, NEVER
@@ -205,7 +205,7 @@ async def _speak_over(take: Take, evidence: Evidence) -> Over:
                 pass
         if taking.now_ms >= listen_ms:
             words = await evidence.words(take.between(suspected.at_ms - INTERRUPTION_LEAD_MS, taking.now_ms))
-            judge = partial(taking.overheard, suspected.stir, words)
+            judge = partial(taking.judge_interruption, suspected.interruption, words)
             due_ms, listen_ms = taking.now_ms + PARTIAL_MS, listen_ms + NEXT_LISTEN_MS
     return Over(clip.name, clip.category, held_ms, None)
 

@@ -145,7 +145,7 @@ class InputAudioStream:
             frame = self._clean(pcm[at : at + FRAME_BYTES])
             self.buffer.append(frame)
             probability = self._detector.probability(frame)
-            yield self.turn_taking.hear(probability, FRAME_MS, we_speak=self._is_audible())
+            yield self.turn_taking.on_frame(probability, FRAME_MS, assistant_speaks=self._is_audible())
             if not self.turn_taking.speaking:
                 self.buffer.drop_before(self.buffer.end_ms - _QUIET_MS)
             elif self.buffer.ms > self._max_buffer_ms:

@@ -272,7 +272,7 @@ class InputTurns:
     def _judge_pause(self, analysis: PauseAnalysis) -> None:
         words = analysis.text if analysis.known.is_set() and not analysis.failure else None
         turn_taking = self.input_audio.turn_taking
-        self._add_change(turn_taking.judge(analysis.pause, finished=analysis.end_of_turn, words=words))
+        self._add_change(turn_taking.judge_pause(analysis.pause, finished=analysis.end_of_turn, words=words))
 
     def _update_draft(self, turn: InputTurn, analysis: PauseAnalysis) -> None:
         """Keep the draft if it answers this transcript, else begin another, within the limit."""
@@ -335,7 +335,7 @@ class InputTurns:
         except ProviderError as error:
             log.warning("%s", error)
             return
-        self._add_change(self.input_audio.turn_taking.overheard(interruption.stir, words))
+        self._add_change(self.input_audio.turn_taking.judge_interruption(interruption.interruption, words))
 
     # idle timeout
 
