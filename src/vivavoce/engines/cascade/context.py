@@ -10,7 +10,8 @@ from anyio.abc import TaskGroup
 
 from vivavoce.errors import ProviderError
 from vivavoce.limits import Limits
-from vivavoce.protocol.events import ServerEvent, new_id
+from vivavoce.protocol.events import ConversationItemAdded, ConversationItemDone, ServerEvent, new_id
+from vivavoce.protocol.items import Item
 from vivavoce.protocol.session import Session, TranscriptionSession
 from vivavoce.protocol.tools import without_secrets
 from vivavoce.providers.base import (
@@ -158,6 +159,11 @@ class CascadeContext:
     def client_session(self) -> Session | TranscriptionSession:
         """The session as the client sees it."""
         return self.transcription or without_secrets(self.session)
+
+    async def add_item(self, item: Item, previous_id: str | None) -> None:
+        """Send an item that is complete at once, to follow `previous_id`; None is the start."""
+        await self.send(ConversationItemAdded(item=item, previous_item_id=previous_id))
+        await self.send(ConversationItemDone(item=item, previous_item_id=previous_id))
 
     async def send(self, event: ServerEvent) -> None:
         """Apply an event to the conversation, and send it."""

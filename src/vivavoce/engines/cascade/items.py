@@ -109,8 +109,7 @@ class Items:
         if hasattr(item, "status"):
             item = replace(item, object="realtime.item", status="completed")
         self.context.revision += 1
-        await self.context.send(e.ConversationItemAdded(item=item, previous_item_id=before))
-        await self.context.send(e.ConversationItemDone(item=item, previous_item_id=before))
+        await self.context.add_item(item, before)
         parts = item.content if isinstance(item, Message) else ()
         if any(isinstance(part, InputImage) for part in parts):
             self.context.conversation.forget_images(self.context.limits.conversation_image_bytes)

@@ -91,14 +91,12 @@ class McpCalls:
             await self._ask(pending, pending.item.approval_request_id)
 
     async def _ask(self, pending: PendingMcpCall, request_id: str) -> None:
-        call, conversation = pending.item, self.call.conversation
+        call = pending.item
         request = McpApprovalRequest(
             id=request_id, server_label=call.server_label, name=call.name, arguments=call.arguments
         )
         self._waiting[request_id] = pending
-        before = conversation.last_id
-        await self.call.send(e.ConversationItemAdded(item=request, previous_item_id=before))
-        await self.call.send(e.ConversationItemDone(item=request, previous_item_id=before))
+        await self.call.add_item(request, self.call.conversation.last_id)
 
     def awaiting(self, approval: McpApprovalResponse) -> PendingMcpCall:
         """Return the call that waits for a client's decision. Raises `ProtocolError` if none does."""

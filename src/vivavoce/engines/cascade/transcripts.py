@@ -59,10 +59,9 @@ class Transcripts:
     async def commit(self, item_id: str) -> None:
         """Make an item of a turn; its transcript follows."""
         self._pending[item_id] = anyio.Event()
-        previous, item = self.context.conversation.last_id, user_message(item_id, None)
+        previous = self.context.conversation.last_id
         await self.context.send(e.InputAudioBufferCommitted(item_id=item_id, previous_item_id=previous))
-        await self.context.send(e.ConversationItemAdded(item=item, previous_item_id=previous))
-        await self.context.send(e.ConversationItemDone(item=item, previous_item_id=previous))
+        await self.context.add_item(user_message(item_id, None), previous)
 
     async def commit_silence(self, item_id: str) -> None:
         """Make an item of a turn in which nothing was said."""
