@@ -5,7 +5,7 @@ from typing import Any
 
 from hypothesis import given
 
-from engines.test_laws import callers, lawful, perform, stages
+from engines.test_laws import callers, lawful, perform, simulations
 from vivavoce.protocol import codec as wire
 from vivavoce.protocol import events as e
 from vivavoce.protocol.beta.codec import encode, reader
@@ -14,7 +14,7 @@ from vivavoce.testing.simulation import Simulation, Step
 
 
 @lawful
-@given(stages(), callers())
+@given(simulations(), callers())
 def test_a_conversation_heard_in_the_beta_is_the_same(
     simulation: Simulation, caller: tuple[list[Step], float]
 ) -> None:

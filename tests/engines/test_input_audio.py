@@ -224,7 +224,7 @@ async def test_a_turn_of_which_no_more_is_shown_is_written_down_at_its_end() -> 
 
 
 async def test_the_answer_is_as_soon_as_without() -> None:
-    """A glimpse under way when a pause begins is taken back: at every phase of it the answer comes as fast."""
+    """A partial transcript in progress is cancelled when a pause begins, whatever it has come to."""
     for tenths in range(10):
         said = CallerSays(0.5, "What is the capital of France?", seconds=1.8 + tenths / 10)
         plain = await Simulation(
@@ -274,7 +274,7 @@ async def test_a_cleared_buffer_tells_no_more_words() -> None:
     assert "conversation.item.input_audio_transcription.delta" not in types(timeline)[cleared:]
 
 
-# the transcriber's desk
+# the transcriber's queue
 
 
 class Slow:
@@ -299,7 +299,7 @@ async def test_work_goes_before_glimpses() -> None:
         tasks.start_soon(look, b"first")
         await anyio.sleep(0.5)
         await look(b"second")
-        assert seen == [None], "one glimpse at a time"
+        assert seen == [None], "one partial transcript at a time"
         began = anyio.current_time()
         told = await queue.transcribe(b"work", seconds=5)
         assert anyio.current_time() - began == 1

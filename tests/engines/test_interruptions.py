@@ -144,8 +144,8 @@ async def test_a_certain_response_can_be_cancelled() -> None:
 
 async def test_what_cannot_be_understood_over_our_voice_is_judged_by_its_length() -> None:
     simulation = Simulation([STORY, "Fine."])
-    plays = [CallerSays(0.5, "Tell me a story"), CallerSays(4.0, "stop it now please")]
+    steps = [CallerSays(0.5, "Tell me a story"), CallerSays(4.0, "stop it now please")]
     simulation.engine.providers.transcriber.fails_from = 3.5
-    timeline = await simulation.run(*plays, until=9)
+    timeline = await simulation.run(*steps, until=9)
     assert done(timeline, 0).response.status == "cancelled"
     assert timeline.at(e.InputAudioBufferSpeechStarted, 1) - 4.0 < 0.5

@@ -68,7 +68,7 @@ meddling: list[e.ClientEvent] = [
 
 
 @st.composite
-def stages(draw: st.DrawFn) -> Simulation:
+def simulations(draw: st.DrawFn) -> Simulation:
     detection = draw(
         st.sampled_from([ServerVad(silence_duration_ms=200), ServerVad(), SemanticVad(eagerness="high")])
     )
@@ -87,17 +87,17 @@ def stages(draw: st.DrawFn) -> Simulation:
 
 
 def perform(simulation: Simulation, steps: list[Step], until: float, *, muted_after: float = inf) -> Timeline:
-    async def play() -> Timeline:
+    async def run() -> Timeline:
         return await simulation.run(*steps, until=until, muted_after=muted_after)
 
-    return anyio.run(play, backend_options={"loop_factory": JumpingClock})
+    return anyio.run(run, backend_options={"loop_factory": JumpingClock})
 
 
 lawful = settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 @lawful
-@given(stages(), callers())
+@given(simulations(), callers())
 def test_one_voice_at_a_time_and_every_answer_ends_once(
     simulation: Simulation, caller: tuple[list[Step], float]
 ) -> None:
@@ -121,7 +121,7 @@ def test_one_voice_at_a_time_and_every_answer_ends_once(
 
 
 @lawful
-@given(stages(), callers())
+@given(simulations(), callers())
 def test_no_sound_of_an_answer_once_the_caller_has_the_floor(
     simulation: Simulation, caller: tuple[list[Step], float]
 ) -> None:
@@ -141,7 +141,7 @@ def test_no_sound_of_an_answer_once_the_caller_has_the_floor(
 
 
 @lawful
-@given(stages(), callers())
+@given(simulations(), callers())
 def test_whatever_is_opened_is_closed_in_order(
     simulation: Simulation, caller: tuple[list[Step], float]
 ) -> None:
@@ -168,7 +168,7 @@ def test_whatever_is_opened_is_closed_in_order(
 
 
 @lawful
-@given(stages(), callers())
+@given(simulations(), callers())
 def test_the_order_of_items_is_the_order_in_which_they_were_said(
     simulation: Simulation, caller: tuple[list[Step], float]
 ) -> None:
@@ -184,7 +184,7 @@ def test_the_order_of_items_is_the_order_in_which_they_were_said(
 
 
 @lawful
-@given(stages(), callers())
+@given(simulations(), callers())
 def test_no_silence_without_an_end(simulation: Simulation, caller: tuple[list[Step], float]) -> None:
     """Every deadline is some seconds: whatever fails, an answer that has begun is over before long."""
     steps, until = caller
@@ -194,23 +194,23 @@ def test_no_silence_without_an_end(simulation: Simulation, caller: tuple[list[St
 
 
 @settings(lawful, max_examples=15)
-@given(stages(), callers())
+@given(simulations(), callers())
 def test_the_same_play_gives_the_same_score(simulation: Simulation, caller: tuple[list[Step], float]) -> None:
     assert str(perform(simulation, *caller)) == str(perform(simulation, *caller))
 
 
 @settings(lawful, max_examples=15)
-@given(stages(), callers(), tenths(1, 60))
+@given(simulations(), callers(), tenths(1, 60))
 def test_hanging_up_ends_everything(
     simulation: Simulation, caller: tuple[list[Step], float], until: float
 ) -> None:
     """`perform` returns only when every task of the conversation is gone: a leak would deadlock the clock."""
 
-    async def play() -> int:
+    async def run() -> int:
         await simulation.run(*caller[0], until=until)
         return len(anyio.get_running_tasks())
 
-    assert anyio.run(play, backend_options={"loop_factory": JumpingClock}) == 1
+    assert anyio.run(run, backend_options={"loop_factory": JumpingClock}) == 1
 
 
 def test_an_answer_about_the_first_answer_needs_one() -> None:

@@ -88,7 +88,7 @@ def mishaps(draw: st.DrawFn) -> dict[str, object]:
 
 
 @st.composite
-def stages(draw: st.DrawFn) -> Simulation:
+def simulations(draw: st.DrawFn) -> Simulation:
     turns = Session(
         audio=SessionAudio(input=InputSettings(turn_detection=ServerVad(silence_duration_ms=200))),
         tools=(WEATHER,),
@@ -104,12 +104,12 @@ def stages(draw: st.DrawFn) -> Simulation:
 
 
 def perform(simulation: Simulation, steps: list[Step], until: float) -> Timeline:
-    async def play() -> Timeline:
+    async def run() -> Timeline:
         return await simulation.run(*steps, until=until)
 
     logging.disable(logging.WARNING)
     try:
-        return anyio.run(play, backend_options={"loop_factory": JumpingClock})
+        return anyio.run(run, backend_options={"loop_factory": JumpingClock})
     finally:
         logging.disable(logging.NOTSET)
 
@@ -118,7 +118,7 @@ lawful = settings(max_examples=40, deadline=None, suppress_health_check=list(Hea
 
 
 @lawful
-@given(stages(), callers(), mishaps())
+@given(simulations(), callers(), mishaps())
 def test_whatever_breaks_when_the_callers_books_are_right(
     simulation: Simulation, caller: tuple[list[Step], float], mishap: dict[str, object]
 ) -> None:

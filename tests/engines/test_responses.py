@@ -5,7 +5,7 @@ from hypothesis import given
 from msgspec import UNSET
 
 from engines.simulations import STORY, ask, done, errors, types, user
-from engines.test_laws import callers, lawful, perform, stages
+from engines.test_laws import callers, lawful, perform, simulations
 from vivavoce.errors import ProviderError
 from vivavoce.limits import Limits
 from vivavoce.protocol import events as e
@@ -375,14 +375,14 @@ async def test_what_has_no_effect_here_is_kept_and_shown() -> None:
 
 
 @lawful
-@given(stages(), callers())
+@given(simulations(), callers())
 def test_every_event_has_an_id_of_its_own(simulation: Simulation, caller: tuple[list[Step], float]) -> None:
     ids = [event.event_id for event in perform(simulation, *caller).of(e.ServerEvent)]
     assert len(set(ids)) == len(ids)
 
 
 @lawful
-@given(stages(), callers())
+@given(simulations(), callers())
 def test_every_answer_is_followed_by_what_is_left_of_the_minute(
     simulation: Simulation, caller: tuple[list[Step], float]
 ) -> None:

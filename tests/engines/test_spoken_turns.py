@@ -1,4 +1,4 @@
-"""Conversations as plays: what a caller would notice, and when."""
+"""Simulated conversations: what a caller would notice, and when."""
 
 from itertools import pairwise
 
@@ -314,7 +314,7 @@ async def test_turning_detection_off_in_mid_turn_makes_turns_manual() -> None:
     assert timeline.of(e.SessionUpdated)[0].session.audio.input.turn_detection is None
 
 
-# the same play
+# the same conversation
 
 
 async def test_the_same_play_gives_the_same_score() -> None:

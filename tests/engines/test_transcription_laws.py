@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engines.test_laws import callers, lawful, perform, stages
+from engines.test_laws import callers, lawful, perform, simulations
 from engines.transcription import transcribed, transcribing
 from vivavoce.protocol import events as e
 from vivavoce.protocol.session import InputSettings, ServerVad, Session, SessionAudio, TranscriptionSettings
@@ -43,7 +43,7 @@ def check_transcripts(timeline: Timeline, *, announced: bool) -> None:
 
 
 @lawful
-@given(stages(), callers())
+@given(simulations(), callers())
 def test_deltas_come_before_the_whole_and_make_it(
     simulation: Simulation, caller: tuple[list[Step], float]
 ) -> None:
@@ -53,7 +53,7 @@ def test_deltas_come_before_the_whole_and_make_it(
 
 
 @lawful
-@given(stages(), callers(), st.sampled_from([None, ServerVad()]))
+@given(simulations(), callers(), st.sampled_from([None, ServerVad()]))
 def test_a_session_that_only_writes_down_never_answers(
     simulation: Simulation, caller: tuple[list[Step], float], turns: ServerVad | None
 ) -> None:
@@ -66,7 +66,7 @@ def test_a_session_that_only_writes_down_never_answers(
 
 
 @lawful
-@given(stages(), callers())
+@given(simulations(), callers())
 def test_what_is_committed_is_written_down(simulation: Simulation, caller: tuple[list[Step], float]) -> None:
     """All of it, within the transcriber's deadline: or it is said why not."""
     simulation.engine.session = merge(transcribed(), Session())

@@ -1,4 +1,4 @@
-"""Sessions that only write down, as plays."""
+"""Transcription sessions, simulated."""
 
 import pytest
 from msgspec import UNSET
@@ -25,7 +25,7 @@ TRANSCRIBED = "conversation.item.input_audio_transcription"
 
 
 def simulation(**cast: object) -> Simulation:
-    """A stage for somebody who connects with `?intent=transcription`."""
+    """A simulation of a client that connects with `?intent=transcription`."""
     return Simulation(synthesizer_failure=NEVER_ASKED, **{"client_session": TranscriptionSession(), **cast})
 
 
