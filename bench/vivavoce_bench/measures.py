@@ -6,9 +6,13 @@ Times are seconds of the caller's clock. Audio is 16-bit little-endian mono PCM 
 import math
 import re
 import statistics
+import tomllib
 from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
 
 import jiwer
 
@@ -186,22 +190,9 @@ def slope(points: Sequence[tuple[float, float]]) -> float | None:
     return statistics.linear_regression(xs, ys).slope
 
 
-FILLERS = {"um", "uh", "uhm", "er", "erm", "mm", "hmm", "mhm"}
-SPELT = {
-    "mr": "mister",
-    "mrs": "missus",
-    "dr": "doctor",
-    "i'm": "i am",
-    "what's": "what is",
-    "don't": "do not",
-    "it's": "it is",
-    "i'd": "i would",
-    "we're": "we are",
-    "there's": "there is",
-    "let's": "let us",
-    "pm": "p m",
-    "okay": "ok",
-}
+@cache
+def _words() -> dict[str, Any]:
+    return tomllib.loads(Path(__file__).with_name("words.toml").read_text(encoding="utf-8"))
 
 
 def normalize(text: str) -> list[str]:
@@ -211,7 +202,7 @@ def normalize(text: str) -> list[str]:
     words: list[str] = []
     for word in re.findall(r"[^\W_]+(?:'[^\W_]+)*", text):
         words += _spelt(word)
-    return [word for word in words if word not in FILLERS]
+    return [word for word in words if word not in _words()["fillers"]]
 
 
 def _spelt(word: str) -> list[str]:
@@ -221,7 +212,8 @@ def _spelt(word: str) -> list[str]:
         )
     if match := re.fullmatch(r"(\d+)([a-z]+)", word):
         return _spelt(match[1]) + _spelt(match[2])
-    return SPELT.get(word, word).split()
+    written: str = _words()["written_out"].get(word, word)
+    return written.split()
 
 
 def word_errors(reference: str, hypothesis: str) -> tuple[int, int]:

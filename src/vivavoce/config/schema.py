@@ -3,9 +3,11 @@
 `Config()` is a local, keyless assistant. `loading.load` reads what is configured otherwise.
 """
 
+import tomllib
 from base64 import b64decode
 from collections.abc import Mapping
 from dataclasses import fields
+from importlib.resources import files
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal, Self, cast
@@ -46,28 +48,8 @@ SLOTS = ("vad", "turn", "transcriber", "chat", "synthesizer", "denoiser")
 BASE: Mapping[str, Mapping[str, Table]] = {"session": {"turn_detection": {"type": "semantic_vad"}}}
 """the defaults that a layer may have to take away whole: another `type` starts its table anew"""
 
-_OFFLINE: Mapping[str, Table] = {
-    "vad": {"provider": "silero"},
-    "turn": {"provider": "smart-turn"},
-    "transcriber": {"provider": "moonshine"},
-    "chat": {"provider": "qwen"},
-    "synthesizer": {"provider": "hibari"},
-    "denoiser": {"provider": "auto"},
-}
-
-PRESETS: Mapping[str, Table] = {
-    "offline": _OFFLINE,
-    "scripted": {
-        "vad": {"provider": "silero"},
-        "turn": {"provider": "scripted"},
-        "transcriber": {"provider": "scripted"},
-        "chat": {"provider": "scripted"},
-        "synthesizer": {"provider": "scripted"},
-        "denoiser": {"provider": "none"},
-    },
-    "openai-realtime": {**_OFFLINE, "engine": "remote", "remote": {"server": "openai"}},
-    "azure-realtime": {**_OFFLINE, "engine": "remote", "remote": {"server": "azure"}},
-}
+_PRESETS = tomllib.loads(files("vivavoce.config").joinpath("presets.toml").read_text(encoding="utf-8"))
+PRESETS: Mapping[str, Table] = {name: {**_PRESETS["offline"], **table} for name, table in _PRESETS.items()}
 
 
 class ServerTable(SettingsTable):
