@@ -76,7 +76,7 @@ class _WithTools:
     assistants: AssistantRegistry
 
     async def converse(self, line: Line, session: Session | TranscriptionSession | None = None) -> None:
-        await self.engine.converse(line, self.assistants.equipped(session))
+        await self.engine.converse(line, self.assistants.with_tools(session))
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ def language_warnings(
     choices: Mapping[Role, ProviderChoice], config: Config, team: Team | None = None
 ) -> Sequence[str]:
     """Return a sentence for each language that is configured and that a provider does not know."""
-    members = team.known.values() if team else ()
+    members = team.members.values() if team else ()
     wanted = {"[session]": config.session.language, **{one.name: one.language for one in members}}
     return [
         f"[{role}] {choice.plugin.name} does not know {language_name(language)}, which {who} asks for; "
@@ -210,13 +210,13 @@ class Runtime:
     def session(self) -> Session:
         """The session of a conversation whose client has asked for nothing."""
         session = replace(merge(DEFAULT, self.config.session.session()), model=MODEL)
-        return self.assistants.begin(session)
+        return self.assistants.initial_session(session)
 
     def resolve_session(self, requested: Session | TranscriptionSession) -> Session | TranscriptionSession:
         """Return the complete session that follows from a requested one. Raises `ProtocolError`."""
         if isinstance(requested, TranscriptionSession):
             return create_transcription(self.session, requested)
-        session = merge(self.session, self.assistants.passing(requested), tools=self.config.limits.tools)
+        session = merge(self.session, self.assistants.allowed(requested), tools=self.config.limits.tools)
         return replace(session, model=requested.model or session.model)
 
     @property
@@ -245,7 +245,7 @@ class Runtime:
             endpoint_of(self.config.remote)  # reports what is missing there before anything is loaded
         for choice in self.choices.values():
             _check_packages(choice)
-        for warning in language_warnings(self.choices, self.config, self.assistants.staff):
+        for warning in language_warnings(self.choices, self.config, self.assistants.team):
             self._on_status(warning)
         await self._fetch_weights()
         await anyio.to_thread.run_sync(_import_packages, list(self.choices.values()))

@@ -1,8 +1,8 @@
-"""What a caller may say where an assistant of the house answers, and what is kept from the engine."""
+"""What a client may change where an assistant answers, and what the engine does not receive."""
 
 import pytest
 
-from assistants.desks import staged
+from assistants.support import staged
 from engines.simulations import ask, errors, user
 from vivavoce.protocol import events as e
 from vivavoce.protocol.items import FunctionCall, FunctionCallOutput, InputText, Message, OutputText

@@ -1,8 +1,8 @@
-"""Plays in which an assistant of the house answers, and has the first word."""
+"""Simulations in which an assistant answers, and has the first word."""
 
 import pytest
 
-from assistants.desks import said, staged
+from assistants.support import said, staged
 from engines.simulations import ask, done, user
 from vivavoce.limits import Limits
 from vivavoce.protocol import events as e

@@ -2,7 +2,7 @@
 
 import pytest
 
-from assistants.desks import said, staged
+from assistants.support import said, staged
 from engines.simulations import ask, with_input
 from vivavoce.limits import Limits
 from vivavoce.protocol import events as e

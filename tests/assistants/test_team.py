@@ -28,7 +28,7 @@ def heard_in(language: str | None) -> Session:
 
 
 def test_a_session_begins_with_all_that_its_assistant_says_and_can_do() -> None:
-    session = Team(DESK).begin(DEFAULT)
+    session = Team(DESK).initial_session(DEFAULT)
     assert session.instructions == "You are the desk of a shop."
     assert session.audio.output.voice == "marin"  # type: ignore[union-attr]
     order, transfer = session.tools or ()
@@ -42,8 +42,8 @@ def test_a_session_begins_with_all_that_its_assistant_says_and_can_do() -> None:
 
 
 async def test_two_assistants_may_hand_over_to_each_other_by_name() -> None:
-    staff = Team(DESK)
-    (back,) = staff.tools_of(BILLING)
+    team = Team(DESK)
+    (back,) = team.tools_of(BILLING)
     assert back.name == "transfer_to_the_desk"
     outcome = await back.run("{}", Context("call_1", "sess_1", {}, say=lambda text: None))  # type: ignore[arg-type,return-value]
     assert outcome.hand_over_to is DESK
@@ -51,8 +51,8 @@ async def test_two_assistants_may_hand_over_to_each_other_by_name() -> None:
 
 
 def test_what_the_house_can_do_everyone_can() -> None:
-    staff = Team(BILLING, shared=[order_status], known={"the desk": DESK})
-    assert [each.name for each in staff.tools_of(BILLING)] == ["transfer_to_the_desk", "order_status"]
+    team = Team(BILLING, shared=[order_status], members={"the desk": DESK})
+    assert [each.name for each in team.tools_of(BILLING)] == ["transfer_to_the_desk", "order_status"]
 
 
 def test_who_is_called_in_by_a_tool_knows_those_who_were_there() -> None:
@@ -64,7 +64,7 @@ def test_who_is_called_in_by_a_tool_knows_those_who_were_there() -> None:
 @pytest.mark.parametrize(
     ("assistant", "words"),
     [
-        (Assistant("", name="a", hand_over=["b"]), "'a' hands over to 'b', whom nobody knows; there are: a."),
+        (Assistant("", name="a", hand_over=["b"]), "'a' hands over to 'b', who is not there; there are: a."),
         (Assistant("", name="a", hand_over=[Assistant("", name="a")]), "Two assistants are called 'a'"),
         (Assistant("", name="a", tools=[order_status, order_status]), "two tools called 'order_status'"),
     ],
@@ -113,10 +113,10 @@ def test_an_assistant_is_told_its_language_once(
 
 def test_its_language_is_the_one_that_is_understood() -> None:
     hindi = Assistant("Be brief.", language="hi")
-    session = Team(hindi).begin(heard_in("en"))
+    session = Team(hindi).initial_session(heard_in("en"))
     assert session.audio.input.transcription == TranscriptionSettings(model="any", language="hi")  # type: ignore[union-attr]
 
 
 def test_a_transcript_that_nobody_wants_is_not_begun_for_it() -> None:
-    session = Team(Assistant("Be brief.", language="hi")).begin(DEFAULT)
+    session = Team(Assistant("Be brief.", language="hi")).initial_session(DEFAULT)
     assert session.audio.input.transcription is None  # type: ignore[union-attr]

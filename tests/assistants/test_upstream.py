@@ -2,7 +2,7 @@
 
 import pytest
 
-from assistants.desks import said, staged
+from assistants.support import said, staged
 from assistants.test_hand_over import DESK, MODEL
 from engines.simulations import ask
 from engines.upstream import remote

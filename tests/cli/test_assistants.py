@@ -94,7 +94,7 @@ def test_check_tells_what_an_assistant_can_do_and_what_everyone_can(folder: Path
         ("unreadable.py:a", ["unreadable.py, line 1", "invalid syntax"]),
         ("untold.py:a", ["untold.py, line 2", "@tool"]),
         ("alone.py:a", ["alone.py, line 1", "no_such_package"]),
-        ("lost.py:a", ["'b', whom nobody knows"]),
+        ("lost.py:a", ["'b', who is not there"]),
     ],
 )
 @pytest.mark.parametrize("command", ["serve", "check"])

@@ -1,4 +1,4 @@
-"""The first words of a conversation: said when the caller has settled how it is to be held."""
+"""The greeting: spoken when the client has settled the session, unless the caller speaks first."""
 
 from typing import Literal
 
@@ -12,23 +12,23 @@ from vivavoce.tools.speech_queue import Notifier
 
 __all__ = ["Greeting"]
 
-QUIET_SECONDS = 0.4
-"""Clients change the session as soon as it is there, and a voice cannot be changed once it was heard."""
+SETTLED_SECONDS = 0.4
+"""Clients update the session as soon as it is there, and a voice cannot be changed once it was heard."""
 
 
 class Greeting:
-    """Says an assistant's first words once in a conversation, unless the caller says something before it.
+    """Has an assistant's first words spoken, once in a conversation, unless the caller speaks first.
 
-    A client that asks for an answer meanwhile knows nothing of it: the greeting is cut short then, and what the
-    client asked is put back.
+    A client that requests a response meanwhile knows nothing of it: the greeting is cancelled then, and the
+    client's request is resumed.
     """
 
     def __init__(self, words: str) -> None:
-        self._asks = e.ResponseCreate(event_id=e.new_id("event"), response=verbatim(words))
+        self._request = e.ResponseCreate(event_id=e.new_id("event"), response=verbatim(words))
         self._phase: Literal["due", "under way", "over"] = "due" if words else "over"
         self._is_open = False
         self._response_id: str | None = None
-        self._kept: e.ResponseCreate | None = None
+        self._held_back: e.ResponseCreate | None = None
         self._notifier = Notifier()
 
     def intercept(self, event: e.ClientEvent) -> e.ClientEvent | None:
@@ -36,14 +36,14 @@ class Greeting:
         match event:
             case e.ResponseCreate() if event.is_aside:
                 pass
-            case e.ResponseCreate() if self._phase == "under way" and self._kept is None:
-                self._kept = event
+            case e.ResponseCreate() if self._phase == "under way" and self._held_back is None:
+                self._held_back = event
                 self._notifier.notify()
                 return None
             case e.SessionUpdate():
                 self._notifier.notify()
             case e.ConversationItemCreate() | e.ResponseCreate() | e.InputAudioBufferCommit():
-                self._first_is_the_caller()
+                self._caller_is_first()
         return event
 
     def on_event(self, event: e.Event) -> None:
@@ -53,42 +53,42 @@ class Greeting:
                 self._is_open = isinstance(session, Session)
                 self._notifier.notify()
             case e.InputAudioBufferSpeechStarted():
-                self._first_is_the_caller()
+                self._caller_is_first()
             case e.ResponseCreated(response=response) if self._phase == "under way":
                 if (response.metadata or {}).get(VERBATIM):
                     self._response_id = response.id
                     self._notifier.notify()
             case e.ResponseDone(response=response) if response.id == self._response_id:
                 self._end()
-            case e.ErrorEvent(error=error) if error.event_id == self._asks.event_id:
+            case e.ErrorEvent(error=error) if error.event_id == self._request.event_id:
                 self._end()
 
     async def run(self, handle: SessionHandle) -> None:
-        """Greet, if there is cause to."""
-        await self._quiet()
+        """Greet, unless the caller is first."""
+        await self._settled()
         if self._phase == "due":
             self._phase = "under way"
-            await handle.send(self._asks)
+            await handle.send(self._request)
             await self._give_way(handle)
 
-    async def _quiet(self) -> None:
-        """Return when the session is as the client wants it, or the caller was first."""
+    async def _settled(self) -> None:
+        """Return when the client has not updated the session for a while, or the caller was first."""
         while self._phase == "due":
-            with anyio.move_on_after(QUIET_SECONDS if self._is_open else None) as quiet:
+            with anyio.move_on_after(SETTLED_SECONDS if self._is_open else None) as waiting:
                 await self._notifier.next.wait()
-            if quiet.cancelled_caught:
+            if waiting.cancelled_caught:
                 return
 
     async def _give_way(self, handle: SessionHandle) -> None:
-        """Wait until the greeting has been said; cut it short for a client that asks for an answer."""
-        await self._notifier.until(lambda: self._phase == "over" or bool(self._kept and self._response_id))
+        """Wait until the greeting has ended; cancel it if the client requests a response."""
+        await self._notifier.until(lambda: self._phase == "over" or bool(self._held_back and self._response_id))
         if self._response_id and self._phase == "under way":
             await handle.send(e.ResponseCancel(response_id=self._response_id))
             await self._notifier.until(lambda: self._phase == "over")
-        if self._kept:
-            await handle.resume(self._kept)
+        if self._held_back:
+            await handle.resume(self._held_back)
 
-    def _first_is_the_caller(self) -> None:
+    def _caller_is_first(self) -> None:
         if self._phase == "due":
             self._end()
 

@@ -1,4 +1,4 @@
-"""Who answers in a house, and with which tools: every conversation gets its middleware here."""
+"""Who answers, and with which tools: the session and the middleware of each conversation."""
 
 import logging
 from collections.abc import Sequence
@@ -19,74 +19,73 @@ from vivavoce.tools.types import Assistant, Tool
 
 __all__ = ["AssistantRegistry"]
 
-
 log = logging.getLogger(__name__)
 
 
 class AssistantRegistry:
-    """An assistant, or nobody in particular, with the tools on the shelf.
+    """An assistant, if there is one, with the tools of all conversations.
 
-    Raises `ConfigError` like `Staff`, and if an assistant has more than `limits.tools`.
+    Raises `ConfigError` like `Team`, and if an assistant has more than `limits.tools`.
     """
 
-    def __init__(self, assistant: Assistant | None, shelf: ToolRegistry, limits: Limits) -> None:
-        self.assistant, self._shelf, self._limits = assistant, shelf, limits
+    def __init__(self, assistant: Assistant | None, tools: ToolRegistry, limits: Limits) -> None:
+        self.assistant, self._registry, self._limits = assistant, tools, limits
         own = Team(assistant) if assistant else None
-        each = [own.tools_of(one) for one in own.known.values()] if own else []
+        each = [own.tools_of(one) for one in own.members.values()] if own else []
         self._taken = {tool.name for tools in each for tool in tools}
         self._room = limits.tools - max(map(len, each), default=0)
         if self._room < 0:
             raise ConfigError(f"An assistant has more than {limits.tools} tools (limits.tools).")
-        self.staff  # noqa: B018 (what is wrong with it is told at once)
+        self.team  # noqa: B018 (what is wrong with it is raised at once)
 
     @property
-    def staff(self) -> Team | None:
-        """Who may answer, with the tools that are there now: a server of tools may come late."""
-        return Team(self.assistant, self.shared) if self.assistant else None
+    def team(self) -> Team | None:
+        """All who may answer, with the tools that are there now: some may come late."""
+        return Team(self.assistant, self._shared_tools) if self.assistant else None
 
     @property
-    def shared(self) -> Sequence[Tool]:
-        """What everyone can do, as far as there is room for it."""
-        tools = self._shelf.tools(self._taken)
+    def _shared_tools(self) -> Sequence[Tool]:
+        tools = self._registry.tools(self._taken)
         if len(tools) > self._room:
-            log.warning("of %d tools on the shelf only %d are offered (limits.tools)", len(tools), self._room)
+            log.warning("of %d tools for all only %d are offered (limits.tools)", len(tools), self._room)
         return tools[: self._room]
 
     @property
-    def tools(self) -> tuple[FunctionTool, ...]:
+    def _tools(self) -> tuple[FunctionTool, ...]:
         """The tools with which a conversation begins now."""
-        staff = self.staff
-        tools = staff.tools_of(staff.first) if staff else self.shared
+        team = self.team
+        tools = team.tools_of(team.first) if team else self._shared_tools
         return tuple(tool.definition for tool in tools)
 
     @property
     def is_needed(self) -> bool:
         """Whether there is anything for middleware to do."""
-        return self.assistant is not None or not self._shelf.is_empty
+        return self.assistant is not None or not self._registry.is_empty
 
     def middleware(self, caller: str = "") -> Middleware:
         """Return the middleware of one conversation."""
-        staff = self.staff
-        if staff is None:
-            return Toolbox(self.shared, self._limits, caller)
-        return AssistantSession(staff, self._limits, caller)
+        team = self.team
+        if team is None:
+            return Toolbox(self._shared_tools, self._limits, caller)
+        return AssistantSession(team, self._limits, caller)
 
-    def begin(self, session: Session) -> Session:
+    def initial_session(self, session: Session) -> Session:
         """Return a session as it is when a conversation begins."""
-        staff = self.staff
-        return staff.begin(session) if staff else replace(session, tools=self.tools)
+        team = self.team
+        return team.initial_session(session) if team else replace(session, tools=self._tools)
 
-    def equipped(self, wish: Session | TranscriptionSession | None) -> Session | TranscriptionSession | None:
-        """Return how a conversation is to begin, with the tools that are there by now."""
-        if self._shelf.is_empty or isinstance(wish, TranscriptionSession) or (wish and wish.tools is not UNSET):
-            return wish
-        return replace(wish or Session(), tools=self.tools)
+    def with_tools(
+        self, session: Session | TranscriptionSession | None
+    ) -> Session | TranscriptionSession | None:
+        """Return the session with which a client connects, with the tools that are there by now."""
+        has_tools = isinstance(session, Session) and session.tools is not UNSET
+        if self._registry.is_empty or isinstance(session, TranscriptionSession) or has_tools:
+            return session
+        return replace(session or Session(), tools=self._tools)
 
-    def passing(self, wish: Session) -> Session:
-        """Return what of a client's wish the engine will hear."""
-        passed = self.middleware().intercept(e.SessionUpdate(session=wish))
-        return (
-            passed.session
-            if isinstance(passed, e.SessionUpdate) and isinstance(passed.session, Session)
-            else wish
-        )
+    def allowed(self, session: Session) -> Session:
+        """Return what the engine would receive of a client's session."""
+        update = self.middleware().intercept(e.SessionUpdate(session=session))
+        if isinstance(update, e.SessionUpdate) and isinstance(update.session, Session):
+            return update.session
+        return session

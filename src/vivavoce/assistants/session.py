@@ -1,58 +1,61 @@
-"""Who is on duty: sits at one conversation for an assistant, and for whoever takes over from it."""
+"""A conversation that an assistant answers: greeting, tools, hand-overs, and what a client may change."""
 
 import logging
+from typing import TypeVar
 
 import anyio
+from msgspec import UNSET
+from msgspec.structs import replace
 
-from vivavoce.assistants.client_policy import client_policy
 from vivavoce.assistants.greeting import Greeting
 from vivavoce.assistants.team import Team
 from vivavoce.limits import Limits
 from vivavoce.protocol import events as e
-from vivavoce.protocol.items import FunctionCallOutput
+from vivavoce.protocol.items import FunctionCallOutput, Item, ItemReference, Message
+from vivavoce.protocol.responses import VERBATIM, ResponseParams
 from vivavoce.protocol.session import Session
+from vivavoce.protocol.validation import invalid
 from vivavoce.session.middleware import ObservedEvent, SessionHandle
 from vivavoce.tools.toolbox import Toolbox
 from vivavoce.tools.types import Assistant
 
-__all__ = ["AssistantSession"]
+__all__ = ["AssistantSession", "client_policy"]
 
 log = logging.getLogger(__name__)
 
+S = TypeVar("S", Session, ResponseParams)
+
 
 class AssistantSession:
-    """Attends one conversation: greets, has the tools work, and lets another assistant take over."""
+    """The middleware of one conversation: greets, runs the tools, and lets another assistant take over."""
 
-    def __init__(self, staff: Team, limits: Limits, caller: str = "") -> None:
-        self._staff, self._caller = staff, caller
-        self._greeting = Greeting(staff.first.greeting)
-        self._toolbox = Toolbox(staff.tools_of(staff.first), limits, caller, self._hand_over)
-        self._any_voice = staff.first.voice is None
-        self._greeted = {staff.first.name}
+    def __init__(self, team: Team, limits: Limits, caller: str = "") -> None:
+        self._team, self._caller = team, caller
+        self._greeting = Greeting(team.first.greeting)
+        self._toolbox = Toolbox(team.tools_of(team.first), limits, caller, self._hand_over)
+        self._any_voice = team.first.voice is None
+        self._greeted = {team.first.name}
         self._session = Session()
         self._update = e.SessionUpdate(session=Session())
         self._handle: SessionHandle | None = None
 
     def intercept(self, event: e.ClientEvent) -> e.ClientEvent | None:
-        """Return what the engine may hear of what the caller says. Raises `ProtocolError` for the rest."""
-        if _is_output(event) and self._toolbox.intercept(event) is None:
-            return None  # many clients say of every call that they do not know what to do; an error ends some
-        passed = self._greeting.intercept(client_policy(event, any_voice=self._any_voice))
-        return passed and self._toolbox.intercept(passed)
+        """Return what the engine receives of a client's event. Raises `ProtocolError` like `client_policy`."""
+        is_output = isinstance(event, e.ConversationItemCreate) and isinstance(event.item, FunctionCallOutput)
+        if is_output and self._toolbox.intercept(event) is None:
+            return None  # many clients send "unknown tool" for every call, and an error ends some of them
+        allowed = self._greeting.intercept(client_policy(event, any_voice=self._any_voice))
+        return allowed and self._toolbox.intercept(allowed)
 
     def on_event(self, observed: ObservedEvent) -> None:
-        """Observe an event."""
+        """Follow the conversation."""
         self._toolbox.on_event(observed)
-        if observed.source == "server":
-            self._greeting.on_event(observed.event)
-            self._note(observed.event)
-
-    def _note(self, event: e.Event) -> None:
-        match event:
-            case (
-                e.SessionCreated(session=Session() as session) | e.SessionUpdated(session=Session() as session)
-            ):
-                self._session = session
+        if observed.source == "client":
+            return
+        self._greeting.on_event(observed.event)
+        match observed.event:
+            case e.SessionCreated(session=session) | e.SessionUpdated(session=session):
+                self._session = session if isinstance(session, Session) else self._session
             case e.ErrorEvent(error=error) if error.event_id and error.event_id == self._update.event_id:
                 log.error("%s: the session cannot be handed over: %s", self._caller, error.message)
 
@@ -64,13 +67,13 @@ class AssistantSession:
             tasks.start_soon(self._greeting.run, handle)
 
     async def _hand_over(self, to: Assistant) -> str:
-        """Let another one answer from now on; return its greeting, if it has not greeted yet.
+        """Let another assistant answer from now on; return its greeting, if it has not greeted yet.
 
-        Raises `ConfigError` if it hands over to somebody whom nobody knows.
+        Raises `ConfigError` if it hands over to a name that nobody has.
         """
-        staff = self._staff if self._staff.known.get(to.name) is to else self._staff.joined_by(to)
-        self._staff, self._toolbox.tools = staff, staff.tools_of(to)
-        session = staff.session_of(to, self._session)
+        team = self._team if self._team.members.get(to.name) is to else self._team.joined_by(to)
+        self._team, self._toolbox.tools = team, team.tools_of(to)
+        session = team.session_update(to, self._session)
         self._update = e.SessionUpdate(event_id=e.new_id("event"), session=session)
         if self._handle:
             await self._handle.send(self._update)
@@ -81,5 +84,38 @@ class AssistantSession:
         return greeting
 
 
-def _is_output(event: e.ClientEvent) -> bool:
-    return isinstance(event, e.ConversationItemCreate) and isinstance(event.item, FunctionCallOutput)
+def client_policy(event: e.ClientEvent, *, any_voice: bool = True) -> e.ClientEvent:
+    """Return what of a client's event the engine may receive where an assistant answers.
+
+    Instructions and tools are the server's. A client's own, which many send without being asked, are left out,
+    so that nobody with a browser can tell a support desk what to be. With `any_voice` the client chooses one.
+    Raises `ProtocolError` for an item that is no message: a system message, or the output of a tool.
+    """
+    match event:
+        case e.SessionUpdate(session=Session() as session):
+            return replace(event, session=_allowed(session, any_voice=any_voice))
+        case e.ResponseCreate(response=ResponseParams() as params):
+            for index, item in enumerate(params.input or ()):
+                _check_item(item, f"response.input[{index}]")
+            metadata = {name: text for name, text in (params.metadata or {}).items() if name != VERBATIM}
+            params = _allowed(params, any_voice=any_voice)
+            return replace(event, response=replace(params, metadata=metadata or UNSET))
+        case e.ConversationItemCreate(item=item):
+            _check_item(item, "item")
+    return event
+
+
+def _allowed(settings: S, *, any_voice: bool) -> S:
+    settings = replace(settings, instructions=UNSET, prompt=UNSET, tools=UNSET, tool_choice=UNSET)
+    if any_voice or not settings.audio or not settings.audio.output:
+        return settings
+    return replace(settings, audio=replace(settings.audio, output=replace(settings.audio.output, voice=UNSET)))
+
+
+def _check_item(item: Item | ItemReference, param: str) -> None:
+    is_spoken = isinstance(item, Message) and item.role != "system"
+    if not (is_spoken or isinstance(item, ItemReference)):
+        raise invalid(
+            param,
+            "an assistant answers here, whose instructions and tools are the server's; send user messages.",
+        )

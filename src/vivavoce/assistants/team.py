@@ -1,4 +1,4 @@
-"""Everyone who may answer a caller, and how a session is held when one of them does."""
+"""The assistants who may answer a caller, and what a session is when one of them does."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -23,27 +23,27 @@ _SENTENCE = re.compile(r".*?[.!?](?=\s|$)", re.DOTALL)
 class Team:
     """The assistant who answers first, and all to whom the caller may be handed over. All have `shared` tools.
 
-    Raises `ConfigError` if somebody hands over to a name that nobody has, or two assistants, or two tools of
-    one assistant, have the same name.
+    Raises `ConfigError` if one hands over to a name that nobody has, or two assistants, or two tools of one
+    assistant, have the same name.
     """
 
     first: Assistant
     shared: Sequence[Tool] = ()
-    known: Mapping[str, Assistant] = field(default_factory=dict, repr=False)
-    """who was there before, and can be handed over to by name"""
+    members: Mapping[str, Assistant] = field(default_factory=dict, repr=False)
+    """all by their names; to begin with, those who were there before"""
 
     def __post_init__(self) -> None:
-        met = dict(_met(self.first, {}))
-        object.__setattr__(self, "known", {**self.known, **met})
-        for one in met.values():
+        reached = dict(_reached(self.first, {}))
+        object.__setattr__(self, "members", {**self.members, **reached})
+        for one in reached.values():
             self.tools_of(one)
 
     def joined_by(self, assistant: Assistant) -> "Team":
-        """Return the staff with somebody whom a tool has called in, and whom they know."""
-        return Team(assistant, self.shared, self.known)
+        """Return the team with an assistant whom a tool has made, and those whom it can reach."""
+        return Team(assistant, self.shared, self.members)
 
     def tools_of(self, assistant: Assistant) -> Sequence[Tool]:
-        """Return all that an assistant can do: what it brings, to hand over, and what everyone can."""
+        """Return all tools of an assistant: its own, those that hand over, and those of everyone."""
         transfers = [_transfer(self._find(other, assistant)) for other in assistant.hand_over]
         tools = (*assistant.tools, *transfers, *self.shared)
         names = [tool.name for tool in tools]
@@ -53,31 +53,31 @@ class Team:
             )
         return tools
 
-    def begin(self, session: Session) -> Session:
+    def initial_session(self, session: Session) -> Session:
         """Return a session as it is when the first assistant answers, who also gives it its voice."""
-        update = self.session_of(self.first, session)
+        update = self.session_update(self.first, session)
         session = merge(session, update, tools=len(update.tools or ()))
         voice = OutputSettings(voice=self.first.voice or UNSET)
         return merge(session, Session(audio=SessionAudio(output=voice)))
 
-    def session_of(self, assistant: Assistant, held: Session) -> Session:
-        """Return what of a session is to change when this assistant answers. The voice is another matter."""
+    def session_update(self, assistant: Assistant, session: Session) -> Session:
+        """Return how a session changes when this assistant takes over. The voice of a call cannot change."""
         tools = tuple(tool.definition for tool in self.tools_of(assistant))
-        hearing = _hearing(assistant.language, held)
+        settings = _input_settings(assistant.language, session)
         return Session(
             instructions=system_prompt(assistant),
             tools=tools,
             tool_choice="auto",
-            audio=SessionAudio(input=hearing) if hearing else UNSET,
+            audio=SessionAudio(input=settings) if settings else UNSET,
         )
 
     def _find(self, other: Assistant | str, whose: Assistant) -> Assistant:
         if isinstance(other, Assistant):
             return other
-        if other in self.known:
-            return self.known[other]
-        names = ", ".join(sorted(self.known))
-        raise ConfigError(f"{whose.name!r} hands over to {other!r}, whom nobody knows; there are: {names}.")
+        if other in self.members:
+            return self.members[other]
+        names = ", ".join(sorted(self.members))
+        raise ConfigError(f"{whose.name!r} hands over to {other!r}, who is not there; there are: {names}.")
 
 
 def system_prompt(assistant: Assistant) -> str:
@@ -87,14 +87,14 @@ def system_prompt(assistant: Assistant) -> str:
     return f"{assistant.instructions}\n\nAnswer in {language_name(assistant.language)}.".strip()
 
 
-def _met(assistant: Assistant, met: dict[str, Assistant]) -> Mapping[str, Assistant]:
-    """Gather whom an assistant knows, and whom those know."""
-    if met.setdefault(assistant.name, assistant) is not assistant:
+def _reached(assistant: Assistant, reached: dict[str, Assistant]) -> Mapping[str, Assistant]:
+    """Gather an assistant, and those to whom it and they hand over."""
+    if reached.setdefault(assistant.name, assistant) is not assistant:
         raise ConfigError(f"Two assistants are called {assistant.name!r}; give one of them another name.")
     for other in assistant.hand_over:
-        if isinstance(other, Assistant) and met.get(other.name) is not other:
-            _met(other, met)
-    return met
+        if isinstance(other, Assistant) and reached.get(other.name) is not other:
+            _reached(other, reached)
+    return reached
 
 
 def _transfer(to: Assistant) -> Tool:
@@ -103,18 +103,18 @@ def _transfer(to: Assistant) -> Tool:
 
     name = "transfer_to_" + re.sub(r"[^a-z0-9]+", "_", to.name.lower()).strip("_")
     asked = f'For example: "please hand me over to {to.name}", "may I speak with {to.name}?"'
-    return Tool(name, f"Hand the caller over to {to.name}{_duty(to)} {asked}", _NOTHING, run)
+    return Tool(name, f"Hand the caller over to {to.name}{_purpose(to)} {asked}", _NOTHING, run)
 
 
-def _duty(assistant: Assistant) -> str:
-    """Return what somebody is there for: the first sentence that they are told, as others would say it."""
+def _purpose(assistant: Assistant) -> str:
+    """Return what an assistant is for: the first sentence of its instructions, as others would say it."""
     sentence = _SENTENCE.match(assistant.instructions.strip())
     return f": {re.sub('^You (are )?', '', sentence[0])}" if sentence else "."
 
 
-def _hearing(language: str | None, held: Session) -> InputSettings | None:
-    """Return how the caller is to be heard, where that changes: a transcript that nobody wants is not begun."""
-    settings = held.audio and held.audio.input and held.audio.input.transcription
+def _input_settings(language: str | None, session: Session) -> InputSettings | None:
+    """Return the language of transcripts, if it changes: transcription that nobody wants is not begun."""
+    settings = session.audio and session.audio.input and session.audio.input.transcription
     if not language or not settings or settings.language == language:
         return None
     return InputSettings(transcription=replace(settings, language=language))

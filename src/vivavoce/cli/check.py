@@ -188,7 +188,7 @@ def _assistants(team: "Team | None") -> list[dict[str, object]]:
             "language": one.language,
             "tools": {tool.name: tool.description.partition("\n")[0] for tool in team.tools_of(one)},
         }
-        for one in team.known.values()
+        for one in team.members.values()
     ]
 
 

@@ -1,4 +1,4 @@
-"""Stages on which an assistant of the house answers."""
+"""Simulations in which an assistant answers."""
 
 from vivavoce.assistants.session import AssistantSession
 from vivavoce.assistants.team import Team
@@ -13,15 +13,15 @@ __all__ = ["said", "staged"]
 
 
 def staged(assistant: Assistant, *, session: Session = DEFAULT, **simulation: object) -> Simulation:
-    """Return a stage on which this assistant answers, in a house that holds conversations so."""
-    staff, limits = Team(assistant), simulation.get("limits") or Limits()
-    middleware = lambda caller: AssistantSession(staff, limits, caller.id)  # noqa: E731
+    """Return a simulation in which this assistant answers; sessions begin as `session`."""
+    team, limits = Team(assistant), simulation.get("limits") or Limits()
+    middleware = lambda caller: AssistantSession(team, limits, caller.id)  # noqa: E731
     return Simulation(
-        session=staff.begin(session), middleware=middleware, **{"replies": ["Yes."], **simulation}
+        session=team.initial_session(session), middleware=middleware, **{"replies": ["Yes."], **simulation}
     )
 
 
 def said(timeline: Timeline) -> str:
-    """Return all words of ours, in order."""
+    """Return all words that were spoken, in order."""
     kinds = (e.ResponseOutputAudioTranscriptDelta, e.ResponseOutputTextDelta)
     return "".join(event.delta for event in timeline.of(*kinds)).strip()
