@@ -267,6 +267,22 @@ async def test_hanging_up_ends_every_call_and_later_ones_as_soon_as_they_begin(n
         await later.close()
 
 
+@pytest.mark.parametrize("new_client", CLIENTS[:-1])
+async def test_a_caller_who_is_refused_gets_no_answer_but_an_error(new_client: NewClient) -> None:
+    client = new_client()
+
+    @asynccontextmanager
+    async def refuse(caller: Caller) -> AsyncIterator[Line]:
+        raise ProtocolError("All places are taken.", code="server_busy")
+        yield open_line(1)[0]
+
+    try:
+        with pytest.raises(ProtocolError, match="taken"):
+            await client.transport(refuse, Limits()).accept(await client.connection())
+    finally:
+        await client.close()
+
+
 @every_transport
 async def test_a_call_that_cannot_be_transferred_says_so(new_client: NewClient) -> None:
     async with calling(new_client) as (_, exchange, transport, _):

@@ -62,8 +62,8 @@ class Transport(Protocol[ConnectionT]):
 
         It ends when the line ends, when the client leaves, or by `hang_up`. Cancelling it ends the call.
         A transport that can transfer calls sets `Caller.refer`; for any other `refer` is answered with
-        `call_cannot_be_referred`. A caller who is refused is told so in the way of the connection, or
-        `ProtocolError` is raised before anything was answered.
+        `call_cannot_be_referred`. Raises `ProtocolError`, before anything was answered, for a caller who is
+        refused, unless the connection has a way of its own to report that.
         """
         ...
 
@@ -149,9 +149,9 @@ async def run_until_first(*parts: Callable[[], Awaitable[object]]) -> OSError | 
 
 @dataclass(frozen=True)
 class Handshake:
-    """What the request that opens a call says: how it is to be held, or (`call_id`) which one is to be joined.
+    """The request that opens a call, or joins the one of `call_id`.
 
-    `session` is how the caller's key, or `intent`, wants it held from the beginning. `extras` asks for events
+    `session` is what the caller's key, or `intent`, configures from the beginning. `extras` asks for the events
     that only this server has.
     """
 

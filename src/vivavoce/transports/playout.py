@@ -123,6 +123,8 @@ class Playout:
     def handle(self, event: e.Event) -> None:
         """Follow a server event. Raises `ProtocolError` for audio beyond `limits.playout_seconds`."""
         match event:
+            case e.ResponseOutputAudioDelta():
+                self._append(event)
             case e.SessionCreated(session=session) | e.SessionUpdated(session=session):
                 self._configure(session)
             case e.InputAudioBufferSpeechStarted() if self._interruptible:
@@ -135,8 +137,6 @@ class Playout:
                     (output.format if output else UNSET) or self._format,
                     in_conversation=bool(response.conversation_id),
                 )
-            case e.ResponseOutputAudioDelta():
-                self._append(event)
             case e.ResponseOutputAudioDone(response_id=response_id, item_id=item_id):
                 if response_id in self._responses:
                     self._responses[response_id].buffer.finish(item_id)

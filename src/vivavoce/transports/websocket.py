@@ -2,9 +2,8 @@
 
 Text frames carry events, one each. A frame that is no event is answered by an `error`, and the conversation
 goes on. Close codes: 1000 the conversation is over, 1001 the server shuts down, 1009 a frame is too large,
-1011 an internal error; a client that reads too slowly is dropped. Callers who cannot be connected are refused
-by HTTP, before the WebSocket is opened. OpenAI's and Azure's URLs differ only in names; unknown query
-parameters are ignored.
+1011 an internal error; a client that reads too slowly is dropped. OpenAI's and Azure's URLs
+differ only in names; unknown query parameters are ignored.
 """
 
 import logging
@@ -16,10 +15,8 @@ from typing import ClassVar, NamedTuple
 from urllib.parse import parse_qsl
 
 import anyio
-import msgspec
 from starlette.types import Message, Receive, Scope, Send
 
-from vivavoce.errors import ProtocolError
 from vivavoce.limits import Limits
 from vivavoce.protocol.dialects import BETA, GA, Dialect, by_version
 from vivavoce.protocol.events import ErrorEvent, Event, InputAudioBufferAppend
@@ -49,10 +46,6 @@ SUBPROTOCOLS = ("realtime", "openai-beta.realtime-v1")
 """those that a client may offer, in the order in which one is chosen; the second selects the beta dialect"""
 BETA_HEADER = (b"openai-beta", "realtime=v1")
 
-RETRY_AFTER_SECONDS = 5
-BUSY = (503, "server_error")
-STATUSES = {"call_id_not_found": (404, "not_found_error"), "rate_limit_exceeded": (429, "rate_limit_error")}
-"""HTTP status and type of error of a refusal, by its code; any other means that the server is busy"""
 NORMAL, GOING_AWAY, INTERNAL_ERROR = 1000, 1001, 1011
 
 Join = Callable[[str, bool], AbstractAsyncContextManager[Line]]
@@ -85,24 +78,19 @@ class WebSocketTransport:
         await self.accept(AsgiConnection(scope, receive, send))
 
     async def accept(self, connection: AsgiConnection) -> None:
-        """Hold one call; return when it has ended."""
+        """Hold one call; return when it has ended. Raises `ProtocolError`, before it opens, for a refusal."""
         scope, receive, send = connection
         await receive()  # `websocket.connect`
         handshake = read_handshake(scope)
-        try:
-            async with self._line(handshake) as line:
-                offered = scope.get(
-                    "subprotocols", ()
-                )  # a browser that offered some closes unless one is chosen
-                chosen = next((name for name in SUBPROTOCOLS if name in offered), None)
-                await send({"type": "websocket.accept", "subprotocol": chosen})
-                call = _Call(line, receive, send, handshake, self.limits)
-                if extension := scope.get("extensions", {}).get(RECEIVE_NOWAIT):
-                    extension["on_text"](call.receive_nowait)
-                with self._calls.track():
-                    await call.run(self._calls.closing)
-        except ProtocolError as refusal:
-            await _refuse(refusal, send)
+        async with self._line(handshake) as line:
+            offered = scope.get("subprotocols", ())  # a browser that offered some closes unless one is chosen
+            chosen = next((name for name in SUBPROTOCOLS if name in offered), None)
+            await send({"type": "websocket.accept", "subprotocol": chosen})
+            call = _Call(line, receive, send, handshake, self.limits)
+            if extension := scope.get("extensions", {}).get(RECEIVE_NOWAIT):
+                extension["on_text"](call.receive_nowait)
+            with self._calls.track():
+                await call.run(self._calls.closing)
 
     async def hang_up(self) -> None:
         """Close every WebSocket with 1001, later ones as soon as they open; return when all have ended."""
@@ -140,17 +128,6 @@ def _dialect(scope: Scope, query: Mapping[str, str]) -> Dialect:
     if any(header == name and value in text.decode("latin-1") for header, text in scope["headers"]):
         return BETA
     return BETA if SUBPROTOCOLS[1] in scope.get("subprotocols", ()) else GA
-
-
-async def _refuse(refusal: ProtocolError, send: Send) -> None:
-    """Answer the opening request by HTTP, in OpenAI's shape of an error."""
-    status, kind = STATUSES.get(refusal.code, BUSY)
-    error = {"message": refusal.message, "type": kind, "param": refusal.param, "code": refusal.code}
-    headers = [(b"content-type", b"application/json")]
-    if (status, kind) == BUSY:
-        headers.append((b"retry-after", str(RETRY_AFTER_SECONDS).encode()))
-    await send({"type": "websocket.http.response.start", "status": status, "headers": headers})
-    await send({"type": "websocket.http.response.body", "body": msgspec.json.encode({"error": error})})
 
 
 class _Call:

@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 
 class Admission:
-    """Admits as many requests at once as `limits.http_requests` says, once the models are loaded.
+    """Admits at most `limits.http_requests` requests at once, when the models are loaded.
 
     It is shared by all endpoints that keep the models busy.
     """
@@ -89,7 +89,7 @@ async def limited_body(request: Request, limits: Limits, max_bytes: int, name: s
 
 
 async def read_bytes(request: Request, limits: Limits, name: str, max_bytes: int | None = None) -> bytes:
-    """Return the whole body: at most `max_bytes`, or as many as the limit `name` says. Raises `HttpError`."""
+    """Return the whole body: at most `max_bytes`, or the value of the limit `name`. Raises `HttpError`."""
     max_bytes = getattr(limits, name) if max_bytes is None else max_bytes
     async with limited_body(request, limits, max_bytes, name) as body:
         return await body.body()

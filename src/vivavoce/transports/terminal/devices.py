@@ -115,7 +115,7 @@ class _Card:
     def __init__(self, device: Device = None) -> None:
         """Choose a device by its number or a part of its name; None is the default. Raises `ConfigError`."""
         self._portaudio = _portaudio()
-        self._rate = _supported_rate(self._portaudio, device, self.kind)
+        self._rate = self._supported_rate(device)
         self._settings = {
             "samplerate": self._rate,
             "blocksize": self._rate // 50,
@@ -123,6 +123,22 @@ class _Card:
             "channels": 1,
             "dtype": "int16",
         }
+
+    def _supported_rate(self, device: Device) -> int:
+        """Return 24 kHz if the device supports it, else its own rate."""
+        portaudio = self._portaudio
+        check = portaudio.check_input_settings if self.kind == "input" else portaudio.check_output_settings
+        try:
+            try:
+                check(device=device, channels=1, dtype="int16", samplerate=OUTPUT_RATE)
+            except portaudio.PortAudioError:
+                return int(portaudio.query_devices(device, self.kind)["default_samplerate"])
+        except (ValueError, portaudio.PortAudioError) as error:
+            what = "microphone" if self.kind == "input" else "loudspeaker"
+            which = "" if device is None else f" {device!r}"
+            message = f"There is no {what}{which}; viva talk --list-devices lists the devices."
+            raise ConfigError(message) from error
+        return OUTPUT_RATE
 
 
 class CardMicrophone(_Card):
@@ -192,24 +208,3 @@ def _portaudio() -> "ModuleType":
         ) from error
     module: ModuleType = sounddevice
     return module
-
-
-def _supported_rate(portaudio: "ModuleType", device: Device, kind: Literal["input", "output"]) -> int:
-    """Return 24 kHz if the device supports it, else its own rate."""
-    check = portaudio.check_input_settings if kind == "input" else portaudio.check_output_settings
-    try:
-        check(device=device, channels=1, dtype="int16", samplerate=OUTPUT_RATE)
-    except portaudio.PortAudioError:
-        try:
-            return int(portaudio.query_devices(device, kind)["default_samplerate"])
-        except portaudio.PortAudioError as error:
-            raise ConfigError(_no_device(kind, device)) from error
-    except ValueError as error:
-        raise ConfigError(_no_device(kind, device)) from error
-    return OUTPUT_RATE
-
-
-def _no_device(kind: str, device: Device) -> str:
-    what = "microphone" if kind == "input" else "loudspeaker"
-    which = "" if device is None else f" {device!r}"
-    return f"There is no {what}{which}; viva talk --list-devices lists the devices."

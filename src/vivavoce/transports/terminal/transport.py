@@ -40,7 +40,7 @@ _TRANSCRIBE = e.SessionUpdate(
 
 
 class Captions:
-    """What is said, as lines of text: the answer's words as they come."""
+    """Both sides of the conversation as lines of text: the answer's words as they come."""
 
     def __init__(self, out: TextIO) -> None:
         self._out, self._open = out, False
@@ -88,7 +88,7 @@ class TerminalTransport:
     plays_audio: ClassVar[bool] = False
 
     async def accept(self, connection: Terminal) -> None:
-        """Hold a call until the line ends, or the microphone has ended and nothing more is said."""
+        """Hold a call until the line ends, or the microphone has ended and nothing more is answered."""
         async with self.connect(Caller(self.name, plays_audio=self.plays_audio)) as line:
             with self._calls.track():
                 await _Call(line, connection).run(self._calls.closing)

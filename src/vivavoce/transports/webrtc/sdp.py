@@ -31,7 +31,7 @@ _REJECTED = re.compile(r"m=\S+ 0 ")
 _MDNS = re.compile(r"a=candidate:.*\.local |a=end-of-candidates")
 _MAX_MESSAGE_SIZE = re.compile(r"^a=max-message-size:(\d{1,9})\s*$", re.MULTILINE)
 _DEFAULT_MAX_MESSAGE_SIZE = 65536
-"""where the offer does not say (RFC 8841, section 6)"""
+"""for an offer without the attribute (RFC 8841, section 6)"""
 
 
 @dataclass(frozen=True)
