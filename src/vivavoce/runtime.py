@@ -284,7 +284,7 @@ class Runtime:
             _WithTools(engine, assistants), limits=limits, listeners=self._listeners, middleware=middleware
         )
         url, secret = self.config.server.webhook, self.config.webhook_secret.get_secret_value()
-        webhook = Webhook(url, secret, limits).tell if url else None
+        webhook = Webhook(url, secret, limits).send if url else None
         self._incoming_calls = IncomingCalls(self._switchboard, webhook)
 
     async def close(self) -> None:

@@ -19,7 +19,7 @@ from vivavoce.protocol.items import (
 )
 from vivavoce.protocol.responses import Response, ResponseAudio, ResponseOutput
 from vivavoce.protocol.session import OutputSettings, Pcmu, Session, SessionAudio
-from vivavoce.session.conversation import MS_PER_CHAR, Conversation, Spoken
+from vivavoce.session.conversation import MS_PER_CHAR, Conversation, SpokenText
 
 
 def said(item_id: str, text: str = "hello") -> Message:
@@ -164,7 +164,7 @@ def test_an_answer_truncated_while_it_goes_on_stays_truncated() -> None:
 def test_words_whose_sound_is_not_all_there_are_as_long_as_words_are() -> None:
     text = "a sentence of which only the beginning was ever sent"
     conversation = after(added(ANSWER), words(text), sound(500))
-    heard = conversation.heard("a", 500)
+    heard = conversation.heard_text("a", 500)
     assert text.startswith(heard)
     assert len(heard) <= 500 / MS_PER_CHAR
 
@@ -177,8 +177,8 @@ def test_sound_at_8_khz_is_counted_as_such() -> None:
 
 def test_what_is_settled_about_servers_is_not_said_by_anybody() -> None:
     conversation = after(added(said("a", "Hi")), added(McpListTools(id="l", server_label="s", tools=()), "a"))
-    assert (conversation.last_id, conversation.last_said_id) == ("l", "a")
-    assert after().last_said_id is None
+    assert (conversation.last_id, conversation.last_turn_id) == ("l", "a")
+    assert after().last_turn_id is None
 
 
 def test_what_belongs_to_no_item_is_not_for_us() -> None:
@@ -207,9 +207,9 @@ def test_models_are_told_only_what_says_something() -> None:
     st.booleans(),
 )
 def test_more_time_is_never_fewer_words(told: list[tuple[str, int]], times: list[float], whole: bool) -> None:
-    spoken = Spoken(whole=whole)
+    spoken = SpokenText(is_complete=whole)
     for text, ms in told:
-        spoken.say(text)
+        spoken.append(text)
         spoken.ms += ms
     early, late = (spoken.until(ms) for ms in sorted(times))
     assert spoken.text.startswith(early.rstrip())
@@ -236,11 +236,11 @@ def test_a_response_may_leave_its_format_to_the_session() -> None:
 
 def test_what_was_heard_is_never_more_than_a_truncation_left() -> None:
     conversation = after(added(ANSWER), words("One two. "), sound(1000), words("Three four. "), sound(1000))
-    assert conversation.heard("a") == "One two. Three four. "
-    assert conversation.heard("a", 1000) == "One two."
+    assert conversation.heard_text("a") == "One two. Three four. "
+    assert conversation.heard_text("a", 1000) == "One two."
     conversation.apply(truncated(600))
-    assert conversation.heard("a") == conversation.heard("a", 1000) == "One"
-    assert conversation.heard("nobody") == ""
+    assert conversation.heard_text("a") == conversation.heard_text("a", 1000) == "One"
+    assert conversation.heard_text("nobody") == ""
 
 
 def test_older_images_are_forgotten_and_newer_ones_stay() -> None:
@@ -252,10 +252,10 @@ def test_older_images_are_forgotten_and_newer_ones_stay() -> None:
     conversation = after(
         added(shown("a", 5)), added(shown("b", 5), "a"), added(call, "b"), added(shown("c", 5), "f")
     )
-    conversation.forget_images(10)
+    conversation.drop_images(10)
     kinds = {i.id: [type(p) for p in i.content] for i in conversation.items if isinstance(i, Message)}
     assert kinds == {"a": [InputText, InputText], "b": [InputText, InputImage], "c": [InputText, InputImage]}
-    conversation.forget_images(4)
+    conversation.drop_images(4)
     assert not any(
         isinstance(p, InputImage) for i in conversation.items if isinstance(i, Message) for p in i.content
     )

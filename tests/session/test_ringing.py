@@ -10,7 +10,7 @@ from vivavoce.limits import Limits
 from vivavoce.protocol import events as e
 from vivavoce.protocol.session import Session
 from vivavoce.session.line import Rejected
-from vivavoce.session.ringing import Incoming, IncomingCalls
+from vivavoce.session.ringing import IncomingCall, IncomingCalls
 from vivavoce.session.switchboard import Caller, Switchboard
 from vivavoce.testing.simulation import Simulation
 
@@ -21,9 +21,9 @@ BRIEF = Session(instructions="Be brief.", model="gpt-realtime")
 
 @dataclass
 class Telephone:
-    """Rings in a lobby, and remembers what became of its call."""
+    """Rings in a incoming, and remembers what became of its call."""
 
-    lobby: IncomingCalls
+    incoming: IncomingCalls
     caller: Caller = field(default_factory=lambda: Caller("telephone"))
     ended: str = ""
     session: object = None
@@ -32,7 +32,7 @@ class Telephone:
 
     async def ring(self) -> None:
         try:
-            async with self.lobby.enter(Incoming(self.caller)) as line:
+            async with self.incoming.connect(IncomingCall(self.caller)) as line:
                 created = await anext(line)
                 assert isinstance(created, e.SessionCreated)
                 self.session = created.session
@@ -47,22 +47,22 @@ class Telephone:
         self.over.set()
 
 
-def a_lobby(**limits: float) -> tuple[Switchboard, IncomingCalls]:
+def incoming_calls(**limits: float) -> tuple[Switchboard, IncomingCalls]:
     switchboard = Switchboard(Simulation().engine, limits=Limits(**limits))  # type: ignore[arg-type]
     return switchboard, IncomingCalls(switchboard)
 
 
 async def test_an_accepted_call_is_put_through_as_it_was_asked_for() -> None:
-    switchboard, lobby = a_lobby()
-    telephone = Telephone(lobby)
+    switchboard, incoming = incoming_calls()
+    telephone = Telephone(incoming)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(telephone.ring)
         await anyio.wait_all_tasks_blocked()
-        assert [call.caller for call in lobby.ringing] == [telephone.caller]
+        assert [call.caller for call in incoming.ringing] == [telephone.caller]
         assert not switchboard.callers, "who rings takes nobody's place"
-        await lobby.accept(telephone.caller.id, BRIEF)
+        await incoming.accept(telephone.caller.id, BRIEF)
         assert switchboard.caller(telephone.caller.id).model == "gpt-realtime", "it can be joined at once"
-        assert not lobby.ringing
+        assert not incoming.ringing
         await telephone.put_through.wait()
         switchboard.hang_up(telephone.caller.id)
     assert telephone.ended == "hung up"
@@ -70,67 +70,67 @@ async def test_an_accepted_call_is_put_through_as_it_was_asked_for() -> None:
 
 
 async def test_a_rejected_call_is_told_the_status() -> None:
-    switchboard, lobby = a_lobby()
-    telephone = Telephone(lobby)
+    switchboard, incoming = incoming_calls()
+    telephone = Telephone(incoming)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(telephone.ring)
         await anyio.wait_all_tasks_blocked()
-        lobby.reject(telephone.caller.id, 486)
+        incoming.reject(telephone.caller.id, 486)
     assert telephone.ended == "486"
     assert not switchboard.callers
 
 
 async def test_a_call_that_nobody_answers_rings_out() -> None:
-    _, lobby = a_lobby(ringing_seconds=20)
-    telephone, began = Telephone(lobby), anyio.current_time()
+    _, incoming = incoming_calls(ringing_seconds=20)
+    telephone, began = Telephone(incoming), anyio.current_time()
     await telephone.ring()
     assert telephone.ended == "480"
     assert anyio.current_time() - began == pytest.approx(20)
-    assert not lobby.ringing
+    assert not incoming.ringing
 
 
 async def test_a_caller_may_give_up() -> None:
-    _, lobby = a_lobby()
-    telephone = Telephone(lobby)
+    _, incoming = incoming_calls()
+    telephone = Telephone(incoming)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(telephone.ring)
         await anyio.wait_all_tasks_blocked()
         tasks.cancel_scope.cancel()
     with pytest.raises(ProtocolError, match="no call"):
-        await lobby.accept(telephone.caller.id, BRIEF)
+        await incoming.accept(telephone.caller.id, BRIEF)
 
 
 async def test_a_call_is_decided_on_once() -> None:
-    switchboard, lobby = a_lobby()
-    telephone = Telephone(lobby)
+    switchboard, incoming = incoming_calls()
+    telephone = Telephone(incoming)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(telephone.ring)
         await anyio.wait_all_tasks_blocked()
-        await lobby.accept(telephone.caller.id, BRIEF)
+        await incoming.accept(telephone.caller.id, BRIEF)
         with pytest.raises(ProtocolError) as caught:
-            lobby.reject(telephone.caller.id, 603)
+            incoming.reject(telephone.caller.id, 603)
         assert caught.value.code == "call_not_ringing"
         switchboard.hang_up(telephone.caller.id)
 
 
 async def test_whoever_accepts_is_told_when_there_is_no_place_after_all() -> None:
-    switchboard, lobby = a_lobby(conversations=1)
-    telephone = Telephone(lobby)
+    switchboard, incoming = incoming_calls(conversations=1)
+    telephone = Telephone(incoming)
     async with anyio.create_task_group() as tasks, switchboard.connect(Caller("test")):
         tasks.start_soon(telephone.ring)
         await anyio.wait_all_tasks_blocked()
         with pytest.raises(ProtocolError, match=r"limits\.conversations"):
-            await lobby.accept(telephone.caller.id, BRIEF)
+            await incoming.accept(telephone.caller.id, BRIEF)
         tasks.cancel_scope.cancel()
     assert telephone.ended == "server_busy"
 
 
 async def test_only_so_many_ring() -> None:
-    _, lobby = a_lobby(ringing_calls=1)
-    first, second = Telephone(lobby), Telephone(lobby)
+    _, incoming = incoming_calls(ringing_calls=1)
+    first, second = Telephone(incoming), Telephone(incoming)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(first.ring)
         await anyio.wait_all_tasks_blocked()
         await second.ring()
-        lobby.reject(first.caller.id, 603)
+        incoming.reject(first.caller.id, 603)
     assert (first.ended, second.ended) == ("603", "server_busy")

@@ -10,7 +10,7 @@ from openai.types.webhooks import RealtimeCallIncomingWebhookEvent
 
 from vivavoce.limits import Limits
 from vivavoce.session.line import Rejected
-from vivavoce.session.ringing import Incoming, IncomingCalls
+from vivavoce.session.ringing import IncomingCall, IncomingCalls
 from vivavoce.session.switchboard import Caller, Switchboard
 from vivavoce.session.webhook import Webhook, signature
 from vivavoce.testing.simulation import Simulation
@@ -43,13 +43,13 @@ class Museum(httpx.MockTransport):
         return httpx.Response(status)
 
 
-def a_call() -> Incoming:
-    return Incoming(Caller("telephone"), HEADERS, media_security="srtp")
+def a_call() -> IncomingCall:
+    return IncomingCall(Caller("telephone"), HEADERS, media_security="srtp")
 
 
 async def test_openais_client_believes_that_it_is_us_and_reads_what_it_is_told() -> None:
     museum, call = Museum(), a_call()
-    await Webhook(URL, SECRET, Limits(), transport=museum).tell(call)
+    await Webhook(URL, SECRET, Limits(), transport=museum).send(call)
     (told,) = museum.told
     client = OpenAI(api_key="x", webhook_secret=SECRET)
     event = client.webhooks.unwrap(told.content, told.headers)
@@ -64,14 +64,14 @@ async def test_openais_client_believes_that_it_is_us_and_reads_what_it_is_told()
 
 async def test_a_secret_may_be_plain_words() -> None:
     museum = Museum()
-    await Webhook(URL, "open sesame", Limits(), transport=museum).tell(a_call())
+    await Webhook(URL, "open sesame", Limits(), transport=museum).send(a_call())
     client = OpenAI(api_key="x", webhook_secret="open sesame")
     client.webhooks.verify_signature(museum.told[0].content, museum.told[0].headers)
 
 
 async def test_who_does_not_take_it_is_told_again_later() -> None:
     museum, began = Museum(0, 500, 404), anyio.current_time()
-    await Webhook(URL, SECRET, Limits(), transport=museum).tell(a_call())
+    await Webhook(URL, SECRET, Limits(), transport=museum).send(a_call())
     assert anyio.current_time() - began == pytest.approx(0.5 + 1 + 2)
     assert len({request.headers["webhook-id"] for request in museum.told}) == 1
     assert len(museum.told) == 4
@@ -80,27 +80,27 @@ async def test_who_does_not_take_it_is_told_again_later() -> None:
 async def test_a_call_is_told_of_while_it_rings_and_no_longer() -> None:
     museum = Museum(*[500] * 100)
     webhook = Webhook(URL, SECRET, Limits(), transport=museum)
-    lobby = IncomingCalls(Switchboard(Simulation().engine, limits=Limits(ringing_seconds=10)), webhook.tell)
+    incoming = IncomingCalls(Switchboard(Simulation().engine, limits=Limits(ringing_seconds=10)), webhook.send)
     with pytest.raises(Rejected):
-        async with lobby.enter(a_call()):
+        async with incoming.connect(a_call()):
             pytest.fail("was put through")
     assert len(museum.told) == 5, "at 0, 0.5, 1.5, 3.5 and 7.5 seconds"
 
 
 async def test_a_call_that_is_told_of_can_be_turned_away() -> None:
     museum = Museum()
-    lobby = IncomingCalls(
-        Switchboard(Simulation().engine), Webhook(URL, SECRET, Limits(), transport=museum).tell
+    incoming = IncomingCalls(
+        Switchboard(Simulation().engine), Webhook(URL, SECRET, Limits(), transport=museum).send
     )
 
     async def decide() -> None:
         await museum.news.wait()
-        lobby.reject(json.loads(museum.told[0].content)["data"]["call_id"], 486)
+        incoming.reject(json.loads(museum.told[0].content)["data"]["call_id"], 486)
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(decide)
         with pytest.raises(Rejected) as caught:
-            async with lobby.enter(a_call()):
+            async with incoming.connect(a_call()):
                 pytest.fail("was put through")
     assert caught.value.status == 486
 

@@ -14,7 +14,7 @@ from vivavoce.errors import ProviderError
 from vivavoce.protocol import events as e
 from vivavoce.runtime import Runtime
 from vivavoce.session.line import Rejected
-from vivavoce.session.ringing import Incoming
+from vivavoce.session.ringing import IncomingCall
 from vivavoce.session.switchboard import Caller
 from vivavoce.testing.simulation import Simulation
 from vivavoce.web.app import Web
@@ -46,7 +46,7 @@ class Telephone:
     async def ring(self) -> None:
         self.ringing.set()
         try:
-            async with self.runtime.incoming_calls.enter(Incoming(self.caller)) as line:
+            async with self.runtime.incoming_calls.connect(IncomingCall(self.caller)) as line:
                 async for event in line:
                     if isinstance(event, e.SessionCreated):
                         self.session = event.session

@@ -1,4 +1,4 @@
-"""What has been said so far: a fold over the events of a line. Pure; it holds what was *heard*."""
+"""The conversation so far: a fold over the events of a line. Pure; it holds what the user has *heard*."""
 
 from dataclasses import dataclass, field
 
@@ -24,30 +24,30 @@ from vivavoce.protocol.responses import Response
 from vivavoce.protocol.session import Pcm, Session
 from vivavoce.session.formats import bytes_per_ms
 
-__all__ = ["Conversation", "Spoken"]
+__all__ = ["Conversation", "SpokenText"]
 
 MS_PER_CHAR = 65
-"""How long a character takes to say, where the sound itself has not told yet (about 155 words a minute)."""
+"""How long a character takes to speak, until its audio is there (about 155 words a minute)."""
 
 
 @dataclass
-class Spoken:
-    """The words of an answer and the sound that carries them, as they went up the line side by side."""
+class SpokenText:
+    """The text of a spoken message, and when each part of it is heard in its audio."""
 
     text: str = ""
     ms: float = 0
-    whole: bool = False
-    """no more sound will come: the last words are as long as their sound"""
+    is_complete: bool = False
+    """no more audio will come: the last words are as long as their audio"""
     marks: list[tuple[int, float]] = field(default_factory=list)
-    """the characters and milliseconds that had gone before each stretch of words"""
+    """for each delta of the text, the characters and milliseconds before it"""
 
-    def say(self, words: str) -> None:
-        """Add words; their sound follows."""
+    def append(self, words: str) -> None:
+        """Append words; their audio follows."""
         self.marks.append((len(self.text), self.ms))
         self.text += words
 
     def until(self, ms: float) -> str:
-        """Return the words that were over after so many milliseconds of sound."""
+        """Return the words that have ended after so many milliseconds of audio."""
         ends = [*self.marks[1:], (len(self.text), self._end())]
         for (chars, begin), (next_chars, end) in zip(self.marks, ends, strict=True):
             if ms < end:
@@ -56,7 +56,7 @@ class Spoken:
         return self.text
 
     def _end(self) -> float:
-        if self.whole or not self.marks:
+        if self.is_complete or not self.marks:
             return self.ms
         chars, begin = self.marks[-1]
         return max(self.ms, begin + (len(self.text) - chars) * MS_PER_CHAR)
@@ -71,19 +71,19 @@ def _whole_words(text: str, chars: int) -> str:
 
 
 class Conversation:
-    """The items in the order in which they were said, kept by hearing every event of the line."""
+    """The items in their order, kept by applying every event of the line."""
 
     def __init__(self) -> None:
         self.session: Session | None = None
         self._items: dict[str, Item] = {}
         self._order: list[str] = []
-        self._spoken: dict[str, Spoken] = {}
+        self._spoken: dict[str, SpokenText] = {}
         self._heard_ms: dict[str, float] = {}
         self._bytes_per_ms: dict[str, int] = {}
 
     @property
     def items(self) -> tuple[Item, ...]:
-        """Everything said, in order."""
+        """All items, in order."""
         return tuple(self._items[item_id] for item_id in self._order)
 
     @property
@@ -91,9 +91,9 @@ class Conversation:
         return self._order[-1] if self._order else None
 
     @property
-    def last_said_id(self) -> str | None:
-        """The last item with which somebody goes on; what is settled about MCP servers meanwhile is none."""
-        return next((i for i in reversed(self._order) if not isinstance(self._items[i], _ASIDE)), None)
+    def last_turn_id(self) -> str | None:
+        """The id of the last item that is part of a turn; listings and approvals of MCP servers are not."""
+        return next((i for i in reversed(self._order) if not isinstance(self._items[i], _MCP_ITEMS)), None)
 
     def __contains__(self, item_id: object) -> bool:
         return item_id in self._items
@@ -110,25 +110,25 @@ class Conversation:
         return self._order[at - 1] if at else None
 
     def spoken_ms(self, item_id: str) -> float | None:
-        """Return how much sound an answer has had so far; None if it is no spoken answer."""
+        """Return how much audio a spoken message has so far; None if it is none."""
         spoken = self._spoken.get(item_id)
         return spoken.ms if spoken else None
 
-    def heard(self, item_id: str, ms: float | None = None) -> str:
-        """Return the words of a spoken answer that were over after so many milliseconds of it.
+    def heard_text(self, item_id: str, ms: float | None = None) -> str:
+        """Return the words of a spoken message that have ended after so many milliseconds of it.
 
         They are never more than a truncation has left.
         """
-        spoken, cut = self._spoken.get(item_id) or Spoken(), self._heard_ms.get(item_id)
+        spoken, cut = self._spoken.get(item_id) or SpokenText(), self._heard_ms.get(item_id)
         times = [one for one in (ms, cut) if one is not None]
         return spoken.until(min(times)) if times else spoken.text
 
     def messages(self) -> tuple[Item, ...]:
-        """Return what a model is to know: every item that says something, answers as far as they were heard."""
-        return tuple(item for item in self.items if not _is_mute(item))
+        """Return what a model is given: every item with content, spoken messages as far as they were heard."""
+        return tuple(item for item in self.items if not _is_empty(item))
 
-    def forget_images(self, most: int) -> None:
-        """Keep images of at most so many bytes, the newest; of others it is only known that there were any."""
+    def drop_images(self, most: int) -> None:
+        """Keep the newest images, of at most so many bytes; others are replaced by a note."""
         kept = 0
         for item_id in reversed(self._order):
             item = self._items[item_id]
@@ -138,7 +138,7 @@ class Conversation:
                     self._items[item_id] = _without_images(item)
 
     def apply(self, event: e.Event) -> None:
-        """Take in one event. Client events change nothing: what counts is what the engine confirms."""
+        """Apply one event. Client events change nothing: what counts is what the engine confirms."""
         match event:
             case (
                 e.SessionCreated(session=Session() as session) | e.SessionUpdated(session=Session() as session)
@@ -160,15 +160,15 @@ class Conversation:
                 self._heard_ms[item_id] = ms
                 self._items[item_id] = self._as_heard(self._items[item_id])
             case e.TranscriptionCompleted(item_id=item_id, transcript=transcript) if item_id in self._items:
-                self._items[item_id] = _transcribed(self._items[item_id], transcript)
+                self._items[item_id] = _with_transcript(self._items[item_id], transcript)
             case e.ResponseOutputAudioTranscriptDelta(item_id=item_id, delta=words) if item_id in self._items:
-                self._spoken.setdefault(item_id, Spoken()).say(words)
+                self._spoken.setdefault(item_id, SpokenText()).append(words)
                 self._items[item_id] = self._as_heard(self._items[item_id])
             case e.ResponseOutputAudioDelta(item_id=item_id, delta=sound) if item_id in self._items:
                 rate = self._bytes_per_ms.get(event.response_id) or self._rate()
-                self._spoken.setdefault(item_id, Spoken()).ms += len(sound) / rate
+                self._spoken.setdefault(item_id, SpokenText()).ms += len(sound) / rate
             case e.ResponseOutputTextDelta(item_id=item_id, delta=words) if item_id in self._items:
-                self._items[item_id] = _longer(self._items[item_id], words)
+                self._items[item_id] = _with_text(self._items[item_id], words)
             case (
                 e.ResponseFunctionCallArgumentsDelta(item_id=item_id, delta=more)
                 | e.ResponseMcpCallArgumentsDelta(item_id=item_id, delta=more)
@@ -194,21 +194,21 @@ class Conversation:
             return
         known = self._items[item_id]
         if isinstance(item, Message) and isinstance(known, Message):
-            item = _keep_transcript(item, known) if item.role == "user" else item
+            item = _keeping_transcript(item, known) if item.role == "user" else item
             if item_id in self._spoken:
-                self._spoken[item_id].whole = item.status == "completed"
+                self._spoken[item_id].is_complete = item.status == "completed"
         self._items[item_id] = self._as_heard(item, finished=True)
 
     def _as_heard(self, item: Item, *, finished: bool = False) -> Item:
-        """Return a spoken answer with the words that were heard of it: all, unless it was truncated."""
+        """Return a spoken message with the words that were heard of it: all, unless it was truncated."""
         if not isinstance(item, Message) or item.id is UNSET or item.id not in self._spoken:
             return item
         if finished and item.id not in self._heard_ms:
             return item
-        return replace(item, content=(OutputAudio(transcript=self.heard(item.id)),))
+        return replace(item, content=(OutputAudio(transcript=self.heard_text(item.id)),))
 
     def _rate(self, response: Response | None = None) -> int:
-        """Return how many bytes of sound a millisecond has: a response may have a format of its own."""
+        """Return how many bytes of audio a millisecond has: a response may have a format of its own."""
         for settled in (response, self.session):
             audio = settled.audio if settled else UNSET
             output = audio.output if audio else UNSET
@@ -218,12 +218,12 @@ class Conversation:
 
 
 def _without_images(item: Message) -> Message:
-    forgotten = InputText(text="(An image that was shown here is not kept any more.)")
-    parts = (forgotten if isinstance(part, InputImage) else part for part in item.content)
+    note = InputText(text="(An image that was shown here is not kept any more.)")
+    parts = (note if isinstance(part, InputImage) else part for part in item.content)
     return replace(item, content=tuple(parts))
 
 
-def _transcribed(item: Item, transcript: str) -> Item:
+def _with_transcript(item: Item, transcript: str) -> Item:
     if not isinstance(item, Message):
         return item
     content = tuple(
@@ -232,32 +232,32 @@ def _transcribed(item: Item, transcript: str) -> Item:
     return replace(item, content=content)
 
 
-def _keep_transcript(item: Message, known: Message) -> Message:
-    """Do not let `item.done` forget a transcript that came before it."""
+def _keeping_transcript(item: Message, known: Message) -> Message:
+    """Keep a transcript that came before `item.done`."""
     for part in known.content:
         if isinstance(part, InputAudio) and part.transcript:
             return replace(item, content=known.content)
     return item
 
 
-def _longer(item: Item, words: str) -> Item:
+def _with_text(item: Item, words: str) -> Item:
     if not isinstance(item, Message):
         return item
     said = "".join(part.text for part in item.content if isinstance(part, OutputText))
     return replace(item, content=(OutputText(text=said + words),))
 
 
-_ASIDE = McpListTools, McpApprovalRequest, McpApprovalResponse
-"""What client and server settle about MCP servers; the model knows the tools, and what came of its calls."""
+_MCP_ITEMS = McpListTools, McpApprovalRequest, McpApprovalResponse
+"""Items about MCP servers; a model knows the tools and the output of its calls otherwise."""
 
 
-def _is_mute(item: Item) -> bool:
+def _is_empty(item: Item) -> bool:
     if not isinstance(item, Message):
-        return isinstance(item, _ASIDE)
-    return not any(_says(part) for part in item.content)
+        return isinstance(item, _MCP_ITEMS)
+    return not any(_has_content(part) for part in item.content)
 
 
-def _says(part: object) -> bool:
+def _has_content(part: object) -> bool:
     match part:
         case InputText(text=text) | OutputText(text=text):
             return bool(text.strip())

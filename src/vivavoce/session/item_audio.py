@@ -8,7 +8,7 @@ import anyio.lowlevel
 from vivavoce.audio.rates import INPUT_RATE, OUTPUT_RATE
 from vivavoce.audio.resample import Resampler
 from vivavoce.protocol.session import AudioFormat
-from vivavoce.session.formats import Spoken, bytes_per_ms
+from vivavoce.session.formats import AudioEncoder, bytes_per_ms
 
 __all__ = ["ItemAudio"]
 
@@ -114,7 +114,7 @@ class ItemAudio:
 
 async def _encode(pcm: bytes, format: AudioFormat) -> bytes:
     """Turn PCM at `INPUT_RATE` into a client's format, a second at a time so that other tasks can run."""
-    resampler, encoder, encoded = Resampler(INPUT_RATE, OUTPUT_RATE), Spoken(format), bytearray()
+    resampler, encoder, encoded = Resampler(INPUT_RATE, OUTPUT_RATE), AudioEncoder(format), bytearray()
     for at in range(0, len(pcm), 2 * INPUT_RATE):
         encoded += encoder.push(resampler.push(pcm[at : at + 2 * INPUT_RATE]))
         await anyio.lowlevel.checkpoint()

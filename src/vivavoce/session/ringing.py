@@ -1,4 +1,4 @@
-"""Where incoming calls ring until somebody says what to do with them: accept, reject, or let them be."""
+"""Incoming calls that ring until they are accepted or rejected."""
 
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
@@ -11,54 +11,53 @@ from vivavoce.protocol.session import Session, TranscriptionSession
 from vivavoce.session.line import Line, Rejected
 from vivavoce.session.switchboard import Caller, Switchboard, no_such_call
 
-__all__ = ["NOBODY_ANSWERED", "Incoming", "IncomingCalls", "TellOfCall"]
+__all__ = ["IncomingCall", "IncomingCalls", "OnIncoming"]
 
-NOBODY_ANSWERED = 480
-"""what a caller is told when nobody said anything in time (SIP: temporarily unavailable)"""
-
-Settings = Session | TranscriptionSession
+TEMPORARILY_UNAVAILABLE = 480
+"""SIP's status where nobody accepts or rejects a call in time"""
 
 
 @dataclass(frozen=True, eq=False)
-class Incoming:
-    """A call that wants to come in, and what its transport was told about it: headers, as names and values."""
+class IncomingCall:
+    """A call to be accepted, and what its transport knows about it: SIP headers, as names and values."""
 
     caller: Caller
     headers: tuple[tuple[str, str], ...] = ()
     media_security: str | None = None
 
 
-TellOfCall = Callable[[Incoming], Coroutine[object, object, None]]
-"""Tells somebody that a call rings; it is cancelled as soon as that is over."""
+OnIncoming = Callable[[IncomingCall], Coroutine[object, object, None]]
+"""Notifies of an incoming call; cancelled as soon as the call does not ring any more."""
 
 
 @dataclass(eq=False)
 class _Ringing:
-    call: Incoming
-    session: Settings | None = None
-    status: int = NOBODY_ANSWERED
+    call: IncomingCall
+    session: Session | TranscriptionSession | None = None
+    status: int = TEMPORARILY_UNAVAILABLE
     failure: ProtocolError | None = None
     decided: anyio.Event = field(default_factory=anyio.Event)
-    settled: anyio.Event = field(default_factory=anyio.Event)
+    connected: anyio.Event = field(default_factory=anyio.Event)
+    """set when an accepted call is connected, or cannot be"""
 
 
 class IncomingCalls:
-    """Lets calls ring, at most `limits.ringing_calls` at a time, and puts those through that are accepted."""
+    """Lets calls ring, at most `limits.ringing_calls` at a time, and connects those that are accepted."""
 
-    def __init__(self, switchboard: Switchboard, tell: TellOfCall | None = None) -> None:
-        self._switchboard, self._limits, self._tell = switchboard, switchboard.limits, tell
+    def __init__(self, switchboard: Switchboard, on_incoming: OnIncoming | None = None) -> None:
+        self._switchboard, self._limits, self._on_incoming = switchboard, switchboard.limits, on_incoming
         self._ringing: dict[str, _Ringing] = {}
 
     @property
-    def ringing(self) -> tuple[Incoming, ...]:
+    def ringing(self) -> tuple[IncomingCall, ...]:
         """The calls that wait, the oldest first."""
         return tuple(ringing.call for ringing in self._ringing.values())
 
     @asynccontextmanager
-    async def enter(self, call: Incoming) -> AsyncIterator[Line]:
-        """Let a call ring; once it is accepted, give its end of a line, as `Switchboard.connect` does.
+    async def connect(self, call: IncomingCall) -> AsyncIterator[Line]:
+        """Let a call ring; once it is accepted, yield its end of a line, as `Switchboard.connect` does.
 
-        Raises `Rejected` if it is turned away, or nobody answers within `limits.ringing_seconds`, and
+        Raises `Rejected` if it is rejected, or nobody decides within `limits.ringing_seconds`, and
         `ProtocolError` when too many ring or every place is taken. A caller who gives up leaves the block.
         """
         if len(self._ringing) >= self._limits.ringing_calls:
@@ -68,37 +67,37 @@ class IncomingCalls:
         try:
             async with self._switchboard.connect(await self._accepted(ringing)) as line:
                 ringing.failure = None
-                ringing.settled.set()
+                ringing.connected.set()
                 yield line
         except ProtocolError as failure:
             ringing.failure = failure
             raise
         finally:
             self._ringing.pop(call.caller.id, None)
-            ringing.settled.set()
+            ringing.connected.set()
 
-    async def accept(self, call_id: str, session: Settings) -> None:
-        """Have a ringing call put through, held as `session` wants it; return when it is.
+    async def accept(self, call_id: str, session: Session | TranscriptionSession) -> None:
+        """Connect a ringing call, with this session; return when it is connected.
 
-        Raises `ProtocolError` if it does not ring, or cannot be put through after all.
+        Raises `ProtocolError` if it does not ring, or cannot be connected after all.
         """
-        ringing = self._take(call_id)
+        ringing = self._decide(call_id)
         ringing.session = session
         ringing.decided.set()
-        await ringing.settled.wait()
+        await ringing.connected.wait()
         if ringing.failure is not None:
             raise ringing.failure
 
     def reject(self, call_id: str, status: int) -> None:
-        """Turn a ringing call away, with SIP's status. Raises `ProtocolError` if it does not ring."""
-        ringing = self._take(call_id)
+        """Reject a ringing call, with SIP's status. Raises `ProtocolError` if it does not ring."""
+        ringing = self._decide(call_id)
         ringing.status = status
         ringing.decided.set()
 
     async def _accepted(self, ringing: _Ringing) -> Caller:
         async with anyio.create_task_group() as tasks:
-            if self._tell is not None:
-                tasks.start_soon(self._tell, ringing.call)
+            if self._on_incoming is not None:
+                tasks.start_soon(self._on_incoming, ringing.call)
             with anyio.move_on_after(self._limits.ringing_seconds):
                 await ringing.decided.wait()
             tasks.cancel_scope.cancel()
@@ -108,8 +107,8 @@ class IncomingCalls:
         model = session.model if isinstance(session, Session) and session.model else None
         return replace(ringing.call.caller, session=session, model=model)
 
-    def _take(self, call_id: str) -> _Ringing:
-        """Return a ringing call, which nobody else may then decide on."""
+    def _decide(self, call_id: str) -> _Ringing:
+        """Remove and return a ringing call, so that it is decided on once."""
         if call_id in self._ringing:
             return self._ringing.pop(call_id)
         self._switchboard.caller(call_id)

@@ -1,4 +1,4 @@
-"""Tells a server of the owner's that a call rings, as OpenAI's webhooks do (`realtime.call.incoming`)."""
+"""Notifies a server by HTTP that a call rings, as OpenAI's webhooks do (`realtime.call.incoming`)."""
 
 import base64
 import hmac
@@ -15,7 +15,7 @@ from vivavoce.backoff import backoff
 from vivavoce.dates import unix_now
 from vivavoce.limits import Limits
 from vivavoce.protocol.events import new_id
-from vivavoce.session.ringing import Incoming
+from vivavoce.session.ringing import IncomingCall
 
 __all__ = ["Webhook", "incoming", "signature"]
 
@@ -26,8 +26,8 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.5, 8.0
 SECRET_HEADERS = frozenset({"authorization", "proxy-authorization"})
 
 
-def incoming(call: Incoming, event_id: str, created: int) -> Mapping[str, object]:
-    """Return the event that tells of a call; what its caller proved themselves with is nobody's business."""
+def incoming(call: IncomingCall, event_id: str, created: int) -> Mapping[str, object]:
+    """Return the event about an incoming call, without the caller's credentials."""
     headers = [
         {"name": name, "value": value} for name, value in call.headers if name.lower() not in SECRET_HEADERS
     ]
@@ -39,7 +39,7 @@ def incoming(call: Incoming, event_id: str, created: int) -> Mapping[str, object
 
 
 def signature(secret: str, event_id: str, sent: int, body: bytes) -> str:
-    """Return what proves that a body is ours (standard-webhooks, v1)."""
+    """Return the signature of a body (standard-webhooks, v1)."""
     encoded = secret.startswith(ENCODED)
     key = base64.b64decode(secret.removeprefix(ENCODED)) if encoded else secret.encode()
     digest = hmac.digest(key, f"{event_id}.{sent}.".encode() + body, sha256)
@@ -47,7 +47,7 @@ def signature(secret: str, event_id: str, sent: int, body: bytes) -> str:
 
 
 class Webhook:
-    """Where calls are told of. `now` gives the seconds since 1970."""
+    """The server to be notified. `now` returns the seconds since 1970."""
 
     def __init__(
         self,
@@ -61,8 +61,8 @@ class Webhook:
         self._url, self._secret, self._limits = url, secret, limits
         self._now, self._transport = now, transport
 
-    async def tell(self, call: Incoming) -> None:
-        """Tell of a call, again and again until it is taken. Cancelling it ends that."""
+    async def send(self, call: IncomingCall) -> None:
+        """Notify of a call, and try again until the server accepts that. Cancelling it stops that."""
         event_id, seconds = new_id("evt"), self._limits.webhook_seconds
         body = msgspec.json.encode(incoming(call, event_id, self._now()))
         async with httpx.AsyncClient(timeout=seconds, transport=self._transport) as client:
@@ -82,8 +82,8 @@ class Webhook:
         try:
             answer = await client.post(self._url, content=body, headers=headers)
         except httpx.HTTPError as error:
-            log.warning("server.webhook cannot be told of a call: %s", type(error).__name__)
+            log.warning("server.webhook cannot be reached: %s", type(error).__name__)
             return False
         if not answer.is_success:
-            log.warning("server.webhook was told of a call and answered %d", answer.status_code)
+            log.warning("server.webhook answered %d", answer.status_code)
         return answer.is_success

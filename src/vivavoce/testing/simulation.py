@@ -27,7 +27,7 @@ from vivavoce.protocol.items import Message
 from vivavoce.protocol.session import AudioFormat, Pcm, Session, TranscriptionSession
 from vivavoce.protocol.settings import DEFAULT
 from vivavoce.providers.base import ChatRequest, ChatUsage, ToolCall, Transcript, WordTiming
-from vivavoce.session.formats import Spoken
+from vivavoce.session.formats import AudioEncoder
 from vivavoce.session.line import Engine, HungUp, Line
 from vivavoce.session.middleware import ObservedEvent
 from vivavoce.session.switchboard import Caller, ListenerFactory, MiddlewareFactory, Switchboard
@@ -347,7 +347,7 @@ class Simulation:
         return timeline
 
     async def _act(self, line: Line, steps: Sequence[Step], timeline: Timeline, until: float) -> None:
-        encoder = Spoken(_format(self.client_session) or _format(self.session) or Pcm())
+        encoder = AudioEncoder(_format(self.client_session) or _format(self.session) or Pcm())
         sends = sorted((step for step in steps if isinstance(step, ClientSends)), key=lambda step: step.at)
         for frame in range(round(until * 1000 / _FRAME_MS)):
             at = frame * _FRAME_MS / 1000
@@ -358,7 +358,7 @@ class Simulation:
                     event = event if isinstance(event, e.ClientEvent) else event(timeline)
                     await line.send(event)
                     if isinstance(event, e.SessionUpdate) and (changed := _format(event.session)):
-                        encoder = Spoken(changed)
+                        encoder = AudioEncoder(changed)
                 audio = encoder.push(_frame(self.caller.sample(at)))
                 await line.send(e.InputAudioBufferAppend(audio=audio))
             except HungUp:

@@ -10,7 +10,7 @@ from vivavoce.audio.rates import OUTPUT_RATE
 from vivavoce.errors import ProtocolError
 from vivavoce.protocol import events as e
 from vivavoce.protocol.session import AudioFormat, InputSettings, Pcm, Session, TranscriptionSession
-from vivavoce.session.formats import Listened
+from vivavoce.session.formats import AudioDecoder
 
 __all__ = ["Playout", "PlayoutBuffer"]
 
@@ -89,7 +89,7 @@ class PlayoutBuffer:
 class _Response:
     """A response whose audio is played, or will be."""
 
-    decoder: Listened
+    decoder: AudioDecoder
     buffer: PlayoutBuffer
     in_conversation: bool = True
     """out of band, it leaves no item behind that could be truncated"""
@@ -190,7 +190,7 @@ class Playout:
             self._format = session.audio.output.format or self._format
 
     def _new(self, format: AudioFormat, *, in_conversation: bool = True) -> _Response:
-        return _Response(Listened(format, self._rate), PlayoutBuffer(self._rate), in_conversation)
+        return _Response(AudioDecoder(format, self._rate), PlayoutBuffer(self._rate), in_conversation)
 
     def _append(self, event: e.ResponseOutputAudioDelta) -> None:
         if event.response_id not in self._responses:

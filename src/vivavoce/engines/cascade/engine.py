@@ -193,7 +193,7 @@ class _Conversation:
     def _check_unused(self) -> None:
         """Raise `ProtocolError` for another session type once there was audio, an item or a response."""
         conversation = self.context.conversation
-        if self.input_audio.now_ms or conversation.last_said_id or self.responses.in_progress:
+        if self.input_audio.now_ms or conversation.last_turn_id or self.responses.in_progress:
             raise ProtocolError(
                 "A session cannot change its type after audio, items or responses; connect anew, for "
                 "transcripts alone with ?intent=transcription.",

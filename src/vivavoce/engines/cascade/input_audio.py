@@ -10,7 +10,7 @@ from vivavoce.engines.cascade.settings import InputProcessing
 from vivavoce.errors import ProtocolError
 from vivavoce.protocol.session import Pcm
 from vivavoce.providers.base import FRAME_BYTES, FRAME_MS, Denoiser, DenoisingModel, VoiceActivityDetector
-from vivavoce.session.formats import Listened, bytes_per_ms
+from vivavoce.session.formats import AudioDecoder, bytes_per_ms
 from vivavoce.turn_taking import Change, SpeechStopped, TurnRules, TurnTaking
 
 __all__ = ["AudioBuffer", "InputAudioStream", "has_speech"]
@@ -106,7 +106,7 @@ class InputAudioStream:
         self.settings = settings
 
     def _use_format(self, settings: InputProcessing) -> None:
-        self._decoder = Listened(settings.format)
+        self._decoder = AudioDecoder(settings.format)
         # telephones, and what stands for them, send G.711: only there can keys be pressed
         self._keypad = None if isinstance(settings.format, Pcm) else Keypad(INPUT_RATE)
 

@@ -312,7 +312,7 @@ class InputTurns:
             self.responses.discard(turn.draft)
         if self.input_audio.settings.create_response:
             await self.responses.wait_until_done()
-            if self._turn is None and self.context.conversation.last_said_id == turn.item_id:
+            if self._turn is None and self.context.conversation.last_turn_id == turn.item_id:
                 self._respond(draft, analysis)
                 return
         self.responses.discard(draft)

@@ -112,7 +112,7 @@ class Items:
         await self.context.add_item(item, before)
         parts = item.content if isinstance(item, Message) else ()
         if any(isinstance(part, InputImage) for part in parts):
-            self.context.conversation.forget_images(self.context.limits.conversation_image_bytes)
+            self.context.conversation.drop_images(self.context.limits.conversation_image_bytes)
         if audio:
             self.context.item_audio.open(item_id, input_format)
             self.context.item_audio.append(item_id, audio)

@@ -33,7 +33,7 @@ from vivavoce.protocol.responses import (
     Usage,
 )
 from vivavoce.providers.base import ChatUsage, ToolCall
-from vivavoce.session.formats import Spoken
+from vivavoce.session.formats import AudioEncoder
 
 __all__ = ["ResponseWriter"]
 
@@ -60,7 +60,7 @@ class ResponseWriter:
         self._pending_calls: list[PendingMcpCall] = []
         self._message: OutputPlace | None = None
         self._open_id: str | None = None
-        self._text, self._encoder = "", Spoken(settings.format)
+        self._text, self._encoder = "", AudioEncoder(settings.format)
         self._ms = self._message_start_ms = 0.0
         output = ResponseOutput(format=settings.format, voice=settings.voice or "default")
         self.response = Response(
@@ -168,7 +168,7 @@ class ResponseWriter:
         """Open a message and its part without interruption: what is half open cannot be closed."""
         item = self._message_item(e.new_id("item"), "in_progress")
         self._open_id = item.id or ""
-        self._text, self._encoder, self._message_start_ms = "", Spoken(self._settings.format), self._ms
+        self._text, self._encoder, self._message_start_ms = "", AudioEncoder(self._settings.format), self._ms
         if self._is_spoken and self._conversation is not None:
             self._context.item_audio.open(self._open_id, self._settings.format)
         part = AudioPart(transcript="") if self._is_spoken else TextPart(text="")
@@ -196,10 +196,10 @@ class ResponseWriter:
         if self._conversation is None:
             return self._text
         if heard_ms is None:
-            return self._conversation.heard(item_id)
+            return self._conversation.heard_text(item_id)
         in_message = max(0.0, heard_ms - self._message_start_ms)
         self._context.item_audio.truncate(item_id, in_message)
-        return self._conversation.heard(item_id, in_message)
+        return self._conversation.heard_text(item_id, in_message)
 
     def _message_item(self, item_id: str, status: ItemStatus, *content: OutputAudio | OutputText) -> Message:
         return Message(id=item_id, object="realtime.item", status=status, role="assistant", content=content)

@@ -13,7 +13,7 @@ from vivavoce.engines.cascade.partial_transcripts import PartialTranscripts
 from vivavoce.errors import ProviderError
 from vivavoce.protocol import events as e
 from vivavoce.protocol.items import InputAudio, Item, Message
-from vivavoce.session.formats import Listened, bytes_per_ms
+from vivavoce.session.formats import AudioDecoder, bytes_per_ms
 
 __all__ = ["STRETCH_MS", "PendingTranscript", "Transcripts", "user_message"]
 
@@ -45,7 +45,7 @@ class Transcripts:
         Raises `ProviderError` if the last turn could not be transcribed.
         """
         await self.wait()
-        if failure := self._failures.get(self.context.conversation.last_said_id or ""):
+        if failure := self._failures.get(self.context.conversation.last_turn_id or ""):
             raise failure
         return self.context.conversation.messages()
 
@@ -108,7 +108,7 @@ class Transcripts:
 
     async def _decode(self, audio: bytes) -> bytes:
         """Decode a recording, some seconds at a time: it may be long, and other tasks must run."""
-        decoder, pcm = Listened(self.input_audio.settings.format), bytearray()
+        decoder, pcm = AudioDecoder(self.input_audio.settings.format), bytearray()
         stretch = STRETCH_MS * bytes_per_ms(decoder.format)
         for at in range(0, len(audio), stretch):
             pcm += decoder.push(audio[at : at + stretch])

@@ -215,7 +215,7 @@ class OpenState:
                 pass
         self.conversation.apply(event)
         if isinstance(event, e.ConversationItemAdded):
-            self.conversation.forget_images(self.image_bytes)
+            self.conversation.drop_images(self.image_bytes)
 
     def _outputs(self, item_id: object) -> list[_Output]:
         return [out for one in self._responses.values() for out in one.output.values() if out.id == item_id]
@@ -347,7 +347,7 @@ class OpenState:
         if not part.spoken:
             return OutputText(text=part.text)
         return OutputAudio(
-            transcript=self.conversation.heard(item_id) if item_id in self.conversation else part.text
+            transcript=self.conversation.heard_text(item_id) if item_id in self.conversation else part.text
         )
 
     def _finish_output(self, response: Response, output: _Output) -> Iterator[e.ServerEvent]:

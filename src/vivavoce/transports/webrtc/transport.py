@@ -21,7 +21,7 @@ from vivavoce.protocol.codec import error_event
 from vivavoce.protocol.dialects import Dialect
 from vivavoce.protocol.items import InputAudio, Item, Message, OutputAudio
 from vivavoce.protocol.session import InputSettings, Pcm
-from vivavoce.session.formats import Spoken
+from vivavoce.session.formats import AudioEncoder
 from vivavoce.session.line import Line
 from vivavoce.transports.base import Connect, EventRate, Handshake, OpenCalls, decode_event, run_until_first
 from vivavoce.transports.playout import Playout
@@ -103,7 +103,7 @@ class _Call:
         self._line, self._peer, self._handshake, self._limits = line, peer, handshake, limits
         self._playout = Playout(limits.playout_seconds)
         self._reported, self._audio_queued = anyio.Event(), anyio.Event()
-        self._input = Spoken(Pcm())
+        self._input = AudioEncoder(Pcm())
 
     async def run(self, closing: anyio.Event) -> None:
         """Carry audio and events both ways until one side ends the call."""
@@ -174,7 +174,7 @@ class _Call:
                     audio = session.audio or UNSET
                     input_format = ((audio.input if audio else UNSET) or InputSettings()).format
                     if input_format and input_format != self._input.format:
-                        self._input = Spoken(input_format)
+                        self._input = AudioEncoder(input_format)
                 case _:
                     await self._send(event)
             self._update_playout(event)
