@@ -1,4 +1,4 @@
-"""Whom `[remote]` names, and what a house does that lets them answer."""
+"""The upstream server that `[remote]` names, and a runtime that lets it answer."""
 
 import logging
 
@@ -25,14 +25,14 @@ def nothing_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
-def test_openai_is_called_by_its_key_and_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_openai_is_reached_by_key_and_model(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-1")
     there = endpoint_of(RemoteTable(model="gpt-realtime-2.1"))
     assert there.url == "wss://api.openai.com/v1/realtime?model=gpt-realtime-2.1"
     assert there.headers == {"Authorization": "Bearer sk-1"}
 
 
-def test_azure_is_called_by_its_endpoint_and_the_deployment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_azure_is_reached_by_endpoint_and_deployment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AZURE_OPENAI_API_KEY", "k")
     monkeypatch.setenv("AZURE_OPENAI_ENDPOINT", "https://name.openai.azure.com")
     there = endpoint_of(RemoteTable(server="azure", model="mine"))
@@ -49,7 +49,7 @@ def test_azure_takes_a_token_of_entras(monkeypatch: pytest.MonkeyPatch) -> None:
     assert there.headers == {"Authorization": "Bearer t"}
 
 
-def test_any_other_server_is_called_by_its_address(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_any_other_server_is_reached_by_its_address(monkeypatch: pytest.MonkeyPatch) -> None:
     table = RemoteTable(server="http://voice.example.org:9000", model="m")
     assert endpoint_of(table).url == "ws://voice.example.org:9000/v1/realtime?model=m"
     assert not endpoint_of(table).headers
@@ -71,7 +71,7 @@ def test_a_key_that_is_not_there_is_named(table: RemoteTable, variable: str) -> 
         endpoint_of(table)
 
 
-def test_what_is_told_of_a_far_end_says_nothing_of_its_key(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_key_of_the_upstream_server_is_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VIVAVOCE_REMOTE_KEY", "sesame")
     table = RemoteTable(server="ws://voice.example.org/v1?region=1", model="m")
     engine = remote(table, DEFAULT, Limits())
@@ -91,7 +91,7 @@ def test_the_presets_name_a_server() -> None:
         assert (config.engine, config.remote.server) == ("remote", server)
 
 
-def test_a_house_that_lets_others_answer_needs_no_models() -> None:
+def test_a_server_with_an_upstream_server_needs_no_models() -> None:
     config = Config(engine="remote")
     assert not choose_providers(config)
     assert describe(config, choose_providers(config)) == "You talk with gpt-realtime at OpenAI."
@@ -103,7 +103,7 @@ def test_a_house_that_lets_others_answer_needs_no_models() -> None:
 
 @pytest.mark.anyio
 @pytest.mark.real_time
-async def test_such_a_house_is_open_at_once(caplog: pytest.LogCaptureFixture) -> None:
+async def test_such_a_server_is_ready_at_once(caplog: pytest.LogCaptureFixture) -> None:
     runtime = Runtime(Config(engine="remote", remote=RemoteTable(server="ws://127.0.0.1:1")))
     with caplog.at_level(logging.WARNING):
         await runtime.open()
@@ -130,6 +130,6 @@ async def test_what_needs_models_of_this_machine_is_refused_with_what_to_write()
 
 
 @pytest.mark.anyio
-async def test_a_key_that_is_missing_is_told_before_anything_is_loaded() -> None:
+async def test_a_missing_key_is_reported_before_anything_is_loaded() -> None:
     with pytest.raises(ConfigError, match="OPENAI_API_KEY"):
         await Runtime(Config(engine="remote", remote=RemoteTable(failover=True))).open()

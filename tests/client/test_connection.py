@@ -44,7 +44,7 @@ async def test_the_session_is_known_when_the_block_begins() -> None:
     assert not client.is_connected
 
 
-async def test_what_is_wished_before_is_said_when_there_is_a_connection() -> None:
+async def test_settings_made_before_the_connection_are_sent_when_it_opens() -> None:
     client = RealtimeClient(Simulation().engine)
     await client.update_session(instructions="Be brief.", transcription="any")
     await client.update_session(voice="bass", turn_detection=None)
@@ -62,7 +62,7 @@ async def test_what_is_wished_before_is_said_when_there_is_a_connection() -> Non
     assert session.audio.output.voice == "bass"
 
 
-async def test_a_setting_that_the_server_refuses_is_not_wished_any_more() -> None:
+async def test_a_setting_that_the_server_rejects_is_not_sent_again() -> None:
     network = Network(Simulation())
     async with RealtimeClient(network.connect) as client:
         with pytest.raises(ProtocolError) as refused:
@@ -77,7 +77,7 @@ async def test_a_setting_that_the_server_refuses_is_not_wished_any_more() -> Non
         assert client.session.instructions == "Be kind."
 
 
-async def test_who_calls_a_busy_server_calls_again() -> None:
+async def test_a_busy_server_is_tried_again() -> None:
     network = Network(Simulation(), troubles=[broken(), broken()])
     client = RealtimeClient(network.connect)
     news = listening(client)
@@ -96,7 +96,7 @@ async def test_who_calls_a_busy_server_calls_again() -> None:
     assert second > first / 2
 
 
-async def test_who_is_never_put_through_learns_why() -> None:
+async def test_a_client_that_never_connects_raises_the_last_error() -> None:
     network = Network(Simulation(), troubles=[broken(), broken(), broken()])
     with pytest.raises(ProviderError, match="the connection broke"):
         async with RealtimeClient(network.connect):
@@ -104,7 +104,7 @@ async def test_who_is_never_put_through_learns_why() -> None:
     assert len(network.calls) == 3
 
 
-async def test_who_is_refused_does_not_insist() -> None:
+async def test_a_refusal_is_not_retried() -> None:
     network = Network(Simulation(), troubles=[broken(retryable=False)])
     with pytest.raises(ProviderError):
         async with RealtimeClient(network.connect):
@@ -112,7 +112,7 @@ async def test_who_is_refused_does_not_insist() -> None:
     assert len(network.calls) == 1
 
 
-async def test_a_server_that_begins_no_session_is_none() -> None:
+async def test_a_server_that_begins_no_session_is_given_up() -> None:
     class Silent:
         async def converse(self, line: Line, session: object = None) -> None:
             async for _ in line:
@@ -169,7 +169,7 @@ async def test_a_conversation_goes_on_when_the_connection_breaks() -> None:
     assert [item.role for item in told.items if isinstance(item, Message)] == ["user", "assistant", "user"]
 
 
-async def test_what_was_spoken_is_said_again_in_writing() -> None:
+async def test_speech_is_replayed_as_text() -> None:
     simulation = Simulation([STORY, "Fine."], session=TRANSCRIBED)
     network = Network(simulation)
     async with RealtimeClient(network.connect) as client:
@@ -192,7 +192,7 @@ async def test_what_was_spoken_is_said_again_in_writing() -> None:
     assert story.transcript.startswith("Once upon a time")
 
 
-async def test_what_nobody_has_heard_is_said_again() -> None:
+async def test_unconfirmed_events_are_sent_again() -> None:
     network = Network(Simulation(["Fine."], chat_delay=3))
     async with RealtimeClient(network.connect) as client:
         updated = await client.send_user_message_content("How are you?")
@@ -214,7 +214,7 @@ async def test_settings_that_change_during_a_break_count_after_it() -> None:
     assert len(network.calls) == 6
 
 
-async def test_calls_of_tools_are_said_again_with_their_outputs() -> None:
+async def test_tool_calls_are_replayed_with_their_outputs() -> None:
     network = Network(Simulation(["Fine."]))
     async with RealtimeClient(network.connect) as client:
         for item in (
@@ -255,7 +255,7 @@ async def test_a_connection_that_never_comes_again_is_given_up() -> None:
     assert len(network.calls) == 1 + 3
 
 
-async def test_who_does_not_want_to_call_again_does_not() -> None:
+async def test_reconnecting_can_be_switched_off() -> None:
     network = Network(Simulation())
     async with RealtimeClient(network.connect, limits=Limits(reconnect_attempts=0)) as client:
         await network.break_off()
@@ -275,7 +275,7 @@ async def test_a_server_that_breaks_off_each_time_is_given_up_too() -> None:
     assert len(network.calls) == 3
 
 
-async def test_a_server_that_says_goodbye_is_not_called_again() -> None:
+async def test_after_a_normal_closure_the_client_does_not_reconnect() -> None:
     network = Network(Simulation())
     async with RealtimeClient(network.connect) as client:
         events = aiter(client)
@@ -369,7 +369,7 @@ async def test_a_client_may_be_cancelled_at_any_time() -> None:
         assert not client.is_connected
 
 
-async def test_who_hangs_up_in_the_middle_of_an_answer_is_not_told_that_it_failed() -> None:
+async def test_hanging_up_in_mid_answer_emits_no_failed_response() -> None:
     answers: list[e.ResponseDone] = []
     async with RealtimeClient(Simulation([STORY]).engine) as client:
         client.on("response.done", answers.append)
@@ -394,6 +394,6 @@ async def test_an_engine_that_breaks_ends_the_client() -> None:
 
 
 @pytest.mark.parametrize("nothing", [42, None, "ftp://example.org", "no address"])
-async def test_what_is_no_server_cannot_be_called(nothing: object) -> None:
+async def test_what_is_no_server_is_a_config_error(nothing: object) -> None:
     with pytest.raises(ConfigError):
         RealtimeClient(nothing)  # type: ignore[arg-type]

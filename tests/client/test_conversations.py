@@ -149,7 +149,7 @@ async def test_without_content_only_an_answer_is_asked_for() -> None:
     assert logged(client) == ["response.create"]
 
 
-async def test_an_answer_may_be_wished_otherwise() -> None:
+async def test_a_response_may_override_the_session() -> None:
     async with RealtimeClient(Simulation(["In writing."]).engine) as client:
         await client.create_response(ResponseParams(output_modalities=("text",)))
         answer = await client.wait_for_next_completed_item()
@@ -188,7 +188,7 @@ async def test_an_item_is_taken_out() -> None:
     assert said(client) == ["assistant: Yes."]
 
 
-async def test_events_may_be_said_as_json_has_them() -> None:
+async def test_events_may_be_sent_as_dictionaries() -> None:
     async with RealtimeClient(Simulation().engine) as client:
         content = [{"type": "input_text", "text": "Be brief."}]
         item = {"type": "message", "role": "system", "content": content}
@@ -199,7 +199,7 @@ async def test_events_may_be_said_as_json_has_them() -> None:
     assert entry.item.content == (InputText(text="Be brief."),)
 
 
-async def test_a_client_can_be_held_by_a_task_of_somebody_elses() -> None:
+async def test_a_client_can_run_in_a_task_of_the_program() -> None:
     client = RealtimeClient(Simulation(["Hello."]).engine)
     news: list[ConnectionChanged] = []
     client.on("connection.*", news.append)

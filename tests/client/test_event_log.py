@@ -50,7 +50,7 @@ async def test_sound_is_counted_and_long_texts_are_cut() -> None:
     assert '"audio": 48' in json.dumps(create.event)
 
 
-async def test_what_is_for_an_mcp_servers_ears_is_not_written_down() -> None:
+async def test_secrets_for_mcp_servers_are_not_logged() -> None:
     log = EventLog(10)
     log.on_event(ObservedEvent(e.SessionUpdate(session=Session(tools=(SECRET,))), "client", 0))
     log.on_event(ObservedEvent(e.ResponseCreate(response=ResponseParams(tools=(SECRET,))), "client", 0))
@@ -66,6 +66,6 @@ async def test_the_newest_are_kept() -> None:
         assert [one.type for one in client.log][-1] == "response.done"
 
 
-async def test_where_nothing_can_be_written_that_is_told(tmp_path: Path) -> None:
+async def test_a_log_that_cannot_be_written_is_a_config_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be written"):
         EventLog(1).write(tmp_path / "nowhere" / "log.jsonl")

@@ -48,7 +48,7 @@ async def test_names_are_whole_or_the_beginning_of_some(pattern: str, first: str
     assert (told[0], told[-1]) == (first, last)
 
 
-async def test_the_view_knows_of_an_event_before_anybody_is_told() -> None:
+async def test_the_view_is_updated_before_handlers_are_called() -> None:
     words: list[str] = []
     async with RealtimeClient(Simulation(["Until eight."]).engine) as client:
 
@@ -61,7 +61,7 @@ async def test_the_view_knows_of_an_event_before_anybody_is_told() -> None:
     assert words == ["Until eight. "]
 
 
-async def test_an_update_tells_what_an_item_has_more_than_before() -> None:
+async def test_an_update_has_the_delta_of_its_item() -> None:
     words, heard = "", 0
     async with RealtimeClient(Simulation([STORY]).engine) as client:
 
@@ -79,7 +79,7 @@ async def test_an_update_tells_what_an_item_has_more_than_before() -> None:
     assert len(answer.audio) == heard
 
 
-async def test_a_handler_is_told_nothing_more_once_it_is_off() -> None:
+async def test_a_removed_handler_is_not_called() -> None:
     told: list[Emitted] = []
     async with RealtimeClient(Simulation().engine) as client:
         client.on("response.done", told.append)
@@ -92,7 +92,7 @@ async def test_a_handler_is_told_nothing_more_once_it_is_off() -> None:
     assert told == []
 
 
-async def test_an_async_handler_takes_its_time_and_holds_up_nobody() -> None:
+async def test_an_async_handler_delays_nobody() -> None:
     began: list[tuple[str, float]] = []
     async with RealtimeClient(Simulation([STORY]).engine) as client:
 
@@ -111,7 +111,9 @@ async def test_an_async_handler_takes_its_time_and_holds_up_nobody() -> None:
     assert answer.status == "completed", "though the handler was far behind"
 
 
-async def test_a_handler_that_fails_is_told_of_and_the_others_go_on(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_failing_handler_is_reported_and_others_are_called(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     failures: list[HandlerFailed] = []
     told: list[str] = []
     async with RealtimeClient(Simulation().engine) as client:
@@ -140,7 +142,7 @@ async def test_a_handler_that_fails_is_told_of_and_the_others_go_on(caplog: pyte
     assert sum("hopeless failed" in one.getMessage() for one in caplog.records) == 2
 
 
-async def test_a_handler_that_lags_too_far_behind_misses_something_and_that_is_told(
+async def test_a_handler_too_far_behind_misses_calls_and_that_is_reported(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     failures: list[HandlerFailed] = []
@@ -174,7 +176,7 @@ async def test_what_handlers_have_still_to_do_is_done_when_the_block_is_left() -
     assert done
 
 
-async def test_nobody_waits_longer_than_they_want_to() -> None:
+async def test_waiting_has_a_timeout() -> None:
     async with RealtimeClient(Simulation().engine) as client:
         began = anyio.current_time()
         with pytest.raises(TimeoutError):
@@ -184,7 +186,7 @@ async def test_nobody_waits_longer_than_they_want_to() -> None:
             await client.wait_for_next_item(timeout=1)
 
 
-async def test_who_waits_when_the_client_hangs_up_is_told() -> None:
+async def test_waiting_ends_with_an_error_when_the_client_hangs_up() -> None:
     async with RealtimeClient(Simulation().engine) as client, anyio.create_task_group() as tasks:
 
         async def wait() -> None:
@@ -218,7 +220,7 @@ async def test_several_may_iterate_and_break_off() -> None:
         assert event.response.status == "completed"
 
 
-async def test_who_iterates_too_slowly_learns_that_events_would_be_lost() -> None:
+async def test_a_slow_event_loop_raises_before_events_are_lost() -> None:
     async with RealtimeClient(Simulation([STORY]).engine, limits=Limits(handler_depth=10)) as client:
         events = aiter(client)
         await asked(client)
@@ -229,7 +231,7 @@ async def test_who_iterates_too_slowly_learns_that_events_would_be_lost() -> Non
     assert lost.value.code == "events_lost"
 
 
-async def test_every_event_is_logged_for_those_who_want_to_see(caplog: pytest.LogCaptureFixture) -> None:
+async def test_every_event_is_logged_at_debug(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.DEBUG, logger="vivavoce.client.event_log"):
         async with RealtimeClient(Simulation().engine) as client:
             await asked(client)

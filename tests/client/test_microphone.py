@@ -13,7 +13,7 @@ def of(ms: int, value: int = 1) -> bytes:
     return bytes([value]) * (ms * MS)
 
 
-def test_who_wants_no_sound_keeps_none() -> None:
+def test_nothing_is_kept_with_a_limit_of_zero() -> None:
     sounds, microphone = ItemAudio(0, keep_beginning=True), Microphone(0)
     sounds.open("a", Pcm())
     sounds.append("a", b"0123")
@@ -22,7 +22,7 @@ def test_who_wants_no_sound_keeps_none() -> None:
     assert (sounds.stored("a"), microphone.take_item("a")) == (b"", b"")
 
 
-def test_a_server_tells_when_somebody_spoke() -> None:
+def test_a_turn_is_cut_out_by_the_servers_times() -> None:
     microphone = Microphone(1000 * MS)
     for value in range(10):
         microphone.append(of(100, value), Pcm())
@@ -32,7 +32,7 @@ def test_a_server_tells_when_somebody_spoke() -> None:
     assert not microphone.has_uncommitted
 
 
-def test_what_was_said_long_ago_is_not_kept() -> None:
+def test_only_the_latest_audio_is_kept() -> None:
     microphone = Microphone(300 * MS)
     for value in range(10):
         microphone.append(of(100, value), Pcm())
@@ -73,7 +73,7 @@ def test_a_commit_that_is_refused_becomes_none() -> None:
 
 
 @pytest.mark.parametrize("end", [None, 900])
-def test_whose_end_is_not_told_has_all_there_is(end: int | None) -> None:
+def test_a_turn_without_an_end_has_all_there_is(end: int | None) -> None:
     microphone = Microphone(1000 * MS)
     microphone.append(of(300), Pcm())
     microphone.speech_started("a", 100)

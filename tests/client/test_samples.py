@@ -54,7 +54,7 @@ async def test_the_shop_answers_the_phone() -> None:
     assert heard > 48_000
 
 
-async def test_others_are_called_by_their_addresses() -> None:
+async def test_other_servers_are_made_by_their_addresses() -> None:
     assert len(servers()) == 6
 
 

@@ -120,7 +120,7 @@ def test_settings_go_over_a_session() -> None:
     )
 
 
-def test_the_latest_wish_counts_and_leaves_the_others() -> None:
+def test_the_latest_value_of_a_setting_counts() -> None:
     wishes = SessionOptions()
     assert not wishes
     for update in (

@@ -143,7 +143,7 @@ async def test_the_users_own_tools_are_the_users_to_answer() -> None:
         ]
 
 
-async def test_a_card_is_shown_to_whoever_wants_to_see() -> None:
+async def test_a_card_is_emitted() -> None:
     async def show(day: str) -> Card:
         return Card(title="Hours", markdown=f"**{day}**: closed")
 

@@ -49,7 +49,7 @@ def test_an_address_may_be_short(url: str, meant: str) -> None:
 @pytest.mark.parametrize(
     "url", ["", "127.0.0.1:8765", "ftp://host/v1", "ws://", "ws://:8765", "ws://[::1", "ws://h:x"]
 )
-def test_what_is_no_address_is_said_to_be_none(url: str) -> None:
+def test_what_is_no_address_is_a_config_error(url: str) -> None:
     with pytest.raises(ConfigError, match="is no address of a server; write for example ws://127"):
         endpoint_at(url)
 
@@ -63,7 +63,7 @@ def test_what_is_no_address_is_said_to_be_none(url: str) -> None:
         (KEY, FIRST_BETA, {"Authorization": f"Bearer {KEY}", "OpenAI-Beta": "realtime=v1"}),
     ],
 )
-def test_a_place_is_shown_a_key_and_told_the_dialect(
+def test_an_endpoint_has_headers_for_the_key_and_the_dialect(
     key: str | None, dialect: Dialect, headers: Mapping[str, str]
 ) -> None:
     there = endpoint_at("ws://host", key=key, dialect=dialect)
@@ -82,7 +82,7 @@ def test_openai_is_shown_the_environments_key(environment: pytest.MonkeyPatch) -
     assert there.dialect is GA
 
 
-def test_openai_is_told_who_pays(environment: pytest.MonkeyPatch) -> None:
+def test_openai_receives_organization_and_project(environment: pytest.MonkeyPatch) -> None:
     environment.setenv("OPENAI_ORG_ID", "org-1")
     environment.setenv("OPENAI_PROJECT_ID", "proj-1")
     headers = openai(key=KEY).headers
@@ -96,7 +96,7 @@ def test_openais_beta_is_asked_for() -> None:
     assert there.dialect is BETA
 
 
-def test_others_may_be_called_as_openai_is() -> None:
+def test_another_server_may_accept_openais_keys() -> None:
     there = openai("my model", key=KEY, url="http://127.0.0.1:8765/v1?extras=1")
     assert there.url == "ws://127.0.0.1:8765/v1/realtime?extras=1&model=my+model"
     assert openai(key=KEY, url="ws://h/v1/realtime?model=theirs").url == "ws://h/v1/realtime?model=theirs"

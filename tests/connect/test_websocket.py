@@ -104,7 +104,7 @@ async def test_a_refusal_may_be_without_words(status: HTTPStatus, body: str, ret
     assert error.retryable is retryable
 
 
-async def test_nobody_else_is_shown_the_key() -> None:
+async def test_redirects_are_not_followed_with_the_key() -> None:
     async with somebody(listen) as other:
         moved = refusing(HTTPStatus.TEMPORARY_REDIRECT, Location=other.url)
         async with somebody(listen, moved) as there:
@@ -112,7 +112,7 @@ async def test_nobody_else_is_shown_the_key() -> None:
     assert error.message == "refuses the connection (HTTP 307)"
 
 
-async def test_where_nobody_listens_one_may_try_again() -> None:
+async def test_an_unreachable_server_may_be_tried_again() -> None:
     with reserved_port() as port:
         error = await problem(endpoint_at(f"ws://127.0.0.1:{port}", key=KEY))
     assert error.message.startswith("cannot be reached (")
@@ -126,7 +126,7 @@ async def test_a_server_that_does_not_pick_up_is_given_up() -> None:
     assert error.retryable
 
 
-async def test_a_server_that_cannot_encrypt_is_not_told_anything() -> None:
+async def test_a_server_without_tls_receives_nothing() -> None:
     async with somebody(listen) as there:
         error = await problem(endpoint_at(there.url.replace("ws:", "wss:"), key=KEY))
     assert error.message.startswith("cannot be reached (")
@@ -152,7 +152,7 @@ async def test_a_name_that_no_host_can_have_is_no_address() -> None:
         (3000, f"invalid_request_error.invalid_api_key: {KEY}", None, False),
     ],
 )
-async def test_who_hangs_up_for_a_reason_is_lost(
+async def test_an_abnormal_closure_is_a_loss(
     code: int, reason: str, told: str | None, retryable: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def leave(connection: ServerConnection) -> None:
@@ -167,7 +167,7 @@ async def test_who_hangs_up_for_a_reason_is_lost(
     assert str(line.lost) in caplog.text
 
 
-async def test_who_hangs_up_as_one_does_is_not_lost() -> None:
+async def test_a_normal_closure_is_no_loss() -> None:
     async def leave(connection: ServerConnection) -> None:
         await connection.send(wire.encode(COMMITTED))
 
@@ -184,7 +184,7 @@ async def test_who_hangs_up_as_one_does_is_not_lost() -> None:
     assert line.lost is None
 
 
-async def test_a_connection_that_breaks_is_told() -> None:
+async def test_a_broken_connection_is_reported() -> None:
     async def break_off(connection: ServerConnection) -> None:
         connection.transport.abort()
 
@@ -195,7 +195,7 @@ async def test_a_connection_that_breaks_is_told() -> None:
     assert line.lost.retryable
 
 
-async def test_nobody_may_say_too_much_at_once() -> None:
+async def test_a_message_may_not_be_too_big() -> None:
     async def babble(connection: ServerConnection) -> None:
         await connection.send(" " * 1001)
         await listen(connection)

@@ -1,11 +1,11 @@
-"""The far end is down, and the cascade answers in its place."""
+"""The upstream server is down, and the cascade answers in its place."""
 
 import logging
 
 import pytest
 
 from engines.simulations import STORY, TRANSCRIBED, ask, done
-from engines.upstream import DOWN, Far, check_rules, engines, failing_over
+from engines.upstream import DOWN, UpstreamDouble, check_rules, engines, failing_over
 from vivavoce.errors import ProviderError
 from vivavoce.limits import Limits
 from vivavoce.protocol import events as e
@@ -25,13 +25,13 @@ def voice(name: str) -> Session:
     return Session(audio=SessionAudio(output=OutputSettings(voice=name)))
 
 
-async def test_who_cannot_be_reached_is_stood_in_for(caplog: pytest.LogCaptureFixture) -> None:
+async def test_the_cascade_answers_when_the_server_cannot_be_reached(caplog: pytest.LogCaptureFixture) -> None:
     simulation, then = Simulation(), Simulation(["Here I am."], session=TRANSCRIBED)
-    far = failing_over(simulation, then, down=0)
+    upstream = failing_over(simulation, then, down=0)
     with caplog.at_level(logging.WARNING):
         timeline = await simulation.run(CallerSays(2, "hello there"), until=6)
     check_rules(timeline)
-    assert len(far.calls) == 3
+    assert len(upstream.connections) == 3
     assert engines(timeline) == [("cascade", "far.example.org: cannot be reached")]
     assert timeline.at(e.SessionCreated) == pytest.approx(1.5, abs=0.1)
     assert done(timeline).response.output[0].content[0].transcript.strip() == "Here I am."
@@ -39,7 +39,7 @@ async def test_who_cannot_be_reached_is_stood_in_for(caplog: pytest.LogCaptureFi
     assert not timeline.of(e.ErrorEvent)
 
 
-async def test_who_is_lost_in_the_middle_is_stood_in_for_with_what_was_said() -> None:
+async def test_the_cascade_goes_on_with_the_history_when_the_server_is_lost() -> None:
     simulation = Simulation(["Paris."], session=TRANSCRIBED, limits=Limits(upstream_reconnect_seconds=2))
     then = Simulation(["Yes.", "Rome."])
     failing_over(simulation, then, breaks=(6.0,), down=6.0)
@@ -54,7 +54,7 @@ async def test_who_is_lost_in_the_middle_is_stood_in_for_with_what_was_said() ->
     assert done(timeline).response.output[0].content[0].transcript.strip() == "Rome."
 
 
-async def test_an_answer_in_the_middle_of_which_it_is_lost_is_given_by_the_cascade() -> None:
+async def test_a_response_that_broke_off_is_given_by_the_cascade() -> None:
     simulation = Simulation([STORY], session=TRANSCRIBED, limits=Limits(upstream_reconnect_seconds=2))
     failing_over(simulation, Simulation(["Where was I?"]), breaks=(4.0,), down=4.0)
     timeline = await simulation.run(CallerSays(0.5, "Tell me a story."), until=12)
@@ -81,7 +81,7 @@ async def test_the_session_is_the_same_but_for_the_voice() -> None:
     assert {event.response.audio.output.voice for event in timeline.of(e.ResponseDone)} == {"heart"}
 
 
-async def test_a_tool_that_was_called_before_gives_its_output_to_the_cascade() -> None:
+async def test_the_output_of_a_tool_called_upstream_goes_to_the_cascade() -> None:
     def output(timeline: Timeline) -> e.ClientEvent:
         call = timeline.of(e.ResponseFunctionCallArgumentsDone)[0]
         return e.ConversationItemCreate(item=FunctionCallOutput(call_id=call.call_id, output="sunny"))
@@ -102,16 +102,16 @@ async def test_a_tool_that_was_called_before_gives_its_output_to_the_cascade() -
     assert then.chat.requests[-1].tools == (WEATHER,)
 
 
-async def test_who_was_down_is_let_alone_for_a_while_and_then_called_again() -> None:
+async def test_a_server_that_was_down_is_tried_again_after_the_cooldown() -> None:
     simulation, then = Simulation(["Far."], limits=Limits(upstream_cooldown_seconds=30)), Simulation(["Near."])
-    far = failing_over(simulation, then, down=0, up=40)
-    far.now  # noqa: B018 (the clock of the mishaps begins)
+    upstream = failing_over(simulation, then, down=0, up=40)
+    upstream.now  # noqa: B018 (the clock of the mishaps begins)
     first = await simulation.run(until=3)
     second = await simulation.run(*ask(0.5, "Well?"), until=10)
     assert engines(second) == [("cascade", "far.example.org was down a moment ago")]
     assert second.at(e.SessionCreated) == 0
     assert done(second).response.output[0].content[0].transcript.strip() == "Near."
-    assert len(far.calls) == 3
+    assert len(upstream.connections) == 3
     await simulation.run(until=28)
     third = await simulation.run(*ask(0.5, "Well?"), until=5)
     assert not engines(third)
@@ -120,30 +120,30 @@ async def test_who_was_down_is_let_alone_for_a_while_and_then_called_again() -> 
         check_rules(timeline)
 
 
-async def test_what_was_begun_with_the_cascade_stays_there() -> None:
+async def test_a_conversation_that_the_cascade_has_begun_stays_there() -> None:
     simulation = Simulation()
-    far = failing_over(simulation, Simulation(["Near."]), down=0, up=5)
+    upstream = failing_over(simulation, Simulation(["Near."]), down=0, up=5)
     timeline = await simulation.run(CallerSays(60, "hello there"), until=65)
-    assert len(far.calls) == 3
+    assert len(upstream.connections) == 3
     assert done(timeline).response.output[0].content[0].transcript.strip() == "Near."
 
 
-async def test_a_wish_that_it_does_not_take_keeps_nobody_else_from_it() -> None:
+async def test_a_session_that_is_refused_starts_no_cooldown() -> None:
     simulation = Simulation(["Far."])
-    far = failing_over(
+    upstream = failing_over(
         simulation, Simulation(["Near."]), refuses=[ProviderError("far.example.org", "no such voice")]
     )
     first = await simulation.run(*ask(0.5, "Well?"), until=4)
     second = await simulation.run(*ask(0.5, "Well?"), until=4)
     answers = [done(timeline).response.output[0].content[0].transcript.strip() for timeline in (first, second)]
     assert answers == ["Near.", "Far."]
-    assert len(far.calls) == 2
+    assert len(upstream.connections) == 2
 
 
-async def test_a_far_end_that_is_back_at_once_is_gone_on_with() -> None:
+async def test_a_server_that_is_back_at_once_is_used() -> None:
     simulation = Simulation(["Far."])
-    far = failing_over(simulation, Simulation(["Near."]), refuses=[DOWN])
+    upstream = failing_over(simulation, Simulation(["Near."]), refuses=[DOWN])
     timeline = await simulation.run(*ask(1, "Well?"), until=4)
     assert done(timeline).response.output[0].content[0].transcript.strip() == "Far."
-    assert len(far.calls) == 2
-    assert isinstance(far, Far)
+    assert len(upstream.connections) == 2
+    assert isinstance(upstream, UpstreamDouble)

@@ -1,4 +1,4 @@
-"""The connection to the far end breaks, and the conversation goes on."""
+"""The connection to the upstream server breaks, and the conversation goes on."""
 
 import logging
 
@@ -6,7 +6,7 @@ import anyio
 import pytest
 
 from engines.simulations import MANUAL, STORY, TRANSCRIBED, ask, done, error, truncated, with_input
-from engines.upstream import Far, check_rules, engines, remote
+from engines.upstream import UpstreamDouble, check_rules, engines, remote
 from vivavoce.errors import ProtocolError, ProviderError
 from vivavoce.limits import Limits
 from vivavoce.protocol import events as e
@@ -25,22 +25,22 @@ WRITTEN_MANUALLY = with_input(turn_detection=None, transcription=TranscriptionSe
 WEATHER = FunctionTool(name="weather", parameters={"type": "object", "properties": {}})
 
 
-def told(far: Far, call: int = -1) -> list[e.Event]:
-    """What the far end was told in a call, but for sound."""
-    return [event for event in far.heard[call] if not isinstance(event, e.InputAudioBufferAppend)]
+def told(upstream: UpstreamDouble, call: int = -1) -> list[e.Event]:
+    """What the upstream server was told in a call, but for sound."""
+    return [event for event in upstream.received[call] if not isinstance(event, e.InputAudioBufferAppend)]
 
 
-def items(far: Far, call: int = -1) -> list[object]:
-    """The items that the far end was told."""
-    return [event.item for event in told(far, call) if isinstance(event, e.ConversationItemCreate)]
+def items(upstream: UpstreamDouble, call: int = -1) -> list[object]:
+    """The items that the upstream server was told."""
+    return [event.item for event in told(upstream, call) if isinstance(event, e.ConversationItemCreate)]
 
 
-# what the far end is told again
+# what the upstream server is told again
 
 
-async def test_the_next_connection_is_told_the_session_and_what_was_said() -> None:
+async def test_the_next_connection_receives_the_session_and_the_history() -> None:
     simulation = Simulation(["Paris, of course.", "Rome."], session=TRANSCRIBED)
-    far = remote(simulation, breaks=(6.0,))
+    upstream = remote(simulation, breaks=(6.0,))
     kind = e.SessionUpdate(session=Session(instructions="Be kind."))
     steps = [
         ClientSends(0.2, kind),
@@ -50,19 +50,19 @@ async def test_the_next_connection_is_told_the_session_and_what_was_said() -> No
     timeline = await simulation.run(*steps, until=12)
     check_rules(timeline)
     assert engines(timeline) == [("lost", "it hung up"), ("remote", "reconnected")]
-    update, question, answer = told(far)[:3]
+    update, question, answer = told(upstream)[:3]
     assert update.session.instructions == "Be kind."
     assert question.item.content == (InputText(text="What is the capital of France?"),)
     assert answer.item.content == (OutputText(text="Paris, of course. "),)
     added = [event.item.id for event in timeline.of(e.ConversationItemAdded)]
-    assert [item.id for item in items(far)] == added[:2]
+    assert [item.id for item in items(upstream)] == added[:2]
     assert [event.response.status for event in timeline.of(e.ResponseDone)] == ["completed", "completed"]
     assert len(added) == 4, "nothing is told the caller twice"
 
 
-async def test_an_answer_that_broke_off_fails_and_is_asked_for_again() -> None:
+async def test_a_response_that_broke_off_fails_and_is_requested_again() -> None:
     simulation = Simulation([STORY], session=TRANSCRIBED)
-    far = remote(simulation, breaks=(4.0,))
+    upstream = remote(simulation, breaks=(4.0,))
     timeline = await simulation.run(CallerSays(0.5, "Tell me a story."), until=14)
     check_rules(timeline)
     first, second = (event.response for event in timeline.of(e.ResponseDone))
@@ -71,46 +71,46 @@ async def test_an_answer_that_broke_off_fails_and_is_asked_for_again() -> None:
     assert first.status_details.error.code == "connection_lost"
     assert first.output[0].status == "incomplete"
     assert 4 <= timeline.at(e.ResponseCreated, 1) < 4.2
-    assert items(far)[1].content[0].text == first.output[0].content[0].transcript
+    assert items(upstream)[1].content[0].text == first.output[0].content[0].transcript
     assert not timeline.of(e.ErrorEvent)
 
 
-async def test_an_answer_is_asked_for_again_as_it_was_asked_for() -> None:
+async def test_a_response_is_requested_again_with_the_same_parameters() -> None:
     simulation = Simulation([STORY])
-    far = remote(simulation, breaks=(2.5,))
+    upstream = remote(simulation, breaks=(2.5,))
     timeline = await simulation.run(
         *ask(0.5, "A story?", instructions="Be brief.", metadata={"a": "b"}), until=12
     )
     check_rules(timeline)
-    (again,) = (event for event in told(far) if isinstance(event, e.ResponseCreate))
+    (again,) = (event for event in told(upstream) if isinstance(event, e.ResponseCreate))
     assert again.response.instructions == "Be brief."
     assert done(timeline).response.metadata == {"a": "b"}
 
 
-async def test_a_turn_that_was_committed_is_answered_though_nobody_has_begun_to() -> None:
+async def test_a_committed_turn_is_answered_though_its_response_had_not_begun() -> None:
     simulation = Simulation(session=TRANSCRIBED, chat_delay=3)
-    far = remote(simulation, breaks=(2.05,))
+    upstream = remote(simulation, breaks=(2.05,))
     simulation.engine.limits = Limits()
     timeline = await simulation.run(CallerSays(0.5, "hello there"), until=9)
     check_rules(timeline)
     assert done(timeline).response.status == "completed"
-    assert len(far.calls) == 2
+    assert len(upstream.connections) == 2
 
 
-async def test_what_nobody_has_written_down_is_told_in_its_sound() -> None:
+async def test_speech_without_a_transcript_is_replayed_as_audio() -> None:
     simulation = Simulation()
-    far = remote(simulation, breaks=(5.0,))
+    upstream = remote(simulation, breaks=(5.0,))
     await simulation.run(CallerSays(0.5, "hello there", seconds=1), until=8)
-    part = items(far)[0].content[0]
+    part = items(upstream)[0].content[0]
     assert 0.9 < len(part.audio) / 48000 < 1.8
 
 
-async def test_what_the_caller_is_saying_is_heard_from_its_beginning() -> None:
+async def test_a_turn_under_way_is_sent_again_from_its_beginning() -> None:
     simulation = Simulation(["Fine."], session=TRANSCRIBED)
-    far = remote(simulation, breaks=(1.5,))
+    upstream = remote(simulation, breaks=(1.5,))
     timeline = await simulation.run(CallerSays(0.5, "What is the capital of France?"), until=9)
     check_rules(timeline)
-    assert len(far.calls) == 2
+    assert len(upstream.connections) == 2
     (written,) = timeline.of(e.TranscriptionCompleted)
     assert written.transcript == "What is the capital of France?"
     (lost,) = timeline.of(e.TranscriptionFailed)
@@ -121,23 +121,23 @@ async def test_what_the_caller_is_saying_is_heard_from_its_beginning() -> None:
     assert done(timeline).response.status == "completed"
 
 
-async def test_sound_said_while_nobody_is_there_is_heard_afterwards() -> None:
+async def test_audio_sent_while_there_is_no_server_is_sent_afterwards() -> None:
     simulation = Simulation(["Fine."], session=TRANSCRIBED)
-    far = remote(simulation, breaks=(2.0,), down=2.0, up=6.0)
+    upstream = remote(simulation, breaks=(2.0,), down=2.0, up=6.0)
     timeline = await simulation.run(CallerSays(3, "What is the capital of France?"), until=12)
     check_rules(timeline)
-    assert far.calls[-1] > 6
+    assert upstream.connections[-1] > 6
     (written,) = timeline.of(e.TranscriptionCompleted)
     assert written.transcript == "What is the capital of France?"
     assert 2600 < timeline.of(e.InputAudioBufferSpeechStarted)[0].audio_start_ms < 3100
 
 
-async def test_of_that_sound_only_so_much_is_kept() -> None:
+async def test_of_that_audio_only_so_much_is_kept() -> None:
     simulation = Simulation(limits=Limits(upstream_audio_seconds=2), session=MANUAL)
-    far = remote(simulation, breaks=(2.0,), down=2.0, up=10.0)
+    upstream = remote(simulation, breaks=(2.0,), down=2.0, up=10.0)
     await simulation.run(until=15)
-    kept = sum(len(one.audio) for one in far.heard[1] if isinstance(one, e.InputAudioBufferAppend))
-    assert kept / 48000 == pytest.approx(15 - far.calls[-1] + 2, abs=0.1)
+    kept = sum(len(one.audio) for one in upstream.received[1] if isinstance(one, e.InputAudioBufferAppend))
+    assert kept / 48000 == pytest.approx(15 - upstream.connections[-1] + 2, abs=0.1)
 
 
 async def test_a_manual_turn_goes_on_where_it_was() -> None:
@@ -150,19 +150,19 @@ async def test_a_manual_turn_goes_on_where_it_was() -> None:
     assert written.transcript == "What is the capital of France?"
 
 
-async def test_what_was_asked_and_not_answered_is_asked_again() -> None:
+async def test_what_was_sent_and_not_answered_is_sent_again() -> None:
     simulation = Simulation(["Fine."])
-    far = remote(simulation, stalls=0.4, breaks=(1.0,), up=1.0)
+    upstream = remote(simulation, stalls=0.4, breaks=(1.0,), up=1.0)
     update = e.SessionUpdate(event_id="mine", session=Session(instructions="Be kind."))
     timeline = await simulation.run(ClientSends(0.5, update), *ask(0.6, "Well?"), until=5)
     check_rules(timeline)
     assert timeline.of(e.SessionUpdated)[0].session.instructions == "Be kind."
     assert done(timeline).response.status == "completed"
     assert simulation.chat.requests[-1].instructions == "Be kind."
-    assert len(far.calls) == 2
+    assert len(upstream.connections) == 2
 
 
-async def test_what_the_caller_asks_for_while_nobody_is_there_waits() -> None:
+async def test_what_the_client_requests_while_there_is_no_server_waits() -> None:
     simulation = Simulation(["Fine."])
     remote(simulation, breaks=(1.0,), down=1.0, up=4.0)
     timeline = await simulation.run(*ask(2, "Well?"), until=9)
@@ -171,19 +171,19 @@ async def test_what_the_caller_asks_for_while_nobody_is_there_waits() -> None:
     assert timeline.at(e.ConversationItemAdded) >= 4
 
 
-async def test_calls_and_their_outputs_are_told_again() -> None:
+async def test_function_calls_and_their_outputs_are_replayed() -> None:
     def output(timeline: Timeline) -> e.ClientEvent:
         call = timeline.of(e.ResponseFunctionCallArgumentsDone)[0]
         return e.ConversationItemCreate(item=FunctionCallOutput(call_id=call.call_id, output="sunny"))
 
     simulation = Simulation([[ToolCall("weather", "{}")], "Sunny."], client_session=Session(tools=(WEATHER,)))
-    far = remote(simulation, breaks=(2.0,))
+    upstream = remote(simulation, breaks=(2.0,))
     timeline = await simulation.run(
         *ask(0.5, "How is the weather?"), ClientSends(3, output), *ask(3.2, "Well?"), until=8
     )
     check_rules(timeline)
     assert done(timeline).response.output[0].content[0].transcript.strip() == "Sunny."
-    _question, call, result, _answer = items(far)
+    _question, call, result, _answer = items(upstream)
     assert isinstance(call, FunctionCall)
     assert call.call_id == result.call_id
 
@@ -191,9 +191,9 @@ async def test_calls_and_their_outputs_are_told_again() -> None:
 # old items
 
 
-async def test_an_old_answer_can_be_cut_to_what_was_heard() -> None:
+async def test_an_old_answer_can_be_truncated() -> None:
     simulation = Simulation([STORY, "Yes."], session=TRANSCRIBED)
-    far = remote(simulation, breaks=(4.0,))
+    upstream = remote(simulation, breaks=(4.0,))
 
     def cut(timeline: Timeline) -> e.ClientEvent:
         return truncated(timeline.answer_id, 700)
@@ -206,10 +206,10 @@ async def test_an_old_answer_can_be_cut_to_what_was_heard() -> None:
     assert event.audio_end_ms == 700
     answers = [item for item in simulation.chat.requests[-1].items if getattr(item, "role", "") == "assistant"]
     assert answers[0].content == (OutputText(text="Once upon a"),)
-    assert len(far.calls) == 2
+    assert len(upstream.connections) == 2
 
 
-async def test_old_items_can_be_looked_at_and_taken_out() -> None:
+async def test_old_items_can_be_retrieved_and_deleted() -> None:
     simulation = Simulation(["Yes."])
     remote(simulation, breaks=(3.0,))
     timeline = await simulation.run(
@@ -229,10 +229,10 @@ async def test_old_items_can_be_looked_at_and_taken_out() -> None:
 # how often
 
 
-async def test_a_session_that_expires_there_is_begun_anew() -> None:
+async def test_a_session_that_expires_upstream_is_begun_anew() -> None:
     simulation = Simulation(["Fine."])
-    far = remote(simulation)
-    far.engine.limits = Limits(conversation_minutes=0.05)
+    upstream = remote(simulation)
+    upstream.engine.limits = Limits(conversation_minutes=0.05)
     timeline = await simulation.run(*ask(0.5, "Well?"), *ask(4, "And now?"), until=5.5)
     check_rules(timeline)
     assert engines(timeline)[0] == ("lost", "the session expired there")
@@ -240,69 +240,69 @@ async def test_a_session_that_expires_there_is_begun_anew() -> None:
     assert not timeline.of(e.ErrorEvent)
 
 
-async def test_a_far_end_that_falls_silent_is_lost() -> None:
+async def test_an_upstream_server_that_falls_silent_is_lost() -> None:
     simulation = Simulation(["Fine."], limits=Limits(upstream_silence_seconds=3))
-    far = remote(simulation, stalls=1.0, up=3.0)
+    upstream = remote(simulation, stalls=1.0, up=3.0)
     timeline = await simulation.run(*ask(1.5, "Well?"), until=9)
     check_rules(timeline)
     assert engines(timeline)[0] == (
         "lost",
         "it fell silent (limits.upstream_silence_seconds, limits.send_seconds)",
     )
-    assert far.calls[1] == pytest.approx(4.5, abs=0.1)
+    assert upstream.connections[1] == pytest.approx(4.5, abs=0.1)
     assert done(timeline).response.status == "completed"
 
 
-async def test_a_far_end_that_owes_nothing_may_be_silent() -> None:
+async def test_an_upstream_server_may_be_silent_while_nothing_is_due() -> None:
     simulation = Simulation(limits=Limits(upstream_silence_seconds=3))
-    far = remote(simulation)
+    upstream = remote(simulation)
     await simulation.run(until=60)
-    assert len(far.calls) == 1
+    assert len(upstream.connections) == 1
 
 
-async def test_a_far_end_that_cannot_be_reached_again_ends_the_call_with_a_word() -> None:
+async def test_an_upstream_server_that_cannot_be_reached_again_ends_the_call_with_an_error() -> None:
     simulation = Simulation(limits=Limits(upstream_reconnect_seconds=5))
-    far = remote(simulation, breaks=(2.0,), down=2.0)
+    upstream = remote(simulation, breaks=(2.0,), down=2.0)
     timeline = await simulation.run(until=20)
     assert (error(timeline).type, error(timeline).code) == ("server_error", "upstream_unreachable")
     assert "cannot be reached" in error(timeline).message
     assert 7 < timeline.at(e.ErrorEvent) < 10
-    assert len(far.calls) > 3
+    assert len(upstream.connections) > 3
     check_rules(timeline, errors=None)
 
 
-async def test_who_cannot_be_reached_at_the_beginning_is_tried_three_times() -> None:
+async def test_a_server_that_cannot_be_reached_at_first_is_tried_three_times() -> None:
     simulation = Simulation()
-    far = remote(simulation, down=0)
+    upstream = remote(simulation, down=0)
     timeline = await simulation.run(until=20)
     assert error(timeline).code == "upstream_unreachable"
-    assert far.calls == pytest.approx([0, 0.5, 1.5])
+    assert upstream.connections == pytest.approx([0, 0.5, 1.5])
 
 
-async def test_who_refuses_for_good_is_not_called_again() -> None:
+async def test_a_server_that_refuses_for_good_is_not_tried_again() -> None:
     simulation = Simulation()
-    far = remote(
+    upstream = remote(
         simulation, refuses=[ProviderError("far.example.org", "refuses the connection (HTTP 401): wrong key")]
     )
     timeline = await simulation.run(until=5)
     assert "wrong key" in error(timeline).message
-    assert len(far.calls) == 1
+    assert len(upstream.connections) == 1
 
 
-async def test_who_answers_and_says_nothing_is_given_up() -> None:
+async def test_a_server_that_accepts_and_sends_nothing_is_given_up() -> None:
     simulation = Simulation(limits=Limits(upstream_connect_seconds=2))
-    far = remote(simulation, stalls=0)
+    upstream = remote(simulation, stalls=0)
     timeline = await simulation.run(until=30)
     assert "limits.upstream_connect_seconds" in error(timeline).message
-    assert len(far.calls) == 3
+    assert len(upstream.connections) == 3
 
 
-async def test_who_hangs_up_again_and_again_is_given_up() -> None:
+async def test_a_server_that_hangs_up_again_and_again_is_given_up() -> None:
     simulation = Simulation()
-    far = remote(simulation, breaks=tuple(n + 1.0 for n in range(20)))
+    upstream = remote(simulation, breaks=tuple(n + 1.0 for n in range(20)))
     timeline = await simulation.run(until=20)
     assert error(timeline).code == "upstream_unreachable"
-    assert len(far.calls) == 5
+    assert len(upstream.connections) == 5
 
 
 class Choosy:
@@ -314,16 +314,16 @@ class Choosy:
         await line.send(error_event(complaint))
 
 
-async def test_a_session_that_the_far_end_does_not_take_is_told_in_its_words() -> None:
+async def test_the_error_of_a_server_that_rejects_the_session_is_passed_on() -> None:
     simulation = Simulation()
-    far = remote(simulation)
-    far.engine = Choosy()
+    upstream = remote(simulation)
+    upstream.engine = Choosy()
     timeline = await simulation.run(until=3)
     assert "No such voice." in error(timeline).message
-    assert len(far.calls) == 1
+    assert len(upstream.connections) == 1
 
 
-async def test_an_old_answer_can_be_cut_again_and_again() -> None:
+async def test_an_old_answer_can_be_truncated_again_and_again() -> None:
     simulation = Simulation([STORY, "Yes."], session=TRANSCRIBED)
     remote(simulation, breaks=(4.0,), down=4.0, up=5.0)
     cuts = [
@@ -353,17 +353,19 @@ class Forgetful:
                 await line.send(error_event(complaint))
 
 
-async def test_what_the_far_end_does_not_take_is_for_the_log(caplog: pytest.LogCaptureFixture) -> None:
+async def test_errors_about_the_replay_are_logged_and_not_relayed(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     simulation = Simulation([STORY], session=TRANSCRIBED, limits=Limits(upstream_silence_seconds=3))
-    far, forgetful = remote(simulation, breaks=(4.0,)), Forgetful()
-    first = far.engine
-    far.engine = Alternately(first, forgetful)
+    upstream, forgetful = remote(simulation, breaks=(4.0,)), Forgetful()
+    first = upstream.engine
+    upstream.engine = Alternately(first, forgetful)
     with caplog.at_level(logging.WARNING):
         timeline = await simulation.run(CallerSays(0.5, "Tell me a story."), until=20)
     check_rules(timeline)
     assert forgetful.asked == 3
     assert caplog.text.count("Not here.") == 3
-    assert len(far.calls) == 2, "nothing is owed any more"
+    assert len(upstream.connections) == 2, "nothing is owed any more"
 
 
 class Alternately:
@@ -386,11 +388,11 @@ class Deaf:
         await anyio.sleep_forever()
 
 
-async def test_a_far_end_that_takes_nothing_any_more_is_lost() -> None:
+async def test_an_upstream_server_that_reads_nothing_any_more_is_lost() -> None:
     simulation = Simulation(["Fine."], session=TRANSCRIBED, limits=Limits(send_seconds=3))
-    far = remote(simulation)
-    far.engine = Alternately(Deaf(), far.engine)
+    upstream = remote(simulation)
+    upstream.engine = Alternately(Deaf(), upstream.engine)
     timeline = await simulation.run(CallerSays(8, "hello there"), until=14)
     check_rules(timeline)
-    assert len(far.calls) == 2
+    assert len(upstream.connections) == 2
     assert done(timeline).response.status == "completed"

@@ -1,11 +1,11 @@
-"""Somebody far away answers, behind every transport of ours."""
+"""Somebody upstream away answers, behind every transport of ours."""
 
 import anyio
 import pytest
 from msgspec.structs import replace
 
 from engines.simulations import STORY, ask, done, error, truncated, types, user, with_input
-from engines.upstream import Far, check_rules, remote
+from engines.upstream import UpstreamDouble, check_rules, remote
 from vivavoce.engines.remote import Remote
 from vivavoce.limits import Limits
 from vivavoce.protocol import events as e
@@ -34,7 +34,7 @@ WEATHER = FunctionTool(name="weather", parameters={"type": "object", "properties
 # relaying
 
 
-async def test_what_the_far_end_says_passes_as_it_is() -> None:
+async def test_events_of_the_upstream_server_are_relayed_unchanged() -> None:
     steps = [CallerSays(0.5, "What is the capital of France?")]
     beside = await Simulation(["Paris, of course."]).run(*steps, until=6)
     simulation = Simulation(["Paris, of course."])
@@ -45,37 +45,37 @@ async def test_what_the_far_end_says_passes_as_it_is() -> None:
     assert done(timeline).response.output[0].content[0].transcript.strip() == "Paris, of course."
 
 
-async def test_the_far_end_is_told_how_the_house_and_the_caller_want_it() -> None:
+async def test_the_upstream_server_receives_our_session_with_the_clients_requests() -> None:
     house = merge(
         DEFAULT, Session(instructions="Be kind.", audio=SessionAudio(output=OutputSettings(voice="marin")))
     )
     simulation = Simulation(session=house, client_session=Session(model="mine", tools=(WEATHER,)))
-    far = remote(simulation)
+    upstream = remote(simulation)
     timeline = await simulation.run(until=1)
-    (update,) = (event for event in far.heard[0] if isinstance(event, e.SessionUpdate))
+    (update,) = (event for event in upstream.received[0] if isinstance(event, e.SessionUpdate))
     assert (update.session.instructions, update.session.tools) == ("Be kind.", (WEATHER,))
     assert update.session.audio.output.voice == "marin"
-    assert not update.session.model, "it is the far end's own"
+    assert not update.session.model, "it is the upstream server's own"
     (created,) = timeline.of(e.SessionCreated)
     assert created.session.instructions == "Be kind."
     assert created.session.tools == (WEATHER,)
 
 
-async def test_a_model_that_writes_down_is_named_where_nobody_names_one() -> None:
+async def test_the_transcriber_is_named_where_the_client_names_none() -> None:
     unnamed = with_input(transcription=TranscriptionSettings())
     simulation = Simulation(session=unnamed)
-    far = remote(simulation)
+    upstream = remote(simulation)
     simulation.engine.transcriber = "whisper-1"
     update = Session(
         audio=SessionAudio(input=InputSettings(transcription=TranscriptionSettings(language="fr")))
     )
     await simulation.run(ClientSends(0.5, e.SessionUpdate(session=update)), until=1)
-    told = [event.session for event in far.heard[0] if isinstance(event, e.SessionUpdate)]
+    told = [event.session for event in upstream.received[0] if isinstance(event, e.SessionUpdate)]
     assert [session.audio.input.transcription.model for session in told] == ["whisper-1", "whisper-1"]
     assert told[1].audio.input.transcription.language == "fr"
 
 
-async def test_a_call_can_be_joined_under_the_name_that_the_caller_knows() -> None:
+async def test_a_call_can_be_joined_by_the_session_id_that_the_client_knows() -> None:
     simulation = Simulation()
     remote(simulation)
     switchboard = Switchboard(simulation.engine)
@@ -89,19 +89,19 @@ async def test_a_call_can_be_joined_under_the_name_that_the_caller_knows() -> No
             assert updated.session.instructions == "Be kind."
 
 
-async def test_an_update_is_told_without_what_only_the_far_end_sets() -> None:
+async def test_an_update_is_sent_without_what_only_the_server_sets() -> None:
     simulation = Simulation()
-    far = remote(simulation)
+    upstream = remote(simulation)
     update = Session(id="mine", model="gpt-realtime", instructions="Be kind.", temperature=0.8)
     timeline = await simulation.run(ClientSends(0.5, e.SessionUpdate(session=update)), until=1)
-    told = [event for event in far.heard[0] if isinstance(event, e.SessionUpdate)][-1]
+    told = [event for event in upstream.received[0] if isinstance(event, e.SessionUpdate)][-1]
     assert told.session == Session(instructions="Be kind.")
     check_rules(timeline)
 
 
-async def test_the_callers_interruption_reaches_the_far_end_and_so_does_what_was_heard() -> None:
+async def test_an_interruption_reaches_the_upstream_server_and_so_does_the_truncation() -> None:
     simulation = Simulation([STORY, "Yes."])
-    far = remote(simulation)
+    upstream = remote(simulation)
     timeline = await simulation.run(
         CallerSays(0.5, "Tell me a story."),
         CallerSays(4, "stop it now"),
@@ -112,12 +112,12 @@ async def test_the_callers_interruption_reaches_the_far_end_and_so_does_what_was
     first, second = timeline.of(e.ResponseDone)
     assert (first.response.status, second.response.status) == ("cancelled", "completed")
     assert [event.audio_end_ms for event in timeline.of(e.ConversationItemTruncated)] == [700]
-    assert any(isinstance(event, e.ConversationItemTruncate) for event in far.heard[0])
+    assert any(isinstance(event, e.ConversationItemTruncate) for event in upstream.received[0])
     heard = [item for item in simulation.chat.requests[-1].items if getattr(item, "role", "") == "assistant"]
     assert heard[0].content[0].transcript == "Once upon a"
 
 
-async def test_tools_of_the_clients_are_called_through_it() -> None:
+async def test_client_tools_are_called_through_the_relay() -> None:
     simulation = Simulation(
         [[ToolCall("weather", '{"city": "Rome"}')], "Sunny."], client_session=Session(tools=(WEATHER,))
     )
@@ -141,7 +141,7 @@ async def test_tools_of_the_clients_are_called_through_it() -> None:
     assert said.content[0].transcript.strip() == "Sunny."
 
 
-async def test_g711_passes_as_it_is() -> None:
+async def test_g711_is_relayed_unchanged() -> None:
     simulation = Simulation(
         session=merge(DEFAULT, Session(audio=SessionAudio(output=OutputSettings(format=Pcmu()))))
     )
@@ -152,18 +152,18 @@ async def test_g711_passes_as_it_is() -> None:
     check_rules(timeline)
 
 
-async def test_a_session_that_only_writes_down_is_asked_for_as_such() -> None:
+async def test_a_transcription_session_is_requested_as_one() -> None:
     simulation = Simulation(client_session=TranscriptionSession())
-    far = remote(simulation)
+    upstream = remote(simulation)
     timeline = await simulation.run(CallerSays(0.5, "take this down please"), until=4)
-    assert isinstance(far.sessions[0], TranscriptionSession)
+    assert isinstance(upstream.sessions[0], TranscriptionSession)
     (written,) = timeline.of(e.TranscriptionCompleted)
     assert written.transcript == "take this down please"
     assert not timeline.of(e.ResponseCreated)
     check_rules(timeline)
 
 
-async def test_an_error_names_the_callers_event_if_it_has_a_name() -> None:
+async def test_an_error_has_the_id_of_the_clients_event_if_it_had_one() -> None:
     simulation = Simulation()
     remote(simulation)
     cancels = [ClientSends(0.5, e.ResponseCancel(event_id="mine")), ClientSends(0.6, e.ResponseCancel())]
@@ -172,7 +172,7 @@ async def test_an_error_names_the_callers_event_if_it_has_a_name() -> None:
     check_rules(timeline, errors=None)
 
 
-async def test_an_error_of_one_who_has_joined_is_theirs() -> None:
+async def test_an_error_about_a_sidebands_event_goes_to_the_sideband() -> None:
     simulation = Simulation()
     remote(simulation)
     switchboard = Switchboard(simulation.engine)
@@ -207,9 +207,9 @@ class Talker:
             self.told += 1
 
 
-async def test_a_slow_caller_slows_the_far_end() -> None:
+async def test_a_slow_client_slows_the_upstream_server() -> None:
     talker = Talker(listens=True)
-    switchboard = Switchboard(Remote(Far(talker).connect))
+    switchboard = Switchboard(Remote(UpstreamDouble(talker).connect))
     async with switchboard.connect(Caller("test")) as line:
         await anyio.sleep(60)
         told = talker.told
@@ -220,8 +220,10 @@ async def test_a_slow_caller_slows_the_far_end() -> None:
         assert talker.told == told + 100
 
 
-async def test_a_slow_far_end_slows_the_caller() -> None:
-    switchboard = Switchboard(Remote(Far(Talker(listens=False)).connect, limits=Limits(send_seconds=1000)))
+async def test_a_slow_upstream_server_slows_the_client() -> None:
+    switchboard = Switchboard(
+        Remote(UpstreamDouble(Talker(listens=False)).connect, limits=Limits(send_seconds=1000))
+    )
     said = 0
     async with switchboard.connect(Caller("test")) as line:
         with anyio.move_on_after(60):
@@ -239,19 +241,19 @@ async def test_a_conversation_is_only_so_long() -> None:
     assert timeline.at(e.ErrorEvent) == pytest.approx(3)
 
 
-async def test_who_asks_for_too_many_answers_is_refused_by_us() -> None:
+async def test_too_many_requested_responses_are_refused_by_the_relay() -> None:
     simulation = Simulation(limits=Limits(responses_per_minute=1))
-    far = remote(simulation)
-    far.engine.limits = Limits()
+    upstream = remote(simulation)
+    upstream.engine.limits = Limits()
     timeline = await simulation.run(*ask(0.5, "One?"), *ask(3, "Two?"), until=5)
     assert error(timeline).code == "rate_limit_exceeded"
-    assert sum(isinstance(event, e.ResponseCreate) for event in far.heard[0]) == 1
+    assert sum(isinstance(event, e.ResponseCreate) for event in upstream.received[0]) == 1
 
 
-async def test_an_answer_too_many_that_nobody_asked_for_is_cut_short() -> None:
+async def test_a_response_too_many_that_the_server_began_itself_is_cancelled() -> None:
     simulation = Simulation([STORY], limits=Limits(responses_per_minute=1))
-    far = remote(simulation)
-    far.engine.limits = Limits()
+    upstream = remote(simulation)
+    upstream.engine.limits = Limits()
     timeline = await simulation.run(CallerSays(0.5, "one please"), CallerSays(8, "two please"), until=14)
     first, second = timeline.of(e.ResponseDone)
     assert (first.response.status, second.response.status) == ("completed", "cancelled")

@@ -1,4 +1,4 @@
-"""Laws of a far end: whatever breaks, and when, the caller's books are right."""
+"""Laws of the remote engine: whatever breaks, and when, the client sees a lawful protocol."""
 
 import logging
 
@@ -119,7 +119,7 @@ lawful = settings(max_examples=40, deadline=None, suppress_health_check=list(Hea
 
 @lawful
 @given(simulations(), callers(), mishaps())
-def test_whatever_breaks_when_the_callers_books_are_right(
+def test_whatever_breaks_the_client_sees_a_lawful_protocol(
     simulation: Simulation, caller: tuple[list[Step], float], mishap: dict[str, object]
 ) -> None:
     simulation.limits = LIMITS

@@ -1,4 +1,4 @@
-"""A far end for tests: an engine in this process, whose line breaks, stalls or is refused as a play wants."""
+"""An upstream server for tests: an engine in this process, whose line breaks, stalls or is refused."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -23,11 +23,11 @@ DOWN = ProviderError("far.example.org", "cannot be reached", retryable=True)
 
 
 @dataclass
-class Far:
-    """Reaches an engine. Times are seconds of the play, which begins with its first call.
+class UpstreamDouble:
+    """Connects to an engine. Times are in seconds from the first connection.
 
-    At each of `breaks` the line of then breaks; from `stalls` to `up`, nothing passes. Calls are refused as
-    `refuses` says, in order, and all between `down` and `up`.
+    At each of `breaks` the line breaks; from `stalls` to `up`, no event passes. Connections are refused by
+    `refuses`, in order, and all between `down` and `up`.
     """
 
     engine: Engine
@@ -36,9 +36,9 @@ class Far:
     refuses: list[ProviderError | None] = field(default_factory=list)
     down: float = inf
     up: float = inf
-    calls: list[float] = field(default_factory=list)
+    connections: list[float] = field(default_factory=list)
     sessions: list[Settings] = field(default_factory=list)
-    heard: list[list[e.Event]] = field(default_factory=list)
+    received: list[list[e.Event]] = field(default_factory=list)
     began: float | None = None
 
     @property
@@ -49,62 +49,62 @@ class Far:
 
     @asynccontextmanager
     async def connect(self, session: Settings) -> AsyncIterator[Line]:
-        self.calls.append(self.now)
+        self.connections.append(self.now)
         self.sessions.append(session)
         refusal = self.refuses.pop(0) if self.refuses else None
         if refusal or self.down <= self.now < self.up:
             raise refusal or DOWN
-        heard: list[e.Event] = []
-        self.heard.append(heard)
+        received: list[e.Event] = []
+        self.received.append(received)
         (near, ours), (theirs, engines) = open_line(), open_line()
         async with anyio.create_task_group() as tasks, near:
-            tasks.start_soon(self._carry, ours, theirs, engines, heard)
+            tasks.start_soon(self._relay, ours, theirs, engines, received)
             yield near
             tasks.cancel_scope.cancel()
 
-    async def _carry(self, ours: Line, theirs: Line, engines: Line, heard: list[e.Event]) -> None:
+    async def _relay(self, ours: Line, theirs: Line, engines: Line, received: list[e.Event]) -> None:
         breaks = next((at for at in self.breaks if at > self.now), inf)
         async with ours, theirs:
             with anyio.move_on_after(breaks - self.now):
                 async with anyio.create_task_group() as tasks:
                     tasks.start_soon(self.engine.converse, engines)
-                    tasks.start_soon(self._pump, ours, theirs, heard)
+                    tasks.start_soon(self._pump, ours, theirs, received)
                     await self._pump(theirs, ours, [])
                     tasks.cancel_scope.cancel()
 
-    async def _pump(self, source: Line, sink: Line, heard: list[e.Event]) -> None:
+    async def _pump(self, source: Line, sink: Line, received: list[e.Event]) -> None:
         async for event in source:
             if self.stalls <= self.now < self.up:
                 await anyio.sleep_forever()
-            heard.append(event)
+            received.append(event)
             try:
                 await sink.send(event)
             except HungUp:
                 return
 
 
-def remote(simulation: Simulation, **mishaps: object) -> Far:
-    """Put the stage's engine at the far end of a line."""
-    far = Far(simulation.engine, **mishaps)
+def remote(simulation: Simulation, **faults: object) -> UpstreamDouble:
+    """Make the simulation's engine an upstream server."""
+    upstream = UpstreamDouble(simulation.engine, **faults)
     simulation.engine = Remote(
-        far.connect,
+        upstream.connect,
         "far.example.org",
         simulation.session,
         simulation.limits,
         delay=lambda attempt: 0.5 * attempt,
     )
-    return far
+    return upstream
 
 
-def failing_over(simulation: Simulation, then: Simulation, **mishaps: object) -> Far:
-    """Put the stage's engine at the far end of a line, and that of another in its place when it is down.
+def failing_over(simulation: Simulation, then: Simulation, **faults: object) -> UpstreamDouble:
+    """Make the simulation's engine an upstream server, with that of another to fail over to.
 
-    Both hear the same play.
+    Both receive the same audio.
     """
     then.engine.providers.transcriber.caller = simulation.caller
-    far, first = remote(simulation, **mishaps), simulation.engine
+    upstream, first = remote(simulation, **faults), simulation.engine
     simulation.engine = Failover(first, then.engine)
-    return far
+    return upstream
 
 
 def check_rules(timeline: Timeline, errors: tuple[str, ...] | None = ()) -> None:
