@@ -166,7 +166,7 @@ async def test_a_secret_goes_to_the_endpoint_and_nowhere_else(
         (http("404 Not Found", b"There is no order 1042."), "404 Not Found: There is no order 1042."),
         (http("500 Internal Server Error"), "500 Internal Server Error"),
         (http("503 Service Unavailable", b"x" * 2000), "503 Service Unavailable: xxx"),
-        (http("200 OK", b"\x89PNG", "Content-Type: image/png"), "image/png, which nobody can read out"),
+        (http("200 OK", b"\x89PNG", "Content-Type: image/png"), "image/png, which is neither text nor JSON"),
         (http("200 OK", b"\x1f\x8b", JSON, "Content-Encoding: gzip"), "compressed"),
         (b"nonsense\r\n\r\n", "cannot be reached (RemoteProtocolError)"),
         (b"", "cannot be reached (RemoteProtocolError)"),
@@ -218,7 +218,7 @@ async def test_nobody_is_sent_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None
     async with answering() as (elsewhere, asked):
         moved = http("302 Found", b"", f"Location: {elsewhere}")
         async with answering(moved) as (url, _), tool(url, headers={"X-Key": "${SHOP_KEY}"}) as made:
-            with pytest.raises(ToolError, match="elsewhere"):
+            with pytest.raises(ToolError, match="redirects to another server"):
                 await ask(made)
     assert asked == []
 
@@ -226,7 +226,7 @@ async def test_nobody_is_sent_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None
 async def test_nobody_runs_in_circles() -> None:
     moved = http("302 Found", b"", "Location: /")
     async with answering(*[moved] * 9) as (url, asked), tool(url) as made:
-        with pytest.raises(ToolError, match="sent us on 5 times"):
+        with pytest.raises(ToolError, match="redirected 5 times"):
             await ask(made)
     assert len(asked) == 5
 

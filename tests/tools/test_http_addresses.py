@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from vivavoce.config.tools import HttpToolTable
-from vivavoce.tools.http import address
+from vivavoce.tools.http import fill_url
 from vivavoce.tools.types import ToolError
 
 URL = "https://shop.example.org/v1/orders/{order_id}/lines.{kind}?fresh=1&words={words}"
@@ -28,7 +28,7 @@ ANYTHING = st.text() | st.sampled_from(
 def test_no_argument_leads_elsewhere(order_id: str, kind: str, words: str) -> None:
     values = {"order_id": order_id, "kind": kind, "words": words}
     try:
-        url, left = address(URL, values)
+        url, left = fill_url(URL, values)
     except ToolError:
         return
     written, asked = urlsplit(URL), httpx.URL(url)
@@ -45,13 +45,13 @@ def test_no_argument_leads_elsewhere(order_id: str, kind: str, words: str) -> No
 @pytest.mark.parametrize("order_id", ["", " ", ".", "..", "a/b", "a\\b", "a\nb", "\x00", "/", "../1"])
 def test_what_can_be_no_part_of_a_path_is_refused(order_id: str) -> None:
     with pytest.raises(ToolError, match="cannot be part of an address"):
-        address("https://shop.example.org/orders/{order_id}", {"order_id": order_id})
+        fill_url("https://shop.example.org/orders/{order_id}", {"order_id": order_id})
 
 
 def test_what_a_model_leaves_out_is_left_out_of_the_query() -> None:
     url = "https://shop.example.org/find?words={words}&shop=main&limit={limit}"
-    assert address(url, {"words": "a b&c"}) == ("https://shop.example.org/find?words=a%20b%26c&shop=main", {})
-    assert address(url, {"words": "x", "limit": 3, "page": 2})[1] == {"page": 2}
+    assert fill_url(url, {"words": "a b&c"}) == ("https://shop.example.org/find?words=a%20b%26c&shop=main", {})
+    assert fill_url(url, {"words": "x", "limit": 3, "page": 2})[1] == {"page": 2}
 
 
 # what the owner writes
@@ -74,7 +74,7 @@ def test_what_a_model_leaves_out_is_left_out_of_the_query() -> None:
         ({"confirm": "Cancel {order_id}?"}, "none of the parameters"),
         ({"headers": {"Authorization": "Bearer mellon"}}, "Authorization is a secret"),
         ({"headers": {"x-api-key": "mellon"}}, "x-api-key is a secret"),
-        ({"headers": {"Host": "evil.example"}}, "Host is no header that can be set"),
+        ({"headers": {"Host": "evil.example"}}, "Host is not a header that can be set"),
         ({"headers": {"X-A": "a\r\nX-B: b"}}, "printable ASCII"),
         ({"name": "two words"}, "pattern"),
         ({"seconds": 0}, "greater than 0"),

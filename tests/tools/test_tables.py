@@ -38,7 +38,7 @@ def test_the_tables_are_read_in_their_order(tmp_path: Path) -> None:
     loaded = load(file=written(tmp_path, SHOP + SHOP.replace("order_status", "second") + LIBRARY))
     assert [one.name for one in loaded.config.tools.http] == ["order_status", "second"]
     assert loaded.config.tools.mcp[0].command == ("wheelbarrow", "books.py")
-    assert loaded.config.tools.http[0].takes == {
+    assert loaded.config.tools.http[0].parameters_schema == {
         "type": "object",
         "properties": {"order_id": {"type": "string", "description": "The order."}},
         "required": ["order_id"],
@@ -59,7 +59,7 @@ def test_an_argument_may_be_left_out_if_it_says_so_or_has_a_default() -> None:
             "count": {"type": "integer", "default": 1, "required": True},
         },
     }
-    takes = HttpToolTable.model_validate(told).takes
+    takes = HttpToolTable.model_validate(told).parameters_schema
     assert takes["required"] == ["words", "place", "count"]
     assert takes["properties"] == {
         "words": {"type": "string", "description": "What to look for."},
@@ -69,7 +69,7 @@ def test_an_argument_may_be_left_out_if_it_says_so_or_has_a_default() -> None:
         "count": {"type": "integer", "default": 1},
     }
     whole = {"type": "object", "properties": {"place": {"$ref": "#/$defs/Place"}}, "$defs": {"Place": place}}
-    assert HttpToolTable.model_validate({**told, "parameters": whole}).takes == whole
+    assert HttpToolTable.model_validate({**told, "parameters": whole}).parameters_schema == whole
 
 
 @pytest.mark.parametrize(

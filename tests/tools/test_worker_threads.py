@@ -82,8 +82,8 @@ async def test_a_thread_that_was_given_up_keeps_its_place_until_it_ends(
     with anyio.move_on_after(0.05) as first:
         await threads.run(may_end.wait)
     assert first.cancelled_caught
-    assert threads.given_up == 1
-    assert "there are 1 such threads, and may be 1" in caplog.text
+    assert threads.abandoned == 1
+    assert "there are 1 such threads, at most 1" in caplog.text
 
     ran = []
     with anyio.move_on_after(0.05) as second:
@@ -93,7 +93,7 @@ async def test_a_thread_that_was_given_up_keeps_its_place_until_it_ends(
 
     may_end.set()
     assert await threads.run(lambda: "back") == "back"
-    assert threads.given_up == 0
+    assert threads.abandoned == 0
     assert "0 are left" in caplog.text
 
 
@@ -104,7 +104,7 @@ async def test_one_who_gives_up_waiting_for_a_thread_has_none() -> None:
         await anyio.lowlevel.checkpoint()  # the one place is taken
         with anyio.move_on_after(0.02):
             await threads.run(may_end.wait)
-        assert threads.given_up == 0
+        assert threads.abandoned == 0
         may_end.set()
     assert await threads.run(lambda: 1) == 1
 

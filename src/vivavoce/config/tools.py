@@ -57,7 +57,7 @@ def _check_secrets(texts: Mapping[str, str]) -> Mapping[str, str]:
 def _check_headers(headers: Mapping[str, str]) -> Mapping[str, str]:
     for name, value in headers.items():
         if name.lower() in _RESERVED or not _HEADER.fullmatch(name):
-            raise ValueError(f"{name} is no header that can be set")
+            raise ValueError(f"{name} is not a header that can be set")
         if not value.isascii() or not value.isprintable():
             raise ValueError(f"{name}: a header has printable ASCII characters")
     return _check_secrets(headers)
@@ -78,7 +78,7 @@ Name = Annotated[str, Field(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
 
 
 class HttpToolTable(SettingsTable):
-    """`[[tools.http]]`: a tool that asks an address on the web."""
+    """`[[tools.http]]`: a tool that is an HTTP endpoint."""
 
     name: Name
     """name for the model"""
@@ -97,14 +97,14 @@ class HttpToolTable(SettingsTable):
     at_once: Annotated[int | None, Field(gt=0)] = None
     """how many calls of it may run at the same time, in all conversations together"""
     filler: str = ""
-    """said when it is slow"""
+    """spoken when it is slow"""
     confirm: str = ""
     """a question that the caller must confirm first; `{argument}` stands for its value"""
     interruption: Literal["goes on", "cancels"] = "goes on"
     """what happens to a call when the caller speaks"""
 
     @property
-    def takes(self) -> dict[str, object]:
+    def parameters_schema(self) -> dict[str, object]:
         """The parameters as JSON Schema."""
         if self.parameters.get("type") == "object" and "properties" in self.parameters:
             return dict(self.parameters)
@@ -124,7 +124,7 @@ class HttpToolTable(SettingsTable):
 
     @model_validator(mode="after")
     def _check_arguments(self) -> Self:
-        schema = self.takes
+        schema = self.parameters_schema
         known, required = schema["properties"], schema.get("required", ())
         if not isinstance(known, Mapping) or not isinstance(required, list | tuple):
             raise ValueError("parameters is not JSON Schema: `properties` is a table, and `required` a list")
@@ -156,7 +156,7 @@ class McpToolsTable(SettingsTable):
     seconds: Seconds = None
     """how long each may take; without it `limits.mcp_seconds`"""
     filler: str = ""
-    """said when one is slow"""
+    """spoken when one is slow"""
     confirm: Questions = _NONE
     """by the name of a tool, a question that the caller must confirm first"""
 
@@ -173,7 +173,7 @@ class ToolsTable(SettingsTable):
     """`[tools]`: tools of every conversation, whichever assistant answers it."""
 
     http: tuple[HttpToolTable, ...] = ()
-    """endpoints"""
+    """HTTP endpoints"""
     mcp: tuple[McpToolsTable, ...] = ()
     """MCP servers"""
 

@@ -1,10 +1,10 @@
-"""A tool that is an address on the web: asked over HTTP, with the arguments in the address or in the body."""
+"""A tool that is an HTTP endpoint: its arguments stand in the URL or in the body of a request."""
 
 import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from urllib.parse import parse_qsl, quote, unquote, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 import httpx
 
@@ -13,13 +13,13 @@ from vivavoce.limits import Limits
 from vivavoce.tools.parameters import Parameters
 from vivavoce.tools.types import Context, Outcome, Tool, ToolError
 
-__all__ = ["address", "http_tool"]
+__all__ = ["fill_url", "http_tool"]
 
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
 _REDIRECTS = 5
-_BYTES_OF_A_CHAR = 4
+_BYTES_PER_CHAR = 4
 _EXCERPT = 500
-"""characters of what an endpoint says of its failure that the model is told"""
+"""characters of an error response that the model reads"""
 _SHORTEST_SECRET = 4
 Values = Mapping[str, object]
 
@@ -31,41 +31,41 @@ def http_tool(table: HttpToolTable, client: httpx.AsyncClient, limits: Limits) -
     for name, text in table.headers.items():
         headers[name], found = from_environment(text, f"{place}: headers {name}")
         secrets += found
-    parameters = Parameters.from_schema(table.takes, place)
+    parameters = Parameters.from_schema(table.parameters_schema, place)
     seconds = table.seconds or limits.tool_seconds
     endpoint = _Endpoint(table, client, headers, secrets, seconds, limits.tool_output_chars)
 
     async def run(arguments: str, context: Context) -> Outcome:  # noqa: ARG001
-        return Outcome(await endpoint.ask(parameters.read(arguments)))
+        return Outcome(await endpoint.request(parameters.read(arguments)))
 
     return Tool(
         table.name,
         table.description,
-        table.takes,
+        table.parameters_schema,
         run,
-        table.seconds,
-        table.at_once,
-        table.filler,
-        table.confirm,
-        table.interruption,
+        seconds=table.seconds,
+        at_once=table.at_once,
+        filler=table.filler,
+        confirm=table.confirm,
+        interruption=table.interruption,
     )
 
 
 @dataclass(frozen=True)
 class _Endpoint:
-    """Where requests go to, and what of the answers is told."""
+    """Where requests are sent, and what the model reads of the responses."""
 
     table: HttpToolTable
     client: httpx.AsyncClient
     headers: Mapping[str, str] = field(repr=False)
     secrets: Sequence[str] = field(repr=False)
     seconds: float
-    most: int
+    output_chars: int
 
-    async def ask(self, values: Values) -> str:
-        """Return what it answers. Raises `ToolError`, which says why it does not, and never shows a secret."""
+    async def request(self, values: Values) -> str:
+        """Return the text of the response. Raises `ToolError` that says why there is none, without secrets."""
         try:
-            status, said = await self._follow(self._request(values))
+            status, text = await self._follow(self._build(values))
         except httpx.TimeoutException as error:
             raise ToolError(f"There was no answer within {self.seconds:g} seconds.") from error
         except httpx.InvalidURL as error:
@@ -74,99 +74,93 @@ class _Endpoint:
             raise ToolError(f"The service cannot be reached ({type(error).__name__}).") from error
         for secret in self.secrets:
             if len(secret) >= _SHORTEST_SECRET:
-                said = said.replace(secret, "…")
+                text = text.replace(secret, "…")
         if status >= httpx.codes.BAD_REQUEST:
-            why = f"{status} {httpx.codes.get_reason_phrase(status)}".strip()
-            raise ToolError(f"The service has answered {why}: {said[:_EXCERPT]}".rstrip(": "))
-        return said or "Done."
+            reason = f"{status} {httpx.codes.get_reason_phrase(status)}".strip()
+            raise ToolError(f"The service has answered {reason}: {text[:_EXCERPT]}".rstrip(": "))
+        return text or "Done."
 
-    def _request(self, values: Values) -> httpx.Request:
-        url, left = address(self.table.url, values)
+    def _build(self, values: Values) -> httpx.Request:
+        url, left = fill_url(self.table.url, values)
         body = left if self.table.method in ("POST", "PUT", "PATCH") else None
-        if body is None and left:
-            url += ("&" if urlsplit(url).query else "?") + _query(left)
+        if body is None and (query := _query(left)):
+            url += ("&" if urlsplit(url).query else "?") + query
         headers = {"Accept": "application/json, text/*;q=0.9", "Accept-Encoding": "identity", **self.headers}
         return self.client.build_request(
             self.table.method, url, json=body, headers=headers, timeout=self.seconds
         )
 
     async def _follow(self, request: httpx.Request) -> tuple[int, str]:
-        """Return the status and the words of the answer, wherever in the same place it is."""
+        """Return status and text of the response, following redirects within the same origin."""
         for _ in range(_REDIRECTS):
-            answer = await self.client.send(request, stream=True, follow_redirects=False)
+            response = await self.client.send(request, stream=True, follow_redirects=False)
             try:
-                if answer.next_request is None:
-                    return answer.status_code, await self._read(answer)
+                if response.next_request is None:
+                    return response.status_code, await self._read(response)
             finally:
-                await answer.aclose()
-            if _origin(answer.next_request.url) != _origin(request.url):
-                raise ToolError("The service sends us elsewhere, where we do not go.")
-            request = answer.next_request
-        raise ToolError(f"The service has sent us on {_REDIRECTS} times.")
+                await response.aclose()
+            if _origin(response.next_request.url) != _origin(request.url):
+                raise ToolError("The service redirects to another server, where we do not go.")
+            request = response.next_request
+        raise ToolError(f"The service has redirected {_REDIRECTS} times.")
 
-    async def _read(self, answer: httpx.Response) -> str:
-        """Return what is said, as far as a model would be told of it anyway."""
-        kind = answer.headers.get("content-type", "text/plain").partition(";")[0].strip().lower()
+    async def _read(self, response: httpx.Response) -> str:
+        """Return the text of a response, no more of it than a model would read."""
+        kind = response.headers.get("content-type", "text/plain").partition(";")[0].strip().lower()
         if not (kind.startswith("text/") or kind == "application/json" or kind.endswith(("+json", "/xml"))):
-            raise ToolError(f"The service has answered with {kind}, which nobody can read out.")
-        if answer.headers.get("content-encoding", "identity") != "identity":
-            raise ToolError("The service has compressed its answer, which it was not asked to.")
-        body, most = bytearray(), self.most * _BYTES_OF_A_CHAR
-        async for chunk in answer.aiter_raw():
+            raise ToolError(f"The service has answered with {kind}, which is neither text nor JSON.")
+        if response.headers.get("content-encoding", "identity") != "identity":
+            raise ToolError("The service has compressed its answer, which was not asked for.")
+        body, limit = bytearray(), self.output_chars * _BYTES_PER_CHAR
+        async for chunk in response.aiter_raw():
             body += chunk
-            if len(body) > most:
+            if len(body) > limit:
                 break
-        text = body[:most].decode(answer.charset_encoding or "utf-8", errors="replace").strip()
+        text = body[:limit].decode(response.charset_encoding or "utf-8", errors="replace").strip()
         return _compact(text) if "json" in kind else text
 
 
-def address(url: str, values: Values) -> tuple[str, Values]:
-    """Return the address with its arguments filled in, and the arguments that are left.
+def fill_url(url: str, values: Values) -> tuple[str, Values]:
+    """Return a URL with its placeholders filled in, and the values that are left.
 
-    Whatever they are, scheme, host and path stay those that were written: an argument is one segment of the
-    path, or one value of the query. Raises `ToolError` for one that can be no segment.
+    Whatever they are, scheme, host and path stay those that were written: a value is one segment of the path,
+    or one value of the query. Raises `ToolError` for one that can be no segment.
     """
     parts = urlsplit(url)
-    path = "/".join(_segment(segment, values) for segment in parts.path.split("/"))
-    pairs = [(name, value) for name, value in parse_qsl(parts.query, keep_blank_values=True)]
-    kept = [(name, _filled(value, values)) for name, value in pairs if _is_given(value, values)]
-    query = "&".join(f"{quote(name, safe='')}={quote(value, safe='')}" for name, value in kept)
+    path = "/".join(_fill_segment(segment, values) for segment in parts.path.split("/"))
+    pairs = [
+        (name, _fill(text, values))
+        for name, text in parse_qsl(parts.query, keep_blank_values=True)
+        if all(values.get(one) is not None for one in placeholders(text))
+    ]
     used = {*placeholders(parts.path), *placeholders(parts.query)}
     left = {name: value for name, value in values.items() if name not in used}
-    return parts._replace(path=path, query=query).geturl(), left
+    return parts._replace(path=path, query=urlencode(pairs, safe="", quote_via=quote)).geturl(), left
 
 
-def _segment(segment: str, values: Values) -> str:
-    """Return one segment of a path, which stays one: servers may read `%2F` as `/`, and `..` as the way up."""
+def _fill_segment(segment: str, values: Values) -> str:
+    """Fill in one segment of a path, which stays one: servers may read `%2F` as `/`, and `..` as the way up."""
     for name in placeholders(segment):
-        text = _plain(values[name])
+        text = _text(values[name])
         if not text.strip() or set(text) & set("/\\") or not text.isprintable():
             raise ToolError(f"{name}: {text!r} cannot be part of an address; needed is a word or a number.")
-    filled = _PLACEHOLDER.sub(lambda found: quote(_plain(values[found[1]]), safe=""), segment)
+    filled = _PLACEHOLDER.sub(lambda found: quote(_text(values[found[1]]), safe=""), segment)
     if filled != segment and not unquote(filled).strip("."):
         raise ToolError(f"{filled!r} cannot be part of an address; needed is a word or a number.")
     return filled
 
 
-def _is_given(text: str, values: Values) -> bool:
-    return all(values.get(name) is not None for name in placeholders(text))
-
-
-def _filled(text: str, values: Values) -> str:
-    return _PLACEHOLDER.sub(lambda found: _plain(values[found[1]]), text)
+def _fill(text: str, values: Values) -> str:
+    return _PLACEHOLDER.sub(lambda found: _text(values[found[1]]), text)
 
 
 def _query(values: Values) -> str:
-    pairs = [
-        (name, one)
-        for name, value in values.items()
-        if value is not None
-        for one in (value if isinstance(value, list) else [value])
-    ]
-    return "&".join(f"{quote(name, safe='')}={quote(_plain(one), safe='')}" for name, one in pairs)
+    lists = {name: value if isinstance(value, list) else [value] for name, value in values.items()}
+    pairs = [(name, _text(one)) for name, each in lists.items() if values[name] is not None for one in each]
+    return urlencode(pairs, safe="", quote_via=quote)
 
 
-def _plain(value: object) -> str:
+def _text(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 

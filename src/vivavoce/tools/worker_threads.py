@@ -1,4 +1,4 @@
-"""Worker threads for functions that would hold up everybody, a number of them for each."""
+"""Worker threads for functions that block: a limited number for each."""
 
 import asyncio
 import logging
@@ -20,51 +20,51 @@ T = TypeVar("T")
 
 
 class WorkerThreads:
-    """As many threads as one function may have at work. `given_up` are those nobody waits for any more."""
+    """The threads of one function, at most `limit`. `abandoned` are those nobody waits for any more."""
 
-    def __init__(self, name: str, most: int) -> None:
-        self.given_up = 0
-        self._name, self._most = name, most
-        self._places = RunVar[anyio.CapacityLimiter](name)
+    def __init__(self, name: str, limit: int) -> None:
+        self.abandoned = 0
+        self._name, self._limit = name, limit
+        self._slots = RunVar[anyio.CapacityLimiter](name)
 
     async def run(self, work: Callable[[], T]) -> T:
-        """Do the work in a thread, and return what comes of it. Cancelling gives the thread up.
+        """Run a function in a thread, and return its result. Cancelling abandons the thread.
 
-        No thread can be stopped. It keeps its place until it ends, so that a function that hangs never has more
+        No thread can be stopped. It keeps its slot until it ends, so that a function that hangs never has more
         threads than it may; and it is a daemon, so that nobody waits for it at the end of the process.
         """
-        places, job = self._here(), Future[T]()
-        await places.acquire_on_behalf_of(job)
-        job.add_done_callback(_once_in(asyncio.get_running_loop(), places.release_on_behalf_of))
+        slots, job = self._here(), Future[T]()
+        await slots.acquire_on_behalf_of(job)
+        job.add_done_callback(_once_in(asyncio.get_running_loop(), slots.release_on_behalf_of))
         Thread(target=copy_context().run, args=(_do, job, work), name=f"tool {self._name}", daemon=True).start()
         try:
             return await asyncio.wrap_future(job)
         except anyio.get_cancelled_exc_class():
-            self._give_up(job)
+            self._abandon(job)
             raise
 
     def _here(self) -> anyio.CapacityLimiter:
-        """Return the places, which belong to an event loop."""
-        places = self._places.get(None)
-        if places is None:
-            places = anyio.CapacityLimiter(self._most)
-            self._places.set(places)
-        return places
+        """Return the slots, which belong to an event loop."""
+        slots = self._slots.get(None)
+        if slots is None:
+            slots = anyio.CapacityLimiter(self._limit)
+            self._slots.set(slots)
+        return slots
 
-    def _give_up(self, job: "Future[T]") -> None:
+    def _abandon(self, job: "Future[T]") -> None:
         if not job.done():
-            self.given_up += 1
+            self.abandoned += 1
             log.warning(
-                "tool %r was given up and works on in its thread; there are %d such threads, and may be %d",
+                "tool %r was abandoned and runs on in its thread; there are %d such threads, at most %d",
                 self._name,
-                self.given_up,
-                self._most,
+                self.abandoned,
+                self._limit,
             )
             job.add_done_callback(_once_in(asyncio.get_running_loop(), self._has_ended))
 
     def _has_ended(self, _job: "Future[T]") -> None:
-        self.given_up -= 1
-        log.info("a thread of tool %r that was given up has ended; %d are left", self._name, self.given_up)
+        self.abandoned -= 1
+        log.info("an abandoned thread of tool %r has ended; %d are left", self._name, self.abandoned)
 
 
 def _do(job: "Future[T]", work: Callable[[], T]) -> None:
