@@ -33,12 +33,13 @@ test:
 	@$(MAKE) --no-print-directory $(TOGETHER) check models clients tests-covered tests-jumping tests-waiting tests-alone
 
 tests-covered: setup
-	@echo "Running the tests of what decides, with coverage."
+	@echo "Running the tests of what decides, with coverage; then its laws, which need none and would be slower."
 	@$(BIN)/coverage erase
-	@$(BESIDE) $(BIN)/coverage run -m pytest -v -m "not ($(CLOCK) or $(ALONE))" $(PURE)
+	@$(BESIDE) $(BIN)/coverage run -m pytest -v -m "not ($(CLOCK) or $(ALONE) or hypothesis)" $(PURE)
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report >$(VENV)/coverage.txt || \
 		{ cat $(VENV)/coverage.txt; echo "These files decide, so every line and branch of them needs a test."; exit 1; }
+	@$(BESIDE) $(BIN)/pytest -v -m "hypothesis and not ($(CLOCK) or $(ALONE))" $(PURE)
 
 tests-jumping: setup
 	@echo "Running the other tests that need no clock."

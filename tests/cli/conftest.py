@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import sys
 import wave
 from array import array
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -13,6 +12,7 @@ from pathlib import Path
 import anyio.to_thread
 import pytest
 
+from cli.forking import run_viva
 from vivavoce.config.schema import PRESETS, Config
 from vivavoce.runtime import Runtime
 from vivavoce.testing.simulation import Simulation
@@ -27,18 +27,10 @@ Serve = Callable[[Simulation], AbstractAsyncContextManager[str]]
 @pytest.fixture
 def viva(tmp_path: Path) -> Viva:
     """Run `viva` in an empty folder; `said` is what it is told on standard input."""
-    command = str(Path(sys.executable).parent / "viva")
 
     async def run(*arguments: str, said: bytes = b"", **environment: str) -> Done:
         call = partial(
-            subprocess.run,
-            [command, *arguments],
-            cwd=tmp_path,
-            env={**os.environ, **environment},
-            input=said,
-            capture_output=True,
-            timeout=120,
-            check=False,
+            run_viva, *arguments, folder=tmp_path, environment={**os.environ, **environment}, said=said
         )
         return await anyio.to_thread.run_sync(call)
 

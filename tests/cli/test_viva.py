@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from cli.forking import run_viva
 from vivavoce.cli import GROUP, commands
 from vivavoce.errors import ConfigError
 
@@ -31,15 +32,8 @@ HEAVY = (
 def viva(folder: Path, *arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
     """Run `viva` in a folder, with nothing pulled and no network."""
     alone = {"VIVAVOCE_CACHE": str(folder / "cache"), "VIVAVOCE_OFFLINE": "1", **environment}
-    return subprocess.run(
-        [VIVA, *arguments],
-        cwd=folder,
-        env={**os.environ, **alone},
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
+    done = run_viva(*arguments, folder=folder, environment={**os.environ, **alone})
+    return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
 
 
 def test_importing_the_package_and_the_command_loads_nothing_heavy() -> None:
