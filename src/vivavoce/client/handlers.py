@@ -1,6 +1,7 @@
 """Who is called for what: handlers, tasks that wait for something, and loops over the server's events."""
 
 import logging
+from asyncio import Future, get_running_loop
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager
@@ -9,7 +10,6 @@ from inspect import isawaitable
 from typing import Any, Self
 from weakref import WeakSet
 
-import anyio
 from anyio.abc import TaskGroup
 
 from vivavoce.client.notifications import Emitted, HandlerFailed, matches, name_of
@@ -17,7 +17,7 @@ from vivavoce.errors import ProtocolError, ProviderError
 from vivavoce.protocol.events import ClientEvent, Event
 from vivavoce.session.line import EventQueue
 
-__all__ = ["EventStream", "Handler", "Handlers", "Waiter"]
+__all__ = ["EventStream", "Handler", "Handlers"]
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ class Handlers:
     def __init__(self, depth: int) -> None:
         self._depth = depth
         self._subscriptions: list[_Subscription] = []
-        self._waiters: list[Waiter] = []
+        self._waiters: list[tuple[Callable[[Emitted], bool], Future[Emitted]]] = []
         self._streams: WeakSet[EventStream] = WeakSet()
 
     def on(self, pattern: str, handler: Handler) -> None:
@@ -67,14 +67,20 @@ class Handlers:
         self._subscriptions.clear()
 
     @contextmanager
-    def expect(self, wanted: Callable[[Emitted], bool]) -> "Iterator[Waiter]":
-        """Give what waits for the next thing that is wanted, from now on until the block is left."""
-        waiter = Waiter(wanted)
+    def expect(self, wanted: Callable[[Emitted], bool]) -> Iterator[Future[Emitted]]:
+        """Give a future of the next thing that is wanted, from now on until the block is left.
+
+        Awaiting it raises `ProviderError` if the connection is closed first.
+        """
+        future = get_running_loop().create_future()
+        waiter = wanted, future
         self._waiters.append(waiter)
         try:
-            yield waiter
+            yield future
         finally:
             self._waiters.remove(waiter)
+            if future.done() and not future.cancelled():
+                future.exception()  # else asyncio logs an error that nobody has awaited
 
     def events(self) -> "EventStream":
         """Return all that the server sends from now on."""
@@ -90,14 +96,18 @@ class Handlers:
         if isinstance(emitted, Event) and not isinstance(emitted, ClientEvent):
             for stream in tuple(self._streams):
                 stream.push(emitted)
-        return [waiter.offer(emitted) for waiter in self._waiters].count(True) > 0
+        resolved = [future for wanted, future in self._waiters if not future.done() and wanted(emitted)]
+        for future in resolved:
+            future.set_result(emitted)
+        return bool(resolved)
 
     def close(self, error: ProviderError | None) -> None:
         """End every stream and every wait: the connection was closed, on purpose or by an error."""
         for stream in tuple(self._streams):
             stream.end(error)
-        for waiter in self._waiters:
-            waiter.resolve(error or ProviderError("realtime", "the client has hung up"))
+        for _, future in self._waiters:
+            if not future.done():
+                future.set_exception(error or ProviderError("realtime", "the client has hung up"))
 
     def _call(self, subscription: _Subscription, emitted: Emitted, tasks: TaskGroup) -> None:
         about = name_of(emitted)
@@ -147,36 +157,6 @@ class Handlers:
 def _discard(result: Awaitable[object]) -> None:
     if isinstance(result, Coroutine):
         result.close()
-
-
-class Waiter:
-    """Waits for one thing to be emitted."""
-
-    def __init__(self, wanted: Callable[[Emitted], bool]) -> None:
-        self._wanted = wanted
-        self._result: Emitted | ProviderError | None = None
-        self._resolved = anyio.Event()
-
-    def offer(self, emitted: Emitted) -> bool:
-        """Return whether this is what is waited for."""
-        if self._result is not None or not self._wanted(emitted):
-            return False
-        self.resolve(emitted)
-        return True
-
-    def resolve(self, result: Emitted | ProviderError) -> None:
-        """End the wait, if it has not ended."""
-        if self._result is None:
-            self._result = result
-            self._resolved.set()
-
-    async def wait(self) -> Emitted:
-        """Return it when it is emitted. Raises `ProviderError` if the connection is closed first."""
-        while self._result is None:
-            await self._resolved.wait()
-        if isinstance(self._result, ProviderError):
-            raise self._result
-        return self._result
 
 
 class EventStream:

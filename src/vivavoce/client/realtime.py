@@ -229,8 +229,8 @@ class RealtimeClient:
         return cast("Update", await self._next(is_it, timeout)).item
 
     async def _next(self, wanted: Callable[[Emitted], bool], timeout: float | None) -> Emitted:
-        with self._handlers.expect(wanted) as waiter, anyio.fail_after(timeout):
-            return await waiter.wait()
+        with self._handlers.expect(wanted) as future, anyio.fail_after(timeout):
+            return await future
 
     # the conversation
 
@@ -371,10 +371,10 @@ class RealtimeClient:
                 isinstance(emitted, e.ErrorEvent) and emitted.error.event_id == event_id
             )
 
-        with self._handlers.expect(is_answer) as waiter:
+        with self._handlers.expect(is_answer) as future:
             await self.send(replace(event, event_id=event_id))
             with anyio.move_on_after(self.limits.reply_seconds):
-                answer = await waiter.wait()
+                answer = await future
                 if isinstance(answer, e.ErrorEvent):
                     error = answer.error
                     code = error.code or error.type
