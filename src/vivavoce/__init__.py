@@ -34,15 +34,15 @@ __all__ = [
 
 __version__ = version("vivavoce")
 
-_LATER = {
+_LAZY = {
     "RealtimeClient": "vivavoce.client",
     "tool": "vivavoce.tools.function",
     **dict.fromkeys(("Assistant", "Card", "Context", "Outcome", "Tool", "ToolError"), "vivavoce.tools.types"),
 }
-"""Where the names are whose modules take their time: they are fetched for whoever asks for them."""
+"""The modules of names that are imported when first used, because they take long to import."""
 
 
 def __getattr__(name: str) -> object:
-    if name not in _LATER:
+    if name not in _LAZY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_LATER[name]), name)
+    return getattr(import_module(_LAZY[name]), name)

@@ -1,4 +1,4 @@
-"""Dates for clients to read. What we wait for ourselves is counted by the event loop."""
+"""Dates for clients to read. Time that is waited for is the event loop's."""
 
 from datetime import UTC, datetime
 

@@ -1,21 +1,18 @@
-"""Three families of failure, by whose fault it is; the end of a line is nobody's.
-
-Anything else that is raised is ours, and is not caught.
-"""
+"""Three kinds of failure, by whose fault it is. Anything else that is raised is a bug, and is not caught."""
 
 __all__ = ["ConfigError", "ProtocolError", "ProviderError", "VivavoceError"]
 
 
 class VivavoceError(Exception):
-    """What every failure that vivavoce foresees has in common."""
+    """The base of all failures that are foreseen."""
 
 
 class ConfigError(VivavoceError):
-    """The owner's: one sentence that says what to write. The command ends with exit code 2."""
+    """The configuration's: one sentence that says what to write. A command ends with exit code 2."""
 
 
 class ProtocolError(VivavoceError):
-    """The client's: becomes an `error` event, and the conversation goes on.
+    """The client's: it is sent an `error` event, and the conversation goes on.
 
     `code` is one that clients of the Realtime protocol act on; `param` is the path of the offending
     field, such as `session.audio.input.format`; `event_id` is that of the client's event.
@@ -29,7 +26,10 @@ class ProtocolError(VivavoceError):
 
 
 class ProviderError(VivavoceError):
-    """The world's: a model or service was silent, slow, empty or broken. One answer fails, no call ends."""
+    """A model's or service's: it was silent, slow, empty or broken. One response fails, no call ends.
+
+    `retryable` says that the same may succeed later.
+    """
 
     def __init__(self, provider: str, message: str, *, retryable: bool = False) -> None:
         super().__init__(f"{provider}: {message}")

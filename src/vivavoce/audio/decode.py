@@ -1,4 +1,4 @@
-"""Recordings of any kind as plain sound, by PyAV; they come from strangers, so everything is bounded."""
+"""Decodes recordings of any format by PyAV. They come from anyone, so everything is bounded."""
 
 from collections.abc import Iterator
 from io import BytesIO

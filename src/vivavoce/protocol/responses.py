@@ -8,7 +8,7 @@ from vivavoce.protocol.items import Item, ItemReference
 from vivavoce.protocol.session import AudioFormat, PromptReference, Reasoning, Tool, ToolChoice, VoiceId
 
 VERBATIM = "vivavoce.verbatim"
-"""The name in a response's `metadata` of words to be said as they are: our cascade does that itself."""
+"""The key in a response's `metadata` of words to be spoken verbatim: the cascade does that without a model."""
 METADATA_CHARS = 512
 """characters of one value of `metadata`"""
 
@@ -117,9 +117,9 @@ class Response(Struct, frozen=True, kw_only=True):
 
 
 def verbatim(text: str) -> ResponseParams:
-    """Return the wish for an answer of just these words (at most `METADATA_CHARS` of them).
+    """Return the parameters of a response that speaks just this text (at most `METADATA_CHARS` of it).
 
-    An engine that does not know `VERBATIM` is asked for them in so many words.
+    A model that does not know `VERBATIM` is asked for it by instructions.
     """
     text = text[:METADATA_CHARS]
     return ResponseParams(

@@ -1,6 +1,6 @@
-"""The session's settings: what they are when nobody has spoken, and how a client changes them.
+"""The settings of a session: their defaults, and how a client changes them.
 
-Absent is unchanged, null is off, empty is cleared. What an update says is checked before anything changes.
+Absent is unchanged, null is off, empty is cleared. An update is checked before anything changes.
 """
 
 from collections.abc import Iterable
@@ -15,7 +15,6 @@ from vivavoce.protocol.session import (
     NoiseReduction,
     OutputSettings,
     Pcm,
-    RetentionRatio,
     SemanticVad,
     ServerVad,
     Session,
@@ -26,7 +25,7 @@ from vivavoce.protocol.session import (
 from vivavoce.protocol.tools import TOOLS, check_choice, check_tools
 from vivavoce.protocol.validation import invalid
 
-__all__ = ["DEFAULT", "DEFAULT_TRANSCRIPTION", "check_response", "check_session", "lay", "merge"]
+__all__ = ["DEFAULT", "DEFAULT_TRANSCRIPTION", "apply_update", "check_response", "check_session", "merge"]
 
 _SERVER_VAD = ServerVad(
     threshold=0.5,
@@ -38,8 +37,10 @@ _SERVER_VAD = ServerVad(
 )
 _SEMANTIC_VAD = SemanticVad(eagerness="auto", create_response=True, interrupt_response=True)
 _NOISE_REDUCTION = NoiseReduction(type="near_field", strength=1.0)
-_FRESH: dict[type[Struct], Struct] = {type(one): one for one in (_SERVER_VAD, _SEMANTIC_VAD, _NOISE_REDUCTION)}
-"""What a setting begins with when it is switched on, or becomes one of another type."""
+_INITIAL: dict[type[Struct], Struct] = {
+    type(one): one for one in (_SERVER_VAD, _SEMANTIC_VAD, _NOISE_REDUCTION)
+}
+"""what a setting begins with when it is switched on, or becomes one of another type"""
 
 _INPUT = InputSettings(format=Pcm(), turn_detection=_SERVER_VAD, transcription=None, noise_reduction=None)
 
@@ -58,17 +59,27 @@ DEFAULT = Session(
     tracing=None,
     include=None,
 )
-"""A conversation's session before its client has said anything: every default written out.
+"""A session before its client has changed anything: every default written out.
 
-The voice is left to the engine; `id` and `model` to whoever opens the line.
+The voice is left to the engine; `id` and `model` to the transport.
 """
 
 DEFAULT_TRANSCRIPTION = TranscriptionSession(
     object="realtime.transcription_session", audio=TranscriptionAudio(input=_INPUT), include=None
 )
-"""The same for a session that only writes down."""
+"""The same for a session that only transcribes."""
 
-_MILLISECONDS = 60_000
+_RANGES = {
+    "audio.input.turn_detection.threshold": (0, 1),
+    "audio.input.turn_detection.prefix_padding_ms": (0, 60_000),
+    "audio.input.turn_detection.silence_duration_ms": (0, 60_000),
+    "audio.input.turn_detection.idle_timeout_ms": (5000, 30_000),
+    "audio.input.noise_reduction.strength": (0, 1),
+    "audio.output.speed": (0.25, 1.5),
+    "truncation.retention_ratio": (0, 1),
+}
+"""the least and the greatest value of each number of a session"""
+
 _S = TypeVar("_S", Session, TranscriptionSession)
 
 
@@ -77,23 +88,23 @@ def merge(session: _S, update: Session | TranscriptionSession, *, tools: int = T
 
     Absent fields stay, null switches off, empty values clear. Under `audio` objects are merged field by field,
     unless their type changes; everything else is replaced whole. Who the session is (`id`, `object`,
-    `expires_at`) and its `model` stay as they are, whatever the update says: Realtime clients send their own
-    idea of the model with every update, and the session that we send back tells them which one it is.
+    `expires_at`) and its `model` stay as they are, whatever the update has: Realtime clients send the model
+    that they assume with every update, and the session that is sent back names the one that answers.
 
     Raises `ProtocolError` with the `param` that is wrong; nothing has changed then. `tools` limits how many.
     """
     if type(update) is not type(session):
         raise invalid("session.type", "a session's type cannot change once it is open.")
     check_session(update, tools=tools)
-    merged = lay(session, update)
+    merged = apply_update(session, update)
     if isinstance(merged, Session):
         check_choice(merged.tool_choice, merged.tools, "session")
         _check_tracing(session, merged)
     return merged
 
 
-def lay(session: _S, update: Session | TranscriptionSession) -> _S:
-    """Return the session as `update` makes it, which somebody has checked."""
+def apply_update(session: _S, update: Session | TranscriptionSession) -> _S:
+    """Return the session as `update` makes it. The update has been checked."""
     changed = {
         name: _merged(getattr(session, name), value) if name == "audio" else value
         for name, value in asdict(update).items()
@@ -110,27 +121,26 @@ def _check_tracing(before: Session | TranscriptionSession, after: Session) -> No
 
 
 def _merged(old: object, new: object) -> object:
-    """Lay a setting under `audio` over what it was. Other than a struct, it simply takes the place."""
+    """Merge a setting under `audio` into its old value. Other than a struct, it replaces that."""
     if not isinstance(new, Struct):
         return new
-    base = old if type(old) is type(new) else _FRESH.get(type(new), new)
+    base = old if type(old) is type(new) else _INITIAL.get(type(new), new)
     changed = {name: _merged(getattr(base, name), one) for name, one in asdict(new).items() if one is not UNSET}
     return replace(base, **changed)
 
 
 def check_session(session: Session | TranscriptionSession, *, tools: int = TOOLS) -> None:
     """Raise a `ProtocolError` for the first value that is out of its range. Absent fields are in order."""
-    if session.audio:
-        _check_input(session.audio.input or InputSettings())
-    if isinstance(session, TranscriptionSession):
-        return
-    if session.audio:
-        _check_output(session.audio.output or OutputSettings())
-    _check_modalities(session.output_modalities, "session")
-    _check_tokens(session.max_output_tokens, "session")
-    check_tools(session.tools, "session", tools)
-    if isinstance(session.truncation, RetentionRatio):
-        _check_range(session.truncation.retention_ratio, 0, 1, "session.truncation.retention_ratio")
+    for path, (low, high) in _RANGES.items():
+        value: object = session
+        for name in path.split("."):
+            value = getattr(value, name, UNSET)
+        if isinstance(value, int | float) and not low <= value <= high:
+            raise invalid(f"session.{path}", f"expected {low:g} to {high:g}, got {value:g}.")
+    if isinstance(session, Session):
+        _check_modalities(session.output_modalities, "session")
+        _check_tokens(session.max_output_tokens, "session")
+        check_tools(session.tools, "session", tools)
 
 
 def check_response(params: ResponseParams, session: Session = DEFAULT, *, tools: int = TOOLS) -> None:
@@ -143,27 +153,6 @@ def check_response(params: ResponseParams, session: Session = DEFAULT, *, tools:
     if params.tool_choice == "required" and not offered:
         raise invalid("response.tool_choice", "there is no tool that could be called.")
     _check_metadata(params.metadata or {})
-
-
-def _check_input(settings: InputSettings) -> None:
-    at = "session.audio.input.turn_detection"
-    if isinstance(settings.turn_detection, ServerVad):
-        turns = settings.turn_detection
-        _check_range(turns.threshold, 0, 1, f"{at}.threshold")
-        _check_range(turns.prefix_padding_ms, 0, _MILLISECONDS, f"{at}.prefix_padding_ms")
-        _check_range(turns.silence_duration_ms, 0, _MILLISECONDS, f"{at}.silence_duration_ms")
-        _check_range(turns.idle_timeout_ms, 5000, 30_000, f"{at}.idle_timeout_ms")
-    if settings.noise_reduction:
-        _check_range(settings.noise_reduction.strength, 0, 1, "session.audio.input.noise_reduction.strength")
-
-
-def _check_output(settings: OutputSettings) -> None:
-    _check_range(settings.speed, 0.25, 1.5, "session.audio.output.speed")
-
-
-def _check_range(value: float | UnsetType | None, low: float, high: float, param: str) -> None:
-    if value is not None and value is not UNSET and not low <= value <= high:
-        raise invalid(param, f"expected {low:g} to {high:g}, got {value:g}.")
 
 
 def _check_modalities(modalities: Iterable[str] | UnsetType, at: str) -> None:

@@ -1,4 +1,4 @@
-"""The tools that a session names: which are in order, and what of them others may see."""
+"""The tools of a session: whether they are valid, and what may be shown of them."""
 
 import re
 from typing import TypeVar
@@ -26,14 +26,14 @@ __all__ = ["TOOLS", "check_choice", "check_tools", "event_without_secrets", "wit
 TOOLS = 128
 """tools that a session may name"""
 
-_NO_ADDRESS = "expected the http or https address of an MCP server, without a user's name or a fragment."
-_NOT_A_CLIENTS = {"host", "connection", "content-length", "transfer-encoding"}
-"""Headers that say where a request goes, and how; a client may not decide that for us."""
+_INVALID_URL = "expected the http or https address of an MCP server, without a user's name or a fragment."
+_RESERVED_HEADERS = {"host", "connection", "content-length", "transfer-encoding"}
+"""headers that say where a request goes, and how: not for a client to set"""
 _S = TypeVar("_S", bound=Session | TranscriptionSession | ResponseParams)
 
 
 def check_tools(tools: tuple[Tool, ...] | UnsetType, at: str, most: int) -> None:
-    """Raise a `ProtocolError` for the first tool that is not in order. `at` is where they are named."""
+    """Raise a `ProtocolError` for the first tool that is not valid. `at` is the path of their owner."""
     if tools is UNSET:
         return
     if len(tools) > most:
@@ -59,19 +59,19 @@ def _check_server(server: McpServerTool, at: str) -> None:
             raise invalid(f"{at}.{name}", "only OpenAI has these; name the `server_url` of an MCP server.")
     if not server.server_url:
         raise missing(f"{at}.server_url")
-    if not _is_address(server.server_url):
-        raise invalid(f"{at}.server_url", _NO_ADDRESS)
+    if not _is_http_url(server.server_url):
+        raise invalid(f"{at}.server_url", _INVALID_URL)
     if server.authorization and not _is_plain(server.authorization):
         raise invalid(f"{at}.authorization", "expected a token of printable ASCII characters.")
     for name, value in (server.headers or {}).items():
-        if name.lower() in _NOT_A_CLIENTS:
+        if name.lower() in _RESERVED_HEADERS:
             raise invalid(f"{at}.headers.{name}", "this header is not a client's to set.")
         if not re.fullmatch(r"[\w!#$%&'*+.^`|~-]+", name, re.ASCII) or not _is_plain(value):
             raise invalid(f"{at}.headers.{name}", "expected a header of printable ASCII characters.")
 
 
-def _is_address(url: str) -> bool:
-    """Say whether this is an address on the web that everybody reads alike."""
+def _is_http_url(url: str) -> bool:
+    """Return whether this is an HTTP address that every parser reads alike."""
     try:
         parts = urlsplit(url)
         host = parts.hostname if parts.port != 0 and parts.scheme in ("http", "https") else None
@@ -94,18 +94,15 @@ def check_choice(choice: ToolChoice | UnsetType, tools: tuple[Tool, ...] | Unset
         raise invalid(f"{at}.tool_choice.server_label", f"there is no MCP server '{choice.server_label}'.")
 
 
-def without_secrets(wish: _S) -> _S:
-    """Return a session, or what an answer is wished to be, as it may be shown.
-
-    What a client said for an MCP server's ears alone is left out.
-    """
-    if isinstance(wish, TranscriptionSession) or not wish.tools:
-        return wish
+def without_secrets(settings: _S) -> _S:
+    """Return a session, or the parameters of a response, without what only an MCP server may read."""
+    if isinstance(settings, TranscriptionSession) or not settings.tools:
+        return settings
     shown = tuple(
         replace(tool, authorization=UNSET, headers=UNSET) if isinstance(tool, McpServerTool) else tool
-        for tool in wish.tools
+        for tool in settings.tools
     )
-    return replace(wish, tools=shown)
+    return replace(settings, tools=shown)
 
 
 def event_without_secrets(event: e.Event) -> e.Event:

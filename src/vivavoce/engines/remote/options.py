@@ -14,7 +14,7 @@ from vivavoce.protocol.session import (
     TranscriptionAudio,
     TranscriptionSession,
 )
-from vivavoce.protocol.settings import DEFAULT, lay, merge
+from vivavoce.protocol.settings import DEFAULT, apply_update, merge
 
 __all__ = ["SessionDialect", "Settings", "initial_session", "updated", "voiceless", "without_voice"]
 
@@ -39,9 +39,9 @@ def initial_session(ours: Session, requested: Settings | None, *, tools: int) ->
 def updated(session: Settings, update: Settings) -> Settings:
     """Return the session after an update that the server has accepted."""
     if isinstance(session, Session) and isinstance(update, Session):
-        return lay(session, update)
+        return apply_update(session, update)
     if isinstance(session, TranscriptionSession) and isinstance(update, TranscriptionSession):
-        return lay(session, update)
+        return apply_update(session, update)
     return update
 
 
