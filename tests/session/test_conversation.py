@@ -217,6 +217,14 @@ def test_more_time_is_never_fewer_words(told: list[tuple[str, int]], times: list
     assert spoken.until(1e9) == spoken.text
 
 
+def test_after_all_of_its_audio_all_of_the_text_was_heard() -> None:
+    spoken = SpokenText(is_complete=True)
+    spoken.append("Hello there.")
+    spoken.ms += 800
+    assert spoken.until(400) == "Hello"
+    assert spoken.until(800) == "Hello there."
+
+
 def test_sound_of_a_response_is_counted_in_its_own_format() -> None:
     audio = ResponseAudio(output=ResponseOutput(format=Pcmu()))
     response = Response(id="r", status="in_progress", output=(), conversation_id=None, audio=audio)

@@ -19,7 +19,7 @@ from vivavoce.protocol.session import (
     SessionAudio,
     TranscriptionSettings,
 )
-from vivavoce.protocol.settings import DEFAULT
+from vivavoce.protocol.settings import DEFAULT, merge
 from vivavoce.providers.base import ToolCall
 from vivavoce.session.line import Line
 from vivavoce.session.switchboard import Caller, Switchboard
@@ -267,6 +267,22 @@ async def test_where_the_client_finds_turns_itself_what_it_commits_is_judged() -
     )
     assert made.arguments
     assert said(timeline) == [QUESTION, "So: cancelled"]
+
+
+async def test_a_session_that_needs_no_change_is_not_changed() -> None:
+    written = Session(
+        audio=SessionAudio(input=InputSettings(transcription=TranscriptionSettings(model="scripted")))
+    )
+    made = Made()
+    simulation = desk(made.canceller(), replies=[model(CANCEL)], session=merge(MANUAL, written))
+    timeline = await simulation.run(
+        *ask(0.5, "Cancel order 4321."),
+        CallerSays(7, "Yes please"),
+        ClientSends(8, e.InputAudioBufferCommit()),
+        until=12,
+    )
+    assert made.arguments
+    assert not timeline.of(e.SessionUpdated)
 
 
 async def test_what_a_client_wants_changed_of_hearing_waits_and_is_not_forgotten() -> None:
