@@ -313,17 +313,14 @@ class InputTurns:
         if self.input_audio.settings.create_response:
             await self.responses.wait_until_done()
             if self._turn is None and self.context.conversation.last_turn_id == turn.item_id:
-                self._respond(draft, analysis)
+                if analysis.failure or (analysis.text and not draft):
+                    self.responses.respond(self.transcripts.read_messages)
+                elif draft:
+                    self.responses.release(draft)
+                else:
+                    self.responses.respond_without_output()
                 return
         self.responses.discard(draft)
-
-    def _respond(self, draft: Draft | None, analysis: PauseAnalysis) -> None:
-        if draft and not analysis.failure:
-            self.responses.release(draft)
-        elif not analysis.text and not analysis.failure:
-            self.responses.respond_without_output()
-        else:
-            self.responses.respond(self.transcripts.read_messages)
 
     # over a response
 

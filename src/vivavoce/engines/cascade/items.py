@@ -242,12 +242,9 @@ def _check_image_url(url: str, param: str, max_bytes: int) -> None:
         raise invalid(
             param, "expected a data URL of a PNG, JPEG, GIF or WebP in base64, or an address on the web."
         )
-    if data and not _is_base64(url[data.end() :]):
-        raise invalid(param, "what follows 'base64,' is no base64 (standard alphabet, padded).")
-
-
-def _is_base64(text: str) -> bool:
     try:
-        return bool(binascii.a2b_base64(text, strict_mode=True))
+        has_content = data is None or bool(binascii.a2b_base64(url[data.end() :], strict_mode=True))
     except (binascii.Error, ValueError):
-        return False
+        has_content = False
+    if not has_content:
+        raise invalid(param, "what follows 'base64,' is no base64 (standard alphabet, padded).")
