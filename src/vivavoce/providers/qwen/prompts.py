@@ -10,7 +10,7 @@ from importlib.resources import files
 
 from vivavoce.providers.dialogue import Turn
 
-__all__ = ["EXAMPLES", "FEW", "MANY", "STYLE", "is_latin", "max_sentences", "speech_grammar"]
+__all__ = ["EXAMPLES", "FEW", "FOR_THE_MODEL", "MANY", "STYLE", "is_latin", "max_sentences", "speech_grammar"]
 
 _TABLE = tomllib.loads((files("vivavoce.providers.qwen") / "prompts.toml").read_text(encoding="utf-8"))
 
@@ -24,6 +24,8 @@ FEW, MANY = 3, 16
 
 _LONG = re.compile(_TABLE["long"], re.IGNORECASE)
 _SHORT = re.compile(_TABLE["short"], re.IGNORECASE)
+FOR_THE_MODEL = re.compile("".join(_TABLE["for_the_model"]), re.IGNORECASE)
+"""Found in tool results that are not addressed to the caller."""
 
 
 def max_sentences(instructions: str, asked: str) -> int:

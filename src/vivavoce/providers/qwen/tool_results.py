@@ -11,18 +11,13 @@ import msgspec
 
 from vivavoce.protocol.items import FunctionCall, FunctionCallOutput, Item, McpCall
 from vivavoce.providers.dialogue import mcp_result
+from vivavoce.providers.qwen.prompts import FOR_THE_MODEL
 
 __all__ = ["verbatim", "verbatim_results"]
 
 MAX_CHARS = 400
 
 _MARKUP = re.compile(r"[<>{}\[\]|`*#]|://|^\s*-\s", re.MULTILINE)
-_FOR_THE_MODEL = re.compile(
-    r"\b(?:the (?:caller|customer|user)\b|(?:do not|don['’]t|never) (?:call|say|tell|mention)\b)"
-    r"|(?:^|[.!?]\s+)(?:(?:first|then|please) )*(?:ask|tell)\b",
-    re.IGNORECASE,
-)
-"""what speaks of the caller, or says what to ask or tell them, is not addressed to the caller"""
 
 
 def verbatim_results(items: Sequence[Item]) -> str | None:
@@ -55,4 +50,4 @@ def verbatim(output: str) -> str | None:
         text = output
     if not isinstance(text, str) or len(text) > MAX_CHARS or not any(map(str.isalpha, text)):
         return None
-    return None if _MARKUP.search(text) or _FOR_THE_MODEL.search(text) else text.strip()
+    return None if _MARKUP.search(text) or FOR_THE_MODEL.search(text) else text.strip()
