@@ -38,7 +38,7 @@ def told(simulation: Simulation) -> set[tuple[str, int]]:
     """How the chat model was instructed, and how many tools it was offered."""
     return {
         (request.instructions, len(request.tools))
-        for request in [*simulation.chat.requests, *simulation.chat.prepared]
+        for request in [*simulation.chat.requests, *simulation.chat.prefills]
     }
 
 

@@ -76,7 +76,7 @@ async def test_a_conversation_begins_as_the_assistant_wants_it() -> None:
 async def test_the_model_has_read_what_the_tools_are_for_before_the_first_caller_comes() -> None:
     simulation = Simulation()
     await Runtime(scripted(), assistant=DESK).use_providers(simulation.engine.providers)  # type: ignore[attr-defined]
-    (prepared,) = simulation.chat.prepared
+    (prepared,) = simulation.chat.prefills
     assert prepared.instructions == "You are the desk.\n\nAnswer in Hindi."
     assert [one.name for one in prepared.tools] == ["order_status"]
 

@@ -176,14 +176,14 @@ async def test_who_wants_no_transcripts_is_told_nothing_and_nobody_looks() -> No
     simulation = Simulation(["Paris."], session=transcribed(transcription=None))
     timeline = await simulation.run(CallerSays(0.5, QUESTION), until=9)
     assert not timeline.of(e.TranscriptionDelta, e.TranscriptionCompleted)
-    assert simulation.engine.providers.transcriber.asked == 1, "in the pause"
+    assert simulation.engine.providers.transcriber.requests == 1, "in the pause"
 
 
 async def test_a_transcriber_that_is_paid_is_asked_in_pauses_only() -> None:
     simulation = Simulation(["Paris."], session=transcribed())
     simulation.engine.providers.transcriber.supports_partials = False
     timeline = await simulation.run(CallerSays(0.5, QUESTION), until=9)
-    assert simulation.engine.providers.transcriber.asked == 1
+    assert simulation.engine.providers.transcriber.requests == 1
     assert deltas(timeline) == transcripts(timeline)
     assert not while_speaking(timeline)
 
@@ -192,13 +192,13 @@ async def test_it_is_asked_once_a_second_at_most() -> None:
     simulation = Simulation(["Paris."], session=transcribed(), transcriber_delay=0.05)
     await simulation.run(CallerSays(0.5, QUESTION), until=9)
     spoken = len(QUESTION) * 0.06
-    assert simulation.engine.providers.transcriber.asked <= spoken + 1
+    assert simulation.engine.providers.transcriber.requests <= spoken + 1
 
 
 async def test_a_slow_transcriber_is_asked_less_often() -> None:
     simulation = Simulation(["Paris."], session=transcribed(), transcriber_delay=0.5)
     await simulation.run(CallerSays(0.5, QUESTION), until=9)
-    assert simulation.engine.providers.transcriber.asked == 2, (
+    assert simulation.engine.providers.transcriber.requests == 2, (
         "once, for it took half a second of four; and in the pause"
     )
 
@@ -210,7 +210,7 @@ async def test_a_client_may_want_to_wait_longer_for_surer_words() -> None:
             ["Paris."], session=transcribed(transcription=TranscriptionSettings(delay=delay))
         )
         await simulation.run(CallerSays(0.5, QUESTION), until=9)
-        asked.append(simulation.engine.providers.transcriber.asked)
+        asked.append(simulation.engine.providers.transcriber.requests)
     assert asked == sorted(asked, reverse=True)
     assert asked[0] > asked[-1]
 
@@ -219,7 +219,7 @@ async def test_a_turn_of_which_no_more_is_shown_is_written_down_at_its_end() -> 
     words = " ".join(f"word{n}" for n in range(20))
     simulation = Simulation(session=transcribed(), limits=Limits(partial_transcript_seconds=2))
     timeline = await simulation.run(CallerSays(0.5, words), until=12)
-    assert simulation.engine.providers.transcriber.asked <= 3
+    assert simulation.engine.providers.transcriber.requests <= 3
     assert deltas(timeline) == transcripts(timeline)
 
 
@@ -251,7 +251,7 @@ async def test_pauses_count_as_evidence() -> None:
 async def test_a_transcriber_that_fails_in_mid_speech_fails_only_at_the_end() -> None:
     simulation = Simulation(session=transcribed(), transcriber_failure=ProviderError("transcriber", "is deaf"))
     timeline = await simulation.run(CallerSays(0.5, QUESTION), until=9)
-    assert simulation.engine.providers.transcriber.asked == 2
+    assert simulation.engine.providers.transcriber.requests == 2
     assert len(timeline.of(e.TranscriptionFailed)) == 1
     assert not timeline.of(e.TranscriptionDelta)
 
@@ -344,7 +344,7 @@ async def test_a_telephones_keys_are_told_and_are_no_speech(law: g711.Law) -> No
     timeline = await simulation.run(press(0.5, "147*", law=law), press(2.0, "#", seconds=0.8, law=law), until=5)
     assert keys(timeline) == "147*#"
     assert not timeline.of(e.InputAudioBufferSpeechStarted)
-    assert simulation.engine.providers.transcriber.asked == 0
+    assert simulation.engine.providers.transcriber.requests == 0
 
 
 async def test_a_key_is_told_with_its_date() -> None:

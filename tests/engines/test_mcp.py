@@ -190,7 +190,7 @@ async def test_an_answer_knows_the_tools_that_are_listed_when_it_begins() -> Non
         update(0, DICE), *ask(0.1), *ask(1), servers=Servers(listing=0.5), replies=["Yes.", "Yes."]
     )
     assert (offered(simulation, 0), offered(simulation, 1)) == ([], ["roll"])
-    assert simulation.chat.prepared[-1].tools == simulation.chat.requests[1].tools
+    assert simulation.chat.prefills[-1].tools == simulation.chat.requests[1].tools
 
 
 async def test_what_is_required_but_not_yet_there_is_left_to_the_model() -> None:

@@ -200,7 +200,7 @@ async def test_a_turn_without_end_is_closed_at_the_limit_and_answered() -> None:
 async def test_a_chat_model_may_read_new_instructions_before_the_first_question() -> None:
     simulation = Simulation(["Fine."])
     await simulation.run(ClientSends(0.1, e.SessionUpdate(session=Session(instructions="Be brief."))), until=1)
-    assert [request.instructions for request in simulation.chat.prepared] == ["Be brief."]
+    assert [request.instructions for request in simulation.chat.prefills] == ["Be brief."]
 
 
 async def test_a_chat_model_with_tools_may_read_what_was_said_while_the_caller_speaks() -> None:
@@ -209,7 +209,7 @@ async def test_a_chat_model_with_tools_may_read_what_was_said_while_the_caller_s
     timeline = await simulation.run(
         CallerSays(0.5, "How are you?"), CallerSays(3.5, "What did you say?"), until=7
     )
-    at_once, first, second = simulation.chat.prepared
+    at_once, first, second = simulation.chat.prefills
     assert not at_once.items
     assert not first.items, "nothing was said yet"
     assert [item.role for item in second.items] == ["user", "assistant"]
@@ -220,7 +220,7 @@ async def test_a_chat_model_with_tools_may_read_what_was_said_while_the_caller_s
 async def test_a_chat_model_without_tools_has_said_it_and_need_not_read_it() -> None:
     simulation = Simulation(["I am fine, thank you."])
     await simulation.run(CallerSays(0.5, "How are you?"), CallerSays(3.5, "What did you say?"), until=7)
-    assert not simulation.chat.prepared
+    assert not simulation.chat.prefills
 
 
 async def test_a_chat_model_that_cannot_prepare_does_not_end_the_call() -> None:
@@ -228,7 +228,7 @@ async def test_a_chat_model_that_cannot_prepare_does_not_end_the_call() -> None:
     timeline = await simulation.run(
         ClientSends(0.1, e.SessionUpdate(session=Session(instructions="Be brief."))), until=1
     )
-    assert simulation.chat.prepared
+    assert simulation.chat.prefills
     assert not timeline.of(e.ErrorEvent)
 
 

@@ -100,7 +100,7 @@ async def test_in_manual_turns_the_words_come_before_the_client_commits() -> Non
 async def test_in_manual_turns_nobody_is_asked_about_silence() -> None:
     played = simulation(client_session=transcribing(turn_detection=None))
     timeline = await played.run(ClientSends(5.0, e.InputAudioBufferCommit()), until=6)
-    assert played.engine.providers.transcriber.asked == 0
+    assert played.engine.providers.transcriber.requests == 0
     assert list(transcripts(timeline).values()) == [""]
     assert not timeline.of(e.TranscriptionDelta)
 

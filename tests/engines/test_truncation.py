@@ -118,7 +118,7 @@ def test_what_is_kept_is_the_end_and_fits(lengths: list[int], room: int, most: i
 
 async def test_the_model_is_asked_with_the_end_of_a_long_conversation() -> None:
     simulation = Simulation(["Fine."])
-    simulation.chat.reads = 40
+    simulation.chat.context_tokens = 40
     questions = [act for n in range(4) for act in ask(0.1 + 3 * n, f"This is question number {n}, a long one.")]
     timeline = await simulation.run(*questions, until=13)
     assert len(timeline.of(e.ConversationItemAdded)) == 8, "nothing is deleted"
@@ -128,7 +128,7 @@ async def test_the_model_is_asked_with_the_end_of_a_long_conversation() -> None:
 
 async def test_where_truncation_is_disabled_the_answer_fails_and_says_why() -> None:
     simulation = Simulation(["Fine."])
-    simulation.chat.reads = 30
+    simulation.chat.context_tokens = 30
     timeline = await simulation.run(
         ClientSends(0.0, e.SessionUpdate(session=Session(truncation="disabled"))),
         *ask(0.1, "This is a question."),
@@ -147,7 +147,7 @@ async def test_where_truncation_is_disabled_the_answer_fails_and_says_why() -> N
 
 async def test_a_caller_whose_conversation_is_too_long_is_apologised_to() -> None:
     simulation = Simulation(["Fine."], session=merge(DEFAULT, Session(truncation="disabled")))
-    simulation.chat.reads = 0
+    simulation.chat.context_tokens = 0
     timeline = await simulation.run(CallerSays(0.5, "hello there"), until=4)
     assert done(timeline).response.status == "failed"
     assert "sorry" in done(timeline).response.output[0].content[0].transcript

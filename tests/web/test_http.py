@@ -263,7 +263,7 @@ async def test_a_text_is_said_as_people_read_it(site: Site) -> None:
     simulation = Simulation(synthesizer_delay=0)
     async with site(simulation) as url, asking(url) as client:
         await say(client, "It costs **$5**.", voice={"id": "alloy"})
-        assert simulation.engine.providers.synthesizer.said[-1] == "It costs five dollars."  # type: ignore[attr-defined]
+        assert simulation.engine.providers.synthesizer.texts[-1] == "It costs five dollars."  # type: ignore[attr-defined]
 
 
 # bodies that mean no good

@@ -1,1 +1,1 @@
-"""What answers: each engine is `async def converse(line)`."""
+"""Engines: each holds conversations, by `async def converse(line)`."""

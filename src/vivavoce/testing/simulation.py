@@ -117,12 +117,12 @@ class _Transcriber:
     failure: ProviderError | Unresponsive | None
     fails_from: float = inf
     supports_partials: bool = True
-    asked: int = 0
+    requests: int = 0
 
     async def transcribe(
         self, audio: bytes, *, language: str | None = None, prompt: str | None = None
     ) -> Transcript:
-        self.asked += 1
+        self.requests += 1
         if isinstance(self.failure, Unresponsive):
             await anyio.sleep_forever()
         await anyio.sleep(self.delay)
@@ -154,16 +154,16 @@ class _Chat:
     first_word_delay: float
     word_delay: float
     requests: list[ChatRequest] = field(default_factory=list)
-    prepared: list[ChatRequest] = field(default_factory=list)
-    reads: int = sys.maxsize
+    prefills: list[ChatRequest] = field(default_factory=list)
+    context_tokens: int = sys.maxsize
     supports_images: bool = False
     supported_options: frozenset[str] = frozenset()
 
     def context_budget(self, request: ChatRequest) -> int:
-        return self.reads
+        return self.context_tokens
 
     async def prefill(self, request: ChatRequest) -> None:
-        self.prepared.append(request)
+        self.prefills.append(request)
         if isinstance(self.replies[0], ProviderError):
             raise self.replies[0]
 
@@ -203,12 +203,12 @@ class _Synthesizer:
     failure: ProviderError | Unresponsive | None
     seconds_per_char: float = _SECONDS_PER_CHAR
     chunk: int = OUTPUT_RATE // 10
-    said: list[str] = field(default_factory=list)
+    texts: list[str] = field(default_factory=list)
 
     async def speak(
         self, text: str, *, voice: str | None = None, speed: float = 1.0
     ) -> AsyncIterator[bytes | WordTiming]:
-        self.said.append(text)
+        self.texts.append(text)
         if isinstance(self.failure, Unresponsive):
             await anyio.sleep_forever()
         await anyio.sleep(self.delay)
