@@ -5,8 +5,8 @@ from datetime import datetime
 
 from vivavoce import Card
 
+from .descriptions import money, order_state
 from .shop import Order
-from .telling import money, state_of
 from .times import spoken_day, spoken_moment
 
 __all__ = ["callback_card", "cancellation_card", "order_card"]
@@ -14,7 +14,7 @@ __all__ = ["callback_card", "cancellation_card", "order_card"]
 
 def order_card(order: Order) -> Card:
     """An order: how far it is, and what is in it."""
-    when = f"**{state_of(order).capitalize()}**, ordered on {spoken_day(order.ordered_on)}"
+    when = f"**{order_state(order).capitalize()}**, ordered on {spoken_day(order.ordered_on)}"
     return Card(f"Order {order.id}", markdown=f"{when}\n\n{_lines(order)}")
 
 

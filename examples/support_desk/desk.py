@@ -2,8 +2,8 @@
 
     viva serve examples/support_desk/desk.py:assistant
 
-`DESK_LANGUAGE` is the language that it speaks (`hi`; without it English), `DESK_DATABASE` where its books are
-(`postgresql+psycopg://…`; without it a file of SQLite). Without books it opens some, of a shop that never was.
+`DESK_LANGUAGE` is the language that it speaks (`hi`; without it English), `DESK_DATABASE` its database
+(`postgresql+psycopg://…`; without it a file of SQLite). Without data it creates some, of a shop that never was.
 """
 
 import os
@@ -13,7 +13,7 @@ from vivavoce import Assistant
 
 from .languages import phrases
 from .seed import seed
-from .shop import books, now, open_books
+from .shop import now, open_database, sessions
 from .tools import TOOLS
 
 __all__ = ["assistant", "desk"]
@@ -49,8 +49,8 @@ def desk(language: str = "en") -> Assistant:
     )
 
 
-open_books()
-with books.begin() as session:
+open_database()
+with sessions.begin() as session:
     seed(session, now().date())
 
 assistant = desk(os.environ.get("DESK_LANGUAGE") or "en")

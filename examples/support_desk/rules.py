@@ -6,8 +6,8 @@ from typing import Literal
 
 from vivavoce import ToolError
 
-from .figures import figures
 from .shop import Order, State
+from .spoken_numbers import only_digits
 from .times import spoken_day, spoken_moment
 
 __all__ = [
@@ -36,14 +36,14 @@ _EMAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)*\.[a-z]{2,}")
 
 def called(words: str, what: str) -> int:
     """Return the number of an order or a customer, which has four digits."""
-    if len(number := figures(words)) != 4:
+    if len(number := only_digits(words)) != 4:
         raise ToolError(f"The {what} number has four digits. Could you say it again?")
     return int(number)
 
 
 def same(postcode: str, said: str) -> bool:
     """Say whether this postcode was said, be it in digits, in words or in letters one by one."""
-    return _letters(postcode) == _letters(said) or figures(said) == postcode
+    return _letters(postcode) == _letters(said) or only_digits(said) == postcode
 
 
 def _letters(postcode: str) -> str:
@@ -119,7 +119,7 @@ def next_opening(now: datetime) -> datetime:
 
 
 def valid(field: Field, value: str) -> str:
-    """Return what is written into the books, if it can be written to, or called."""
+    """Return what is written into the database, if it can be written to, or called."""
     match field:
         case "email":
             return _email(value)
@@ -138,7 +138,7 @@ def _email(value: str) -> str:
 
 
 def _phone(value: str) -> str:
-    if not 7 <= len(number := figures(value)) <= 15:
+    if not 7 <= len(number := only_digits(value)) <= 15:
         raise ToolError(
             f"A phone number has 7 to 15 digits, and {value!r} has {len(number)}. Could you say it again?"
         )
@@ -147,6 +147,6 @@ def _phone(value: str) -> str:
 
 def _address(value: str) -> str:
     written = " ".join(value.split())
-    if not 8 <= len(written) <= 200 or not figures(written):
+    if not 8 <= len(written) <= 200 or not only_digits(written):
         raise ToolError("An address has a street, a number and a town. Could you tell me all of it?")
     return written

@@ -92,7 +92,7 @@ DAYS_TO_DELIVER = 5
 
 
 def seed(session: Session, today: date) -> None:
-    """Fill the books, unless there is somebody in them."""
+    """Fill the database, unless there are customers in it."""
     if session.scalar(select(Customer).limit(1)) is not None:
         return
     for number, name, postcode, address, email, phone in _rows(CUSTOMERS):

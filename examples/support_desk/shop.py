@@ -1,4 +1,4 @@
-"""The shop's books: its customers, products and orders, and what becomes of them, in a database.
+"""The shop's data: its customers, products and orders, and what becomes of them, in a database.
 
 SQLite keeps them in a file beside wherever the desk is started; `DESK_DATABASE` names any other database as
 SQLAlchemy does. What must never be, such as a second return of an order, the database itself refuses.
@@ -32,25 +32,25 @@ __all__ = [
     "Product",
     "Return",
     "State",
-    "books",
     "now",
-    "open_books",
+    "open_database",
+    "sessions",
 ]
 
 DATABASE = "sqlite:///support_desk.sqlite3"
 
-books = sessionmaker()
-"""Opens the books, once `open_books` has said which: `with books.begin() as session`."""
+sessions = sessionmaker()
+"""Makes sessions of the database that `open_database` has opened: `with sessions.begin() as session`."""
 
 
-def open_books(url: str | None = None) -> Engine:
-    """Return the database at `url` (or `DESK_DATABASE`), with its tables; `books` uses it from now on."""
+def open_database(url: str | None = None) -> Engine:
+    """Return the database at `url` (or `DESK_DATABASE`), with its tables; `sessions` use it from now on."""
     engine = create_engine(url or os.environ.get("DESK_DATABASE") or DATABASE)
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _leave_transactions_to_us)
         event.listen(engine, "begin", _one_after_the_other)
     Base.metadata.create_all(engine)
-    books.configure(bind=engine)
+    sessions.configure(bind=engine)
     return engine
 
 

@@ -8,7 +8,7 @@ the wrong time, which is what the libraries for this were found to do.
 import re
 from datetime import date, datetime, time, timedelta
 
-from .figures import in_figures
+from .spoken_numbers import with_digits
 
 __all__ = ["moment", "spoken_day", "spoken_moment", "spoken_time"]
 
@@ -51,7 +51,7 @@ def moment(words: str, now: datetime) -> datetime | None:
 
 def _plain(words: str) -> str:
     """Write numbers in digits, and every time of the clock as hour:minutes."""
-    words = re.sub(r"\b([ap])\.? ?m\b\.?", r"\1m", in_figures(words))
+    words = re.sub(r"\b([ap])\.? ?m\b\.?", r"\1m", with_digits(words))
     words = re.sub(r"[,.!?;]+(?!\d)", " ", words)
     words = " ".join(words.split())
     words = re.sub(r"\bhalf (?:past )?(\d+)\b", r"\1:30", words)

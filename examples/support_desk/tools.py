@@ -1,6 +1,6 @@
-"""What the desk can do: seven tools on the shop's books.
+"""What the desk can do: seven tools on the shop's database.
 
-What the desk will not do it refuses by a `ToolError`, a sentence that the model is told. Who calls is settled
+What the desk will not do it refuses by a `ToolError`, a sentence that the model reads. Who calls is settled
 by code, in `customer_info`, for this one conversation: no prompt and no clever caller gets round it.
 """
 
@@ -12,9 +12,9 @@ from . import rules
 from .callbacks import plan
 from .cards import callback_card, cancellation_card, order_card
 from .catalogue import find
+from .descriptions import describe_customer, describe_order, describe_product, money
 from .identity import caller, identify, order_of_caller
-from .shop import Return, State, books, now
-from .telling import about_customer, about_order, about_product, money
+from .shop import Return, State, now, sessions
 from .times import moment, spoken_moment
 
 __all__ = [
@@ -40,9 +40,9 @@ def customer_info(customer_id: str, postcode: str, context: Context) -> str:
         customer_id: the customer's number, four digits
         postcode: the postcode of their address
     """
-    with books.begin() as session:
+    with sessions.begin() as session:
         known = identify(session, context, customer_id, postcode)
-        return known if isinstance(known, str) else about_customer(known)
+        return known if isinstance(known, str) else describe_customer(known)
 
 
 @tool
@@ -54,9 +54,9 @@ def order_status(order_id: str, context: Context) -> tuple[str, Card]:
     Args:
         order_id: the order's number, four digits
     """
-    with books.begin() as session:
+    with sessions.begin() as session:
         order = order_of_caller(session, context, order_id)
-        return about_order(order, now().date()), order_card(order)
+        return describe_order(order, now().date()), order_card(order)
 
 
 @tool
@@ -70,7 +70,7 @@ def return_order(order_id: str, reason: str, context: Context) -> str:
         reason: what is wrong with it, in the caller's words
     """
     today = now().date()
-    with books.begin() as session:
+    with sessions.begin() as session:
         order = order_of_caller(session, context, order_id)
         rules.may_return(order, today)
         order.returned = Return(reason=rules.brief(reason), asked_on=today)
@@ -89,8 +89,8 @@ def product_info(product: str) -> str:
     Args:
         product: what it is called, in words
     """
-    with books.begin() as session:
-        return "\n".join(about_product(found) for found in find(session, product))
+    with sessions.begin() as session:
+        return "\n".join(describe_product(found) for found in find(session, product))
 
 
 @tool
@@ -103,7 +103,7 @@ def update_account(field: rules.Field, value: str, context: Context) -> str:
         field: what changes
         value: what it is from now on
     """
-    with books.begin() as session:
+    with sessions.begin() as session:
         customer = caller(session, context)
         written = rules.valid(field, value)
         setattr(customer, field, written)
@@ -113,7 +113,7 @@ def update_account(field: rules.Field, value: str, context: Context) -> str:
 # --8<-- [start:cancel]
 def can_be_cancelled(order_id: str, context: Context) -> None:
     """Before the caller is asked: is it their order, and has it not left yet?"""
-    with books.begin() as session:
+    with sessions.begin() as session:
         rules.may_cancel(order_of_caller(session, context, order_id))
 
 
@@ -127,15 +127,15 @@ def cancel_order(order_id: str, context: Context, reason: str = "") -> tuple[str
         order_id: the order's number, four digits
         reason: why, if the caller said so
     """
-    with books.begin() as session:
+    with sessions.begin() as session:
         order = order_of_caller(session, context, order_id)
         rules.may_cancel(order)
         order.state, order.cancelled_on = State.CANCELLED, now().date()
         order.cancelled_because = rules.brief(reason)
         for line in order.lines:
             line.product.stock += line.count
-        told = f"Order {order.id} is cancelled. {money(order.cents)} go back the way they were paid."
-        return told, cancellation_card(order)
+        output = f"Order {order.id} is cancelled. {money(order.cents)} go back the way they were paid."
+        return output, cancellation_card(order)
 
 
 # --8<-- [end:cancel]
@@ -152,7 +152,7 @@ def schedule_callback(time: str, context: Context, phone: str = "") -> tuple[str
         phone: the number to call, if it is another than the one that the shop knows
     """
     at = rules.may_call(moment(time, now()), now())
-    with books.begin() as session:
+    with sessions.begin() as session:
         customer = caller(session, context)
         number = rules.valid("phone", phone) if phone else customer.phone
         plan(session, number, at, customer)

@@ -10,7 +10,7 @@ from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.exc import OperationalError
 
 from support_desk.seed import seed
-from support_desk.shop import books, now, open_books
+from support_desk.shop import now, open_database, sessions
 from vivavoce import Context
 
 POSTGRESQL = os.environ.get("DESK_TEST_POSTGRESQL", "postgresql+psycopg://")
@@ -41,9 +41,9 @@ def url(database: str, tmp_path: Path) -> Iterator[str]:
 
 @pytest.fixture
 def shop(url: str) -> Iterator[Engine]:
-    """Open the books of the shop, on its first day."""
-    engine = open_books(url)
-    with books.begin() as session:
+    """Open the database of the shop, on its first day."""
+    engine = open_database(url)
+    with sessions.begin() as session:
         seed(session, now().date())
     yield engine
     engine.dispose()

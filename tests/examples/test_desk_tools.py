@@ -1,4 +1,4 @@
-"""What the seven tools do to the shop's books, and what they refuse."""
+"""What the seven tools do to the shop's database, and what they refuse."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 
 from support_desk.rules import next_opening
 from support_desk.seed import seed
-from support_desk.shop import Callback, Customer, Line, Order, Product, Return, State, books, now
+from support_desk.shop import Callback, Customer, Line, Order, Product, Return, State, now, sessions
 from support_desk.times import spoken_day, spoken_moment
 from support_desk.tools import (
     TOOLS,
@@ -45,19 +45,19 @@ def monday_at_ten() -> str:
 
 
 def order(number: int) -> Order:
-    with books() as session:
+    with sessions() as session:
         found = session.get_one(Order, number)
         session.refresh(found, ["returned"])
         return found
 
 
 def stock(product: str) -> int:
-    with books() as session:
+    with sessions() as session:
         return session.scalars(select(Product.stock).where(Product.name == product)).one()
 
 
 def callbacks() -> list[Callback]:
-    with books() as session:
+    with sessions() as session:
         return list(session.scalars(select(Callback)))
 
 
@@ -278,14 +278,14 @@ def test_what_the_shop_does_not_have_it_does_not_make_up(words: str) -> None:
 )
 def test_customers_change_what_the_shop_knows(grace: Context, field: str, said: str, written: str) -> None:
     assert update_account(field, said, grace) == f"The {field} of Grace Miller is now {written}."
-    with books() as session:
+    with sessions() as session:
         assert getattr(session.get_one(Customer, 2017), field) == written
 
 
 def test_what_cannot_be_is_refused_and_nothing_changes(grace: Context) -> None:
     with pytest.raises(ToolError, match="'ada' is no email address"):
         update_account("email", "ada", grace)
-    with books() as session:
+    with sessions() as session:
         assert session.get_one(Customer, 2017).email == "grace.miller@example.com"
 
 
@@ -324,12 +324,12 @@ def test_nobody_calls_at_another_time_or_nowhere(grace: Context, time: str, phon
     assert callbacks() == []
 
 
-# the books themselves
+# the database itself
 
 
 def test_the_shop_is_the_same_on_every_machine() -> None:
     tables = (Customer, Product, Order, Return)
-    with books() as session:
+    with sessions() as session:
         counts = [session.scalar(select(func.count()).select_from(table)) for table in tables]
         unpaid = session.scalar(select(func.count()).select_from(Line).where(Line.cents <= 0))
     assert (counts, unpaid) == ([12, 20, 30, 2], 0)
@@ -337,7 +337,7 @@ def test_the_shop_is_the_same_on_every_machine() -> None:
 
 def test_books_that_were_begun_are_not_begun_again(grace: Context) -> None:
     cancel_order("1066", grace)
-    with books.begin() as session:
+    with sessions.begin() as session:
         seed(session, now().date())
     assert order(1066).state is State.CANCELLED
 
@@ -357,7 +357,7 @@ def test_books_that_were_begun_are_not_begun_again(grace: Context) -> None:
     ids=["two returns", "no product", "none of it", "same name", "less than none", "cancelled when?"],
 )
 def test_the_database_itself_refuses_what_cannot_be(wrong: object) -> None:
-    with pytest.raises(IntegrityError), books.begin() as session:
+    with pytest.raises(IntegrityError), sessions.begin() as session:
         session.merge(wrong) if isinstance(wrong, Line) else session.add(wrong)
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from support_desk.figures import figures, in_figures
+from support_desk.spoken_numbers import only_digits, with_digits
 from support_desk.times import moment, spoken_day, spoken_moment
 
 SATURDAY = datetime(2026, 11, 21, 17, 0)
@@ -103,8 +103,8 @@ def test_times_sound_well() -> None:
     ],
 )
 def test_people_say_numbers(words: str, digits: str) -> None:
-    assert figures(words) == digits
+    assert only_digits(words) == digits
 
 
 def test_words_beside_numbers_stay() -> None:
-    assert in_figures("Half past Four, at number twenty-five") == "half past 4, at number 25"
+    assert with_digits("Half past Four, at number twenty-five") == "half past 4, at number 25"

@@ -1,11 +1,11 @@
-"""How the desk says what is in its books: a few short sentences, which sound well in any voice."""
+"""What is in the database, in a few short sentences that sound well in any voice."""
 
 from datetime import date
 
 from .shop import Customer, Order, Product, State
 from .times import spoken_day
 
-__all__ = ["about_customer", "about_order", "about_product", "money", "state_of"]
+__all__ = ["describe_customer", "describe_order", "describe_product", "money", "order_state"]
 
 
 def money(cents: int) -> str:
@@ -13,18 +13,18 @@ def money(cents: int) -> str:
     return f"${cents / 100:,.2f}"
 
 
-def about_customer(customer: Customer) -> str:
+def describe_customer(customer: Customer) -> str:
     """Say who somebody is, and what they have ordered; where they live they know, and others may listen."""
-    orders = "; ".join(f"{order.id} is {state_of(order)}" for order in customer.orders) or "none"
+    orders = "; ".join(f"{order.id} is {order_state(order)}" for order in customer.orders) or "none"
     return f"Thank you, {customer.name}. Your orders: {orders}."
 
 
-def state_of(order: Order) -> str:
+def order_state(order: Order) -> str:
     """Say in a word how far an order is."""
     return "being returned" if order.returned else str(order.state)
 
 
-def about_order(order: Order, today: date) -> str:
+def describe_order(order: Order, today: date) -> str:
     """Say how far an order is, and what is in it."""
     holds = f"It holds {_contents(order)}, {money(order.cents)} together."
     return f"Order {order.id} {_how_far(order, today)}. {holds}"
@@ -55,7 +55,7 @@ def _contents(order: Order) -> str:
     return " and ".join(filter(None, (", ".join(parts[:-1]), parts[-1])))
 
 
-def about_product(product: Product) -> str:
+def describe_product(product: Product) -> str:
     """Say what a product is, what it costs, and whether it can be had."""
     stock = f"{product.stock} are in stock" if product.stock else "It is out of stock"
     return f"{product.name}, {money(product.cents)}. {stock}. {product.about}"

@@ -2,7 +2,7 @@
 
 import re
 
-__all__ = ["figures", "in_figures"]
+__all__ = ["only_digits", "with_digits"]
 
 _SMALL = (
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
@@ -17,12 +17,12 @@ _WORD = re.compile(
 _TWICE = re.compile(r"\b(double|triple) (\d)\b")
 
 
-def in_figures(words: str) -> str:
+def with_digits(words: str) -> str:
     """Return the words, in lower case, with every number in digits, each as it was said: "10 42"."""
     said = _WORD.sub(lambda number: str(sum(_VALUES[part] for part in number.groups() if part)), words.lower())
     return _TWICE.sub(lambda more: more[2] * (2 if more[1] == "double" else 3), said)
 
 
-def figures(words: str) -> str:
+def only_digits(words: str) -> str:
     """Return the digits of all numbers in the words, in order and together: "1042"."""
-    return re.sub(r"\D", "", in_figures(words))
+    return re.sub(r"\D", "", with_digits(words))
