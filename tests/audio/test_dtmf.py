@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vivavoce.audio import g711
-from vivavoce.audio.dtmf import HIGH, KEYS, LOW, Keypad, tone
+from vivavoce.audio.dtmf import HIGH, KEYS, LOW, DtmfDetector, tone
 from vivavoce.audio.resample import resample
 
 RATES = (8000, 16_000)
@@ -24,8 +24,8 @@ def silence(seconds: float, rate: int) -> bytes:
 
 
 def heard(sound: bytes, rate: int, *, chunk: int = 640) -> str:
-    keypad = Keypad(rate)
-    return "".join(keypad.push(sound[at : at + chunk]) for at in range(0, len(sound), chunk))
+    detector = DtmfDetector(rate)
+    return "".join(detector.push(sound[at : at + chunk]) for at in range(0, len(sound), chunk))
 
 
 def dialled(keys: str, seconds: float, gap: float, rate: int, *, loudness: float = 0.5) -> bytes:
@@ -77,11 +77,11 @@ def test_a_gap_of_10_ms_is_no_second_press() -> None:
 
 
 def test_what_is_down_is_held_and_then_let_go() -> None:
-    keypad = Keypad(8000)
-    assert keypad.push(tone("3", 0.1, 8000)) == "3"
-    assert keypad.held == "3"
-    assert keypad.push(silence(0.2, 8000)) == ""
-    assert keypad.held == ""
+    detector = DtmfDetector(8000)
+    assert detector.push(tone("3", 0.1, 8000)) == "3"
+    assert detector.held == "3"
+    assert detector.push(silence(0.2, 8000)) == ""
+    assert detector.held == ""
 
 
 @pytest.mark.parametrize("law", ["ulaw", "alaw"])
@@ -150,8 +150,8 @@ def test_whatever_is_dialled_is_heard_however_it_is_cut(
 
 @given(st.lists(st.integers(-32768, 32767), min_size=1, max_size=2000))
 def test_noise_is_never_an_error(samples: list[int]) -> None:
-    keypad = Keypad(8000)
-    assert set(keypad.push(array("h", samples).tobytes())) <= set(KEYS)
+    detector = DtmfDetector(8000)
+    assert set(detector.push(array("h", samples).tobytes())) <= set(KEYS)
 
 
 def test_it_hears_speech_cheaply() -> None:

@@ -1,6 +1,6 @@
-"""Telephone keys heard in sound: the sixteen pairs of tones of ITU-T Q.23, received as Q.24 wants it.
+"""Detects DTMF: the sixteen pairs of tones of ITU-T Q.23, received as Q.24 requires.
 
-The sound is looked at in blocks of 12.75 ms, each beginning in the middle of the one before. Four in a row make
+The audio is analysed in blocks of 12.75 ms, each beginning in the middle of the one before. Four in a row make
 a key: a tone of 40 ms fills them wherever it begins, one of 23 ms does not.
 """
 
@@ -11,18 +11,18 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["KEYS", "Keypad", "tone"]
+__all__ = ["KEYS", "DtmfDetector", "tone"]
 
 LOW = (697, 770, 852, 941)
 HIGH = (1209, 1336, 1477, 1633)
 KEYS = "123A456B789C*0#D"
 """Row by row: the low tone tells the row, the high tone the column."""
 
-_GLANCE_SECONDS, _BLOCK_SECONDS = 0.032, 0.01275
+_CHECK_SECONDS, _BLOCK_SECONDS = 0.032, 0.01275
 _QUIETEST = 100
-"""Root mean square of the quietest sound that is looked at: some -50 dBFS."""
+"""Root mean square of the quietest audio that is analysed: some -50 dBFS."""
 _SUSPICIOUS = 0.45
-"""How much of a glance's energy the tones must have: the shortest key fills more than half of one."""
+"""How much of the energy of a check the tones must have: the shortest key fills more than half of one."""
 _PURITY = 0.7
 """How much of a block's energy its two tones must have. Tones that are off by 1.5 % leave 0.8, give or take."""
 _OVER_OTHERS = 6.3
@@ -33,38 +33,39 @@ _HITS, _MISSES = 4, 5
 """Blocks in a row that make a key, and that end it: a gap of 10 ms spoils four."""
 
 
-class Keypad:
-    """Hears the keys of one caller, in 16-bit mono PCM as it comes. Most sound is seen through at a glance.
+class DtmfDetector:
+    """Detects the keys of one caller, in 16-bit mono PCM as it comes.
 
-    It glances every 32 ms: whoever pushes just that much knows at once whether a key is down.
+    Every 32 ms a cheap check of the energy at the tones rules out most audio: push just that much at a time to
+    know at once whether a key is down.
     """
 
     def __init__(self, rate: int) -> None:
-        """Listen to sound with so many samples a second, 8000 or more."""
+        """Detect keys at this sample rate, in Hz, 8000 or more."""
         self.held = ""
-        self._rate, self._glance = rate, 4 * round(rate * _GLANCE_SECONDS / 2)
+        self._rate, self._step = rate, 4 * round(rate * _CHECK_SECONDS / 2)
         self._hop = round(rate * _BLOCK_SECONDS / 2)
         self._before = self._new = b""
         self._candidate, self._hits, self._misses = "", 0, 0
 
     def push(self, sound: bytes) -> str:
-        """Take in whole samples; return the keys that have been pressed meanwhile, usually none.
+        """Analyse whole samples; return the keys that have been pressed meanwhile, usually none.
 
         `held` is the key that is down at the end of it.
         """
         sound = self._new + sound
-        whole = len(sound) // self._glance * self._glance
+        whole = len(sound) // self._step * self._step
         self._new = sound[whole:]
-        return "".join(self._glance_at(sound[at : at + self._glance]) for at in range(0, whole, self._glance))
+        return "".join(self._check(sound[at : at + self._step]) for at in range(0, whole, self._step))
 
-    def _glance_at(self, sound: bytes) -> str:
+    def _check(self, sound: bytes) -> str:
         if self.held or self._candidate or _is_suspicious(sound, self._rate):
             return self._examine(self._before + sound)
         self._before = sound
         return ""
 
     def _examine(self, sound: bytes) -> str:
-        """Look at sound block by block; what is less than a block is looked at with what follows."""
+        """Analyse block by block; less than a block is analysed with what follows."""
         import numpy as np
 
         samples = np.frombuffer(sound, "<i2").astype(np.float32)
@@ -109,14 +110,14 @@ def _waves(rate: int, length: int) -> "NDArray[np.float32]":
 
 
 def _is_suspicious(sound: bytes, rate: int) -> bool:
-    """Say whether there may be a key in this, be it only in a part."""
+    """Return whether there may be a key in a part of this audio."""
     import numpy as np
 
     samples = np.frombuffer(sound, "<i2").astype(np.float32)
     energy = float(samples @ samples)
     if energy < _QUIETEST**2 * len(samples) * _SUSPICIOUS:
         return False
-    half = len(samples) // 2  # a whole glance would not know tones that are a little off
+    half = len(samples) // 2  # a whole check would not recognize tones that are a little off
     both = (samples.reshape(2, half) @ _waves(rate, half)).ravel()
     return float(both @ both) * 2 > _SUSPICIOUS * energy * half
 

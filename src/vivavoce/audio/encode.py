@@ -1,4 +1,4 @@
-"""Speech as a file, written while it is spoken: WAV and raw PCM by hand, the rest by PyAV."""
+"""Encodes speech as a file while it is synthesized: WAV and raw PCM here, the rest by PyAV."""
 
 import struct
 from typing import TYPE_CHECKING, Protocol, cast
@@ -27,10 +27,10 @@ _UNKNOWN = 0xFFFFFFFF
 
 
 class Encoder(Protocol):
-    """Turns mono PCM16 into a file, piece by piece."""
+    """Encodes mono PCM16 as a file, chunk by chunk."""
 
-    def push(self, sound: bytes) -> bytes:
-        """Take whole samples; return what of the file is now certain."""
+    def push(self, audio: bytes) -> bytes:
+        """Encode whole samples; return the next bytes of the file."""
         ...
 
     def finish(self) -> bytes:
@@ -54,16 +54,16 @@ class _Plain:
     def __init__(self, header: bytes) -> None:
         self._header = header
 
-    def push(self, sound: bytes) -> bytes:
+    def push(self, audio: bytes) -> bytes:
         header, self._header = self._header, b""
-        return header + sound
+        return header + audio
 
     def finish(self) -> bytes:
         return self._header
 
 
 def _wav_header(rate: int) -> bytes:
-    """Return the header of a WAV whose length nobody knows yet."""
+    """Return the header of a WAV of unknown length."""
     form = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, 1, rate, rate * 2, 2, 16)
     return struct.pack("<4sI4s", b"RIFF", _UNKNOWN, b"WAVE") + form + struct.pack("<4sI", b"data", _UNKNOWN)
 
@@ -78,24 +78,24 @@ class _Packed:
         stream = self._file.add_stream(codec, rate=rate, layout="mono")
         self._stream = cast("AudioStream", stream)
 
-    def push(self, sound: bytes) -> bytes:
+    def push(self, audio: bytes) -> bytes:
         import av
 
-        if sound:
-            frame = av.AudioFrame(format="s16", layout="mono", samples=len(sound) // 2)
-            frame.planes[0].update(sound.ljust(frame.planes[0].buffer_size, b"\0"))
+        if audio:
+            frame = av.AudioFrame(format="s16", layout="mono", samples=len(audio) // 2)
+            frame.planes[0].update(audio.ljust(frame.planes[0].buffer_size, b"\0"))
             frame.sample_rate = self._rate
             self._file.mux(self._stream.encode(frame))
-        return self._sink.take()
+        return self._sink.read()
 
     def finish(self) -> bytes:
         self._file.mux(self._stream.encode(None))
         self._file.close()
-        return self._sink.take()
+        return self._sink.read()
 
 
 class _Sink:
-    """A file that can only be written, as a connection."""
+    """A file that cannot seek, as a connection."""
 
     def __init__(self) -> None:
         self._written = bytearray()
@@ -104,7 +104,7 @@ class _Sink:
         self._written += data
         return len(data)
 
-    def take(self) -> bytes:
+    def read(self) -> bytes:
         taken = bytes(self._written)
         self._written.clear()
         return taken

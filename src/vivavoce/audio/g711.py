@@ -1,4 +1,4 @@
-"""G.711: eight bits a sample at 8 kHz, the telephone's sound (ITU-T G.711, 11/88, tables 1a to 2b)."""
+"""G.711: eight bits a sample at 8 kHz, telephone audio (ITU-T G.711, 11/88, tables 1a to 2b)."""
 
 from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
@@ -9,23 +9,21 @@ if TYPE_CHECKING:
 
 __all__ = ["Law", "decode", "encode"]
 
-"""samples, and so bytes, a second"""
-
 Law = Literal["ulaw", "alaw"]
 
 
-def decode(sound: bytes, law: Law) -> bytes:
+def decode(audio: bytes, law: Law) -> bytes:
     """Return 16-bit little-endian PCM, twice as many bytes, at the same rate."""
     import numpy as np
 
-    return _linear(law)[np.frombuffer(sound, np.uint8)].tobytes()
+    return _linear(law)[np.frombuffer(audio, np.uint8)].tobytes()
 
 
-def encode(sound: bytes, law: Law) -> bytes:
+def encode(audio: bytes, law: Law) -> bytes:
     """Return 16-bit little-endian PCM in eight bits a sample; half a sample is a `ValueError`."""
     import numpy as np
 
-    return _companded(law)[np.frombuffer(sound, "<i2").view(np.uint16)].tobytes()
+    return _companded(law)[np.frombuffer(audio, "<i2").view(np.uint16)].tobytes()
 
 
 @lru_cache(maxsize=2)

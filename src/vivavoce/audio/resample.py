@@ -1,4 +1,4 @@
-"""Change the sampling rate of live sound by a short polyphase filter: late here is late in the answer."""
+"""Resamples live audio by a short polyphase filter, whose delay adds to the latency of a response."""
 
 from functools import lru_cache
 from math import gcd
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 __all__ = ["DELAY_MS", "Resampler", "resample"]
 
 DELAY_MS = 1.4
-"""How late sound comes out: half the filter, which is `2 * DELAY_MS` long."""
+"""The delay of the filter: half its length, which is `2 * DELAY_MS` long."""
 
 _ATTENUATION = 7.0
 """Kaiser's beta: what cannot be kept is some 70 dB down."""
@@ -30,48 +30,48 @@ class Resampler:
     """
 
     def __init__(self, rate_in: int, rate_out: int) -> None:
-        """Take sound at one rate, give it at another."""
+        """Resample from one rate to another."""
         import numpy as np
 
         common = gcd(rate_in, rate_out)
         self._step, self._same = rate_in // common, rate_in == rate_out
         self._filter = _filter(rate_out // common, self._step, _late(rate_out))
-        self._heard: NDArray[np.float64] = np.zeros(len(self._filter) - self._step)
+        self._window: NDArray[np.float64] = np.zeros(len(self._filter) - self._step)
 
-    def push(self, sound: bytes) -> bytes:
-        """Take whole samples and return those that can be computed by now; half a sample is a `ValueError`."""
+    def push(self, audio: bytes) -> bytes:
+        """Push whole samples and return those that can be computed by now; half a sample is a `ValueError`."""
         if self._same:
-            return sound
-        return b"".join(self._push(sound[at : at + _BLOCK]) for at in range(0, len(sound), _BLOCK))
+            return audio
+        return b"".join(self._push(audio[at : at + _BLOCK]) for at in range(0, len(audio), _BLOCK))
 
-    def _push(self, sound: bytes) -> bytes:
+    def _push(self, audio: bytes) -> bytes:
         import numpy as np
 
-        heard = np.concatenate((self._heard, np.frombuffer(sound, "<i2")), dtype=np.float64)
+        window = np.concatenate((self._window, np.frombuffer(audio, "<i2")), dtype=np.float64)
         reach = len(self._filter)
-        steps = (len(heard) - reach) // self._step + 1
-        self._heard = heard[max(steps, 0) * self._step :].copy()
+        steps = (len(window) - reach) // self._step + 1
+        self._window = window[max(steps, 0) * self._step :].copy()
         if steps < 1:
             return b""
-        strides = (self._step * heard.itemsize, heard.itemsize)
-        windows = np.ndarray((steps, reach), np.float64, heard, 0, strides)
+        strides = (self._step * window.itemsize, window.itemsize)
+        windows = np.ndarray((steps, reach), np.float64, window, 0, strides)
         out = np.rint(np.ascontiguousarray(windows) @ self._filter / _UNIT)
         samples: NDArray[np.int16] = np.clip(out, -32768, 32767).astype("<i2")
         return samples.tobytes()
 
 
-def resample(sound: bytes, rate_in: int, rate_out: int) -> bytes:
+def resample(audio: bytes, rate_in: int, rate_out: int) -> bytes:
     """Resample a whole recording, all of it: nothing is left in the filter, nothing is late."""
-    if rate_in == rate_out or not sound:
-        return sound
+    if rate_in == rate_out or not audio:
+        return audio
     rest = bytes(2 * (int(rate_in * 2 * DELAY_MS / 1000) + rate_in // gcd(rate_in, rate_out)))
     late = _late(rate_out)
-    length = len(sound) // 2 * rate_out // rate_in
-    return Resampler(rate_in, rate_out).push(sound + rest)[2 * late : 2 * (late + length)]
+    length = len(audio) // 2 * rate_out // rate_in
+    return Resampler(rate_in, rate_out).push(audio + rest)[2 * late : 2 * (late + length)]
 
 
 def _late(rate_out: int) -> int:
-    """Return by how many samples of the outgoing sound the filter is late."""
+    """Return by how many samples of the outgoing audio the filter is late."""
     return round(rate_out * DELAY_MS / 1000)
 
 

@@ -1,6 +1,6 @@
-"""Events: the sentences of the Realtime protocol (GA), spelled as its documents spell them.
+"""The events of the Realtime protocol (GA), spelled as its documents spell them.
 
-Sound is `bytes` here; only the wire writes it as base64. A server event gets its `event_id` when it is made.
+Audio is `bytes` here; the codec writes it as base64. A server event gets its `event_id` when it is made.
 """
 
 from typing import Annotated, Literal, TypeVar
@@ -25,17 +25,17 @@ def _new_event_id() -> str:
 
 
 class Event(Struct, tag_field="type", frozen=True, kw_only=True):
-    """One sentence of the protocol."""
+    """One message of the protocol."""
 
 
 class ClientEvent(Event, frozen=True, kw_only=True):
-    """Said by a client, who may give it an `event_id` for our errors to name."""
+    """Sent by a client, which may give it an `event_id` for errors to name."""
 
     event_id: Annotated[str, Meta(max_length=512)] | UnsetType = UNSET
 
 
 class ServerEvent(Event, frozen=True, kw_only=True):
-    """Said by an engine."""
+    """Sent by a server."""
 
     event_id: str = field(default_factory=_new_event_id)
 
@@ -110,27 +110,27 @@ class RateLimit(Struct, frozen=True, kw_only=True):
 
 
 class SessionUpdate(ClientEvent, tag="session.update", frozen=True, kw_only=True):
-    """Change how the conversation is held: absent is unchanged, null is off, empty is cleared."""
+    """Change the session: absent is unchanged, null is off, empty is cleared."""
 
     session: Session | TranscriptionSession
 
 
 class InputAudioBufferAppend(ClientEvent, tag="input_audio_buffer.append", frozen=True, kw_only=True):
-    """A frame of sound, in the session's input format."""
+    """A frame of audio, in the session's input format."""
 
     audio: bytes
 
 
 class InputAudioBufferCommit(ClientEvent, tag="input_audio_buffer.commit", frozen=True, kw_only=True):
-    """The caller has finished (manual turns)."""
+    """End the turn (manual turns)."""
 
 
 class InputAudioBufferClear(ClientEvent, tag="input_audio_buffer.clear", frozen=True, kw_only=True):
-    """Forget the sound not yet committed."""
+    """Drop the audio that is not committed."""
 
 
 class OutputAudioBufferClear(ClientEvent, tag="output_audio_buffer.clear", frozen=True, kw_only=True):
-    """Drop the sound not yet played (transports that play it themselves)."""
+    """Drop the audio not yet played (transports that play it themselves)."""
 
 
 class ConversationItemCreate(ClientEvent, tag="conversation.item.create", frozen=True, kw_only=True):
@@ -141,13 +141,13 @@ class ConversationItemCreate(ClientEvent, tag="conversation.item.create", frozen
 
 
 class ConversationItemRetrieve(ClientEvent, tag="conversation.item.retrieve", frozen=True, kw_only=True):
-    """Ask for an item as the server holds it, with its sound."""
+    """Request an item as the server has it, with its audio."""
 
     item_id: str
 
 
 class ConversationItemTruncate(ClientEvent, tag="conversation.item.truncate", frozen=True, kw_only=True):
-    """Only so much of an answer was heard: `audio_end_ms` milliseconds of it."""
+    """Cut a spoken message to what was heard of it: `audio_end_ms` milliseconds."""
 
     item_id: str
     content_index: Annotated[int, Meta(ge=0)]
@@ -161,18 +161,18 @@ class ConversationItemDelete(ClientEvent, tag="conversation.item.delete", frozen
 
 
 class ResponseCreate(ClientEvent, tag="response.create", frozen=True, kw_only=True):
-    """Answer now."""
+    """Begin a response."""
 
     response: ResponseParams | UnsetType | None = UNSET
 
     @property
     def is_aside(self) -> bool:
-        """Whether the answer is to be out of band, beside the conversation."""
+        """Whether the response is to be out of band, outside the conversation."""
         return isinstance(self.response, ResponseParams) and self.response.conversation == "none"
 
 
 class ResponseCancel(ClientEvent, tag="response.cancel", frozen=True, kw_only=True):
-    """Stop answering."""
+    """Cancel a response."""
 
     response_id: str | UnsetType = UNSET
 
@@ -226,7 +226,7 @@ class _McpCallEvent(ServerEvent, frozen=True, kw_only=True):
 
 
 class ErrorEvent(ServerEvent, tag="error", frozen=True, kw_only=True):
-    """Something of the client's or ours went wrong; most errors leave the session as it is."""
+    """An error of the client or the server; most errors leave the session as it is."""
 
     error: ErrorDetails
 
@@ -242,7 +242,7 @@ class SessionUpdated(_SessionEvent, tag="session.updated", frozen=True, kw_only=
 class InputAudioBufferSpeechStarted(
     ServerEvent, tag="input_audio_buffer.speech_started", frozen=True, kw_only=True
 ):
-    """The caller speaks. `audio_start_ms` counts all sound of the session and includes the prefix padding."""
+    """The caller speaks. `audio_start_ms` counts all audio of the session and includes the prefix padding."""
 
     audio_start_ms: int
     item_id: str
@@ -258,14 +258,14 @@ class InputAudioBufferSpeechStopped(
 
 
 class InputAudioBufferCommitted(ServerEvent, tag="input_audio_buffer.committed", frozen=True, kw_only=True):
-    """What was said is now an item."""
+    """The audio of a turn is now an item."""
 
     item_id: str
     previous_item_id: str | None = None
 
 
 class InputAudioBufferCleared(ServerEvent, tag="input_audio_buffer.cleared", frozen=True, kw_only=True):
-    """The sound not committed is forgotten."""
+    """The audio that was not committed is dropped."""
 
 
 class InputAudioBufferTimeoutTriggered(
@@ -287,7 +287,7 @@ class ConversationItemDone(_ConversationItemEvent, tag="conversation.item.done",
 
 
 class ConversationItemRetrieved(ServerEvent, tag="conversation.item.retrieved", frozen=True, kw_only=True):
-    """The item asked for, with its sound."""
+    """The requested item, with its audio."""
 
     item: Item
 
@@ -309,7 +309,7 @@ class ConversationItemDeleted(ServerEvent, tag="conversation.item.deleted", froz
 class TranscriptionDelta(
     ServerEvent, tag="conversation.item.input_audio_transcription.delta", frozen=True, kw_only=True
 ):
-    """Some more of what the caller said."""
+    """A further part of the user's transcript."""
 
     item_id: str
     content_index: int = 0
@@ -320,7 +320,7 @@ class TranscriptionDelta(
 class TranscriptionCompleted(
     ServerEvent, tag="conversation.item.input_audio_transcription.completed", frozen=True, kw_only=True
 ):
-    """What the caller said."""
+    """The transcript of what the user said."""
 
     item_id: str
     content_index: int
@@ -333,7 +333,7 @@ class TranscriptionCompleted(
 class TranscriptionFailed(
     ServerEvent, tag="conversation.item.input_audio_transcription.failed", frozen=True, kw_only=True
 ):
-    """What the caller said could not be written down; the conversation goes on."""
+    """The user's audio could not be transcribed; the conversation goes on."""
 
     item_id: str
     content_index: int
@@ -355,41 +355,41 @@ class TranscriptionSegment(
 
 
 class ResponseCreated(_ResponseEvent, tag="response.created", frozen=True, kw_only=True):
-    """An answer begins."""
+    """A response begins."""
 
 
 class ResponseDone(_ResponseEvent, tag="response.done", frozen=True, kw_only=True):
-    """An answer has ended, one way or another."""
+    """A response has ended, one way or another."""
 
 
 class ResponseOutputItemAdded(_OutputItemEvent, tag="response.output_item.added", frozen=True, kw_only=True):
-    """The answer has a new item."""
+    """The response has a new item."""
 
 
 class ResponseOutputItemDone(_OutputItemEvent, tag="response.output_item.done", frozen=True, kw_only=True):
-    """An item of the answer has reached its final form."""
+    """An item of the response has reached its final form."""
 
 
 class ResponseContentPartAdded(_PartEvent, tag="response.content_part.added", frozen=True, kw_only=True):
-    """An item of the answer has a new part."""
+    """An item of the response has a new part."""
 
     part: Part
 
 
 class ResponseContentPartDone(_PartEvent, tag="response.content_part.done", frozen=True, kw_only=True):
-    """A part of the answer is complete."""
+    """A part of the response is complete."""
 
     part: Part
 
 
 class ResponseOutputTextDelta(_PartEvent, tag="response.output_text.delta", frozen=True, kw_only=True):
-    """Some more written words."""
+    """A further part of a text."""
 
     delta: str
 
 
 class ResponseOutputTextDone(_PartEvent, tag="response.output_text.done", frozen=True, kw_only=True):
-    """All written words of a part."""
+    """The whole text of a part."""
 
     text: str
 
@@ -397,7 +397,7 @@ class ResponseOutputTextDone(_PartEvent, tag="response.output_text.done", frozen
 class ResponseOutputAudioTranscriptDelta(
     _PartEvent, tag="response.output_audio_transcript.delta", frozen=True, kw_only=True
 ):
-    """The words of the sound that follows."""
+    """The transcript of the audio that follows."""
 
     delta: str
 
@@ -405,25 +405,25 @@ class ResponseOutputAudioTranscriptDelta(
 class ResponseOutputAudioTranscriptDone(
     _PartEvent, tag="response.output_audio_transcript.done", frozen=True, kw_only=True
 ):
-    """All spoken words of a part."""
+    """The whole transcript of a part."""
 
     transcript: str
 
 
 class ResponseOutputAudioDelta(_PartEvent, tag="response.output_audio.delta", frozen=True, kw_only=True):
-    """Some more sound, in the session's output format."""
+    """A further part of the audio, in the session's output format."""
 
     delta: bytes
 
 
 class ResponseOutputAudioDone(_PartEvent, tag="response.output_audio.done", frozen=True, kw_only=True):
-    """All sound of a part has been sent."""
+    """All audio of a part has been sent."""
 
 
 class ResponseFunctionCallArgumentsDelta(
     _OutputEvent, tag="response.function_call_arguments.delta", frozen=True, kw_only=True
 ):
-    """Some more of a tool call's arguments."""
+    """A further part of a tool call's arguments."""
 
     call_id: str
     delta: str
@@ -442,7 +442,7 @@ class ResponseFunctionCallArgumentsDone(
 class ResponseMcpCallArgumentsDelta(
     _OutputEvent, tag="response.mcp_call_arguments.delta", frozen=True, kw_only=True
 ):
-    """Some more of an MCP call's arguments."""
+    """A further part of an MCP call's arguments."""
 
     delta: str
     obfuscation: str | UnsetType = UNSET
@@ -481,15 +481,15 @@ class McpListToolsFailed(_ItemEvent, tag="mcp_list_tools.failed", frozen=True, k
 
 
 class OutputAudioBufferStarted(_PlaybackEvent, tag="output_audio_buffer.started", frozen=True, kw_only=True):
-    """The answer's first sound is played (transports that play it themselves)."""
+    """The first audio of a response is played (transports that play it themselves)."""
 
 
 class OutputAudioBufferStopped(_PlaybackEvent, tag="output_audio_buffer.stopped", frozen=True, kw_only=True):
-    """The answer's last sound was played."""
+    """The last audio of a response was played."""
 
 
 class OutputAudioBufferCleared(_PlaybackEvent, tag="output_audio_buffer.cleared", frozen=True, kw_only=True):
-    """The sound not yet played was dropped."""
+    """The audio not yet played was dropped."""
 
 
 class RateLimitsUpdated(ServerEvent, tag="rate_limits.updated", frozen=True, kw_only=True):
@@ -505,11 +505,11 @@ class DtmfEventReceived(Event, tag="input_audio_buffer.dtmf_event_received", fro
     received_at: int
 
 
-# what only we say
+# extensions, which only vivavoce sends
 
 
 class OwnEvent(Event, frozen=True, kw_only=True):
-    """Said by a server of ours, to those who know: no other client would understand it."""
+    """Sent by a vivavoce server to clients that ask for such events; others do not know them."""
 
     event_id: str = field(default_factory=_new_event_id)
 
@@ -529,7 +529,7 @@ class AssistantChanged(OwnEvent, tag="vivavoce.assistant", frozen=True, kw_only=
 
 
 class EngineChanged(OwnEvent, tag="vivavoce.engine", frozen=True, kw_only=True):
-    """Who answers from now on, and why; `lost` is nobody, until the connection is made again."""
+    """Which engine answers from now on, and why; `lost` is none, until the connection is made again."""
 
     engine: Literal["remote", "cascade", "lost"]
     reason: str

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 
 import anyio.lowlevel
 
-from vivavoce.audio.dtmf import Keypad
+from vivavoce.audio.dtmf import DtmfDetector
 from vivavoce.audio.rates import INPUT_RATE
 from vivavoce.engines.cascade.settings import InputProcessing
 from vivavoce.errors import ProtocolError
@@ -108,7 +108,7 @@ class InputAudioStream:
     def _use_format(self, settings: InputProcessing) -> None:
         self._decoder = AudioDecoder(settings.format)
         # telephones, and what stands for them, send G.711: only there can keys be pressed
-        self._keypad = None if isinstance(settings.format, Pcm) else Keypad(INPUT_RATE)
+        self._dtmf_detector = None if isinstance(settings.format, Pcm) else DtmfDetector(INPUT_RATE)
 
     def _create_denoiser(self, settings: InputProcessing) -> Denoiser | None:
         model, reduction = self._denoising_model, settings.noise_reduction
@@ -154,9 +154,9 @@ class InputAudioStream:
 
     def _clean(self, frame: bytes) -> bytes:
         """Return a frame, or less, without keys and noise."""
-        if self._keypad:
-            self.dtmf_keys += self._keypad.push(frame)
-            frame = bytes(len(frame)) if self._keypad.held else frame
+        if self._dtmf_detector:
+            self.dtmf_keys += self._dtmf_detector.push(frame)
+            frame = bytes(len(frame)) if self._dtmf_detector.held else frame
         return self._denoiser.denoise(frame) if self._denoiser else frame
 
 
