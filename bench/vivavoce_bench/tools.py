@@ -124,13 +124,13 @@ def _words(text: str) -> list[str]:
 
 @dataclass(frozen=True)
 class Tried:
-    """What came of a request, as it was `heard`: a call, or words, and what that cost.
+    """What came of a request, as it was transcribed: a call, or words, and what that cost.
 
     `seconds` passed until the call, or the first word.
     """
 
     request: Request
-    heard: str
+    transcript: str
     call: ToolCall | None
     words: str
     seconds: float
@@ -164,12 +164,14 @@ async def run(
     found = []
     for number, request in enumerate(requests, start=1):
         on_status(f"Request {number} of {len(requests)}: {request.says}")
-        heard = await _heard(request.says, synthesizer, transcriber) if request.spoken else request.says
-        found.append(await _try(chat, base, request, heard))
+        transcript = request.says
+        if request.spoken:
+            transcript = await _speak_and_transcribe(request.says, synthesizer, transcriber)
+        found.append(await _try(chat, base, request, transcript))
     return found
 
 
-async def _heard(text: str, synthesizer: Synthesizer, transcriber: Transcriber) -> str:
+async def _speak_and_transcribe(text: str, synthesizer: Synthesizer, transcriber: Transcriber) -> str:
     """Return the transcript of a text that is spoken."""
     chunks = [chunk async for chunk in synthesizer.speak(speakable(text)) if isinstance(chunk, bytes)]
     quiet = bytes(OUTPUT_RATE // 2)
@@ -177,10 +179,10 @@ async def _heard(text: str, synthesizer: Synthesizer, transcriber: Transcriber) 
     return (await transcriber.transcribe(audio, language="en")).text
 
 
-async def _try(chat: ChatModel, base: ChatRequest, request: Request, heard: str) -> Tried:
+async def _try(chat: ChatModel, base: ChatRequest, request: Request, transcript: str) -> Tried:
     began, seconds = anyio.current_time(), None
     call, words, usage = None, "", None
-    reply = chat.reply(ChatRequest(request.items(heard), base.instructions, base.tools))
+    reply = chat.reply(ChatRequest(request.items(transcript), base.instructions, base.tools))
     async with aclosing(reply) as pieces:  # type: ignore[type-var]  # every provider's reply is a generator
         async for piece in pieces:
             seconds = seconds or anyio.current_time() - began
@@ -191,7 +193,7 @@ async def _try(chat: ChatModel, base: ChatRequest, request: Request, heard: str)
                     call = call or piece
                 case ChatUsage():
                     usage = piece
-    return Tried(request, heard, call, words, seconds or 0.0, usage)
+    return Tried(request, transcript, call, words, seconds or 0.0, usage)
 
 
 # the report
@@ -212,7 +214,7 @@ def show(tried: Sequence[Tried], console: Console) -> None:
     _show_times(tried, console)
     for one in tried:
         if not one.right:
-            heard = f" (heard: {one.heard})" if one.heard != one.request.says else ""
+            heard = f" (heard: {one.transcript})" if one.transcript != one.request.says else ""
             answer = f"{one.call.name} {one.call.arguments}" if one.call else one.words
             console.print(f"Wrong: {one.request.says}{heard} -> {answer}", highlight=False, markup=False)
 

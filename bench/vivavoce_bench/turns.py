@@ -85,7 +85,7 @@ class TurnReport:
 
 
 @dataclass(frozen=True)
-class Take:
+class DecodedClip:
     """One recording at `INPUT_RATE`, with the probability of speech in every frame."""
 
     clip: Clip
@@ -124,20 +124,20 @@ async def run(
 ) -> TurnReport:
     """Play every recording alone and over an answer. Raises `ConfigError` for a folder that cannot be read."""
     clips = [clip for clip in await anyio.to_thread.run_sync(clips_in, folder) if clip.category != LEFT_OUT]
-    takes = [await anyio.to_thread.run_sync(_take, clip, vad) for clip in clips]
-    spoken = [take for take in takes if take.clip.category not in ("noise", "backchannel")]
+    decoded_clips = [await anyio.to_thread.run_sync(_decode, clip, vad) for clip in clips]
+    spoken = [decoded for decoded in decoded_clips if decoded.clip.category not in ("noise", "backchannel")]
     evidence = Evidence(turn, transcriber)
     turns: dict[str, Sequence[Closed]] = {}
     for eagerness in ("medium", "low", "high"):
         rules = TurnRules(eagerness=eagerness)
-        turns[eagerness] = [await _close(take, rules, evidence) for take in spoken]
+        turns[eagerness] = [await _close(decoded, rules, evidence) for decoded in spoken]
     for silence_ms in (500, 1000):
         rules = TurnRules(silence_ms=silence_ms)
-        turns[f"silence of {silence_ms} ms"] = [await _close(take, rules, None) for take in spoken]
-    return TurnReport(turns, [await _speak_over(take, evidence) for take in takes])
+        turns[f"silence of {silence_ms} ms"] = [await _close(decoded, rules, None) for decoded in spoken]
+    return TurnReport(turns, [await _speak_over(decoded, evidence) for decoded in decoded_clips])
 
 
-def _take(clip: Clip, vad: VoiceActivityModel) -> Take:
+def _decode(clip: Clip, vad: VoiceActivityModel) -> DecodedClip:
     if clip.path is None:
         raise RuntimeError("a recording of a folder is a file")
     try:
@@ -147,7 +147,7 @@ def _take(clip: Clip, vad: VoiceActivityModel) -> Take:
     audio += _room_tone()
     probability = vad.detector().probability
     frames = range(0, len(audio) - FRAME_BYTES + 1, FRAME_BYTES)
-    return Take(clip, audio, [probability(audio[at : at + FRAME_BYTES]) for at in frames])
+    return DecodedClip(clip, audio, [probability(audio[at : at + FRAME_BYTES]) for at in frames])
 
 
 def _room_tone() -> bytes:
@@ -157,11 +157,11 @@ def _room_tone() -> bytes:
     return b"".join(sample.to_bytes(2, "little", signed=True) for sample in samples)
 
 
-async def _close(take: Take, rules: TurnRules, evidence: Evidence | None) -> Closed:
+async def _close(decoded: DecodedClip, rules: TurnRules, evidence: Evidence | None) -> Closed:
     """Play a recording until its first turn is closed."""
     taking, start_ms, due_ms = TurnTaking(rules), 0.0, NEVER
     judge = partial(taking.judge_pause, 0, finished=None, words=None)
-    for probability in take.probabilities:
+    for probability in decoded.probabilities:
         change = taking.on_frame(probability, FRAME_MS, assistant_speaks=False)
         if change is None and taking.now_ms + FRAME_MS > due_ms:
             change, at_ms, due_ms = judge(), due_ms, NEVER
@@ -171,24 +171,24 @@ async def _close(take: Take, rules: TurnRules, evidence: Evidence | None) -> Clo
             case SpeechStarted(start_ms=start):
                 start_ms = start
             case Paused(pause=pause) if evidence:
-                audio = take.between(start_ms - LEAD_MS, taking.now_ms)
+                audio = decoded.between(start_ms - LEAD_MS, taking.now_ms)
                 finished, words = await evidence.finished(audio), await evidence.words(audio)
                 judge = partial(taking.judge_pause, pause, finished=finished, words=words)
                 due_ms = taking.now_ms + EVIDENCE_MS
             case SpeechStopped():
-                return Closed(take.clip.name, take.clip.category, at_ms - take.clip.speech_end * 1000)
+                return Closed(decoded.clip.name, decoded.clip.category, at_ms - decoded.clip.speech_end * 1000)
             case _:
                 pass
-    return Closed(take.clip.name, take.clip.category, None)
+    return Closed(decoded.clip.name, decoded.clip.category, None)
 
 
-async def _speak_over(take: Take, evidence: Evidence) -> Over:
+async def _speak_over(decoded: DecodedClip, evidence: Evidence) -> Over:
     """Play a recording over an answer that never ends, until it is stopped."""
-    clip, onset_ms = take.clip, take.clip.speech_start * 1000
+    clip, onset_ms = decoded.clip, decoded.clip.speech_start * 1000
     taking, held_ms, due_ms = TurnTaking(TurnRules()), None, NEVER
     judge = partial(taking.judge_interruption, 0, "")
     suspected, listen_ms = InterruptionSuspected(0, 0), NEVER
-    for probability in take.probabilities:
+    for probability in decoded.probabilities:
         change = taking.on_frame(probability, FRAME_MS, assistant_speaks=True)
         at_ms = taking.now_ms
         if change is None and taking.now_ms + FRAME_MS > due_ms:
@@ -204,7 +204,7 @@ async def _speak_over(take: Take, evidence: Evidence) -> Over:
             case _:
                 pass
         if taking.now_ms >= listen_ms:
-            words = await evidence.words(take.between(suspected.at_ms - INTERRUPTION_LEAD_MS, taking.now_ms))
+            words = await evidence.words(decoded.between(suspected.at_ms - INTERRUPTION_LEAD_MS, taking.now_ms))
             judge = partial(taking.judge_interruption, suspected.interruption, words)
             due_ms, listen_ms = taking.now_ms + PARTIAL_MS, listen_ms + NEXT_LISTEN_MS
     return Over(clip.name, clip.category, held_ms, None)

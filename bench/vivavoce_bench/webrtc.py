@@ -123,14 +123,14 @@ def by_webrtc(server: Server) -> Server:
 
     @asynccontextmanager
     async def connect() -> AsyncIterator[Line]:
-        near, far = open_line(DEPTH)
-        call = _Call(far)
+        caller_line, server_line = open_line(DEPTH)
+        call = _Call(server_line)
         try:
             await call.offer(url, key())
-            async with near, anyio.create_task_group() as tasks:
+            async with caller_line, anyio.create_task_group() as tasks:
                 for task in (call.send, call.receive, call.hang_up_when_closed):
                     tasks.start_soon(task)
-                yield near
+                yield caller_line
                 tasks.cancel_scope.cancel()
         finally:
             with anyio.CancelScope(shield=True), anyio.move_on_after(ANSWER_SECONDS):

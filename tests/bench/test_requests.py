@@ -107,7 +107,7 @@ async def test_every_request_is_tried_and_told_of() -> None:
         on_status=lambda sentence: None,
     )
     assert [one.right for one in tried] == [True, False, True]
-    assert tried[1].heard == "take 1057 back, too small"
+    assert tried[1].transcript == "take 1057 back, too small"
     console = Console(record=True, width=120)
     show(tried, console)
     text = console.export_text()
