@@ -5,7 +5,6 @@ Everything speaks one language, the OpenAI Realtime protocol: an engine that ans
 """
 
 from importlib import import_module
-from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from vivavoce.errors import ConfigError, ProtocolError, ProviderError, VivavoceError
@@ -15,6 +14,8 @@ if TYPE_CHECKING:
     from vivavoce.client import RealtimeClient
     from vivavoce.tools.function import tool
     from vivavoce.tools.types import Assistant, Card, Context, Outcome, Tool, ToolError
+
+    __version__: str
 
 __all__ = [
     "Assistant",
@@ -32,8 +33,6 @@ __all__ = [
     "tool",
 ]
 
-__version__ = version("vivavoce")
-
 _LAZY = {
     "RealtimeClient": "vivavoce.client",
     "tool": "vivavoce.tools.function",
@@ -43,6 +42,10 @@ _LAZY = {
 
 
 def __getattr__(name: str) -> object:
+    if name == "__version__":
+        from importlib.metadata import version  # takes longer to import than all that is here
+
+        return version(__name__)
     if name not in _LAZY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(_LAZY[name]), name)
