@@ -88,8 +88,11 @@ async def running(setup: Setup) -> AsyncIterator[Server]:
     config = setup.load()  # mistakes in it are reported here, not in the server's log
     if setup.in_process:
         async with open_runtime(config) as runtime:
-            connect = partial(runtime.switchboard.connect, Caller("bench"))
-            yield Server(partial(RealtimeClient, connect, limits=LIMITS), os.getpid())
+
+            def dial() -> RealtimeClient:
+                return RealtimeClient(partial(runtime.switchboard.connect, Caller("bench")), limits=LIMITS)
+
+            yield Server(dial, os.getpid())
     else:
         command = [*VIVA, "serve", *setup.arguments, "--host", "127.0.0.1", "--port"]
         async with started(command) as server:
