@@ -19,6 +19,7 @@ from vivavoce.protocol.validation import validate
 
 class Order(msgspec.Struct):
     price: float
+    paid: bool = False
     name: Annotated[str, Meta(min_length=2)] = "it"
 
 
@@ -40,8 +41,8 @@ def test_an_output_of_a_function_may_be_put_into_the_conversation() -> None:
     assert isinstance(event.item, FunctionCallOutput)
 
 
-def test_numbers_and_lengths_are_checked() -> None:
-    assert check({"price": 2, "name": "tea"}) == {"price": 2.0, "name": "tea"}
+def test_values_are_checked_by_their_types_and_lengths() -> None:
+    assert check({"price": 2, "paid": True, "name": "tea"}) == {"price": 2.0, "paid": True, "name": "tea"}
     with pytest.raises(ProtocolError, match="1 characters; it needs at least 2"):
         check({"price": 2.5, "name": "t"})
     with pytest.raises(ProtocolError, match="price"):
