@@ -12,8 +12,8 @@ from vivavoce.errors import ConfigError
 from vivavoce.protocol.events import SessionCreated
 from vivavoce.protocol.session import SemanticVad, Session
 from vivavoce.runtime import Runtime, choose_providers, describe, missing_packages, open_runtime
+from vivavoce.session.call import Caller
 from vivavoce.session.line import Line
-from vivavoce.session.switchboard import Caller
 from vivavoce.testing.simulation import Simulation
 from vivavoce.weights.store import Store
 

@@ -15,8 +15,6 @@ from vivavoce.protocol.session import Session
 from vivavoce_bench.clips import FRAME_SECONDS, ROOM_TONE, Clip
 from vivavoce_bench.measures import Arrival, Interruption, Turn, first_audible, interruption_of, turn_of
 
-__all__ = ["LIMITS", "BenchCaller", "Dial", "arrival_of", "calling"]
-
 ANSWER_SECONDS = 25.0
 """after this a caller stops waiting for an answer"""
 PAUSE_SECONDS = 0.3

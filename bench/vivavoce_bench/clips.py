@@ -13,8 +13,6 @@ from vivavoce.audio.rates import OUTPUT_RATE
 from vivavoce.audio.resample import resample
 from vivavoce.errors import ConfigError
 
-__all__ = ["BUILT_IN", "FRAME_SECONDS", "ROOM_TONE", "Clip", "clips_in", "frames"]
-
 BUILT_IN = Path(__file__).parent / "recordings"
 FRAME_SECONDS = 0.02
 FRAME = int(OUTPUT_RATE * FRAME_SECONDS) * 2

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from vivavoce_bench.server import Server, Setup
     from vivavoce_bench.trials import Level, OnStatus, Wanted
 
-__all__ = ["bench"]
-
 What = Literal["all", "latency", "load", "barge-in", "hearing", "turns", "transport", "tools"]
 SCRIPTED_SILENCE_MS = 200
 INPUT_SECONDS = 30

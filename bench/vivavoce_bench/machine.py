@@ -11,8 +11,6 @@ from pathlib import Path
 
 import psutil
 
-__all__ = ["Cost", "busy_neighbours", "cost_of", "describe", "own_cpu"]
-
 BUSY = "import os\nparent = os.getppid()\nwhile os.getppid() == parent:\n    sum(range(1_000_000))\n"
 
 

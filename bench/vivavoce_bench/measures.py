@@ -20,23 +20,6 @@ from vivavoce.audio.rates import OUTPUT_RATE
 from vivavoce.protocol.events import ResponseOutputAudioDelta
 from vivavoce.text.en.numbers import numeral
 
-__all__ = [
-    "AUDIBLE",
-    "STAGES",
-    "Arrival",
-    "Interruption",
-    "Turn",
-    "audio_delta",
-    "first_audible",
-    "interruption_of",
-    "normalize",
-    "percentile",
-    "slope",
-    "transcript_of",
-    "turn_of",
-    "word_errors",
-]
-
 AUDIBLE = 500
 """Amplitude from which a sample can be heard: -36 dBFS."""
 

@@ -9,15 +9,6 @@ from vivavoce_bench.measures import STAGES, Turn, percentile, slope
 from vivavoce_bench.transport import BARE, TransportCost
 from vivavoce_bench.trials import BargeIn, HearingReport, Level
 
-__all__ = [
-    "show_barge_in",
-    "show_difference",
-    "show_hearing",
-    "show_latency",
-    "show_load",
-    "show_transport",
-]
-
 LATE_SECONDS = 0.1
 """a frame that is sent later than this says more about the machine than about the server"""
 

@@ -22,12 +22,10 @@ from vivavoce.config.schema import Config
 from vivavoce.errors import ConfigError, ProviderError
 from vivavoce.providers.registry import Role
 from vivavoce.runtime import choose_providers, open_runtime
-from vivavoce.session.switchboard import Caller
+from vivavoce.session.call import Caller
 from vivavoce.weights.store import user_store
 from vivavoce_bench.caller import LIMITS, Dial
 from vivavoce_bench.machine import Cost, cost_of
-
-__all__ = ["VIVA", "Server", "Setup", "key", "open_providers", "running", "started"]
 
 READY_SECONDS = 600
 STOP_SECONDS = 10

@@ -34,8 +34,6 @@ from vivavoce.text.normalization import speakable
 from vivavoce.tools.types import Assistant
 from vivavoce_bench.measures import normalize, percentile
 
-__all__ = ["Request", "Tried", "Within", "is_right", "matches", "requests_in", "run", "show"]
-
 ARTICLES = frozenset({"a", "an", "the", "my", "our", "your"})
 NO_TOOL = "no tool"
 

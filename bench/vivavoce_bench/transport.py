@@ -34,8 +34,6 @@ from vivavoce_bench.clips import FRAME_SECONDS, ROOM_TONE
 from vivavoce_bench.measures import audio_delta
 from vivavoce_bench.server import VIVA, Server, Setup, key, open_providers, started
 
-__all__ = ["BARE", "TransportCost", "main", "measure", "measure_input"]
-
 BARE = "bare uvicorn"
 FRAMES_PER_ANSWER = 5
 SETTLING_SECONDS = 1.0

@@ -15,19 +15,6 @@ from vivavoce_bench.machine import Cost, own_cpu
 from vivavoce_bench.measures import Arrival, Interruption, Turn, transcript_of, word_errors
 from vivavoce_bench.server import Server
 
-__all__ = [
-    "BargeIn",
-    "HearingReport",
-    "Level",
-    "Transcribed",
-    "Wanted",
-    "barge_in",
-    "hearing",
-    "level",
-    "questions",
-    "warm_up",
-]
-
 OnStatus = Callable[[str], None]
 
 STAGGER_SECONDS = 6.0

@@ -43,8 +43,6 @@ from vivavoce.turn_taking import (
 )
 from vivavoce_bench.clips import Clip, clips_in
 
-__all__ = ["Closed", "Over", "TurnReport", "run", "show"]
-
 BYTES_PER_MS = INPUT_RATE * 2 // 1000
 TAIL_MS = 2500
 """of room tone put after a recording, so that its last word can be seen to be the last"""

@@ -25,8 +25,6 @@ from vivavoce_bench.caller import LIMITS
 from vivavoce_bench.measures import audio_delta, first_audible
 from vivavoce_bench.server import Server, key
 
-__all__ = ["by_webrtc"]
-
 ANSWER_SECONDS = 15
 DEPTH = 1000
 """events that may wait for the caller, who reads them at once"""

@@ -99,7 +99,7 @@ async def in_this_process() -> AsyncIterator[RealtimeClient]:
     """Load the models, and give a client of the desk."""
     from vivavoce.config.loading import load
     from vivavoce.runtime import open_runtime
-    from vivavoce.session.switchboard import Caller
+    from vivavoce.session.call import Caller
 
     from .desk import assistant
 

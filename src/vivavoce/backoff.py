@@ -3,8 +3,6 @@
 from collections.abc import Callable
 from random import random
 
-__all__ = ["backoff", "jittered"]
-
 DOUBLINGS = 16
 """more of them make no difference, only large numbers"""
 

@@ -2,8 +2,6 @@
 
 from datetime import UTC, datetime
 
-__all__ = ["iso_now", "unix_now"]
-
 
 def unix_now() -> int:
     """Return the seconds since 1970, as `expires_at` and `created` have them."""

@@ -1,7 +1,5 @@
 """Three kinds of failure, by whose fault it is. Anything else that is raised is a bug, and is not caught."""
 
-__all__ = ["ConfigError", "ProtocolError", "ProviderError", "VivavoceError"]
-
 
 class VivavoceError(Exception):
     """The base of all failures that are foreseen."""

@@ -18,7 +18,8 @@ from msgspec.structs import replace
 from vivavoce.assistants.registry import AssistantRegistry
 from vivavoce.assistants.team import Team, system_prompt
 from vivavoce.config.schema import Config
-from vivavoce.engines.cascade.engine import Cascade, Providers
+from vivavoce.engines.cascade.context import Providers
+from vivavoce.engines.cascade.engine import Cascade
 from vivavoce.engines.failover import Failover
 from vivavoce.engines.remote import Remote
 from vivavoce.engines.remote.options import voiceless
@@ -37,19 +38,8 @@ from vivavoce.text.languages import language_name, same_language
 from vivavoce.tools.registry import ToolRegistry, open_tools
 from vivavoce.tools.types import Assistant
 from vivavoce.upstream import endpoint_of, remote
-from vivavoce.weights.store import OnProgress, Store, is_installed, user_store
-
-__all__ = [
-    "MODEL",
-    "ProviderChoice",
-    "Runtime",
-    "State",
-    "choose_providers",
-    "describe",
-    "language_warnings",
-    "missing_packages",
-    "open_runtime",
-]
+from vivavoce.weights.sources import is_installed
+from vivavoce.weights.store import OnProgress, Store, user_store
 
 MODEL = "vivavoce"
 """our name where a client names no model"""

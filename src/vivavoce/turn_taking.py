@@ -10,19 +10,6 @@ from typing import Literal, TypeAlias
 
 from vivavoce.text.completeness import SENTENCE, completeness, hesitates, is_backchannel, is_doubtful
 
-__all__ = [
-    "Change",
-    "InterruptionDismissed",
-    "InterruptionSuspected",
-    "Paused",
-    "Resumed",
-    "SpeechStarted",
-    "SpeechStopped",
-    "TurnRules",
-    "TurnTaking",
-    "required_silence_ms",
-]
-
 
 @dataclass(frozen=True)
 class TurnRules:

@@ -13,8 +13,6 @@ from vivavoce.protocol.dialects import BETA, GA
 from vivavoce.protocol.session import Session, TranscriptionSession
 from vivavoce.session.line import Line
 
-__all__ = ["endpoint_of", "remote"]
-
 ENTRA_TOKEN = "AZURE_OPENAI_AD_TOKEN"  # noqa: S105 (the variable's name)
 
 

@@ -12,7 +12,7 @@ from vivavoce.errors import ConfigError
 from vivavoce.protocol import events as e
 from vivavoce.protocol.session import FunctionTool, Session
 from vivavoce.runtime import Runtime, choose_providers, language_warnings
-from vivavoce.session.switchboard import Caller
+from vivavoce.session.call import Caller
 from vivavoce.testing.simulation import Simulation
 from vivavoce.tools.function import tool
 from vivavoce.tools.registry import ToolRegistry

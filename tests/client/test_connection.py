@@ -12,8 +12,9 @@ from vivavoce.client import ConnectionChanged
 from vivavoce.protocol import events as e
 from vivavoce.protocol.items import FunctionCall, FunctionCallOutput, InputText, Message
 from vivavoce.protocol.session import Session
+from vivavoce.session.call import Caller
 from vivavoce.session.line import Line
-from vivavoce.session.switchboard import Caller, Switchboard
+from vivavoce.session.switchboard import Switchboard
 from vivavoce.testing.simulation import CallerSays, Simulation
 
 pytestmark = pytest.mark.anyio

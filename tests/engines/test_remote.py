@@ -22,8 +22,9 @@ from vivavoce.protocol.session import (
 )
 from vivavoce.protocol.settings import DEFAULT, merge
 from vivavoce.providers.base import ToolCall
+from vivavoce.session.call import Caller
 from vivavoce.session.line import Line
-from vivavoce.session.switchboard import Caller, Switchboard
+from vivavoce.session.switchboard import Switchboard
 from vivavoce.testing.simulation import CallerSays, ClientSends, Simulation, Timeline
 
 pytestmark = pytest.mark.anyio

@@ -13,8 +13,8 @@ from vivavoce.errors import ProtocolError
 from vivavoce.protocol.codec import error_event
 from vivavoce.protocol.dialects import GA
 from vivavoce.protocol.events import Event
+from vivavoce.session.call import Caller
 from vivavoce.session.line import Line
-from vivavoce.session.switchboard import Caller
 from vivavoce.transports.base import Connect, EventRate, OpenCalls, decode_event, run_until_first
 
 CLOSED = (anyio.EndOfStream, anyio.IncompleteRead, anyio.BrokenResourceError, anyio.DelimiterNotFound)

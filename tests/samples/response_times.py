@@ -1,8 +1,8 @@
 # ruff: noqa: E402 (each section is shown on its own)
 # --8<-- [start:listener]
 from vivavoce.protocol import events as e
+from vivavoce.session.call import Caller
 from vivavoce.session.middleware import Listener, ObservedEvent
-from vivavoce.session.switchboard import Caller
 
 
 class ResponseTimes:

@@ -10,7 +10,7 @@ from vivavoce.config.schema import Config
 from vivavoce.protocol import events as e
 from vivavoce.protocol.items import InputText, Message
 from vivavoce.runtime import Runtime
-from vivavoce.session.switchboard import Caller
+from vivavoce.session.call import Caller
 from vivavoce.testing.simulation import CallerSays, Simulation
 
 pytestmark = pytest.mark.anyio

@@ -12,9 +12,10 @@ from vivavoce.errors import ProtocolError
 from vivavoce.protocol import events as e
 from vivavoce.protocol.responses import verbatim
 from vivavoce.protocol.session import FunctionTool, Session
+from vivavoce.session.call import Caller
 from vivavoce.session.line import Line
 from vivavoce.session.middleware import ObservedEvent, SessionHandle
-from vivavoce.session.switchboard import Caller, Switchboard
+from vivavoce.session.switchboard import Switchboard
 from vivavoce.testing.simulation import Simulation
 
 pytestmark = pytest.mark.anyio

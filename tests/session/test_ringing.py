@@ -9,9 +9,10 @@ from vivavoce.errors import ProtocolError
 from vivavoce.limits import Limits
 from vivavoce.protocol import events as e
 from vivavoce.protocol.session import Session
+from vivavoce.session.call import Caller
 from vivavoce.session.line import Rejected
 from vivavoce.session.ringing import IncomingCall, IncomingCalls
-from vivavoce.session.switchboard import Caller, Switchboard
+from vivavoce.session.switchboard import Switchboard
 from vivavoce.testing.simulation import Simulation
 
 pytestmark = pytest.mark.anyio

@@ -14,9 +14,10 @@ from vivavoce.protocol.items import InputText, Message
 from vivavoce.protocol.responses import ResponseParams
 from vivavoce.protocol.session import FunctionTool, McpServerTool, Session
 from vivavoce.protocol.settings import DEFAULT
+from vivavoce.session.call import Caller
 from vivavoce.session.line import HungUp, Line, open_line
 from vivavoce.session.middleware import Listener, ObservedEvent
-from vivavoce.session.switchboard import Busy, Caller, Switchboard
+from vivavoce.session.switchboard import Busy, Switchboard
 from vivavoce.testing.simulation import Simulation
 
 pytestmark = pytest.mark.anyio

@@ -9,9 +9,10 @@ from openai import InvalidWebhookSignatureError, OpenAI
 from openai.types.webhooks import RealtimeCallIncomingWebhookEvent
 
 from vivavoce.limits import Limits
+from vivavoce.session.call import Caller
 from vivavoce.session.line import Rejected
 from vivavoce.session.ringing import IncomingCall, IncomingCalls
-from vivavoce.session.switchboard import Caller, Switchboard
+from vivavoce.session.switchboard import Switchboard
 from vivavoce.session.webhook import Webhook, signature
 from vivavoce.testing.simulation import Simulation
 

@@ -21,8 +21,9 @@ from vivavoce.protocol.session import (
 )
 from vivavoce.protocol.settings import DEFAULT, merge
 from vivavoce.providers.base import ToolCall
+from vivavoce.session.call import Caller
 from vivavoce.session.line import Line
-from vivavoce.session.switchboard import Caller, Switchboard
+from vivavoce.session.switchboard import Switchboard
 from vivavoce.testing.simulation import CallerSays, ClientSends, Timeline
 from vivavoce.tools.toolbox import Toolbox
 from vivavoce.tools.types import Context, ToolError

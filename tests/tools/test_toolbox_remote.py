@@ -16,9 +16,10 @@ from vivavoce.protocol.items import FunctionCall, FunctionCallOutput, McpCall
 from vivavoce.protocol.responses import Response, ResponseParams
 from vivavoce.protocol.session import FunctionTool, Session
 from vivavoce.protocol.settings import DEFAULT
+from vivavoce.session.call import Caller
 from vivavoce.session.line import Line
 from vivavoce.session.middleware import ObservedEvent
-from vivavoce.session.switchboard import Caller, Switchboard
+from vivavoce.session.switchboard import Switchboard
 from vivavoce.tools.toolbox import Toolbox
 from vivavoce.tools.types import Context, Outcome
 

@@ -19,8 +19,9 @@ from vivavoce.errors import ProtocolError
 from vivavoce.limits import Limits
 from vivavoce.protocol import events as e
 from vivavoce.protocol.items import InputText, Message
+from vivavoce.session.call import Caller
 from vivavoce.session.line import Line, open_line
-from vivavoce.session.switchboard import Caller, Switchboard
+from vivavoce.session.switchboard import Switchboard
 from vivavoce.transports.base import Handshake, Transport
 from vivavoce.transports.playout import PlayoutBuffer
 from vivavoce.transports.terminal.transport import Captions, Terminal, TerminalTransport

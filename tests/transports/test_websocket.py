@@ -11,8 +11,8 @@ from anyio.streams.memory import MemoryObjectSendStream
 
 from vivavoce.limits import Limits
 from vivavoce.protocol import events as e
+from vivavoce.session.call import Caller
 from vivavoce.session.line import Line, open_line
-from vivavoce.session.switchboard import Caller
 from vivavoce.transports.websocket import RECEIVE_NOWAIT, WebSocketTransport
 
 pytestmark = pytest.mark.anyio

@@ -13,9 +13,9 @@ from vivavoce.config.schema import Config
 from vivavoce.errors import ProviderError
 from vivavoce.protocol import events as e
 from vivavoce.runtime import Runtime
+from vivavoce.session.call import Caller
 from vivavoce.session.line import Rejected
 from vivavoce.session.ringing import IncomingCall
-from vivavoce.session.switchboard import Caller
 from vivavoce.testing.simulation import Simulation
 from vivavoce.web.app import Web
 from vivavoce.web.server import listen, serving

@@ -10,8 +10,6 @@ from vivavoce.protocol.session import Session
 from vivavoce.session.middleware import SessionHandle
 from vivavoce.tools.speech_queue import Notifier
 
-__all__ = ["Greeting"]
-
 SETTLED_SECONDS = 0.4
 """Clients update the session as soon as it is there, and a voice cannot be changed once it was heard."""
 

@@ -17,8 +17,6 @@ from vivavoce.tools.registry import ToolRegistry
 from vivavoce.tools.toolbox import Toolbox
 from vivavoce.tools.types import Assistant, Tool
 
-__all__ = ["AssistantRegistry"]
-
 log = logging.getLogger(__name__)
 
 

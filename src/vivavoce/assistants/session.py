@@ -19,8 +19,6 @@ from vivavoce.session.middleware import ObservedEvent, SessionHandle
 from vivavoce.tools.toolbox import Toolbox
 from vivavoce.tools.types import Assistant
 
-__all__ = ["AssistantSession", "client_policy"]
-
 log = logging.getLogger(__name__)
 
 S = TypeVar("S", Session, ResponseParams)

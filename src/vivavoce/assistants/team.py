@@ -13,8 +13,6 @@ from vivavoce.protocol.settings import merge
 from vivavoce.text.languages import language_name
 from vivavoce.tools.types import Assistant, Context, Outcome, Tool
 
-__all__ = ["Team", "system_prompt"]
-
 _NOTHING = {"type": "object", "properties": {}, "required": [], "additionalProperties": False}
 _SENTENCE = re.compile(r".*?[.!?](?=\s|$)", re.DOTALL)
 

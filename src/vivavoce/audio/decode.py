@@ -9,8 +9,6 @@ if TYPE_CHECKING:
     from av import AudioFrame
     from av.container import InputContainer
 
-__all__ = ["NotAudio", "TooLong", "decode"]
-
 _FORMATS = (
     "aac,ac3,aiff,amr,asf,au,avi,caf,eac3,flac,flv,loas,matroska,mov,mp3,mpeg,mpegts,ogg,tta,w64,wav,webm,wv"
 )

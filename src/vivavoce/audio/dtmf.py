@@ -11,8 +11,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["KEYS", "DtmfDetector", "tone"]
-
 LOW = (697, 770, 852, 941)
 HIGH = (1209, 1336, 1477, 1633)
 KEYS = "123A456B789C*0#D"

@@ -7,8 +7,6 @@ if TYPE_CHECKING:
     from av.audio.stream import AudioStream
     from av.container import OutputContainer
 
-__all__ = ["CONTENT_TYPES", "Encoder", "encoder"]
-
 CONTENT_TYPES = {
     "wav": "audio/wav",
     "pcm": "audio/pcm",

@@ -7,8 +7,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["Law", "decode", "encode"]
-
 Law = Literal["ulaw", "alaw"]
 
 

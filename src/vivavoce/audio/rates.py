@@ -1,7 +1,5 @@
 """Sample rates, in samples a second. All audio is 16-bit little-endian mono PCM."""
 
-__all__ = ["G711_RATE", "INPUT_RATE", "OPUS_RATE", "OUTPUT_RATE"]
-
 INPUT_RATE = 16_000
 """what VAD, turn detection and transcribers receive"""
 OUTPUT_RATE = 24_000

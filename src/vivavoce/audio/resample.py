@@ -8,8 +8,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["DELAY_MS", "Resampler", "resample"]
-
 DELAY_MS = 1.4
 """The delay of the filter: half its length, which is `2 * DELAY_MS` long."""
 

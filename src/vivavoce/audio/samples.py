@@ -6,8 +6,6 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Floats", "limited", "normalized", "samples", "split", "to_pcm", "trimmed"]
-
 Floats: TypeAlias = NDArray[np.float32]
 
 LEVEL, MAX_GAIN = 0.5, 50.0

@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from vivavoce.protocol.events import Event
     from vivavoce.session.line import Line
 
-__all__ = ["ask", "read_recording"]
-
 STANDARD_INPUT = "-"
 BYTES_PER_SECOND = OUTPUT_RATE * 2
 STAGES = ("heard", "transcribed", "first word", "first sound", "done")

@@ -16,8 +16,6 @@ from vivavoce.errors import ConfigError
 if TYPE_CHECKING:
     from vivavoce.tools.types import Assistant
 
-__all__ = ["AssistantPlace", "load_assistant"]
-
 AssistantPlace = Annotated[
     str | None,
     typer.Argument(metavar="[ASSISTANT]", help="Who answers: my_desk.py:assistant, or package.module:name."),

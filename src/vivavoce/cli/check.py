@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from vivavoce.runtime import ProviderChoice
     from vivavoce.weights.store import Store
 
-__all__ = ["check"]
-
 WHERE = "in the environment or in .env"
 
 

@@ -20,19 +20,6 @@ if TYPE_CHECKING:
     from vivavoce.session.line import Line
     from vivavoce.tools.types import Assistant
 
-__all__ = [
-    "Chat",
-    "File",
-    "KeyVariable",
-    "Preset",
-    "cancel_on_signal",
-    "configuration",
-    "connection_error",
-    "key_from",
-    "open_conversation",
-    "print_status",
-]
-
 File = Annotated[
     Path | None, typer.Option("--config", help="The configuration; else ./vivavoce.toml, if there is one.")
 ]
@@ -89,7 +76,7 @@ async def open_conversation(
             yield line
         return
     from vivavoce.runtime import open_runtime
-    from vivavoce.session.switchboard import Caller
+    from vivavoce.session.call import Caller
     from vivavoce.weights.store import every_tenth
 
     progress = every_tenth(print_status)

@@ -11,8 +11,6 @@ if TYPE_CHECKING:
 
     from vivavoce.weights.manifest import Model
 
-__all__ = ["app"]
-
 app = typer.Typer(no_args_is_help=True, help="Weights: which exist, which are here, how to fetch the others.")
 
 WIDTH = 90

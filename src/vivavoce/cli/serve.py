@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from vivavoce.config.schema import Config
     from vivavoce.tools.types import Assistant
 
-__all__ = ["serve"]
-
 
 def serve(
     assistant: AssistantPlace = None,

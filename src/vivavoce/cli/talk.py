@@ -26,13 +26,11 @@ from vivavoce.cli.common import (
 
 if TYPE_CHECKING:
     from vivavoce.config.schema import Config
+    from vivavoce.session.call import Caller
     from vivavoce.session.line import Line
-    from vivavoce.session.switchboard import Caller
     from vivavoce.tools.types import Assistant
     from vivavoce.transports.terminal.devices import Loudspeaker, Microphone
     from vivavoce.transports.terminal.transport import Terminal
-
-__all__ = ["talk"]
 
 STATUS_SECONDS = 1
 

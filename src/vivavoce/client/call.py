@@ -27,8 +27,6 @@ from vivavoce.session.middleware import ObservedEvent
 from vivavoce.tools.toolbox import Toolbox
 from vivavoce.tools.types import Tool
 
-__all__ = ["Call", "SessionSetup"]
-
 CANCELS = 16
 """`response.cancel` events of which it is remembered that they may come too late"""
 TOOLBOX_EVENTS = 256

@@ -17,8 +17,6 @@ from vivavoce.protocol import events as e
 from vivavoce.protocol.dialects import Dialect
 from vivavoce.session.line import Engine, HungUp, Line, open_line
 
-__all__ = ["Connect", "Connection", "connector"]
-
 log = logging.getLogger(__name__)
 
 Connect = Callable[[], AbstractAsyncContextManager[Line]]

@@ -15,8 +15,6 @@ from vivavoce.protocol import events as e
 from vivavoce.protocol.tools import event_without_secrets
 from vivavoce.session.middleware import ObservedEvent
 
-__all__ = ["EventLog", "Logged"]
-
 log = logging.getLogger(__name__)
 
 _LONG = 2000

@@ -17,8 +17,6 @@ from vivavoce.errors import ProtocolError, ProviderError
 from vivavoce.protocol.events import ClientEvent, Event
 from vivavoce.session.line import EventQueue
 
-__all__ = ["EventStream", "Handler", "Handlers"]
-
 log = logging.getLogger(__name__)
 
 Handler = Callable[[Any], object]

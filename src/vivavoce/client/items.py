@@ -26,8 +26,6 @@ from vivavoce.protocol.items import (
 from vivavoce.protocol.validation import invalid
 from vivavoce.session.item_audio import ItemAudio
 
-__all__ = ["Content", "ConversationItem", "Part", "image", "user_message"]
-
 Part = str | bytes | bytearray | InputText | InputAudio | InputImage | Mapping[str, object]
 """Text, audio in the session's format, a part of the protocol's, or one as JSON has it."""
 Content = Part | Sequence[Part]

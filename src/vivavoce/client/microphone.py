@@ -5,8 +5,6 @@ from collections import deque
 from vivavoce.protocol.session import AudioFormat, Pcm
 from vivavoce.session.formats import bytes_per_ms
 
-__all__ = ["Microphone"]
-
 COMMITS = 8
 """turns that may be committed before the first of them is confirmed"""
 

@@ -7,18 +7,6 @@ from vivavoce.client.items import ConversationItem
 from vivavoce.errors import ProviderError
 from vivavoce.protocol.events import ClientEvent, Event
 
-__all__ = [
-    "ConnectionChanged",
-    "Delta",
-    "Emitted",
-    "HandlerFailed",
-    "Interrupted",
-    "Notification",
-    "Update",
-    "matches",
-    "name_of",
-]
-
 
 @dataclass(frozen=True)
 class Delta:

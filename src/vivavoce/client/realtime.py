@@ -32,8 +32,6 @@ from vivavoce.session.conversation import Conversation
 from vivavoce.session.line import Engine
 from vivavoce.tools.types import Tool
 
-__all__ = ["RealtimeClient"]
-
 H = TypeVar("H", bound=Handler)
 
 APPEND_BYTES = 256 * 1024

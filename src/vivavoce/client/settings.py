@@ -11,8 +11,6 @@ from vivavoce.protocol.codec import read_session
 from vivavoce.protocol.session import Session, TranscriptionSession
 from vivavoce.protocol.validation import invalid
 
-__all__ = ["SETTINGS", "SessionOptions", "read_settings"]
-
 Json = dict[str, Any]
 
 

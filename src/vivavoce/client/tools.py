@@ -13,8 +13,6 @@ from vivavoce.tools.function import outcome_of, tool
 from vivavoce.tools.types import Context, Outcome, Tool
 from vivavoce.tools.worker_threads import WorkerThreads
 
-__all__ = ["Definition", "ToolHandler", "as_tool"]
-
 Definition = FunctionTool | Mapping[str, object]
 """A tool as a session has it: `name`, `description`, and `parameters` as JSON Schema."""
 ToolHandler = Callable[..., object]

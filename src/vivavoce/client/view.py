@@ -19,8 +19,6 @@ from vivavoce.session.conversation import Conversation
 from vivavoce.session.formats import bytes_per_ms
 from vivavoce.session.item_audio import ItemAudio
 
-__all__ = ["ConversationView"]
-
 T = TypeVar("T")
 
 UNCONFIRMED = 64

@@ -5,8 +5,6 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
 
-__all__ = ["HttpAddress", "HttpAddresses", "SettingsTable", "Table", "Texts"]
-
 Table = Mapping[str, object]
 """a table as it is written, before anything has read it"""
 

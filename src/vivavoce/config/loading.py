@@ -19,8 +19,6 @@ from vivavoce.config.base import Table
 from vivavoce.config.schema import BASE, PRESETS, Config
 from vivavoce.errors import ConfigError
 
-__all__ = ["FILE", "Loaded", "load"]
-
 FILE = "vivavoce.toml"
 
 _NO_VALUE = "is a table, not a value"

@@ -7,8 +7,6 @@ from pydantic import field_validator
 
 from vivavoce.config.base import SettingsTable
 
-__all__ = ["RemoteTable"]
-
 _KEYS = {"openai": "OPENAI_API_KEY", "azure": "AZURE_OPENAI_API_KEY"}
 _OTHERS_KEY = "VIVAVOCE_REMOTE_KEY"
 _SECRETS = {"api-key", "key", "token"}

@@ -29,20 +29,6 @@ from vivavoce.protocol.session import (
     TurnDetection,
 )
 
-__all__ = [
-    "BASE",
-    "PRESETS",
-    "SLOTS",
-    "Config",
-    "McpTable",
-    "ServerTable",
-    "SessionTable",
-    "Slot",
-    "Table",
-    "WebRtcTable",
-    "is_loopback",
-]
-
 SLOTS = ("vad", "turn", "transcriber", "chat", "synthesizer", "denoiser")
 
 BASE: Mapping[str, Mapping[str, Table]] = {"session": {"turn_detection": {"type": "semantic_vad"}}}

@@ -12,8 +12,6 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 from vivavoce.config.base import SettingsTable
 from vivavoce.errors import ConfigError
 
-__all__ = ["HttpToolTable", "McpToolsTable", "ToolsTable", "from_environment", "placeholders", "variables"]
-
 _SECRET = re.compile(r"auth|cookie|key|token|secret|password", re.IGNORECASE)
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 _HEADER = re.compile(r"[\w!#$%&'*+.^`|~-]+", re.ASCII)

@@ -10,8 +10,6 @@ from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
 from vivavoce.errors import ConfigError
 from vivavoce.protocol.dialects import BETA, FIRST_BETA, GA, Dialect, by_version
 
-__all__ = ["Endpoint", "azure", "endpoint_at", "openai"]
-
 OPENAI = "wss://api.openai.com/v1/realtime"
 SCHEMES = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}
 BETA_HEADER = {"OpenAI-Beta": "realtime=v1"}

@@ -19,8 +19,6 @@ from vivavoce.protocol.items import (
 )
 from vivavoce.session.conversation import Conversation
 
-__all__ = ["REPLAY_ID", "HistoryReplay", "replayable", "replayable_items"]
-
 REPLAY_ID = "ours"
 """how the ids of events begin that the client has not sent, and whose errors it does not receive"""
 _ROOT = "root"

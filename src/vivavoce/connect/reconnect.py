@@ -12,8 +12,6 @@ import anyio
 from vivavoce.backoff import backoff, jittered
 from vivavoce.errors import ProviderError
 
-__all__ = ["SESSION_EXPIRED", "Reconnecting", "reconnect_delay"]
-
 log = logging.getLogger(__name__)
 
 SESSION_EXPIRED = "session_expired"

@@ -16,8 +16,6 @@ from vivavoce.errors import ConfigError, ProtocolError, ProviderError
 from vivavoce.limits import Limits
 from vivavoce.session.line import EventQueue, HungUp, Line
 
-__all__ = ["RemoteLine", "connect"]
-
 log = logging.getLogger(__name__)
 socket_log = logging.getLogger(f"{__name__}.socket")
 socket_log.setLevel(logging.INFO)  # below, it would log the headers, and with them the key

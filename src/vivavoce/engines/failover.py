@@ -13,8 +13,6 @@ from vivavoce.engines.remote.options import Settings, without_voice
 from vivavoce.engines.remote.relay import UpstreamServer
 from vivavoce.session.line import Line, open_line
 
-__all__ = ["Failover"]
-
 
 @dataclass
 class Failover:

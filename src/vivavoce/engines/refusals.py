@@ -7,8 +7,6 @@ from vivavoce.limits import Limits
 from vivavoce.protocol import events as e
 from vivavoce.protocol.codec import error_event
 
-__all__ = ["error_for", "expired", "not_a_client_event", "too_many_items"]
-
 
 def error_for(event: e.Event, error: ProtocolError) -> e.ErrorEvent:
     """Make the `error` about a client's event, with its id (realtime.md 1.4 G)."""

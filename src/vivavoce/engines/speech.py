@@ -14,8 +14,6 @@ from vivavoce.providers.base import FRAME_BYTES, FRAME_MS, Transcript
 from vivavoce.text.normalization import speakable
 from vivavoce.text.sentences import Segmenter, pause_after
 
-__all__ = ["Speech", "stretches"]
-
 SPEECH = 0.5
 PAUSE = 800 // FRAME_MS
 MARGIN = 256 // FRAME_MS

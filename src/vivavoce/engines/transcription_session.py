@@ -17,8 +17,6 @@ from vivavoce.protocol.session import (
 )
 from vivavoce.protocol.settings import DEFAULT_TRANSCRIPTION, merge
 
-__all__ = ["create_transcription", "no_responses", "update_transcription"]
-
 
 def create_transcription(session: Session, update: TranscriptionSession) -> TranscriptionSession:
     """Return the transcription session of a client that sends `update`, where others get `session`.

@@ -14,8 +14,6 @@ from vivavoce.mcp.tools import is_allowed
 from vivavoce.protocol.items import McpTool
 from vivavoce.protocol.session import McpServerTool
 
-__all__ = ["McpConnection", "connection_key"]
-
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")

@@ -28,8 +28,6 @@ from vivavoce.mcp.servers import Command, McpFailure, McpSession, protocol_failu
 from vivavoce.protocol.items import McpError, McpHttpError, McpProtocolError, McpTool, McpToolExecutionError
 from vivavoce.protocol.session import McpServerTool
 
-__all__ = ["connect"]
-
 _CLOSED, _BROKEN = -32000, -32603
 """JSON-RPC codes, as the library uses them."""
 _ONLY_SSE = range(400, 406)

@@ -15,8 +15,6 @@ from vivavoce.limits import Limits
 from vivavoce.protocol.items import McpError, McpHttpError, McpProtocolError, McpTool
 from vivavoce.protocol.session import McpServerTool
 
-__all__ = ["Command", "McpConnector", "McpFailure", "McpServers", "McpSession", "protocol_failure"]
-
 INVALID_REQUEST, INVALID_PARAMS, TIMED_OUT = -32600, -32602, -32001
 """JSON-RPC's codes; the last is the `mcp` library's."""
 _NOT_INSTALLED = "MCP is not installed on this server; its owner may run: pip install 'vivavoce[mcp]'."

@@ -9,8 +9,6 @@ from msgspec import UNSET, UnsetType
 from vivavoce.protocol.items import McpTool
 from vivavoce.protocol.session import FunctionTool, McpApproval, McpServerTool, McpToolFilter
 
-__all__ = ["ToolNames", "as_function", "is_allowed", "needs_approval"]
-
 _NAME_CHARS = 64
 """characters of a function's name, of which chat models know letters, digits, `_` and `-`"""
 

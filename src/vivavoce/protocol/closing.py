@@ -8,8 +8,6 @@ from vivavoce.protocol import events as e
 from vivavoce.protocol.items import AudioPart, FunctionCall, FunctionCallOutput, Item, Message, TextPart
 from vivavoce.protocol.responses import Failed, FailedError, Response
 
-__all__ = ["OutputPlace", "PartPlace", "connection_lost", "incomplete", "part_closers"]
-
 
 class OutputPlace(TypedDict):
     """Which item of which response an event is about."""

@@ -19,22 +19,6 @@ from vivavoce.protocol.items import Item, Message
 from vivavoce.protocol.session import Session, TranscriptionSession
 from vivavoce.protocol.validation import invalid, missing, text_limit, validate
 
-__all__ = [
-    "APPEND_BYTES",
-    "TEXT_CHARS",
-    "VALUES",
-    "decode_client",
-    "decode_server",
-    "encode",
-    "encode_client",
-    "error_event",
-    "normalize_parts",
-    "read_body",
-    "read_body_object",
-    "read_session",
-    "reader",
-]
-
 APPEND_BYTES = 15 * 1024 * 1024
 TEXT_CHARS = 100_000
 VALUES = 40_000

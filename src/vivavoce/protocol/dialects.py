@@ -8,8 +8,6 @@ from vivavoce.protocol import codec
 from vivavoce.protocol.beta import codec as beta
 from vivavoce.protocol.events import ClientEvent, Event
 
-__all__ = ["BETA", "FIRST_BETA", "GA", "Dialect", "Reader", "by_version"]
-
 Reader = Callable[[str | bytes], tuple[Event, ...]]
 """Decodes a server's messages, one after the other, into GA's events; an unknown message gives none.
 

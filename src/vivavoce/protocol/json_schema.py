@@ -11,17 +11,6 @@ from msgspec import UNSET
 
 from vivavoce.protocol.session import FunctionTool
 
-__all__ = [
-    "Schema",
-    "argument_schema",
-    "as_schema",
-    "check_schema",
-    "describe_schema",
-    "fits_schema",
-    "schema_fault",
-    "simplify_schema",
-]
-
 Schema = Mapping[str, object]
 
 _FORMATS = {

@@ -25,8 +25,6 @@ from vivavoce.protocol.session import (
 from vivavoce.protocol.tools import TOOLS, check_choice, check_tools
 from vivavoce.protocol.validation import invalid
 
-__all__ = ["DEFAULT", "DEFAULT_TRANSCRIPTION", "apply_update", "check_response", "check_session", "merge"]
-
 _SERVER_VAD = ServerVad(
     threshold=0.5,
     prefix_padding_ms=300,

@@ -21,8 +21,6 @@ from vivavoce.protocol.session import (
 )
 from vivavoce.protocol.validation import invalid, missing
 
-__all__ = ["TOOLS", "check_choice", "check_tools", "event_without_secrets", "without_secrets"]
-
 TOOLS = 128
 """tools that a session may name"""
 

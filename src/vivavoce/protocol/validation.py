@@ -13,8 +13,6 @@ from msgspec import inspect
 
 from vivavoce.errors import ProtocolError
 
-__all__ = ["CheckText", "invalid", "join_path", "missing", "text_limit", "unknown", "validate"]
-
 DEPTH = 64
 """levels of nesting that free-form values, such as a tool's JSON Schema, may have"""
 NAME_CHARS = 64

@@ -13,29 +13,6 @@ from vivavoce.audio.rates import INPUT_RATE
 from vivavoce.protocol.items import Item
 from vivavoce.protocol.session import FunctionTool, NoiseReduction, ToolChoice
 
-__all__ = [
-    "FRAME_BYTES",
-    "FRAME_MS",
-    "ChatModel",
-    "ChatRequest",
-    "ChatUsage",
-    "ContextLimited",
-    "Denoiser",
-    "DenoisingModel",
-    "Prefillable",
-    "SupportsImages",
-    "SupportsOptions",
-    "SupportsPartials",
-    "Synthesizer",
-    "ToolCall",
-    "Transcriber",
-    "Transcript",
-    "TurnDetector",
-    "VoiceActivityDetector",
-    "VoiceActivityModel",
-    "WordTiming",
-]
-
 FRAME_MS = 32
 FRAME_BYTES = INPUT_RATE * FRAME_MS // 1000 * 2
 

@@ -2,8 +2,6 @@
 
 import msgspec
 
-__all__ = ["ApiError", "ChatChunk", "FunctionDelta", "Timings", "Usage"]
-
 
 class FunctionDelta(msgspec.Struct, frozen=True):
     """A further part of a function call."""

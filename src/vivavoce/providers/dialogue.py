@@ -19,20 +19,6 @@ from vivavoce.protocol.items import (
     OutputText,
 )
 
-__all__ = [
-    "SPOKEN_STYLE",
-    "Turn",
-    "content_text",
-    "describe_json",
-    "estimate_tokens",
-    "fit_turns",
-    "last_user_text",
-    "mcp_result",
-    "spaced_name",
-    "system_prompt",
-    "turns_of",
-]
-
 _RESULT_CHARS = 4000
 
 SPOKEN_STYLE = (

@@ -15,8 +15,6 @@ import msgspec
 
 from vivavoce.errors import ConfigError
 
-__all__ = ["ROLES", "Plugin", "Role", "Weights", "find", "names", "settings_for", "without_weights"]
-
 GROUP = "vivavoce.providers"
 Role = Literal["vad", "turn", "transcriber", "chat", "synthesizer", "denoiser"]
 ROLES: tuple[Role, ...] = ("vad", "turn", "transcriber", "chat", "synthesizer", "denoiser")

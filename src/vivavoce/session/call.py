@@ -19,8 +19,6 @@ from vivavoce.protocol.tools import event_without_secrets
 from vivavoce.session.line import EventQueue, Line
 from vivavoce.session.middleware import Listener, Middleware, ObservedEvent
 
-__all__ = ["ActiveCall", "Caller", "ClientLine", "EngineLine", "MiddlewareHandle", "Refer", "Sideband"]
-
 log = logging.getLogger(__name__)
 
 Refer = Callable[[str], Awaitable[None]]

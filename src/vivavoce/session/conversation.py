@@ -24,8 +24,6 @@ from vivavoce.protocol.responses import Response
 from vivavoce.protocol.session import Pcm, Session
 from vivavoce.session.formats import bytes_per_ms
 
-__all__ = ["Conversation", "SpokenText"]
-
 MS_PER_CHAR = 65
 """How long a character takes to speak, until its audio is there (about 155 words a minute)."""
 

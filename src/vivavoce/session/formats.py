@@ -6,8 +6,6 @@ from vivavoce.audio.resample import Resampler
 from vivavoce.errors import ProtocolError
 from vivavoce.protocol.session import AudioFormat, Pcm, Pcmu
 
-__all__ = ["AudioDecoder", "AudioEncoder", "bytes_per_ms", "check_samples"]
-
 
 def bytes_per_ms(format: AudioFormat) -> int:
     """Return how many bytes a millisecond of a format has."""

@@ -10,8 +10,6 @@ from vivavoce.audio.resample import Resampler
 from vivavoce.protocol.session import AudioFormat
 from vivavoce.session.formats import AudioEncoder, bytes_per_ms
 
-__all__ = ["ItemAudio"]
-
 
 @dataclass
 class _Stored:

@@ -8,8 +8,6 @@ from typing import Protocol, Self, runtime_checkable
 from vivavoce.protocol.events import ErrorEvent, Event
 from vivavoce.protocol.session import Session, TranscriptionSession
 
-__all__ = ["Engine", "EventQueue", "HungUp", "Line", "Rejected", "open_line"]
-
 
 class HungUp(Exception):
     """Raised by sending when the other end has left. It is nobody's fault."""

@@ -6,8 +6,6 @@ from typing import Literal, Protocol
 
 from vivavoce.protocol.events import ClientEvent, Event, OwnEvent
 
-__all__ = ["Listener", "Middleware", "ObservedEvent", "SessionHandle"]
-
 
 @dataclass(frozen=True)
 class ObservedEvent:

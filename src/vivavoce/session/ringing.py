@@ -8,10 +8,9 @@ import anyio
 
 from vivavoce.errors import ProtocolError
 from vivavoce.protocol.session import Session, TranscriptionSession
+from vivavoce.session.call import Caller
 from vivavoce.session.line import Line, Rejected
-from vivavoce.session.switchboard import Caller, Switchboard, no_such_call
-
-__all__ = ["IncomingCall", "IncomingCalls", "OnIncoming"]
+from vivavoce.session.switchboard import Switchboard, no_such_call
 
 TEMPORARILY_UNAVAILABLE = 480
 """SIP's status where nobody accepts or rejects a call in time"""

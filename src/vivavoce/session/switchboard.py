@@ -17,21 +17,10 @@ from vivavoce.session.call import (
     ClientLine,
     EngineLine,
     MiddlewareHandle,
-    Refer,
     Sideband,
 )
 from vivavoce.session.line import Engine, HungUp, Line
 from vivavoce.session.middleware import Listener, Middleware
-
-__all__ = [
-    "Busy",
-    "Caller",
-    "ListenerFactory",
-    "MiddlewareFactory",
-    "Refer",
-    "Switchboard",
-    "no_such_call",
-]
 
 log = logging.getLogger(__name__)
 

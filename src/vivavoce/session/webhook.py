@@ -17,8 +17,6 @@ from vivavoce.limits import Limits
 from vivavoce.protocol.events import new_id
 from vivavoce.session.ringing import IncomingCall
 
-__all__ = ["Webhook", "incoming", "signature"]
-
 log = logging.getLogger(__name__)
 
 ENCODED = "whsec_"

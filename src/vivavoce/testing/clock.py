@@ -3,8 +3,6 @@
 import asyncio
 import selectors
 
-__all__ = ["JumpingClock"]
-
 
 class JumpingClock(asyncio.SelectorEventLoop):
     """An event loop that does not wait: when nothing is left to do now, its time jumps to the next timer.

@@ -19,7 +19,8 @@ import anyio
 from msgspec import UNSET
 
 from vivavoce.audio.rates import INPUT_RATE, OUTPUT_RATE
-from vivavoce.engines.cascade.engine import Cascade, Providers
+from vivavoce.engines.cascade.context import Providers
+from vivavoce.engines.cascade.engine import Cascade
 from vivavoce.errors import ProviderError
 from vivavoce.limits import Limits
 from vivavoce.protocol import events as e
@@ -27,13 +28,11 @@ from vivavoce.protocol.items import Message
 from vivavoce.protocol.session import AudioFormat, Pcm, Session, TranscriptionSession
 from vivavoce.protocol.settings import DEFAULT
 from vivavoce.providers.base import ChatRequest, ChatUsage, ToolCall, Transcript, WordTiming
+from vivavoce.session.call import Caller
 from vivavoce.session.formats import AudioEncoder
 from vivavoce.session.line import Engine, HungUp, Line
 from vivavoce.session.middleware import ObservedEvent
-from vivavoce.session.switchboard import Caller, ListenerFactory, MiddlewareFactory, Switchboard
-
-__all__ = ["CallerSays", "ClientSends", "Reply", "Script", "Simulation", "Step", "Timeline", "Unresponsive"]
-
+from vivavoce.session.switchboard import ListenerFactory, MiddlewareFactory, Switchboard
 
 # steps
 

@@ -11,8 +11,6 @@ from typing import NamedTuple
 
 from vivavoce.text.languages import language_table
 
-__all__ = ["SENTENCE", "WordClasses", "completeness", "hesitates", "is_backchannel", "is_doubtful", "spelling"]
-
 UNKNOWN = 0.5
 WHOLE, ANSWER, SENTENCE, PHRASE, PIECE = 1.0, 0.95, 0.75, 0.5, 0.1
 """How complete: a question or an order; a word or two; a statement; no sentence; a piece of one."""

@@ -9,8 +9,6 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-__all__ = ["base_language", "language_name", "language_table", "same_language", "word_lists"]
-
 
 def language_name(code: str) -> str:
     """Return a language's English name, such as `Hindi`; for an unknown code a phrase with the code in it."""

@@ -8,8 +8,6 @@ import unicodedata
 
 from vivavoce.text.en.normalization import address_rules, compile_rules, plain_digits, word_rules
 
-__all__ = ["speakable"]
-
 
 def speakable(text: str, *, language: str = "en") -> str:
     """Return `text` in the words that are to be spoken; an empty text if it has none.

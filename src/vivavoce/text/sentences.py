@@ -4,8 +4,6 @@ import re
 from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
 
-__all__ = ["FIRST_WORDS", "Segmenter", "clauses", "pause_after"]
-
 FIRST_WORDS = 5
 """After so many words the first clause ends, punctuation or none: the caller is waiting."""
 

@@ -8,8 +8,6 @@ from unicodedata import category, normalize
 
 from vivavoce.text.languages import base_language, word_lists
 
-__all__ = ["judge_answer", "phrase_lists", "plain_words"]
-
 Meaning = Literal["yes", "no", "courtesy", "doubt", "unknown"]
 """`doubt` leaves the answer open whatever stands beside it: conditions, and what may mean either."""
 _LISTED: tuple[Meaning, ...] = ("yes", "no", "courtesy", "doubt")

@@ -8,8 +8,6 @@ from markdown_it import MarkdownIt
 
 from vivavoce.tools.types import Card
 
-__all__ = ["as_html"]
-
 _QUICK = 2000
 """characters that take some milliseconds at worst"""
 _TAGS = {

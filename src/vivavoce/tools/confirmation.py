@@ -34,16 +34,6 @@ from vivavoce.tools.speech_queue import Notifier
 from vivavoce.tools.turn_state import TurnState, turn_detection
 from vivavoce.tools.types import Tool, ToolError, decode_arguments
 
-__all__ = [
-    "ConfirmationFlow",
-    "Question",
-    "Verdict",
-    "changes_listening",
-    "format_question",
-    "listening_changes",
-    "spoken_language",
-]
-
 log = logging.getLogger(__name__)
 
 _VALUE_CHARS = 80

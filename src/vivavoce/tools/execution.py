@@ -12,8 +12,6 @@ from anyio.lowlevel import RunVar
 from vivavoce.limits import Limits
 from vivavoce.tools.types import Context, Outcome, Tool, ToolError
 
-__all__ = ["CallResult", "check_call", "run_call"]
-
 log = logging.getLogger(__name__)
 
 

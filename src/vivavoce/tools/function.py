@@ -16,8 +16,6 @@ from vivavoce.tools.parameters import Parameters, context_parameter, type_hints
 from vivavoce.tools.types import Assistant, Card, Context, Outcome, Tool
 from vivavoce.tools.worker_threads import WorkerThreads
 
-__all__ = ["PythonTool", "ToolOptions", "outcome_of", "tool"]
-
 P = ParamSpec("P")
 R = TypeVar("R")
 

@@ -13,8 +13,6 @@ from vivavoce.limits import Limits
 from vivavoce.tools.parameters import Parameters
 from vivavoce.tools.types import Context, Outcome, Tool, ToolError
 
-__all__ = ["fill_url", "http_tool"]
-
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
 _REDIRECTS = 5
 _BYTES_PER_CHAR = 4

@@ -14,8 +14,6 @@ from vivavoce.protocol.items import McpTool, McpToolExecutionError
 from vivavoce.protocol.session import McpServerTool
 from vivavoce.tools.types import Context, Outcome, Tool, ToolError, decode_arguments
 
-__all__ = ["McpToolSource"]
-
 log = logging.getLogger(__name__)
 
 

@@ -15,8 +15,6 @@ from vivavoce.errors import ConfigError
 from vivavoce.protocol.json_schema import Schema, check_schema, describe_schema, schema_fault
 from vivavoce.tools.types import Context, ToolError, decode_arguments
 
-__all__ = ["Parameters", "context_parameter", "type_hints"]
-
 _USABLE = "str, int, float, bool, date, time, Literal, Enum, a dataclass, lists and dicts of these, or `| None`"
 _AMBIGUOUS = {datetime, timedelta}
 """What msgspec would read from any number, as seconds: nobody who says 10 means 1970."""

@@ -23,8 +23,6 @@ from vivavoce.tools.http import http_tool
 from vivavoce.tools.mcp_source import McpToolSource
 from vivavoce.tools.types import Tool
 
-__all__ = ["ToolRegistry", "ToolSource", "missing_for_tools", "open_tools"]
-
 log = logging.getLogger(__name__)
 
 _FIRST_SECONDS, _LONGEST_SECONDS = 1.0, 60.0

@@ -11,8 +11,6 @@ from vivavoce.protocol import session as s
 from vivavoce.protocol.responses import ResponseParams
 from vivavoce.tools.types import Tool
 
-__all__ = ["SessionTools"]
-
 
 class SessionTools:
     """Adds our own tools to those that a client names, and tells whose a tool is.

@@ -10,8 +10,6 @@ from vivavoce.protocol import events as e
 from vivavoce.protocol.responses import verbatim
 from vivavoce.tools.types import ToolError
 
-__all__ = ["Notifier", "SpeechQueue"]
-
 
 class Notifier:
     """Wakes all who wait for something to change. Notifying them waits for nobody."""

@@ -31,8 +31,6 @@ from vivavoce.tools.speech_queue import Notifier, SpeechQueue
 from vivavoce.tools.turn_state import CallRounds, Round, TurnState, is_too_early, is_verbatim
 from vivavoce.tools.types import Assistant, Card, Context, Tool, ToolError
 
-__all__ = ["HandOver", "Toolbox"]
-
 log = logging.getLogger(__name__)
 
 _AUDIO = (e.InputAudioBufferAppend, e.ResponseOutputAudioDelta)

@@ -10,8 +10,6 @@ from vivavoce.protocol import events as e
 from vivavoce.protocol.responses import VERBATIM, Response
 from vivavoce.protocol.session import ServerVad, Session, TranscriptionSession, TurnDetection
 
-__all__ = ["CallRounds", "Round", "TurnState", "is_too_early", "is_verbatim", "turn_detection"]
-
 _RESPONSE_SECONDS = 3.0
 """An engine that responds to turns by itself begins to within so many seconds, or not at all."""
 

@@ -11,8 +11,6 @@ from vivavoce.errors import ConfigError, VivavoceError
 from vivavoce.protocol.responses import METADATA_CHARS
 from vivavoce.protocol.session import FunctionTool
 
-__all__ = ["Assistant", "Card", "Context", "Outcome", "Tool", "ToolError", "decode_arguments"]
-
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 _-]{0,47}")
 _LANGUAGE = re.compile(r"[a-z]{2,3}(-[A-Za-z0-9]+)*")
 

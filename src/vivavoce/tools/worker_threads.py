@@ -12,8 +12,6 @@ from typing import TypeVar
 import anyio
 from anyio.lowlevel import RunVar
 
-__all__ = ["WorkerThreads"]
-
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")

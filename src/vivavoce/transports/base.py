@@ -21,17 +21,6 @@ from vivavoce.protocol.session import Session, TranscriptionSession
 from vivavoce.session.call import Caller
 from vivavoce.session.line import HungUp, Line
 
-__all__ = [
-    "Connect",
-    "EventRate",
-    "Handshake",
-    "OpenCalls",
-    "Transport",
-    "decode_event",
-    "run_until_first",
-    "wants_extras",
-]
-
 Connect = Callable[[Caller], AbstractAsyncContextManager[Line]]
 """Connects a caller to an engine, as `Switchboard.connect` does: leaving the block ends the call.
 

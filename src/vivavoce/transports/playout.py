@@ -12,8 +12,6 @@ from vivavoce.protocol import events as e
 from vivavoce.protocol.session import AudioFormat, InputSettings, Pcm, Session, TranscriptionSession
 from vivavoce.session.formats import AudioDecoder
 
-__all__ = ["Playout", "PlayoutBuffer"]
-
 
 class PlayoutBuffer:
     """Mono PCM16, appended by one thread and read by another, item by item.

@@ -33,8 +33,6 @@ from vivavoce.transports.base import (
     wants_extras,
 )
 
-__all__ = ["PATHS", "RECEIVE_NOWAIT", "AsgiConnection", "WebSocketTransport", "read_handshake"]
-
 log = logging.getLogger(__name__)
 
 PATHS = ("/v1/realtime", "/openai/v1/realtime", "/openai/realtime", "/realtime")

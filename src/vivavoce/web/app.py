@@ -16,8 +16,8 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
 from vivavoce.runtime import MODEL, Runtime
+from vivavoce.session.call import Caller
 from vivavoce.session.line import Line
-from vivavoce.session.switchboard import Caller
 from vivavoce.transports.base import Transport
 from vivavoce.transports.websocket import PATHS, WebSocketTransport
 from vivavoce.web.endpoints.call_control import CallControlEndpoint
@@ -31,8 +31,6 @@ from vivavoce.web.requests import Admission
 from vivavoce.web.security.client_secrets import ClientSecrets
 from vivavoce.web.security.guard import Guard
 from vivavoce.web.security.headers import BrowserHeaders
-
-__all__ = ["Web"]
 
 STATIC = Path(str(files("vivavoce.web") / "static"))
 

@@ -8,18 +8,6 @@ from starlette.responses import JSONResponse, Response
 
 from vivavoce.errors import ProtocolError, ProviderError
 
-__all__ = [
-    "HANDLERS",
-    "RETRY_AFTER",
-    "HttpError",
-    "error_body",
-    "error_response",
-    "handle_error",
-    "invalid_request",
-    "needs_pyav",
-    "not_ready",
-]
-
 RETRY_AFTER = {"retry-after": "5"}
 STATUSES = {
     "call_id_not_found": 404,

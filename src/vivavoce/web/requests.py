@@ -13,18 +13,6 @@ from vivavoce.limits import Limits
 from vivavoce.runtime import Runtime
 from vivavoce.web.errors import HttpError, not_ready
 
-__all__ = [
-    "Admission",
-    "body_too_large",
-    "limited_body",
-    "media_type",
-    "read_bytes",
-    "require_media_type",
-    "respond_while_connected",
-    "send_chunk",
-    "start_response",
-]
-
 log = logging.getLogger(__name__)
 
 

@@ -13,8 +13,6 @@ from vivavoce.limits import Limits
 from vivavoce.web.app import Web
 from vivavoce.web.websocket import WebSocketProtocol
 
-__all__ = ["listen", "serving"]
-
 SHUTDOWN_SECONDS = 5
 PING_SECONDS = 20
 

@@ -10,8 +10,6 @@ from websockets.http11 import Request
 
 from vivavoce.transports.websocket import RECEIVE_NOWAIT
 
-__all__ = ["WebSocketProtocol"]
-
 SMALL_BYTES = 16 * 1024
 MAX_QUEUED_FRAMES = 16
 """So many small frames may be queued; then, or after a large one, reading pauses until the queue is empty."""

@@ -7,8 +7,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["CHUNK", "PARTIAL", "Damaged", "lock", "read_chunks", "sha256_of", "write"]
-
 CHUNK = 1 << 20
 PARTIAL = ".partial"
 

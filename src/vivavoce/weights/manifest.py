@@ -15,21 +15,6 @@ import msgspec
 
 from vivavoce.errors import ConfigError
 
-__all__ = [
-    "Bundled",
-    "HubSource",
-    "Manifest",
-    "Model",
-    "ModelFile",
-    "PackageSource",
-    "Part",
-    "Role",
-    "Source",
-    "built_in_manifest",
-    "parse_hub_name",
-    "parse_manifest",
-]
-
 Role = Literal["vad", "turn", "transcriber", "chat", "synthesizer"]
 Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 Bytes = Annotated[int, msgspec.Meta(gt=0)]

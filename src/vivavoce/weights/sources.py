@@ -27,19 +27,6 @@ import httpx
 from vivavoce.weights.files import CHUNK, read_chunks
 from vivavoce.weights.manifest import HubSource, Part
 
-__all__ = [
-    "HUB",
-    "PARALLEL",
-    "Download",
-    "Installer",
-    "Unreachable",
-    "WheelCache",
-    "hub_download",
-    "installed_path",
-    "installers",
-    "is_installed",
-]
-
 HUB = "https://huggingface.co"
 TIMEOUT_SECONDS = 30
 TRIES = 5

@@ -44,8 +44,6 @@ from vivavoce.weights.sources import (
     is_installed,
 )
 
-__all__ = ["Finding", "OnProgress", "Receipt", "Store", "every_tenth", "is_installed", "user_store"]
-
 RECEIPTS = "receipts.json"
 SPARE_BYTES = 50_000_000
 """left free on the disk"""

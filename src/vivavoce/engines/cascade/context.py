@@ -32,8 +32,6 @@ from vivavoce.session.conversation import Conversation
 from vivavoce.session.item_audio import ItemAudio
 from vivavoce.session.line import Line
 
-__all__ = ["CascadeContext", "Providers", "TranscriberQueue"]
-
 T = TypeVar("T")
 
 

@@ -30,8 +30,6 @@ from vivavoce.protocol.settings import DEFAULT, check_response, merge
 from vivavoce.providers.base import ChatRequest, Prefillable
 from vivavoce.session.line import Line
 
-__all__ = ["Cascade", "Providers"]
-
 APOLOGY = "I'm sorry, I couldn't answer that just now. Could you say it again?"
 
 

@@ -13,8 +13,6 @@ from vivavoce.providers.base import FRAME_BYTES, FRAME_MS, Denoiser, DenoisingMo
 from vivavoce.session.formats import AudioDecoder, bytes_per_ms
 from vivavoce.turn_taking import Change, SpeechStopped, TurnRules, TurnTaking
 
-__all__ = ["AudioBuffer", "InputAudioStream", "has_speech"]
-
 _BYTES_PER_MS = INPUT_RATE * 2 // 1000
 _QUIET_MS = 2000
 """How much of a silence is kept: the longest prefix padding, and frames in which speech was only suspected."""

@@ -31,8 +31,6 @@ from vivavoce.turn_taking import (
     SpeechStopped,
 )
 
-__all__ = ["FIRST_LISTEN_MS", "INTERRUPTION_LEAD_MS", "LEAD_MS", "NEXT_LISTEN_MS", "InputTurns"]
-
 log = logging.getLogger(__name__)
 
 _MIN_COMMIT_MS = 100

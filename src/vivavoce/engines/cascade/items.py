@@ -29,8 +29,6 @@ from vivavoce.protocol.validation import invalid
 from vivavoce.providers.base import SupportsImages
 from vivavoce.session.formats import check_samples
 
-__all__ = ["Items", "check_images"]
-
 _ROOT = "root"
 _TRUNCATE_SLACK_MS = 1000
 """how far past the end of a message's audio a client's clock may be"""

@@ -33,8 +33,6 @@ from vivavoce.protocol.items import (
 from vivavoce.protocol.validation import invalid
 from vivavoce.providers.base import ToolCall
 
-__all__ = ["McpCalls", "PendingMcpCall"]
-
 
 @dataclass
 class PendingMcpCall:

@@ -26,8 +26,6 @@ from vivavoce.protocol.session import (
 )
 from vivavoce.protocol.validation import invalid
 
-__all__ = ["CallableTool", "McpServerTools", "named"]
-
 log = logging.getLogger(__name__)
 
 _NAMES_PER_TOOL = 4

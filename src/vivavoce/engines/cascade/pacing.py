@@ -4,8 +4,6 @@ from math import inf
 
 import anyio
 
-__all__ = ["Pacing"]
-
 _PLAYOUT_LAG = 0.25
 """seconds after its time at which audio may still be heard: network, buffers, the room"""
 _MAX_PAUSE = 2.0

@@ -17,8 +17,6 @@ from vivavoce.engines.cascade.input_audio import InputAudioStream, has_speech
 from vivavoce.errors import ProviderError
 from vivavoce.protocol import events as e
 
-__all__ = ["PartialTranscripts", "StablePrefix"]
-
 log = logging.getLogger(__name__)
 
 _PAUSE_FACTOR = 8

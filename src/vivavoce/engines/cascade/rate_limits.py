@@ -7,8 +7,6 @@ from typing import Literal
 from vivavoce.errors import ProtocolError
 from vivavoce.protocol.events import RateLimit
 
-__all__ = ["RateLimits", "Window"]
-
 _MINUTE = 60.0
 
 

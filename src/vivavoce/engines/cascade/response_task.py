@@ -27,8 +27,6 @@ from vivavoce.providers.base import ChatRequest, ChatUsage, ToolCall, WordTiming
 from vivavoce.text.normalization import speakable
 from vivavoce.text.sentences import clauses, pause_after
 
-__all__ = ["Apology", "CancelReason", "ResponseTask", "VerbatimChat", "silence"]
-
 CancelReason = Literal["turn_detected", "client_cancelled"]
 Failure = ProviderError | ProtocolError
 """Why there is no response: a provider failed, or what was asked for is not possible."""

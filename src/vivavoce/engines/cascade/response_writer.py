@@ -35,8 +35,6 @@ from vivavoce.protocol.responses import (
 from vivavoce.providers.base import ChatUsage, ToolCall
 from vivavoce.session.formats import AudioEncoder
 
-__all__ = ["ResponseWriter"]
-
 _MS_PER_AUDIO_TOKEN = 50
 _DELTA_CHARS = 8
 _MAX_DELTAS = 64

@@ -24,8 +24,6 @@ from vivavoce.protocol.responses import VERBATIM, ResponseParams
 from vivavoce.protocol.session import Session
 from vivavoce.providers.base import ChatRequest, ContextLimited, Prefillable
 
-__all__ = ["Draft", "Responses"]
-
 log = logging.getLogger(__name__)
 
 

@@ -31,8 +31,6 @@ from vivavoce.protocol.session import (
 )
 from vivavoce.turn_taking import TurnRules
 
-__all__ = ["InputProcessing", "ResponseSettings"]
-
 T = TypeVar("T")
 
 _PARTIAL_INTERVAL_MS = {"minimal": 1000, "low": 1500, "medium": 2000, "high": 3000, "xhigh": 4000}

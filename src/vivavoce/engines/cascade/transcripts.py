@@ -15,8 +15,6 @@ from vivavoce.protocol import events as e
 from vivavoce.protocol.items import InputAudio, Item, Message
 from vivavoce.session.formats import AudioDecoder, bytes_per_ms
 
-__all__ = ["STRETCH_MS", "PendingTranscript", "Transcripts", "user_message"]
-
 STRETCH_MS = 2000
 """audio that is processed at once, before other tasks may run"""
 

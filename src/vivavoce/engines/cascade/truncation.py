@@ -21,8 +21,6 @@ from vivavoce.protocol.items import (
 from vivavoce.protocol.session import RetentionRatio
 from vivavoce.providers.dialogue import content_text, estimate_tokens
 
-__all__ = ["Truncation", "estimate_item", "token_budget", "truncate_history"]
-
 Truncation = Literal["auto", "disabled"] | RetentionRatio
 
 _AUTO = 0.5

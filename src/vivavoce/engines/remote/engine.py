@@ -18,8 +18,6 @@ from vivavoce.protocol.session import Session
 from vivavoce.protocol.settings import DEFAULT
 from vivavoce.session.line import Line
 
-__all__ = ["Remote"]
-
 log = logging.getLogger(__name__)
 
 CONNECT_ATTEMPTS = 3

@@ -29,8 +29,6 @@ from vivavoce.protocol.session import InputSettings, Pcm
 from vivavoce.session.conversation import Conversation
 from vivavoce.session.formats import bytes_per_ms
 
-__all__ = ["OpenState"]
-
 _NO_USAGE = Usage(
     total_tokens=0,
     input_tokens=0,

@@ -16,8 +16,6 @@ from vivavoce.protocol.session import (
 )
 from vivavoce.protocol.settings import DEFAULT, apply_update, merge
 
-__all__ = ["SessionDialect", "Settings", "initial_session", "updated", "voiceless", "without_voice"]
-
 Settings = Session | TranscriptionSession
 
 _SET_BY_SERVER = ("id", "object", "expires_at", "model", "temperature")

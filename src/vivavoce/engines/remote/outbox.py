@@ -10,8 +10,6 @@ from msgspec import Struct
 
 from vivavoce.protocol import events as e
 
-__all__ = ["Outbox"]
-
 _QUIET_MS = 2000
 """audio that is kept while the user is silent: how late a server may report that they began to speak"""
 _UNANSWERED = 64

@@ -28,8 +28,6 @@ from vivavoce.protocol.session import Session
 from vivavoce.protocol.tools import check_tools
 from vivavoce.session.line import HungUp, Line
 
-__all__ = ["Connect", "Relay", "UpstreamServer"]
-
 log = logging.getLogger(__name__)
 
 Connect = Callable[[Settings], AbstractAsyncContextManager[Line]]

@@ -35,8 +35,6 @@ from vivavoce.protocol.beta.tables import (
 from vivavoce.protocol.items import FunctionCall, Item
 from vivavoce.protocol.session import Session, TranscriptionSession
 
-__all__ = ["decode_client", "encode", "encode_client", "encode_first_beta", "reader", "session_to_beta"]
-
 TEMPERATURE = 0.8
 """a session's `temperature` until its client sets it"""
 

@@ -15,8 +15,6 @@ from vivavoce.providers.registry import Plugin, Weights
 if TYPE_CHECKING:
     from vivavoce.audio.samples import Floats
 
-__all__ = ["PLUGIN", "Hibari", "HibariSettings"]
-
 T = TypeVar("T")
 
 CHUNK_BYTES = OUTPUT_RATE // 10 * 2

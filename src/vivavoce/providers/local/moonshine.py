@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from vivavoce.audio.samples import Floats
     from vivavoce.providers.local.onnx import Array
 
-__all__ = ["PLUGIN", "Moonshine", "MoonshineSettings", "repeated_tokens", "vocabulary"]
-
 MODEL = "stt/moonshine-tiny-en"
 LAYERS, HEADS, WIDTH = 6, 8, 36
 BEGIN, END = 1, 2

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     Array = Floats | NDArray[np.int64] | NDArray[np.bool_]
 
-__all__ = ["Session", "open_session"]
-
 SETTINGS = {"session.intra_op.allow_spinning": "0", "session.x64quantprecision": "1"}
 """the second for processors without VNNI, where products of 8 bits overflow: Smart Turn gave 0.29 for 0.78"""
 

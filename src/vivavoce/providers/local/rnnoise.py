@@ -23,8 +23,6 @@ from vivavoce.errors import ConfigError
 from vivavoce.protocol.session import NoiseReduction
 from vivavoce.providers.registry import Plugin, Weights
 
-__all__ = ["PLUGIN", "RNNoise", "RNNoiseDenoiser", "RNNoiseSettings"]
-
 PACKAGE = "pyrnnoise"
 LIBRARIES = ("librnnoise.so", "librnnoise.dylib", "rnnoise.dll")
 RATE = 48_000

@@ -18,8 +18,6 @@ from vivavoce.providers.registry import Plugin, Weights
 if TYPE_CHECKING:
     from vivavoce.providers.local.onnx import Array
 
-__all__ = ["PLUGIN", "Silero", "SileroDetector", "SileroSettings"]
-
 MODEL = "vad/silero-v6"
 CONTEXT = 64
 FRAME = FRAME_BYTES // 2

@@ -18,8 +18,6 @@ from vivavoce.providers.registry import Plugin, Weights
 if TYPE_CHECKING:
     from vivavoce.audio.samples import Floats
 
-__all__ = ["PLUGIN", "SmartTurn", "SmartTurnSettings"]
-
 MODEL = "turn/smart-turn-v3.2"
 WINDOW = 8 * INPUT_RATE
 FFT, HOP, BANDS = 400, 160, 80

@@ -28,8 +28,6 @@ from vivavoce.providers.dialogue import (
 )
 from vivavoce.providers.openai.client import ApiClient, ApiSettings, EventLines, api_plugin
 
-__all__ = ["PLUGIN", "OpenAIChat", "OpenAIChatSettings"]
-
 OPTIONS = frozenset(
     "frequency_penalty logit_bias presence_penalty response_format seed temperature top_p".split()
 )

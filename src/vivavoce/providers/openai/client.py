@@ -15,8 +15,6 @@ from vivavoce.errors import ConfigError, ProviderError
 from vivavoce.providers.chat_chunks import ApiError
 from vivavoce.providers.registry import Plugin, Role, without_weights
 
-__all__ = ["OPENAI", "PROVIDER", "ApiClient", "ApiSettings", "EventLines", "api_plugin"]
-
 PROVIDER = "openai"
 OPENAI = "https://api.openai.com/v1"
 CONNECTIONS = 200

@@ -7,8 +7,6 @@ from vivavoce.audio.rates import OUTPUT_RATE
 from vivavoce.providers.base import WordTiming
 from vivavoce.providers.openai.client import ApiClient, ApiSettings, api_plugin
 
-__all__ = ["PLUGIN", "Chunks", "OpenAISynthesizer", "OpenAISynthesizerSettings"]
-
 CHUNK_BYTES = OUTPUT_RATE // 10 * 2
 QUIET = 200
 LEAD_BYTES = OUTPUT_RATE // 100 * 2

@@ -10,8 +10,6 @@ from vivavoce.audio.rates import INPUT_RATE
 from vivavoce.providers.base import Transcript
 from vivavoce.providers.openai.client import ApiClient, ApiSettings, api_plugin
 
-__all__ = ["PLUGIN", "OpenAITranscriber", "OpenAITranscriberSettings", "wav"]
-
 
 class OpenAITranscriberSettings(ApiSettings, frozen=True, kw_only=True):
     """Which model, and where. `partials` asks it during speech too, which is charged for each time."""

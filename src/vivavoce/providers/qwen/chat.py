@@ -34,8 +34,6 @@ from vivavoce.providers.qwen.tool_picker.router import FIXED, Router
 from vivavoce.providers.qwen.tool_results import verbatim_results
 from vivavoce.providers.registry import Plugin, Weights
 
-__all__ = ["PLUGIN", "Qwen", "QwenSettings"]
-
 SIZES = {"small": "llm/qwen2.5-coder-0.5b-instruct-q4", "large": "llm/qwen2.5-coder-1.5b-instruct-q4"}
 TITLES = {"small": "Qwen2.5-Coder 0.5B", "large": "Qwen2.5-Coder 1.5B"}
 ANSWER_TOKENS = 1024

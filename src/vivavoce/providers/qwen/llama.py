@@ -28,8 +28,6 @@ from vivavoce.providers.base import ChatUsage
 from vivavoce.providers.chat_chunks import ApiError, ChatChunk, Timings
 from vivavoce.providers.dialogue import Turn
 
-__all__ = ["PROVIDER", "Completion", "FormatRefused", "Llama", "Server", "Slots", "best_slot"]
-
 PROVIDER = "qwen"
 MAX_PIECES = 8192
 BATCH_TOKENS = 128

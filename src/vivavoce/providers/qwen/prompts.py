@@ -10,8 +10,6 @@ from importlib.resources import files
 
 from vivavoce.providers.dialogue import Turn
 
-__all__ = ["EXAMPLES", "FEW", "FOR_THE_MODEL", "MANY", "STYLE", "is_latin", "max_sentences", "speech_grammar"]
-
 _TABLE = tomllib.loads((files("vivavoce.providers.qwen") / "prompts.toml").read_text(encoding="utf-8"))
 
 STYLE: str = _TABLE["style"]

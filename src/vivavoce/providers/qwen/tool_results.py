@@ -13,8 +13,6 @@ from vivavoce.protocol.items import FunctionCall, FunctionCallOutput, Item, McpC
 from vivavoce.providers.dialogue import mcp_result
 from vivavoce.providers.qwen.prompts import FOR_THE_MODEL
 
-__all__ = ["verbatim", "verbatim_results"]
-
 MAX_CHARS = 400
 
 _MARKUP = re.compile(r"[<>{}\[\]|`*#]|://|^\s*-\s", re.MULTILINE)

@@ -23,18 +23,6 @@ from vivavoce.providers.registry import Plugin, without_weights
 from vivavoce.providers.scripted.script import plan
 from vivavoce.providers.scripted.tool_calls import NO_WORDS
 
-__all__ = [
-    "CHAT",
-    "SYNTHESIZER",
-    "TRANSCRIBER",
-    "TURN",
-    "ScriptedChat",
-    "ScriptedSynthesizer",
-    "ScriptedTranscriber",
-    "ScriptedTurnDetector",
-    "seconds_spoken",
-]
-
 Milliseconds = float
 
 

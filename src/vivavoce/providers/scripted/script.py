@@ -16,8 +16,6 @@ from vivavoce.providers.scripted import PATTERNS, WORDS
 from vivavoce.providers.scripted.tool_calls import calls_for, sentences_of, stems
 from vivavoce.text.en.numbers import number_from, numeral
 
-__all__ = ["Plan", "plan"]
-
 Ending = Literal["stop", "fail", "silence"]
 
 

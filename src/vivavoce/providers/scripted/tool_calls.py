@@ -18,8 +18,6 @@ from vivavoce.providers.dialogue import spaced_name
 from vivavoce.providers.scripted import PATTERNS, WORDS
 from vivavoce.text.en.numbers import numbers_in
 
-__all__ = ["NO_WORDS", "arguments_from", "calls_for", "sentences_of", "stems"]
-
 NO_WORDS = "I said something for"
 """How the scripted transcriber's text begins where it knows no words; such a text may mean anything."""
 

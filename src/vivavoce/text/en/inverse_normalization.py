@@ -10,8 +10,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from vivavoce.text.en.numbers import VALUES
 from vivavoce.text.languages import language_table
 
-__all__ = ["as_written"]
-
 _DICTATED = language_table("en", "numbers.toml")["dictated"]
 ZERO: Sequence[str] = _DICTATED["zero"]
 TIMES: Mapping[str, int] = _DICTATED["times"]

@@ -13,8 +13,6 @@ from typing import TypeAlias
 from vivavoce.text.en.numbers import amount, cardinal, decimal, digits, fraction, ordinal, year
 from vivavoce.text.languages import language_table
 
-__all__ = ["Rule", "address_rules", "compile_rules", "plain_digits", "word_rules"]
-
 Match: TypeAlias = re.Match[str]
 Rule: TypeAlias = tuple[re.Pattern[str], str | Callable[[Match], str]]
 

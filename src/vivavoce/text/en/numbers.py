@@ -5,20 +5,6 @@ from collections.abc import Iterator
 
 from vivavoce.text.languages import language_table
 
-__all__ = [
-    "VALUES",
-    "amount",
-    "cardinal",
-    "decimal",
-    "digits",
-    "fraction",
-    "number_from",
-    "numbers_in",
-    "numeral",
-    "ordinal",
-    "year",
-]
-
 _WORDS = language_table("en", "numbers.toml")
 _ONES, _TENS, _SCALES, _ORDINALS = (_WORDS[name] for name in ("ones", "tens", "scales", "ordinals"))
 

@@ -21,18 +21,6 @@ from vivavoce.transports.playout import PlayoutBuffer
 if TYPE_CHECKING:
     from types import ModuleType
 
-__all__ = [
-    "FRAME_BYTES",
-    "CardLoudspeaker",
-    "CardMicrophone",
-    "FileLoudspeaker",
-    "FileMicrophone",
-    "Loudspeaker",
-    "Microphone",
-    "describe_devices",
-    "ticks",
-]
-
 FRAME_BYTES = 960
 """20 ms of mono PCM16 at 24 kHz"""
 _FRAME_SECONDS = 0.02

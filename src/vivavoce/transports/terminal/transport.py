@@ -23,8 +23,6 @@ from vivavoce.transports.base import Connect, OpenCalls, run_until_first
 from vivavoce.transports.playout import PlayoutBuffer
 from vivavoce.transports.terminal.devices import FRAME_BYTES, Loudspeaker, Microphone, ticks
 
-__all__ = ["Captions", "Terminal", "TerminalTransport"]
-
 _ECHO_FRAMES = 15
 """frames after the end of the audio for which the sound card and the room may still sound"""
 _IDLE_SECONDS = 4

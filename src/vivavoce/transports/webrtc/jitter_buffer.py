@@ -6,8 +6,6 @@ have, and only a missing one is waited for, a little.
 
 from vivavoce.audio.rates import OPUS_RATE
 
-__all__ = ["Chunk", "JitterBuffer", "packet_samples"]
-
 _REORDERED_PACKETS = 3
 """packets that wait for a missing one; then that is lost"""
 _RESET_DISTANCE = 1000

@@ -17,8 +17,6 @@ from vivavoce.audio.resample import Resampler
 from vivavoce.transports.webrtc.jitter_buffer import Chunk, JitterBuffer, packet_samples
 from vivavoce.transports.webrtc.pacer import FRAME_SECONDS
 
-__all__ = ["OpusDecoder", "OpusEncoder"]
-
 _FRAME_SAMPLES, _FRAME_BYTES = 480, 960
 _ENCODING = {
     "application": "voip",

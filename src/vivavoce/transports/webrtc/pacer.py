@@ -1,7 +1,5 @@
 """When to send the next 20 ms of audio: the clock by which the server knows what was played. Pure."""
 
-__all__ = ["FRAME_SECONDS", "Pacer"]
-
 FRAME_SECONDS = 0.02
 _MAX_LATE_SECONDS = 0.06
 """lateness that is caught up with; what is later is skipped"""

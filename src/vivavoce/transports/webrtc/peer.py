@@ -30,8 +30,6 @@ from vivavoce.transports.webrtc.sdp import (
     without_unsupported,
 )
 
-__all__ = ["Peer"]
-
 log = logging.getLogger(__name__)
 
 _UNREADABLE = (ValueError, LookupError, TypeError, AttributeError, AssertionError)

@@ -6,15 +6,6 @@ from dataclasses import dataclass
 
 from vivavoce.errors import ProtocolError
 
-__all__ = [
-    "Ice",
-    "check_offer",
-    "complete_answer",
-    "invalid_offer",
-    "max_message_size",
-    "without_unsupported",
-]
-
 _LINE = re.compile(r"[a-z]=.*")
 _SECTION = re.compile(r"^(?=m=)", re.MULTILINE)
 _SUPPORTED = re.compile(r"^a=rtpmap:\d+ (opus|VP8)/", re.MULTILINE | re.IGNORECASE)

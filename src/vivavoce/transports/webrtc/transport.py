@@ -26,12 +26,10 @@ from vivavoce.session.line import Line
 from vivavoce.transports.base import Connect, EventRate, Handshake, OpenCalls, decode_event, run_until_first
 from vivavoce.transports.playout import Playout
 from vivavoce.transports.webrtc.pacer import FRAME_SECONDS, Pacer
-from vivavoce.transports.webrtc.sdp import Ice, check_offer
+from vivavoce.transports.webrtc.sdp import Ice
 
 if TYPE_CHECKING:
     from vivavoce.transports.webrtc.peer import Peer
-
-__all__ = ["Ice", "Offer", "WebRtcTransport", "check_offer"]
 
 log = logging.getLogger(__name__)
 

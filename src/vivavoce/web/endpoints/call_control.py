@@ -14,8 +14,6 @@ from vivavoce.runtime import Runtime
 from vivavoce.web.errors import not_ready
 from vivavoce.web.requests import read_bytes
 
-__all__ = ["CallControlEndpoint"]
-
 DECLINE = 603
 _URI = re.compile(r"(tel|sips?):[^\s<>\x00-\x1f\x7f]+")
 

@@ -18,11 +18,10 @@ from vivavoce.protocol.settings import DEFAULT_TRANSCRIPTION, merge
 from vivavoce.protocol.validation import missing
 from vivavoce.runtime import Runtime
 from vivavoce.transports.base import Connect, Handshake, wants_extras
-from vivavoce.transports.webrtc.transport import Ice, Offer, WebRtcTransport, check_offer
+from vivavoce.transports.webrtc.sdp import Ice, check_offer
+from vivavoce.transports.webrtc.transport import Offer, WebRtcTransport
 from vivavoce.web.errors import HttpError, not_ready
 from vivavoce.web.requests import body_too_large, limited_body, media_type, read_bytes
-
-__all__ = ["CallsEndpoint"]
 
 PATHS = ("/v1/realtime/calls", "/openai/v1/realtime/calls")
 BETA_PATH = "/v1/realtime"

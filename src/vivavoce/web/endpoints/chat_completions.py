@@ -30,8 +30,6 @@ from vivavoce.web.requests import (
     start_response,
 )
 
-__all__ = ["ChatCompletionsEndpoint", "StopSequences"]
-
 Json = Mapping[str, object]
 Reply = AsyncGenerator[str | ToolCall | ChatUsage, None]
 

@@ -25,8 +25,6 @@ from vivavoce.protocol.session import FunctionTool, ToolChoiceFunction
 from vivavoce.protocol.validation import invalid
 from vivavoce.providers.base import ChatRequest
 
-__all__ = ["ChatCompletionRequest", "read_chat_request", "to_chat_request", "to_items"]
-
 PREFERENCES = ("temperature", "top_p", "presence_penalty", "frequency_penalty", "seed")
 """options that are passed on where the model supports them"""
 

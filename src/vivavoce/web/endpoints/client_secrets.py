@@ -19,8 +19,6 @@ from vivavoce.runtime import Runtime
 from vivavoce.web.requests import read_bytes
 from vivavoce.web.security.client_secrets import ClientSecrets
 
-__all__ = ["ClientSecretsEndpoint"]
-
 Settings = Session | TranscriptionSession
 
 

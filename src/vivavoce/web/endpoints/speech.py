@@ -28,8 +28,6 @@ from vivavoce.web.requests import (
     start_response,
 )
 
-__all__ = ["SpeechEndpoint"]
-
 log = logging.getLogger(__name__)
 
 BODY_BYTES = 64 * 1024

@@ -21,8 +21,6 @@ from vivavoce.web.requests import (
     respond_while_connected,
 )
 
-__all__ = ["TranscriptionsEndpoint"]
-
 FORM_BYTES = 64 * 1024
 """what a form may have besides its recording"""
 FORMATS = ("json", "text", "verbose_json")

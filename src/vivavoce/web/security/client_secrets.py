@@ -9,8 +9,6 @@ import anyio
 from vivavoce.errors import ProtocolError
 from vivavoce.protocol.session import Session, TranscriptionSession
 
-__all__ = ["PREFIX", "ClientSecrets"]
-
 PREFIX = "ek_"
 """how a client secret begins (OpenAI: ephemeral key)"""
 

@@ -17,8 +17,6 @@ from vivavoce.transports.websocket import PATHS
 from vivavoce.web.errors import HttpError, error_response
 from vivavoce.web.security.client_secrets import PREFIX, ClientSecrets
 
-__all__ = ["Guard", "is_allowed_origin"]
-
 KEY_SUBPROTOCOL = "openai-insecure-api-key."
 API_KEY = "api-key"
 """Azure's name for the header, and in its preview the query parameter, that holds the key"""

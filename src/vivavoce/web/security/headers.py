@@ -9,8 +9,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from vivavoce.config.schema import ServerTable
 from vivavoce.web.security.guard import is_allowed_origin
 
-__all__ = ["BrowserHeaders"]
-
 HEADERS = {
     "content-security-policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "

@@ -23,19 +23,6 @@ from vivavoce.text.completeness import WordClasses
 from vivavoce.text.en.inverse_normalization import as_written
 from vivavoce.text.en.numbers import numbers_in
 
-__all__ = [
-    "ASKING",
-    "Arguments",
-    "Parameter",
-    "call_of",
-    "find_arguments",
-    "own_words",
-    "parameters_of",
-    "question_for",
-    "read_arguments",
-    "unfit_arguments",
-]
-
 ASKING: str = WORDS["asking"]
 """How a question for missing arguments begins."""
 WORDS_BEFORE, WORDS_AFTER = 5, 3

@@ -16,8 +16,6 @@ from vivavoce.providers.dialogue import Turn
 from vivavoce.providers.qwen.tool_picker import pattern
 from vivavoce.providers.qwen.tool_picker.arguments import Arguments, Parameter, own_words, parameters_of
 
-__all__ = ["argument_grammar", "known_arguments"]
-
 NUMBERS = {
     "integer": '"-"? [0-9]{1,15}',
     "number": '"-"? [0-9]{1,15} ("." [0-9]{1,6})?',

@@ -36,18 +36,6 @@ from vivavoce.providers.qwen.tool_picker.arguments import (
 from vivavoce.providers.qwen.tool_picker.grammar import argument_grammar, known_arguments
 from vivavoce.text.en.inverse_normalization import as_written
 
-__all__ = [
-    "FIXED",
-    "NONE",
-    "Router",
-    "arguments_prompt",
-    "choice_prompt",
-    "eligible_tools",
-    "name_grammar",
-    "reconsider",
-    "tool_of_answer",
-]
-
 NONE = "none"
 NAME_TOKENS = 32
 ARGUMENT_TOKENS = 160
