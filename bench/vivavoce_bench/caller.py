@@ -13,7 +13,7 @@ from vivavoce.limits import Limits
 from vivavoce.protocol import events as e
 from vivavoce.protocol.session import Session
 from vivavoce_bench.clips import FRAME_SECONDS, ROOM_TONE, Clip
-from vivavoce_bench.measures import Arrival, Interruption, Turn, first_audible, interruption_of, turn_of
+from vivavoce_bench.measures import Arrival, Interruption, MeasuredTurn, first_audible, interruption_of, turn_of
 
 ANSWER_SECONDS = 25.0
 """after this a caller stops waiting for an answer"""
@@ -95,7 +95,7 @@ class BenchCaller:
         self._queue.extend(clip.frames)
         return start
 
-    async def ask(self, clip: Clip) -> Turn:
+    async def ask(self, clip: Clip) -> MeasuredTurn:
         """Play a recording, wait for the end of the answer, and measure."""
         mark, earlier = len(self.arrivals), {one.response for one in self.arrivals if one.response}
         end = self.play(clip) + clip.speech_end

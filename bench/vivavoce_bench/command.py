@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from vivavoce_bench.clips import Clip
-    from vivavoce_bench.server import Server, Setup
+    from vivavoce_bench.server import MeasuredServer, Setup
     from vivavoce_bench.trials import Level, OnStatus, Wanted
 
 What = Literal["all", "latency", "load", "barge-in", "hearing", "turns", "transport", "tools"]
@@ -156,11 +156,11 @@ async def _calls(plan: _Plan, console: "Console") -> dict[str, object]:
     return found
 
 
-async def _ask(plan: _Plan, server: "Server", console: "Console", on_status: "OnStatus") -> object:
+async def _ask(plan: _Plan, server: "MeasuredServer", console: "Console", on_status: "OnStatus") -> object:
     from vivavoce_bench.report import show_difference, show_latency, show_load
     from vivavoce_bench.trials import level, questions
 
-    async def measure(server: "Server") -> list["Level"]:
+    async def measure(server: "MeasuredServer") -> list["Level"]:
         clips = questions(plan.clips)
         return [await level(server, count, clips, plan.turns, plan.wanted, on_status) for count in plan.levels]
 

@@ -80,7 +80,7 @@ def transcript_of(arrivals: Iterable[Arrival]) -> str:
 
 
 @dataclass(frozen=True)
-class Turn:
+class MeasuredTurn:
     """One question and its answer, in seconds after the true end of speech; None: it never came."""
 
     latency: float | None = None
@@ -91,7 +91,7 @@ class Turn:
     failed: str = ""
 
 
-def turn_of(arrivals: Iterable[Arrival], end: float, *, earlier: Iterable[str] = ()) -> Turn:
+def turn_of(arrivals: Iterable[Arrival], end: float, *, earlier: Iterable[str] = ()) -> MeasuredTurn:
     """Measure one turn. `end` is when the caller's speech truly ended; `earlier` are answers to other turns.
 
     The answer is the first that becomes audible and is not cancelled before; a client plays audio without gaps
@@ -104,10 +104,10 @@ def turn_of(arrivals: Iterable[Arrival], end: float, *, earlier: Iterable[str] =
     if answer is None:
         problems = [one.text for one in arrivals if one.type == "error" or one.status == "failed"]
         failed = problems[0] if problems else "no answer"
-        return Turn(closed_early=early, transcript=transcript_of(arrivals), failed=failed)
+        return MeasuredTurn(closed_early=early, transcript=transcript_of(arrivals), failed=failed)
     times = {stage: _time_of(arrivals, kind, answer, heard_at) for stage, kind in STAGES.items()}
     stages = {stage: at - end for stage, at in times.items() if at is not None}
-    return Turn(heard_at - end, stages, heard_at < end, early, transcript_of(arrivals))
+    return MeasuredTurn(heard_at - end, stages, heard_at < end, early, transcript_of(arrivals))
 
 
 def _first_heard(arrivals: Sequence[Arrival]) -> tuple[float, str | None]:

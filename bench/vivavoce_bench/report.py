@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from rich.console import Console
 from rich.table import Table
 
-from vivavoce_bench.measures import STAGES, Turn, percentile, slope
+from vivavoce_bench.measures import STAGES, MeasuredTurn, percentile, slope
 from vivavoce_bench.transport import BARE, TransportCost
 from vivavoce_bench.trials import BargeIn, HearingReport, Level
 
@@ -118,11 +118,11 @@ def show_transport(costs: Sequence[TransportCost], input_ms: float, console: Con
     console.print(f"Resampling and voice activity detection alone take {input_ms:.2f} ms of CPU for it.")
 
 
-def _latencies(turns: Sequence[Turn]) -> list[float]:
+def _latencies(turns: Sequence[MeasuredTurn]) -> list[float]:
     return [turn.latency for turn in turns if turn.latency is not None and not turn.spoken_over]
 
 
-def _stage(turns: Sequence[Turn], stage: str) -> str:
+def _stage(turns: Sequence[MeasuredTurn], stage: str) -> str:
     times = [turn.stages[stage] for turn in turns if stage in turn.stages and not turn.spoken_over]
     return f"{_ms(percentile(times, 50))} / {_ms(percentile(times, 90))}"
 

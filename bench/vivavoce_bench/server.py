@@ -56,7 +56,7 @@ class Setup:
 
 
 @dataclass(frozen=True)
-class Server:
+class MeasuredServer:
     """A server, or an engine in this process, that is ready. `url` is its address for HTTP, if it has one."""
 
     dial: Dial
@@ -81,7 +81,7 @@ def key() -> str | None:
 
 
 @asynccontextmanager
-async def running(setup: Setup) -> AsyncIterator[Server]:
+async def running(setup: Setup) -> AsyncIterator[MeasuredServer]:
     """Start what is to be measured, and stop it at the end. Raises `ConfigError` and `ProviderError`."""
     config = setup.load()  # mistakes in it are reported here, not in the server's log
     if setup.in_process:
@@ -90,7 +90,7 @@ async def running(setup: Setup) -> AsyncIterator[Server]:
             def dial() -> RealtimeClient:
                 return RealtimeClient(partial(runtime.switchboard.connect, Caller("bench")), limits=LIMITS)
 
-            yield Server(dial, os.getpid())
+            yield MeasuredServer(dial, os.getpid())
     else:
         command = [*VIVA, "serve", *setup.arguments, "--host", "127.0.0.1", "--port"]
         async with started(command) as server:
@@ -110,7 +110,7 @@ async def open_providers(setup: Setup, *roles: Role) -> Sequence[Any]:
 
 
 @asynccontextmanager
-async def started(command: Sequence[str]) -> AsyncIterator[Server]:
+async def started(command: Sequence[str]) -> AsyncIterator[MeasuredServer]:
     """Run a server in a process of its own, whose command ends in the port, and stop it at the end."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -125,7 +125,9 @@ async def started(command: Sequence[str]) -> AsyncIterator[Server]:
                     await _until_ready(url, process)
                 if waiting.cancelled_caught or process.returncode is not None:
                     raise ProviderError("viva serve", f"did not start: {_last_line(log)}")
-                yield Server(partial(RealtimeClient, f"{url}/v1", key=key(), limits=LIMITS), process.pid, url)
+                yield MeasuredServer(
+                    partial(RealtimeClient, f"{url}/v1", key=key(), limits=LIMITS), process.pid, url
+                )
             finally:
                 with anyio.CancelScope(shield=True):
                     await _stop(process)

@@ -32,7 +32,7 @@ from vivavoce.web.app import Web
 from vivavoce.web.server import listen, serving
 from vivavoce_bench.clips import FRAME_SECONDS, ROOM_TONE
 from vivavoce_bench.measures import audio_delta
-from vivavoce_bench.server import VIVA, Server, Setup, key, open_providers, started
+from vivavoce_bench.server import VIVA, MeasuredServer, Setup, key, open_providers, started
 
 BARE = "bare uvicorn"
 FRAMES_PER_ANSWER = 5
@@ -84,7 +84,7 @@ def _command(server: str) -> list[str]:
     return [sys.executable, "-c", f"from vivavoce_bench.transport import main; main({server!r})"]
 
 
-async def _measure(name: str, server: Server, callers: int, seconds: float) -> TransportCost:
+async def _measure(name: str, server: MeasuredServer, callers: int, seconds: float) -> TransportCost:
     lags: list[float] = []
     async with anyio.create_task_group() as tasks:
         for _ in range(callers):

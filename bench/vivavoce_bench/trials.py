@@ -12,8 +12,8 @@ from vivavoce.protocol.session import InputSettings, ServerVad, Session, Session
 from vivavoce_bench.caller import BenchCaller, calling
 from vivavoce_bench.clips import Clip
 from vivavoce_bench.machine import Cost, own_cpu
-from vivavoce_bench.measures import Arrival, Interruption, Turn, transcript_of, word_errors
-from vivavoce_bench.server import Server
+from vivavoce_bench.measures import Arrival, Interruption, MeasuredTurn, transcript_of, word_errors
+from vivavoce_bench.server import MeasuredServer
 
 OnStatus = Callable[[str], None]
 
@@ -61,7 +61,7 @@ class Level:
     """
 
     conversations: int
-    turns: Sequence[Turn]
+    turns: Sequence[MeasuredTurn]
     cpu: float | None
     megabytes: float | None
     client_cpu: float
@@ -79,17 +79,22 @@ def questions(clips: Sequence[Clip]) -> list[Clip]:
     return fit or [clip for clip in clips if clip.category not in ("noise", "backchannel", "meeting")]
 
 
-async def warm_up(server: Server, clips: Sequence[Clip], wanted: Wanted) -> None:
+async def warm_up(server: MeasuredServer, clips: Sequence[Clip], wanted: Wanted) -> None:
     """Hold one conversation of one turn that is not counted."""
     async with calling(server.dial, wanted.session) as caller:
         await caller.ask(clips[0])
 
 
 async def level(
-    server: Server, conversations: int, clips: Sequence[Clip], turns: int, wanted: Wanted, on_status: OnStatus
+    server: MeasuredServer,
+    conversations: int,
+    clips: Sequence[Clip],
+    turns: int,
+    wanted: Wanted,
+    on_status: OnStatus,
 ) -> Level:
     """Hold so many conversations at once, each of so many turns. They hang up together."""
-    done: list[Turn] = []
+    done: list[MeasuredTurn] = []
     callers: list[BenchCaller] = []
     seconds: list[float] = []
     costs: list[Cost | None] = []
@@ -138,7 +143,7 @@ class BargeIn:
 
 
 async def barge_in(
-    server: Server, clips: Sequence[Clip], times: int, wanted: Wanted, on_status: OnStatus
+    server: MeasuredServer, clips: Sequence[Clip], times: int, wanted: Wanted, on_status: OnStatus
 ) -> list[BargeIn]:
     """Speak over long answers: with questions, which should stop them, and with `uh-huh`, which should not."""
     asked = questions(clips)
@@ -188,7 +193,9 @@ class HearingReport:
     invented: Sequence[str]
 
 
-async def hearing(server: Server, clips: Sequence[Clip], wanted: Wanted, on_status: OnStatus) -> HearingReport:
+async def hearing(
+    server: MeasuredServer, clips: Sequence[Clip], wanted: Wanted, on_status: OnStatus
+) -> HearingReport:
     """Have the server transcribe every recording, and play noise and silence to it besides."""
     spoken = [clip for clip in clips if clip.transcript and clip.language.startswith("en")]
     noises = [SILENCE, *(clip for clip in clips if clip.category == "noise")]
@@ -224,7 +231,7 @@ async def hearing(server: Server, clips: Sequence[Clip], wanted: Wanted, on_stat
     )
 
 
-async def _transcribe(server: Server, clip: Clip) -> str | None:
+async def _transcribe(server: MeasuredServer, clip: Clip) -> str | None:
     """Return what the server's transcriber makes of the whole recording at once."""
     if server.url is None or clip.path is None:
         return None

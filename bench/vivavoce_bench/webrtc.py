@@ -23,7 +23,7 @@ from vivavoce.protocol.codec import decode_server, encode_client
 from vivavoce.session.line import HungUp, Line, open_line
 from vivavoce_bench.caller import LIMITS
 from vivavoce_bench.measures import audio_delta, first_audible
-from vivavoce_bench.server import Server, key
+from vivavoce_bench.server import MeasuredServer, key
 
 ANSWER_SECONDS = 15
 DEPTH = 1000
@@ -115,7 +115,7 @@ class _Call:
                 self._line.try_send(event)
 
 
-def by_webrtc(server: Server) -> Server:
+def by_webrtc(server: MeasuredServer) -> MeasuredServer:
     """Return the same server, called by WebRTC. Raises `ConfigError` for an engine in this process."""
     url = server.address
 

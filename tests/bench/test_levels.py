@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from vivavoce_bench.clips import BUILT_IN, clips_in
-from vivavoce_bench.measures import Interruption, Turn
+from vivavoce_bench.measures import Interruption, MeasuredTurn
 from vivavoce_bench.report import show_barge_in, show_hearing, show_latency, show_load
 from vivavoce_bench.server import Setup, running
 from vivavoce_bench.trials import BargeIn, HearingReport, Level, Transcribed, Wanted, level, questions
@@ -33,10 +33,10 @@ def printed(show: object, found: object) -> str:
 
 def test_latency_is_told_in_milliseconds() -> None:
     turns = [
-        Turn(0.4, {"turn closed": 0.25}),
-        Turn(0.5),
-        Turn(failed="no answer"),
-        Turn(-0.2, spoken_over=True),
+        MeasuredTurn(0.4, {"turn closed": 0.25}),
+        MeasuredTurn(0.5),
+        MeasuredTurn(failed="no answer"),
+        MeasuredTurn(-0.2, spoken_over=True),
     ]
     text = printed(show_latency, [Level(1, turns, 0.9, 110.0, 0.1, 0.3)])
     assert "450" in text

@@ -4,7 +4,7 @@ import pytest
 
 from vivavoce.protocol.session import FunctionTool
 from vivavoce.providers.base import ToolCall
-from vivavoce.providers.dialogue import Turn
+from vivavoce.providers.dialogue import DialogueTurn
 from vivavoce.providers.qwen.tool_picker.arguments import (
     Arguments,
     call_of,
@@ -31,7 +31,7 @@ FOUND = Arguments({"order_id": "1042"}, {"reason": ()})
 
 
 def grammar(said: str, told: Arguments = FOUND) -> str:
-    found = argument_grammar(RETURN, told, [Turn("user", said)])
+    found = argument_grammar(RETURN, told, [DialogueTurn("user", said)])
     assert found is not None
     return found
 
@@ -73,7 +73,7 @@ def test_choices_and_kinds_are_held_to() -> None:
 
 
 def test_a_value_with_parts_is_not_for_this() -> None:
-    assert argument_grammar(RETURN, Arguments({}, {"notes": ()}), [Turn("user", "Hm")]) is None
+    assert argument_grammar(RETURN, Arguments({}, {"notes": ()}), [DialogueTurn("user", "Hm")]) is None
 
 
 def test_what_is_left_open_is_missing() -> None:

@@ -21,7 +21,7 @@ from vivavoce.protocol.items import (
 )
 from vivavoce.providers.dialogue import (
     SPOKEN_STYLE,
-    Turn,
+    DialogueTurn,
     estimate_tokens,
     fit_turns,
     last_user_text,
@@ -46,9 +46,9 @@ def test_what_was_said_is_what_was_written_or_heard() -> None:
         McpListTools(server_label="s", tools=()),
     ]
     assert turns_of(items) == [
-        Turn("system", "Be kind."),
-        Turn("user", "Look at this."),
-        Turn("assistant", "A cat.\nA nice o"),
+        DialogueTurn("system", "Be kind."),
+        DialogueTurn("user", "Look at this."),
+        DialogueTurn("assistant", "A cat.\nA nice o"),
     ]
 
 
@@ -69,7 +69,7 @@ def test_what_a_tool_says_is_a_remark_beside_the_question() -> None:
         ),
     ]
     assert turns_of(items) == [
-        Turn(
+        DialogueTurn(
             "user",
             "Where is my order?\n"
             "(From order_status: sent: yes, by: ship; van, left: unknown, n: 2. Tell the caller.)\n"
@@ -82,17 +82,22 @@ def test_what_a_tool_says_is_a_remark_beside_the_question() -> None:
 
 
 def test_the_last_words_are_the_users() -> None:
-    assert last_user_text([Turn("user", "one"), Turn("user", "two"), Turn("assistant", "three")]) == "two"
+    assert (
+        last_user_text(
+            [DialogueTurn("user", "one"), DialogueTurn("user", "two"), DialogueTurn("assistant", "three")]
+        )
+        == "two"
+    )
     assert last_user_text([]) == ""
 
 
 TALK = st.lists(st.text(max_size=60)).map(
-    lambda texts: [Turn("assistant" if i % 2 else "user", text) for i, text in enumerate(texts)]
+    lambda texts: [DialogueTurn("assistant" if i % 2 else "user", text) for i, text in enumerate(texts)]
 )
 
 
 @given(TALK, st.integers(1, 400))
-def test_what_is_left_of_a_long_conversation_fits_and_is_its_end(talk: list[Turn], budget: int) -> None:
+def test_what_is_left_of_a_long_conversation_fits_and_is_its_end(talk: list[DialogueTurn], budget: int) -> None:
     left = list(fit_turns(talk, budget))
     assert left == talk[len(talk) - len(left) :]
     assert sum(estimate_tokens(said.text) for said in left) <= budget or len(left) <= 2
@@ -102,7 +107,7 @@ def test_what_is_left_of_a_long_conversation_fits_and_is_its_end(talk: list[Turn
 
 
 def test_a_long_conversation_keeps_its_beginning_for_many_turns() -> None:
-    talk = [Turn("assistant" if i % 2 else "user", "x" * 60) for i in range(400)]
+    talk = [DialogueTurn("assistant" if i % 2 else "user", "x" * 60) for i in range(400)]
     starts = [len(talk[:n]) - len(fit_turns(talk[:n], 500)) for n in range(1, 400)]
     assert starts == sorted(starts)
     assert len(set(starts)) < 50
@@ -149,11 +154,11 @@ def test_the_grammar_allows_so_many_sentences() -> None:
 # slots
 
 
-SYSTEM = Turn("system", "Be kind.")
+SYSTEM = DialogueTurn("system", "Be kind.")
 
 
-def prompt(*texts: str) -> tuple[Turn, ...]:
-    return (SYSTEM, *(Turn("assistant" if i % 2 else "user", text) for i, text in enumerate(texts)))
+def prompt(*texts: str) -> tuple[DialogueTurn, ...]:
+    return (SYSTEM, *(DialogueTurn("assistant" if i % 2 else "user", text) for i, text in enumerate(texts)))
 
 
 def test_a_conversation_returns_to_its_slot() -> None:
@@ -165,7 +170,7 @@ def test_a_conversation_returns_to_its_slot() -> None:
 def test_a_new_conversation_takes_the_slot_that_is_idle_longest() -> None:
     slots = [(prompt("Hi", "Hello.", "Who?"), 1), (prompt("Zoo"), 3), (prompt("Bye"), 2)]
     assert best_slot(prompt("One, two."), slots) == 2
-    assert best_slot((Turn("system", "Be rude."), Turn("user", "Hi")), slots) == 0
+    assert best_slot((DialogueTurn("system", "Be rude."), DialogueTurn("user", "Hi")), slots) == 0
     assert best_slot(prompt("Hi"), [((), 1), ((), 0)]) == 1
 
 

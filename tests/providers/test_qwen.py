@@ -16,7 +16,7 @@ from vivavoce.errors import ConfigError, ProtocolError, ProviderError
 from vivavoce.protocol.items import FunctionCall, FunctionCallOutput, InputText, Item, Message, OutputText
 from vivavoce.protocol.session import FunctionTool, ToolChoiceFunction
 from vivavoce.providers.base import ChatRequest, ChatUsage, ToolCall
-from vivavoce.providers.dialogue import Turn, system_prompt
+from vivavoce.providers.dialogue import DialogueTurn, system_prompt
 from vivavoce.providers.qwen.chat import PLUGIN, Qwen, QwenSettings
 from vivavoce.providers.qwen.llama import Llama
 from vivavoce.providers.qwen.prompts import EXAMPLES, STYLE
@@ -25,7 +25,7 @@ from vivavoce.providers.qwen.tool_picker.router import FIXED
 pytestmark = [pytest.mark.anyio, pytest.mark.real_time]
 
 Asked = Mapping[str, object]
-OPENING = (Turn("system", system_prompt("", STYLE)), *EXAMPLES, Turn("user", "Hello."))
+OPENING = (DialogueTurn("system", system_prompt("", STYLE)), *EXAMPLES, DialogueTurn("user", "Hello."))
 TIMINGS = {"cache_n": 5, "prompt_n": 7, "predicted_n": 2, "prompt_ms": 1.0, "predicted_ms": 1.0}
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from vivavoce.protocol.session import FunctionTool
-from vivavoce.providers.dialogue import Turn
+from vivavoce.providers.dialogue import DialogueTurn
 from vivavoce.providers.qwen.tool_picker.arguments import Arguments, find_arguments
 
 TEXT = {"type": "string"}
@@ -25,7 +25,7 @@ TOOLS = [WHO, RETURN, CANCEL, CALL, LIGHT, TIMER]
 
 
 def look(tool: FunctionTool, *said: str) -> Arguments:
-    turns = [Turn("assistant" if place % 2 else "user", text) for place, text in enumerate(said)]
+    turns = [DialogueTurn("assistant" if place % 2 else "user", text) for place, text in enumerate(said)]
     return find_arguments(tool, TOOLS, turns)
 
 

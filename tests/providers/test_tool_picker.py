@@ -5,7 +5,7 @@ from itertools import pairwise
 import pytest
 
 from vivavoce.protocol.session import FunctionTool, ToolChoiceFunction
-from vivavoce.providers.dialogue import Turn
+from vivavoce.providers.dialogue import DialogueTurn
 from vivavoce.providers.qwen.tool_picker.arguments import Arguments
 from vivavoce.providers.qwen.tool_picker.router import (
     FIXED,
@@ -43,26 +43,26 @@ def test_only_the_tools_that_may_be_called_are_asked_for() -> None:
 
 def test_the_prompt_begins_alike_and_ends_with_the_request() -> None:
     turns = [
-        Turn("system", "Be kind."),
-        Turn("user", "Rain in Rome?"),
-        Turn("assistant", "No."),
-        Turn("user", "And\nParis?"),
+        DialogueTurn("system", "Be kind."),
+        DialogueTurn("user", "Rain in Rome?"),
+        DialogueTurn("assistant", "No."),
+        DialogueTurn("user", "And\nParis?"),
     ]
     prompt, request = choice_prompt(TOOLS, turns)
     assert tuple(prompt[: len(FIXED)]) == FIXED
     assert request == "And Paris?"
-    assert prompt[-1] == Turn("user", "Earlier: Rain in Rome? / No.\nRequest: And Paris?")
+    assert prompt[-1] == DialogueTurn("user", "Earlier: Rain in Rome? / No.\nRequest: And Paris?")
     listed = prompt[len(FIXED)].text
     assert (
         "get_weather(city: string (name of the city), day: today or tomorrow): Current weather for a city.\n"
         in listed
     )
     assert "lend_book(): Lend a book.\nwave_hello()\n" in listed
-    assert choice_prompt(TOOLS, [])[0][-1] == Turn("user", "Request: ")
+    assert choice_prompt(TOOLS, [])[0][-1] == DialogueTurn("user", "Request: ")
 
 
 def test_every_tool_is_shown_being_asked_for() -> None:
-    prompt, _ = choice_prompt(TOOLS, [Turn("user", "Hi")])
+    prompt, _ = choice_prompt(TOOLS, [DialogueTurn("user", "Hi")])
     shown = prompt[len(FIXED) :]
     asked = {answer.text: ask.text for ask, answer in zip(shown[:-1:2], shown[1::2], strict=True)}
     assert set(asked) == {"get_weather", "lend_book", "wave_hello", "none"}
@@ -72,7 +72,7 @@ def test_every_tool_is_shown_being_asked_for() -> None:
 
 
 def test_the_roles_of_a_prompt_alternate() -> None:
-    prompt, _ = choice_prompt(TOOLS, [Turn("user", "Hi")])
+    prompt, _ = choice_prompt(TOOLS, [DialogueTurn("user", "Hi")])
     assert [said.role for said in prompt[1:]] == ["user", "assistant"] * (len(prompt[1:]) // 2) + ["user"]
 
 
@@ -92,7 +92,7 @@ def test_names_that_begin_alike_are_written_out() -> None:
 def test_examples_in_a_description_show_how_a_tool_is_asked_for() -> None:
     about = """Tell where an order is.\n\nPeople say: "where's order ten forty-two?", 'isn't it here?'."""
     tool = FunctionTool(name="order_status", description=about)
-    prompt, _ = choice_prompt([tool], [Turn("user", "Hi")])
+    prompt, _ = choice_prompt([tool], [DialogueTurn("user", "Hi")])
     asked = [ask.text for ask, answer in pairwise(prompt) if answer.text == tool.name]
     assert asked == ["Request: where's order 1042?", "Request: isn't it here?"]
     assert "order_status(): Tell where an order is.\n" in prompt[len(FIXED)].text

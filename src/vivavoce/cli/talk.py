@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from vivavoce.session.call import Caller
     from vivavoce.session.line import Line
     from vivavoce.tools.types import Assistant
-    from vivavoce.transports.terminal.devices import Loudspeaker, Microphone
+    from vivavoce.transports.terminal.devices import LoudspeakerDevice, MicrophoneDevice
     from vivavoce.transports.terminal.transport import Terminal
 
 STATUS_SECONDS = 1
@@ -136,7 +136,7 @@ def _is_file(name: str | None) -> bool:
     return name is not None and (Path(name).suffix != "" or Path(name).is_file())
 
 
-def _microphone(name: str | None, config: "Config") -> "Microphone":
+def _microphone(name: str | None, config: "Config") -> "MicrophoneDevice":
     from vivavoce.transports.terminal.devices import CardMicrophone, FileMicrophone
 
     if name is not None and _is_file(name):
@@ -144,7 +144,7 @@ def _microphone(name: str | None, config: "Config") -> "Microphone":
     return CardMicrophone(_device(name))
 
 
-def _loudspeaker(name: str | None) -> "Loudspeaker":
+def _loudspeaker(name: str | None) -> "LoudspeakerDevice":
     from vivavoce.transports.terminal.devices import CardLoudspeaker, FileLoudspeaker
 
     if name is not None and _is_file(name):

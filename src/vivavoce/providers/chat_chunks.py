@@ -43,7 +43,7 @@ class _CachedTokens(msgspec.Struct, frozen=True):
     cached_tokens: int | None = 0
 
 
-class Usage(msgspec.Struct, frozen=True):
+class ChunkUsage(msgspec.Struct, frozen=True):
     """The cost of a completion in tokens."""
 
     prompt_tokens: int = 0
@@ -70,6 +70,6 @@ class ChatChunk(msgspec.Struct, frozen=True):
     """A part of a completion; the last has the usage, or there is an error."""
 
     choices: tuple[_Choice, ...] = ()
-    usage: Usage | None = None
+    usage: ChunkUsage | None = None
     timings: Timings | None = None
     error: ApiError | str | None = None

@@ -29,7 +29,7 @@ SPOKEN_STYLE = (
 """How any model is told to speak."""
 
 
-class Turn(NamedTuple):
+class DialogueTurn(NamedTuple):
     """The words of one side, until the other has the word."""
 
     role: Literal["system", "user", "assistant"]
@@ -55,27 +55,27 @@ def _part_text(part: ContentPart) -> str:
     return ""
 
 
-def turns_of(items: Sequence[Item]) -> list[Turn]:
+def turns_of(items: Sequence[Item]) -> list[DialogueTurn]:
     """Return a conversation in turns, for a model that knows nothing of tools.
 
     A tool's result becomes a remark of the user's, beside the question that it answers. Neighbours of one role
     become one turn, because small models lose their way when two users speak in a row.
     """
-    turns: list[Turn] = []
+    turns: list[DialogueTurn] = []
     for turn in _remarks(items):
         if turns and turns[-1].role == turn.role:
-            turns[-1] = Turn(turn.role, f"{turns[-1].text}\n{turn.text}")
+            turns[-1] = DialogueTurn(turn.role, f"{turns[-1].text}\n{turn.text}")
         else:
             turns.append(turn)
     return turns
 
 
-def _remarks(items: Sequence[Item]) -> Iterator[Turn]:
+def _remarks(items: Sequence[Item]) -> Iterator[DialogueTurn]:
     called: dict[object, str] = {}
     for item in items:
         match item:
             case Message(role=role, content=content) if text := content_text(content):
-                yield Turn(role, text)
+                yield DialogueTurn(role, text)
             case FunctionCall(name=name, call_id=call_id):
                 called[call_id] = name
             case FunctionCallOutput(call_id=call_id, output=output):
@@ -91,9 +91,9 @@ def mcp_result(call: McpCall) -> str:
     return f"It has failed: {call.error.message}" if call.error else "There is no answer yet."
 
 
-def _result_turn(tool: str, output: str) -> Turn:
+def _result_turn(tool: str, output: str) -> DialogueTurn:
     result = " ".join(describe_json(output).split())[:_RESULT_CHARS].rstrip(".") or "done"
-    return Turn("user", f"(From {tool}: {result}. Tell the caller.)")
+    return DialogueTurn("user", f"(From {tool}: {result}. Tell the caller.)")
 
 
 def describe_json(output: str) -> str:
@@ -120,7 +120,7 @@ def spaced_name(name: str) -> str:
     return re.sub(r"[_-]+|(?<=[a-z])(?=[A-Z])", " ", name)
 
 
-def last_user_text(turns: Sequence[Turn]) -> str:
+def last_user_text(turns: Sequence[DialogueTurn]) -> str:
     """Return the user's last turn, or nothing."""
     return next((turn.text for turn in reversed(turns) if turn.role == "user"), "")
 
@@ -130,7 +130,7 @@ def estimate_tokens(text: str) -> int:
     return len(text.encode()) // 3 + 6
 
 
-def fit_turns(turns: Sequence[Turn], budget: int) -> Sequence[Turn]:
+def fit_turns(turns: Sequence[DialogueTurn], budget: int) -> Sequence[DialogueTurn]:
     """Leave out the oldest turns where there are more than `budget` tokens; the last two always stay.
 
     Half a budget goes at once, counted from the beginning: the next turns then begin at the same place, and

@@ -22,7 +22,7 @@ Bytes = Annotated[int, msgspec.Meta(gt=0)]
 HUB_NAME = re.compile(r"hf:(?P<repo>[\w.-]+/[\w.-]+)/(?P<file>[\w./ -]+)@(?P<revision>[\w./-]+)", re.ASCII)
 
 
-class Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class WeightsPart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A piece of a file: one member of one wheel of a package."""
 
     project: str
@@ -36,7 +36,7 @@ class Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class PackageSource(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="package"):
     """A file in packages of the registry; its parts follow one another."""
 
-    parts: Annotated[tuple[Part, ...], msgspec.Meta(min_length=1)]
+    parts: Annotated[tuple[WeightsPart, ...], msgspec.Meta(min_length=1)]
 
 
 class HubSource(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="hub"):

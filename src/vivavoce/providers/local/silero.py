@@ -12,7 +12,7 @@ import msgspec
 
 from vivavoce.audio.rates import INPUT_RATE
 from vivavoce.providers.base import FRAME_BYTES
-from vivavoce.providers.local.onnx import Session, open_session
+from vivavoce.providers.local.onnx import OnnxSession, open_session
 from vivavoce.providers.registry import Plugin, Weights
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class SileroSettings(msgspec.Struct, frozen=True):
 class SileroDetector:
     """Belongs to one conversation."""
 
-    def __init__(self, session: Session, gain: float) -> None:
+    def __init__(self, session: OnnxSession, gain: float) -> None:
         import numpy as np
 
         self._session = session
@@ -59,7 +59,7 @@ class SileroDetector:
 class Silero:
     """The loaded model; `detector()` costs nothing."""
 
-    def __init__(self, session: Session, settings: SileroSettings) -> None:
+    def __init__(self, session: OnnxSession, settings: SileroSettings) -> None:
         self._session, self._gain = session, settings.gain
 
     def detector(self) -> SileroDetector:

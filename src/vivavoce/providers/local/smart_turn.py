@@ -12,7 +12,7 @@ import anyio.to_thread
 import msgspec
 
 from vivavoce.audio.rates import INPUT_RATE
-from vivavoce.providers.local.onnx import Session, open_session
+from vivavoce.providers.local.onnx import OnnxSession, open_session
 from vivavoce.providers.registry import Plugin, Weights
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class SmartTurnSettings(msgspec.Struct, frozen=True):
 class SmartTurn:
     """The loaded model. One turn is judged at a time."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: OnnxSession) -> None:
         self._session = session
         self._turn = anyio.CapacityLimiter(1)
 

@@ -18,7 +18,7 @@ from vivavoce.protocol.items import (
 )
 from vivavoce.protocol.session import FunctionTool, ToolChoice, ToolChoiceFunction
 from vivavoce.providers.base import ChatRequest, ChatUsage, ToolCall
-from vivavoce.providers.chat_chunks import ChatChunk, FunctionDelta, Usage
+from vivavoce.providers.chat_chunks import ChatChunk, ChunkUsage, FunctionDelta
 from vivavoce.providers.dialogue import (
     SPOKEN_STYLE,
     content_text,
@@ -82,7 +82,7 @@ class OpenAIChat:
 
     async def reply(self, request: ChatRequest) -> AsyncIterator[str | ToolCall | ChatUsage]:
         """Answer in words and tool calls. Closing the iterator closes the connection: the endpoint stops."""
-        lines, usage, finish = EventLines(), Usage(), None
+        lines, usage, finish = EventLines(), ChunkUsage(), None
         calls: dict[int, ToolCall] = {}
         async with self.client.stream("chat/completions", chat_body(request, self.settings)) as data:
             async for piece in data:

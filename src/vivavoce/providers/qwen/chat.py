@@ -20,7 +20,7 @@ from vivavoce.protocol.json_schema import fits_schema
 from vivavoce.protocol.validation import invalid
 from vivavoce.providers.base import ChatRequest, ChatUsage, ToolCall
 from vivavoce.providers.dialogue import (
-    Turn,
+    DialogueTurn,
     estimate_tokens,
     fit_turns,
     last_user_text,
@@ -42,7 +42,7 @@ REPETITION_PENALTY = 0.8
 """at length, a small model repeats its third sentence for ever, unless repetition is made dear"""
 FORMAT_BYTES = 32 * 1024
 """of a JSON Schema; a grammar of thousands of rules would keep the model from ever writing a word"""
-HELLO = Turn("user", "Hello.")
+HELLO = DialogueTurn("user", "Hello.")
 
 
 class QwenSettings(msgspec.Struct, frozen=True):
@@ -72,7 +72,7 @@ class Qwen:
         *,
         slots: int,
         context: int,
-        read: Sequence[Turn] = (),
+        read: Sequence[DialogueTurn] = (),
         verbatim_results: bool = True,
     ) -> None:
         """`read` is what each of the `slots` has read; the model has one more slot, which picks tools."""
@@ -87,7 +87,7 @@ class Qwen:
         load = partial(Llama.load, path, threads=settings.threads, context=settings.context, slots=count + 1)
         llama = await anyio.to_thread.run_sync(load, limiter=anyio.CapacityLimiter(1))
         await anyio.to_thread.run_sync(fits_schema, None, {})  # which imports the library
-        opening = [Turn("system", system_prompt(settings.warm, STYLE)), *EXAMPLES, HELLO]
+        opening = [DialogueTurn("system", system_prompt(settings.warm, STYLE)), *EXAMPLES, HELLO]
         for slot in range(count):
             await llama.complete(opening, slot=slot, max_tokens=1, grammar=speech_grammar(FEW))
         await llama.complete([*FIXED, HELLO], slot=count, max_tokens=1)
@@ -115,7 +115,7 @@ class Qwen:
         With items, only the tools' slot has to read them: the other has written or read them before.
         """
         if request.items:
-            await self._tools.prefill(request, [*turns_of(request.items), Turn("user", "")])
+            await self._tools.prefill(request, [*turns_of(request.items), DialogueTurn("user", "")])
             return
         async with self._answer(replace(request, max_tokens=1), [HELLO]) as pieces:
             async for _ in pieces:
@@ -151,7 +151,7 @@ class Qwen:
 
     @asynccontextmanager
     async def _answer(
-        self, request: ChatRequest, turns: Sequence[Turn]
+        self, request: ChatRequest, turns: Sequence[DialogueTurn]
     ) -> AsyncIterator[AsyncIterator[str | ChatUsage]]:
         """Begin to write the answer; leaving the block stops it."""
         turns = fit_turns(turns, self.context_budget(request))
@@ -175,9 +175,9 @@ class Qwen:
         return min(request.max_tokens or ANSWER_TOKENS, ANSWER_TOKENS, self._context // 4)
 
 
-def _opening(request: ChatRequest) -> list[Turn]:
+def _opening(request: ChatRequest) -> list[DialogueTurn]:
     """Return what stands before the conversation."""
-    system = Turn("system", system_prompt(request.instructions, STYLE if request.spoken else ""))
+    system = DialogueTurn("system", system_prompt(request.instructions, STYLE if request.spoken else ""))
     return [system, *(EXAMPLES if request.spoken else ())]
 
 

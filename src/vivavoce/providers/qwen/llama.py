@@ -26,7 +26,7 @@ from anyio.streams.memory import MemoryObjectSendStream
 from vivavoce.errors import ConfigError, ProviderError
 from vivavoce.providers.base import ChatUsage
 from vivavoce.providers.chat_chunks import ApiError, ChatChunk, Timings
-from vivavoce.providers.dialogue import Turn
+from vivavoce.providers.dialogue import DialogueTurn
 
 PROVIDER = "qwen"
 MAX_PIECES = 8192
@@ -34,7 +34,7 @@ BATCH_TOKENS = 128
 """read at once; between two batches the model learns that nobody waits"""
 EXIT_SECONDS = 5
 
-Prompt = tuple[Turn, ...]
+Prompt = tuple[DialogueTurn, ...]
 
 _working: WeakSet[Thread] = WeakSet()
 
@@ -62,7 +62,7 @@ class Completion(NamedTuple):
     candidates: Mapping[str, float]
 
 
-class Server(Protocol):
+class LlamaServer(Protocol):
     """What we use of xllamacpp: `callback` is called in the thread that asks, and returns whether to stop."""
 
     def handle_chat_completions(
@@ -73,7 +73,7 @@ class Server(Protocol):
 class Llama:
     """A loaded model."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: LlamaServer) -> None:
         self._server = server
 
     @classmethod
@@ -109,7 +109,7 @@ class Llama:
             raise ProviderError(PROVIDER, f"cannot load {path.name}: {error}") from error
         return cls(server)
 
-    async def complete(self, prompt: Sequence[Turn], *, slot: int, **options: object) -> Completion:
+    async def complete(self, prompt: Sequence[DialogueTurn], *, slot: int, **options: object) -> Completion:
         """Return what the model writes after `prompt`. Raises `ProviderError`."""
         candidates: dict[str, float] = {}
         async with self.stream(prompt, options, slot=slot, candidates=candidates) as pieces:
@@ -120,7 +120,7 @@ class Llama:
     @asynccontextmanager
     async def stream(
         self,
-        prompt: Sequence[Turn],
+        prompt: Sequence[DialogueTurn],
         options: Mapping[str, object],
         *,
         slot: int,

@@ -8,14 +8,16 @@ import tomllib
 import unicodedata
 from importlib.resources import files
 
-from vivavoce.providers.dialogue import Turn
+from vivavoce.providers.dialogue import DialogueTurn
 
 _TABLE = tomllib.loads((files("vivavoce.providers.qwen") / "prompts.toml").read_text(encoding="utf-8"))
 
 STYLE: str = _TABLE["style"]
 """How it is told to speak, and what it cannot know."""
 EXAMPLES = tuple(
-    turn for asked, answer in _TABLE["examples"] for turn in (Turn("user", asked), Turn("assistant", answer))
+    turn
+    for asked, answer in _TABLE["examples"]
+    for turn in (DialogueTurn("user", asked), DialogueTurn("assistant", answer))
 )
 FEW, MANY = 3, 16
 """Sentences of an answer, and of one for which length was asked."""

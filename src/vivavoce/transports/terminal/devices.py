@@ -29,13 +29,13 @@ _MAX_UNREAD_FRAMES = 250
 Device = int | str | None
 
 
-class Microphone(Protocol):
+class MicrophoneDevice(Protocol):
     def frames(self) -> AsyncIterator[bytes]:
         """Yield frames of `FRAME_BYTES` as time passes. Ends when there will be no more."""
         ...
 
 
-class Loudspeaker(Protocol):
+class LoudspeakerDevice(Protocol):
     @property
     def latency_ms(self) -> float:
         """Milliseconds from reading audio to hearing it."""

@@ -21,7 +21,7 @@ from vivavoce.session.call import Caller
 from vivavoce.session.line import HungUp, Line
 from vivavoce.transports.base import Connect, OpenCalls, run_until_first
 from vivavoce.transports.playout import PlayoutBuffer
-from vivavoce.transports.terminal.devices import FRAME_BYTES, Loudspeaker, Microphone, ticks
+from vivavoce.transports.terminal.devices import FRAME_BYTES, LoudspeakerDevice, MicrophoneDevice, ticks
 
 _ECHO_FRAMES = 15
 """frames after the end of the audio for which the sound card and the room may still sound"""
@@ -67,8 +67,8 @@ class Terminal:
     `headphones` says that the microphone does not pick up the loudspeaker.
     """
 
-    microphone: Microphone
-    loudspeaker: Loudspeaker
+    microphone: MicrophoneDevice
+    loudspeaker: LoudspeakerDevice
     typed: AsyncIterator[str]
     captions: Captions
     headphones: bool = False

@@ -36,7 +36,7 @@ Stop = Annotated[str, Meta(max_length=256)]
 # messages
 
 
-class TextPart(Struct, tag_field="type", tag="text", frozen=True):
+class ChatTextPart(Struct, tag_field="type", tag="text", frozen=True):
     text: str
 
 
@@ -70,7 +70,7 @@ class ChatMessage(Struct, tag_field="role", tag=lambda name: name.removesuffix("
 
 
 class SystemMessage(ChatMessage, frozen=True):
-    content: str | tuple[TextPart, ...]
+    content: str | tuple[ChatTextPart, ...]
     name: str | UnsetType = UNSET
 
 
@@ -79,14 +79,14 @@ class DeveloperMessage(SystemMessage, frozen=True):
 
 
 class UserMessage(ChatMessage, frozen=True):
-    content: str | tuple[TextPart | ImagePart, ...]
+    content: str | tuple[ChatTextPart | ImagePart, ...]
     name: str | UnsetType = UNSET
 
 
 class AssistantMessage(ChatMessage, frozen=True):
     """Clients send back what they were given, with all that may stand there and does not."""
 
-    content: str | tuple[TextPart | RefusalPart, ...] | None = None
+    content: str | tuple[ChatTextPart | RefusalPart, ...] | None = None
     tool_calls: tuple[FunctionToolCall, ...] = ()
     name: str | UnsetType = UNSET
     refusal: str | UnsetType = UNSET
@@ -96,7 +96,7 @@ class AssistantMessage(ChatMessage, frozen=True):
 
 
 class ToolMessage(ChatMessage, frozen=True):
-    content: str | tuple[TextPart, ...]
+    content: str | tuple[ChatTextPart, ...]
     tool_call_id: str
 
 
@@ -113,7 +113,7 @@ class FunctionDefinition(Struct, frozen=True):
     strict: bool | UnsetType = UNSET
 
 
-class Tool(Struct, frozen=True):
+class ChatTool(Struct, frozen=True):
     type: Literal["function"]
     function: FunctionDefinition
 
@@ -157,7 +157,7 @@ class ChatCompletionRequest(Struct, frozen=True):
     model: str = ""
     stream: bool = False
     stream_options: StreamOptions = StreamOptions()
-    tools: tuple[Tool, ...] = ()
+    tools: tuple[ChatTool, ...] = ()
     tool_choice: Literal["none", "auto", "required"] | NamedToolChoice = "auto"
     parallel_tool_calls: bool = True
     max_tokens: Count | UnsetType = UNSET
@@ -276,12 +276,12 @@ def to_items(message: AnyMessage) -> Iterator[Item]:
         case SystemMessage(content=content):
             yield Message(role="system", content=tuple(InputText(text=text) for text in _texts(content)))
         case UserMessage(content=content):
-            parts = (TextPart(content),) if isinstance(content, str) else content
+            parts = (ChatTextPart(content),) if isinstance(content, str) else content
             yield Message(
                 role="user",
                 content=tuple(
                     InputText(text=part.text)
-                    if isinstance(part, TextPart)
+                    if isinstance(part, ChatTextPart)
                     else InputImage(image_url=part.image_url.url, detail=part.image_url.detail)
                     for part in parts
                 ),
@@ -296,7 +296,7 @@ def to_items(message: AnyMessage) -> Iterator[Item]:
             yield FunctionCallOutput(call_id=call_id, output="\n".join(_texts(content)))
 
 
-def _texts(content: str | Sequence[TextPart | RefusalPart]) -> Sequence[str]:
+def _texts(content: str | Sequence[ChatTextPart | RefusalPart]) -> Sequence[str]:
     if isinstance(content, str):
         return [content]
-    return [part.text if isinstance(part, TextPart) else part.refusal for part in content]
+    return [part.text if isinstance(part, ChatTextPart) else part.refusal for part in content]

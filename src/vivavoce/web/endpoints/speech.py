@@ -16,6 +16,7 @@ from vivavoce.audio.encode import CONTENT_TYPES, Encoder, encoder
 from vivavoce.audio.rates import OUTPUT_RATE
 from vivavoce.errors import ProviderError
 from vivavoce.protocol.codec import read_body, read_body_object
+from vivavoce.protocol.session import VoiceId
 from vivavoce.protocol.validation import invalid
 from vivavoce.runtime import Runtime
 from vivavoce.web.errors import needs_pyav
@@ -32,12 +33,6 @@ log = logging.getLogger(__name__)
 
 BODY_BYTES = 64 * 1024
 """what a body may have besides its text"""
-
-
-class VoiceId(Struct, frozen=True):
-    """A voice, where the client refers to it by an id."""
-
-    id: str
 
 
 class SpeechRequest(Struct, frozen=True):

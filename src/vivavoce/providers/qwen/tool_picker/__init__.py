@@ -7,7 +7,7 @@ from importlib.resources import files
 from typing import Any, Protocol
 
 from vivavoce.providers.base import ChatRequest, ChatUsage, ToolCall
-from vivavoce.providers.dialogue import Turn
+from vivavoce.providers.dialogue import DialogueTurn
 
 __all__ = ["WORDS", "ToolPicker", "pattern"]
 
@@ -26,7 +26,7 @@ class ToolPicker(Protocol):
     """Stands before a chat model, and answers in its place where a tool is to be called."""
 
     async def pick(
-        self, request: ChatRequest, turns: Sequence[Turn]
+        self, request: ChatRequest, turns: Sequence[DialogueTurn]
     ) -> tuple[ToolCall | str, ChatUsage] | None:
         """Return the call that a request needs, or a question for what it lacks; None if it needs no tool.
 
@@ -34,6 +34,6 @@ class ToolPicker(Protocol):
         """
         ...
 
-    async def prefill(self, request: ChatRequest, turns: Sequence[Turn]) -> None:
+    async def prefill(self, request: ChatRequest, turns: Sequence[DialogueTurn]) -> None:
         """Read the tools and the conversation so far, so that the next request is answered sooner."""
         ...

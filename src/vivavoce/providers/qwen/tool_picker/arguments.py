@@ -17,7 +17,7 @@ from msgspec import UNSET
 from vivavoce.protocol.json_schema import Schema, argument_schema, as_schema, fits_schema
 from vivavoce.protocol.session import FunctionTool
 from vivavoce.providers.base import ToolCall
-from vivavoce.providers.dialogue import Turn
+from vivavoce.providers.dialogue import DialogueTurn
 from vivavoce.providers.qwen.tool_picker import WORDS, pattern
 from vivavoce.text.completeness import WordClasses
 from vivavoce.text.en.inverse_normalization import as_written
@@ -69,7 +69,7 @@ class Arguments:
 
 
 @dataclass(frozen=True)
-class Parameter:
+class ToolArgument:
     """An argument as the tool takes it: `schema` is the simplified one, `described` the tool's own."""
 
     name: str
@@ -84,13 +84,13 @@ class Parameter:
         return " ".join(about.split()) if isinstance(about, str) else ""
 
 
-def parameters_of(tool: FunctionTool) -> Sequence[Parameter]:
+def parameters_of(tool: FunctionTool) -> Sequence[ToolArgument]:
     """Return what a tool takes, in its order."""
     schema = argument_schema(tool)
     own = as_schema(tool.parameters.get("properties")) if tool.parameters is not UNSET else {}
     required = schema["required"]
     return [
-        Parameter(name, as_schema(part), _own_schema(own.get(name)), name in cast("list[str]", required))
+        ToolArgument(name, as_schema(part), _own_schema(own.get(name)), name in cast("list[str]", required))
         for name, part in as_schema(schema["properties"]).items()
     ]
 
@@ -103,18 +103,22 @@ def _own_schema(part: object) -> Schema:
     return {**next((text for text in texts if text.get("type") == "string"), {}), **described}
 
 
-def own_words(turn: Turn) -> str:
+def own_words(turn: DialogueTurn) -> str:
     """Return a turn as it is written, without the remarks of tools in it."""
     return as_written(_TOOL_REMARK.sub("", turn.text).strip())
 
 
-def find_arguments(tool: FunctionTool, tools: Sequence[FunctionTool], turns: Sequence[Turn]) -> Arguments:
+def find_arguments(
+    tool: FunctionTool, tools: Sequence[FunctionTool], turns: Sequence[DialogueTurn]
+) -> Arguments:
     """Look in a conversation, the request last, for the arguments of a tool that stands among others."""
-    return _Search(tool, tools, [Turn(turn.role, as_written(turn.text)) for turn in turns]).arguments()
+    return _Search(tool, tools, [DialogueTurn(turn.role, as_written(turn.text)) for turn in turns]).arguments()
 
 
 class _Search:
-    def __init__(self, tool: FunctionTool, tools: Sequence[FunctionTool], turns: Sequence[Turn]) -> None:
+    def __init__(
+        self, tool: FunctionTool, tools: Sequence[FunctionTool], turns: Sequence[DialogueTurn]
+    ) -> None:
         self._tool, self._turns = tool, turns
         self._request = turns[-1].text if turns else ""
         self._nouns = frozenset(
@@ -145,7 +149,7 @@ class _Search:
                 missing.append(parameter.name)
         return Arguments(known, open_ones, tuple(one.name for one in parameters if one.name in missing))
 
-    def _options(self, parameter: Parameter) -> Sequence[object] | None:
+    def _options(self, parameter: ToolArgument) -> Sequence[object] | None:
         """Return what an argument can be; nothing where nothing was said of it, None where it is to be seen."""
         schema = parameter.schema
         if "const" in schema:
@@ -243,7 +247,7 @@ def _type(schema: Schema) -> object:
     return kind
 
 
-def _matcher(parameter: Parameter) -> Callable[[str], bool] | None:
+def _matcher(parameter: ToolArgument) -> Callable[[str], bool] | None:
     """Return what says whether a word can be this argument, if it is a number, a code or an address."""
     name, described = parameter.name, parameter.described
     if _type(described) not in ("string", None) or "enum" in described:
@@ -325,7 +329,7 @@ def question_for(tool: FunctionTool, names: Sequence[str]) -> str:
     return f"{ASKING} {' and '.join(_noun_phrase(known[name]) for name in names[:2])}?"
 
 
-def _noun_phrase(parameter: Parameter) -> str:
+def _noun_phrase(parameter: ToolArgument) -> str:
     """Return what an argument is, as one says it to the user."""
     about = _CALLERS.sub("your", _ASIDE.split(parameter.about)[0]) or parameter.name.replace("_", " ")
     about = about if about[1:2].isupper() else about[:1].lower() + about[1:]

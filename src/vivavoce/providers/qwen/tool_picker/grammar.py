@@ -12,9 +12,9 @@ import msgspec
 
 from vivavoce.protocol.json_schema import Schema, as_schema
 from vivavoce.protocol.session import FunctionTool
-from vivavoce.providers.dialogue import Turn
+from vivavoce.providers.dialogue import DialogueTurn
 from vivavoce.providers.qwen.tool_picker import pattern
-from vivavoce.providers.qwen.tool_picker.arguments import Arguments, Parameter, own_words, parameters_of
+from vivavoce.providers.qwen.tool_picker.arguments import Arguments, ToolArgument, own_words, parameters_of
 
 NUMBERS = {
     "integer": '"-"? [0-9]{1,15}',
@@ -37,7 +37,7 @@ def known_arguments(found: Arguments) -> str:
     return "{" + known + _json(next(iter(found.open))) + ":"
 
 
-def argument_grammar(tool: FunctionTool, found: Arguments, turns: Sequence[Turn]) -> str | None:
+def argument_grammar(tool: FunctionTool, found: Arguments, turns: Sequence[DialogueTurn]) -> str | None:
     """Return a GBNF grammar of what follows; None where a value has parts, which it cannot express."""
     parameters = {one.name: one for one in parameters_of(tool)}
     texts = [own_words(turn) for turn in turns[-REACH:] if turn.role == "user"]
@@ -70,7 +70,7 @@ def _value(schema: Schema, choices: Sequence[object], words: Sequence["_Word"]) 
     return NUMBERS.get(types.pop()) if len(types) == 1 else None
 
 
-def _is_copied(parameter: Parameter, texts: Sequence[str]) -> bool:
+def _is_copied(parameter: ToolArgument, texts: Sequence[str]) -> bool:
     """Return whether a text stands in the user's words: it is not worked out, and has no form of its own."""
     has_form = _COMPUTED.search(parameter.name) or parameter.described.get("format")
     return not (has_form or any(map(_WITHOUT_SPACES.search, texts)))

@@ -19,12 +19,12 @@ from vivavoce.protocol.items import Message
 from vivavoce.protocol.json_schema import Schema, argument_schema
 from vivavoce.protocol.session import FunctionTool, ToolChoice, ToolChoiceFunction
 from vivavoce.providers.base import ChatRequest, ChatUsage, ToolCall
-from vivavoce.providers.dialogue import Turn
+from vivavoce.providers.dialogue import DialogueTurn
 from vivavoce.providers.qwen.llama import PROVIDER, Completion
 from vivavoce.providers.qwen.tool_picker import WORDS, pattern
 from vivavoce.providers.qwen.tool_picker.arguments import (
     Arguments,
-    Parameter,
+    ToolArgument,
     call_of,
     find_arguments,
     own_words,
@@ -60,7 +60,7 @@ class Router:
     complete: Callable[..., Awaitable[Completion]]
 
     async def pick(
-        self, request: ChatRequest, turns: Sequence[Turn]
+        self, request: ChatRequest, turns: Sequence[DialogueTurn]
     ) -> tuple[ToolCall | str, ChatUsage] | None:
         """Return the call that a request needs, or a question for what it lacks; None if it needs no tool.
 
@@ -75,12 +75,12 @@ class Router:
         tool, usage = await self._choose(tools, turns)
         return (await self._call_or_question(tool, tools, turns, usage)) if tool else None
 
-    async def prefill(self, request: ChatRequest, turns: Sequence[Turn]) -> None:
+    async def prefill(self, request: ChatRequest, turns: Sequence[DialogueTurn]) -> None:
         """Read the tools and the conversation so far, so that the next request is answered sooner."""
         await self._choose(eligible_tools(request.tools, request.tool_choice), turns)
 
     async def _call_or_question(
-        self, tool: FunctionTool, tools: Sequence[FunctionTool], turns: Sequence[Turn], usage: ChatUsage
+        self, tool: FunctionTool, tools: Sequence[FunctionTool], turns: Sequence[DialogueTurn], usage: ChatUsage
     ) -> tuple[ToolCall | str, ChatUsage]:
         found = find_arguments(tool, tools, turns)
         if found.missing:
@@ -94,7 +94,7 @@ class Router:
         return (question_for(tool, unfit) if unfit else call_of(tool, arguments)), usage
 
     async def _required_call(
-        self, tools: Sequence[FunctionTool], turns: Sequence[Turn]
+        self, tools: Sequence[FunctionTool], turns: Sequence[DialogueTurn]
     ) -> tuple[ToolCall, ChatUsage]:
         """Call a tool because the client requires one, whatever was said."""
         tool = tools[0] if len(tools) == 1 else (await self._choose(tools, turns, required=True))[0]
@@ -108,7 +108,7 @@ class Router:
         return call_of(tool, arguments), usage
 
     async def _choose(
-        self, tools: Sequence[FunctionTool], turns: Sequence[Turn], *, required: bool = False
+        self, tools: Sequence[FunctionTool], turns: Sequence[DialogueTurn], *, required: bool = False
     ) -> tuple[FunctionTool | None, ChatUsage]:
         """Ask for a tool; with a call `required`, none is no answer."""
         if not tools:
@@ -131,16 +131,19 @@ class Router:
         self,
         tool: FunctionTool,
         tools: Sequence[FunctionTool],
-        turns: Sequence[Turn],
+        turns: Sequence[DialogueTurn],
         found: Arguments | None = None,
     ) -> tuple[str, ChatUsage]:
         """Let the model write a tool's arguments as JSON: those that are open, or all of them."""
         prompt, request = choice_prompt(tools, turns)
-        prompt += [Turn("assistant", tool.name), Turn("user", arguments_prompt(tool.name, request))]
+        prompt += [
+            DialogueTurn("assistant", tool.name),
+            DialogueTurn("user", arguments_prompt(tool.name, request)),
+        ]
         grammar = argument_grammar(tool, found, turns) if found else None
         if found and grammar:
             begun = known_arguments(found)
-            prompt.append(Turn("assistant", begun))
+            prompt.append(DialogueTurn("assistant", begun))
             answer = await self.complete(prompt, max_tokens=ARGUMENT_TOKENS, grammar=grammar)
             return f"{begun}{answer.text}}}", answer.usage
         schema = {"type": "json_schema", "json_schema": {"schema": argument_schema(tool)}}
@@ -169,23 +172,25 @@ def arguments_prompt(tool: str, request: str) -> str:
     return f"Arguments of {tool} for: {request}"
 
 
-def _example(request: str, tool: str = NONE, arguments: str = "", earlier: str = "") -> list[Turn]:
-    turns = [Turn("user", _request(request, earlier)), Turn("assistant", tool)]
+def _example(request: str, tool: str = NONE, arguments: str = "", earlier: str = "") -> list[DialogueTurn]:
+    turns = [DialogueTurn("user", _request(request, earlier)), DialogueTurn("assistant", tool)]
     if arguments:
-        turns += [Turn("user", arguments_prompt(tool, request)), Turn("assistant", arguments)]
+        turns += [DialogueTurn("user", arguments_prompt(tool, request)), DialogueTurn("assistant", arguments)]
     return turns
 
 
-def _fixed() -> tuple[Turn, ...]:
+def _fixed() -> tuple[DialogueTurn, ...]:
     first, *rest = (turn for example in WORDS["examples"] for turn in _example(**example))
-    return (Turn("system", WORDS["rule"]), Turn("user", WORDS["tools"] + first.text), *rest)
+    return (DialogueTurn("system", WORDS["rule"]), DialogueTurn("user", WORDS["tools"] + first.text), *rest)
 
 
 FIXED = _fixed()
 """How every prompt begins, whatever the tools: read once, when the model is loaded."""
 
 
-def choice_prompt(tools: Sequence[FunctionTool], turns: Sequence[Turn]) -> tuple[list[Turn], str]:
+def choice_prompt(
+    tools: Sequence[FunctionTool], turns: Sequence[DialogueTurn]
+) -> tuple[list[DialogueTurn], str]:
     """Return the prompt that asks for a tool's name, and the request in it.
 
     First comes what never changes, then the tools with how people may ask for them, which seldom change, and
@@ -194,10 +199,10 @@ def choice_prompt(tools: Sequence[FunctionTool], turns: Sequence[Turn]) -> tuple
     spoken = [turn for turn in turns if turn.role != "system"]
     request = as_written(_one_line(spoken[-1].text))[:_REQUEST_CHARS] if spoken else ""
     earlier = " / ".join(filter(None, map(_shortened, spoken[-3:-1])))
-    return [*FIXED, *_tool_turns(tools), Turn("user", _request(request, earlier))], request
+    return [*FIXED, *_tool_turns(tools), DialogueTurn("user", _request(request, earlier))], request
 
 
-def _shortened(turn: Turn) -> str:
+def _shortened(turn: DialogueTurn) -> str:
     """Return how a user's turn began, or how ours ended: questions come last. Each word costs time."""
     text = _one_line(own_words(turn))
     if len(text) <= _EARLIER_CHARS:
@@ -207,9 +212,9 @@ def _shortened(turn: Turn) -> str:
     return text[-_EARLIER_CHARS:].partition(" ")[2]
 
 
-def _tool_turns(tools: Sequence[FunctionTool]) -> list[Turn]:
+def _tool_turns(tools: Sequence[FunctionTool]) -> list[DialogueTurn]:
     listed = "Now the tools are others:\n" + "\n".join(map(_signature, tools)) + "\n\n"
-    turns = [Turn("user", listed + _request("hello there")), Turn("assistant", NONE)]
+    turns = [DialogueTurn("user", listed + _request("hello there")), DialogueTurn("assistant", NONE)]
     others, asked = cycle(WORDS["requests_without_tool"]), [(tool.name, _requests_for(tool)) for tool in tools]
     for which in range(_EXAMPLES_PER_TOOL):
         for name, requests in asked:
@@ -253,7 +258,7 @@ def _values(schema: Schema) -> str:
     return str(schema.get("type", "any"))
 
 
-def _hint(parameter: Parameter) -> str:
+def _hint(parameter: ToolArgument) -> str:
     return f" ({parameter.about[:_HINT_CHARS]})" if parameter.about else ""
 
 
