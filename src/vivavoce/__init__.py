@@ -1,7 +1,7 @@
 """Talk with an AI by voice, from anywhere, on any models.
 
-Everything speaks one language, the OpenAI Realtime protocol: an engine that answers sits at one end of a
-`vivavoce.session.line.Line`, a transport that carries a person at the other.
+All parts exchange events of the OpenAI Realtime protocol. An engine, which answers, is at one end of a
+`vivavoce.session.line.Line`; a transport, which connects a client, is at the other.
 """
 
 from importlib import import_module
@@ -38,12 +38,12 @@ _LAZY = {
     "tool": "vivavoce.tools.function",
     **dict.fromkeys(("Assistant", "Card", "Context", "Outcome", "Tool", "ToolError"), "vivavoce.tools.types"),
 }
-"""The modules of names that are imported when first used, because they take long to import."""
+"""The modules of names that are imported only when first used, so that `import vivavoce` stays fast."""
 
 
 def __getattr__(name: str) -> object:
     if name == "__version__":
-        from importlib.metadata import version  # takes longer to import than all that is here
+        from importlib.metadata import version  # imported here because it is slow to import
 
         return version(__name__)
     if name not in _LAZY:

@@ -1,13 +1,13 @@
-"""Dates for clients to read. Time that is waited for is the event loop's."""
+"""The date and time, for clients to read. Durations and deadlines use the clock of the event loop instead."""
 
 from datetime import UTC, datetime
 
 
 def unix_now() -> int:
-    """Return the seconds since 1970, as `expires_at` and `created` have them."""
+    """Return the Unix time in seconds, for fields such as `expires_at` and `created`."""
     return int(datetime.now(UTC).timestamp())  # noqa: TID251  # the wire wants a date
 
 
 def iso_now() -> str:
-    """Return the time in UTC, to the millisecond, as ISO 8601 writes it."""
+    """Return the time in UTC as ISO 8601, to the millisecond."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")  # noqa: TID251  # people want a date

@@ -1,19 +1,19 @@
-"""Three kinds of failure, by whose fault it is. Anything else that is raised is a bug, and is not caught."""
+"""The expected errors, by their cause: configuration, client, or provider. Other exceptions are bugs."""
 
 
 class VivavoceError(Exception):
-    """The base of all failures that are foreseen."""
+    """The base class of all expected errors."""
 
 
 class ConfigError(VivavoceError):
-    """The configuration's: one sentence that says what to write. A command ends with exit code 2."""
+    """The configuration is invalid. The message says what to write instead; a command exits with code 2."""
 
 
 class ProtocolError(VivavoceError):
-    """The client's: it is sent an `error` event, and the conversation goes on.
+    """The client sent something invalid: it is sent an `error` event, and the conversation goes on.
 
-    `code` is one that clients of the Realtime protocol act on; `param` is the path of the offending
-    field, such as `session.audio.input.format`; `event_id` is that of the client's event.
+    `code` is an error code of the Realtime protocol; `param` is the path of the invalid field, such as
+    `session.audio.input.format`; `event_id` is the id of the client event that caused the error.
     """
 
     def __init__(
@@ -24,9 +24,9 @@ class ProtocolError(VivavoceError):
 
 
 class ProviderError(VivavoceError):
-    """A model's or service's: it was silent, slow, empty or broken. One response fails, no call ends.
+    """A model or service failed, timed out or returned nothing. The response fails; the call goes on.
 
-    `retryable` says that the same may succeed later.
+    `provider` names it in the message. `retryable` means that the same request may succeed later.
     """
 
     def __init__(self, provider: str, message: str, *, retryable: bool = False) -> None:

@@ -1,11 +1,11 @@
-"""Every limit there is, in one place. The error about a limit names it."""
+"""All limits, in one place. An error that a limit causes names the limit."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Limits:
-    """How much of everything one conversation, or one process, may have."""
+    """Upper bounds for one conversation or one process; set in `[limits]` of the configuration."""
 
     # call: connections, events, conversations
 

@@ -19,7 +19,7 @@ def test_nothing_is_kept_with_a_limit_of_zero() -> None:
     sounds.append("a", b"0123")
     microphone.append(b"0123", Pcm())
     assert microphone.has_uncommitted
-    assert (sounds.stored("a"), microphone.take_item("a")) == (b"", b"")
+    assert (sounds.stored("a"), microphone.pop_item("a")) == (b"", b"")
 
 
 def test_a_turn_is_cut_out_by_the_servers_times() -> None:
@@ -28,7 +28,7 @@ def test_a_turn_is_cut_out_by_the_servers_times() -> None:
         microphone.append(of(100, value), Pcm())
     microphone.speech_started("a", 200)
     microphone.speech_stopped("a", 400)
-    assert microphone.take_item("a") == of(100, 2) + of(100, 3)
+    assert microphone.pop_item("a") == of(100, 2) + of(100, 3)
     assert not microphone.has_uncommitted
 
 
@@ -38,7 +38,7 @@ def test_only_the_latest_audio_is_kept() -> None:
         microphone.append(of(100, value), Pcm())
     microphone.speech_started("a", 600)
     microphone.speech_stopped("a", 800)
-    assert microphone.take_item("a") == of(100, 7)
+    assert microphone.pop_item("a") == of(100, 7)
 
 
 def test_time_goes_on_in_another_format() -> None:
@@ -47,7 +47,7 @@ def test_time_goes_on_in_another_format() -> None:
     microphone.append(bytes([7]) * 8 * 100, Pcmu())
     microphone.speech_started("a", 150)
     microphone.speech_stopped("a", 200)
-    assert microphone.take_item("a") == bytes([7]) * 8 * 50
+    assert microphone.pop_item("a") == bytes([7]) * 8 * 50
 
 
 def test_what_the_client_commits_becomes_an_item_in_its_turn() -> None:
@@ -57,7 +57,7 @@ def test_what_the_client_commits_becomes_an_item_in_its_turn() -> None:
         microphone.commit()
     assert not microphone.has_uncommitted
     microphone.append(of(10, 3), Pcm())
-    assert [microphone.take_item("a"), microphone.take_item("b")] == [of(10, 1), of(10, 2)]
+    assert [microphone.pop_item("a"), microphone.take_item("b")] == [of(10, 1), of(10, 2)]
     assert microphone.has_uncommitted
     microphone.clear()
     assert not microphone.has_uncommitted
@@ -69,7 +69,7 @@ def test_a_commit_that_is_refused_becomes_none() -> None:
     microphone.commit_rejected()
     microphone.append(of(10), Pcm())
     microphone.commit()
-    assert microphone.take_item("a") == of(10)
+    assert microphone.pop_item("a") == of(10)
 
 
 @pytest.mark.parametrize("end", [None, 900])
@@ -79,4 +79,4 @@ def test_a_turn_without_an_end_has_all_there_is(end: int | None) -> None:
     microphone.speech_started("a", 100)
     if end:
         microphone.speech_stopped("a", end)
-    assert microphone.take_item("a") == of(200)
+    assert microphone.pop_item("a") == of(200)

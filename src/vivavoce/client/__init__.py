@@ -1,4 +1,4 @@
-"""A client for programs: it talks to vivavoce, OpenAI, Azure, or any server of the Realtime protocol."""
+"""A client library for vivavoce, OpenAI, Azure, and any other server of the Realtime protocol."""
 
 from vivavoce.client.event_log import EventLog, Logged
 from vivavoce.client.items import ConversationItem, image

@@ -1,4 +1,4 @@
-"""One conversation of a client, from connecting to disconnecting, over however many lines that takes."""
+"""One conversation of a client, from connecting to disconnecting, across reconnections."""
 
 import logging
 from collections import deque
@@ -28,59 +28,59 @@ from vivavoce.tools.toolbox import Toolbox
 from vivavoce.tools.types import Tool
 
 CANCELS = 16
-"""`response.cancel` events of which it is remembered that they may come too late"""
+"""ids of `response.cancel` events that are kept: their error, if they came too late, is not reported"""
 TOOLBOX_EVENTS = 256
-"""events of the toolbox whose errors are kept from the user"""
+"""ids of events sent by the toolbox that are kept: their errors are not reported to handlers"""
 
 log = logging.getLogger(__name__)
 
 
 @dataclass
 class SessionSetup:
-    """What a server must be sent when a session begins."""
+    """The settings and tools that the server is sent when a session begins."""
 
     options: SessionOptions = field(default_factory=SessionOptions)
     tools: dict[str, Tool] = field(default_factory=dict)
 
     @property
     def update(self) -> e.SessionUpdate | None:
-        """All of it, for a server that knows nothing yet; the toolbox adds its tools."""
+        """The `session.update` for a new session, or None if nothing is set."""
         if not self.options and not self.tools:
             return None
         session = self.options.session
         if isinstance(session, Session) and session.tools is UNSET and self.tools:
-            session = replace(session, tools=())
+            session = replace(session, tools=())  # the toolbox adds its tools only where `tools` is set
         return e.SessionUpdate(session=session)
 
 
 @dataclass
 class _ToolboxHandle:
-    """Sends what the toolbox sends, which waits while there is no connection, and remembers the ids of it."""
+    """Sends the toolbox's events, waiting while there is no connection, and keeps their ids."""
 
     call: "Call"
     sent: deque[str] = field(default_factory=lambda: deque(maxlen=TOOLBOX_EVENTS))
 
     async def send(self, event: e.ClientEvent) -> None:
-        """Send an event of the toolbox's own."""
+        """Send an event that the toolbox created."""
         if event.event_id is UNSET:
             event = replace(event, event_id=e.new_id("event"))
         self.sent.append(event.event_id or "")
         await self.resume(event)
 
     async def resume(self, event: e.ClientEvent) -> None:
-        """Send an event of the user's that the toolbox has held back."""
+        """Send an event of the application that the toolbox had intercepted."""
         try:
             await self.call.transmit(event)
         except ProviderError as error:
             raise HungUp from error
 
     async def notify(self, event: e.OwnEvent) -> None:
-        """Emit an event of our own."""
+        """Emit an event of vivavoce's extensions to the protocol."""
         self.call.emit_own(event)
 
 
 class Call:
-    """Joins the parts of a conversation: connection, view, toolbox, handlers and log."""
+    """Connects the parts of a conversation: connection, view, toolbox, handlers and log."""
 
     def __init__(
         self, connect: Connect, setup: SessionSetup, handlers: Handlers, events: EventLog, limits: Limits
@@ -96,17 +96,17 @@ class Call:
 
     @property
     def is_under_way(self) -> bool:
-        """Whether there is a connection, or it is being made again."""
+        """Whether there is a connection, or the client is reconnecting."""
         return self._tasks is not None and not self.connection.closed.is_set()
 
     async def start(self, tasks: TaskGroup) -> None:
-        """Connect; the work is done in `tasks`. Raises `ProviderError` or `ConfigError`."""
+        """Connect; background tasks run in `tasks`. Raises `ProviderError` or `ConfigError`."""
         self._tasks = tasks
         tasks.start_soon(self._run_toolbox)
         await tasks.start(self.connection.run)
 
     async def end(self) -> None:
-        """Hang up, and return when that is done."""
+        """Close the connection, and return when it is closed."""
         if self._tasks is not None:
             self.connection.hang_up()
             await self.connection.closed.wait()
@@ -117,17 +117,17 @@ class Call:
             await self.connection.closed.wait()
             tasks.cancel_scope.cancel()
 
-    # what is sent
+    # client events
 
     async def send(self, event: e.ClientEvent) -> None:
-        """Send an event of the user's. Raises `ProviderError` if there is no connection any more."""
+        """Send an event of the application. Raises `ProviderError` once the connection is closed."""
         await self._send_tools()
         passed = self._toolbox.intercept(event)
         if passed is not None:
             await self.transmit(passed)
 
     def update_tools(self) -> None:
-        """Have the server sent the tools that there are now: before anything else, or as soon as possible."""
+        """Schedule a `session.update` with the current tools; it precedes any other event that is sent."""
         self._toolbox.tools = tuple(self._setup.tools.values())
         self._tools_are_sent = False
         if self._tasks is not None:
@@ -145,14 +145,14 @@ class Call:
             await self.transmit(e.SessionUpdate(session=self._toolbox.session))
 
     async def cancel(self) -> None:
-        """Cancel the response in progress. That it has ended by itself just now is no error."""
+        """Cancel the response in progress. If it has ended in the meantime, that is no error."""
         if self.view.is_answering:
             event = e.ResponseCancel(event_id=e.new_id("event"))
             self._cancels.append(event.event_id or "")
             await self.send(event)
 
     async def transmit(self, event: e.ClientEvent) -> None:
-        """Send an event past the toolbox, with the ids by which its answer is recognized."""
+        """Send an event without the toolbox, with the ids by which the server's confirmation is recognized."""
         if isinstance(event, e.ResponseCreate) and event.event_id is UNSET:
             event = replace(event, event_id=e.new_id("event"))
         if isinstance(event, e.ConversationItemCreate) and event.item.id is UNSET:
@@ -161,7 +161,7 @@ class Call:
         self._note(event, "client")
 
     async def _greet(self, line: Line, is_first: bool) -> None:
-        """Send the session's settings, and on a new line the conversation so far."""
+        """Send the session's settings; after a reconnection, also the conversation so far."""
         self._tools_are_sent = True
         update = self._setup.update
         events = [self._toolbox.intercept(update) if update else None]
@@ -172,7 +172,7 @@ class Call:
             await line.send(event)
             self._note(event, "client")
 
-    # what happens
+    # server events and notifications
 
     async def _on_event(self, event: e.Event) -> None:
         self._note(event, "server")
@@ -181,10 +181,10 @@ class Call:
             return
         awaited = [self._emit(one) for one in emitted]
         if any(awaited):
-            await checkpoint()  # the task that has waited for this may wait for what comes next
+            await checkpoint()  # lets the waiting task run now, so that it can wait for the next event
 
     def _is_internal(self, error: e.ErrorDetails) -> bool:
-        """Return whether an error is about the toolbox's events, or there was nothing left to cancel."""
+        """Return whether an error is about an event of the toolbox, or about a `response.cancel` too late."""
         if error.code == "response_cancel_not_active" and error.event_id in self._cancels:
             return True
         return error.event_id in self._handle.sent
@@ -197,18 +197,18 @@ class Call:
             self._emit(event)
 
     def _observe(self, event: e.Event, source: Literal["client", "server"]) -> None:
-        """Let the toolbox observe an event; to it, a new line is the same conversation."""
+        """Pass an event to the toolbox, for which a reconnection continues the same session."""
         if isinstance(event, e.SessionCreated) and not self.connection.is_first:
             event = e.SessionUpdated(session=event.session)
         self._toolbox.on_event(ObservedEvent(event, source, anyio.current_time()))
 
     def emit_own(self, event: e.OwnEvent) -> None:
-        """Log and emit an event of our own."""
+        """Log and emit an event of vivavoce's extensions to the protocol."""
         self._log.on_event(ObservedEvent(event, "server", anyio.current_time()))
         self._emit(event)
 
     def _on_change(self, change: ConnectionChanged) -> None:
-        if change.name == "connection.lost":  # let no tool wait for what the server would have sent
+        if change.name == "connection.lost":  # the toolbox must not wait for events that will never arrive
             self._observe(e.InputAudioBufferCleared(), "server")
             for event in self.view.failed_responses():
                 self._observe(event, "server")

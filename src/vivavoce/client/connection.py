@@ -1,4 +1,4 @@
-"""The connection of a client to its server: opened, used, and opened again when it breaks."""
+"""The connection of a client to its server, with reconnection."""
 
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -20,13 +20,14 @@ from vivavoce.session.line import Engine, HungUp, Line, open_line
 log = logging.getLogger(__name__)
 
 Connect = Callable[[], AbstractAsyncContextManager[Line]]
-"""Opens a line and gives our end. Raises `ProviderError` if it cannot, `ConfigError` if it never can."""
+"""Opens a line, and yields the client's end. Raises `ProviderError` if that fails, `ConfigError` if it
+cannot succeed."""
 
 
 def connector(
     server: "str | Endpoint | Engine | Connect", *, key: str | None, dialect: Dialect, limits: Limits
 ) -> Connect:
-    """Return what connects to an address, an endpoint, or an engine in this process.
+    """Return a function that connects to `server`: a URL, an endpoint, an engine, or such a function.
 
     Raises `ConfigError` for anything else.
     """
@@ -38,14 +39,14 @@ def connector(
         return partial(_in_this_process, server, limits.line_depth)
     if not callable(server):
         raise ConfigError(
-            f"{server!r} is no server: give an address, an Endpoint, an engine, or what opens a line."
+            f"{server!r} is no server: pass a URL, an Endpoint, an engine, or a function that opens a line."
         )
     return server
 
 
 @asynccontextmanager
 async def _in_this_process(engine: Engine, depth: int) -> AsyncIterator[Line]:
-    """Give our end of a line to an engine. What the engine raises is an error of ours, and ends the client."""
+    """Open a line to an engine in this process. An exception of the engine propagates to the client."""
 
     async def converse(line: Line) -> None:
         async with line:
@@ -62,10 +63,10 @@ async def _in_this_process(engine: Engine, depth: int) -> AsyncIterator[Line]:
 
 
 class Connection:
-    """One line after the other to the same server, until either side hangs up.
+    """Keeps a line to the server open, reconnecting until either side hangs up.
 
-    `greet` is given each new line, and whether it is the first, to send what the server must know before
-    anything else. `on_event` is given what the server sends, `on_change` how the connection is.
+    `greet(line, is_first)` is called for each new line, and sends what must precede all other events.
+    `on_event` is called with every event of the server, `on_change` when the connection's state changes.
     """
 
     def __init__(
@@ -87,22 +88,22 @@ class Connection:
         self._changed, self._created = anyio.Event(), anyio.Event()
         self._error: ProviderError | None = None
         self._problem: ProviderError | None = None
-        """what is wrong with the line of now, or was with the last one"""
+        """why the current or the last line failed, if the server reported it"""
 
     @property
     def is_first(self) -> bool:
-        """Whether there was no line before this one."""
+        """Whether no line was connected before this one."""
         return not self._reconnecting.was_connected
 
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
-        """Connect, and stay connected; return when it is over, for whatever reason.
+        """Connect, and stay connected; return when the connection is closed for good.
 
-        It has started when the server was greeted first. Raises `ProviderError` or `ConfigError` if that never
-        happens.
+        `task_status` is started when the first session has begun. Raises `ProviderError` or `ConfigError` if
+        that never happens.
         """
         try:
             with anyio.CancelScope() as self._scope:
-                self._error = await self._reconnecting.run(partial(self._hold_line, task_status))
+                self._error = await self._reconnecting.run(partial(self._use_line, task_status))
         finally:
             self.line = None
             self.closed.set()
@@ -117,7 +118,7 @@ class Connection:
             self._scope.cancel()
 
     async def send(self, event: e.Event) -> None:
-        """Send an event; wait while there is no line. Raises `ProviderError` if there will be none."""
+        """Send an event; waits while reconnecting. Raises `ProviderError` once the connection is closed."""
         while True:
             while self.line is None:
                 if self.closed.is_set():
@@ -136,8 +137,8 @@ class Connection:
     def _on_retry(self, error: ProviderError, attempt: int, seconds: float) -> None:
         self._on_change(ConnectionChanged("connection.lost", attempt, seconds, error))
 
-    async def _hold_line(self, task_status: TaskStatus[None]) -> ProviderError | None:
-        """Hold one line until it ends; return why it broke, or None if the server has hung up."""
+    async def _use_line(self, task_status: TaskStatus[None]) -> ProviderError | None:
+        """Open one line and use it until it ends; return why it broke, or None if the server has hung up."""
         self._problem, self._created = None, anyio.Event()
         try:
             async with self._connect() as line, anyio.create_task_group() as tasks:
@@ -167,7 +168,7 @@ class Connection:
             await self._on_event(event)
 
     async def _begin(self, line: Line, task_status: TaskStatus[None], connecting: anyio.CancelScope) -> None:
-        """Greet the server when it has begun a session, while its events are received: there may be many."""
+        """Greet the server after `session.created`, in a task of its own: events must be received meanwhile."""
         with anyio.move_on_after(self._answer_seconds) as patience:
             await self._created.wait()
         if patience.cancelled_caught:

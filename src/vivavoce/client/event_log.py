@@ -1,4 +1,4 @@
-"""Every event that a client has sent or received, with its time and source."""
+"""A log of the events that a client has sent and received, with time and source."""
 
 import logging
 from collections import deque
@@ -18,15 +18,15 @@ from vivavoce.session.middleware import ObservedEvent
 log = logging.getLogger(__name__)
 
 _LONG = 2000
-"""characters of a text that the log keeps; an image's data has millions"""
+"""characters of one string that the log keeps; the data URL of an image can have millions"""
 
 
 @dataclass(frozen=True)
 class Logged:
-    """One event: `at` in seconds of the event loop, `time` in UTC (ISO 8601).
+    """One event: `at` in seconds of the event loop's clock, `time` in UTC (ISO 8601).
 
-    Of audio only the bytes are counted (`"audio": 9600`), a very long text is cut, and secrets for MCP servers
-    are left out.
+    Audio is replaced by its number of bytes (`"audio": 9600`), long strings are cut, and the credentials of MCP
+    servers are left out.
     """
 
     time: str
@@ -40,7 +40,7 @@ class Logged:
 
 
 class EventLog:
-    """The newest events, the oldest first; `len`, iterate, or `write` them. The older ones are forgotten."""
+    """The newest `max_events` events, oldest first. Supports `len`, iteration, and `write`."""
 
     def __init__(self, max_events: int) -> None:
         self._entries: deque[Logged] = deque(maxlen=max_events)
@@ -52,17 +52,17 @@ class EventLog:
         return iter(tuple(self._entries))
 
     def on_event(self, observed: ObservedEvent) -> None:
-        """Log an event. This is a `Listener`, so a log can record a server's conversation as well."""
+        """Append an event. This is a `Listener`, so a log can record a server's conversation as well."""
         logged = Logged(iso_now(), observed.at, observed.source, _shown(observed.event))
         self._entries.append(logged)
         log.debug("%s %s", logged.source, logged.event)
 
     def clear(self) -> None:
-        """Forget all events."""
+        """Remove all events."""
         self._entries.clear()
 
     def write(self, path: Path | str) -> None:
-        """Write the events into a file, as one line of JSON each. Raises `ConfigError` if that cannot be."""
+        """Write the events to a file, as JSON lines. Raises `ConfigError` if it cannot be written."""
         lines = [msgspec.json.encode(replace(one, at=round(one.at, 3))) + b"\n" for one in self._entries]
         try:
             Path(path).write_bytes(b"".join(lines))

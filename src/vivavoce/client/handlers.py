@@ -1,4 +1,4 @@
-"""Who is called for what: handlers, tasks that wait for something, and loops over the server's events."""
+"""Dispatch of events and notifications to handlers, to waiting tasks, and to event streams."""
 
 import logging
 from asyncio import Future, get_running_loop
@@ -20,12 +20,12 @@ from vivavoce.session.line import EventQueue
 log = logging.getLogger(__name__)
 
 Handler = Callable[[Any], object]
-"""Is called with an event, or a notification of ours. It may be `async`."""
+"""Is called with an event or a notification. It may be `async`."""
 
 
 @dataclass(eq=False)
 class _Subscription:
-    """A handler, and the calls of it that have not ended: what each is about, and what is to be awaited."""
+    """A handler, and its pending calls: the name of what was emitted, and the awaitable."""
 
     pattern: str
     handler: Handler
@@ -34,11 +34,11 @@ class _Subscription:
 
 
 class Handlers:
-    """Calls all handlers, in the order in which they were registered.
+    """Calls handlers in the order in which they were registered.
 
-    A plain handler is called synchronously and must not block. An `async` one works in a task of its own, one
-    call after the other; at most `depth` calls wait for one handler. Beyond that it is not called, which is
-    logged and emitted as `handler.failed`.
+    A plain handler is called synchronously and must not block. An `async` one runs in a task of its own, one
+    call after the other; at most `depth` calls wait for one handler. Further calls are dropped, logged, and
+    emitted as `handler.failed`.
     """
 
     def __init__(self, depth: int) -> None:
@@ -52,7 +52,7 @@ class Handlers:
         self._subscriptions.append(_Subscription(pattern, handler))
 
     def off(self, pattern: str, handler: Handler | None = None) -> bool:
-        """Remove a handler, or all of this pattern; return whether there were any."""
+        """Remove a handler, or all handlers of this pattern; return whether there were any."""
         kept = [
             one for one in self._subscriptions if one.pattern != pattern or handler not in (None, one.handler)
         ]
@@ -66,7 +66,7 @@ class Handlers:
 
     @contextmanager
     def expect(self, wanted: Callable[[Emitted], bool]) -> Iterator[Future[Emitted]]:
-        """Give a future of the next thing that is wanted, from now on until the block is left.
+        """Yield a future of the next event or notification for which `wanted` is true, until the block is left.
 
         Awaiting it raises `ProviderError` if the connection is closed first.
         """
@@ -78,16 +78,16 @@ class Handlers:
         finally:
             self._waiters.remove(waiter)
             if future.done() and not future.cancelled():
-                future.exception()  # else asyncio logs an error that nobody has awaited
+                future.exception()  # marks it as retrieved; asyncio logs exceptions that were never retrieved
 
     def events(self) -> "EventStream":
-        """Return all that the server sends from now on."""
+        """Return a stream of all events that the server sends from now on."""
         stream = EventStream(self._depth)
         self._streams.add(stream)
         return stream
 
     def emit(self, emitted: Emitted, tasks: TaskGroup) -> bool:
-        """Call all that this matches; return whether a task has waited for it, and ought to run now."""
+        """Call the matching handlers; return whether a task waited for it and should run next."""
         for subscription in tuple(self._subscriptions):
             if matches(subscription.pattern, emitted):
                 self._call(subscription, emitted, tasks)
@@ -100,7 +100,7 @@ class Handlers:
         return bool(resolved)
 
     def close(self, error: ProviderError | None) -> None:
-        """End every stream and every wait: the connection was closed, on purpose or by an error."""
+        """End all streams and waits, because the connection is closed; `error` is None if on purpose."""
         for stream in tuple(self._streams):
             stream.end(error)
         for _, future in self._waiters:
@@ -111,7 +111,7 @@ class Handlers:
         about = name_of(emitted)
         try:
             result = subscription.handler(emitted)
-        except Exception as error:  # noqa: BLE001 (it is the user's code, and the failure is reported)
+        except Exception as error:  # noqa: BLE001 (it is the application's code, and the failure is reported)
             self._report(subscription, about, error, tasks)
             return
         if not isawaitable(result):
@@ -148,7 +148,7 @@ class Handlers:
             log.warning(problem, name, self._depth, about)
         else:
             log.error("%s failed at %s", name, about, exc_info=error)
-        if not about.startswith("handler."):
+        if not about.startswith("handler."):  # a failing handler of `handler.failed` must not call itself
             self.emit(HandlerFailed(name, about, error), tasks)
 
 
@@ -158,10 +158,10 @@ def _discard(result: Awaitable[object]) -> None:
 
 
 class EventStream:
-    """All that a server sends, to be iterated; ends when the client disconnects.
+    """An async iterator over the server's events; ends when the client disconnects.
 
     Raises `ProviderError` when the connection is lost for good, and `ProtocolError` (`events_lost`) once its
-    reader is behind by more than `depth` events: better to know than to miss some.
+    reader is behind by more than `depth` events.
     """
 
     def __init__(self, depth: int) -> None:
@@ -170,7 +170,7 @@ class EventStream:
         self._error: Exception | None = None
 
     def push(self, event: Event) -> None:
-        """Add an event, unless the reader is too far behind."""
+        """Append an event; if the reader is `depth` events behind, end the stream with an error."""
         if self._is_over:
             return
         if self._queue.is_full:
@@ -180,7 +180,7 @@ class EventStream:
             self._queue.put_nowait(event)
 
     def end(self, error: Exception | None) -> None:
-        """Let the reader read what is there, and then know why there is no more."""
+        """End the stream after the queued events, with `error` if there is one."""
         if not self._is_over:
             self._is_over, self._error = True, error
             self._queue.close()

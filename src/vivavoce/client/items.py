@@ -1,4 +1,4 @@
-"""Items of a conversation: as a client sees them, and what a user's message is made of."""
+"""Conversation items as the client presents them, and the content of user messages."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -27,7 +27,7 @@ from vivavoce.protocol.validation import invalid
 from vivavoce.session.item_audio import ItemAudio
 
 Part = str | bytes | bytearray | InputText | InputAudio | InputImage | Mapping[str, object]
-"""Text, audio in the session's format, a part of the protocol's, or one as JSON has it."""
+"""Text, audio in the session's input format, or a content part of the protocol, as a struct or as JSON."""
 Content = Part | Sequence[Part]
 
 _IMAGE_TYPES = {
@@ -40,7 +40,7 @@ _IMAGE_TYPES = {
 
 @dataclass(frozen=True)
 class ConversationItem:
-    """An item as it was when it was reported; its audio as it is now. `item` is the protocol's own."""
+    """A snapshot of a conversation item, with access to its current audio. `item` is the protocol's item."""
 
     item: Item
     _audio: ItemAudio = field(repr=False, compare=False)
@@ -51,7 +51,7 @@ class ConversationItem:
 
     @property
     def type(self) -> str:
-        """`message`, `function_call`, `function_call_output`, or one of those about MCP."""
+        """`message`, `function_call`, `function_call_output`, or an MCP type (`mcp_call`, …)."""
         return str(self.item.__struct_config__.tag)
 
     @property
@@ -61,31 +61,31 @@ class ConversationItem:
 
     @property
     def status(self) -> ItemStatus:
-        """The status that the server reports; without one, only an assistant's message is in progress."""
+        """The status that the server reported; by default, only an assistant's message is in progress."""
         if isinstance(self.item, Message | FunctionCall | FunctionCallOutput) and self.item.status:
             return self.item.status
         return "in_progress" if self.role == "assistant" else "completed"
 
     @property
     def text(self) -> str:
-        """What was written."""
+        """The written text of a message."""
         parts = self.item.content if isinstance(self.item, Message) else ()
         return "".join(part.text for part in parts if isinstance(part, InputText | OutputText))
 
     @property
     def transcript(self) -> str:
-        """What was spoken, as far as it was heard."""
+        """The transcript of the spoken parts of a message, up to where it was truncated."""
         parts = self.item.content if isinstance(self.item, Message) else ()
         return "".join(part.transcript or "" for part in parts if isinstance(part, InputAudio | OutputAudio))
 
     @property
     def words(self) -> str:
-        """What was written, or spoken."""
+        """The text, or else the transcript."""
         return self.text or self.transcript
 
     @property
     def audio(self) -> bytes:
-        """What was heard of it and is kept (`limits.item_audio_seconds`), in the session's format."""
+        """The audio that is kept of it (`limits.item_audio_seconds`), as truncated, in the session's format."""
         return self._audio.stored(self.id)
 
     @property
@@ -111,9 +111,9 @@ def image(data: bytes) -> InputImage:
 
 
 def user_message(content: Content) -> Message | None:
-    """Return a message of the user's, with an id; None if there is nothing in it.
+    """Return a user message with a new id, or None if `content` is empty.
 
-    Raises `ProtocolError` for what a user's message cannot contain.
+    Raises `ProtocolError` for content that a user message cannot contain.
     """
     is_several = isinstance(content, Sequence) and not isinstance(content, str | bytes | bytearray)
     parts = cast("Sequence[object]", content) if is_several else (content,)
@@ -136,7 +136,7 @@ def _read(part: object, index: int) -> ContentPart:
                 raise invalid(f"item.content[{index}]", f"{error}.") from error
         case _:
             raise ProtocolError(
-                f"A user's message holds text, bytes of audio, and images, not a {type(part).__name__}.",
+                f"A user message contains text, bytes of audio, and images, not a {type(part).__name__}.",
                 code="invalid_value",
                 param=f"item.content[{index}]",
             )

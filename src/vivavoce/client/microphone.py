@@ -1,4 +1,4 @@
-"""The audio that a client has sent, until it is known to which item it belongs."""
+"""The audio that a client has sent, kept until the server reports to which item it belongs."""
 
 from collections import deque
 
@@ -10,10 +10,10 @@ COMMITS = 8
 
 
 class Microphone:
-    """Keeps the latest `max_bytes` of the audio that a client has sent, and cuts items out of it.
+    """Keeps the latest `max_bytes` of the audio that a client has sent, and returns the part of each item.
 
-    A server that detects turns reports them in milliseconds from the beginning of the session. Otherwise an
-    item is what the client has committed.
+    With turn detection, the server reports a turn's start and end in milliseconds since the session began.
+    Without it, an item is what the client has committed.
     """
 
     def __init__(self, max_bytes: int) -> None:
@@ -21,7 +21,7 @@ class Microphone:
         self.restart()
 
     def restart(self) -> None:
-        """Begin anew: a new session counts from zero."""
+        """Drop everything, for a new session: its milliseconds count from zero."""
         self._audio = bytearray()
         self._format: AudioFormat = Pcm()
         self._dropped_ms = 0.0
@@ -36,7 +36,7 @@ class Microphone:
         return self._uncommitted > 0
 
     def append(self, audio: bytes, format: AudioFormat) -> None:
-        """Add what the client has sent."""
+        """Append audio that the client has sent. A change of the format drops what was kept before."""
         if type(format) is not type(self._format):
             self._drop(len(self._audio))
             self._format, self._uncommitted = format, 0
@@ -49,30 +49,30 @@ class Microphone:
         self._dropped_ms += size / bytes_per_ms(self._format)
 
     def speech_started(self, item_id: str, ms: int) -> None:
-        """Note where the server has detected the beginning of a turn."""
+        """Record where the server detected the start of a turn."""
         self._turns = {item_id: (ms, None)}
 
     def speech_stopped(self, item_id: str, ms: int) -> None:
-        """Note where the server has detected its end."""
+        """Record where the server detected the end of a turn."""
         start, _ = self._turns.get(item_id, (ms, None))
         self._turns[item_id] = (start, ms)
 
     def commit(self) -> None:
-        """Note that the client has committed a turn."""
+        """Record that the client has committed the audio since the last commit."""
         self._committed.append(self._since_commit())
         self._uncommitted = 0
 
     def clear(self) -> None:
-        """Note that the client has discarded what it had not committed."""
+        """Record that the client has cleared the uncommitted audio."""
         self._uncommitted = 0
 
     def commit_rejected(self) -> None:
-        """Note that the server has found nothing to commit."""
+        """Record that the server rejected the last commit, because its buffer was empty."""
         if self._committed:
             self._committed.pop()
 
-    def take_item(self, item_id: str) -> bytes:
-        """Return the audio that has become this item."""
+    def pop_item(self, item_id: str) -> bytes:
+        """Return the audio of a committed item, and remove it from the pending turns or commits."""
         start, end = self._turns.pop(item_id, (None, None))
         if start is not None:
             self._uncommitted = 0
@@ -86,7 +86,7 @@ class Microphone:
         return bytes(self._audio[max(0, len(self._audio) - self._uncommitted) :])
 
     def _between(self, start_ms: float, end_ms: float | None) -> bytes:
-        """Return the audio between two times, at whole milliseconds and so at whole samples."""
+        """Return the audio between two times, at whole milliseconds and therefore at whole samples."""
         rate = bytes_per_ms(self._format)
         start = max(0, round(start_ms - self._dropped_ms))
         end = None if end_ms is None else max(0, round(end_ms - self._dropped_ms)) * rate

@@ -1,4 +1,4 @@
-"""What a client reports to its handlers: every event, and what it means for the conversation."""
+"""The notifications that a client emits to its handlers in addition to protocol events."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -10,7 +10,7 @@ from vivavoce.protocol.events import ClientEvent, Event
 
 @dataclass(frozen=True)
 class Delta:
-    """What was added to an item: one of these."""
+    """What an event added to an item; one of the fields is set."""
 
     text: str = ""
     transcript: str = ""
@@ -20,7 +20,7 @@ class Delta:
 
 @dataclass(frozen=True)
 class Update:
-    """An item of the conversation has changed, is new, or has reached its final form."""
+    """An item of the conversation has changed, was appended, or is complete."""
 
     name: Literal["conversation.updated", "conversation.item.appended", "conversation.item.completed"]
     item: ConversationItem
@@ -29,7 +29,7 @@ class Update:
 
 @dataclass(frozen=True)
 class Interrupted:
-    """The user has begun to speak: playback should stop. `item` is the last spoken answer."""
+    """The user has started to speak, so playback should stop. `item` is the last spoken answer."""
 
     item: ConversationItem | None
     name: Literal["conversation.interrupted"] = "conversation.interrupted"
@@ -37,10 +37,9 @@ class Interrupted:
 
 @dataclass(frozen=True)
 class ConnectionChanged:
-    """The connection is open, is lost and will be tried again in so many `seconds`, or is closed.
+    """The connection was opened, was lost and is retried in `seconds` seconds, or was closed for good.
 
-    `attempt` counts the attempts in a row that failed. `error` is why; without one, the connection was closed
-    on purpose.
+    `attempt` counts the failed attempts in a row. `error` is the cause; None if it was closed on purpose.
     """
 
     name: Literal["connection.opened", "connection.lost", "connection.closed"]
@@ -51,7 +50,7 @@ class ConnectionChanged:
 
 @dataclass(frozen=True)
 class HandlerFailed:
-    """A handler raised an error, or could not keep up (`error` is None); `about` is what it was called for."""
+    """A handler raised `error`, or is too slow and was not called (None); `about` names the event."""
 
     handler: str
     about: str
@@ -64,7 +63,7 @@ Emitted = Event | Notification
 
 
 def name_of(emitted: Emitted) -> str:
-    """Return the full name: `server.response.done`, `client.response.create`, `conversation.updated`."""
+    """Return the full name: `server.response.done`, `client.response.create`, or `conversation.updated`."""
     if isinstance(emitted, Event):
         source = "client" if isinstance(emitted, ClientEvent) else "server"
         return f"{source}.{emitted.__struct_config__.tag}"
@@ -72,10 +71,10 @@ def name_of(emitted: Emitted) -> str:
 
 
 def matches(pattern: str, emitted: Emitted) -> bool:
-    """Return whether a handler for `pattern` is to be called.
+    """Return whether `pattern` matches an event or notification.
 
-    A pattern is a full name, the beginning of some (`server.*`, `server.response.*`), everything (`*`), or the
-    name of a server's event as the protocol has it (`response.done`, `error`).
+    A pattern is a full name, a prefix with a star (`server.*`, `server.response.*`, `*`), or the name of a
+    server event as in the protocol (`response.done`, `error`).
     """
     name = name_of(emitted)
     if pattern.endswith("*"):

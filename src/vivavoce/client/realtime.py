@@ -35,21 +35,21 @@ from vivavoce.tools.types import Tool
 H = TypeVar("H", bound=Handler)
 
 APPEND_BYTES = 256 * 1024
-"""bytes of audio in one event, a few seconds of it: events in between are not held up for long"""
+"""bytes of audio in one event, about 5 s: other events can be sent in between"""
 GOODBYE_SECONDS = 2
-"""time that handlers have to finish when the client's block is left"""
+"""seconds that handlers may take to finish when the client's block is left"""
 
 
 class RealtimeClient:
-    """A conversation with a server, as long as its block lasts:
+    """A conversation with a server of the Realtime protocol, for the duration of an `async with` block:
 
         async with RealtimeClient("ws://127.0.0.1:8765") as client:
             await client.send_user_message_content("How late are you open?")
             answer = await client.wait_for_next_completed_item(role="assistant")
 
-    `server` is an address, an `Endpoint`, an engine in this process (`async def converse(line, session=None)`),
-    or what opens a line. Everything that sends waits while the connection is made again, and raises
-    `ProviderError` once it is closed.
+    `server` is a URL, an `Endpoint`, an engine in this process (`async def converse(line, session=None)`), or a
+    function that opens a line. Methods that send wait while the client is reconnecting, and raise
+    `ProviderError` once the connection is closed.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class RealtimeClient:
         beta: bool = False,
         limits: Limits | None = None,
     ) -> Self:
-        """Return a client of OpenAI's; without a `key` it is that of `OPENAI_API_KEY`."""
+        """Return a client for OpenAI. Without a `key`, the environment variable `OPENAI_API_KEY` is used."""
         return cls(openai(model, key=key, url=url, beta=beta), limits=limits)
 
     @classmethod
@@ -93,9 +93,10 @@ class RealtimeClient:
         api_version: str | None = None,
         limits: Limits | None = None,
     ) -> Self:
-        """Return a client of Azure's; what is None is `AZURE_OPENAI_ENDPOINT` and `AZURE_OPENAI_API_KEY`.
+        """Return a client for Azure OpenAI.
 
-        A dated `api_version` means the preview, and its beta.
+        Without an `endpoint` or a `key`, the environment variables `AZURE_OPENAI_ENDPOINT` and
+        `AZURE_OPENAI_API_KEY` are used. A dated `api_version` selects the preview API and the beta protocol.
         """
         return cls(azure(endpoint, deployment, key=key, token=token, api_version=api_version), limits=limits)
 
@@ -115,7 +116,7 @@ class RealtimeClient:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool | None:
-        """End all that is at work. What the user's block raises is not wrapped into a group."""
+        """Disconnect, and end all tasks. An exception of the block is raised as it is, not in a group."""
         tasks, self._tasks = self._tasks, None
         if tasks is None:
             return None
@@ -132,8 +133,8 @@ class RealtimeClient:
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Stay connected until `disconnect` is called, or the connection is closed.
 
-        For programs that cannot use a block, because they begin and end in different functions: start this in
-        a task of theirs, `await tasks.start(client.run)`.
+        For programs that cannot use an `async with` block, because they connect and disconnect in different
+        functions: start this in a task, `await tasks.start(client.run)`.
         """
         async with self:
             task_status.started()
@@ -141,14 +142,14 @@ class RealtimeClient:
 
     @property
     def is_connected(self) -> bool:
-        """Whether there is a connection now, and the server has begun its session."""
+        """Whether there is a connection now, and its session has begun."""
         return self._call.connection.line is not None
 
     async def connect(self) -> None:
-        """Begin a new conversation; the block does so by itself.
+        """Begin a new conversation; entering the block does so too.
 
-        Raises `ConfigError` if there is one already, or the address cannot be a server's; `ProviderError` if
-        the server cannot be reached, after `limits.connect_attempts`, or refuses.
+        Raises `ConfigError` if the client is connected already, or the URL is invalid; `ProviderError` if the
+        server refuses, or cannot be reached in `limits.connect_attempts` attempts.
         """
         if self._tasks is None:
             raise ConfigError("A client connects within its block; write: async with client: …")
@@ -158,11 +159,11 @@ class RealtimeClient:
         await self._call.start(self._tasks)
 
     async def disconnect(self) -> None:
-        """Close the connection for good. The conversation can still be looked at."""
+        """Close the connection for good. The conversation can still be read."""
         await self._call.end()
 
     async def reset(self) -> None:
-        """Disconnect, and forget everything: conversation, tools, settings, handlers, log."""
+        """Disconnect, and clear the conversation, tools, settings, handlers and log."""
         await self.disconnect()
         self._handlers.clear()
         self.log.clear()
@@ -179,12 +180,12 @@ class RealtimeClient:
     @overload
     def on(self, name: str, handler: H) -> H: ...
     def on(self, name: str, handler: H | None = None) -> H | Callable[[H], H]:
-        """Have a handler called for everything of this name; without one, this is a decorator.
+        """Register a handler for events and notifications of this name; without `handler`, a decorator.
 
-        A name is a server's event as the protocol has it (`response.done`, or `server.response.done`), a
-        client's (`client.response.create`), a notification of ours (`conversation.updated`), or the beginning
-        of some with a star (`server.*`, `*`). A plain handler must not block; an `async` one may take its time,
-        and is called for one thing after the other.
+        A name is that of a server event (`response.done`, or `server.response.done`), of a client event
+        (`client.response.create`), of a notification (`conversation.updated`), or a prefix with a star
+        (`server.*`, `*`). A plain handler must not block; an `async` one may wait, and its calls run one after
+        the other.
         """
         if handler is None:
             return lambda decorated: self.on(name, decorated)
@@ -192,28 +193,31 @@ class RealtimeClient:
         return handler
 
     def off(self, name: str, handler: Handler | None = None) -> None:
-        """Remove a handler; without one, all of this name. Raises `ConfigError` if there is none."""
+        """Remove a handler, or all handlers of this name. Raises `ConfigError` if there is none."""
         if not self._handlers.off(name, handler):
             raise ConfigError(f"There is no such handler for {name!r}.")
 
     async def wait_for_next(self, name: str, *, timeout: float | None = None) -> Any:  # noqa: ANN401 (by name)
-        """Return the next event or notification of this name. Raises `TimeoutError` after so many seconds."""
+        """Return the next event or notification of this name; `timeout` in seconds.
+
+        Raises `TimeoutError`, or `ProviderError` if the connection is closed first.
+        """
         return await self._next(lambda emitted: matches(name, emitted), timeout)
 
     async def wait_for_next_item(
         self, *, role: Role | None = None, timeout: float | None = None
     ) -> ConversationItem:
-        """Return the next new item; with a role, the next new message of that role."""
+        """Return the next item that is appended; with a role, the next message of that role."""
         return await self._next_item("conversation.item.appended", role, timeout)
 
     async def wait_for_next_completed_item(
         self, *, role: Role | None = None, timeout: float | None = None
     ) -> ConversationItem:
-        """Return the next item that has its final form; with a role, the next message of that role."""
+        """Return the next item that is completed; with a role, the next message of that role."""
         return await self._next_item("conversation.item.completed", role, timeout)
 
     def __aiter__(self) -> EventStream:
-        """Iterate over all that the server sends from now on."""
+        """Iterate over all events that the server sends from now on."""
         return self._handlers.events()
 
     async def _next_item(self, name: str, role: Role | None, timeout: float | None) -> ConversationItem:
@@ -234,31 +238,31 @@ class RealtimeClient:
 
     @property
     def session(self) -> Session | TranscriptionSession | None:
-        """The session as the server has reported it last."""
+        """The session as the server reported it last; None before the first connection."""
         return self._view.session
 
     @property
     def conversation(self) -> Conversation:
-        """The items as the protocol has them, answers as far as they were heard."""
+        """The items of the protocol; truncated answers contain only what was played."""
         return self._view.conversation
 
     @property
     def items(self) -> tuple[ConversationItem, ...]:
-        """All items, in order."""
+        """All items, in the order of the conversation."""
         return self._view.items
 
     def find(self, item_id: str) -> ConversationItem | None:
-        """Return an item, if there is one by this id."""
+        """Return the item with this id, or None."""
         return self._view.find(item_id)
 
     @property
     def _view(self) -> ConversationView:
         return self._call.view
 
-    # what is sent
+    # sending
 
     async def send(self, event: e.ClientEvent | Mapping[str, object]) -> None:
-        """Send an event of the protocol, as a struct or as JSON has it. Raises `ProtocolError` for others."""
+        """Send a client event, as a struct or as JSON. Raises `ProtocolError` if it is invalid."""
         if not isinstance(event, e.ClientEvent):
             event = decode_client(msgspec.json.encode(event))
         await self._call.send(event)
@@ -266,11 +270,11 @@ class RealtimeClient:
     async def update_session(
         self, session: Session | TranscriptionSession | None = None, /, **settings: object
     ) -> None:
-        """Change settings of the session, and wait until the server has; the others stay as they are.
+        """Change settings of the session, and wait for the server's `session.updated`.
 
-        Settings have the names of the protocol (`audio=…`) or flat ones (`voice=…`); see `SETTINGS`. Before
-        there is a connection they are kept for it. Raises `ProtocolError` for what is no setting, and for what
-        the server does not accept: then nothing has changed.
+        Settings have the names of the protocol (`audio=…`) or flat ones (`voice=…`); see `SETTINGS`. Settings
+        that are not named stay as they are. Before there is a connection they are kept for it. Raises
+        `ProtocolError` if a setting is unknown, or the server rejects the update: then nothing has changed.
         """
         update = read_settings(session, settings)
         before = self._setup.options
@@ -288,9 +292,9 @@ class RealtimeClient:
     def add_tool(
         self, tool: Tool | Callable[..., object] | Definition, handler: ToolHandler | None = None
     ) -> Tool:
-        """Let the model call a tool: a `Tool`, a Python function, or a definition and its handler.
+        """Add a tool that the model may call: a `Tool`, a Python function, or a definition with its handler.
 
-        Raises `ConfigError` if it is none of these, or there is one by this name.
+        Raises `ConfigError` if it is none of these, or there is a tool of this name already.
         """
         made = as_tool(tool, handler)
         if made.name in self._setup.tools:
@@ -300,16 +304,16 @@ class RealtimeClient:
         return made
 
     def remove_tool(self, name: str) -> None:
-        """Remove a tool. Raises `ConfigError` if there is none by this name."""
+        """Remove a tool. Raises `ConfigError` if there is none of this name."""
         if self._setup.tools.pop(name, None) is None:
             known = ", ".join(self._setup.tools) or "none"
             raise ConfigError(f"There is no tool {name!r} that could be removed; there are: {known}.")
         self._call.update_tools()
 
     async def send_user_message_content(self, content: Content = ()) -> str | None:
-        """Send a message of the user's, and request a response. Return the item's id, if there is content.
+        """Send a user message, and request a response. Return the item's id, or None if there is no content.
 
-        `content` is text, audio as bytes in the session's format, or several parts of both, and of images.
+        `content` is text, audio as bytes in the session's input format, an image, or a sequence of these.
         """
         message = user_message(content)
         if message is not None:
@@ -318,9 +322,9 @@ class RealtimeClient:
         return message.id or None if message else None
 
     async def append_input_audio(self, audio: bytes | bytearray | memoryview) -> None:
-        """Send audio of the user, in the session's format (without one: 16-bit PCM at 24 kHz), of any size.
+        """Send audio of any size, in the session's input format (by default 16-bit mono PCM at 24 kHz).
 
-        While the connection is being made again, it is dropped.
+        While the client is reconnecting, the audio is dropped.
         """
         if not self.is_connected and self._call.is_under_way:
             return
@@ -332,7 +336,7 @@ class RealtimeClient:
             await self.send(e.InputAudioBufferAppend(audio=piece))
 
     async def create_response(self, response: ResponseParams | None = None) -> None:
-        """Request a response; without turn detection, what was appended is committed first."""
+        """Request a response; without turn detection, uncommitted audio is committed first."""
         if self._view.is_manual and self._view.microphone.has_uncommitted:
             self._half_sample = b""
             await self.send(e.InputAudioBufferCommit())
@@ -341,10 +345,11 @@ class RealtimeClient:
     async def cancel_response(
         self, item_id: str | None = None, sample_count: int = 0
     ) -> ConversationItem | None:
-        """Stop the response; with the id of a spoken answer, truncate that to the samples that were played.
+        """Cancel the response in progress; with `item_id`, truncate that spoken answer.
 
-        What still comes of its audio is dropped. Return the item. Raises `ProtocolError` if there is no such
-        answer; that it has ended already is no error.
+        `sample_count` is the number of samples that were played; audio that still arrives is dropped. Returns
+        the truncated item. Raises `ProtocolError` if there is no such answer. A response that has ended already
+        is no error.
         """
         truncate = self._view.truncate(item_id, sample_count) if item_id is not None else None
         await self._call.cancel()
@@ -354,14 +359,17 @@ class RealtimeClient:
         return self.find(truncate.item_id)
 
     async def delete_item(self, item_id: str) -> None:
-        """Delete an item of the conversation. Raises `ProtocolError` if the server has none by this id."""
+        """Delete an item of the conversation. Raises `ProtocolError` if the server has no item with this id."""
         await self._send_confirmed(
             e.ConversationItemDelete(item_id=item_id),
             lambda event: isinstance(event, e.ConversationItemDeleted) and event.item_id == item_id,
         )
 
     async def _send_confirmed(self, event: e.ClientEvent, is_done: Callable[[Emitted], bool]) -> None:
-        """Send an event, and wait until the server has done what it asks for. Raises `ProtocolError`."""
+        """Send an event, and wait until `is_done` is true of a server event.
+
+        Raises `ProtocolError` if the server reports an error, `ProviderError` after `limits.reply_seconds`.
+        """
         event_id = e.new_id("event")
 
         def is_answer(emitted: Emitted) -> bool:

@@ -1,4 +1,4 @@
-"""The settings of a session: by the names of the protocol, or by flat ones that are shorter."""
+"""The settings of a session, by their names in the protocol or by shorter flat names."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -55,12 +55,12 @@ SETTINGS: Mapping[str, FieldMapping] = {
     **_OWN,
     **{name: _OWN[same] for name, same in _SAME.items()},
 }
-"""Where the protocol has each setting, and how its value is read."""
+"""The path of each setting in the protocol, and how its value is converted."""
 
 
 @dataclass(frozen=True)
 class SessionOptions:
-    """All that a client has set of its session, the latest value of each setting, as JSON has it."""
+    """The latest value of each setting that the client has set, as JSON."""
 
     values: Json = field(default_factory=dict)
 
@@ -69,11 +69,11 @@ class SessionOptions:
 
     @property
     def session(self) -> Session | TranscriptionSession:
-        """The session with these settings; what is not set is the server's to choose."""
+        """A session with these settings; the server chooses the others."""
         return _read(self.values)
 
     def updated(self, update: Session | TranscriptionSession) -> "SessionOptions":
-        """Return the options after an update. Under `audio` it changes what it names, else it replaces."""
+        """Return the options after an update: `audio` is merged, other settings are replaced."""
         new: Json = msgspec.to_builtins(update)
         audio = _merged(self.values.get("audio"), new.get("audio", {}))
         return SessionOptions({**self.values, **new, **({"audio": audio} if audio else {})})
@@ -84,12 +84,12 @@ def read_settings(
 ) -> Session | TranscriptionSession:
     """Return these settings as a session, merged over `session`.
 
-    Raises `ProtocolError` that names the setting which is unknown, or has no such value.
+    Raises `ProtocolError` that names the setting which is unknown or has an invalid value.
     """
     try:
         plain: Json = msgspec.to_builtins(dict(settings))
     except TypeError as error:
-        raise invalid("session", f"{error}; a tool of Python's is added by add_tool().") from error
+        raise invalid("session", f"{error}; use add_tool() for a Python function.") from error
     whole_first = sorted(plain.items(), key=lambda one: one[0] != "audio")
     given = to_ga(dict(whole_first), SETTINGS, "session")
     known = msgspec.to_builtins(session) if session else {"type": given.get("type", "realtime")}
@@ -101,7 +101,7 @@ def _read(values: Json) -> Session | TranscriptionSession:
 
 
 def _merged(old: Any, new: Any) -> Any:  # noqa: ANN401 (it is JSON)
-    """Merge JSON objects; where the new one has another `type`, it replaces the old one as a whole."""
+    """Merge JSON objects; an object with another `type` replaces the old one instead of being merged."""
     if not isinstance(old, dict) or not isinstance(new, dict):
         return new
     if "type" in new and new["type"] != old.get("type", new["type"]):

@@ -1,4 +1,4 @@
-"""What a client may be given as a tool, made one."""
+"""Conversion of functions and definitions into the tools of a client."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
@@ -14,12 +14,12 @@ from vivavoce.tools.types import Context, Outcome, Tool
 from vivavoce.tools.worker_threads import WorkerThreads
 
 Definition = FunctionTool | Mapping[str, object]
-"""A tool as a session has it: `name`, `description`, and `parameters` as JSON Schema."""
+"""A tool as in the protocol's session: `name`, `description`, and `parameters` as JSON Schema."""
 ToolHandler = Callable[..., object]
 """Is called with the arguments by name; `async`, or a plain function, which is run in a thread."""
 
 _THREADS = 16
-"""calls of a plain function that run at once"""
+"""threads for concurrent calls of one plain function"""
 _NONE: dict[str, object] = {"type": "object", "properties": {}}
 
 

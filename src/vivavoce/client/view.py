@@ -1,4 +1,4 @@
-"""The conversation as a client sees it: our `Conversation`, its audio, and what each event has changed."""
+"""The conversation as a client sees it: items, audio, and the notifications that each event causes."""
 
 from collections.abc import Iterator
 from typing import TypeVar
@@ -22,27 +22,27 @@ from vivavoce.session.item_audio import ItemAudio
 T = TypeVar("T")
 
 UNCONFIRMED = 64
-"""so many items, and requests for a response, that the server has not confirmed are sent again on a new line"""
+"""unconfirmed items, and requests for a response, that are sent again after a reconnection"""
 COMMIT_EMPTY = "input_audio_buffer_commit_empty"
 
 
 class ConversationView:
-    """What is known of a conversation. Pure: it is given every event, and returns what that means."""
+    """The state of a conversation, without I/O: fed with every event, returns the notifications."""
 
     def __init__(self, kept_seconds: float) -> None:
         self.conversation = Conversation()
         self.session: Session | TranscriptionSession | None = None
-        """as the server has reported it last"""
+        """as the server reported it last"""
         self.audio = ItemAudio(kept_seconds, keep_beginning=True)
         self.microphone = Microphone(round(kept_seconds * 1000) * bytes_per_ms(Pcm()))
         self._created: dict[str, e.ConversationItemCreate] = {}
         self._requested: dict[str, e.ResponseCreate] = {}
         self._responses: dict[str, Response] = {}
-        """those in progress in the conversation"""
+        """the responses in progress in the conversation, by id"""
         self._completed: set[str] = set()
         self._truncated: set[str] = set()
 
-    # what there is
+    # state
 
     @property
     def items(self) -> tuple[ConversationItem, ...]:
@@ -50,7 +50,7 @@ class ConversationView:
         return tuple(ConversationItem(item, self.audio) for item in self.conversation.items)
 
     def find(self, item_id: str) -> ConversationItem | None:
-        """Return an item, if there is one by this id."""
+        """Return the item with this id, or None."""
         item = self.conversation.find(item_id)
         return ConversationItem(item, self.audio) if item else None
 
@@ -61,12 +61,12 @@ class ConversationView:
 
     @property
     def unconfirmed(self) -> tuple[e.ClientEvent, ...]:
-        """The items and requests for a response that the server has not answered."""
+        """The created items and requests for a response that the server has not confirmed."""
         return (*self._created.values(), *self._requested.values())
 
     @property
     def is_manual(self) -> bool:
-        """Whether the client commits its turns itself."""
+        """Whether the client commits its turns itself, without turn detection."""
         return self._input.turn_detection is None
 
     @property
@@ -88,7 +88,7 @@ class ConversationView:
     # what the client sends
 
     def on_sent(self, event: e.ClientEvent) -> None:
-        """Note what the client has sent."""
+        """Process an event that the client has sent."""
         match event:
             case e.InputAudioBufferAppend(audio=audio):
                 self.microphone.append(audio, self.input_format)
@@ -112,14 +112,14 @@ class ConversationView:
         self.audio.append(item_id, audio)
 
     def truncate(self, item_id: str, samples: int) -> e.ConversationItemTruncate:
-        """Ignore what comes of a spoken answer after so many samples; return the event for the server.
+        """Drop further audio of a spoken answer; return the event that truncates it after `samples` samples.
 
         Raises `ProtocolError` if there is no such answer.
         """
         item, spoken_ms = self.conversation.find(item_id), self.conversation.spoken_ms(item_id)
         if not isinstance(item, Message) or spoken_ms is None:
             raise ProtocolError(
-                f"{item_id!r} is no spoken answer of this conversation; give the id of one.",
+                f"{item_id!r} is not a spoken answer of this conversation.",
                 code="item_truncate_invalid_item_id",
                 param="item_id",
             )
@@ -133,7 +133,7 @@ class ConversationView:
     # what the server sends
 
     def on_received(self, event: e.Event) -> list[Notification]:
-        """Take in what the server sends; return what it means, in order."""
+        """Process an event of the server; return the notifications for it, in order."""
         known = self._known(event)
         self.conversation.apply(event)
         match event:
@@ -144,6 +144,7 @@ class ConversationView:
                 if error.code == COMMIT_EMPTY:
                     self.microphone.commit_rejected()
             case e.ResponseCreated(response=response):
+                # the event does not name the request; requests are answered in the order of sending
                 self._requested.pop(next(iter(self._requested), ""), None)
                 if response.conversation_id is not None:
                     self._responses[response.id] = response
@@ -155,7 +156,7 @@ class ConversationView:
             case e.InputAudioBufferSpeechStopped(item_id=item_id, audio_end_ms=ms):
                 self.microphone.speech_stopped(item_id, ms)
             case e.InputAudioBufferCommitted(item_id=item_id):
-                self._append_audio(item_id, self.microphone.take_item(item_id), self.input_format)
+                self._append_audio(item_id, self.microphone.pop_item(item_id), self.input_format)
             case e.ConversationItemAdded(item=item):
                 self._created.pop(item.id or "", None)
                 return list(self._added(item)) if known is None else []
@@ -171,12 +172,12 @@ class ConversationView:
         return []
 
     def failed_responses(self) -> list[e.ResponseDone]:
-        """Return the events with which the server would have ended the responses that broke off."""
+        """Return a failed `response.done` for each response that the lost connection interrupted."""
         lost = (connection_lost(one, "The connection is lost.") for one in self._responses.values())
         return [e.ResponseDone(response=response) for response in lost]
 
     def on_disconnected(self) -> list[Notification]:
-        """End what was in progress and will not be finished; return what that changes."""
+        """Mark items in progress as incomplete, since they will not be finished; return the notifications."""
         self._responses.clear()
         self.microphone.restart()
         left = [one.item for one in self.items if one.status == "in_progress"]
@@ -197,7 +198,7 @@ class ConversationView:
             yield Update("conversation.item.appended", added)
 
     def _done(self, item: Item) -> Iterator[Notification]:
-        """Report that an item has its final form, once, though servers send that twice or in one way only."""
+        """Report that an item is done, once: servers send one of two events for that, or both."""
         item_id = item.id or ""
         if item_id in self._completed or item_id not in self.conversation:
             return
