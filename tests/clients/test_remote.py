@@ -45,7 +45,7 @@ def standing_before(far: str, folder: Path, *, failover: bool = False) -> Iterat
     """Run a server that lets the one at this address answer."""
     server = far.replace("http", "ws", 1)
     table = f"engine = 'remote'\n[remote]\nserver = '{server}'\nfailover = {str(failover).lower()}\n"
-    limits = "[limits]\nredial_seconds = 1\n"
+    limits = "[limits]\nupstream_reconnect_seconds = 1\n"
     (folder / "vivavoce.toml").write_text(f"preset = 'scripted'\n{table}{limits}")
     with running(folder=folder) as url:
         yield url

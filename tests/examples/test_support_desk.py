@@ -35,7 +35,7 @@ SAYS_WHO, ASKS, CANCELS, AGREES = (
 CONFIGURATION = f"""
 [transcriber]
 provider = "scripted"
-[transcriber.heard]
+[transcriber.transcripts]
 "1.0" = "{WHO}"
 "1.6" = "order_status of order 1048"
 "2.8" = "cancel_order for order 1066"
