@@ -57,7 +57,7 @@ def test_what_the_client_commits_becomes_an_item_in_its_turn() -> None:
         microphone.commit()
     assert not microphone.has_uncommitted
     microphone.append(of(10, 3), Pcm())
-    assert [microphone.pop_item("a"), microphone.take_item("b")] == [of(10, 1), of(10, 2)]
+    assert [microphone.pop_item("a"), microphone.pop_item("b")] == [of(10, 1), of(10, 2)]
     assert microphone.has_uncommitted
     microphone.clear()
     assert not microphone.has_uncommitted
