@@ -1,4 +1,4 @@
-"""Loads the providers, picks the engine and builds the switchboard: the only module that knows them all."""
+"""Loads the providers, chooses the engine and builds the switchboard: the only module that imports them all."""
 
 import re
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -42,25 +42,25 @@ from vivavoce.weights.sources import is_installed
 from vivavoce.weights.store import OnProgress, Store, user_store
 
 MODEL = "vivavoce"
-"""our name where a client names no model"""
+"""the model's name in sessions whose client names none"""
 
 _NAME = re.compile(r"[\w.-]+")
 
 State = Literal["waiting", "loading", "ready"]
 OnStatus = Callable[[str], None]
-"""Is given sentences for people: what was loaded, what does not fit together."""
+"""Receives sentences for the user: what was loaded, and warnings about the configuration."""
 
 
 @runtime_checkable
 class Closable(Protocol):
-    """A provider with something to close when the process ends."""
+    """A provider that has to be closed when the process ends."""
 
     async def aclose(self) -> None: ...
 
 
 @dataclass(frozen=True)
 class _WithTools:
-    """An engine whose conversations begin with the tools known by then: MCP servers may list theirs late."""
+    """An engine whose conversations start with the tools loaded by then: MCP servers may list theirs late."""
 
     engine: Engine
     assistants: AssistantRegistry
@@ -71,7 +71,7 @@ class _WithTools:
 
 @dataclass(frozen=True)
 class ProviderChoice:
-    """The provider of one role, with its settings."""
+    """The provider that the configuration chooses for one role, with its settings."""
 
     role: Role
     plugin: Plugin[Any]
@@ -79,12 +79,12 @@ class ProviderChoice:
 
     @property
     def models(self) -> Sequence[str]:
-        """Names of the weights that it needs."""
+        """Names of the model weights that it needs."""
         return self.plugin.models(self.settings)
 
     @property
     def about(self) -> str:
-        """A phrase for people: which model this is."""
+        """The name of the model, for users."""
         return self.plugin.about(self.settings) or self.plugin.name
 
 
@@ -116,7 +116,7 @@ def _first_complete(role: Role) -> str:
 
 
 def describe(config: Config, choices: Mapping[Role, ProviderChoice], assistant: Assistant | None = None) -> str:
-    """Return a sentence for people: who answers, and how far to trust it."""
+    """Return a sentence for users: which assistant and model answer."""
     name = f"{assistant.name}: " if assistant else ""
     if config.engine == "cascade":
         return f"You talk with {name}{choices['chat'].about}."
@@ -127,7 +127,7 @@ def describe(config: Config, choices: Mapping[Role, ProviderChoice], assistant: 
 def language_warnings(
     choices: Mapping[Role, ProviderChoice], config: Config, team: Team | None = None
 ) -> Sequence[str]:
-    """Return a sentence for each language that is configured and that a provider does not know."""
+    """Return a warning for each configured language that a provider does not support."""
     members = team.members.values() if team else ()
     wanted = {"[session]": config.session.language, **{one.name: one.language for one in members}}
     return [
@@ -144,7 +144,7 @@ def _knows(plugin: Plugin[Any], language: str) -> bool:
 
 
 def missing_packages(extra: str | None) -> Sequence[str]:
-    """Return the packages of an extra of vivavoce that are not installed."""
+    """Return the packages of an extra (`vivavoce[extra]`) that are not installed."""
     if extra is None:
         return []
     requirements = [line.partition(";") for line in requires("vivavoce") or ()]
@@ -159,8 +159,8 @@ def missing_packages(extra: str | None) -> Sequence[str]:
 class Runtime:
     """Providers, engine and switchboard, shared by all conversations. Nothing is loaded before `open`.
 
-    `tools` are those of the configuration. `on_status` is given sentences for people, `on_progress` what has
-    been downloaded. `listeners` make the listeners of every conversation.
+    `tools` are those of the configuration. `on_status` receives sentences for the user, `on_progress` the
+    progress of downloads. `listeners` create the listeners of each conversation. Raises `ConfigError`.
     """
 
     def __init__(
@@ -188,22 +188,22 @@ class Runtime:
 
     @property
     def ready(self) -> bool:
-        """Whether everything is loaded and warm."""
+        """Whether all models are loaded and warmed up."""
         return self._switchboard is not None
 
     @property
     def description(self) -> str:
-        """A sentence for people: who answers, and how far to trust it."""
+        """A sentence for users: which assistant and model answer."""
         return describe(self.config, self.choices, self.assistant)
 
     @property
     def session(self) -> Session:
-        """The session of a conversation whose client has asked for nothing."""
+        """The default session, for clients that request no settings."""
         session = replace(merge(DEFAULT, self.config.session.session()), model=MODEL)
         return self.assistants.initial_session(session)
 
     def resolve_session(self, requested: Session | TranscriptionSession) -> Session | TranscriptionSession:
-        """Return the complete session that follows from a requested one. Raises `ProtocolError`."""
+        """Return the complete session for one that a client requests. Raises `ProtocolError`."""
         if isinstance(requested, TranscriptionSession):
             return create_transcription(self.session, requested)
         session = merge(self.session, self.assistants.allowed(requested), tools=self.config.limits.tools)
@@ -211,28 +211,31 @@ class Runtime:
 
     @property
     def switchboard(self) -> Switchboard:
-        """Connects callers to the engine. Raises `RuntimeError` before all is ready."""
+        """Connects callers to the engine. Raises `RuntimeError` before `open` has finished."""
         return _opened(self._switchboard)
 
     @property
     def incoming_calls(self) -> IncomingCalls:
-        """The calls that wait to be accepted. Raises `RuntimeError` before all is ready."""
+        """The calls that wait to be accepted. Raises `RuntimeError` before `open` has finished."""
         return _opened(self._incoming_calls)
 
     @property
     def has_speech(self) -> bool:
-        """Whether there will be a `speech`: with a remote engine alone there is none."""
+        """Whether `speech` is available; with only a remote engine it is not."""
         return self.config.has_cascade
 
     @property
     def speech(self) -> Speech:
-        """Transcribes recordings and reads texts out. Raises `RuntimeError` before all is ready."""
+        """Transcription and speech synthesis by HTTP. Raises `RuntimeError` before `open` has finished."""
         return _opened(self._speech)
 
     async def open(self) -> None:
-        """Fetch missing weights, load and warm all models at once. Raises `ConfigError`, `ProviderError`."""
+        """Download missing weights, and load and warm up all models concurrently.
+
+        Raises `ConfigError` and `ProviderError`.
+        """
         if self.config.engine == "remote":
-            endpoint_of(self.config.remote)  # reports what is missing there before anything is loaded
+            endpoint_of(self.config.remote)  # raises for missing settings before anything is loaded
         for choice in self.choices.values():
             _check_packages(choice)
         for warning in language_warnings(self.choices, self.config, self.assistants.team):
@@ -253,7 +256,7 @@ class Runtime:
         await self.use_providers(Providers(**cast("dict[str, Any]", self._providers), chat_name=chat_name))
 
     async def use_providers(self, providers: Providers) -> None:
-        """Answer with models that are loaded already: for tests, and for programs that bring their own."""
+        """Use providers that are loaded already, in tests or in programs with providers of their own."""
         limits = self.config.limits
         servers = McpServers(limits, self.config.mcp_servers)
         alone = self.config.engine == "cascade"
@@ -267,7 +270,7 @@ class Runtime:
         return remote(self.config.remote, self.session, self.config.limits)
 
     def use_engine(self, engine: Engine) -> None:
-        """Answer with this engine from now on."""
+        """Use this engine for all new conversations."""
         assistants, limits = self.assistants, self.config.limits
         middleware = (lambda caller: assistants.middleware(caller.id)) if assistants.is_needed else None
         self._switchboard = Switchboard(
@@ -278,7 +281,7 @@ class Runtime:
         self._incoming_calls = IncomingCalls(self._switchboard, webhook)
 
     async def close(self) -> None:
-        """Close the providers that need it."""
+        """Close the providers that are `Closable`."""
         for provider in self._providers.values():
             if isinstance(provider, Closable):
                 await provider.aclose()
@@ -318,7 +321,7 @@ def _check_packages(choice: ProviderChoice) -> None:
 
 
 def _import_packages(choices: Sequence[ProviderChoice]) -> None:
-    """Import what the providers need, in one thread; the providers themselves report what is missing."""
+    """Import the providers' packages, in one thread; the providers themselves report missing ones."""
     for choice in choices:
         for package in choice.plugin.packages:
             with suppress(ImportError):
@@ -326,7 +329,7 @@ def _import_packages(choices: Sequence[ProviderChoice]) -> None:
 
 
 def _first(failures: ExceptionGroup[Exception]) -> Exception:
-    """Return what failed first; the other tasks were cancelled because of it."""
+    """Return the first failure, because of which the other tasks were cancelled."""
     failure = failures.exceptions[0]
     return _first(failure) if isinstance(failure, ExceptionGroup) else failure
 
@@ -340,7 +343,7 @@ async def open_runtime(
     on_progress: OnProgress | None = None,
     listeners: Sequence[ListenerFactory] = (),
 ) -> AsyncIterator[Runtime]:
-    """Yield a runtime with everything loaded and warm, and close it when the block is left.
+    """Yield a runtime that is open (`Runtime.open`), and close it when the block is left.
 
     The arguments are those of `Runtime`. Raises `ConfigError` and `ProviderError`.
     """

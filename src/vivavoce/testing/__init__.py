@@ -1,1 +1,1 @@
-"""For tests of conversations, ours and yours: a clock that jumps, and simulated conversations."""
+"""Helpers for tests of conversations: an event loop with a simulated clock, and simulated conversations."""

@@ -1,14 +1,14 @@
-"""A clock that jumps, for tests of whatever waits."""
+"""An event loop whose clock jumps to the next timer, for tests that would otherwise wait."""
 
 import asyncio
 import selectors
 
 
 class JumpingClock(asyncio.SelectorEventLoop):
-    """An event loop that does not wait: when nothing is left to do now, its time jumps to the next timer.
+    """An event loop that does not wait: when no task is ready, its time jumps to the next timer.
 
-    A nine-second conversation plays in milliseconds and always the same. Threads and sockets of the outside
-    world know nothing of its time: what needs them is tested with a real clock.
+    A conversation of nine seconds runs in milliseconds, and deterministically. Threads and sockets do not
+    follow this clock: tests that use them need a real one.
     """
 
     def __init__(self) -> None:
@@ -16,11 +16,11 @@ class JumpingClock(asyncio.SelectorEventLoop):
         self._now = 0.0
 
     def time(self) -> float:
-        """Return the seconds that have been jumped over."""
+        """Return the simulated time in seconds."""
         return self._now
 
     def jump(self, seconds: float) -> None:
-        """Let so much time have passed."""
+        """Advance the simulated time."""
         self._now += seconds
 
 
@@ -33,6 +33,6 @@ class _Jump(selectors.DefaultSelector):
         ready = super().select(0)
         if not ready:
             if timeout is None:
-                raise RuntimeError("deadlock: everyone waits, and for nothing that will come")
+                raise RuntimeError("deadlock: all tasks wait, and there is no timer")
             self._clock.jump(max(0.0, timeout))
         return ready

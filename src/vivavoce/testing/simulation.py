@@ -3,8 +3,8 @@
     simulation = Simulation(replies=["Paris, of course."])
     timeline = await simulation.run(CallerSays(0.5, "What is the capital of France?"), until=6)
 
-The steps say what the caller and the client do, and when; the timeline is every event with its time. On a
-`JumpingClock` it takes milliseconds and the result is always the same.
+The steps define what the caller and the client do, and when; the timeline contains every event with its time.
+On a `JumpingClock` a run takes milliseconds and is deterministic.
 """
 
 import sys
@@ -43,7 +43,10 @@ _AMPLITUDE = 1000
 
 @dataclass(frozen=True)
 class CallerSays:
-    """From `at` seconds on the caller says these words; without words it is a noise like speech."""
+    """The caller says `words` from `at` seconds on; empty words are a noise that the VAD reports as speech.
+
+    It lasts `seconds`, by default in proportion to the number of characters.
+    """
 
     at: float
     words: str
@@ -56,7 +59,7 @@ class CallerSays:
 
 @dataclass(frozen=True)
 class ClientSends:
-    """At this time the client sends an event, or one that is made from what has happened so far."""
+    """The client sends an event `at` seconds, or one that a function makes from the timeline so far."""
 
     at: float
     event: "e.ClientEvent | Callable[[Timeline], e.ClientEvent]"
@@ -67,7 +70,7 @@ Step = CallerSays | ClientSends
 
 @dataclass(frozen=True)
 class Unresponsive:
-    """In place of a reply or a failure: a provider that never answers."""
+    """Used instead of a reply or a failure: the provider never answers."""
 
 
 # providers
@@ -75,7 +78,7 @@ class Unresponsive:
 
 @dataclass
 class SimulatedCaller:
-    """Marks utterances by their amplitude: the n-th has samples of n times `_AMPLITUDE`."""
+    """Encodes utterances as amplitudes: all samples of the n-th (from 1) have the value n * `_AMPLITUDE`."""
 
     utterances: Sequence[CallerSays] = ()
 
@@ -87,7 +90,7 @@ class SimulatedCaller:
         return 0
 
     def words(self, audio: bytes) -> str:
-        """Return the words in PCM at `INPUT_RATE`: as many of each utterance as the audio has of it."""
+        """Return the words in 16-bit PCM at `INPUT_RATE`: the part of each utterance that the audio contains."""
         levels = Counter[int]()
         for sample, count in Counter(array("h", audio)).items():
             levels[round(sample / _AMPLITUDE)] += count
@@ -126,7 +129,7 @@ class _Transcriber:
             await anyio.sleep_forever()
         await anyio.sleep(self.delay)
         if anyio.current_time() >= self.fails_from:
-            raise ProviderError("transcriber", "is deaf")
+            raise ProviderError("transcriber", "has failed")
         if isinstance(self.failure, ProviderError):
             raise self.failure
         return Transcript(self.caller.words(audio), language)
@@ -144,7 +147,7 @@ class _Turn:
 
 Reply = str | ToolCall | ChatUsage | ProviderError | Unresponsive
 Script = Callable[[ChatRequest], "Reply | Sequence[Reply]"]
-"""Computes a reply from the request, as a model does that reads the results of tools."""
+"""Computes a reply from the request, for example from the outputs of tools."""
 
 
 @dataclass
@@ -243,7 +246,7 @@ class Timeline:
         return [event for event in self.events if isinstance(event, types)]
 
     def at(self, type: type[e.Event], nth: int = 0) -> float:
-        """When the nth event of a type was sent."""
+        """The time in seconds at which the nth event (from 0) of a type was sent."""
         return [entry.at - self.started_at for entry in self.entries if isinstance(entry.event, type)][nth]
 
     @property
@@ -253,7 +256,7 @@ class Timeline:
         return next(item.id or "" for item in items if isinstance(item, Message))
 
     def __str__(self) -> str:
-        """Format it as text: one event a line, audio summed up."""
+        """Format the timeline as text: one line per event, with the duration of audio summed up."""
         lines, audio = [], 0
         for entry in self.entries:
             match entry.event:
@@ -288,9 +291,9 @@ class Simulation:
 
     `replies` answer the caller's turns in order, the last one all further turns; each is text, a `ToolCall`, a
     `ProviderError`, `Unresponsive`, several of these, or a `Script` that computes them. Delays are in seconds.
-    `end_of_turn` is what the turn detector answers (None: there is none). `client_session` is what the client
-    asks for from the beginning; the audio comes in the session's format. `middleware` and `listeners`
-    are the switchboard's. The `engine` may be replaced.
+    `end_of_turn` is the probability that the turn detector returns (None: there is no turn detector).
+    `client_session` is the session that the client requests at first; audio is sent in its format. `middleware`
+    and `listeners` are passed to the switchboard. The attribute `engine` may be replaced.
     """
 
     replies: Sequence[Reply | Sequence[Reply] | Script] = ("Yes.",)
@@ -324,9 +327,9 @@ class Simulation:
         )
 
     async def run(self, *steps: Step, until: float, muted_after: float = inf) -> Timeline:
-        """Run the steps and return what happened.
+        """Run the steps, and return the timeline of all events.
 
-        The caller hangs up after `until` seconds, and sends nothing any more after `muted_after` seconds.
+        The caller hangs up after `until` seconds, and sends no audio after `muted_after` seconds.
         """
         timeline = Timeline([], anyio.current_time())
         self.caller.utterances = [step for step in steps if isinstance(step, CallerSays)]

@@ -1,1 +1,1 @@
-"""Tools: what an answer may do besides speaking."""
+"""Tools: functions, HTTP endpoints and MCP servers that the model may call."""

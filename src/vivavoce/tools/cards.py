@@ -1,4 +1,4 @@
-"""Cards as HTML that any page may show: words, lists, tables and links, and nothing that acts or is fetched."""
+"""Cards as sanitized HTML: text, lists, tables and links, but no scripts, styles, images or forms."""
 
 from functools import cache
 
@@ -9,7 +9,7 @@ from markdown_it import MarkdownIt
 from vivavoce.tools.types import Card
 
 _QUICK = 2000
-"""characters that take some milliseconds at worst"""
+"""characters that are sanitized on the event loop: they take some milliseconds at worst"""
 _TAGS = {
     *("h1", "h2", "h3", "h4", "h5", "h6", "p", "br", "hr", "div", "span", "blockquote", "pre", "code", "kbd"),
     *("b", "strong", "i", "em", "u", "s", "del", "ins", "mark", "small", "sub", "sup", "abbr", "time", "a"),
@@ -25,7 +25,7 @@ _ATTRIBUTES = {
     "th": {"align", "colspan", "rowspan", "scope"},
     "time": {"datetime"},
 }
-"""No classes, names or styles, which belong to the page; no images, which would tell a stranger who looks."""
+"""No classes, ids or styles, which would affect the page; no images, whose server could track the user."""
 
 _SANITISER = nh3.Cleaner(
     tags=_TAGS,
@@ -49,9 +49,9 @@ _SANITISER = nh3.Cleaner(
 
 
 async def as_html(card: Card, most: int) -> str | None:
-    """Return what a card shows, made safe; None if that is more than `most` characters.
+    """Return a card as sanitized HTML; None if the card or the HTML has more than `most` characters.
 
-    Twenty thousand characters that mean no good can be a second's work, which is none for the event loop.
+    A long card is sanitized in a thread: 20 000 characters of malicious HTML can take a second.
     """
     size = len(card.title) + len(card.markdown) + len(card.html)
     if size > most:
@@ -65,7 +65,7 @@ def _html(card: Card) -> str:
 
 
 def _from_markdown(markdown: str) -> str:
-    """Return the HTML of CommonMark with tables. Columns are aligned by `align`: styles are the page's."""
+    """Return the HTML of CommonMark with tables. Columns are aligned by `align`, since styles are removed."""
     reader = _reader()
     tokens = reader.parse(markdown)
     for token in tokens:

@@ -1,6 +1,6 @@
-"""Confirmation: before a tool does what cannot be undone, the caller is asked, word for word.
+"""Confirmation: before a tool with `confirm` is called, the caller is asked a fixed question.
 
-Code judges the answer. No model has a part in it, so none can be talked out of asking.
+The answer is judged by code, not by a model, so that no prompt injection can skip the question.
 """
 
 import logging
@@ -38,16 +38,16 @@ log = logging.getLogger(__name__)
 
 _VALUE_CHARS = 80
 _TRANSCRIBER = "whisper-1"
-"""An upstream server has to be told which model transcribes; every one has this one. Ours has its own."""
+"""An upstream server requires the name of a transcription model; all know this one. Our engine ignores it."""
 _ATTEMPTS = 2
-"""how often a question is asked before it is given up"""
+"""how often a question is asked, until the answer is clear"""
 _QUESTIONS = 3
-"""Of so many calls at once the caller is asked; nobody can keep more of them apart."""
+"""calls that may wait for confirmation at once; a caller could not keep more of them apart"""
 _UPDATES = 16
-"""So many changes of the session are held back; more of them are let through."""
+"""`session.update` events that are held back during a question; further ones are passed on"""
 _UPDATE_SECONDS = 1.0
 _TYPED_SECONDS = 0.5
-"""A client in which people type requests a response right after their words."""
+"""wait for the `response.create` that a client sends right after a typed message"""
 
 Verdict = Literal["yes", "no", "unclear"]
 
@@ -56,10 +56,10 @@ Verdict = Literal["yes", "no", "unclear"]
 
 
 def format_question(tool: Tool, arguments: str) -> str:
-    """Return what the caller is asked. Raises `ToolError` if the arguments leave open what it is about.
+    """Return the question of `tool.confirm`, with the arguments' values filled in.
 
-    The values are the model's, which may have been talked into anything: none is long enough to tell a story,
-    or ends the sentence to begin another.
+    The values come from the model and may be the result of a prompt injection: they are limited in length, and
+    cannot end the sentence to begin another. Raises `ToolError` if a required argument is missing or too long.
     """
     values = decode_arguments(arguments, dict[str, object])
     required = tool.parameters.get("required")
@@ -91,10 +91,11 @@ def _format_value(value: object) -> str:
 
 @dataclass
 class Question:
-    """One question, asked once. From the server's events it comes to a verdict.
+    """One question, asked once, and the verdict that follows from the server's events.
 
-    A yes counts only if the question was spoken whole, in just these words, before the caller began to say it:
-    an upstream server may say something else, and a client tells how much was heard. A no counts always.
+    A yes counts only if the question was played completely, in exactly these words, before the caller began to
+    answer: an upstream server may have said something else, and a client may have truncated it. A no always
+    counts.
     """
 
     words: str
@@ -105,14 +106,14 @@ class Question:
     _response_id: str | None = None
     _item_id: str | None = None
     _is_spoken: bool = False
-    _heard_whole: dict[str, bool | None] = field(default_factory=dict)
-    """by the caller's items: whether they had heard the question; None for one about something else"""
+    _after_question: dict[str, bool | None] = field(default_factory=dict)
+    """by user item: whether it began after the complete question; None if before the question's response"""
 
     def __post_init__(self) -> None:
         self.request = e.ResponseCreate(event_id=e.new_id("event"), response=verbatim(self.words))
 
     def on_event(self, event: e.Event) -> None:
-        """Follow a server event."""
+        """Process a server event."""
         match event:
             case e.ErrorEvent(error=error) if error.event_id == self.request.event_id:
                 self.verdict = "unclear"
@@ -122,7 +123,7 @@ class Question:
                 self._on_spoken(response)
             case e.ConversationItemTruncated(item_id=item_id) if item_id == self._item_id:
                 self._is_spoken = False
-                self._heard_whole |= {item: False for item, whole in self._heard_whole.items() if whole}
+                self._after_question |= {item: False for item, whole in self._after_question.items() if whole}
             case e.InputAudioBufferSpeechStarted(item_id=item_id):
                 self._begin_answer(item_id)
             case e.ConversationItemAdded(item=Message(id=str(item_id), role="user") as item):
@@ -132,7 +133,7 @@ class Question:
                     self._judge(item_id, dialogue.content_text(item.content))
             case e.TranscriptionCompleted(item_id=item_id, transcript=text):
                 self._judge(item_id, text)
-            case e.TranscriptionFailed(item_id=item_id) if self._heard_whole.get(item_id) is not None:
+            case e.TranscriptionFailed(item_id=item_id) if self._after_question.get(item_id) is not None:
                 self.verdict = self.verdict or "unclear"
 
     def _is_this(self, response: Response) -> bool:
@@ -145,32 +146,32 @@ class Question:
         self._is_spoken = response.status == "completed" and spoken == plain_words(self.words)
         details = response.status_details
         interrupted = isinstance(details, Cancelled) and details.reason == "turn_detected"
-        if not self._is_spoken and not interrupted:  # a caller who interrupts has something to say
+        if not self._is_spoken and not interrupted:  # after an interruption, the caller's words decide
             self.verdict = self.verdict or "unclear"
 
     def _begin_answer(self, item_id: str) -> None:
-        self._heard_whole.setdefault(item_id, self._is_spoken if self._response_id else None)
+        self._after_question.setdefault(item_id, self._is_spoken if self._response_id else None)
 
     def _judge(self, item_id: str, text: str) -> None:
-        heard_whole = self._heard_whole.get(item_id)
-        if heard_whole is None or self.verdict:
+        after_question = self._after_question.get(item_id)
+        if after_question is None or self.verdict:
             return
         is_yes = judge_answer(text, self.language, question=self.words)
         if is_yes is False:
             self.verdict = "no"
-        elif is_yes and heard_whole:
+        elif is_yes and after_question:
             self.verdict = "yes"
-        elif text.strip() or not heard_whole:  # silence after a whole question means nothing yet
+        elif text.strip() or not after_question:  # an empty transcript after the question decides nothing yet
             self.verdict = "unclear"
 
 
-# listening for it
+# session settings during a question
 
 
 def listening_changes(session: Session | TranscriptionSession | None) -> tuple[Session, Session] | None:
-    """Return how a session is to change while an answer is awaited, and back; None if it need not.
+    """Return the session update for the time of a question, and the one that undoes it; None if not needed.
 
-    The caller's speech is transcribed, and the engine responds to nothing by itself.
+    During a question, speech is transcribed, and the engine does not create responses by itself.
     """
     turns, transcription = turn_detection(session), _transcription(session)
     change, back = InputSettings(), InputSettings()
@@ -186,7 +187,7 @@ def listening_changes(session: Session | TranscriptionSession | None) -> tuple[S
 
 
 def _without_responses(turns: TurnDetection) -> TurnDetection:
-    """Return turn detection after which the engine responds neither to a turn nor to silence."""
+    """Return the turn detection without automatic responses, neither to a turn nor to silence."""
     turns = replace(turns, create_response=False)
     if isinstance(turns, ServerVad) and turns.idle_timeout_ms:
         turns = replace(turns, idle_timeout_ms=None)
@@ -201,13 +202,13 @@ def _transcription(
 
 
 def spoken_language(session: Session | TranscriptionSession | None) -> str | None:
-    """Return the language that the caller is known to speak."""
+    """Return the language of the session's transcription, if it is set."""
     transcription = _transcription(session)
     return (transcription.language or None) if transcription else None
 
 
 def changes_listening(session: Session | TranscriptionSession) -> bool:
-    """Return whether an update would change what `listening_changes` does."""
+    """Return whether an update contains settings that `listening_changes` changes as well."""
     settings = session.audio.input if session.audio else UNSET
     unchanged = (UNSET, UNSET)
     return (
@@ -219,15 +220,15 @@ def changes_listening(session: Session | TranscriptionSession) -> bool:
 
 
 class ConfirmationFlow:
-    """Asks the caller before a call is made, one call after the other.
+    """Asks the caller to confirm calls, one call after the other.
 
-    Meanwhile the engine transcribes what the caller says and responds to nothing by itself. A client's own
-    requests for a response, and its changes of turn detection and transcription, are held back.
+    Meanwhile the engine transcribes speech but creates no responses by itself. The client's own requests for a
+    response, and its changes of turn detection and transcription, are held back until the question is over.
     """
 
     def __init__(self, notifier: Notifier, limits: Limits, turn: TurnState) -> None:
         self.request: e.ResponseCreate | None = None
-        """the client's last request for a response, to be resumed"""
+        """the client's last request for a response, to be sent after the question"""
         self._notifier, self._limits, self._turn = notifier, limits, turn
         self._lock = anyio.Lock()
         self._waiting = 0
@@ -240,11 +241,11 @@ class ConfirmationFlow:
 
     @property
     def is_open(self) -> bool:
-        """Whether the caller is being asked."""
+        """Whether a call waits for confirmation."""
         return self._waiting > 0
 
     def intercept(self, event: e.ClientEvent) -> bool:
-        """Return whether a client's event is held back."""
+        """Return whether a client event is held back; it is kept, and sent later."""
         match event:
             case e.ResponseCreate() if not event.is_aside:
                 self.request = event if self.is_open else None  # a later request replaces an earlier one
@@ -256,7 +257,7 @@ class ConfirmationFlow:
         return False
 
     def on_event(self, event: e.Event) -> None:
-        """Follow a server event."""
+        """Process a server event."""
         if isinstance(event, e.ErrorEvent) and event.error.event_id == self._update_id:
             log.warning("the session cannot be changed while the caller is asked: %s", event.error.message)
         if self._question:
@@ -265,20 +266,21 @@ class ConfirmationFlow:
             self._denied.clear()
 
     def is_answer(self, event: e.ConversationItemAdded) -> bool:
-        """Return whether the caller's words are for our question, and nothing new."""
+        """Return whether a user item is the answer to the current question."""
         return self._question is not None and _is_callers(event)
 
     def next_request(self) -> e.ResponseCreate | None:
-        """Return the request that has the question spoken, once."""
+        """Return the request that has the current question spoken, only once per question."""
         if self._question is None or self._is_asked:
             return None
         self._is_asked = True
         return self._question.request
 
     async def confirm(self, tool: Tool, arguments: str, handle: SessionHandle) -> str | None:
-        """Return what the model reads if the caller has not said yes to just this call; None if they have.
+        """Ask the caller; return None if confirmed, else the output that the model reads instead.
 
-        Raises `ToolError` if the arguments leave open what it is about.
+        A call that was just refused is not asked about again before the caller has said something new. Raises
+        `ToolError` if the question cannot be formed from the arguments.
         """
         words, call = format_question(tool, arguments), (tool.name, arguments)
         if call in self._denied:
@@ -338,12 +340,12 @@ class ConfirmationFlow:
             await handle.send(e.SessionUpdate(event_id=self._update_id, session=change))
 
     async def _stop_listening(self, handle: SessionHandle) -> None:
-        """Change the session back, and let the client's own changes through."""
+        """Restore the session's settings, then send the client's own changes that were held back."""
         back, self._back = self._back, None
         updates, self._updates = self._updates, []
         if back:
             await handle.send(e.SessionUpdate(event_id=self._update_id, session=back))
-            with anyio.move_on_after(_UPDATE_SECONDS):  # or a next question would find it changed
+            with anyio.move_on_after(_UPDATE_SECONDS):  # the next question must see the restored session
                 await self._notifier.until(lambda: listening_changes(self._turn.session) is not None)
         for event in updates:
             await handle.resume(event)

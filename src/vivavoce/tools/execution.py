@@ -1,4 +1,4 @@
-"""One call of a tool: whatever the tool does, the call ends in time, with an output for the model."""
+"""The execution of one tool call, with timeout and error handling: it always ends with an output."""
 
 import logging
 from collections.abc import AsyncIterator
@@ -17,10 +17,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class CallResult:
-    """What became of a call: its outcome, and its `status` for the log.
+    """The result of a call: its outcome, and its `status` for the log.
 
-    `continues` says whether the model is to respond to the output, and `greeting` is what another assistant
-    says who has taken over.
+    `continues` is whether the model is to respond to the output. `greeting` is spoken by another assistant to
+    whom the call was handed over.
     """
 
     outcome: Outcome
@@ -30,12 +30,12 @@ class CallResult:
 
     @classmethod
     def failed(cls, output: str, status: str = "failed", *, continues: bool = True) -> "CallResult":
-        """Return the result of a call that was not made, or has failed, and why."""
+        """Return the result of a call that failed or was not made; `output` tells the model why."""
         return cls(Outcome(output), status, continues)
 
 
 async def run_call(tool: Tool, arguments: str, context: Context, limits: Limits) -> CallResult:
-    """Run a tool. Nothing that it raises is raised here. Cancelling stops it."""
+    """Run a tool within its timeout; exceptions become failed results. Cancelling this cancels the tool."""
     seconds, limit = tool.seconds, "its own limit"
     if not seconds:
         seconds, limit = limits.tool_seconds, "limits.tool_seconds"
@@ -45,7 +45,7 @@ async def run_call(tool: Tool, arguments: str, context: Context, limits: Limits)
 
 
 async def check_call(tool: Tool, arguments: str, context: Context, limits: Limits) -> CallResult | None:
-    """Return why a call cannot be made, before the caller is asked about it; None if it can."""
+    """Run `tool.check` before the caller is asked for confirmation; return None if it passes."""
     if (check := tool.check) is None:
         return None
     passed = Outcome()
@@ -66,23 +66,23 @@ async def _run(tool: Tool, arguments: str, context: Context) -> CallResult:
             raise TypeError(f"tool {tool.name} has returned {type(outcome).__name__}, which is no Outcome")
     except ToolError as error:
         return CallResult.failed(str(error), "was refused by the tool")
-    except Exception:  # the tool's: what is wrong inside of it is not for the caller's ears
+    except Exception:  # an error of the tool: logged here, while the model learns no details
         log.exception("tool %r has failed", tool.name)
         return CallResult.failed("The tool has failed.")
     except anyio.get_cancelled_exc_class():
-        if anyio.current_effective_deadline() == -inf:
+        if anyio.current_effective_deadline() == -inf:  # our own scope is cancelled, not the tool's
             raise
         log.exception("tool %r has failed: it was cancelled from within", tool.name)
         return CallResult.failed("The tool has failed.")
     return CallResult(outcome)
 
 
-# how many at once
+# concurrency limits (`at_once`)
 
 
 @dataclass
 class _Slots:
-    """A semaphore for the calls of one tool, in all conversations together, and how many use it."""
+    """A semaphore for the calls of one tool in all conversations, with a count of its users."""
 
     semaphore: anyio.Semaphore
     users: int = 0

@@ -1,4 +1,4 @@
-"""`@tool`: a Python function with type hints and a docstring, as a tool."""
+"""The decorator `@tool`, which makes a tool of a Python function with type hints and a docstring."""
 
 import inspect
 import re
@@ -20,23 +20,23 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 _THREADS = 16
-"""calls of a plain function that run at the same time, unless `at_once` says otherwise"""
+"""threads for concurrent calls of one plain function, unless `at_once` is set"""
 _NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 
 
 @dataclass(frozen=True)
 class PythonTool(Tool, Generic[P, R]):
-    """A tool that is a Python function, and can be called as one."""
+    """A tool made of a Python function; it can still be called as that function."""
 
     function: Callable[P, R] = field(kw_only=True, repr=False)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        """Call the function itself."""
+        """Call the original function."""
         return self.function(*args, **kwargs)
 
 
 class ToolOptions(TypedDict, total=False):
-    """The options of a tool, as `Tool` explains them."""
+    """The options of `@tool`; `Tool` describes them."""
 
     seconds: float | None
     at_once: int | None
@@ -66,13 +66,13 @@ def tool(
     check: Callable[..., object] | None = None,
     **options: Unpack[ToolOptions],
 ) -> PythonTool[P, R] | Callable[[Callable[P, R]], PythonTool[P, R]]:
-    """Make a tool of a function: `@tool`, or `@tool(seconds=5)`. `Tool` explains the options.
+    """Make a tool of a function: `@tool`, or `@tool(seconds=5)`. `Tool` describes the options.
 
-    The model reads the docstring, and the parameters' type hints as JSON Schema; a parameter of the type
-    `Context` is filled in by vivavoce. A plain function runs in a thread, an `async` one on the event loop. It
-    returns text, None, anything that JSON knows, a `Card`, a result and a `Card`, an `Assistant` who takes
-    over, or an `Outcome`. `check` is a function of those of the same parameters that it needs. Raises
-    `ConfigError` for a function of which no tool can be made.
+    The model reads the docstring, and the parameters as JSON Schema made from their type hints; a parameter of
+    type `Context` is filled in by vivavoce. A plain function runs in a thread, an `async` one on the event
+    loop. It returns text, None, a value that JSON can represent, a `Card`, a pair of a result and a `Card`, an
+    `Assistant` to hand over to, or an `Outcome`. `check` is a function that has some of the same parameters,
+    and raises `ToolError`. Raises `ConfigError` if the function cannot be a tool.
     """
     if function is None:
         decorate = partial(tool, name=name, check=check, **options)
@@ -114,7 +114,7 @@ def _check_question(confirm: str, parameters: Parameters, place: str) -> None:
 
 
 def _description(docstring: Docstring) -> str:
-    """Return the docstring without what it says of parameters, results and errors."""
+    """Return the docstring without the sections about parameters, results and errors."""
     examples = [f"Examples:\n{one.description}" for one in docstring.examples if one.description]
     return "\n\n".join(filter(None, [docstring.short_description, docstring.long_description, *examples]))
 
@@ -133,7 +133,7 @@ def _runner(
 def _checker(
     check: Callable[..., object] | None, name: str, parameters: Parameters
 ) -> Callable[[str, Context], Awaitable[None]]:
-    """Return a check that the arguments fit, and that the owner's own `check` passes."""
+    """Return a function that checks the arguments against the schema, and then calls `check`."""
     needed = set(inspect.signature(check).parameters) if check else set()
     if check:
         needed.discard(context_parameter(type_hints(check, name)) or "")
@@ -155,7 +155,7 @@ def _checker(
 def _caller(
     function: Callable[..., object], name: str, threads: int
 ) -> Callable[[dict[str, object], Context], Awaitable[object]]:
-    """Return what calls the function where it belongs: on the event loop, or in a thread."""
+    """Return a function that calls `function` on the event loop if it is `async`, else in a thread."""
     workers, context_name = WorkerThreads(name, threads), context_parameter(type_hints(function, name))
 
     async def call(values: dict[str, object], context: Context) -> object:
@@ -166,13 +166,13 @@ def _caller(
         try:
             return await cast("Awaitable[object]", work())
         except SystemExit as error:
-            raise RuntimeError(f"tool {name} wanted to end the process (exit code {error.code})") from error
+            raise RuntimeError(f"tool {name} called sys.exit() (exit code {error.code})") from error
 
     return call
 
 
 def outcome_of(result: object, name: str) -> Outcome:
-    """Return a function's result as an outcome. Raises `TypeError` for one that no model can read."""
+    """Return a function's result as an outcome. Raises `TypeError` if it cannot be written as JSON."""
     match result:
         case Outcome():
             return result

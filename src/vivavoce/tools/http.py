@@ -1,4 +1,4 @@
-"""A tool that is an HTTP endpoint: its arguments stand in the URL or in the body of a request."""
+"""A tool that calls an HTTP endpoint, with its arguments in the URL or in the body of the request."""
 
 import json
 import re
@@ -51,7 +51,7 @@ def http_tool(table: HttpToolTable, client: httpx.AsyncClient, limits: Limits) -
 
 @dataclass(frozen=True)
 class _Endpoint:
-    """Where requests are sent, and what the model reads of the responses."""
+    """Builds requests, follows redirects, and returns the text of responses for the model."""
 
     table: HttpToolTable
     client: httpx.AsyncClient
@@ -61,7 +61,10 @@ class _Endpoint:
     output_chars: int
 
     async def request(self, values: Values) -> str:
-        """Return the text of the response. Raises `ToolError` that says why there is none, without secrets."""
+        """Send a request; return the text of the response. Secrets are removed from it and from errors.
+
+        Raises `ToolError` if the request fails, or the status is 400 or more.
+        """
         try:
             status, text = await self._follow(self._build(values))
         except httpx.TimeoutException as error:
@@ -103,7 +106,7 @@ class _Endpoint:
         raise ToolError(f"The service has redirected {_REDIRECTS} times.")
 
     async def _read(self, response: httpx.Response) -> str:
-        """Return the text of a response, no more of it than a model would read."""
+        """Return the text of a response, reading no more than the limit on a tool's output allows."""
         kind = response.headers.get("content-type", "text/plain").partition(";")[0].strip().lower()
         if not (kind.startswith("text/") or kind == "application/json" or kind.endswith(("+json", "/xml"))):
             raise ToolError(f"The service has answered with {kind}, which is neither text nor JSON.")
@@ -121,8 +124,8 @@ class _Endpoint:
 def fill_url(url: str, values: Values) -> tuple[str, Values]:
     """Return a URL with its placeholders filled in, and the values that are left.
 
-    Whatever they are, scheme, host and path stay those that were written: a value is one segment of the path,
-    or one value of the query. Raises `ToolError` for one that can be no segment.
+    A value can only become one segment of the path, or one value of the query; it cannot change the scheme, the
+    host or the path's structure. Raises `ToolError` for a value that cannot be a path segment.
     """
     parts = urlsplit(url)
     path = "/".join(_fill_segment(segment, values) for segment in parts.path.split("/"))
@@ -137,7 +140,7 @@ def fill_url(url: str, values: Values) -> tuple[str, Values]:
 
 
 def _fill_segment(segment: str, values: Values) -> str:
-    """Fill in one segment of a path, which stays one: servers may read `%2F` as `/`, and `..` as the way up."""
+    """Fill in one path segment; rejects slashes and dots: servers may decode `%2F`, and resolve `..`."""
     for name in placeholders(segment):
         text = _text(values[name])
         if not text.strip() or set(text) & set("/\\") or not text.isprintable():
@@ -167,7 +170,7 @@ def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
 
 
 def _compact(text: str) -> str:
-    """Return JSON without spaces, which a model would have to read; what is cut off, or no JSON, as it is."""
+    """Return JSON without whitespace, to save the model's tokens; text that is no valid JSON is unchanged."""
     try:
         return json.dumps(json.loads(text), ensure_ascii=False, separators=(",", ":"))
     except ValueError:

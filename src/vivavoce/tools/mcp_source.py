@@ -1,4 +1,4 @@
-"""The tools of an MCP server that the owner names: one connection, for all conversations of the process."""
+"""The tools of an MCP server in `[[tools.mcp]]`: one connection for all conversations of the process."""
 
 import logging
 import re
@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 
 class McpToolSource:
-    """One server as a source of tools. A task among `tasks` holds its connection. Raises `ConfigError`."""
+    """One MCP server as a source of tools. Its connection is a task in `tasks`. Raises `ConfigError`."""
 
     def __init__(self, table: McpToolsTable, tasks: TaskGroup, limits: Limits) -> None:
         self.label = table.label
@@ -32,11 +32,11 @@ class McpToolSource:
         command = Command(table.command, _filled(table.env, f"{place}: env"))
         servers = McpServers(limits, allowed=None, commands={table.label: command} if table.command else {})
         self._table, self._seconds = table, table.seconds or limits.mcp_seconds
-        seconds = max(self._seconds, limits.mcp_seconds)  # it may start slowly
+        seconds = max(self._seconds, limits.mcp_seconds)  # `seconds` is for calls; the start may be slower
         self._connection = McpConnection(server, servers, tasks, seconds)
 
     async def load(self) -> Sequence[Tool]:
-        """Return its tools, or none if a question that should protect one could not be asked."""
+        """Return its tools; none, and log an error, if `confirm` names an unknown tool or argument."""
         found = await self._connection.list_tools()
         if fault := _unknown(self._table.confirm, found):
             message = "MCP server %r is left out: confirm of [[tools.mcp]] names %s"
@@ -68,14 +68,14 @@ class McpToolSource:
 
 
 def _question(tool: McpTool) -> str:
-    """Return what is asked before a tool is used that calls itself destructive, unless the owner says."""
+    """Return the default confirmation question: for tools with MCP's `destructiveHint`, else none."""
     if not tool.annotations or tool.annotations.get("destructiveHint") is not True:
         return ""
     return f"Shall I really do this: {re.sub('[^a-zA-Z0-9]+', ' ', tool.name).strip()}?"
 
 
 def _unknown(confirm: Mapping[str, str], tools: Sequence[McpTool]) -> str | None:
-    """Return the first tool or argument that a question names and the server does not have."""
+    """Return the first tool or argument that `confirm` names and the server does not have."""
     properties = {tool.name: tool.input_schema.get("properties") for tool in tools}
     for name, question in confirm.items():
         if name not in properties:

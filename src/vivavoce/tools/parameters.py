@@ -1,4 +1,4 @@
-"""A function's parameters: described to the model as JSON Schema, and read from what the model writes."""
+"""A function's parameters: their JSON Schema for the model, and the decoding of the model's arguments."""
 
 import inspect
 import re
@@ -17,7 +17,7 @@ from vivavoce.tools.types import Context, ToolError, decode_arguments
 
 _USABLE = "str, int, float, bool, date, time, Literal, Enum, a dataclass, lists and dicts of these, or `| None`"
 _AMBIGUOUS = {datetime, timedelta}
-"""What msgspec would read from any number, as seconds: nobody who says 10 means 1970."""
+"""Types that msgspec's lenient mode would read from any number, as seconds since 1970 or as a duration."""
 _EXACT = msgspec.json.Decoder(float_hook=str)
 _SHORT_TIME = re.compile(r"(?<![:\d])(\d\d:\d\d)$")
 _REFERENCE = "#/$defs/"
@@ -27,9 +27,9 @@ _HINTS = {"string": str, "integer": int, "number": int | float, "boolean": bool,
 
 @dataclass(frozen=True)
 class Parameter:
-    """One parameter: its schema, and how a value is read, as it is written or else leniently.
+    """One parameter: its schema, and an exact and a lenient decoder for its values.
 
-    `root` is the whole schema, where its owner wrote one; values are then checked against it.
+    `root` is the complete schema, if the parameters are defined by one; values are then validated against it.
     """
 
     name: str
@@ -40,10 +40,10 @@ class Parameter:
     root: Schema | None = None
 
     def read(self, written: bytes) -> object:
-        """Return the value that the model means, or UNSET if it means none. Raises `ToolError`.
+        """Decode the JSON of a value; return UNSET for a null that means none. Raises `ToolError`.
 
-        What fits as it is written is used as it is. Else leniently: "7" is a number where one is needed, 1042 a
-        text where that is, 14:30 a time, and null the same as nothing where nothing is needed.
+        A value that does not fit exactly is decoded leniently: "7" as a number where one is expected, 1042 as a
+        string, "14:30" as a time, and null as no value if the parameter is optional.
         """
         try:
             return self._decoded(written, self.exact)
@@ -71,7 +71,7 @@ class Parameters:
 
     @classmethod
     def of(cls, function: Callable[..., object], descriptions: Mapping[str, str], place: str) -> "Parameters":
-        """Read a function's signature. Raises `ConfigError`, which begins with `place`."""
+        """Read a function's signature. Raises `ConfigError`, whose message begins with `place`."""
         hints = type_hints(function, place)
         parameters = inspect.signature(function).parameters.values()
         wanted = [one for one in parameters if hints.get(one.name) is not Context]
@@ -79,7 +79,7 @@ class Parameters:
 
     @classmethod
     def from_schema(cls, schema: Schema, place: str) -> "Parameters":
-        """Read a JSON Schema of an object. Raises `ConfigError`, which begins with `place`."""
+        """Read the JSON Schema of an object. Raises `ConfigError`, whose message begins with `place`."""
         try:
             check_schema(schema)
         except ValueError as error:
@@ -103,7 +103,7 @@ class Parameters:
         }
 
     def read(self, arguments: str) -> dict[str, object]:
-        """Return the values by name, without those left out. Raises `ToolError`, which names all faults."""
+        """Decode the JSON arguments; return the values by name. Raises `ToolError` that lists all faults."""
         written = decode_arguments(arguments, dict[str, msgspec.Raw])
         there_are = ", ".join(self.names) or "none"
         faults = [
@@ -137,7 +137,7 @@ def type_hints(function: Callable[..., object], place: str) -> Mapping[str, Any]
 
 
 def context_parameter(hints: Mapping[str, object]) -> str | None:
-    """Return the name of the parameter that is given the `Context`, if there is one."""
+    """Return the name of the parameter of type `Context`, if there is one."""
     return next((name for name, hint in hints.items() if hint is Context and name != "return"), None)
 
 
@@ -168,9 +168,9 @@ def _from_signature(
 
 
 def _schema_of(hint: object) -> dict[str, object]:
-    """Return the schema of a type. Raises `TypeError` for one that has none, or contains itself."""
+    """Return the schema of a type. Raises `TypeError` if it has none, or is recursive."""
     (schema,), definitions = msgspec.json.schema_components([_with_formats(hint)])
-    msgspec.json.Decoder(hint)  # finds more types that cannot be told apart in JSON
+    msgspec.json.Decoder(hint)  # raises for further unions whose members JSON cannot distinguish
     inlined = _inline(schema, definitions, ())
     if not isinstance(inlined, dict):
         raise TypeError("it is no object")
@@ -178,7 +178,7 @@ def _schema_of(hint: object) -> dict[str, object]:
 
 
 def _with_formats(hint: Any) -> Any:  # noqa: ANN401 (it is a type)
-    """Return a type with the formats of times: msgspec gives none to those that may lack a time zone."""
+    """Return a type with `format` for times: msgspec's schema has none for times that may lack a zone."""
     if hint in _LOCAL_TIMES:
         return Annotated[hint, msgspec.Meta(extra_json_schema={"format": _LOCAL_TIMES[hint]})]
     origin, inner = get_origin(hint), get_args(hint)
@@ -192,13 +192,13 @@ def _with_formats(hint: Any) -> Any:  # noqa: ANN401 (it is a type)
 
 
 def _inline(node: object, definitions: Mapping[str, dict[str, object]], within: tuple[str, ...]) -> object:
-    """Return a schema without references, which small models do not follow."""
+    """Return a schema with references replaced by definitions: small models do not resolve references."""
     match node:
-        case {"$ref": str(reference), **beside}:
+        case {"$ref": str(reference), **siblings}:
             name = reference.removeprefix(_REFERENCE)
             if name in within:
                 raise TypeError(f"{name} contains itself")
-            whole = {**definitions[name], **cast("Schema", beside)}
+            whole = {**definitions[name], **cast("Schema", siblings)}
             whole.pop("title", None)
             return _inline(whole, definitions, (*within, name))
         case {"discriminator": {"mapping": _}, **fields} | {**fields}:  # a discriminator is made of references
@@ -221,7 +221,7 @@ def _alternatives(hint: object) -> Iterator[object]:
 
 
 def _described(schema: Schema, description: str, default: object) -> Schema:
-    """Return what the model reads. It reads nothing of null: what is None by default, it may leave out."""
+    """Return the schema with description and default; without null where None is the default."""
     if default is None:
         schema = _without_null(schema)
     if description:
@@ -234,16 +234,16 @@ def _described(schema: Schema, description: str, default: object) -> Schema:
 
 def _without_null(schema: Schema) -> Schema:
     match schema:
-        case {"anyOf": [*options], **beside}:
+        case {"anyOf": [*options], **others}:
             left = [cast("Schema", option) for option in options if option != {"type": "null"}]
-            return {**beside, **left[0]} if len(left) == 1 else {**beside, "anyOf": left}
-        case {"enum": [*values], **beside}:
-            return {**beside, "enum": [value for value in values if value is not None]}
+            return {**others, **left[0]} if len(left) == 1 else {**others, "anyOf": left}
+        case {"enum": [*values], **others}:
+            return {**others, "enum": [value for value in values if value is not None]}
         case _:
             return schema
 
 
-# from a schema, and from what a model writes
+# from a JSON Schema; lenient values
 
 
 def _from_schema(name: str, schema: object, root: Schema, required: bool) -> Parameter:
@@ -254,7 +254,7 @@ def _from_schema(name: str, schema: object, root: Schema, required: bool) -> Par
 
 
 def _hint_of(schema: Schema) -> Any:  # noqa: ANN401 (it is a type)
-    """Return the type as which a value is read, before it is checked against the schema."""
+    """Return the type as which a value is decoded, before it is validated against the schema."""
     match schema:
         case {"type": "array", "items": {**items}}:
             return list[_hint_of(cast("Schema", items))]  # type: ignore[misc]  # a type made of a value
@@ -267,7 +267,7 @@ def _hint_of(schema: Schema) -> Any:  # noqa: ANN401 (it is a type)
 
 
 def _numbers_as_texts(written: bytes, format: object) -> bytes:
-    """Return a value with its numbers written as texts, exactly as they are; and a time with its seconds."""
+    """Return a JSON value with its numbers as strings, digit by digit, and with seconds added to a time."""
     value = _EXACT.decode(written)
     if format in ("time", "date-time") and isinstance(value, str):
         value = _SHORT_TIME.sub(r"\1:00", value)

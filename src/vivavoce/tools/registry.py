@@ -1,4 +1,4 @@
-"""The tools of all conversations: those that the configuration names, and those of tool sources."""
+"""The tools for all conversations: those of the configuration, and those of tool sources (MCP servers)."""
 
 import logging
 import os
@@ -27,24 +27,24 @@ log = logging.getLogger(__name__)
 
 _FIRST_SECONDS, _LONGEST_SECONDS = 1.0, 60.0
 _START_SECONDS = 5.0
-"""so long the start waits for tool sources; the tools of those that take longer are there later"""
+"""how long the start waits for tool sources; tools of slower ones become available later"""
 
 
 class ToolSource(Protocol):
-    """Where tools come from that are not known from the start: a server of tools, a catalogue."""
+    """A source whose tools must be loaded first, such as an MCP server."""
 
     @property
     def label(self) -> str:
-        """Its name in the log, and before the names of its tools where others have the same."""
+        """Its name in the log, and the prefix of tool names that would otherwise occur twice."""
         ...
 
     async def load(self) -> Sequence[Tool]:
-        """Return its tools. Raises `ProviderError` if it has none yet, and is called again later."""
+        """Return its tools. Raises `ProviderError` if that fails; it is then called again later."""
         ...
 
 
 class ToolRegistry:
-    """The tools that are there. Some may come later, so ask for each conversation."""
+    """The tools that are loaded. Sources may load later, so call `tools` for each conversation."""
 
     def __init__(self, tools: Sequence[Tool] = (), sources: Sequence[ToolSource] = ()) -> None:
         self._tools, self._sources = tools, sources
@@ -54,11 +54,11 @@ class ToolRegistry:
 
     @property
     def is_empty(self) -> bool:
-        """Whether there are no tools, and never will be."""
+        """Whether there are neither tools nor sources."""
         return not (self._tools or self._sources)
 
     def tools(self, taken: Collection[str] = ()) -> Sequence[Tool]:
-        """Return all tools. Those of sources get names that are not `taken`."""
+        """Return all tools. Those of sources are renamed where their name is in `taken`."""
         taken = {*taken, *(tool.name for tool in self._tools)}
         return [
             *self._tools,
@@ -70,7 +70,7 @@ class ToolRegistry:
         ]
 
     async def load(self) -> None:
-        """Load the tools of all sources, again and again until each has some."""
+        """Load the tools of all sources; retries each, with back-off, until it succeeds."""
         async with anyio.create_task_group() as tasks:
             for source in self._sources:
                 tasks.start_soon(self._load, source)
@@ -89,7 +89,7 @@ class ToolRegistry:
             await anyio.sleep(seconds)
 
     async def wait_loaded(self) -> None:
-        """Return when every source has been tried once, or has taken too long."""
+        """Return when every source has been tried once, or after `_START_SECONDS`."""
         with anyio.move_on_after(_START_SECONDS):
             for tried in self._tried.values():
                 await tried.wait()
@@ -97,9 +97,9 @@ class ToolRegistry:
 
 @asynccontextmanager
 async def open_tools(table: ToolsTable, limits: Limits) -> AsyncIterator[ToolRegistry]:
-    """Open the tools that the configuration names, until the block is left. Raises `ConfigError`.
+    """Yield a registry of the tools in the configuration; sources are loaded in the background.
 
-    Sources are loaded in the background.
+    Leaving the block closes their connections. Raises `ConfigError` if a key or package is missing.
     """
     if not (table.http or table.mcp):
         yield ToolRegistry()
@@ -117,7 +117,7 @@ async def open_tools(table: ToolsTable, limits: Limits) -> AsyncIterator[ToolReg
 
 
 def missing_for_tools(table: ToolsTable) -> Iterator[tuple[str, str]]:
-    """Yield what the tools need and is not there, and what to write about it."""
+    """Yield each missing key, package or command that the tools need, and what to write to provide it."""
     secrets = {f"[[tools.http]] {one.name}": one.headers for one in table.http}
     secrets |= {f"[[tools.mcp]] {one.label}": {**one.headers, **one.env} for one in table.mcp}
     for place, texts in secrets.items():
@@ -133,5 +133,5 @@ def missing_for_tools(table: ToolsTable) -> Iterator[tuple[str, str]]:
 
 
 def _no_cookies() -> CookieJar:
-    """Return a jar that keeps nothing: a cookie of one caller's call must not be sent in another's."""
+    """Return a cookie jar that stores nothing: cookies of one caller must not be sent for another."""
     return CookieJar(policy=DefaultCookiePolicy(allowed_domains=[]))

@@ -1,4 +1,4 @@
-"""The tools in a session: the server's own, and beside them the client's. Pure."""
+"""The tools in a session: those of the toolbox, and those of the client. No I/O."""
 
 from collections.abc import Iterable, Sequence
 
@@ -13,9 +13,9 @@ from vivavoce.tools.types import Tool
 
 
 class SessionTools:
-    """Adds our own tools to those that a client names, and tells whose a tool is.
+    """Adds our own tools to those that a client names, and decides whose a tool is.
 
-    Where both have a tool of the same name, our own counts. Raises `ConfigError` if two of ours have it.
+    Of two tools with the same name, our own replaces the client's. Raises `ConfigError` if both are our own.
     """
 
     def __init__(self, tools: Iterable[Tool]) -> None:
@@ -39,7 +39,7 @@ class SessionTools:
 
     @property
     def session(self) -> s.Session:
-        """The tools that a session should have: those that the client has named, and our own."""
+        """A session with all tools: those that the client has named, and our own."""
         return s.Session(tools=self._with_own(self._named))
 
     def intercept(self, event: e.SessionUpdate) -> e.SessionUpdate:
@@ -54,7 +54,7 @@ class SessionTools:
         return (*others, *(tool.definition for tool in self.tools))
 
     def on_event(self, event: e.Event) -> None:
-        """Note the tools that the session has, or a response that the client requests."""
+        """Record the tools of the session, and of a response that the client requests."""
         match event:
             case (
                 e.SessionCreated(session=s.Session() as session)
@@ -69,7 +69,7 @@ class SessionTools:
         return self._own.get(name)
 
     def is_clients(self, name: str) -> bool:
-        """Return whether a tool of this name is somebody else's, who will do what it is called for."""
+        """Return whether a tool of this name is the client's, which then executes the call itself."""
         others = _names(self._named) | self._in_session | self._in_response
         return name not in self._own and name in others
 

@@ -1,4 +1,4 @@
-"""Words that wait to be spoken as they are: fillers, greetings, and what tools say."""
+"""A queue of texts to be spoken verbatim: fillers, greetings, and the `say` of tools."""
 
 from collections import deque
 from collections.abc import Callable
@@ -12,19 +12,19 @@ from vivavoce.tools.types import ToolError
 
 
 class Notifier:
-    """Wakes all who wait for something to change. Notifying them waits for nobody."""
+    """Wakes all tasks that wait for a change of state. `notify` does not block."""
 
     def __init__(self) -> None:
         self.next = anyio.Event()
         """set by the next `notify`"""
 
     def notify(self) -> None:
-        """Something has changed."""
+        """Wake all waiting tasks."""
         self.next.set()
         self.next = anyio.Event()
 
     async def until(self, condition: Callable[[], bool]) -> None:
-        """Return once this is true; it is evaluated again whenever something has changed."""
+        """Return once `condition` is true; it is evaluated now and after each `notify`."""
         while not condition():
             await self.next.wait()
 
@@ -36,20 +36,23 @@ class _Words:
 
 
 class SpeechQueue:
-    """Keeps words in order until they can be spoken. Tools may have `limit` of them waiting."""
+    """A queue of texts that wait until they can be spoken. Tools may queue at most `limit` texts."""
 
     def __init__(self, notifier: Notifier, limit: int) -> None:
         self._notifier, self._limit = notifier, limit
         self._waiting: deque[_Words] = deque()
 
     async def say(self, text: str) -> None:
-        """Have words spoken; return when it is their turn. Cancelling takes them out. Raises `ToolError`."""
+        """Queue a text, and return when it is about to be spoken. Cancelling removes it from the queue.
+
+        Raises `ToolError` if `limit` texts are waiting.
+        """
         if len(self._waiting) >= self._limit:
             raise ToolError(f"{self._limit} texts wait to be spoken already (limits.tool_calls).")
         await self.append(text)
 
     async def append(self, text: str) -> None:
-        """Like `say`, however many are waiting."""
+        """Like `say`, without the limit."""
         words = _Words(e.ResponseCreate(event_id=e.new_id("event"), response=verbatim(text)))
         self._waiting.append(words)
         self._notifier.notify()
@@ -60,7 +63,7 @@ class SpeechQueue:
                 self._waiting.remove(words)
 
     def pop(self) -> e.ResponseCreate | None:
-        """Return the request for the words whose turn it is, if any are waiting."""
+        """Return the request that has the next text spoken, or None if none is waiting."""
         if not self._waiting:
             return None
         words = self._waiting.popleft()

@@ -1,7 +1,6 @@
-"""The toolbox: middleware that runs the tools that the model calls, and sends it their outputs.
+"""The toolbox: middleware that runs the tools that the model calls, and sends their outputs.
 
-It relies on nothing but the protocol's events. So it works with any engine, on a server's side of the line and
-on a client's.
+It uses only protocol events, so it works with any engine, on the server's side and on the client's.
 """
 
 import logging
@@ -35,15 +34,15 @@ log = logging.getLogger(__name__)
 
 _AUDIO = (e.InputAudioBufferAppend, e.ResponseOutputAudioDelta)
 _REMEMBERED = 256
-"""so many calls are known to be ours, should a client send outputs for them as well"""
+"""ids of our calls that are kept, to drop outputs that a client sends for them"""
 _WAITING = 256
-"""so many calls may wait to be started, should an engine send them all at once"""
+"""calls that may wait to be started, in case an engine sends many at once"""
 _NAME_CHARS = 64
-"""of a name that a model has made up"""
+"""characters of a tool's name in logs and errors: a model may invent a long one"""
 _OUTPUT = "event_output"
 
 HandOver = Callable[[Assistant], Awaitable[str]]
-"""Lets another assistant take over, and returns its greeting; if it has none, the model responds in its place.
+"""Switches to another assistant, and returns its greeting; without one, the model is asked to respond.
 A `VivavoceError` fails the call."""
 
 
@@ -59,7 +58,7 @@ class _Call:
 
 @dataclass(eq=False)
 class _Running:
-    """A call that runs, and what may be cancelled of it."""
+    """A running call, with cancel scopes for the call and for its filler."""
 
     tool: Tool
     scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
@@ -67,12 +66,10 @@ class _Running:
 
 
 class Toolbox:
-    """Runs the tools of one conversation, which `caller` names in the log.
+    """Runs the tools of one conversation. `caller` names it in the log; `hand_over` switches the assistant.
 
-    `hand_over` lets another assistant take over.
-
-    A call that is complete is made at once, whatever becomes of the response that it is part of. Each has one
-    output; when all calls of one response have theirs, the model is asked to go on, once.
+    A call is executed as soon as its arguments are complete, even if its response is cancelled later. Each call
+    has exactly one output; when all calls of a response have theirs, one further response is requested.
     """
 
     def __init__(
@@ -83,7 +80,7 @@ class Toolbox:
         hand_over: HandOver | None = None,
     ) -> None:
         self.state: dict[str, Any] = {}
-        """what the tools of this conversation know of each other"""
+        """`Context.state`: shared by the tools of this conversation"""
         self._limits, self._caller, self._hand_over_to = limits or Limits(), caller, hand_over
         self._tools, self._turn, self._rounds = SessionTools(tools), TurnState(), CallRounds()
         self._notifier = Notifier()
@@ -98,7 +95,7 @@ class Toolbox:
 
     @property
     def tools(self) -> Sequence[Tool]:
-        """Our own tools. Whoever changes them tells the engine, by `session`; calls that run go on."""
+        """Our own tools. After changing them, send `session` in a `session.update`; running calls continue."""
         return self._tools.tools
 
     @tools.setter
@@ -107,13 +104,13 @@ class Toolbox:
 
     @property
     def session(self) -> Session:
-        """The tools for a `session.update`: the client's own, and ours."""
+        """The session for a `session.update`, with the client's tools and our own."""
         return self._tools.session
 
-    # what passes
+    # events
 
     def intercept(self, event: e.ClientEvent) -> e.ClientEvent | None:
-        """Add our tools to the session, and hold back or drop what the engine must not receive."""
+        """Return the event for the engine, with our tools added; None if it is held back or dropped."""
         if self._confirmation.intercept(event):
             self._notifier.notify()
             return None
@@ -128,7 +125,7 @@ class Toolbox:
         return event
 
     def on_event(self, observed: ObservedEvent) -> None:
-        """Follow the conversation."""
+        """Process an event of the client or the server."""
         event = observed.event
         if isinstance(event, _AUDIO):
             return
@@ -158,7 +155,7 @@ class Toolbox:
             case e.ResponseOutputItemDone(response_id=response_id, item=FunctionCall() as call):
                 self._on_call(response_id, call)
             case e.ResponseOutputItemAdded(response_id=response_id, item=McpCall(id=call_id)):
-                rounds.add_clients(response_id, call_id)  # after it the client requests the response
+                rounds.add_clients(response_id, call_id)  # after an MCP call, the client requests the response
             case e.ResponseOutputItemDone(item=McpCall(id=call_id)):
                 rounds.output_added(call_id)
             case e.ResponseDone(response=response):
@@ -168,7 +165,7 @@ class Toolbox:
                 self._on_error(error)
 
     def _on_call(self, response_id: str, call: FunctionCall) -> None:
-        """Take a call that is complete. One out of band is the client's: its output has no place here."""
+        """Queue a complete call. Calls of out-of-band responses are left to the client."""
         call_id = call.call_id or ""
         if call.status not in ("completed", UNSET) or call_id in self._call_ids:
             return
@@ -196,16 +193,16 @@ class Toolbox:
             log.warning("%s: the output of a tool was refused: %s", self._caller, error.message)
 
     def _interrupt(self) -> None:
-        """The caller speaks."""
+        """Cancel fillers, and calls with `interruption="cancels"`, because the caller speaks."""
         for running in self._running.values():
             running.filler.cancel()
             if running.tool.interruption == "cancels":
                 running.scope.cancel()
 
-    # what is done
+    # running
 
     async def run(self, handle: SessionHandle) -> None:
-        """Work until the conversation is over. Cancelling it stops every tool."""
+        """Execute calls and request responses, until the conversation is over. Cancelling stops all tools."""
         try:
             async with anyio.create_task_group() as tasks:
                 while True:
@@ -219,7 +216,10 @@ class Toolbox:
             log.debug("%s hung up", self._caller)
 
     async def _go_on(self, handle: SessionHandle, tasks: TaskGroup) -> None:
-        """Start the calls that wait; if the line is quiet, request the response that is due."""
+        """Start waiting calls; if nobody is speaking, request the response that is due.
+
+        The order is: a confirmation question, the continuation after tool outputs, queued speech.
+        """
         while self._waiting:
             tasks.start_soon(self._handle_call, self._waiting.popleft(), handle)
         if not self._turn.is_quiet(anyio.current_time()):
@@ -236,7 +236,7 @@ class Toolbox:
             await handle.send(request)
 
     async def _continue(self, handle: SessionHandle) -> None:
-        """Ask the model to go on: by the client's request, if one was held back."""
+        """Request a response to the outputs, using the client's request if one was held back."""
         held_back, self._confirmation.request = self._confirmation.request, None
         may_call = self._rounds.number <= self._limits.tool_rounds
         request = held_back or e.ResponseCreate(
@@ -250,7 +250,7 @@ class Toolbox:
     # one call
 
     async def _handle_call(self, call: _Call, handle: SessionHandle) -> None:
-        """Make a call, and send its output."""
+        """Execute a call, send its output, and queue what it says."""
         started = anyio.current_time()
         log.debug("%s: %s is called with %s", self._caller, _short(call.name), call.arguments)
         self._active += 1
@@ -284,7 +284,7 @@ class Toolbox:
         await handle.notify(e.CardShown(call_id=call.call_id, title=card.title, html=html))
 
     async def _result(self, call: _Call, handle: SessionHandle) -> CallResult:
-        """Return the result of a call: made, or not made for a reason that the model reads."""
+        """Execute a call; if it may not be executed, return a failed result with the reason for the model."""
         tool, limits, number = self._tools.find(call.name), self._limits, call.round.number
         if tool is None:
             there_are = ", ".join(one.name for one in self.tools) or "none"
@@ -292,7 +292,7 @@ class Toolbox:
             return CallResult.failed(output, "is not there")
         if number > limits.tool_rounds:
             output = "Not done: no more calls now (limits.tool_rounds). Answer the caller with what you know."
-            continues = number == limits.tool_rounds + 1  # or there would be no end of it
+            continues = number == limits.tool_rounds + 1  # one last response, or the rounds would never end
             return CallResult.failed(output, "was called too often", continues=continues)
         if self._active > limits.tool_calls:
             output = f"Not done: {limits.tool_calls} calls are at work already (limits.tool_calls)."
@@ -305,7 +305,7 @@ class Toolbox:
     async def _confirm(
         self, call: _Call, tool: Tool, context: Context, handle: SessionHandle
     ) -> CallResult | None:
-        """Return why a call is not made that the caller has to confirm; None if they have."""
+        """Have the caller confirm a call; return None if they do, else a failed result."""
         if failed := await check_call(tool, call.arguments, context, self._limits):
             return failed
         try:
@@ -315,7 +315,7 @@ class Toolbox:
         return CallResult.failed(refusal, "was not confirmed") if refusal else None
 
     async def _run_call(self, call: _Call, tool: Tool, context: Context) -> CallResult:
-        """Make a call. An interruption may cancel it; then the model responds to the caller's next words."""
+        """Run a tool. If an interruption cancels it, no response is requested: the caller is speaking."""
         running = self._running[call.call_id] = _Running(tool)
         try:
             with running.scope:
@@ -343,15 +343,15 @@ class Toolbox:
         return replace(result, status="has handed over", continues=not greeting, greeting=greeting)
 
     async def _say_filler(self, running: _Running, round: Round) -> None:
-        """Say a slow tool's filler, unless the caller speaks, or one was said in the same round."""
+        """Queue a slow tool's filler, unless the caller speaks, or the round has had one."""
         with running.filler:
             await anyio.sleep(self._limits.filler_seconds)
             if running.tool.filler and not round.has_filler:
                 round.has_filler = True
-                with suppress(ToolError):  # there are words enough already
+                with suppress(ToolError):  # the queue is full: the filler is not needed
                     await self._speech.say(running.tool.filler)
 
 
 def _short(name: str) -> str:
-    """Return as much of a name as a log or a sentence needs: a model may make up any."""
+    """Return a tool's name, cut to `_NAME_CHARS`."""
     return name if len(name) <= _NAME_CHARS else f"{name[:_NAME_CHARS]}…"

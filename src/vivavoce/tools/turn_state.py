@@ -1,4 +1,4 @@
-"""Who speaks, which calls are open, and whether the model has to respond to outputs. Pure."""
+"""Who is speaking, which calls are open, and whether outputs need a response. No I/O."""
 
 from dataclasses import dataclass, field
 from math import inf
@@ -11,22 +11,22 @@ from vivavoce.protocol.responses import VERBATIM, Response
 from vivavoce.protocol.session import ServerVad, Session, TranscriptionSession, TurnDetection
 
 _RESPONSE_SECONDS = 3.0
-"""An engine that responds to turns by itself begins to within so many seconds, or not at all."""
+"""An engine with `create_response` starts its response within this time after a turn, or not at all."""
 
 
 def turn_detection(session: Session | TranscriptionSession | None) -> TurnDetection | None:
-    """Return how a session detects turns; None if its client does, or it does not tell."""
+    """Return a session's turn detection; None if it is off or not set."""
     audio = session.audio if session else UNSET
     return (audio.input.turn_detection or None) if audio and audio.input else None
 
 
 def is_verbatim(response: Response) -> bool:
-    """Return whether a response has given words: such a one says nothing about outputs of tools."""
+    """Return whether a response speaks a fixed text, which does not answer the outputs of tools."""
     return VERBATIM in (response.metadata or {})
 
 
 def is_too_early(error: e.ErrorDetails) -> bool:
-    """Return whether a response was refused because another one was faster."""
+    """Return whether a request was rejected because another response is in progress."""
     return error.code == "conversation_already_has_active_response"
 
 
@@ -35,17 +35,17 @@ def is_too_early(error: e.ErrorDetails) -> bool:
 
 @dataclass
 class TurnState:
-    """Whether the line is quiet, so that nobody is talked over and no response is requested in vain."""
+    """Decides whether a response may be requested: nobody is speaking, and none is due or in progress."""
 
     session: Session | TranscriptionSession | None = None
     requested: str | None = None
-    """ID of the event by which we have requested a response that has not begun"""
+    """id of our `response.create` whose response has not begun"""
     _response_id: str | None = None
     _caller_speaks: bool = False
     _response_due_by: float = -inf
 
     def on_event(self, event: e.Event, at: float) -> None:
-        """Follow a server event, at a time in seconds."""
+        """Process a server event, received `at` seconds of the event loop's clock."""
         match event:
             case e.SessionCreated(session=session) | e.SessionUpdated(session=session):
                 if _detection(session) != _detection(self.session):
@@ -81,12 +81,12 @@ class TurnState:
         return at < self._response_due_by
 
     def seconds_left(self, at: float) -> float | None:
-        """Return how long to wait for such a response, at most; None if there is none to wait for."""
+        """Return for how many seconds such a response may still begin; None if none is awaited."""
         return self._response_due_by - at if self.awaits_response(at) else None
 
 
 def _detection(session: Session | TranscriptionSession | None) -> TurnDetection | None:
-    """Return how turns are detected, whatever is done about them."""
+    """Return the turn detection without the settings about responses, which do not affect the open turn."""
     turns = turn_detection(session)
     if isinstance(turns, ServerVad):
         turns = replace(turns, idle_timeout_ms=UNSET)
@@ -98,7 +98,7 @@ def _detection(session: Session | TranscriptionSession | None) -> TurnDetection 
 
 @dataclass(eq=False)
 class Round:
-    """What one response has called: of ours those that run, and those of which no response knows yet."""
+    """The calls of one response: running calls, and calls whose output no response has used yet."""
 
     number: int = 0
     """counts the rounds since the caller spoke"""
@@ -112,7 +112,7 @@ class Round:
 
 @dataclass
 class CallRounds:
-    """Which calls have no output yet, and which outputs are known to no response."""
+    """Tracks which calls have no output yet, and which outputs no response has used yet."""
 
     number: int = 0
     """how many responses in a row have called tools since the caller spoke"""
@@ -121,11 +121,11 @@ class CallRounds:
     """calls whose output the engine has received"""
     _due: set[str] = field(default_factory=set)
     _doubtful: set[str] = field(default_factory=set)
-    """calls of which the response under way may know nothing: somebody else may have requested it"""
+    """calls whose output the current response may not include, if it is not the one we requested"""
 
     @property
     def needs_response(self) -> bool:
-        """Whether the model is to go on: all calls of a response have ended, and no other response knows."""
+        """Whether a response must be requested: a round is complete, and no response has used its outputs."""
         return bool(self._due)
 
     def add(self, response_id: str, call_id: str) -> Round:
@@ -142,7 +142,7 @@ class CallRounds:
         self._rounds.setdefault(response_id, Round()).clients.add(call_id)
 
     def call_ended(self, call_id: str, *, continues: bool) -> None:
-        """A call of ours has its output; `continues` says whether the model is to respond to it."""
+        """Record the end of our call; `continues` is whether the model is to respond to its output."""
         for one in self._rounds.values():
             if call_id in one.running:
                 one.running.remove(call_id)
@@ -151,7 +151,7 @@ class CallRounds:
         self._settle()
 
     def output_added(self, call_id: str) -> None:
-        """The engine has received an output, ours or the client's."""
+        """Record that the engine has added an output to the conversation, ours or the client's."""
         for one in self._rounds.values():
             one.clients.discard(call_id)
             if call_id in one.running | one.unanswered:
@@ -160,7 +160,7 @@ class CallRounds:
             self._added.add(call_id)
 
     def response_created(self, *, requested: bool) -> None:
-        """A response begins that knows what was added; `requested` says that it may be the one of ours."""
+        """Record a response that uses all added outputs; `requested` if it may be the one we requested."""
         self._doubtful = self._due - self._added if requested else set()
         self._due = set() if requested else self._due - self._added
         for one in self._rounds.values():
@@ -168,28 +168,28 @@ class CallRounds:
         self._forget()
 
     def response_done(self, response_id: str) -> None:
-        """A response has ended, and calls nothing more."""
+        """Record the end of a response, after which its round has no further calls."""
         self._doubtful = set()
         if response_id in self._rounds:
             self._rounds[response_id].is_over = True
             self._settle()
 
     def request_was_too_early(self) -> None:
-        """The response under way is not the one that we have requested."""
+        """Record that the current response is not the one we requested: ours was rejected as too early."""
         self._due |= self._doubtful
         self._doubtful = set()
 
     def give_up(self) -> None:
-        """No response is to be had: whichever comes next knows the outputs."""
+        """Drop the due outputs, because the request failed; the next response will include them."""
         self._due = set()
         self._forget()
 
     def caller_spoke(self) -> None:
-        """The caller has said something new."""
+        """Reset the number of rounds, because the caller has said something."""
         self.number = 0
 
     def _settle(self) -> None:
-        """Close the rounds in which our part is done. While the client's is not, it requests the response."""
+        """Remove finished rounds; if the client has open calls in one, it will request the response itself."""
         for response_id, one in list(self._rounds.items()):
             if one.is_over and not one.running:
                 del self._rounds[response_id]

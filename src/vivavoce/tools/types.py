@@ -1,4 +1,4 @@
-"""What a tool is, what it is given, and what it may return."""
+"""The types of tools: `Tool`, `Context`, `Outcome`, `Card`, `Assistant` and `ToolError`."""
 
 import re
 from collections.abc import Awaitable, Callable, Sequence
@@ -18,14 +18,14 @@ T = TypeVar("T")
 
 
 class ToolError(VivavoceError):
-    """Raised by a tool that cannot do what it is asked for. The model reads its sentence as it is.
+    """Raised by a tool that cannot do what it is called for. The model reads the message.
 
-    Of any other exception the model learns only that the tool has failed.
+    For any other exception, the model is told only that the tool has failed.
     """
 
 
 def decode_arguments(arguments: str, kind: type[T]) -> T:
-    """Return a call's arguments as a dict of this type. Raises `ToolError` if they are not a JSON object."""
+    """Decode a call's arguments as a dict of type `kind`. Raises `ToolError` if they are not a JSON object."""
     try:
         return msgspec.json.decode(arguments or "{}", type=kind)
     except msgspec.MsgspecError as error:
@@ -34,7 +34,7 @@ def decode_arguments(arguments: str, kind: type[T]) -> T:
 
 @dataclass(frozen=True)
 class Card:
-    """Something to show while the voice speaks, as Markdown or as HTML; whatever could do harm is taken out."""
+    """Something to show in the client, as Markdown or HTML. The HTML is sanitized before it is sent."""
 
     title: str = ""
     markdown: str = ""
@@ -43,10 +43,10 @@ class Card:
 
 @dataclass(frozen=True)
 class Context:
-    """What a tool is given beside its arguments.
+    """What a tool receives in addition to its arguments.
 
-    `state` belongs to one conversation: its tools may keep there what they need to know of each other. `say`
-    speaks words as they are, while the tool runs on.
+    `call_id` is the call's id in the protocol, `caller` the id of the caller. `state` is a dict for the tools
+    of one conversation. `await say(text)` has a text spoken verbatim, while the tool keeps running.
     """
 
     call_id: str
@@ -59,9 +59,8 @@ class Context:
 class Outcome:
     """The outcome of a call: `output` is read by the model, and `card` is shown.
 
-    With `say` these words are spoken as they are, and the model adds nothing to them; it reads them, too, where
-    there is no `output`. With `hand_over_to` another assistant answers from now on. Raises `ValueError` for
-    more words than can be spoken at once.
+    `say` is spoken verbatim instead of a response of the model; without an `output`, the model reads it as the
+    output. `hand_over_to` is the assistant that answers from now on. Raises `ValueError` if `say` is too long.
     """
 
     output: str = ""
@@ -76,14 +75,14 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Tool:
-    """A function that the model may call, by its name, with arguments that fit `parameters` (JSON Schema).
+    """A function that the model may call by its name, with arguments that match `parameters` (JSON Schema).
 
-    `run` is given the arguments as JSON text. It raises `ToolError` to tell the model why it fails. `seconds`
-    is its timeout (None is `limits.tool_seconds`), and `at_once` how many calls of it may run at the same time,
-    in all conversations together. `filler` is spoken when it is slow. `confirm` is a question, in which
-    `{names}` of arguments stand for their values: only when the caller's next words are a yes is the call made.
-    Before the question is asked, `check` raises `ToolError` if the call could not be made anyway.
-    `interruption` is what becomes of the call when the caller speaks.
+    `run` receives the arguments as JSON text; its `ToolError` is read by the model. `seconds` is the timeout
+    (None: `limits.tool_seconds`), and `at_once` the number of calls that may run at the same time, in all
+    conversations together. `filler` is spoken when the call is slow. `confirm` is a question in which `{name}`
+    stands for the value of an argument; the call is made only if the caller answers yes. `check` runs before
+    the question, and raises `ToolError` if the call cannot be made anyway. `interruption` is what happens to
+    the call when the caller starts to speak.
     """
 
     name: str
@@ -99,16 +98,16 @@ class Tool:
 
     @property
     def definition(self) -> FunctionTool:
-        """The tool as it stands in a session."""
+        """The tool's definition in a session."""
         return FunctionTool(name=self.name, description=self.description, parameters=self.parameters)
 
 
 @dataclass(frozen=True)
 class Assistant:
-    """Who answers: with which instructions, tools, voice and greeting.
+    """An assistant: its instructions, tools, voice and greeting.
 
-    `language` is the language that is spoken (ISO 639-1). `hand_over` are those to whom it may hand the caller
-    over: assistants, or names of some that the first assistant can reach. Raises `ConfigError`.
+    `language` is the spoken language (ISO 639-1). `hand_over` lists the assistants to which it may hand over
+    the conversation: assistants, or names of assistants reachable from the first one. Raises `ConfigError`.
     """
 
     instructions: str

@@ -1,4 +1,4 @@
-"""Worker threads for functions that block: a limited number for each."""
+"""Worker threads for blocking functions, limited per function."""
 
 import asyncio
 import logging
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 class WorkerThreads:
-    """The threads of one function, at most `limit`. `abandoned` are those nobody waits for any more."""
+    """The threads of one function, at most `limit`. `abandoned` counts threads whose call was cancelled."""
 
     def __init__(self, name: str, limit: int) -> None:
         self.abandoned = 0
@@ -28,8 +28,8 @@ class WorkerThreads:
     async def run(self, work: Callable[[], T]) -> T:
         """Run a function in a thread, and return its result. Cancelling abandons the thread.
 
-        No thread can be stopped. It keeps its slot until it ends, so that a function that hangs never has more
-        threads than it may; and it is a daemon, so that nobody waits for it at the end of the process.
+        Threads cannot be stopped. An abandoned thread keeps its slot until it ends, so that a hanging function
+        never has more than `limit` threads; it is a daemon, so that the process can exit.
         """
         slots, job = self._here(), Future[T]()
         await slots.acquire_on_behalf_of(job)
@@ -42,7 +42,7 @@ class WorkerThreads:
             raise
 
     def _here(self) -> anyio.CapacityLimiter:
-        """Return the slots, which belong to an event loop."""
+        """Return the limiter of the current event loop."""
         slots = self._slots.get(None)
         if slots is None:
             slots = anyio.CapacityLimiter(self._limit)
@@ -69,18 +69,18 @@ def _do(job: "Future[T]", work: Callable[[], T]) -> None:
     job.set_running_or_notify_cancel()  # it cannot be cancelled from here on
     try:
         job.set_result(work())
-    except (StopIteration, SystemExit) as error:  # no task can be told of the one, and none survives the other
+    except (StopIteration, SystemExit) as error:  # futures reject StopIteration; SystemExit would end the loop
         failure = RuntimeError(f"it has raised {error!r}")
         failure.__cause__ = error
         job.set_exception(failure)
-    except BaseException as error:  # noqa: BLE001 (it is raised where somebody waits)
+    except BaseException as error:  # noqa: BLE001 (it is raised in the awaiting task)
         job.set_exception(error)
 
 
 def _once_in(
     loop: asyncio.AbstractEventLoop, then: Callable[["Future[T]"], object]
 ) -> Callable[["Future[T]"], None]:
-    """Return what has the loop do something, called from any thread; nothing once the loop is closed."""
+    """Return a thread-safe callback that calls `then` on the loop; it does nothing if the loop is closed."""
 
     def call(job: "Future[T]") -> None:
         with suppress(RuntimeError):
