@@ -1,8 +1,8 @@
-"""Whose turn it is: from the probability that each frame of audio is speech, when turns begin and end.
+"""Turn-taking: decides when turns start and stop, from the probability that each frame of audio is speech.
 
 Pure: no clock, no models, no audio. Time is counted in milliseconds of the caller's audio since the session
-began, so the same audio gives the same changes, however fast it comes. How the numbers were found, and what
-they reach on recordings of people: `docs/why/turns.md`.
+began, so the same audio causes the same changes at any speed. `docs/why/turns.md` explains how the constants
+were found, and how well they work on recordings.
 """
 
 from dataclasses import dataclass
@@ -13,40 +13,40 @@ from vivavoce.text.completeness import SENTENCE, completeness, hesitates, is_bac
 
 @dataclass(frozen=True)
 class TurnRules:
-    """How a turn begins and ends. Times are milliseconds of sound."""
+    """The parameters of turn-taking. Times are milliseconds of audio."""
 
     threshold: float = 0.5
     """probability (0 to 1) from which a frame is speech"""
     silence_ms: int | None = None
     """silence that ends a turn, whatever was said (`server_vad`); None: judged by what was said"""
     eagerness: Literal["low", "medium", "high"] = "medium"
-    """how much a doubt costs; `auto` of the protocol is medium"""
+    """how much silence doubts add (`semantic_vad`); the protocol's `auto` is medium"""
     start_ms: int = 192
     """speech that begins a turn"""
     suspect_ms: int = 64
-    """sound over the assistant's speech for which that is paused"""
+    """speech during the assistant's that is suspected to be an interruption"""
     wordless_ms: int = 352
-    """speech over the assistant's that interrupts it though no words of it are known"""
+    """speech during the assistant's that interrupts it even if its words are not known"""
     backchannel_ms: int = 608
-    """speech over the assistant's that interrupts it though it is only `uh-huh`, or has no words"""
+    """speech during the assistant's that interrupts it even if it is only `uh-huh`, or has no words"""
     dismiss_ms: int = 160
     """silence after which a suspected interruption is dismissed"""
     pause_ms: int = 64
-    """silence that is a pause: an answer may be drafted"""
+    """silence that counts as a pause, in which an answer may be drafted"""
     resume_ms: int = 64
-    """speech that ends a pause; less is a click"""
+    """speech that ends a pause; anything shorter is taken for a click"""
     min_silence_ms: int = 64
-    """silence that ends a turn which is surely finished"""
+    """silence that ends a turn that is certainly finished"""
     max_silence_ms: int = 1500
     """silence that ends any turn, at medium eagerness"""
 
 
 @dataclass(frozen=True)
 class InterruptionSuspected:
-    """Sound over the assistant's speech that may be an interruption: pause the speech until the next change.
+    """Speech during the assistant's that may be an interruption: pause the assistant until the next change.
 
-    That is `InterruptionDismissed` or `SpeechStarted`. Meanwhile `TurnTaking.judge_interruption` may be called
-    with the transcript of the sound, more than once.
+    The next change is `InterruptionDismissed` or `SpeechStarted`. Until then, `TurnTaking.judge_interruption`
+    may be called with the transcript so far, repeatedly.
     """
 
     at_ms: float
@@ -55,21 +55,21 @@ class InterruptionSuspected:
 
 @dataclass(frozen=True)
 class InterruptionDismissed:
-    """It was a cough or an `uh-huh`: the assistant goes on."""
+    """The suspected interruption was a noise or an `uh-huh`: the assistant continues."""
 
     at_ms: float
 
 
 @dataclass(frozen=True)
 class SpeechStarted:
-    """The caller's turn; it began at `start_ms`."""
+    """The caller's turn has started, at `start_ms`."""
 
     start_ms: float
 
 
 @dataclass(frozen=True)
 class Paused:
-    """A first short silence inside a turn: the speech ended at `end_ms`, perhaps for good."""
+    """A short silence inside a turn: the speech ended at `end_ms`, and may be over."""
 
     end_ms: float
     pause: int
@@ -77,7 +77,7 @@ class Paused:
 
 @dataclass(frozen=True)
 class Resumed:
-    """The caller went on after that pause, at `at_ms`."""
+    """The caller continued after that pause, at `at_ms`."""
 
     at_ms: float
     pause: int
@@ -95,29 +95,29 @@ Change: TypeAlias = (
 )
 
 HYSTERESIS = 0.7
-"""Speech goes on while its probability is above this much of the threshold."""
+"""Speech continues while its probability is above this fraction of the threshold."""
 GAP_MS = 96
-"""A shorter dip in the first speech is part of it."""
+"""A shorter silence at the onset of speech counts as part of it."""
 MODEL_WEIGHT = 0.3
-"""Weight of the turn model's probability, at most; the rest is that of the words."""
+"""The greatest weight of the turn model's probability; the rest is the weight of the words."""
 FULL_WEIGHT_MS = 4000
-"""Length of a turn from which it has all that weight: the model knows little about a word or two."""
+"""The length of a turn from which the model has its full weight: it is unreliable for one or two words."""
 PAUSE_WEIGHT = 1.5
-"""How much of the caller's longest pause is added to what a full doubt costs."""
+"""The multiple of the caller's longest pause that is added to the silence of a full doubt."""
 HESITATION_FACTOR = 1.4
-"""How much longer a silence may be after `um`."""
+"""The factor on the longest silence after a hesitation such as `um`."""
 HESITATION_MS = (160, 2000)
-"""A silence of this length inside a turn is a pause for thought."""
+"""The range of lengths of silences inside a turn that count as pauses for thought."""
 EAGERNESS = {"low": 1.5, "medium": 1.0, "high": 0.6}
 
 
 def required_silence_ms(
     rules: TurnRules, *, finished: float | None, words: str | None, turn_ms: float, longest_pause_ms: float
 ) -> float:
-    """Return how much silence ends a turn of `turn_ms`, by what is known of it.
+    """Return the milliseconds of silence that end a turn of `turn_ms`.
 
-    `finished` is the turn model's probability, `words` the transcript so far; None is not known.
-    `longest_pause_ms` is how long this caller has been silent before and then gone on.
+    `finished` is the turn model's probability, `words` the transcript so far; None if not known.
+    `longest_pause_ms` is the longest silence after which this caller has continued.
     """
     if rules.silence_ms is not None:
         return rules.silence_ms
@@ -133,7 +133,7 @@ def required_silence_ms(
 
 
 class TurnTaking:
-    """The turns of one caller: `on_frame` advances them, `judge_pause` and `judge_interruption` weigh words."""
+    """The turns of one caller. `on_frame` advances time; `judge_pause` and `judge_interruption` use words."""
 
     def __init__(self, rules: TurnRules) -> None:
         self.rules = rules
@@ -148,7 +148,7 @@ class TurnTaking:
         self.reset()
 
     def reset(self, rules: TurnRules | None = None) -> None:
-        """Forget what is under way (after a manual commit, a clear, new settings). Time and memory stay."""
+        """Drop the current turn, after a manual commit, a clear, or new settings. Time and pauses are kept."""
         self.rules = rules or self.rules
         self.speaking = self._suspected = self._paused = False
         self._start_ms = self._end_ms = self.now_ms
@@ -156,9 +156,9 @@ class TurnTaking:
         self._forget_onset()
 
     def on_frame(self, probability: float, ms: float, *, assistant_speaks: bool) -> Change | None:
-        """Advance by `ms` of audio, which is speech with this probability, and return what that changes.
+        """Advance by a frame of `ms` that is speech with this probability; return the change, if any.
 
-        `assistant_speaks` says that the caller hears a response meanwhile.
+        `assistant_speaks` means that a response is being played to the caller.
         """
         self.now_ms += ms
         going = self._voiced_ms > 0 or (self.speaking and not self._paused)
@@ -176,9 +176,9 @@ class TurnTaking:
         return self._while_speaking(is_speech)
 
     def judge_pause(self, pause: int, *, finished: float | None, words: str | None) -> Change | None:
-        """Weigh evidence about a pause: the turn model's probability, and the words so far; None is not known.
+        """Use evidence about a pause: the turn model's probability and the words so far; None if not known.
 
-        May be called again as more is known. Evidence about a pause that is over changes nothing.
+        May be called again when more is known. Evidence about a pause that is over has no effect.
         """
         if not self._paused or pause != self._pause:
             return None
@@ -192,9 +192,9 @@ class TurnTaking:
         return self._stop_if_due()
 
     def judge_interruption(self, interruption: int, words: str) -> Change | None:
-        """Weigh the transcript of a suspected interruption so far, which may be empty.
+        """Use the transcript so far of a suspected interruption, which may be empty.
 
-        Worth calling some 190 ms after it was suspected, and every 100 ms while the sound lasts.
+        Useful about 190 ms after the suspicion, and then every 100 ms while the speech lasts.
         """
         if not self._suspected or interruption != self._interruption:
             return None
@@ -221,7 +221,7 @@ class TurnTaking:
         return self._start() if self._voiced_ms >= self._certain_ms() else None
 
     def _certain_ms(self) -> float:
-        """Return how much speech is an interruption. Words after an `uh-huh` may be transcribed wrongly."""
+        """Return how much speech counts as an interruption. After an `uh-huh`, words are less reliable."""
         if self._words is None or is_doubtful(self._words):
             return self.rules.wordless_ms
         if not self._words.strip() or is_backchannel(self._words):
@@ -283,7 +283,7 @@ class TurnTaking:
             self._longest_pause_ms = max(self._longest_pause_ms, ms)
 
     def _forget_onset(self) -> None:
-        """Drop what is not yet known to be speech, or its end."""
+        """Drop the onset that is not yet known to be speech, or the end of a pause."""
         self._voiced_ms = self._gap_ms = 0
         self._onset_ms = self.now_ms
         self._words, self._had_backchannel = None, False

@@ -465,5 +465,5 @@ async def test_no_tool_ends_the_process() -> None:
     async def leave() -> None:
         raise SystemExit(3)
 
-    with pytest.raises(RuntimeError, match="called sys.exit"):
+    with pytest.raises(RuntimeError, match=r"called sys\.exit"):
         await leave.run("{}", CONTEXT)

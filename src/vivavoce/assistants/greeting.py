@@ -1,4 +1,4 @@
-"""The greeting: spoken when the client has settled the session, unless the caller speaks first."""
+"""The greeting: spoken once the client has configured the session, unless the caller speaks first."""
 
 from typing import Literal
 
@@ -11,14 +11,14 @@ from vivavoce.session.middleware import SessionHandle
 from vivavoce.tools.speech_queue import Notifier
 
 SETTLED_SECONDS = 0.4
-"""Clients update the session as soon as it is there, and a voice cannot be changed once it was heard."""
+"""seconds without a `session.update` before the greeting: clients send one at first, and the voice cannot be
+changed once the assistant has spoken"""
 
 
 class Greeting:
-    """Has an assistant's first words spoken, once in a conversation, unless the caller speaks first.
+    """Has an assistant's greeting spoken, once per conversation, unless the caller speaks first.
 
-    A client that requests a response meanwhile knows nothing of it: the greeting is cancelled then, and the
-    client's request is resumed.
+    If the client requests a response during the greeting, the greeting is cancelled, and the request sent then.
     """
 
     def __init__(self, words: str) -> None:
@@ -30,9 +30,9 @@ class Greeting:
         self._notifier = Notifier()
 
     def intercept(self, event: e.ClientEvent) -> e.ClientEvent | None:
-        """Observe what the client sends, and hold back a `response.create` that has to wait."""
+        """Observe a client event; hold back a `response.create` during the greeting."""
         match event:
-            case e.ResponseCreate() if event.is_aside:
+            case e.ResponseCreate() if event.is_out_of_band:
                 pass
             case e.ResponseCreate() if self._phase == "under way" and self._held_back is None:
                 self._held_back = event
@@ -45,7 +45,7 @@ class Greeting:
         return event
 
     def on_event(self, event: e.Event) -> None:
-        """Observe what the server sends."""
+        """Observe a server event."""
         match event:
             case e.SessionCreated(session=session) | e.SessionUpdated(session=session):
                 self._is_open = isinstance(session, Session)
@@ -62,7 +62,7 @@ class Greeting:
                 self._end()
 
     async def run(self, handle: SessionHandle) -> None:
-        """Greet, unless the caller is first."""
+        """Request the greeting, unless the caller speaks first; return when it is over."""
         await self._settled()
         if self._phase == "due":
             self._phase = "under way"
@@ -70,7 +70,7 @@ class Greeting:
             await self._give_way(handle)
 
     async def _settled(self) -> None:
-        """Return when the client has not updated the session for a while, or the caller was first."""
+        """Return when the session was not updated for `SETTLED_SECONDS`, or the caller was first."""
         while self._phase == "due":
             with anyio.move_on_after(SETTLED_SECONDS if self._is_open else None) as waiting:
                 await self._notifier.next.wait()

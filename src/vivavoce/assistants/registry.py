@@ -1,4 +1,4 @@
-"""Who answers, and with which tools: the session and the middleware of each conversation."""
+"""The configured assistant and the shared tools: sessions and middleware for each conversation."""
 
 import logging
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 
 class AssistantRegistry:
-    """An assistant, if there is one, with the tools of all conversations.
+    """An assistant, or None, together with the tools that all conversations share.
 
     Raises `ConfigError` like `Team`, and if an assistant has more than `limits.tools`.
     """
@@ -34,30 +34,30 @@ class AssistantRegistry:
         self._room = limits.tools - max(map(len, each), default=0)
         if self._room < 0:
             raise ConfigError(f"An assistant has more than {limits.tools} tools (limits.tools).")
-        self.team  # noqa: B018 (what is wrong with it is raised at once)
+        self.team  # noqa: B018 (raises errors of the configuration now, not in the first call)
 
     @property
     def team(self) -> Team | None:
-        """All who may answer, with the tools that are there now: some may come late."""
+        """The team, with the tools that are loaded now; MCP servers may add theirs later."""
         return Team(self.assistant, self._shared_tools) if self.assistant else None
 
     @property
     def _shared_tools(self) -> Sequence[Tool]:
         tools = self._registry.tools(self._taken)
         if len(tools) > self._room:
-            log.warning("of %d tools for all only %d are offered (limits.tools)", len(tools), self._room)
+            log.warning("only %d of %d shared tools are used (limits.tools)", self._room, len(tools))
         return tools[: self._room]
 
     @property
     def _tools(self) -> tuple[FunctionTool, ...]:
-        """The tools with which a conversation begins now."""
+        """The tools of a conversation that begins now."""
         team = self.team
         tools = team.tools_of(team.first) if team else self._shared_tools
         return tuple(tool.definition for tool in tools)
 
     @property
     def is_needed(self) -> bool:
-        """Whether there is anything for middleware to do."""
+        """Whether conversations need middleware: there is an assistant, or there are tools."""
         return self.assistant is not None or not self._registry.is_empty
 
     def middleware(self, caller: str = "") -> Middleware:
@@ -68,21 +68,21 @@ class AssistantRegistry:
         return AssistantSession(team, self._limits, caller)
 
     def initial_session(self, session: Session) -> Session:
-        """Return a session as it is when a conversation begins."""
+        """Return a session with the assistant's settings and the tools, for the start of a conversation."""
         team = self.team
         return team.initial_session(session) if team else replace(session, tools=self._tools)
 
     def with_tools(
         self, session: Session | TranscriptionSession | None
     ) -> Session | TranscriptionSession | None:
-        """Return the session with which a client connects, with the tools that are there by now."""
+        """Return the session that a client requests, with the tools that are loaded by now."""
         has_tools = isinstance(session, Session) and session.tools is not UNSET
         if self._registry.is_empty or isinstance(session, TranscriptionSession) or has_tools:
             return session
         return replace(session or Session(), tools=self._tools)
 
     def allowed(self, session: Session) -> Session:
-        """Return what the engine would receive of a client's session."""
+        """Return a client's session as the middleware would pass it to the engine."""
         update = self.middleware().intercept(e.SessionUpdate(session=session))
         if isinstance(update, e.SessionUpdate) and isinstance(update.session, Session):
             return update.session

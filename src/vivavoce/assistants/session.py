@@ -1,4 +1,4 @@
-"""A conversation that an assistant answers: greeting, tools, hand-overs, and what a client may change."""
+"""The middleware of assistants: greeting, tools, hand-overs, and the policy for client events."""
 
 import logging
 from typing import TypeVar
@@ -25,7 +25,7 @@ S = TypeVar("S", Session, ResponseParams)
 
 
 class AssistantSession:
-    """The middleware of one conversation: greets, runs the tools, and lets another assistant take over."""
+    """The middleware of one conversation: greets, runs tools, and hands over to other assistants."""
 
     def __init__(self, team: Team, limits: Limits, caller: str = "") -> None:
         self._team, self._caller = team, caller
@@ -38,15 +38,15 @@ class AssistantSession:
         self._handle: SessionHandle | None = None
 
     def intercept(self, event: e.ClientEvent) -> e.ClientEvent | None:
-        """Return what the engine receives of a client's event. Raises `ProtocolError` like `client_policy`."""
+        """Return the event for the engine, or None. Raises `ProtocolError` like `client_policy`."""
         is_output = isinstance(event, e.ConversationItemCreate) and isinstance(event.item, FunctionCallOutput)
         if is_output and self._toolbox.intercept(event) is None:
-            return None  # many clients send "unknown tool" for every call, and an error ends some of them
+            return None  # dropped without an error: many clients send "unknown tool" for every call
         allowed = self._greeting.intercept(client_policy(event, any_voice=self._any_voice))
         return allowed and self._toolbox.intercept(allowed)
 
     def on_event(self, observed: ObservedEvent) -> None:
-        """Follow the conversation."""
+        """Process an event of the client or the server."""
         self._toolbox.on_event(observed)
         if observed.source == "client":
             return
@@ -58,16 +58,16 @@ class AssistantSession:
                 log.error("%s: the session cannot be handed over: %s", self._caller, error.message)
 
     async def run(self, handle: SessionHandle) -> None:
-        """Work until the conversation is over."""
+        """Run the toolbox and the greeting until the conversation is over."""
         self._handle = handle
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._toolbox.run, handle)
             tasks.start_soon(self._greeting.run, handle)
 
     async def _hand_over(self, to: Assistant) -> str:
-        """Let another assistant answer from now on; return its greeting, if it has not greeted yet.
+        """Switch to another assistant; return its greeting, or an empty string if it has greeted before.
 
-        Raises `ConfigError` if it hands over to a name that nobody has.
+        Raises `ConfigError` if its `hand_over` contains an unknown name.
         """
         team = self._team if self._team.members.get(to.name) is to else self._team.joined_by(to)
         self._team, self._toolbox.tools = team, team.tools_of(to)
@@ -83,11 +83,11 @@ class AssistantSession:
 
 
 def client_policy(event: e.ClientEvent, *, any_voice: bool = True) -> e.ClientEvent:
-    """Return what of a client's event the engine may receive where an assistant answers.
+    """Return a client event without what only the server may set where an assistant answers.
 
-    Instructions and tools are the server's. A client's own, which many send without being asked, are left out,
-    so that nobody with a browser can tell a support desk what to be. With `any_voice` the client chooses one.
-    Raises `ProtocolError` for an item that is no message: a system message, or the output of a tool.
+    Instructions, prompt and tools of the client are left out, silently, because many clients always send some;
+    so a browser cannot change an assistant. The voice is left out unless `any_voice`. Raises `ProtocolError`
+    for an item other than a user or assistant message, such as a system message or the output of a tool.
     """
     match event:
         case e.SessionUpdate(session=Session() as session):

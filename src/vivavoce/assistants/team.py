@@ -1,4 +1,4 @@
-"""The assistants who may answer a caller, and what a session is when one of them does."""
+"""The assistants of a conversation, and the session settings of each."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -19,16 +19,16 @@ _SENTENCE = re.compile(r".*?[.!?](?=\s|$)", re.DOTALL)
 
 @dataclass(frozen=True)
 class Team:
-    """The assistant who answers first, and all to whom the caller may be handed over. All have `shared` tools.
+    """The assistant who answers first, and all others reachable by hand-over. All have the `shared` tools.
 
-    Raises `ConfigError` if one hands over to a name that nobody has, or two assistants, or two tools of one
+    Raises `ConfigError` if a `hand_over` contains an unknown name, or if two assistants, or two tools of one
     assistant, have the same name.
     """
 
     first: Assistant
     shared: Sequence[Tool] = ()
     members: Mapping[str, Assistant] = field(default_factory=dict, repr=False)
-    """all by their names; to begin with, those who were there before"""
+    """all assistants by name; the argument contains those that are known already"""
 
     def __post_init__(self) -> None:
         reached = dict(_reached(self.first, {}))
@@ -37,11 +37,11 @@ class Team:
             self.tools_of(one)
 
     def joined_by(self, assistant: Assistant) -> "Team":
-        """Return the team with an assistant whom a tool has made, and those whom it can reach."""
+        """Return the team with an assistant that a tool has created, and those reachable from it."""
         return Team(assistant, self.shared, self.members)
 
     def tools_of(self, assistant: Assistant) -> Sequence[Tool]:
-        """Return all tools of an assistant: its own, those that hand over, and those of everyone."""
+        """Return all tools of an assistant: its own, those for hand-overs, and the shared ones."""
         transfers = [_transfer(self._find(other, assistant)) for other in assistant.hand_over]
         tools = (*assistant.tools, *transfers, *self.shared)
         names = [tool.name for tool in tools]
@@ -52,14 +52,14 @@ class Team:
         return tools
 
     def initial_session(self, session: Session) -> Session:
-        """Return a session as it is when the first assistant answers, who also gives it its voice."""
+        """Return a session with the settings and the voice of the first assistant."""
         update = self.session_update(self.first, session)
         session = merge(session, update, tools=len(update.tools or ()))
         voice = OutputSettings(voice=self.first.voice or UNSET)
         return merge(session, Session(audio=SessionAudio(output=voice)))
 
     def session_update(self, assistant: Assistant, session: Session) -> Session:
-        """Return how a session changes when this assistant takes over. The voice of a call cannot change."""
+        """Return the session update for a hand-over to an assistant. The voice cannot change during a call."""
         tools = tuple(tool.definition for tool in self.tools_of(assistant))
         settings = _input_settings(assistant.language, session)
         return Session(
@@ -79,14 +79,14 @@ class Team:
 
 
 def system_prompt(assistant: Assistant) -> str:
-    """Return an assistant's instructions, and the language to answer in, unless they say so already."""
+    """Return an assistant's instructions, plus the language of its answers unless they name it already."""
     if assistant.language is None or language_name(assistant.language) in assistant.instructions:
         return assistant.instructions
     return f"{assistant.instructions}\n\nAnswer in {language_name(assistant.language)}.".strip()
 
 
 def _reached(assistant: Assistant, reached: dict[str, Assistant]) -> Mapping[str, Assistant]:
-    """Gather an assistant, and those to whom it and they hand over."""
+    """Collect an assistant and all reachable from it by `hand_over`. Raises `ConfigError`."""
     if reached.setdefault(assistant.name, assistant) is not assistant:
         raise ConfigError(f"Two assistants are called {assistant.name!r}; give one of them another name.")
     for other in assistant.hand_over:
@@ -105,13 +105,13 @@ def _transfer(to: Assistant) -> Tool:
 
 
 def _purpose(assistant: Assistant) -> str:
-    """Return what an assistant is for: the first sentence of its instructions, as others would say it."""
+    """Return the first sentence of an assistant's instructions, without "You are", to describe its purpose."""
     sentence = _SENTENCE.match(assistant.instructions.strip())
     return f": {re.sub('^You (are )?', '', sentence[0])}" if sentence else "."
 
 
 def _input_settings(language: str | None, session: Session) -> InputSettings | None:
-    """Return the language of transcripts, if it changes: transcription that nobody wants is not begun."""
+    """Return the new language of the transcription, if that is enabled and the language changes."""
     settings = session.audio and session.audio.input and session.audio.input.transcription
     if not language or not settings or settings.language == language:
         return None

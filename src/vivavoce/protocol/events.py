@@ -166,7 +166,7 @@ class ResponseCreate(ClientEvent, tag="response.create", frozen=True, kw_only=Tr
     response: ResponseParams | UnsetType | None = UNSET
 
     @property
-    def is_aside(self) -> bool:
+    def is_out_of_band(self) -> bool:
         """Whether the response is to be out of band, outside the conversation."""
         return isinstance(self.response, ResponseParams) and self.response.conversation == "none"
 

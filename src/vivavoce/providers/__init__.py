@@ -1,1 +1,1 @@
-"""What we ask of models: `base` has the questions, `registry` finds the answers, a folder holds each vendor."""
+"""Providers of models: their contracts (`base`), their registry, and a folder for each vendor."""

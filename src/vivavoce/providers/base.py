@@ -1,8 +1,8 @@
-"""The contracts of providers: one question each, no base classes.
+"""The contracts of providers, as protocols with one method each.
 
-Input audio is 16-bit little-endian mono PCM at `INPUT_RATE`, output audio the same at `OUTPUT_RATE`. Every
-provider may be shared by many conversations at once, does its heavy work off the event loop, raises
-`ProviderError` when it cannot answer, and stops working when the task that asked it is cancelled.
+Input audio is 16-bit little-endian mono PCM at `INPUT_RATE`, output audio the same at `OUTPUT_RATE`. A provider
+is shared by many conversations, works off the event loop, raises `ProviderError` when it fails, and stops
+working when the calling task is cancelled.
 """
 
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -18,42 +18,42 @@ FRAME_BYTES = INPUT_RATE * FRAME_MS // 1000 * 2
 
 
 class VoiceActivityDetector(Protocol):
-    """Belongs to one conversation; keeps what it needs between frames."""
+    """Detects speech in one conversation; may keep state between frames."""
 
     def probability(self, frame: bytes) -> float:
-        """Return how likely (0 to 1) this frame of `FRAME_BYTES` is speech. Takes well under a millisecond."""
+        """Return the probability (0 to 1) that a frame of `FRAME_BYTES` is speech, in much less than 1 ms."""
         ...
 
 
 class VoiceActivityModel(Protocol):
-    """A loaded model, from which every conversation gets a detector of its own."""
+    """A loaded model, which creates a detector for each conversation."""
 
     def detector(self) -> VoiceActivityDetector: ...
 
 
 class Denoiser(Protocol):
-    """Belongs to one conversation; keeps what it needs between frames."""
+    """Reduces noise in one conversation; may keep state between calls."""
 
     def denoise(self, audio: bytes) -> bytes:
-        """Return as much audio as is passed, with less noise in it and a little late. Takes little time."""
+        """Return as many bytes as are passed, with less noise and a short delay. Called on the event loop."""
         ...
 
 
 class DenoisingModel(Protocol):
-    """A loaded model, from which every conversation that asks for it gets a denoiser of its own."""
+    """A loaded model, which creates a denoiser for each conversation that requests noise reduction."""
 
     def denoiser(self, reduction: NoiseReduction) -> Denoiser: ...
 
 
 class TurnDetector(Protocol):
     async def predict_end_of_turn(self, audio: bytes) -> float:
-        """Return how likely (0 to 1) the caller has finished. `audio` is the turn so far, up to a pause."""
+        """Return the probability (0 to 1) that the turn is over. `audio` is the turn so far, up to a pause."""
         ...
 
 
 @dataclass(frozen=True)
 class Transcript:
-    """The words of some audio, empty if there are none; `language` is an ISO 639-1 code where it is known."""
+    """The words in some audio, empty if there are none; `language` is an ISO 639-1 code, if known."""
 
     text: str
     language: str | None = None
@@ -67,7 +67,7 @@ class Transcriber(Protocol):
 
 @runtime_checkable
 class SupportsPartials(Protocol):
-    """A transcriber that may be asked for partial transcripts during speech: it does not charge for each."""
+    """A transcriber that may be called repeatedly during speech, because calls are fast and not billed."""
 
     @property
     def supports_partials(self) -> bool: ...
@@ -75,10 +75,10 @@ class SupportsPartials(Protocol):
 
 @dataclass(frozen=True)
 class ChatRequest:
-    """A conversation so far, and how it is to be answered.
+    """The conversation so far, and the parameters of the reply.
 
-    `spoken` asks for text that is read aloud: short sentences, no markup. `options` are further parameters of
-    OpenAI's chat completions, by their names there: only those that the model supports.
+    `spoken` requests text to be read aloud: short sentences, no markup. `options` are further parameters of
+    OpenAI's chat completions, by their names there; only those in `supported_options`.
     """
 
     items: Sequence[Item]
@@ -93,7 +93,7 @@ class ChatRequest:
 
 @dataclass(frozen=True)
 class ToolCall:
-    """The model calls a tool; `arguments` is a JSON object as text."""
+    """A call of a tool by the model; `arguments` is a JSON object as text."""
 
     name: str
     arguments: str
@@ -101,9 +101,9 @@ class ToolCall:
 
 @dataclass(frozen=True)
 class ChatUsage:
-    """The end of a reply: its cost in the model's tokens, and why it ended.
+    """The end of a reply: its tokens, and the reason why it ended (as in OpenAI's chat completions).
 
-    `length` means that `max_tokens` was reached, `content_filter` that the model's own filter ended it.
+    `length` means that `max_tokens` was reached, `content_filter` that the model's own filter stopped it.
     """
 
     input_tokens: int
@@ -112,7 +112,7 @@ class ChatUsage:
     finish: Literal["stop", "length", "content_filter"] = "stop"
 
     def __add__(self, other: "ChatUsage") -> "ChatUsage":
-        """Return the cost of both; it ended as the other did."""
+        """Return the sum of both, with the other's `finish`."""
         return ChatUsage(
             self.input_tokens + other.input_tokens,
             self.output_tokens + other.output_tokens,
@@ -123,25 +123,25 @@ class ChatUsage:
 
 class ChatModel(Protocol):
     def reply(self, request: ChatRequest) -> AsyncIterator[str | ToolCall | ChatUsage]:
-        """Answer: text as it comes, whole tool calls, at last the usage. Closing it stops the model."""
+        """Yield text as it is generated, complete tool calls, and at last the usage. Closing stops the model."""
         ...
 
 
 @runtime_checkable
 class Prefillable(Protocol):
-    """A chat model that answers sooner if it has read the beginning of a request before the request comes."""
+    """A chat model that replies sooner if it has processed the beginning of a request in advance."""
 
     async def prefill(self, request: ChatRequest) -> None:
-        """Read a conversation's instructions, tools and items into the model's cache. Can be cancelled.
+        """Process instructions, tools and items into the model's cache. May be cancelled.
 
-        Called with items while the caller speaks, where the session has tools.
+        Called while the caller speaks, with items if the session has tools.
         """
         ...
 
 
 @runtime_checkable
 class SupportsImages(Protocol):
-    """A chat model that may accept images. One without this property accepts none."""
+    """A chat model that can accept images. A model without this property accepts none."""
 
     @property
     def supports_images(self) -> bool: ...
@@ -149,9 +149,9 @@ class SupportsImages(Protocol):
 
 @runtime_checkable
 class SupportsOptions(Protocol):
-    """A chat model that follows `ChatRequest.options` of these names. Others follow none.
+    """A chat model that supports the `ChatRequest.options` with these names. Others support none.
 
-    It raises `ProtocolError` for an option whose value it cannot follow.
+    It raises `ProtocolError` for an option with an unsupported value.
     """
 
     @property
@@ -160,10 +160,10 @@ class SupportsOptions(Protocol):
 
 @runtime_checkable
 class ContextLimited(Protocol):
-    """A chat model with a limited context. Others are asked with the whole conversation."""
+    """A chat model with a limited context. Others receive the whole conversation."""
 
     def context_budget(self, request: ChatRequest) -> int:
-        """Return how many tokens the items may have, beside the rest of the request and the reply."""
+        """Return how many tokens are left for the items, after the rest of the request and the reply."""
         ...
 
 
@@ -178,7 +178,7 @@ class Synthesizer(Protocol):
     def speak(
         self, text: str, *, voice: str | None = None, speed: float = 1.0
     ) -> AsyncIterator[bytes | WordTiming]:
-        """Yield `text` as speech in chunks of at most 100 ms or so, without silence before or after it.
+        """Yield `text` as speech, in chunks of about 100 ms at most, without silence at its ends.
 
         A synthesizer that knows the timing of words yields a `WordTiming` before the audio of each.
         """

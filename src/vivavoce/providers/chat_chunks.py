@@ -60,7 +60,7 @@ class Timings(msgspec.Struct, frozen=True):
 
 
 class ApiError(msgspec.Struct, frozen=True):
-    """Why there is no completion, or no more of it."""
+    """The reason why a completion failed or broke off."""
 
     message: str = ""
     type: str | None = None

@@ -1,4 +1,4 @@
-"""A conversation as a chat model reads it: turns of text, no more of them than fit, and how to speak."""
+"""Conversion of a conversation into turns of text for chat models, and the style prompt for speech."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -26,18 +26,18 @@ SPOKEN_STYLE = (
     "Never use markdown, lists, headings, emoji, code or symbols. Write numbers, dates and units the way a "
     "person says them. If something is unclear, ask one short question. The listener can interrupt you."
 )
-"""How any model is told to speak."""
+"""the style part of the system prompt for spoken replies"""
 
 
 class DialogueTurn(NamedTuple):
-    """The words of one side, until the other has the word."""
+    """A turn: the consecutive text of one role."""
 
     role: Literal["system", "user", "assistant"]
     text: str
 
 
 def system_prompt(instructions: str, style: str) -> str:
-    """Return the system prompt: our style first, which is the same for all, then the session's instructions."""
+    """Return the system prompt: first the style, whose cache all conversations share, then the instructions."""
     return "\n\n".join(part for part in (style, instructions.strip()) if part)
 
 
@@ -56,10 +56,10 @@ def _part_text(part: ContentPart) -> str:
 
 
 def turns_of(items: Sequence[Item]) -> list[DialogueTurn]:
-    """Return a conversation in turns, for a model that knows nothing of tools.
+    """Return a conversation as turns of text, for a model without support for tools.
 
-    A tool's result becomes a remark of the user's, beside the question that it answers. Neighbours of one role
-    become one turn, because small models lose their way when two users speak in a row.
+    A tool's result becomes part of the user's turn. Adjacent messages of one role are merged into one turn,
+    because small models fail with two user messages in a row.
     """
     turns: list[DialogueTurn] = []
     for turn in _remarks(items):
@@ -85,7 +85,7 @@ def _remarks(items: Sequence[Item]) -> Iterator[DialogueTurn]:
 
 
 def mcp_result(call: McpCall) -> str:
-    """Return the result of an MCP server's tool, for a model, or why there is none."""
+    """Return the result of an MCP call as text for a model, or the reason why there is none."""
     if isinstance(call.output, str):
         return call.output
     return f"It has failed: {call.error.message}" if call.error else "There is no answer yet."
@@ -97,7 +97,7 @@ def _result_turn(tool: str, output: str) -> DialogueTurn:
 
 
 def describe_json(output: str) -> str:
-    """Return a tool's output in words: JSON as `name: value, ...` in its own order, other text as it is."""
+    """Return a tool's output as plain text: JSON becomes `name: value, ...`, other text is unchanged."""
     try:
         return _described(msgspec.json.decode(output))
     except msgspec.DecodeError:
@@ -121,20 +121,20 @@ def spaced_name(name: str) -> str:
 
 
 def last_user_text(turns: Sequence[DialogueTurn]) -> str:
-    """Return the user's last turn, or nothing."""
+    """Return the text of the user's last turn, or an empty string."""
     return next((turn.text for turn in reversed(turns) if turn.role == "user"), "")
 
 
 def estimate_tokens(text: str) -> int:
-    """Return, rather too high, how many tokens a text has: a third of its bytes, and a turn's frame."""
+    """Return a high estimate of a turn's tokens: a third of its bytes, plus the chat template's markup."""
     return len(text.encode()) // 3 + 6
 
 
 def fit_turns(turns: Sequence[DialogueTurn], budget: int) -> Sequence[DialogueTurn]:
-    """Leave out the oldest turns where there are more than `budget` tokens; the last two always stay.
+    """Drop the oldest turns if there are more than `budget` tokens; the last two are always kept.
 
-    Half a budget goes at once, counted from the beginning: the next turns then begin at the same place, and
-    what the model has already read of them stays valid. What is left begins with a user's turn.
+    Half a budget is dropped at a time: the following requests then begin at the same turn, so that the model's
+    prompt cache stays valid. The first turn that is kept is a user's.
     """
     costs = [estimate_tokens(turn.text) for turn in turns]
     surplus = sum(costs) - budget

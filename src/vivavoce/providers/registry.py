@@ -1,7 +1,7 @@
-"""Finds providers by name. Our own are entry points too, as those of other packages.
+"""The registry of providers, which are found by role and name.
 
-A package offers a provider with an entry point in the group `vivavoce.providers`, named by role and name such
-as `chat.qwen`, that leads to a `Plugin`.
+A package adds a provider with an entry point in the group `vivavoce.providers` whose name is role and name,
+such as `chat.qwen`, and whose object is a `Plugin`. The providers of vivavoce are registered in the same way.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -20,22 +20,22 @@ Role = Literal["vad", "turn", "transcriber", "chat", "synthesizer", "denoiser"]
 ROLES: tuple[Role, ...] = ("vad", "turn", "transcriber", "chat", "synthesizer", "denoiser")
 
 Weights = Callable[[str], Awaitable[Mapping[str, Path]]]
-"""Gives the files of a model by its id in the manifest, such as `stt/moonshine-tiny-en`."""
+"""Returns the files of a model by its id in the manifest, such as `stt/moonshine-tiny-en`."""
 
 S = TypeVar("S", bound=msgspec.Struct)
 
 
 @dataclass(frozen=True)
 class Plugin(Generic[S]):
-    """An installed provider: its role, what can be set, what it needs, and how to open it.
+    """The description of an installed provider: its role, its settings, its requirements, how to open it.
 
     `settings` is a `msgspec.Struct` with a default for every field: its own table in `vivavoce.toml`.
-    `open` loads the model off the event loop, warms it and returns the provider, once per process.
-    `models` are ids of models in the manifest that it needs. `extra` is the extra of vivavoce to install.
-    `packages` are what `open` imports: they are imported beforehand, one by one, because threads that race for
-    a module get half of it.
-    `about` describes the provider with these settings in a phrase, for people.
-    `languages` are those that it supports (ISO 639-1), where they are limited.
+    `open` loads the model off the event loop, warms it up and returns the provider, once per process.
+    `models` are the ids of the models in the manifest that it needs. `extra` is vivavoce's extra to install.
+    `packages` are the packages that `open` imports: they are imported in advance, one after the other, because
+    threads that import the same package at once may see it half initialized.
+    `about` describes the provider with these settings in a phrase, for users.
+    `languages` are the languages that it supports (ISO 639-1); None if they are not limited.
     """
 
     role: Role
@@ -51,7 +51,7 @@ class Plugin(Generic[S]):
 
 
 def without_weights(make: Callable[[S], object]) -> Callable[[S, Weights], Awaitable[object]]:
-    """Return a plugin's `open` for a provider that is made of its settings alone."""
+    """Return a plugin's `open` for a provider that only needs its settings."""
 
     async def open_provider(settings: S, _: Weights) -> object:
         return make(settings)
@@ -60,12 +60,12 @@ def without_weights(make: Callable[[S], object]) -> Callable[[S, Weights], Await
 
 
 def names() -> Sequence[tuple[Role, str]]:
-    """Return role and name of every provider that is installed."""
+    """Return the role and name of every installed provider."""
     return [(role, name) for role in ROLES for name in sorted(_installed(role))]
 
 
 def find(role: Role, name: str) -> Plugin[Any]:
-    """Return the provider of that name; only this one is loaded. Raises `ConfigError` if there is none."""
+    """Load and return the provider with this name. Raises `ConfigError` if there is none."""
     installed = _installed(role)
     if name not in installed:
         known = ", ".join(sorted(installed)) or "none"
@@ -80,7 +80,7 @@ def _installed(role: Role) -> Mapping[str, EntryPoint]:
 
 
 def settings_for(plugin: Plugin[S], table: Mapping[str, object]) -> S:
-    """Read a provider's table of the configuration. Raises `ConfigError`, which names what is wrong in it."""
+    """Read a provider's table of the configuration. Raises `ConfigError` that names the invalid setting."""
     known = {field.encode_name for field in msgspec.structs.fields(plugin.settings)}
     if unknown := sorted(set(table) - known):
         allowed = ", ".join(sorted(known)) or "nothing"

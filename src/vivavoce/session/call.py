@@ -1,4 +1,4 @@
-"""An active call: who takes part in one conversation, and which events each of them receives."""
+"""An active call: its caller, sidebands, middleware and listeners, and the routing of events among them."""
 
 import logging
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -22,22 +22,22 @@ from vivavoce.session.middleware import Listener, Middleware, ObservedEvent
 log = logging.getLogger(__name__)
 
 Refer = Callable[[str], Awaitable[None]]
-"""Transfers a call to another party, given its URI (`tel:…`, `sip:…`). Raises `ProviderError`."""
+"""Transfers a call to another party, given by its URI (`tel:…`, `sip:…`). Raises `ProviderError`."""
 
 OnError = Callable[[e.ErrorEvent], None]
-"""Receives the error about an event that somebody other than the caller has sent."""
+"""Receives the `error` about an event that a sideband or the middleware sent."""
 
 REMEMBERED_EVENTS = 256
-"""events from sidebands and middleware whose sender is remembered: a remote engine reports errors later"""
+"""events of sidebands and middleware whose sender is stored: a remote engine reports errors with a delay"""
 
 
 @dataclass(frozen=True, eq=False)
 class Caller:
-    """Who calls, as far as the transport knows, and the session they ask for from the beginning.
+    """A caller as a transport describes it, with the session that it requests.
 
-    `plays_audio` says that the transport plays the sound itself, and reports when (`output_audio_buffer.*`).
-    `refer` is given where the transport can transfer the call. `extras` says that the client knows events of
-    our own.
+    `transport` is the transport's name, `address` the client's IP address or the like. `plays_audio` means
+    that the transport plays the audio itself, and reports that (`output_audio_buffer.*`). `refer` transfers the
+    call, if the transport can. `extras` means that the client understands vivavoce's own events.
     """
 
     transport: str
@@ -50,8 +50,8 @@ class Caller:
     id: str = field(default_factory=lambda: e.new_id("sess"))
 
 
-class _FromAside(e.Event, frozen=True, kw_only=True):
-    """An event that somebody other than the caller has sent: a sideband, or the middleware."""
+class _RoutedEvent(e.Event, frozen=True, kw_only=True):
+    """An event of a sideband or the middleware, with the function that receives errors about it."""
 
     event: e.Event
     on_error: OnError
@@ -59,7 +59,7 @@ class _FromAside(e.Event, frozen=True, kw_only=True):
 
 
 class ActiveCall:
-    """One conversation under way: the engine at one end, the caller and all who joined at the other."""
+    """One active conversation: the engine at one end, the caller and the sidebands at the other."""
 
     def __init__(
         self, caller: Caller, limits: Limits, listeners: Sequence[Listener], middleware: Middleware | None
@@ -68,19 +68,19 @@ class ActiveCall:
         self._listeners = (*listeners, middleware.on_event) if middleware else tuple(listeners)
         self.to_client, self.to_engine = EventQueue(limits.line_depth), EventQueue(limits.line_depth)
         self.sidebands: dict[EventQueue, bool] = {}
-        """the queues of those who joined, and whether they know events of our own"""
+        """by queue: whether this sideband understands events of vivavoce's own"""
         self.error_handlers: dict[str, OnError] = {}
-        """by event id: who gets the error about an event that the caller has not sent"""
+        """by event id: receives the error about an event that was not sent by the caller"""
         self.session: Session | TranscriptionSession | None = None
 
     @property
     def session_id(self) -> str | None:
-        """The session's id, as the client knows it."""
+        """The session's id, as it was sent to the client."""
         return (self.session.id or None) if self.session else None
 
     @property
     def initial_session(self) -> Session | TranscriptionSession | None:
-        """The session to begin with: what the caller asks for, as the middleware lets it pass."""
+        """The session that the caller requests, as the middleware passes it on."""
         requested = self.caller.session
         if requested is None or self.middleware is None:
             return requested
@@ -89,7 +89,7 @@ class ActiveCall:
 
     @contextmanager
     def join(self, *, extras: bool) -> Iterator[EventQueue]:
-        """Give a queue that receives what the client receives, beginning with the session as it is."""
+        """Yield a queue that receives what the client receives, starting with the current session."""
         queue = EventQueue(self._limits.sideband_depth)
         if self.session is not None:
             queue.put_nowait(e.SessionCreated(session=self.session))
@@ -100,7 +100,7 @@ class ActiveCall:
             self.sidebands.pop(queue, None)
 
     def observe(self, event: e.Event, source: Literal["client", "server"]) -> None:
-        """Show an event, without secrets, to the listeners."""
+        """Pass an event, without secrets, to the listeners."""
         if not self._listeners:
             return
         shown = event_without_secrets(event) if source == "client" else event
@@ -109,18 +109,18 @@ class ActiveCall:
             listener(observed)
 
     def publish(self, event: e.Event) -> None:
-        """Send a server event to the listeners, and to those who joined."""
+        """Pass a server event to the listeners and the sidebands, but not to the caller."""
         if isinstance(event, e.SessionCreated | e.SessionUpdated):
             self.session = event.session
         self.observe(event, "server")
         if self.caller.plays_audio and isinstance(event, e.ResponseOutputAudioDelta):
-            return  # sound that the transport plays goes to the caller only
+            return  # audio that the transport plays is sent to the caller's transport only
         for queue, extras in tuple(self.sidebands.items()):
             if extras or not isinstance(event, e.OwnEvent):
                 self.send_to_sideband(queue, event)
 
     def send_to_sideband(self, queue: EventQueue, event: e.Event) -> None:
-        """Send an event to one who joined, unless they have left; close their queue if it is full."""
+        """Send an event to a sideband, unless it has left; if its queue is full, close it."""
         if queue not in self.sidebands:
             return
         if queue.is_full:
@@ -132,29 +132,29 @@ class ActiveCall:
             queue.put_nowait(event)
 
     async def send_to_caller(self, event: e.Event) -> None:
-        """Send an event to the caller, unless it is one of ours that they do not know. Raises `HungUp`."""
+        """Send an event to the caller; own events only if it has `extras`. Raises `HungUp`."""
         if self.caller.extras or not isinstance(event, e.OwnEvent):
             await self.to_client.put(event)
 
     def close(self) -> None:
-        """End the lines of all who joined."""
+        """Close the lines of all sidebands."""
         for queue in self.sidebands:
             queue.close()
         self.sidebands.clear()
 
 
 class EngineLine(Line):
-    """The engine's end, where every event is observed in the order in which the engine receives and sends it.
+    """The engine's end. Events are observed here, in the order in which the engine receives and sends them.
 
-    An `error` about one event goes to its sender. One that a transport sends, in place of an event that it
-    could not read, is answered here when its turn comes.
+    An `error` about an event is sent to its sender. If a transport cannot decode an event, it queues an `error`
+    in its place, which is sent back from here, so that errors stay in the order of the events.
     """
 
     def __init__(self, call: ActiveCall) -> None:
         super().__init__(call.to_engine, call.to_client)
         self._call = call
         self._on_error: OnError | None = None
-        """who gets an error about the event received last, if that is not the caller"""
+        """receives an error about the last event; None if the caller sent it"""
 
     async def send(self, event: e.Event) -> None:
         if isinstance(event, e.ErrorEvent):
@@ -185,14 +185,14 @@ class EngineLine(Line):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Hang up; not after an error, for then the switchboard still has to report it."""
+        """Hang up, except after an exception: then the switchboard still sends an error on this line."""
         if kind is None:
             await super().__aexit__(kind, error, trace)
 
     def _intercept(self, event: e.Event) -> e.Event | None:
-        """Return what the engine receives of an event, or what is wrong with it."""
+        """Return the event for the engine, an `error` for its sender, or None if it is held back."""
         self._on_error = None
-        if isinstance(event, _FromAside):
+        if isinstance(event, _RoutedEvent):
             self._on_error, by_middleware, event = event.on_error, event.by_middleware, event.event
             self._remember(event, self._on_error)
             if by_middleware:
@@ -214,9 +214,9 @@ class EngineLine(Line):
 
 
 class ClientLine(Line):
-    """The caller's end. Server events that a transport sends (it plays the sound itself) turn round here.
+    """The caller's end. Server events that a transport creates (it plays the audio) are published from here.
 
-    Not so an `error`: it waits for its turn, behind what was sent before.
+    An `error` is queued for the engine's end instead, so that it stays behind the events sent before it.
     """
 
     def __init__(self, call: ActiveCall) -> None:
@@ -232,7 +232,7 @@ class ClientLine(Line):
 
 
 class Sideband(Line):
-    """The end of one who joined. What only the playing transport can do goes to that."""
+    """The end of a further client of a call. `output_audio_buffer.clear` is sent to the playing transport."""
 
     def __init__(self, call: ActiveCall, queue: EventQueue) -> None:
         super().__init__(queue, call.to_engine)
@@ -243,33 +243,33 @@ class Sideband(Line):
             self._call.observe(event, "client")
             await self._call.to_client.put(event)
         else:
-            await self._outgoing.put(_FromAside(event=_with_id(event), on_error=self._on_error))
+            await self._outgoing.put(_RoutedEvent(event=_with_id(event), on_error=self._on_error))
 
     def try_send(self, event: e.Event) -> bool:
-        return super().try_send(_FromAside(event=_with_id(event), on_error=self._on_error))
+        return super().try_send(_RoutedEvent(event=_with_id(event), on_error=self._on_error))
 
     def _on_error(self, error: e.ErrorEvent) -> None:
         self._call.send_to_sideband(self._incoming, error)
 
     async def __aexit__(self, *_: object) -> None:
-        """Leave; the conversation goes on."""
+        """Leave the call, which continues."""
         self._incoming.close(discard=True)
 
 
 @dataclass(frozen=True)
 class MiddlewareHandle:
-    """How middleware sends. It observes every event, errors about its own as well, so it gets none again."""
+    """The `SessionHandle` of a call. Errors about its events are not sent back: middleware observes them."""
 
     call: ActiveCall
 
     async def send(self, event: e.ClientEvent) -> None:
         await self.call.to_engine.put(
-            _FromAside(event=_with_id(event), on_error=lambda error: None, by_middleware=True)
+            _RoutedEvent(event=_with_id(event), on_error=lambda error: None, by_middleware=True)
         )
 
     async def resume(self, event: e.ClientEvent) -> None:
         on_error = self.call.error_handlers.get(event.event_id or "")
-        await self.call.to_engine.put(_FromAside(event=event, on_error=on_error) if on_error else event)
+        await self.call.to_engine.put(_RoutedEvent(event=event, on_error=on_error) if on_error else event)
 
     async def notify(self, event: e.OwnEvent) -> None:
         self.call.publish(event)
@@ -277,7 +277,7 @@ class MiddlewareHandle:
 
 
 def _with_id(event: e.Event) -> e.Event:
-    """Return an event with an id by which an error can name it."""
+    """Return a client event with an `event_id`, so that errors about it can be routed to its sender."""
     if isinstance(event, e.ClientEvent) and event.event_id is UNSET:
         return structs.replace(event, event_id=e.new_id("event"))
     return event

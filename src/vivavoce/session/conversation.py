@@ -1,4 +1,4 @@
-"""The conversation so far: a fold over the events of a line. Pure; it holds what the user has *heard*."""
+"""The conversation so far, as a fold over the events of a line. No I/O. Truncated speech is cut off."""
 
 from dataclasses import dataclass, field
 
@@ -25,27 +25,27 @@ from vivavoce.protocol.session import Pcm, Session
 from vivavoce.session.formats import bytes_per_ms
 
 MS_PER_CHAR = 65
-"""How long a character takes to speak, until its audio is there (about 155 words a minute)."""
+"""estimated milliseconds of speech per character, while its audio is not known (about 155 words a minute)"""
 
 
 @dataclass
 class SpokenText:
-    """The text of a spoken message, and when each part of it is heard in its audio."""
+    """The text of a spoken message, aligned with its audio."""
 
     text: str = ""
     ms: float = 0
     is_complete: bool = False
-    """no more audio will come: the last words are as long as their audio"""
+    """all audio has arrived, so that the last words end where it ends"""
     marks: list[tuple[int, float]] = field(default_factory=list)
     """for each delta of the text, the characters and milliseconds before it"""
 
     def append(self, words: str) -> None:
-        """Append words; their audio follows."""
+        """Append words whose audio follows."""
         self.marks.append((len(self.text), self.ms))
         self.text += words
 
     def until(self, ms: float) -> str:
-        """Return the words that have ended after so many milliseconds of audio."""
+        """Return the whole words that end within the first `ms` milliseconds of the audio."""
         ends = [*self.marks[1:], (len(self.text), self._end())]
         for (chars, begin), (next_chars, end) in zip(self.marks, ends, strict=True):
             if ms < end:
@@ -69,7 +69,7 @@ def _whole_words(text: str, chars: int) -> str:
 
 
 class Conversation:
-    """The items in their order, kept by applying every event of the line."""
+    """The items in order. Pass every event of the line to `apply`."""
 
     def __init__(self) -> None:
         self.session: Session | None = None
@@ -108,25 +108,22 @@ class Conversation:
         return self._order[at - 1] if at else None
 
     def spoken_ms(self, item_id: str) -> float | None:
-        """Return how much audio a spoken message has so far; None if it is none."""
+        """Return the milliseconds of audio of a spoken message so far; None if it is not one."""
         spoken = self._spoken.get(item_id)
         return spoken.ms if spoken else None
 
     def heard_text(self, item_id: str, ms: float | None = None) -> str:
-        """Return the words of a spoken message that have ended after so many milliseconds of it.
-
-        They are never more than a truncation has left.
-        """
+        """Return the words of a spoken message within its first `ms` milliseconds, and before a truncation."""
         spoken, cut = self._spoken.get(item_id) or SpokenText(), self._heard_ms.get(item_id)
         times = [one for one in (ms, cut) if one is not None]
         return spoken.until(min(times)) if times else spoken.text
 
     def messages(self) -> tuple[Item, ...]:
-        """Return what a model is given: every item with content, spoken messages as far as they were heard."""
+        """Return the items for a model: those with content, spoken messages up to their truncation."""
         return tuple(item for item in self.items if not _is_empty(item))
 
     def drop_images(self, most: int) -> None:
-        """Keep the newest images, of at most so many bytes; others are replaced by a note."""
+        """Keep the newest images, of at most `most` bytes as data URLs; replace others by a note."""
         kept = 0
         for item_id in reversed(self._order):
             item = self._items[item_id]
@@ -136,7 +133,7 @@ class Conversation:
                     self._items[item_id] = _without_images(item)
 
     def apply(self, event: e.Event) -> None:
-        """Apply one event. Client events change nothing: what counts is what the engine confirms."""
+        """Apply one event. Client events have no effect: only what the engine confirms counts."""
         match event:
             case (
                 e.SessionCreated(session=Session() as session) | e.SessionUpdated(session=Session() as session)
@@ -152,8 +149,8 @@ class Conversation:
                 self._finish(item)
             case e.ConversationItemDeleted(item_id=item_id) if item_id in self._items:
                 self._order.remove(item_id)
-                for memory in (self._items, self._spoken, self._heard_ms):
-                    memory.pop(item_id, None)
+                for by_id in (self._items, self._spoken, self._heard_ms):
+                    by_id.pop(item_id, None)
             case e.ConversationItemTruncated(item_id=item_id, audio_end_ms=ms) if item_id in self._spoken:
                 self._heard_ms[item_id] = ms
                 self._items[item_id] = self._as_heard(self._items[item_id])
@@ -198,7 +195,7 @@ class Conversation:
         self._items[item_id] = self._as_heard(item, finished=True)
 
     def _as_heard(self, item: Item, *, finished: bool = False) -> Item:
-        """Return a spoken message with the words that were heard of it: all, unless it was truncated."""
+        """Return a spoken message with the words before its truncation, or with all words."""
         if not isinstance(item, Message) or item.id is UNSET or item.id not in self._spoken:
             return item
         if finished and item.id not in self._heard_ms:
@@ -206,9 +203,9 @@ class Conversation:
         return replace(item, content=(OutputAudio(transcript=self.heard_text(item.id)),))
 
     def _rate(self, response: Response | None = None) -> int:
-        """Return how many bytes of audio a millisecond has: a response may have a format of its own."""
-        for settled in (response, self.session):
-            audio = settled.audio if settled else UNSET
+        """Return the bytes per millisecond of output audio; a response may override the session's format."""
+        for settings in (response, self.session):
+            audio = settings.audio if settings else UNSET
             output = audio.output if audio else UNSET
             if output and output.format:
                 return bytes_per_ms(output.format)
@@ -231,7 +228,7 @@ def _with_transcript(item: Item, transcript: str) -> Item:
 
 
 def _keeping_transcript(item: Message, known: Message) -> Message:
-    """Keep a transcript that came before `item.done`."""
+    """Keep a transcript that arrived before `conversation.item.done`, which may not contain it."""
     for part in known.content:
         if isinstance(part, InputAudio) and part.transcript:
             return replace(item, content=known.content)
@@ -241,12 +238,12 @@ def _keeping_transcript(item: Message, known: Message) -> Message:
 def _with_text(item: Item, words: str) -> Item:
     if not isinstance(item, Message):
         return item
-    said = "".join(part.text for part in item.content if isinstance(part, OutputText))
-    return replace(item, content=(OutputText(text=said + words),))
+    before = "".join(part.text for part in item.content if isinstance(part, OutputText))
+    return replace(item, content=(OutputText(text=before + words),))
 
 
 _MCP_ITEMS = McpListTools, McpApprovalRequest, McpApprovalResponse
-"""Items about MCP servers; a model knows the tools and the output of its calls otherwise."""
+"""Items about MCP servers that are not sent to models, which get the tools and outputs in other ways."""
 
 
 def _is_empty(item: Item) -> bool:

@@ -1,4 +1,4 @@
-"""The audio formats of sessions, and PCM, which models and devices use."""
+"""Conversion between the audio formats of sessions (PCM, G.711) and PCM at the rates of the models."""
 
 from vivavoce.audio import g711
 from vivavoce.audio.rates import G711_RATE, INPUT_RATE, OUTPUT_RATE
@@ -8,7 +8,7 @@ from vivavoce.protocol.session import AudioFormat, Pcm, Pcmu
 
 
 def bytes_per_ms(format: AudioFormat) -> int:
-    """Return how many bytes a millisecond of a format has."""
+    """Return the number of bytes per millisecond of audio in a format."""
     return 2 * OUTPUT_RATE // 1000 if isinstance(format, Pcm) else G711_RATE // 1000
 
 
@@ -31,27 +31,27 @@ def _rate(format: AudioFormat) -> int:
 
 
 class AudioDecoder:
-    """Decodes audio in a session's format, as it comes, into PCM at a rate, in Hz."""
+    """A streaming decoder from a session's format to 16-bit mono PCM at `rate` Hz."""
 
     def __init__(self, format: AudioFormat, rate: int = INPUT_RATE) -> None:
         self.format = format
         self._resampler = Resampler(_rate(format), rate)
 
     def push(self, audio: bytes) -> bytes:
-        """Convert whole samples; half a sample is a `ValueError`."""
+        """Decode whole samples. Raises `ValueError` for half a sample."""
         if not isinstance(self.format, Pcm):
             audio = g711.decode(audio, _law(self.format))
         return self._resampler.push(audio)
 
 
 class AudioEncoder:
-    """Encodes PCM at `OUTPUT_RATE`, as it comes, in a session's format."""
+    """A streaming encoder from 16-bit mono PCM at `OUTPUT_RATE` to a session's format."""
 
     def __init__(self, format: AudioFormat) -> None:
         self.format = format
         self._resampler = Resampler(OUTPUT_RATE, _rate(format))
 
     def push(self, audio: bytes) -> bytes:
-        """Convert whole samples; half a sample is a `ValueError`."""
+        """Encode whole samples. Raises `ValueError` for half a sample."""
         audio = self._resampler.push(audio)
         return audio if isinstance(self.format, Pcm) else g711.encode(audio, _law(self.format))

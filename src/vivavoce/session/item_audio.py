@@ -1,4 +1,4 @@
-"""The audio of a conversation's items, as far as it is kept."""
+"""A store of the audio of a conversation's items, limited in seconds."""
 
 from dataclasses import dataclass, field
 from math import inf
@@ -13,7 +13,7 @@ from vivavoce.session.formats import AudioEncoder, bytes_per_ms
 
 @dataclass
 class _Stored:
-    """The audio of one item: in `format`, or as PCM at `INPUT_RATE` until somebody asks for it."""
+    """The audio of one item: in `format`, or (`as_model_input`) as PCM at `INPUT_RATE`, encoded when read."""
 
     format: AudioFormat
     as_model_input: bool = False
@@ -30,9 +30,9 @@ class _Stored:
 
 
 class ItemAudio:
-    """Keeps the newest `seconds` of audio, item by item: the oldest items lose theirs first.
+    """Keeps the newest `seconds` of audio; when full, the audio of the oldest items is dropped first.
 
-    An item that is longer than that is not kept, or with `keep_beginning` its beginning is.
+    Of an item that is longer than that, nothing is kept, or with `keep_beginning` its beginning.
     """
 
     def __init__(self, seconds: float, *, keep_beginning: bool = False) -> None:
@@ -46,12 +46,12 @@ class ItemAudio:
         return item_id in self._items
 
     def open(self, item_id: str, format: AudioFormat) -> None:
-        """Keep an item whose audio follows in this format."""
+        """Start to store an item whose audio follows in this format."""
         self.delete(item_id)
         self._items[item_id] = _Stored(format)
 
     def append(self, item_id: str, audio: bytes) -> None:
-        """Add audio to an item. What belongs to an item that is not open, or was dropped, is ignored."""
+        """Append audio to an item; ignored if the item is not open or was dropped."""
         stored = self._items.get(item_id)
         if stored is None:
             return
@@ -62,19 +62,19 @@ class ItemAudio:
             self.delete(next(one for one in self._items if not self._keep_beginning or one != item_id))
 
     def store_input(self, item_id: str, pcm: bytes, format: AudioFormat) -> None:
-        """Keep what a caller has said, PCM at `INPUT_RATE`; it is read in the `format` that they sent."""
+        """Store a caller's audio, given as PCM at `INPUT_RATE`; `read` returns it in the session's `format`."""
         self.delete(item_id)
         self._items[item_id] = _Stored(format, as_model_input=True)
         self.append(item_id, pcm)
 
     def truncate(self, item_id: str, ms: float) -> None:
-        """Keep the first `ms` milliseconds of an item, and let nothing be added beyond."""
+        """Keep only the first `ms` milliseconds of an item, now and after further appends."""
         if stored := self._items.get(item_id):
             stored.end_ms = min(stored.end_ms, ms)
             self._change(item_id, stored)
 
     def delete(self, item_id: str) -> None:
-        """Keep nothing of an item."""
+        """Delete the audio of an item."""
         self._read.pop(item_id, None)
         if stored := self._items.pop(item_id, None):
             self.ms -= stored.ms
@@ -88,14 +88,14 @@ class ItemAudio:
         self._read.pop(item_id, None)
 
     def stored(self, item_id: str) -> bytes:
-        """Return what is kept of an item, as it was added; empty if that is nothing."""
+        """Return the stored audio of an item, as it was appended; empty if there is none."""
         stored = self._items.get(item_id)
         return bytes(stored.audio) if stored else b""
 
     async def read(self, item_id: str) -> bytes | None:
-        """Return the audio of an item in its format, or None if none is kept.
+        """Return the audio of an item in its format, or None if none is stored.
 
-        Reading it again gives the same object: events that wait to be sent need no memory of their own.
+        Repeated reads return the same object, so that several queued events share its memory.
         """
         stored = self._items.get(item_id)
         if stored is None or not stored.audio:
@@ -111,7 +111,7 @@ class ItemAudio:
 
 
 async def _encode(pcm: bytes, format: AudioFormat) -> bytes:
-    """Turn PCM at `INPUT_RATE` into a client's format, a second at a time so that other tasks can run."""
+    """Encode PCM at `INPUT_RATE` in a client's format, second by second so that other tasks can run."""
     resampler, encoder, encoded = Resampler(INPUT_RATE, OUTPUT_RATE), AudioEncoder(format), bytearray()
     for at in range(0, len(pcm), 2 * INPUT_RATE):
         encoded += encoder.push(resampler.push(pcm[at : at + 2 * INPUT_RATE]))

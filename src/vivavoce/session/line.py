@@ -1,4 +1,4 @@
-"""A line carries events both ways: a transport holds one end, an engine the other."""
+"""A line: a bounded, bidirectional channel of events between a transport and an engine."""
 
 import asyncio
 from collections import deque
@@ -10,11 +10,11 @@ from vivavoce.protocol.session import Session, TranscriptionSession
 
 
 class HungUp(Exception):
-    """Raised by sending when the other end has left. It is nobody's fault."""
+    """Raised by sending when the other end has hung up. This is a normal end, not an error."""
 
 
 class Rejected(Exception):
-    """An incoming call was rejected, with a SIP status code. It is nobody's fault."""
+    """An incoming call was rejected, with a SIP status code. This is a normal end, not an error."""
 
     def __init__(self, status: int) -> None:
         super().__init__(f"the call was rejected with {status}")
@@ -24,9 +24,9 @@ class Rejected(Exception):
 class EventQueue:
     """One direction of a line: a bounded queue with many producers and one consumer.
 
-    Sound passes here fifty times a second. So a task is woken only where one waits, and the events that wake it
-    are cleared and used again: anyio's streams let the event loop turn for every item, and anyio's events
-    cannot be cleared.
+    Audio passes here fifty times a second per call. Therefore a task is only woken if it waits, and asyncio's
+    events are reused: anyio's streams yield to the event loop for every item, and anyio's events cannot be
+    cleared.
     """
 
     def __init__(self, depth: int) -> None:
@@ -67,7 +67,7 @@ class EventQueue:
         return self._events.popleft()
 
     def close(self, *, discard: bool = False) -> None:
-        """Accept nothing more. What is in the queue can still be read, unless it is to be discarded."""
+        """Accept no more events. Queued events can still be read, unless they are discarded."""
         self._is_closed = True
         if discard:
             self._events.clear()
@@ -76,24 +76,24 @@ class EventQueue:
 
 
 class Line:
-    """One end of a line: iterate to receive, `send` to send, leave the block to hang up.
+    """One end of a line: iterate to receive, `send` to send, leave the `async with` block to hang up.
 
-    Both directions are bounded: `send` waits while the other end lags behind.
+    Both directions are bounded: `send` waits while the other end is behind.
     """
 
     def __init__(self, incoming: EventQueue, outgoing: EventQueue) -> None:
         self._incoming, self._outgoing = incoming, outgoing
 
     async def send(self, event: Event) -> None:
-        """Send one event. Raises `HungUp` when the other end has left."""
+        """Send one event. Raises `HungUp` when the other end has hung up."""
         await self._outgoing.put(event)
 
     async def refuse(self, error: ErrorEvent) -> None:
-        """Send an error to whoever sent the event received last. Raises `HungUp` like `send`."""
+        """Send an `error` to the sender of the last received event. Raises `HungUp` like `send`."""
         await self.send(error)
 
     def try_send(self, event: Event) -> bool:
-        """Send an event if that needs no waiting; return whether it was sent. Raises `HungUp` like `send`."""
+        """Send an event unless that would wait; return whether it was sent. Raises `HungUp` like `send`."""
         if self._outgoing.is_full:
             return False
         self._outgoing.put_nowait(event)
@@ -114,24 +114,24 @@ class Line:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Hang up: the other end's iteration ends, its sending raises `HungUp`."""
+        """Hang up: the other end's iteration ends, and its `send` raises `HungUp`."""
         self._outgoing.close()
         self._incoming.close(discard=True)
 
 
 @runtime_checkable
 class Engine(Protocol):
-    """What answers a conversation: the cascade, an upstream server, or anything of your own."""
+    """Answers conversations: the cascade, the connection to an upstream server, or an engine of your own."""
 
     async def converse(self, line: Line, session: Session | TranscriptionSession | None = None) -> None:
-        """Serve one conversation until the client hangs up. Cancelling it ends all that it started.
+        """Serve one conversation on `line` until the client hangs up. Cancelling ends all tasks of it.
 
-        `session` is what this client wants from the beginning; what it leaves open is the engine's to choose.
+        `session` contains the settings that the client requests; the engine chooses the others.
         """
         ...
 
 
 def open_line(depth: int = 32) -> tuple[Line, Line]:
-    """Return both ends of a new line. `depth` bounds by how many events either side may run ahead."""
+    """Return both ends of a new line. `depth` is the number of events that may be queued per direction."""
     up, down = EventQueue(depth), EventQueue(depth)
     return Line(up, down), Line(down, up)

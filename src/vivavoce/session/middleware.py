@@ -1,4 +1,4 @@
-"""What takes part in a conversation beside its two ends: listeners observe, middleware may also intervene."""
+"""The contracts of listeners, which observe a conversation, and middleware, which can also change it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from vivavoce.protocol.events import ClientEvent, Event, OwnEvent
 
 @dataclass(frozen=True)
 class ObservedEvent:
-    """One event on a line: which, who sent it, and when (in seconds of the event loop's clock)."""
+    """An event on a line, with its source, and its time in seconds of the event loop's clock."""
 
     event: Event
     source: Literal["client", "server"]
@@ -17,47 +17,47 @@ class ObservedEvent:
 
 
 Listener = Callable[[ObservedEvent], None]
-"""Observes the events of one conversation, in their order: records or measures. It is called synchronously
-for each, sound included, and must not block: what takes time goes into a queue of the listener's own."""
+"""Observes the events of one conversation in order, for example to record or measure them. Called synchronously
+for each event, audio included, so it must not block; slow work belongs in a queue of the listener."""
 
 
 class SessionHandle(Protocol):
-    """What middleware sends by: to the engine in the caller's place, or to those who observe.
+    """Lets middleware send events to the engine, or to the clients and listeners.
 
-    Every method raises `HungUp` once the conversation is over.
+    All methods raise `HungUp` once the conversation is over.
     """
 
     async def send(self, event: ClientEvent) -> None:
-        """Send an event of our own to the engine. An `error` about it goes to the middleware alone."""
+        """Send the engine an event of the middleware, which alone observes an `error` about it."""
         ...
 
     async def resume(self, event: ClientEvent) -> None:
-        """Pass on to the engine an event of the caller that `intercept` has held back."""
+        """Send the engine a client event that `intercept` has held back."""
         ...
 
     async def notify(self, event: OwnEvent) -> None:
-        """Send an event of our own to listeners, and to the clients that know such events."""
+        """Send an event of vivavoce's own to listeners, and to the clients that have `extras`."""
         ...
 
 
 class Middleware(Protocol):
-    """Observes one conversation, holds back or changes what the client sends, and sends in its place."""
+    """Observes one conversation, changes or holds back client events, and sends events of its own."""
 
     def intercept(self, event: ClientEvent) -> ClientEvent | None:
-        """Return what the engine receives in place of a client's event, or None to hold it back or drop it.
+        """Return the event that the engine receives instead of `event`; None to hold it back or drop it.
 
-        Called synchronously, before any listener; must not block. If it raises `ProtocolError`, nobody receives
-        the event, and its sender gets the error.
+        Called synchronously, before any listener; must not block. If it raises `ProtocolError`, the event is
+        dropped, and its sender receives the error.
         """
         ...
 
     def on_event(self, observed: ObservedEvent) -> None:
-        """Observe an event, our own among them. Called synchronously; must not block."""
+        """Observe an event, including those that this middleware sent. Called synchronously; must not block."""
         ...
 
     async def run(self, handle: SessionHandle) -> None:
-        """Work until cancelled, which happens when the conversation ends.
+        """Run until cancelled, which happens when the conversation ends.
 
-        Anything raised is a server error, and ends the conversation.
+        An exception is reported as a server error, and ends the conversation.
         """
         ...

@@ -1,4 +1,4 @@
-"""Incoming calls that ring until they are accepted or rejected."""
+"""Incoming calls, which ring until they are accepted or rejected by HTTP."""
 
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
@@ -13,12 +13,12 @@ from vivavoce.session.line import Line, Rejected
 from vivavoce.session.switchboard import Switchboard, no_such_call
 
 TEMPORARILY_UNAVAILABLE = 480
-"""SIP's status where nobody accepts or rejects a call in time"""
+"""the SIP status (RFC 3261) of a call that is neither accepted nor rejected in time"""
 
 
 @dataclass(frozen=True, eq=False)
 class IncomingCall:
-    """A call to be accepted, and what its transport knows about it: SIP headers, as names and values."""
+    """A ringing call. `headers` are SIP headers, as pairs of name and value."""
 
     caller: Caller
     headers: tuple[tuple[str, str], ...] = ()
@@ -26,7 +26,7 @@ class IncomingCall:
 
 
 OnIncoming = Callable[[IncomingCall], Coroutine[object, object, None]]
-"""Notifies of an incoming call; cancelled as soon as the call does not ring any more."""
+"""Reports an incoming call; cancelled as soon as the call stops ringing."""
 
 
 @dataclass(eq=False)
@@ -37,7 +37,7 @@ class _Ringing:
     failure: ProtocolError | None = None
     decided: anyio.Event = field(default_factory=anyio.Event)
     connected: anyio.Event = field(default_factory=anyio.Event)
-    """set when an accepted call is connected, or cannot be"""
+    """set when an accepted call is connected, or has failed to be"""
 
 
 class IncomingCalls:
@@ -49,15 +49,15 @@ class IncomingCalls:
 
     @property
     def ringing(self) -> tuple[IncomingCall, ...]:
-        """The calls that wait, the oldest first."""
+        """The ringing calls, oldest first."""
         return tuple(ringing.call for ringing in self._ringing.values())
 
     @asynccontextmanager
     async def connect(self, call: IncomingCall) -> AsyncIterator[Line]:
         """Let a call ring; once it is accepted, yield its end of a line, as `Switchboard.connect` does.
 
-        Raises `Rejected` if it is rejected, or nobody decides within `limits.ringing_seconds`, and
-        `ProtocolError` when too many ring or every place is taken. A caller who gives up leaves the block.
+        Raises `Rejected` if it is rejected, or not accepted within `limits.ringing_seconds`; `ProtocolError` if
+        too many calls ring or are connected. Cancelling this ends the ringing.
         """
         if len(self._ringing) >= self._limits.ringing_calls:
             message = f"{self._limits.ringing_calls} calls (limits.ringing_calls) wait; try again in a moment."
@@ -76,9 +76,9 @@ class IncomingCalls:
             ringing.connected.set()
 
     async def accept(self, call_id: str, session: Session | TranscriptionSession) -> None:
-        """Connect a ringing call, with this session; return when it is connected.
+        """Accept a ringing call with this session; return when it is connected.
 
-        Raises `ProtocolError` if it does not ring, or cannot be connected after all.
+        Raises `ProtocolError` if it does not ring, or cannot be connected.
         """
         ringing = self._decide(call_id)
         ringing.session = session
@@ -88,7 +88,7 @@ class IncomingCalls:
             raise ringing.failure
 
     def reject(self, call_id: str, status: int) -> None:
-        """Reject a ringing call, with SIP's status. Raises `ProtocolError` if it does not ring."""
+        """Reject a ringing call with a SIP status. Raises `ProtocolError` if it does not ring."""
         ringing = self._decide(call_id)
         ringing.status = status
         ringing.decided.set()
@@ -107,10 +107,10 @@ class IncomingCalls:
         return replace(ringing.call.caller, session=session, model=model)
 
     def _decide(self, call_id: str) -> _Ringing:
-        """Remove and return a ringing call, so that it is decided on once."""
+        """Remove and return a ringing call, so that it can be accepted or rejected only once."""
         if call_id in self._ringing:
             return self._ringing.pop(call_id)
-        self._switchboard.caller(call_id)
+        self._switchboard.caller(call_id)  # raises `call_id_not_found` if there is no such call at all
         raise ProtocolError(
             f"Call '{call_id}' does not ring any more: it was accepted, or never had to be.",
             code="call_not_ringing",

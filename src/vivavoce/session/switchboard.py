@@ -1,4 +1,4 @@
-"""Connects callers to an engine, each by a line with listeners and middleware on it, within limits."""
+"""The switchboard: connects callers to an engine, with listeners and middleware, within limits."""
 
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -26,15 +26,15 @@ log = logging.getLogger(__name__)
 
 
 ListenerFactory = Callable[[Caller], Listener]
-"""Returns the listener of a caller's conversation. It never sees what is meant for an MCP server alone (the
-`authorization` and `headers` of a tool)."""
+"""Returns the listener of a caller's conversation. The events it observes contain no credentials of MCP servers
+(`authorization` and `headers` of a tool)."""
 
 MiddlewareFactory = Callable[[Caller], Middleware]
 """Returns the middleware of a caller's conversation."""
 
 
 class Busy(ProtocolError):
-    """As many conversations as are allowed are under way."""
+    """The limit on concurrent conversations is reached."""
 
     def __init__(self, limit: int) -> None:
         super().__init__(
@@ -49,7 +49,7 @@ def no_such_call(call_id: str) -> ProtocolError:
 
 
 class Switchboard:
-    """Connects callers to one engine, as many at a time as `limits.conversations` allows."""
+    """Connects callers to one engine, at most `limits.conversations` at a time."""
 
     def __init__(
         self,
@@ -65,14 +65,14 @@ class Switchboard:
 
     @property
     def callers(self) -> frozenset[Caller]:
-        """Who is connected now."""
+        """The callers that are connected now."""
         return frozenset(call.caller for call in self._calls.values())
 
     @asynccontextmanager
     async def connect(self, caller: Caller) -> AsyncIterator[Line]:
-        """Give the caller's end of a line. Leaving the block hangs up and ends the whole conversation.
+        """Yield the caller's end of a line. Leaving the block hangs up, and ends the conversation.
 
-        Raises `Busy` when `limits.conversations` are under way.
+        Raises `Busy` if `limits.conversations` calls are active.
         """
         if len(self._calls) >= self.limits.conversations:
             raise Busy(self.limits.conversations)
@@ -91,11 +91,12 @@ class Switchboard:
 
     @asynccontextmanager
     async def join(self, call_id: str, *, extras: bool = False) -> AsyncIterator[Line]:
-        """Give one more end of a conversation under way, whose `call_id` is the caller's id or the session's.
+        """Yield a further end of an active call (a sideband). `call_id` is the caller's id or the session's.
 
-        It receives what the caller receives (events of our own only with `extras`) and may send what the caller
-        may. It begins with `session.created`, as things are; where `limits.sideband_depth` events wait to be
-        read, it ends. Raises `ProtocolError` if there is no such conversation, or too many have joined.
+        It receives what the caller receives (vivavoce's own events only with `extras`), and may send what the
+        caller may send. It starts with `session.created`, with the current settings, and is closed when
+        `limits.sideband_depth` events wait to be read. Raises `ProtocolError` if there is no such call, or it
+        has `limits.sidebands` already.
         """
         call = self._find(call_id)
         if len(call.sidebands) >= self.limits.sidebands:
@@ -108,11 +109,14 @@ class Switchboard:
                 yield line
 
     def caller(self, call_id: str) -> Caller:
-        """Return the caller of a conversation. Raises `ProtocolError` if there is none."""
+        """Return the caller of a call. Raises `ProtocolError` if there is no such call."""
         return self._find(call_id).caller
 
     async def refer(self, call_id: str, target: str) -> None:
-        """Transfer a call. Raises `ProtocolError` if there is none, or its transport cannot do that."""
+        """Transfer a call to a URI (`tel:…`, `sip:…`).
+
+        Raises `ProtocolError` if there is no such call, or its transport cannot transfer calls.
+        """
         caller = self._find(call_id).caller
         if caller.refer is None:
             raise ProtocolError(
@@ -122,7 +126,7 @@ class Switchboard:
         await caller.refer(target)
 
     def hang_up(self, call_id: str) -> None:
-        """End a conversation from outside. Raises `ProtocolError` if there is none."""
+        """End a call from the server's side. Raises `ProtocolError` if there is no such call."""
         self._find(call_id).to_engine.close()
 
     def _find(self, call_id: str) -> ActiveCall:
@@ -137,12 +141,12 @@ class Switchboard:
                 await self._converse(call, line)
             except* HungUp:
                 log.debug("%s hung up", call.caller.id)
-            except* Exception:  # ours: it ends this conversation, and no other
+            except* Exception:  # a bug: it ends this conversation only, and the client is told so
                 log.exception("conversation %s ended by an internal error", call.caller.id)
                 await _send_internal_error(line)
 
     async def _converse(self, call: ActiveCall, line: Line) -> None:
-        """Run the engine, and as long as that lasts, the middleware."""
+        """Run the engine, and meanwhile the middleware."""
         async with anyio.create_task_group() as tasks:
             if call.middleware:
                 tasks.start_soon(call.middleware.run, MiddlewareHandle(call))

@@ -1,4 +1,7 @@
-"""Notifies a server by HTTP that a call rings, as OpenAI's webhooks do (`realtime.call.incoming`)."""
+"""The webhook that reports incoming calls, as OpenAI's does (`realtime.call.incoming`).
+
+Requests are signed as in Standard Webhooks (https://www.standardwebhooks.com).
+"""
 
 import base64
 import hmac
@@ -37,7 +40,7 @@ def incoming(call: IncomingCall, event_id: str, created: int) -> Mapping[str, ob
 
 
 def signature(secret: str, event_id: str, sent: int, body: bytes) -> str:
-    """Return the signature of a body (standard-webhooks, v1)."""
+    """Return the signature header of a body (Standard Webhooks, v1). `sent` is the Unix time in seconds."""
     encoded = secret.startswith(ENCODED)
     key = base64.b64decode(secret.removeprefix(ENCODED)) if encoded else secret.encode()
     digest = hmac.digest(key, f"{event_id}.{sent}.".encode() + body, sha256)
@@ -45,7 +48,7 @@ def signature(secret: str, event_id: str, sent: int, body: bytes) -> str:
 
 
 class Webhook:
-    """The server to be notified. `now` returns the seconds since 1970."""
+    """Sends events to the server in `[server] webhook`. `now` returns the Unix time in seconds."""
 
     def __init__(
         self,
@@ -60,7 +63,7 @@ class Webhook:
         self._now, self._transport = now, transport
 
     async def send(self, call: IncomingCall) -> None:
-        """Notify of a call, and try again until the server accepts that. Cancelling it stops that."""
+        """Report a call, and retry with back-off until the server accepts the request or this is cancelled."""
         event_id, seconds = new_id("evt"), self._limits.webhook_seconds
         body = msgspec.json.encode(incoming(call, event_id, self._now()))
         async with httpx.AsyncClient(timeout=seconds, transport=self._transport) as client:

@@ -90,7 +90,7 @@ class SimulatedCaller:
         return 0
 
     def words(self, audio: bytes) -> str:
-        """Return the words in 16-bit PCM at `INPUT_RATE`: the part of each utterance that the audio contains."""
+        """Return the words in 16-bit PCM at `INPUT_RATE`: of each utterance, the part that was recorded."""
         levels = Counter[int]()
         for sample, count in Counter(array("h", audio)).items():
             levels[round(sample / _AMPLITUDE)] += count

@@ -247,7 +247,7 @@ class ConfirmationFlow:
     def intercept(self, event: e.ClientEvent) -> bool:
         """Return whether a client event is held back; it is kept, and sent later."""
         match event:
-            case e.ResponseCreate() if not event.is_aside:
+            case e.ResponseCreate() if not event.is_out_of_band:
                 self.request = event if self.is_open else None  # a later request replaces an earlier one
                 return self.is_open
             case e.SessionUpdate(session=session) if self.is_open and changes_listening(session):

@@ -1,4 +1,4 @@
-"""The contract of a transport, and what transports share.
+"""The contract of transports, and helpers that they share.
 
 A transport is a way for callers to reach the server: it accepts their connections, connects each to an engine,
 and carries events both ways until one side ends the call. `docs/contributing.md` shows how to add one.
@@ -22,9 +22,9 @@ from vivavoce.session.call import Caller
 from vivavoce.session.line import HungUp, Line
 
 Connect = Callable[[Caller], AbstractAsyncContextManager[Line]]
-"""Connects a caller to an engine, as `Switchboard.connect` does: leaving the block ends the call.
+"""Connects a caller to an engine, as `Switchboard.connect` does; leaving the block ends the call.
 
-`ProtocolError` refuses the caller, before the block is entered.
+Raises `ProtocolError` on entering the block if the caller is refused.
 """
 
 ConnectionT = TypeVar("ConnectionT", contravariant=True)
@@ -37,36 +37,36 @@ class Transport(Protocol[ConnectionT]):
     """
 
     name: ClassVar[str]
-    """what errors, webhooks and logs call it; it goes into `Caller.transport`"""
+    """its name in errors, webhooks and logs; the value of `Caller.transport`"""
     plays_audio: ClassVar[bool]
     """whether it plays the audio of responses itself (`Caller.plays_audio`)
 
-    Such a transport keeps `response.output_audio.delta` from the client, reads what is to be played from a
-    `Playout` as time passes, and sends what that reports to the line: `output_audio_buffer.*`, and
-    `conversation.item.truncate` when the caller interrupts. Any other leaves all of that to the client.
+    Such a transport does not send `response.output_audio.delta` to the client. It reads the audio from a
+    `Playout` in real time, and sends the events of that to the line: `output_audio_buffer.*`, and
+    `conversation.item.truncate` when the caller interrupts. With other transports, the client does this.
     """
 
     async def accept(self, connection: ConnectionT) -> None:
         """Connect one caller and carry events both ways; return when the call has ended.
 
-        It ends when the line ends, when the client leaves, or by `hang_up`. Cancelling it ends the call.
-        A transport that can transfer calls sets `Caller.refer`; for any other `refer` is answered with
-        `call_cannot_be_referred`. Raises `ProtocolError`, before anything was answered, for a caller who is
-        refused, unless the connection has a way of its own to report that.
+        A call ends when the line ends, when the client leaves, or by `hang_up`. Cancelling this ends the call.
+        A transport that can transfer calls sets `Caller.refer`; without it, transfers fail with
+        `call_cannot_be_referred`. If the caller is refused, raises `ProtocolError` before the connection is
+        accepted, unless the connection has its own way to report that.
         """
         ...
 
     async def hang_up(self) -> None:
-        """End every call, later ones as soon as they are accepted; return when all have ended."""
+        """End all calls, and later ones as soon as they are accepted; return when all have ended."""
         ...
 
 
 @dataclass
 class OpenCalls:
-    """The calls of one transport that have not ended, so that `hang_up` can end them all."""
+    """The open calls of one transport, so that `hang_up` can end them all."""
 
     closing: anyio.Event = field(default_factory=anyio.Event)
-    """set by `hang_up`: every call ends when it is"""
+    """set by `hang_up`; every call ends when it is set"""
     _ended: set[anyio.Event] = field(default_factory=set)
 
     @contextmanager
@@ -89,7 +89,7 @@ class OpenCalls:
 
 @dataclass
 class EventRate:
-    """Counts a client's events, so that no more than `limit` are read in a second."""
+    """Limits the rate at which a client's events are read, to `limit` per second."""
 
     limit: int
     _since: float = field(default_factory=anyio.current_time)
@@ -105,7 +105,7 @@ class EventRate:
         self._count += 1
 
     async def count(self) -> None:
-        """Count an event; wait for the next second if there were too many in this one."""
+        """Count an event; if the limit is reached, wait for the next second."""
         self._count += 1
         if self._count > self.limit:
             await anyio.sleep_until(self._since + 1)
@@ -113,10 +113,10 @@ class EventRate:
 
 
 async def run_until_first(*parts: Callable[[], Awaitable[object]]) -> OSError | None:
-    """Run the parts of a call at once until the first returns, and cancel the others.
+    """Run the parts of a call concurrently until the first returns, and cancel the others.
 
-    A part that meets `HungUp` stops alone: what the engine sent last is still on its way to the client. Returns
-    the error with which the connection broke (`TimeoutError` among them), if that is what ended the call.
+    A part that raises `HungUp` does not end the others: the engine's last events must still be sent to the
+    client. Returns the error if the call ended because the connection broke (an `OSError`, or `TimeoutError`).
     """
     broken: OSError | None = None
 
@@ -138,10 +138,10 @@ async def run_until_first(*parts: Callable[[], Awaitable[object]]) -> OSError | 
 
 @dataclass(frozen=True)
 class Handshake:
-    """The request that opens a call, or joins the one of `call_id`.
+    """The request that opens a call, or joins the call `call_id`.
 
-    `session` is what the caller's key, or `intent`, configures from the beginning. `extras` asks for the events
-    that only this server has.
+    `session` is the session of the caller's client secret, or of `intent`. `extras` requests vivavoce's
+    extensions to the protocol.
     """
 
     address: str = ""
@@ -152,7 +152,7 @@ class Handshake:
     extras: bool = False
 
     def caller(self, transport: str, *, plays_audio: bool, id_prefix: str = "sess") -> Caller:
-        """Return the caller whom a transport connects."""
+        """Return the `Caller` for this request, with a new id."""
         return Caller(
             transport,
             self.address,
@@ -164,7 +164,7 @@ class Handshake:
         )
 
     def with_model(self, event: Event) -> Event:
-        """Put the requested model into a session event: clients expect the name that they asked for."""
+        """Put the requested model's name into a session event, since clients expect the name they requested."""
         if self.model is None or not isinstance(event, SessionCreated | SessionUpdated):
             return event
         if not isinstance(event.session, Session):
@@ -173,14 +173,14 @@ class Handshake:
 
 
 def wants_extras(query: Mapping[str, str]) -> bool:
-    """Return whether a request's query asks for events that only this server has (`?extras=1`)."""
+    """Return whether a request's query asks for vivavoce's extensions to the protocol (`?extras=1`)."""
     return query.get("extras", "0") not in ("", "0", "false")
 
 
 def decode_event(text: str | bytes | None, dialect: Dialect, limits: Limits) -> Event:
-    """Return the event in a client's message, or the `error` event for it; None is a binary message.
+    """Decode a client's message; return an `error` event if it is invalid. `text` is None if it was binary.
 
-    An `error` that is sent on the line comes back to the client in its turn.
+    An `error` that is sent on the line is returned to the client in the order of its events.
     """
     try:
         if text is None:

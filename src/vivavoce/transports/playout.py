@@ -1,4 +1,4 @@
-"""Audio that waits to be played, and how much of it has been: for transports that play it themselves."""
+"""Buffers of output audio for transports that play it themselves, which count what was played."""
 
 from collections import deque
 from dataclasses import dataclass, field
@@ -14,9 +14,9 @@ from vivavoce.session.formats import AudioDecoder
 
 
 class PlayoutBuffer:
-    """Mono PCM16, appended by one thread and read by another, item by item.
+    """A queue of 16-bit mono PCM, appended by one thread and read by another, which counts the audio per item.
 
-    Nothing here waits: the lock is held for the time of a copy.
+    No method blocks: the lock is only held while bytes are copied.
     """
 
     def __init__(self, rate: int = OUTPUT_RATE) -> None:
@@ -29,7 +29,7 @@ class PlayoutBuffer:
 
     @property
     def has_audio(self) -> bool:
-        """Whether anything is left to be played."""
+        """Whether there is audio left to play."""
         return bool(self._queue)
 
     def append(self, item_id: str, audio: bytes) -> None:
@@ -39,7 +39,7 @@ class PlayoutBuffer:
             self._queue.append((item_id, audio))
 
     def finish(self, item_id: str) -> None:
-        """All audio of this item has been appended: once played, it can no longer be truncated."""
+        """Record that all audio of this item was appended: once played, it can no longer be truncated."""
         with self._lock:
             self._finished.add(item_id)
             self._forget_played()
@@ -63,9 +63,9 @@ class PlayoutBuffer:
         return self.read(size).ljust(size, b"\0")
 
     def clear(self, latency_ms: float = 0) -> dict[str, int]:
-        """Drop what was not played; return for each unfinished item how many milliseconds were.
+        """Drop what was not played; return the milliseconds that were played of each unfinished item.
 
-        `latency_ms` is the time from `read` to the loudspeaker.
+        `latency_ms` is the delay between `read` and the loudspeaker.
         """
         with self._lock:
             played = {
@@ -85,31 +85,31 @@ class PlayoutBuffer:
 
 @dataclass
 class _Response:
-    """A response whose audio is played, or will be."""
+    """A response whose audio is being played or waits to be played."""
 
     decoder: AudioDecoder
     buffer: PlayoutBuffer
     in_conversation: bool = True
-    """out of band, it leaves no item behind that could be truncated"""
+    """False for an out-of-band response, whose items cannot be truncated"""
     deleted: set[str] = field(default_factory=set)
     started: bool = False
     done: bool = False
     muted: bool = False
-    """no more of its audio is accepted"""
+    """further audio of it is dropped"""
     cleared: bool = False
 
 
 class Playout:
     """The audio of responses, one response at a time, for a transport that plays it to the caller.
 
-    The transport shows it every event that the server sends (`handle`), and reads what is to be played as time
-    passes: its reads of 20 ms are the clock. When the caller begins to speak, and may interrupt, it clears
-    itself. What it has to report collects in `events`, to be sent to the line: `output_audio_buffer.*`, and
-    `conversation.item.truncate` for what was cut short. Nothing here waits.
+    The transport passes every server event to `handle`, and reads the audio in real time: reads of 20 ms are
+    the clock. When the caller starts to speak, and `interrupt_response` is not false, the queue is cleared. The
+    transport sends `events` to the line: `output_audio_buffer.*`, and `conversation.item.truncate` for items
+    that were cut short. No method blocks.
     """
 
     def __init__(self, seconds: float, rate: int = OUTPUT_RATE) -> None:
-        """At most so many `seconds` may wait; `rate` is that of the PCM16 read from it, in Hz."""
+        """`seconds` is the most audio that may wait; `rate` is the rate of the PCM that is read, in Hz."""
         self.events: deque[e.Event] = deque()
         self._rate = rate
         self._capacity = self._free = round(seconds * rate) * 2
@@ -119,7 +119,7 @@ class Playout:
         self._interruptible = True
 
     def handle(self, event: e.Event) -> None:
-        """Follow a server event. Raises `ProtocolError` for audio beyond `limits.playout_seconds`."""
+        """Process a server event. Raises `ProtocolError` for audio beyond `limits.playout_seconds`."""
         match event:
             case e.ResponseOutputAudioDelta():
                 self._append(event)
@@ -159,12 +159,12 @@ class Playout:
                 response.started = True
                 self.events.append(e.OutputAudioBufferStarted(response_id=response_id))
             self._forget_played(response_id)
-            if response_id in self._responses:  # the rest of it is yet to come
+            if response_id in self._responses:  # more of its audio will arrive: do not play the next response
                 break
         return audio
 
     def clear(self) -> None:
-        """Drop what was not played, and report for each response how much was."""
+        """Drop what was not played; add events that report how much of each response was played."""
         self._free = self._capacity
         for response_id, response in list(self._responses.items()):
             played = response.buffer.clear()
@@ -207,7 +207,7 @@ class Playout:
         response.buffer.append(event.item_id, audio)
 
     def _next(self) -> str | None:
-        """Return the response to play: one that has begun is played to its end before the next."""
+        """Return the id of the response to play: a started one is played to its end before the next."""
         if self._playing not in self._responses:
             waiting = (name for name, response in self._responses.items() if response.buffer.has_audio)
             self._playing = next(waiting, None)

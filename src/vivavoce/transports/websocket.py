@@ -1,9 +1,9 @@
-"""The Realtime protocol over a WebSocket: what OpenAI's own clients speak.
+"""The Realtime protocol over a WebSocket, as OpenAI's clients use it.
 
-Text frames carry events, one each. A frame that is no event is answered by an `error`, and the conversation
-goes on. Close codes: 1000 the conversation is over, 1001 the server shuts down, 1009 a frame is too large,
-1011 an internal error; a client that reads too slowly is dropped. OpenAI's and Azure's URLs
-differ only in names; unknown query parameters are ignored.
+Each text frame is one event. An invalid frame is answered with an `error`, and the conversation goes on. Close
+codes (RFC 6455): 1000 the conversation is over, 1001 the server shuts down, 1009 a frame is too large, 1011 an
+internal error; a client that reads too slowly is disconnected. The URLs of OpenAI and Azure differ only in
+names; unknown query parameters are ignored.
 """
 
 import logging
@@ -36,22 +36,22 @@ from vivavoce.transports.base import (
 log = logging.getLogger(__name__)
 
 PATHS = ("/v1/realtime", "/openai/v1/realtime", "/openai/realtime", "/realtime")
-"""where OpenAI's and Azure's clients look for the protocol"""
+"""the paths that OpenAI's and Azure's clients use"""
 RECEIVE_NOWAIT = "vivavoce.receive_nowait"
-"""An extension of ASGI: a server that has it offers each text frame to a function before it queues it."""
+"""An ASGI extension of `vivavoce.web`: the server passes each text frame to a callback before queueing it."""
 
 SUBPROTOCOLS = ("realtime", "openai-beta.realtime-v1")
-"""those that a client may offer, in the order in which one is chosen; the second selects the beta dialect"""
+"""supported WebSocket subprotocols, in order of preference; the second selects the beta dialect"""
 BETA_HEADER = (b"openai-beta", "realtime=v1")
 
 NORMAL, GOING_AWAY, INTERNAL_ERROR = 1000, 1001, 1011
 
 Join = Callable[[str, bool], AbstractAsyncContextManager[Line]]
-"""Joins the call of an id; the second argument is `Handshake.extras`. `ProtocolError` refuses."""
+"""Joins the call with an id; the second argument is `Handshake.extras`. Raises `ProtocolError` if refused."""
 
 
 class AsgiConnection(NamedTuple):
-    """A WebSocket, as an ASGI server hands it to an application."""
+    """A WebSocket, as an ASGI server passes it to an application."""
 
     scope: Scope
     receive: Receive
@@ -60,12 +60,12 @@ class AsgiConnection(NamedTuple):
 
 @dataclass(frozen=True)
 class WebSocketTransport:
-    """An ASGI application that holds one call per WebSocket."""
+    """An ASGI application that serves one call per WebSocket."""
 
     connect: Connect
     limits: Limits = field(default_factory=Limits)
     join: Join | None = None
-    """how a second client joins a call (`?call_id=`); None where none can be joined"""
+    """joins an active call (`?call_id=`); None if calls cannot be joined"""
     _calls: OpenCalls = field(default_factory=OpenCalls)
 
     name: ClassVar[str] = "websocket"
@@ -76,12 +76,12 @@ class WebSocketTransport:
         await self.accept(AsgiConnection(scope, receive, send))
 
     async def accept(self, connection: AsgiConnection) -> None:
-        """Hold one call; return when it has ended. Raises `ProtocolError`, before it opens, for a refusal."""
+        """Serve one call; return when it has ended. Raises `ProtocolError` before accepting, if refused."""
         scope, receive, send = connection
         await receive()  # `websocket.connect`
         handshake = read_handshake(scope)
         async with self._line(handshake) as line:
-            offered = scope.get("subprotocols", ())  # a browser that offered some closes unless one is chosen
+            offered = scope.get("subprotocols", ())  # a browser that offers some fails unless one is chosen
             chosen = next((name for name in SUBPROTOCOLS if name in offered), None)
             await send({"type": "websocket.accept", "subprotocol": chosen})
             call = _Call(line, receive, send, handshake, self.limits)
@@ -103,8 +103,8 @@ class WebSocketTransport:
 
 
 def read_handshake(scope: Scope) -> Handshake:
-    """Read a WebSocket's opening request. A session that the caller's key is bound to is in its `state`."""
-    query = dict(reversed(parse_qsl(scope["query_string"].decode("latin-1"))))  # of two the first counts
+    """Read a WebSocket's opening request. The session of a client secret is in the scope's `state`."""
+    query = dict(reversed(parse_qsl(scope["query_string"].decode("latin-1"))))  # the first of two values counts
     address, call_id = (scope.get("client") or ("",))[0], query.get("call_id")
     dialect, extras = _dialect(scope, query), wants_extras(query)
     if call_id is not None:
@@ -129,7 +129,7 @@ def _dialect(scope: Scope, query: Mapping[str, str]) -> Dialect:
 
 
 class _Call:
-    """A line and a WebSocket, joined."""
+    """Forwards events between a line and a WebSocket."""
 
     def __init__(self, line: Line, receive: Receive, send: Send, handshake: Handshake, limits: Limits) -> None:
         self._line, self._receive, self._send = line, receive, send
@@ -140,7 +140,7 @@ class _Call:
         self._sending_since: float | None = None
 
     async def run(self, closing: anyio.Event) -> None:
-        """Carry events both ways until one side ends the call; then close the WebSocket, if it is there."""
+        """Forward events both ways until one side ends the call; then close the WebSocket, if it is open."""
         if await run_until_first(
             self._receive_events, self._send_events, self._watch_reader, partial(self._shut_down, closing)
         ):
@@ -150,9 +150,10 @@ class _Call:
                 await self._send({"type": "websocket.close", "code": self._code})
 
     def receive_nowait(self, text: bytes) -> bool:
-        """Pass a frame of audio on as it comes, if nothing has to be waited for; return whether it was.
+        """Forward an audio event immediately, unless that would wait; return whether it was forwarded.
 
-        Audio comes fifty times a second, and to wake a task for each frame costs more than to decode it.
+        Audio arrives fifty times a second, and waking a task for each frame costs more than decoding it. While
+        an earlier frame is being processed, frames are refused, so that the order stays the same.
         """
         if not self._is_receiving or self._rate.is_exhausted:
             return False
@@ -166,7 +167,7 @@ class _Call:
         return sent
 
     async def _receive_events(self) -> None:
-        """Pass all other events to the engine, until the client leaves."""
+        """Forward all other events to the engine, until the client leaves."""
         while (message := await self._next_message())["type"] == "websocket.receive":
             await self._rate.count()
             await self._line.send(self._decode(message.get("text")))
@@ -195,7 +196,7 @@ class _Call:
             self._code = INTERNAL_ERROR
 
     async def _watch_reader(self) -> None:
-        """Return when the client has read nothing for too long: one timer, whatever is sent."""
+        """Return when a frame has waited longer than `limits.send_seconds`; one timer serves all frames."""
         wait = self._limits.send_seconds
         while (due := (self._sending_since or anyio.current_time()) + wait) > anyio.current_time():  # noqa: ASYNC110
             await anyio.sleep_until(due)
