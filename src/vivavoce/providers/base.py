@@ -123,7 +123,7 @@ class ChatUsage:
 
 class ChatModel(Protocol):
     def reply(self, request: ChatRequest) -> AsyncIterator[str | ToolCall | ChatUsage]:
-        """Yield text as it is generated, complete tool calls, and at last the usage. Closing stops the model."""
+        """Yield text as it is generated, whole tool calls, and at last the usage. Closing stops the model."""
         ...
 
 
