@@ -1,5 +1,5 @@
-"""The language of a line: the OpenAI Realtime protocol (GA), spelled as its documents spell it.
+"""The OpenAI Realtime protocol (GA), spelled as its documents spell it.
 
-`items`, `session` and `response` are the protocol's objects, `events` its sentences, `wire` its JSON.
+`items`, `session` and `responses` are the protocol's objects, `events` its events, `codec` their JSON.
 Everything here is a frozen `msgspec.Struct`; nothing here does I/O.
 """
