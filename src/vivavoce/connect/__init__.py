@@ -1,4 +1,4 @@
-"""Calling a server of the Realtime protocol, wherever it is and whichever dialect it speaks."""
+"""The client side of the Realtime protocol: endpoints, WebSocket lines, reconnection, and history replay."""
 
 from vivavoce.connect.endpoint import Endpoint, azure, endpoint_at, openai
 from vivavoce.connect.websocket import RemoteLine, connect

@@ -1,4 +1,4 @@
-"""Where a server of the Realtime protocol is, and which dialect it speaks: OpenAI's, Azure's, or any other."""
+"""Endpoints: the address, headers and dialect of a server of the Realtime protocol, such as OpenAI's."""
 
 import os
 import re
@@ -14,14 +14,14 @@ OPENAI = "wss://api.openai.com/v1/realtime"
 SCHEMES = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}
 BETA_HEADER = {"OpenAI-Beta": "realtime=v1"}
 SECRETS = ("api-key", "key", "token")
-"""query parameters that are never shown"""
+"""query parameters that contain keys, and are not logged"""
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """A server's address, the headers that it needs, and its dialect.
+    """A server's URL, the headers that it requires, and its dialect.
 
-    Neither the headers nor the query, which may hold keys as well, are ever shown: only its `name` is.
+    Headers and query may contain keys, and are never logged; `name` is used instead.
     """
 
     url: str
@@ -30,19 +30,19 @@ class Endpoint:
 
     @property
     def name(self) -> str:
-        """The host, and the port if there is one: what logs and errors call it."""
+        """The host, with the port if there is one, for logs and errors."""
         return urlsplit(self.url).netloc.rpartition("@")[2]
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """What must not be shown, should the server repeat it."""
+        """The keys that must be removed from the server's error messages."""
         parts = urlsplit(self.url)
         keys = [value for name, value in parse_qsl(parts.query) if name.lower() in SECRETS]
         headers = [value.removeprefix("Bearer ") for value in self.headers.values()]
         return tuple(one for one in (*headers, *keys, parts.password) if one)
 
     def with_query(self, **parameters: str) -> "Endpoint":
-        """Return the endpoint with these query parameters, except those that its address has already."""
+        """Return the endpoint with these query parameters added; those of the URL take precedence."""
         parts = urlsplit(self.url)
         known = parse_qsl(parts.query, keep_blank_values=True)
         new = [one for one in parameters.items() if one[0] not in dict(known)]
@@ -61,7 +61,7 @@ class Endpoint:
 def endpoint_at(url: str, *, key: str | None = None, dialect: Dialect = GA) -> Endpoint:
     """Return the endpoint at this address; `http://host:1/v1` and `ws://host:1` mean `ws://host:1/v1/realtime`.
 
-    `key` is sent as a bearer token. Raises `ConfigError` for what is no such address.
+    `key` is sent as a bearer token. Raises `ConfigError` if the address is invalid.
     """
     parts = _parse(url)
     path = parts.path.rstrip("/") or "/v1"
@@ -74,10 +74,10 @@ def endpoint_at(url: str, *, key: str | None = None, dialect: Dialect = GA) -> E
 def openai(
     model: str = "gpt-realtime", *, key: str | None = None, url: str | None = None, beta: bool = False
 ) -> Endpoint:
-    """Return the endpoint of an OpenAI model, or that at another `url` which accepts OpenAI's keys.
+    """Return the endpoint of an OpenAI model, or of another `url` that accepts OpenAI's keys.
 
-    Without a `key`, that of the environment is used: `OPENAI_API_KEY`, as well as `OPENAI_ORG_ID` and
-    `OPENAI_PROJECT_ID` if they are set. Raises `ConfigError` without any.
+    Without a `key`, the environment variables `OPENAI_API_KEY`, and if set `OPENAI_ORG_ID` and
+    `OPENAI_PROJECT_ID`, are used. Raises `ConfigError` if there is no key.
     """
     key = key or _from_environment("OpenAI", "OPENAI_API_KEY")
     endpoint = endpoint_at(url or OPENAI, key=key, dialect=BETA if beta else GA)
@@ -94,9 +94,9 @@ def azure(
     token: str | None = None,
     api_version: str | None = None,
 ) -> Endpoint:
-    """Return that of an Azure deployment at `endpoint`, `https://….openai.azure.com` (`AZURE_OPENAI_ENDPOINT`).
+    """Return the endpoint of an Azure deployment at `endpoint`, by default that of `AZURE_OPENAI_ENDPOINT`.
 
-    It is reached by the GA interface; a dated `api_version` means the preview's, and its beta. Without a `key`
+    It uses the GA interface; a dated `api_version` selects the preview, and the beta dialect. Without a `key`
     or an Entra `token`, `AZURE_OPENAI_API_KEY` is used, or else `AZURE_OPENAI_AD_TOKEN`. Raises `ConfigError`
     if anything is missing.
     """
@@ -115,7 +115,7 @@ def azure(
 
 
 def _parse(url: str) -> SplitResult:
-    """Return the parts of an address, as one of a WebSocket."""
+    """Return the parts of an address, with the scheme of a WebSocket URL."""
     with suppress(ValueError):
         parts = urlsplit(url)
         if parts.scheme in SCHEMES and parts.hostname and parts.port != 0:  # reading an invalid port raises

@@ -1,4 +1,4 @@
-"""A conversation sent to a server that does not know it: its items are created anew, under their ids. Pure."""
+"""Replays a conversation to a server that does not know it, by creating its items under their ids. No I/O."""
 
 from collections.abc import Callable, Iterator
 
@@ -20,16 +20,16 @@ from vivavoce.protocol.items import (
 from vivavoce.session.conversation import Conversation
 
 REPLAY_ID = "ours"
-"""how the ids of events begin that the client has not sent, and whose errors it does not receive"""
+"""prefix of the ids of events that the client has not sent, and whose errors it does not receive"""
 _ROOT = "root"
 
 
 def replayable_items(conversation: Conversation, audio: Callable[[str], bytes]) -> Iterator[Item]:
-    """Return the items of a conversation as a client can create them, in their order and under their ids.
+    """Return the items of a conversation as a client can create them, in order and with their ids.
 
-    Speech becomes its transcript, or its audio (`audio` by item id) while it has none; an answer, as far as it
-    was heard. Empty messages are left out, and so are unfinished function calls, the outputs of calls that are
-    left out, and what concerns MCP servers, which only a server can create.
+    Speech becomes its transcript, or its audio (`audio` by item id) if it has none; answers contain what was
+    played. Left out are empty messages, unfinished function calls, outputs without their call, and MCP items,
+    which only a server can create.
     """
     calls = set[str]()
     for item in conversation.items:
@@ -71,23 +71,23 @@ def _replayable_part(part: ContentPart, audio: bytes) -> ContentPart | None:
 
 
 class HistoryReplay:
-    """Replays a conversation to one server after the other, and knows which items the present one has.
+    """Replays a conversation to one server after the other, and tracks which items the current server has.
 
-    The client knows all these items already, so that what a server says about the replay is not for the client.
+    The client knows all these items already, so the server's events about the replay are not forwarded to it.
     """
 
     def __init__(self, conversation: Conversation) -> None:
         self._conversation = conversation
         self._old = set[str]()
-        """items from before the present connection: the server has them from us, if at all"""
+        """items from before the current connection: the server can only have them by replay"""
         self._missing = set[str]()
-        """those of them that the server does not have"""
+        """the old items that the server does not have"""
         self._creating = dict[str, str]()
         """items that are being created, by the id of our event"""
         self._deleting = list[str]()
 
     def start(self, audio: Callable[[str], bytes]) -> Iterator[e.ConversationItemCreate]:
-        """Return the events that create all items at a server that has none; `audio` is that of an item id."""
+        """Return the events that create all items on a new server; `audio` returns the audio of an item id."""
         self._old = {item.id or "" for item in self._conversation.items}
         self._missing, self._creating, self._deleting = set(self._old), {}, []
         for item in replayable_items(self._conversation, audio):
@@ -95,7 +95,7 @@ class HistoryReplay:
             yield self._create(item)
 
     def is_old(self, item_id: str) -> bool:
-        """Whether an item is from before this connection, so that only we know what it was like."""
+        """Whether an item is from before this connection, so that requests about it are answered here."""
         return item_id in self._old and item_id in self._conversation
 
     def is_missing(self, item_id: str) -> bool:
@@ -103,7 +103,7 @@ class HistoryReplay:
         return item_id in self._missing
 
     def recreate(self, item_id: str) -> Iterator[e.ClientEvent]:
-        """Return the events that create an old item anew as it is now: truncated, for example."""
+        """Return the events that delete and recreate an old item in its current form, for example truncated."""
         if item_id in self._missing:
             return
         self._deleting.append(item_id)
@@ -122,10 +122,10 @@ class HistoryReplay:
         self._creating[event_id] = item.id or ""
         return e.ConversationItemCreate(event_id=event_id, item=item)
 
-    # what the server answers
+    # server events
 
     def acknowledge(self, event: e.Event) -> bool:
-        """Return whether an event of the server only confirms, or follows from, what was replayed."""
+        """Return whether a server event only confirms, or follows from, the replay."""
         match event:
             case e.ConversationItemAdded(item=item):
                 return item.id in self._creating.values()
@@ -141,14 +141,14 @@ class HistoryReplay:
                 return False
 
     def rejected(self, event_id: str) -> bool:
-        """Note that the server refuses one of our events; return whether that was to create an item."""
+        """Record that the server rejected one of our events; return whether that would have created an item."""
         item_id = self._creating.pop(event_id, None)
         if item_id is not None:
             self._missing.add(item_id)
         return item_id is not None
 
     def reposition(self, event: e.Event) -> e.Event:
-        """Return an event with the `previous_item_id` that the client knows: behind what the server lacks."""
+        """Return an event with the `previous_item_id` that the client knows, after items the server lacks."""
         if not self._missing:
             return event
         match event:

@@ -1,4 +1,4 @@
-"""Connecting to a server, and again when that fails or the connection breaks: how often, and when."""
+"""The policy for connecting and reconnecting to a server: how often, and when."""
 
 import logging
 from collections import deque
@@ -15,27 +15,27 @@ from vivavoce.errors import ProviderError
 log = logging.getLogger(__name__)
 
 SESSION_EXPIRED = "session_expired"
-"""the code with which a server ends a session that lasted too long; the conversation may go on in another"""
+"""the code with which a server ends a session at its maximum duration; a new session may continue it"""
 STEADY_SECONDS = 10
-"""a connection that lasted so long was a good one: the count of attempts begins anew"""
+"""seconds after which a connection counts as stable: the count of failed attempts is reset"""
 FIRST_SECONDS, LONGEST_SECONDS = 1.0, 30.0
 
 Ended = TypeVar("Ended", bound=ProviderError | None)
 
 
 def reconnect_delay(attempt: int, jitter: Callable[[float], float] = jittered) -> float:
-    """Return how many seconds to wait after so many attempts that failed (from 1)."""
+    """Return the seconds to wait after `attempt` failed attempts (from 1)."""
     return jitter(backoff(attempt, first=FIRST_SECONDS, longest=LONGEST_SECONDS))
 
 
 @dataclass
 class Reconnecting:
-    """Connects to one server again and again, until it is of no use.
+    """Connects to a server repeatedly, until that is no longer useful.
 
-    Before there was a connection (`was_connected`), `connect_attempts` are made. After one was lost,
-    `reconnect_attempts` may fail in a row, and for no longer than `reconnect_seconds`. With `losses_per_minute`
-    the first attempt after a loss is made at once, unless there were that many. `delay` gives the seconds to
-    wait after so many attempts that failed; `on_retry` is called before each wait, with the error, the number
+    Before the first connection (`was_connected` is False), `connect_attempts` are made. After a loss,
+    `reconnect_attempts` may fail in a row, for at most `reconnect_seconds`. With `losses_per_minute` the first
+    attempt after a loss is made at once, unless there were that many losses. `delay` returns the seconds to
+    wait after a number of failed attempts; `on_retry` is called before each wait, with the error, the number
     of attempts and the seconds.
     """
 
@@ -53,18 +53,18 @@ class Reconnecting:
 
     @property
     def is_connected(self) -> bool:
-        """Whether the connection of this attempt was good."""
+        """Whether the current attempt has led to a connection."""
         return self._connected_at is not None
 
     def connected(self) -> None:
-        """Note that this attempt has succeeded: the server has agreed on the session."""
+        """Record that this attempt has succeeded: the server has accepted the session."""
         self.was_connected, self._connected_at = True, anyio.current_time()
 
     async def run(self, connect: Callable[[], Awaitable[Ended]]) -> Ended:
-        """Have `connect` hold one connection after the other.
+        """Call `connect` for one connection after the other.
 
-        It returns why the connection could not be made or was lost, or None if it is not to be made again.
-        Returns the last of these.
+        It returns why the connection failed or was lost, or None if there should be no further one. Returns
+        the last of these results.
         """
         self._failing_since = anyio.current_time()
         while True:
@@ -78,7 +78,7 @@ class Reconnecting:
             await anyio.sleep(seconds)
 
     def _wait_after(self, error: ProviderError) -> float | None:
-        """Return after how many seconds to connect again; None is not at all."""
+        """Return after how many seconds to connect again, or None to give up."""
         now = anyio.current_time()
         if self._connected_at is not None:
             if self.losses_per_minute or now - self._connected_at > STEADY_SECONDS:

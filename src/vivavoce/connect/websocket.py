@@ -1,4 +1,4 @@
-"""A line to any server that speaks the Realtime protocol, over a WebSocket."""
+"""A line to a server of the Realtime protocol over a WebSocket."""
 
 import logging
 from collections.abc import AsyncIterator
@@ -24,19 +24,19 @@ CONNECT_SECONDS = 10
 GOODBYE_SECONDS = 2
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 NORMAL_CLOSURE = frozenset({1000, 1005})
-"""RFC 6455, 7.4.1: the normal code, or none."""
+"""close codes of a normal end (RFC 6455, section 7.4.1)"""
 RETRYABLE_CODES = frozenset({1001, 1006, 1011, 1012, 1013, 1014})
-"""Codes after which another attempt may succeed: the server goes away, broke, or is busy."""
+"""Close codes after which another attempt may succeed: going away, internal error, or overload."""
 RETRYABLE_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
-"""The same of HTTP."""
+"""The HTTP statuses after which another attempt may succeed."""
 MESSAGE_TOO_BIG = 1009
 
 
 class RemoteLine(Line):
-    """Our end of a line to a server elsewhere. It ends when the server hangs up, or the connection breaks.
+    """Our end of a line to a remote server. It ends when the server hangs up, or the connection breaks.
 
-    `lost` tells these apart once it has ended: None if the server closed it normally, else why, and whether to
-    connect again (`retryable`). Sending after that raises `HungUp`.
+    `lost` is set once it has ended: None if the server closed it normally, else the error, whose `retryable`
+    tells whether to connect again. Sending after that raises `HungUp`.
     """
 
     lost: ProviderError | None = None
@@ -51,7 +51,7 @@ class _Refusal(msgspec.Struct):
 
 
 class _Connect(open_websocket):
-    """A connection that follows no redirect: another server would receive the key."""
+    """A connection that follows no redirects, because another server would receive the key."""
 
     def process_redirect(self, exc: Exception) -> Exception:
         return exc
@@ -65,12 +65,11 @@ async def connect(
     message_bytes: int = Limits.message_bytes,
     seconds: float = CONNECT_SECONDS,
 ) -> AsyncIterator[RemoteLine]:
-    """Connect to a server and give our end of the line. Leaving the block hangs up.
+    """Connect to a server, and yield our end of the line. Leaving the block hangs up.
 
-    `depth` bounds by how many events either side may run ahead; a side that reads none for long (40 seconds)
-    loses the connection. `message_bytes` bounds one event of the server's, `seconds` how long it may take to
-    accept. Raises `ConfigError` for what is no address, `ProviderError` if the server cannot be reached, or
-    refuses.
+    `depth` is the number of events that may be queued per direction; a side that reads none for 40 seconds
+    loses the connection. `message_bytes` limits the size of a server event, `seconds` the time to connect.
+    Raises `ConfigError` if the address is invalid, `ProviderError` if the server cannot be reached or refuses.
     """
     socket = await _open(endpoint, message_bytes, seconds)
     try:
@@ -112,7 +111,7 @@ async def _open(endpoint: Endpoint, message_bytes: int, seconds: float) -> Clien
 
 
 def _error(endpoint: Endpoint, message: str, *, retryable: bool) -> ProviderError:
-    """Return an error without the key, which a server may repeat."""
+    """Return an error with the endpoint's keys removed, since a server may repeat them."""
     for secret in endpoint.secrets:
         message = message.replace(secret, "…")
     return ProviderError(endpoint.name, message, retryable=retryable)
@@ -126,7 +125,7 @@ async def _receive(socket: ClientConnection, endpoint: Endpoint, theirs: Line, o
                 message = await socket.recv()
                 try:
                     events = read(message)
-                except ProtocolError as error:  # a server may send what is not in the protocol: it is ignored
+                except ProtocolError as error:  # invalid events of a server are ignored
                     log.warning("%s: %s", endpoint.name, error.message)
                     continue
                 for event in events:

@@ -1,1 +1,1 @@
-"""Engines: each holds conversations, by `async def converse(line)`."""
+"""Engines, which answer conversations: `async def converse(line, session=None)`."""

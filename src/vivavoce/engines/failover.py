@@ -1,4 +1,4 @@
-"""An upstream server answers, and the cascade while it is down: no conversation ends for that."""
+"""Failover from an upstream server to the cascade, in the middle of a conversation if need be."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -16,10 +16,10 @@ from vivavoce.session.line import Line, open_line
 
 @dataclass
 class Failover:
-    """An engine: `first` answers, and when it is down, `then` goes on with the same conversation.
+    """An engine in which `first` answers; when it is down, `then` continues the same conversation.
 
-    A conversation that `then` has taken over stays there. An upstream server that failed is not tried again for
-    `limits.upstream_cooldown_seconds`, so that not every caller waits for it.
+    A conversation that `then` has taken over stays with it. An upstream server that failed is not tried again
+    for `limits.upstream_cooldown_seconds`, so that not every caller waits for it.
     """
 
     first: Remote
@@ -27,7 +27,7 @@ class Failover:
     _down_until: float = field(default=-inf, init=False)
 
     async def converse(self, line: Line, session: Settings | None = None) -> None:
-        """Serve one conversation, with the client's `session`. Cancelling it ends all that it started."""
+        """Serve one conversation, with the client's `session`. Cancelling ends all tasks of it."""
         cascade = UpstreamServer("the cascade", self._connect, adapt=without_voice, engine="cascade")
         if anyio.current_time() < self._down_until:
             servers = [replace(cascade, reason=f"{self.first.name} was down a moment ago")]

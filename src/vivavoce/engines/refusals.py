@@ -1,4 +1,4 @@
-"""The errors that all engines send, in the same words."""
+"""The errors that all engines have in common."""
 
 from msgspec import UNSET
 
@@ -9,21 +9,21 @@ from vivavoce.protocol.codec import error_event
 
 
 def error_for(event: e.Event, error: ProtocolError) -> e.ErrorEvent:
-    """Make the `error` about a client's event, with its id (realtime.md 1.4 G)."""
+    """Return the `error` about a client event, with the event's id."""
     if error.event_id is None and isinstance(event, e.ClientEvent) and event.event_id is not UNSET:
         error.event_id = event.event_id
     return error_event(error)
 
 
 def expired(limits: Limits) -> e.ErrorEvent:
-    """Make the `error` that ends a conversation which has reached `limits.conversation_minutes`."""
+    """Return the `error` that ends a conversation at `limits.conversation_minutes`."""
     minutes = limits.conversation_minutes
     message = f"Your session hit the maximum duration of {minutes:g} minutes (limits.conversation_minutes)."
     return error_event(ProtocolError(message, code="session_expired"))
 
 
 def too_many_items(limits: Limits) -> ProtocolError:
-    """Make the error for one item more than `limits.items`."""
+    """Return the error for an item beyond `limits.items`."""
     return ProtocolError(
         f"A conversation holds at most {limits.items} items (limits.items); delete some.",
         code="too_many_items",
@@ -32,5 +32,5 @@ def too_many_items(limits: Limits) -> ProtocolError:
 
 
 def not_a_client_event() -> ProtocolError:
-    """Make the error for an event that no client sends."""
+    """Return the error for an event that is not a client event."""
     return ProtocolError("An engine takes client events only.", code="invalid_event")

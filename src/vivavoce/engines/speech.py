@@ -1,4 +1,4 @@
-"""Speech outside conversations: recordings are transcribed, texts are synthesized."""
+"""Speech outside conversations: transcription of recordings, and synthesis of texts."""
 
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing
@@ -19,12 +19,12 @@ PAUSE = 800 // FRAME_MS
 MARGIN = 256 // FRAME_MS
 TOGETHER = 2000 // FRAME_MS
 LONGEST = 15_000 // FRAME_MS
-"""Transcribers are made for utterances: longer speech is cut, if necessary where it is least like speech."""
+"""Transcribers are trained on utterances: longer speech is cut, if necessary where it is least like speech."""
 
 
 @dataclass(frozen=True)
 class Speech:
-    """Transcribes and synthesizes with the models that hold the conversations."""
+    """Transcribes and synthesizes with the providers that conversations use."""
 
     providers: Providers
     limits: Limits
@@ -52,9 +52,9 @@ class Speech:
     async def synthesize(
         self, text: str, *, voice: str | None = None, speed: float = 1.0
     ) -> AsyncGenerator[bytes, None]:
-        """Synthesize `text`, sentence by sentence: chunks of PCM at `OUTPUT_RATE`; none if it has no words.
+        """Yield `text` as PCM at `OUTPUT_RATE`, sentence by sentence; nothing if it has no words.
 
-        Closing it stops the synthesizer. Raises `ProviderError` when that fails or takes too long.
+        Closing the iterator stops the synthesizer. Raises `ProviderError` if it fails or takes too long.
         """
         segmenter, pause = Segmenter(begun=True), b""
         sentences = (speakable(sentence).strip() for sentence in [*segmenter.push(text), segmenter.flush()])
@@ -75,9 +75,9 @@ class Speech:
 
 
 def stretches(probabilities: Sequence[float]) -> Iterator[tuple[int, int]]:
-    """Yield where there is speech, as frames from and to, given how likely each frame is speech.
+    """Yield the ranges of frames that contain speech, as (start, end), from each frame's speech probability.
 
-    Utterances with a short pause between them stay together while they are no longer than `LONGEST`.
+    Utterances with a short pause between them are joined while they are no longer than `LONGEST`.
     """
     part: tuple[int, int] | None = None
     for begin, end in _utterances(probabilities):

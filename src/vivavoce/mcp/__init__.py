@@ -1,5 +1,5 @@
-"""Servers of tools, by the Model Context Protocol.
+"""MCP: servers of tools that speak the Model Context Protocol.
 
-`servers` says which may be used and how they fail, `connection` keeps a connection with one, `library` is all
-that touches the official `mcp` package, and `tools` is what the chat model sees of a server.
+`servers` decides which may be used, and defines their failures; `connection` maintains a connection;
+`library` is the only module that uses the official `mcp` package; `tools` prepares tools for the chat model.
 """

@@ -1,4 +1,4 @@
-"""The connection with one MCP server: made when something is asked, until it is closed, again if need be."""
+"""The connection to one MCP server: opened on demand, and reopened if it was lost."""
 
 import logging
 from collections.abc import Awaitable, Callable, Sequence
@@ -21,7 +21,7 @@ _CLOSING_SECONDS = 2
 
 
 def connection_key(server: McpServerTool) -> bytes:
-    """Return what connections differ by: the server, its credentials, and the tools that are wanted of it."""
+    """Return a key that identifies a connection: the server, its credentials, and the allowed tools."""
     credentials = server.authorization or None, server.headers or None
     return msgspec.json.encode(
         (server.server_label, server.server_url, credentials, server.allowed_tools or None)
@@ -30,9 +30,9 @@ def connection_key(server: McpServerTool) -> bytes:
 
 @dataclass(eq=False)
 class McpConnection:
-    """One server, as its owner or a conversation uses it. A task of its own among `tasks` holds the connection.
+    """One MCP server, used by the process or by one conversation. A task in `tasks` maintains the connection.
 
-    Whatever is asked has to be answered within `seconds`. Cancelling the task closes the session (MCP, "Session
+    Each request must be answered within `seconds`. Cancelling the task closes the session (MCP, "Session
     Management": `DELETE`), which takes two seconds at most.
     """
 
@@ -42,16 +42,16 @@ class McpConnection:
     seconds: float
     tools: Sequence[McpTool] = ()
     listed: anyio.Event = field(default_factory=anyio.Event)
-    """set by the owner when `tools` are known, or cannot be"""
+    """set by the user of this class when `tools` are known, or the listing has failed"""
     failed: bool = False
     calls: int = 0
-    """calls under way, as the owner counts them"""
+    """calls in progress, counted by the user of this class"""
     _session: McpSession | None = None
     _lock: anyio.Lock = field(default_factory=anyio.Lock)
     _closing: anyio.Event = field(default_factory=anyio.Event)
 
     async def list_tools(self) -> Sequence[McpTool]:
-        """Ask for the tools that are wanted of the server. Raises `McpFailure`."""
+        """Return the allowed tools of the server. Raises `McpFailure`."""
         found = await self._ask(lambda session: session.list_tools())
         self.tools = [tool for tool in found if is_allowed(tool, self.server)]
         return self.tools
@@ -61,7 +61,7 @@ class McpConnection:
         return await self._ask(lambda session: session.call_tool(name, arguments))
 
     def close(self) -> None:
-        """Close the connection. Asking for something afterwards makes another."""
+        """Close the connection. The next request opens another one."""
         self._session = None
         self._closing.set()
 
@@ -88,7 +88,7 @@ class McpConnection:
             return self._session
 
     async def _hold(self, *, task_status: TaskStatus[McpSession]) -> None:
-        """Hold a session until it is closed, be it by cancelling this. One that is not yet open is dropped."""
+        """Keep a session open until it is closed or this is cancelled; if not open yet, it is dropped."""
         held = _Held()
         self._closing = held.closing
         try:
@@ -130,14 +130,14 @@ class McpConnection:
 
 @dataclass
 class _Held:
-    """One session. Its scope is shielded: the server is told that it ends, within `_CLOSING_SECONDS`."""
+    """One session. Its scope is shielded, so that it can be closed properly, within `_CLOSING_SECONDS`."""
 
     scope: anyio.CancelScope = field(default_factory=lambda: anyio.CancelScope(shield=True))
     opened: anyio.Event = field(default_factory=anyio.Event)
     closing: anyio.Event = field(default_factory=anyio.Event)
 
     def close(self) -> None:
-        """Close the session; break off if it is not open yet."""
+        """Close the session; if it is not open yet, cancel the opening."""
         self.closing.set()
         if not self.opened.is_set():
             self.scope.cancel()

@@ -1,7 +1,7 @@
-"""Sessions by the official `mcp` library. It is heavy, so this module is imported when it is first needed.
+"""Sessions by the official `mcp` library, which is slow to import: this module is imported on demand.
 
-Of the library's private names one is used, `mcp.client._transport`, for the type of what a transport yields;
-`tests/mcp/test_library.py` tells if it has changed.
+Of the library's private names one is used, `mcp.client._transport`, for the type that transports yield;
+`tests/mcp/test_library.py` detects if it has changed.
 """
 
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -31,15 +31,17 @@ from vivavoce.protocol.session import McpServerTool
 _CLOSED, _BROKEN = -32000, -32603
 """JSON-RPC codes, as the library uses them."""
 _ONLY_SSE = range(400, 406)
-"""How a server that knows only SSE responds to streamable HTTP (MCP, "Backwards Compatibility")."""
+"""The statuses with which a server that only supports SSE answers streamable HTTP (MCP, "Backwards
+Compatibility").
+"""
 
 
 @asynccontextmanager
 async def connect(server: McpServerTool, command: Command | None, limits: Limits) -> AsyncIterator[McpSession]:
-    """Connect with a server until the block is left, or start it by a command. Raises `McpFailure`.
+    """Connect to a server, or start it by a command, until the block is left. Raises `McpFailure`.
 
-    Leaving asks a started process to end, and after two seconds makes it; if it ends before, that is raised.
-    Its standard error is ours.
+    A started process is asked to end when the block is left, and killed after two seconds; if it ends before,
+    `McpFailure` is raised. Its standard error is that of this process.
     """
     async with AsyncExitStack() as stack:
         with _failures(server.server_label) as statuses:
@@ -52,7 +54,7 @@ async def connect(server: McpServerTool, command: Command | None, limits: Limits
 
 @dataclass(frozen=True)
 class _Session:
-    """A session of the library's, with its failures as `McpFailure`."""
+    """A session of the library, whose failures are raised as `McpFailure`."""
 
     client: Client
     label: str
@@ -81,7 +83,7 @@ class _Session:
 
 
 def _tool(tool: Tool) -> McpTool:
-    """Return a tool as it stands in an item. OpenAI's Agents SDK for JavaScript insists on a description."""
+    """Return a tool for an `mcp_list_tools` item. OpenAI's Agents SDK for JavaScript requires a description."""
     notes = tool.annotations.model_dump(by_alias=True, exclude_none=True) if tool.annotations else None
     return McpTool(
         name=tool.name,
@@ -92,7 +94,7 @@ def _tool(tool: Tool) -> McpTool:
 
 
 def _text(result: CallToolResult) -> str:
-    """Return a tool's output as text; of pictures and sounds, that there were some."""
+    """Return a tool's output as text, with placeholders for images and audio."""
     if not result.content and result.structured_content is not None:
         return msgspec.json.encode(result.structured_content).decode()
     return "\n".join(str(getattr(part, "text", None) or f"({part.type})") for part in result.content)
@@ -133,7 +135,7 @@ def _sse(server: McpServerTool, limits: Limits) -> AbstractAsyncContextManager[C
 
 
 def _http_client(server: McpServerTool, limits: Limits) -> httpx2.AsyncClient:
-    """Return an HTTP client that sends the credentials, refuses compression, and reads no more than it may."""
+    """Return an HTTP client with the server's credentials, no compression, and a limit on response sizes."""
 
     async def on_response(response: httpx2.Response) -> None:
         _statuses.get([]).append(response.status_code)
@@ -151,7 +153,7 @@ def _http_client(server: McpServerTool, limits: Limits) -> httpx2.AsyncClient:
 
 
 class _Bounded(httpx2.AsyncByteStream):
-    """The body of a response, which breaks off where it becomes too long."""
+    """The body of a response, which fails when it exceeds the limit."""
 
     def __init__(self, stream: httpx2.AsyncByteStream | httpx2.SyncByteStream, limit: int) -> None:
         self._stream, self._limit = stream, limit
@@ -187,7 +189,7 @@ async def _pass_on(
     messages: ReadStream[SessionMessage | Exception],
     passed_on: MemoryObjectSendStream[SessionMessage | Exception],
 ) -> None:
-    """Pass on what the process writes until it has ended, which its `Client` would not tell."""
+    """Forward what the process writes; report when it has ended, which the library's `Client` would not."""
     async with passed_on:
         async for message in messages:
             await passed_on.send(message)
@@ -197,12 +199,12 @@ async def _pass_on(
 # failures
 
 _statuses: ContextVar[list[int]] = ContextVar("statuses")
-"""The HTTP statuses of the responses to the request under way; the library keeps them to itself."""
+"""The HTTP statuses of the current request's responses, which the library does not expose."""
 
 
 @contextmanager
 def _failures(label: str) -> Iterator[Sequence[int]]:
-    """Raise whatever goes wrong as an `McpFailure`."""
+    """Raise all exceptions as `McpFailure`."""
     statuses: list[int] = []
     token = _statuses.set(statuses)
     try:

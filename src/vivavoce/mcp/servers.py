@@ -1,4 +1,4 @@
-"""MCP servers: which of them may be used, how they are reached, and how they fail."""
+"""MCP servers: which may be used, how they are connected, and how they fail."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -16,16 +16,16 @@ from vivavoce.protocol.items import McpError, McpHttpError, McpProtocolError, Mc
 from vivavoce.protocol.session import McpServerTool
 
 INVALID_REQUEST, INVALID_PARAMS, TIMED_OUT = -32600, -32602, -32001
-"""JSON-RPC's codes; the last is the `mcp` library's."""
+"""JSON-RPC error codes; the last one is specific to the `mcp` library"""
 _NOT_INSTALLED = "MCP is not installed on this server; its owner may run: pip install 'vivavoce[mcp]'."
 _SESSION_EXPIRED = 404
-"""MCP, "Session Management": the status for a session that the server has ended"""
+"""the HTTP status for a session that the server has ended (MCP, "Session Management")"""
 
 
 class McpFailure(ProviderError):
-    """An MCP server cannot be reached, or its tool has failed: `error` is what a client is told.
+    """An MCP server cannot be reached, or its tool has failed; `error` is sent to the client.
 
-    With `connection_lost` everything that was under way is lost.
+    With `connection_lost`, all calls in progress are lost.
     """
 
     def __init__(self, label: str, error: McpError, *, connection_lost: bool = False) -> None:
@@ -34,12 +34,12 @@ class McpFailure(ProviderError):
 
     @property
     def kind(self) -> str:
-        """What sort of failure it is, without the server's own words, which do not belong into a log."""
+        """The kind of failure without the server's own text, which must not be logged."""
         return f"{self.error.__struct_config__.tag} {getattr(self.error, 'code', '')}".rstrip()
 
     @property
     def session_expired(self) -> bool:
-        """Whether the server no longer knows the session: nothing was done, and a new one may be begun."""
+        """Whether the server has ended the session: the request was not processed and may be repeated."""
         return isinstance(self.error, McpHttpError) and self.error.code == _SESSION_EXPIRED
 
 
@@ -61,20 +61,20 @@ class McpSession(Protocol):
 
 
 class McpConnector(Protocol):
-    """How MCP servers are reached, and which of them a client may name."""
+    """Connects to MCP servers, and decides which of them a client may name."""
 
     def refusal(self, url: str) -> str | None:
-        """Return in a sentence why a client may not name this server; None if it may."""
+        """Return a sentence that says why a client may not name this server; None if it may."""
         ...
 
     def connect(self, server: McpServerTool) -> AbstractAsyncContextManager[McpSession]:
-        """Hold a session until the block is left. Raises `McpFailure`."""
+        """Keep a session open until the block is left. Raises `McpFailure`."""
         ...
 
 
 @dataclass(frozen=True)
 class Command:
-    """A server that is started here: its command line, and what its environment has beside the usual."""
+    """A server that is started by a command line, with additions to its environment."""
 
     line: Sequence[str]
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -82,11 +82,10 @@ class Command:
 
 @dataclass(frozen=True)
 class McpServers:
-    """Reaches servers over streamable HTTP, over SSE if they are older, or by starting them.
+    """Connects to servers over streamable HTTP, over SSE if they are older, or by starting them.
 
-    `allowed` are the addresses that may be used, each with all that lies below it; None is any. `commands` are
-    the servers to start, by their labels. A redirect is followed only within a server's own origin: the library
-    sees to that.
+    `allowed` are the permitted addresses, including all paths below each; None permits any. `commands` are the
+    servers to start, by label. Redirects are followed only within a server's own origin, by the library.
     """
 
     limits: Limits = field(default_factory=Limits)
@@ -103,7 +102,7 @@ class McpServers:
 
     @asynccontextmanager
     async def connect(self, server: McpServerTool) -> AsyncIterator[McpSession]:
-        """Connect. The first time it takes a second to import the library, so that is done in a thread."""
+        """Connect. Importing the library takes a second at first, so that is done in a thread."""
         if refusal := self.refusal(server.server_url or ""):
             raise protocol_failure(server.server_label, INVALID_REQUEST, refusal)
         library = await anyio.to_thread.run_sync(import_module, "vivavoce.mcp.library")
@@ -117,7 +116,7 @@ def _origin(url: str) -> str:
 
 
 def _is_below(url: str, allowed: str) -> bool:
-    """Return whether an address is the allowed one, or lies below it."""
+    """Return whether an address is the allowed one, or a path below it."""
     path, base = unquote(urlsplit(url).path), unquote(urlsplit(allowed).path).rstrip("/")
     inside = path.rstrip("/") == base or path.startswith(f"{base}/")
     return _origin(url) == _origin(allowed) and inside and ".." not in path.split("/")

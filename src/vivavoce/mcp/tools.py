@@ -1,4 +1,4 @@
-"""The tools of MCP servers as the chat model sees them: which, by what names, and which need approval."""
+"""The tools of MCP servers for the chat model: which are allowed, their names, and which need approval."""
 
 import re
 from collections.abc import Collection, Iterator
@@ -10,11 +10,11 @@ from vivavoce.protocol.items import McpTool
 from vivavoce.protocol.session import FunctionTool, McpApproval, McpServerTool, McpToolFilter
 
 _NAME_CHARS = 64
-"""characters of a function's name, of which chat models know letters, digits, `_` and `-`"""
+"""the longest name of a function; names consist of letters, digits, `_` and `-`"""
 
 
 def is_allowed(tool: McpTool, server: McpServerTool) -> bool:
-    """Return whether the session offers this tool to the model."""
+    """Return whether the session's `allowed_tools` include this tool."""
     match server.allowed_tools:
         case None | UnsetType():
             return True
@@ -25,7 +25,7 @@ def is_allowed(tool: McpTool, server: McpServerTool) -> bool:
 
 
 def needs_approval(tool: McpTool, server: McpServerTool) -> bool:
-    """Return whether the client must approve each call: unless it has said `never` of this tool."""
+    """Return whether the client must approve each call (`require_approval`; by default it must)."""
     match server.require_approval:
         case "never":
             return False
@@ -38,7 +38,7 @@ def needs_approval(tool: McpTool, server: McpServerTool) -> bool:
 
 
 def _is_named(tool: McpTool, wanted: McpToolFilter) -> bool:
-    """Return whether a filter names this tool. One that is empty names none."""
+    """Return whether a filter names this tool. An empty filter names none."""
     return wanted != McpToolFilter() and _fits(tool, wanted)
 
 
@@ -56,9 +56,9 @@ def as_function(name: str, tool: McpTool, server: McpServerTool) -> FunctionTool
 
 
 class ToolNames:
-    """Gives each tool of each server a name of its own, which it keeps as long as the conversation lasts.
+    """Assigns a unique function name to each tool of each server, fixed for the conversation.
 
-    It is the tool's own name, unless a function of the client's or another server's tool has it.
+    It is the tool's own name, unless a client's function or another server's tool has it.
     """
 
     def __init__(self) -> None:
@@ -66,7 +66,7 @@ class ToolNames:
         self._tools: dict[str, tuple[str, str]] = {}
 
     def name(self, label: str, tool: str, taken: Collection[str]) -> str:
-        """Return the name of a server's tool. It is none of those that are `taken`."""
+        """Return the name of a server's tool, which is not in `taken`."""
         known = self._names.get((label, tool))
         for name in chain([known] if known else [], _candidates(label, tool)):
             if name not in taken and self._tools.get(name, (label, tool)) == (label, tool):
@@ -77,7 +77,7 @@ class ToolNames:
 
 
 def _candidates(label: str, tool: str) -> Iterator[str]:
-    """Yield what a tool may be called, from the plainest to the oddest."""
+    """Yield candidates for a tool's name, the preferred ones first."""
     for whole in (tool, f"{label}_{tool}"):
         yield _plain(whole, _NAME_CHARS) or "tool"
     for number in count(2):

@@ -1,5 +1,5 @@
-"""The OpenAI Realtime protocol (GA), spelled as its documents spell it.
+"""The OpenAI Realtime protocol (GA), with the names of its documentation.
 
 `items`, `session` and `responses` are the protocol's objects, `events` its events, `codec` their JSON.
-Everything here is a frozen `msgspec.Struct`; nothing here does I/O.
+The objects are frozen `msgspec.Struct`s; nothing here does I/O.
 """

@@ -1,4 +1,4 @@
-"""Items: what a conversation is made of (Realtime GA, `conversation.item`)."""
+"""The items of a conversation (Realtime GA, `conversation.item`)."""
 
 from typing import Literal
 
@@ -16,7 +16,7 @@ class InputText(Struct, tag_field="type", tag="input_text", frozen=True, kw_only
 
 
 class InputAudio(Struct, tag_field="type", tag="input_audio", frozen=True, kw_only=True):
-    """Something said. Only `conversation.item.retrieved` holds `audio`; `transcript` is null until known."""
+    """Spoken input. Only `conversation.item.retrieved` contains `audio`; `transcript` is null until known."""
 
     audio: bytes | UnsetType = UNSET
     transcript: str | UnsetType | None = UNSET
@@ -65,7 +65,7 @@ class Message(Struct, tag_field="type", tag="message", frozen=True, kw_only=True
 
 
 class FunctionCall(Struct, tag_field="type", tag="function_call", frozen=True, kw_only=True):
-    """The model asks for a tool; `arguments` is JSON text."""
+    """A call of a tool by the model; `arguments` is JSON text."""
 
     name: str
     arguments: str
@@ -131,7 +131,7 @@ class McpApprovalRequest(Struct, tag_field="type", tag="mcp_approval_request", f
 
 
 class McpApprovalResponse(Struct, tag_field="type", tag="mcp_approval_response", frozen=True, kw_only=True):
-    """A client's word on an `McpApprovalRequest`. Only some SDKs give it an id."""
+    """The client's answer to an `McpApprovalRequest`. Only some SDKs give it an id."""
 
     approval_request_id: str
     approve: bool
@@ -151,6 +151,6 @@ Item = (
 
 
 class ItemReference(Struct, tag_field="type", tag="item_reference", frozen=True, kw_only=True):
-    """Stands, in the `input` of a `response.create`, for an item of the conversation."""
+    """Refers, in the `input` of a `response.create`, to an item of the conversation."""
 
     id: str

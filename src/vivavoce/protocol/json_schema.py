@@ -1,6 +1,6 @@
-"""JSON Schema, draft 2020-12: whether a schema is one, whether a value fits it, what fits, and a simpler form.
+"""JSON Schema (draft 2020-12): validation of schemas and values, descriptions, and a simplified form.
 
-The `jsonschema` library takes a third of a second to import, so that is done when it is first needed.
+The `jsonschema` library takes a third of a second to import, so it is imported on demand.
 """
 
 from collections.abc import Mapping
@@ -54,10 +54,10 @@ def fits_schema(value: object, schema: Schema) -> bool:
 
 
 def schema_fault(value: object, schema: Schema, root: Schema | None = None) -> str | None:
-    """Return in a sentence why a JSON value does not fit a schema; None if it does.
+    """Return a sentence that says why a JSON value does not fit a schema; None if it does.
 
-    References are looked up in `root`, the whole schema of which this is a part. Those that lead elsewhere are
-    not followed, as the library would (it opens any address, files among them), and let everything pass.
+    References are resolved in `root`, the complete schema of which this is a part. References to other
+    documents are not resolved, since the library would open any URL or file; they accept every value.
     """
     from jsonschema.exceptions import best_match
     from referencing import Registry
@@ -72,7 +72,7 @@ def schema_fault(value: object, schema: Schema, root: Schema | None = None) -> s
 
 
 def describe_schema(schema: Schema) -> str:
-    """Return in words which values fit."""
+    """Return a phrase that describes which values fit."""
     match schema:
         case {"enum": list(values)}:
             return f"one of: {', '.join(str(value) for value in values)}"
@@ -90,7 +90,7 @@ def describe_schema(schema: Schema) -> str:
             return "a value"
 
 
-# A simpler form, to which a grammar can hold a model token by token
+# A simplified form that a grammar can enforce token by token
 
 _DEPTH = 6
 _STRING_CHARS = 80
@@ -98,21 +98,21 @@ _BOUNDS = ("minimum", "maximum", "minItems", "maxItems")
 
 
 def as_schema(value: object) -> Schema:
-    """Return a JSON object as a schema; anything else as the empty one, which every value fits."""
+    """Return a JSON object as a schema; for anything else the empty schema, which every value fits."""
     return cast("Schema", value) if isinstance(value, Mapping) else {}
 
 
 def argument_schema(tool: FunctionTool) -> dict[str, object]:
-    """Return the simplified schema of a tool's arguments, which is always that of an object."""
+    """Return the simplified schema of a tool's arguments, always that of an object."""
     schema = simplify_schema(tool.parameters if tool.parameters is not UNSET else {})
     return schema if "properties" in schema else _object({}, [])
 
 
 def simplify_schema(schema: Schema) -> dict[str, object]:
-    """Return the types, choices, bounds and parts of a schema, with references filled in.
+    """Return a schema with only types, choices, bounds and parts, and with references resolved.
 
-    Patterns and formats are left out, a schema that contains itself ends, strings have a greatest length, a
-    required array has an item, and objects have no further properties.
+    Patterns and formats are left out, recursion ends at a maximum depth, strings have a maximum length,
+    required arrays have at least one item, and objects have no additional properties.
     """
     return _simplified(schema, schema, _DEPTH)
 
@@ -155,7 +155,7 @@ def _object(properties: Schema, required: list[str]) -> dict[str, object]:
 
 
 def _known_types(types: object) -> object:
-    """Return the types that JSON Schema knows: of another one no value could be checked."""
+    """Return the types that JSON Schema defines; values could not be validated against others."""
     if isinstance(types, list):
         return [one for one in types if _known_types(one)]
     return types if isinstance(types, str) and (types in _TYPES or types == "object") else None

@@ -1,4 +1,4 @@
-"""Responses: one answer and what it cost (Realtime GA, `response`)."""
+"""Responses and their usage (Realtime GA, `response`)."""
 
 from typing import Literal
 
@@ -8,7 +8,7 @@ from vivavoce.protocol.items import Item, ItemReference
 from vivavoce.protocol.session import AudioFormat, PromptReference, Reasoning, Tool, ToolChoice, VoiceId
 
 VERBATIM = "vivavoce.verbatim"
-"""The key in a response's `metadata` of words to be spoken verbatim: the cascade does that without a model."""
+"""The key in a response's `metadata` of a text to be spoken verbatim; the cascade uses no model for it."""
 METADATA_CHARS = 512
 """characters of one value of `metadata`"""
 
@@ -25,7 +25,7 @@ class WantedAudio(Struct, frozen=True, kw_only=True):
 
 
 class ResponseParams(Struct, frozen=True, kw_only=True):
-    """What one `response.create` wants otherwise than the session."""
+    """The parameters of a `response.create`, which override the session's."""
 
     conversation: Literal["auto", "none"] | UnsetType = UNSET
     input: tuple[Item | ItemReference, ...] | UnsetType = UNSET
@@ -90,7 +90,7 @@ class Usage(Struct, frozen=True, kw_only=True):
 
 
 class ResponseOutput(Struct, frozen=True, kw_only=True):
-    """A voice is only its name here: OpenAI's clients do without the whole event otherwise."""
+    """`voice` is only a name here: OpenAI's clients drop the whole event otherwise."""
 
     format: AudioFormat | UnsetType = UNSET
     voice: str | UnsetType = UNSET
@@ -101,7 +101,7 @@ class ResponseAudio(Struct, frozen=True, kw_only=True):
 
 
 class Response(Struct, frozen=True, kw_only=True):
-    """`conversation_id` is null for a response that is out of band."""
+    """`conversation_id` is null for an out-of-band response."""
 
     id: str
     status: ResponseStatus
@@ -117,9 +117,9 @@ class Response(Struct, frozen=True, kw_only=True):
 
 
 def verbatim(text: str) -> ResponseParams:
-    """Return the parameters of a response that speaks just this text (at most `METADATA_CHARS` of it).
+    """Return the parameters of a response that speaks exactly this text (at most `METADATA_CHARS`).
 
-    A model that does not know `VERBATIM` is asked for it by instructions.
+    A server that does not know `VERBATIM` is asked for it by instructions.
     """
     text = text[:METADATA_CHARS]
     return ResponseParams(

@@ -1,7 +1,7 @@
-"""The session: how a conversation is to be held (Realtime GA, `session`).
+"""The session: the settings of a conversation (Realtime GA, `session`).
 
-One set of types serves the client's partial update and the server's full account. A field that is absent
-(`UNSET`) is left as it was, `None` switches off what it names, and an empty value clears it.
+The same types are used for the client's partial update and the server's complete session. A field that is
+absent (`UNSET`) is unchanged, `None` switches a feature off, and an empty value clears a setting.
 """
 
 from typing import Literal
@@ -27,7 +27,7 @@ AudioFormat = Pcm | Pcmu | Pcma
 
 
 class ServerVad(Struct, tag_field="type", tag="server_vad", frozen=True, kw_only=True):
-    """A turn ends after a fixed silence. Times are milliseconds of sound."""
+    """A turn ends after a fixed silence. Times are milliseconds of audio."""
 
     threshold: float | UnsetType = UNSET
     prefix_padding_ms: int | UnsetType = UNSET
@@ -38,7 +38,7 @@ class ServerVad(Struct, tag_field="type", tag="server_vad", frozen=True, kw_only
 
 
 class SemanticVad(Struct, tag_field="type", tag="semantic_vad", frozen=True, kw_only=True):
-    """A turn ends when the speaker sounds and reads as if they had finished."""
+    """A turn ends when the speaker seems to have finished, judged by sound and words."""
 
     eagerness: Literal["auto", "low", "medium", "high"] | UnsetType = UNSET
     create_response: bool | UnsetType = UNSET
@@ -85,7 +85,7 @@ class SessionAudio(Struct, frozen=True, kw_only=True):
 
 
 class FunctionTool(Struct, tag_field="type", tag="function", frozen=True, kw_only=True):
-    """A tool of the client's; `parameters` is a JSON Schema."""
+    """A tool of the client; `parameters` is a JSON Schema."""
 
     name: str
     description: str | UnsetType = UNSET
@@ -157,7 +157,7 @@ class Reasoning(Struct, frozen=True, kw_only=True):
 
 
 class Session(Struct, tag_field="type", tag="realtime", frozen=True, kw_only=True):
-    """A conversation in speech or text. `id`, `object` and `expires_at` are the server's to set."""
+    """A conversation in speech or text. `id`, `object` and `expires_at` are set by the server."""
 
     id: str | UnsetType = UNSET
     object: Literal["realtime.session"] | UnsetType = UNSET
@@ -176,7 +176,7 @@ class Session(Struct, tag_field="type", tag="realtime", frozen=True, kw_only=Tru
     tracing: Literal["auto"] | Tracing | UnsetType | None = UNSET
     include: tuple[Literal["item.input_audio_transcription.logprobs"], ...] | UnsetType | None = UNSET
     temperature: float | UnsetType = field(default=UNSET, name="_temperature")
-    """only the beta has it, and is told it again; the models' owner decides"""
+    """only in the beta, where it is sent back; it has no effect here"""
 
 
 class TranscriptionAudio(Struct, frozen=True, kw_only=True):
@@ -184,7 +184,7 @@ class TranscriptionAudio(Struct, frozen=True, kw_only=True):
 
 
 class TranscriptionSession(Struct, tag_field="type", tag="transcription", frozen=True, kw_only=True):
-    """A session that only writes down: no answers."""
+    """A session that only transcribes, without responses."""
 
     id: str | UnsetType = UNSET
     object: Literal["realtime.transcription_session"] | UnsetType = UNSET

@@ -1,6 +1,6 @@
-"""The settings of a session: their defaults, and how a client changes them.
+"""The settings of a session: their defaults, and how a client's update changes them.
 
-Absent is unchanged, null is off, empty is cleared. An update is checked before anything changes.
+Absent fields are unchanged, null switches off, empty values clear. An update is validated before it is applied.
 """
 
 from collections.abc import Iterable
@@ -38,7 +38,7 @@ _NOISE_REDUCTION = NoiseReduction(type="near_field", strength=1.0)
 _INITIAL: dict[type[Struct], Struct] = {
     type(one): one for one in (_SERVER_VAD, _SEMANTIC_VAD, _NOISE_REDUCTION)
 }
-"""what a setting begins with when it is switched on, or becomes one of another type"""
+"""the initial value of a setting that is switched on, or changes its type"""
 
 _INPUT = InputSettings(format=Pcm(), turn_detection=_SERVER_VAD, transcription=None, noise_reduction=None)
 
@@ -57,9 +57,9 @@ DEFAULT = Session(
     tracing=None,
     include=None,
 )
-"""A session before its client has changed anything: every default written out.
+"""A session with all defaults, before its client has changed anything.
 
-The voice is left to the engine; `id` and `model` to the transport.
+The engine chooses the voice; the transport sets `id` and `model`.
 """
 
 DEFAULT_TRANSCRIPTION = TranscriptionSession(
@@ -76,20 +76,20 @@ _RANGES = {
     "audio.output.speed": (0.25, 1.5),
     "truncation.retention_ratio": (0, 1),
 }
-"""the least and the greatest value of each number of a session"""
+"""the minimum and maximum of each number in a session"""
 
 _S = TypeVar("_S", Session, TranscriptionSession)
 
 
 def merge(session: _S, update: Session | TranscriptionSession, *, tools: int = TOOLS) -> _S:
-    """Return the session as `update` makes it.
+    """Return the session after `update`.
 
     Absent fields stay, null switches off, empty values clear. Under `audio` objects are merged field by field,
-    unless their type changes; everything else is replaced whole. Who the session is (`id`, `object`,
-    `expires_at`) and its `model` stay as they are, whatever the update has: Realtime clients send the model
-    that they assume with every update, and the session that is sent back names the one that answers.
+    unless their type changes; everything else is replaced. `id`, `object`, `expires_at` and `model` do not
+    change: Realtime clients send the model that they assume with every update, and the session that is sent
+    back names the one that answers.
 
-    Raises `ProtocolError` with the `param` that is wrong; nothing has changed then. `tools` limits how many.
+    Raises `ProtocolError` with the invalid `param`; then nothing has changed. `tools` is the limit on tools.
     """
     if type(update) is not type(session):
         raise invalid("session.type", "a session's type cannot change once it is open.")
@@ -102,7 +102,7 @@ def merge(session: _S, update: Session | TranscriptionSession, *, tools: int = T
 
 
 def apply_update(session: _S, update: Session | TranscriptionSession) -> _S:
-    """Return the session as `update` makes it. The update has been checked."""
+    """Return the session after an update that has been validated."""
     changed = {
         name: _merged(getattr(session, name), value) if name == "audio" else value
         for name, value in asdict(update).items()
@@ -112,14 +112,14 @@ def apply_update(session: _S, update: Session | TranscriptionSession) -> _S:
 
 
 def _check_tracing(before: Session | TranscriptionSession, after: Session) -> None:
-    """Tracing can be switched on and off; while it is on, it stays as it is."""
+    """Tracing can be switched on and off; while it is on, its settings cannot change."""
     known = before.tracing if isinstance(before, Session) else None
     if known and after.tracing and after.tracing != known:
         raise invalid("session.tracing", "tracing is on already, and cannot be changed then.")
 
 
 def _merged(old: object, new: object) -> object:
-    """Merge a setting under `audio` into its old value. Other than a struct, it replaces that."""
+    """Merge a setting under `audio` into its old value; anything but a struct replaces it."""
     if not isinstance(new, Struct):
         return new
     base = old if type(old) is type(new) else _INITIAL.get(type(new), new)
@@ -128,7 +128,7 @@ def _merged(old: object, new: object) -> object:
 
 
 def check_session(session: Session | TranscriptionSession, *, tools: int = TOOLS) -> None:
-    """Raise a `ProtocolError` for the first value that is out of its range. Absent fields are in order."""
+    """Raise a `ProtocolError` for the first value that is out of range. Absent fields are valid."""
     for path, (low, high) in _RANGES.items():
         value: object = session
         for name in path.split("."):
@@ -142,7 +142,7 @@ def check_session(session: Session | TranscriptionSession, *, tools: int = TOOLS
 
 
 def check_response(params: ResponseParams, session: Session = DEFAULT, *, tools: int = TOOLS) -> None:
-    """Raise a `ProtocolError` for the first value of a `response.create` that is out of its range."""
+    """Raise a `ProtocolError` for the first value of a `response.create` that is out of range."""
     _check_modalities(params.output_modalities, "response")
     _check_tokens(params.max_output_tokens, "response")
     check_tools(params.tools, "response", tools)

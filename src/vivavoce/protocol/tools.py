@@ -1,4 +1,4 @@
-"""The tools of a session: whether they are valid, and what may be shown of them."""
+"""The tools of a session: their validation, and the removal of their credentials."""
 
 import re
 from typing import TypeVar
@@ -22,16 +22,16 @@ from vivavoce.protocol.session import (
 from vivavoce.protocol.validation import invalid, missing
 
 TOOLS = 128
-"""tools that a session may name"""
+"""default limit on the tools of a session"""
 
 _INVALID_URL = "expected the http or https address of an MCP server, without a user's name or a fragment."
 _RESERVED_HEADERS = {"host", "connection", "content-length", "transfer-encoding"}
-"""headers that say where a request goes, and how: not for a client to set"""
+"""headers about routing and framing, which a client may not set"""
 _S = TypeVar("_S", bound=Session | TranscriptionSession | ResponseParams)
 
 
 def check_tools(tools: tuple[Tool, ...] | UnsetType, at: str, most: int) -> None:
-    """Raise a `ProtocolError` for the first tool that is not valid. `at` is the path of their owner."""
+    """Raise a `ProtocolError` for the first invalid tool. `at` is the path of the tools' owner."""
     if tools is UNSET:
         return
     if len(tools) > most:
@@ -69,7 +69,7 @@ def _check_server(server: McpServerTool, at: str) -> None:
 
 
 def _is_http_url(url: str) -> bool:
-    """Return whether this is an HTTP address that every parser reads alike."""
+    """Return whether this is an HTTP URL that all parsers read in the same way."""
     try:
         parts = urlsplit(url)
         host = parts.hostname if parts.port != 0 and parts.scheme in ("http", "https") else None
@@ -83,7 +83,7 @@ def _is_plain(text: str) -> bool:
 
 
 def check_choice(choice: ToolChoice | UnsetType, tools: tuple[Tool, ...] | UnsetType, at: str) -> None:
-    """Raise a `ProtocolError` for a `tool_choice` that is none of the tools."""
+    """Raise a `ProtocolError` for a `tool_choice` that names none of the tools."""
     names = {tool.name for tool in tools or () if isinstance(tool, FunctionTool)}
     labels = {tool.server_label for tool in tools or () if isinstance(tool, McpServerTool)}
     if isinstance(choice, ToolChoiceFunction) and choice.name not in names:
@@ -93,7 +93,7 @@ def check_choice(choice: ToolChoice | UnsetType, tools: tuple[Tool, ...] | Unset
 
 
 def without_secrets(settings: _S) -> _S:
-    """Return a session, or the parameters of a response, without what only an MCP server may read."""
+    """Return a session, or the parameters of a response, without the credentials for MCP servers."""
     if isinstance(settings, TranscriptionSession) or not settings.tools:
         return settings
     shown = tuple(
@@ -104,7 +104,7 @@ def without_secrets(settings: _S) -> _S:
 
 
 def event_without_secrets(event: e.Event) -> e.Event:
-    """Return an event as it may be shown, logged and recorded: without what only an MCP server may read."""
+    """Return an event for logs and recordings: without the credentials for MCP servers."""
     match event:
         case e.SessionUpdate(session=session):
             return replace(event, session=without_secrets(session))

@@ -1,8 +1,8 @@
-"""Validates what a client sends, field by field, against the structs' own types.
+"""Validates client events field by field, against the types of the structs.
 
-msgspec's decoder ignores unknown fields, and names a wrong one by a path of its own, in a text. A client is
-helped by an error with the protocol's code and the name of the field. So `validate` walks over what a client
-sent, along the types.
+msgspec's decoder ignores unknown fields, and names invalid ones only inside an English message. Clients expect
+an error with the protocol's code and the field's path. Therefore `validate` walks over the JSON values, guided
+by the types.
 """
 
 import math
@@ -14,33 +14,33 @@ from msgspec import inspect
 from vivavoce.errors import ProtocolError
 
 DEPTH = 64
-"""levels of nesting that free-form values, such as a tool's JSON Schema, may have"""
+"""levels of nesting allowed in free-form values, such as a tool's JSON Schema"""
 NAME_CHARS = 64
-"""characters of a client's own names that an error repeats"""
+"""characters of a client's field name that an error repeats"""
 
 CheckText = Callable[[str, str], None]
-"""Called with every text and its path; raises `ProtocolError` if the text is too long."""
+"""Called with each text and its path; raises `ProtocolError` if the text is too long."""
 
 
 def missing(param: str) -> ProtocolError:
-    """Return the error about a field that is required and absent."""
+    """Return the error for a required field that is absent."""
     return ProtocolError(
         f"Missing required parameter: '{param}'.", code="missing_required_parameter", param=param
     )
 
 
 def invalid(param: str, message: str) -> ProtocolError:
-    """Return the error about a wrong type or value; `message` completes the sentence."""
+    """Return the error for an invalid type or value; `message` completes the sentence."""
     return ProtocolError(f"Invalid value for '{param}': {message}", code="invalid_value", param=param)
 
 
 def unknown(param: str) -> ProtocolError:
-    """Return the error about a field that does not exist."""
+    """Return the error for an unknown field."""
     return ProtocolError(f"Unknown parameter: '{param}'.", code="unknown_parameter", param=param)
 
 
 def text_limit(chars: int, *, but: str) -> CheckText:
-    """Return a check that a text has at most so many characters, unless its path ends with `but`."""
+    """Return a check that texts have at most this many characters, except where the path ends with `but`."""
 
     def short(text: str, param: str) -> None:
         if len(text) > chars and not param.endswith(but):
@@ -50,9 +50,9 @@ def text_limit(chars: int, *, but: str) -> CheckText:
 
 
 def validate(value: object, kind: inspect.Type, path: str, check: CheckText) -> object:
-    """Return `value` as `msgspec.convert` can take it, or raise a `ProtocolError` that names the field.
+    """Return `value` in a form that `msgspec.convert` accepts. Raises `ProtocolError` that names the field.
 
-    A null that could switch nothing off (`"id": null`) is taken as absent; integral floats become integers.
+    A null that cannot switch anything off (`"id": null`) counts as absent; integral floats become integers.
     """
     match kind:
         case inspect.UnionType():
@@ -88,7 +88,7 @@ def validate(value: object, kind: inspect.Type, path: str, check: CheckText) -> 
 
 
 def _fields(value: Mapping[object, object], kind: inspect.StructType, path: str, check: CheckText) -> object:
-    """Read an object field by field. Its tag is left as it is: that chose `kind`."""
+    """Read an object field by field. Its tag is left unchanged: `kind` was chosen by it."""
     known = {field.encode_name: field for field in kind.fields}
     result: dict[object, object] = {}
     for name, one in value.items():
@@ -105,7 +105,7 @@ def _fields(value: Mapping[object, object], kind: inspect.StructType, path: str,
 
 
 def _choose(value: object, union: inspect.UnionType, path: str) -> inspect.Type:
-    """Pick the one member of `union` that `value` can only be meant as."""
+    """Return the one member of `union` that matches the type of `value`."""
     tagged = {one.tag: one for one in union.types if isinstance(one, inspect.StructType) and one.tag_field}
     if tagged and isinstance(value, Mapping):
         where = next(iter(tagged.values())).tag_field or ""
@@ -179,7 +179,7 @@ def _finite(value: float, path: str) -> float:
 
 
 def _free_form(value: object, path: str, check: CheckText) -> object:
-    """Return a free-form value, if it can be written again: its nesting has an end, and so have its texts."""
+    """Return a free-form value after checking that it can be encoded: its depth and its strings are limited."""
     level = [value]
     for _ in range(DEPTH):
         for one in level:
@@ -203,14 +203,14 @@ def _accepts_null(kind: inspect.Type) -> bool:
 
 
 def _is_integer(value: object) -> bool:
-    """Return whether this is an integer that every JSON reader gets right, even if written with a point."""
+    """Return whether this is an integer that all JSON parsers represent exactly, even if written as a float."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not -(2**53) <= value <= 2**53:
         return False
     return isinstance(value, int) or value.is_integer()
 
 
 def join_path(path: str, name: str) -> str:
-    """Return the path of a field; of a long name of a client's own only its beginning."""
+    """Return the path of a field, with a long name of the client's cut off."""
     if len(name) > NAME_CHARS:
         name = f"{name[:NAME_CHARS]}…"
     return f"{path}.{name}" if path else name
@@ -245,7 +245,7 @@ def _choices(values: Iterable[object]) -> str:
 
 
 def _value_name(value: object) -> str:
-    """Return a short value itself, of others the JSON type."""
+    """Return a short value itself, or else its JSON type."""
     if value is None:
         return "null"
     if isinstance(value, bool):

@@ -1,4 +1,4 @@
-"""What the parts of the engine share: the models, and the state of one conversation."""
+"""The providers that all conversations share, and the state of one conversation."""
 
 from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass, field
@@ -37,7 +37,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Providers:
-    """The models at work, shared by all conversations. Without a turn detector, words and silence decide."""
+    """The providers, shared by all conversations. Without a turn detector, words and silence end turns."""
 
     vad: VoiceActivityModel
     transcriber: Transcriber
@@ -46,22 +46,22 @@ class Providers:
     turn: TurnDetector | None = None
     denoiser: DenoisingModel | None = None
     chat_name: str = "this chat model"
-    """what errors call the chat model"""
+    """the chat model's name in errors"""
 
     @cached_property
     def transcriber_queue(self) -> "TranscriberQueue":
-        """The one queue in which all conversations ask the transcriber."""
+        """The queue in which all conversations use the transcriber."""
         return TranscriberQueue(self.transcriber)
 
     def reply(self, request: ChatRequest, limits: Limits) -> AsyncGenerator[str | ToolCall | ChatUsage, None]:
-        """Ask the chat model. Raises `ProviderError` if it fails or a token takes too long."""
+        """Call the chat model. Raises `ProviderError` if it fails or a token takes too long."""
         reply = self.chat.reply(request)
         return _with_timeouts(reply, limits.first_token_seconds, limits.next_token_seconds, provider="chat")
 
     def synthesize(
         self, text: str, limits: Limits, *, voice: str | None, speed: float
     ) -> AsyncGenerator[bytes | WordTiming, None]:
-        """Ask the synthesizer. Raises `ProviderError` if it fails or a chunk takes too long."""
+        """Call the synthesizer. Raises `ProviderError` if it fails or a chunk takes too long."""
         audio, seconds = self.synthesizer.speak(text, voice=voice, speed=speed), limits.first_audio_seconds
         return _with_timeouts(audio, seconds, seconds, provider="synthesizer")
 
@@ -69,7 +69,7 @@ class Providers:
 async def _with_timeouts(
     items: AsyncIterator[T], first: float, later: float, *, provider: str
 ) -> AsyncGenerator[T, None]:
-    """Yield what a provider yields; raise `ProviderError` if one item takes more than so many seconds."""
+    """Yield a provider's items; raise `ProviderError` if one takes longer than its timeout, in seconds."""
     seconds = first
     try:
         while True:
@@ -89,7 +89,7 @@ async def _with_timeouts(
 
 @dataclass
 class TranscriberQueue:
-    """One transcriber, shared by all conversations. Transcripts of whole turns go before partial ones."""
+    """One transcriber, shared by all conversations. Whole turns take precedence over partial transcripts."""
 
     transcriber: Transcriber
     _running: int = 0
@@ -97,7 +97,7 @@ class TranscriberQueue:
 
     @property
     def supports_partials(self) -> bool:
-        """Whether the transcriber may be asked in mid-speech."""
+        """Whether the transcriber may be used for partial transcripts."""
         return isinstance(self.transcriber, SupportsPartials) and self.transcriber.supports_partials
 
     async def transcribe(
@@ -119,7 +119,7 @@ class TranscriberQueue:
     async def transcribe_partial(
         self, audio: bytes, *, seconds: float, language: str | None = None, prompt: str | None = None
     ) -> Transcript | None:
-        """Transcribe a turn so far, or return None if the transcriber is busy or was needed meanwhile.
+        """Transcribe a turn so far; return None if the transcriber is busy, or is needed for a whole turn.
 
         Raises `ProviderError` if it fails.
         """
@@ -148,18 +148,18 @@ class CascadeContext:
     conversation: Conversation = field(default_factory=Conversation)
     item_audio: ItemAudio = field(init=False)
     revision: int = 0
-    """goes up whenever the client changes what a response is made from; older drafts are then discarded"""
+    """incremented when the client changes what a response is made from; older drafts are then discarded"""
 
     def __post_init__(self) -> None:
         self.item_audio = ItemAudio(self.limits.item_audio_seconds)
 
     @property
     def client_session(self) -> Session | TranscriptionSession:
-        """The session as the client sees it."""
+        """The session that is sent to the client."""
         return self.transcription or without_secrets(self.session)
 
     async def add_item(self, item: Item, previous_id: str | None) -> None:
-        """Send an item that is complete at once, to follow `previous_id`; None is the start."""
+        """Send an item that is complete at once, inserted after `previous_id`; None is the start."""
         await self.send(ConversationItemAdded(item=item, previous_item_id=previous_id))
         await self.send(ConversationItemDone(item=item, previous_item_id=previous_id))
 

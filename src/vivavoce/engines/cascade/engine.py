@@ -1,4 +1,4 @@
-"""The cascade engine: transcriber, chat model, synthesizer. Its table of contents is one `match`."""
+"""The cascade engine: transcriber, chat model, synthesizer. `_Conversation._handle` lists the client events."""
 
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -35,9 +35,9 @@ APOLOGY = "I'm sorry, I couldn't answer that just now. Could you say it again?"
 
 @dataclass
 class Cascade:
-    """An engine that holds conversations with models of its own.
+    """An engine that answers conversations with a transcriber, a chat model and a synthesizer.
 
-    `session` is what a conversation begins with, unless its client says otherwise.
+    `session` contains the settings of a conversation whose client requests none.
     """
 
     providers: Providers
@@ -47,7 +47,7 @@ class Cascade:
     mcp: McpConnector = field(default_factory=McpServers)
 
     async def warm_up(self) -> None:
-        """Synthesize the apology and prefill the chat model, so that the first caller need not wait.
+        """Synthesize the apology and prefill the chat model, so that the first caller does not wait for that.
 
         Raises `ProviderError` if a model fails.
         """
@@ -65,7 +65,7 @@ class Cascade:
             )
 
     async def converse(self, line: Line, session: Session | TranscriptionSession | None = None) -> None:
-        """Hold one conversation, which begins with `session`. Cancelling it ends all that it started."""
+        """Serve one conversation that begins with `session`. Cancelling ends all tasks of it."""
         async with line, anyio.create_task_group() as tasks:
             own = self.session
             if isinstance(session, Session):
@@ -80,7 +80,7 @@ class Cascade:
 
 
 class _Conversation:
-    """One conversation, from the first event to the last."""
+    """One conversation, from its first event to its last."""
 
     def __init__(self, context: CascadeContext, apology: Apology, mcp: McpConnector) -> None:
         self.context = context
@@ -189,7 +189,7 @@ class _Conversation:
             await self.responses.mcp_servers.update(named(self.context.session.tools))
 
     def _check_unused(self) -> None:
-        """Raise `ProtocolError` for another session type once there was audio, an item or a response."""
+        """Raise `ProtocolError` if there was audio, an item or a response: the session's type is then fixed."""
         conversation = self.context.conversation
         if self.input_audio.now_ms or conversation.last_turn_id or self.responses.in_progress:
             raise ProtocolError(

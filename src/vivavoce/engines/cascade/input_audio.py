@@ -1,4 +1,4 @@
-"""Input audio: decoded, cut into frames, kept, and turned into changes of who speaks."""
+"""Input audio: decoding, framing, buffering, noise reduction, and turn-taking."""
 
 from collections.abc import Callable, Iterator
 
@@ -15,12 +15,12 @@ from vivavoce.turn_taking import Change, SpeechStopped, TurnRules, TurnTaking
 
 _BYTES_PER_MS = INPUT_RATE * 2 // 1000
 _QUIET_MS = 2000
-"""How much of a silence is kept: the longest prefix padding, and frames in which speech was only suspected."""
+"""How much silence is kept: the longest prefix padding, plus frames in which speech was only suspected."""
 _MIN_SPEECH_MS = 192
 
 
 class AudioBuffer:
-    """The newest audio, PCM at `INPUT_RATE`, by its time. Times are milliseconds since the session began."""
+    """The newest audio, PCM at `INPUT_RATE`, by time. Times are milliseconds since the session began."""
 
     def __init__(self) -> None:
         self._audio = bytearray()
@@ -32,19 +32,19 @@ class AudioBuffer:
 
     @property
     def ms(self) -> float:
-        """How much there is."""
+        """The length in milliseconds."""
         return len(self._audio) / _BYTES_PER_MS
 
     def append(self, audio: bytes) -> None:
-        """Add audio at the end."""
+        """Append audio at the end."""
         self._audio += audio
 
     def read(self, start_ms: float) -> bytes:
-        """Return the audio from a time on, as far as it is kept."""
+        """Return the audio from `start_ms` on, as far as it is kept."""
         return bytes(self._audio[self._index(start_ms) :])
 
     def drop_before(self, ms: float) -> None:
-        """Keep only what came after."""
+        """Drop the audio before this time."""
         cut = self._index(ms)
         del self._audio[:cut]
         self.start_ms += cut / _BYTES_PER_MS
@@ -55,9 +55,9 @@ class AudioBuffer:
 
 
 class InputAudioStream:
-    """Cuts input audio into frames, asks whether they are speech, and advances the turn-taking.
+    """Splits input audio into frames, gets their speech probability, and advances the turn-taking.
 
-    The keys of a telephone are no speech: they are in `dtmf_keys`, and the models get silence instead.
+    Telephone keys are not speech: they are collected in `dtmf_keys`, and the models get silence instead.
     """
 
     def __init__(
@@ -69,9 +69,9 @@ class InputAudioStream:
         input_buffer_seconds: float,
         denoising_model: DenoisingModel | None = None,
     ) -> None:
-        """Process audio by the `settings`; `is_audible` returns whether the caller hears a response now.
+        """Process audio by the `settings`; `is_audible` returns whether a response is being played.
 
-        `denoising_model` removes noise, if the settings ask for that.
+        `denoising_model` removes noise, if the settings request that.
         """
         self.settings = settings
         self.buffer = AudioBuffer()
@@ -90,7 +90,7 @@ class InputAudioStream:
         return self.turn_taking.now_ms
 
     def configure(self, settings: InputProcessing) -> None:
-        """Process audio by other settings from now on."""
+        """Apply other settings from now on."""
         if settings.rules != self.settings.rules:
             self.turn_taking.reset(settings.rules)
             if settings.rules is None:
@@ -105,7 +105,7 @@ class InputAudioStream:
 
     def _use_format(self, settings: InputProcessing) -> None:
         self._decoder = AudioDecoder(settings.format)
-        # telephones, and what stands for them, send G.711: only there can keys be pressed
+        # telephones, and gateways to them, send G.711: only there can keys be pressed
         self._dtmf_detector = None if isinstance(settings.format, Pcm) else DtmfDetector(INPUT_RATE)
 
     def _create_denoiser(self, settings: InputProcessing) -> Denoiser | None:
@@ -113,12 +113,12 @@ class InputAudioStream:
         return model.denoiser(reduction) if model and reduction else None
 
     def clear(self) -> None:
-        """Drop what is not committed."""
+        """Drop the uncommitted audio."""
         self.turn_taking.reset()
         self.buffer.drop_before(self.buffer.end_ms)
 
     def append(self, audio: bytes) -> None:
-        """Add audio in the session's format in manual turns, without looking for speech in it.
+        """Append audio in the session's format in manual turns, without speech detection.
 
         Raises `ProtocolError` if the buffer is full.
         """
@@ -135,7 +135,7 @@ class InputAudioStream:
         self.turn_taking.now_ms = self.buffer.end_ms
 
     def process(self, audio: bytes) -> Iterator[Change | None]:
-        """Add audio in the session's format; yield after every frame what it changed, often nothing."""
+        """Append audio in the session's format; yield the change after each frame, which is mostly None."""
         pcm = self._rest + self._decoder.push(audio)
         whole = len(pcm) // FRAME_BYTES * FRAME_BYTES
         self._rest = pcm[whole:]
@@ -151,7 +151,7 @@ class InputAudioStream:
                 yield SpeechStopped(self.turn_taking.now_ms)
 
     def _clean(self, frame: bytes) -> bytes:
-        """Return a frame, or less, without keys and noise."""
+        """Return a frame, or part of one, without telephone keys and noise."""
         if self._dtmf_detector:
             self.dtmf_keys += self._dtmf_detector.push(frame)
             frame = bytes(len(frame)) if self._dtmf_detector.held else frame
@@ -159,9 +159,9 @@ class InputAudioStream:
 
 
 async def has_speech(pcm: bytes, detector: VoiceActivityDetector) -> bool:
-    """Return whether PCM at `INPUT_RATE` has a run of speech long enough (192 ms) to be words.
+    """Return whether PCM at `INPUT_RATE` has a run of speech long enough (192 ms) to contain words.
 
-    Transcribers invent words for noise and silence; they are only asked where this is true.
+    Transcribers invent words for noise and silence, so they are only called if this is true.
     """
     run = 0
     for at in range(0, len(pcm) - FRAME_BYTES + 1, FRAME_BYTES):

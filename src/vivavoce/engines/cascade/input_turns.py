@@ -1,4 +1,4 @@
-"""The caller's turns: analysed in every pause, committed and responded to when they are over."""
+"""The caller's turns: analysed in each pause, committed and answered when they are over."""
 
 import logging
 from collections import deque
@@ -35,19 +35,19 @@ log = logging.getLogger(__name__)
 
 _MIN_COMMIT_MS = 100
 LEAD_MS = 350
-"""Audio before a turn that the transcriber gets too: without it there are more mistakes at the beginning."""
+"""Audio before a turn that is transcribed too, since transcribers make mistakes at an abrupt beginning."""
 INTERRUPTION_LEAD_MS = 200
 """the same for speech over a response"""
 FIRST_LISTEN_MS = 192
 NEXT_LISTEN_MS = 96
-"""when to transcribe speech over a response: after a suspected interruption, and again"""
+"""when to transcribe speech during a response: after an interruption is suspected, and then repeatedly"""
 _SYLLABLE_MS = 250
 _SILENT_CALLER = "The caller has said nothing for a while. Ask in a few words whether they are still there."
 
 
 @dataclass
 class PauseAnalysis(PendingTranscript):
-    """What is found out in a pause: the transcript so far, and whether the turn is over."""
+    """The analysis of a pause: the transcript so far, and the probability that the turn is over."""
 
     pause: int = 0
     scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
@@ -61,7 +61,7 @@ class InputTurn:
     item_id: str
     start_ms: float
     audio_start_ms: float
-    """where the transcriber begins: a little earlier"""
+    """where the audio for the transcriber begins, a little before the turn"""
     partials: PartialTranscripts
     analysis: PauseAnalysis | None = None
     resumed_ms: float | None = None
@@ -71,7 +71,7 @@ class InputTurn:
 
 @dataclass
 class InputTurns:
-    """Decides when the caller's turns begin and end. Changes are handled one by one, in order."""
+    """Detects the caller's turns, and responds to them. Changes of turn-taking are handled one by one."""
 
     context: CascadeContext
     responses: Responses
@@ -88,7 +88,7 @@ class InputTurns:
     # client events
 
     async def append(self, audio: bytes) -> None:
-        """Handle `input_audio_buffer.append`. Other tasks may run before the end of a long one."""
+        """Handle `input_audio_buffer.append`. Long audio is split, so that other tasks may run."""
         check_samples(audio, self.input_audio.settings.format, "audio")
         if self.input_audio.settings.rules is None:
             self._append_manually(audio)
@@ -102,7 +102,7 @@ class InputTurns:
             await self._send_dtmf()
 
     def _append_manually(self, audio: bytes) -> None:
-        """Keep audio in manual turns. Partial transcripts of it are for transcription sessions alone."""
+        """Buffer audio in manual turns. Only transcription sessions have partial transcripts of it."""
         self.input_audio.append(audio)
         if self.context.transcription:
             start_ms = self.input_audio.buffer.start_ms
@@ -155,12 +155,12 @@ class InputTurns:
             await self.context.send(e.InputAudioBufferCleared())
 
     def configure(self, settings: InputProcessing) -> None:
-        """Use other settings from now on."""
+        """Apply other settings from now on."""
         if settings.rules != self.input_audio.settings.rules:
             self._drop_turn()
         self.input_audio.configure(settings)
 
-    # changes of who speaks
+    # changes of turn-taking
 
     async def _handle_changes(self) -> None:
         async with self._lock:
@@ -246,7 +246,7 @@ class InputTurns:
     # in a pause
 
     async def _analyze_pause(self, turn: InputTurn, analysis: PauseAnalysis, audio: bytes) -> None:
-        """Find out what was said and whether it was all, and begin a draft, all at once."""
+        """Transcribe the turn so far, estimate whether it is over, and start a draft, concurrently."""
         detector, rules = self.context.providers.turn, self.input_audio.settings.rules
         with analysis.scope:
             async with anyio.create_task_group() as tasks:
@@ -259,7 +259,7 @@ class InputTurns:
                     await turn.partials.update(analysis.text)
 
     async def _predict_end(self, detector: TurnDetector, analysis: PauseAnalysis, audio: bytes) -> None:
-        """Ask the turn detector; without its answer, words and silence decide."""
+        """Call the turn detector; without its result, words and silence decide."""
         with anyio.move_on_after(self.context.limits.turn_detection_seconds):
             try:
                 analysis.end_of_turn = await detector.predict_end_of_turn(audio)
@@ -273,7 +273,7 @@ class InputTurns:
         self._add_change(turn_taking.judge_pause(analysis.pause, finished=analysis.end_of_turn, words=words))
 
     def _update_draft(self, turn: InputTurn, analysis: PauseAnalysis) -> None:
-        """Keep the draft if it answers this transcript, else begin another, within the limit."""
+        """Keep the draft if it answers this transcript; else start another one, within the limit."""
         if self._valid_draft(turn, analysis):
             return
         self.responses.discard(turn.draft)
@@ -291,7 +291,7 @@ class InputTurns:
         return None
 
     def _discard_outdated_draft(self) -> None:
-        """A caller who goes on for more than a syllable says more than the draft knows."""
+        """Discard the draft if the caller has continued for more than a syllable: it lacks the new words."""
         turn = self._turn
         if turn is None or turn.draft is None or turn.resumed_ms is None:
             return
@@ -302,7 +302,7 @@ class InputTurns:
     # after a turn
 
     async def _finish_turn(self, turn: InputTurn, analysis: PauseAnalysis, seconds: float) -> None:
-        """Publish the transcript, which nothing interrupts, and respond if nothing was said since."""
+        """Publish the transcript, and respond, unless the caller has said something since."""
         await analysis.known.wait()
         await self.transcripts.publish(turn.partials, analysis, seconds)
         draft = self._valid_draft(turn, analysis)
@@ -320,10 +320,10 @@ class InputTurns:
                 return
         self.responses.discard(draft)
 
-    # over a response
+    # during a response
 
     async def _judge_interruption(self, interruption: InterruptionSuspected) -> None:
-        """Find out what is said over the response; if that fails, its length decides."""
+        """Transcribe speech during a response, and judge it; if that fails, its length decides."""
         audio = self.input_audio.buffer.read(interruption.at_ms - INTERRUPTION_LEAD_MS)
         try:
             words = await self.transcripts.transcribe(audio)
@@ -338,7 +338,7 @@ class InputTurns:
         self._idle_since_ms = self.input_audio.now_ms
 
     async def _check_idle_timeout(self) -> None:
-        """Respond if the caller is silent for as long as the session allows. Our own voice is no silence."""
+        """Respond if the caller is silent for `idle_timeout_ms`. Time during a response does not count."""
         timeout_ms, now_ms = self.input_audio.settings.idle_timeout_ms, self.input_audio.now_ms
         if timeout_ms is None or self._turn or self.responses.in_progress or self.responses.audible:
             self._restart_idle_timeout()
@@ -346,7 +346,7 @@ class InputTurns:
             await self._on_idle_timeout(self._idle_since_ms, now_ms)
 
     async def _on_idle_timeout(self, start_ms: float, end_ms: float) -> None:
-        """Make an item without words, and respond to it."""
+        """Add an empty user item, and respond to it."""
         self._restart_idle_timeout()
         item_id = e.new_id("item")
         await self.context.send(

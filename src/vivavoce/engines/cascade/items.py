@@ -1,4 +1,4 @@
-"""What a client does with the items of a conversation: create, retrieve, truncate, delete."""
+"""Handling of `conversation.item.*`: create, retrieve, truncate, delete."""
 
 import binascii
 import re
@@ -31,7 +31,7 @@ from vivavoce.session.formats import check_samples
 
 _ROOT = "root"
 _TRUNCATE_SLACK_MS = 1000
-"""how far past the end of a message's audio a client's clock may be"""
+"""how far an `audio_end_ms` may be past the end of a message's audio, since the client's clock may differ"""
 _IMAGE_DATA = re.compile(r"data:image/(?:png|jpe?g|gif|webp);base64,", re.IGNORECASE)
 
 
@@ -46,14 +46,14 @@ class Items:
         return self.transcripts.input_audio.settings.format
 
     async def retrieve(self, item_id: str) -> None:
-        """Send an item as it is, with its audio if that is still kept."""
+        """Send an item in its current form, with its audio if that is still kept."""
         audio = await self.context.item_audio.read(item_id)
         item = self._find(item_id, "retrieve")
         item = _with_audio(item, audio) if audio else item
         await self.context.send(e.ConversationItemRetrieved(item=item))
 
     async def delete(self, item_id: str) -> None:
-        """Delete an item. A response that is sending it is interrupted first: nothing follows a deletion."""
+        """Delete an item. A response that is sending it is interrupted first: no event follows a deletion."""
         self._find(item_id, "delete")
         await self.responses.interrupt_item(item_id)
         self.context.revision += 1
@@ -61,7 +61,7 @@ class Items:
         await self.context.send(e.ConversationItemDeleted(item_id=item_id))
 
     async def truncate(self, item_id: str, content_index: int, ms: int) -> None:
-        """Keep of a spoken message the first `ms` milliseconds."""
+        """Cut a spoken message after its first `ms` milliseconds."""
         self._find(item_id, "truncate")
         length = self.context.conversation.spoken_ms(item_id)
         if length is None or content_index != 0:
@@ -95,7 +95,7 @@ class Items:
     # creating
 
     async def create(self, item: Item, previous: str | UnsetType | None) -> None:
-        """Create an item: at the end, at `root`, or behind another one."""
+        """Create an item: at the end, at `root`, or after another item."""
         input_format = self._input_format
         item, audio = _without_audio(item, input_format, "item")
         item_id = item.id or e.new_id("item")
@@ -140,7 +140,7 @@ class Items:
                 )
 
     def _resolve_previous(self, previous: str | UnsetType | None) -> str | None:
-        """Return after which item a new one goes (realtime.md 1.3): absent is the end, `root` the start."""
+        """Return the id of the item before a new one: absent means the end, `root` the start (None)."""
         if previous is UNSET or previous is None:
             return self.context.conversation.last_id
         if previous == _ROOT:
@@ -156,7 +156,7 @@ class Items:
     # the input of a response
 
     def response_input(self, items: Sequence[Item | ItemReference]) -> Callable[[], Awaitable[Sequence[Item]]]:
-        """Check the items that one response is made from; return the function that reads them."""
+        """Check the items in the `input` of a response; return the function that reads them."""
         limits = self.context.limits
         if len(items) > limits.items:
             raise invalid("response.input", f"{len(items)} items; there may be {limits.items} (limits.items).")
@@ -180,7 +180,7 @@ class Items:
             raise invalid(f"{path}.id", f"there is no item '{item.id}' in the conversation.")
 
     async def _transcribed(self, item: Item) -> Item:
-        """Return an item with transcripts in place of audio."""
+        """Return an item with transcripts instead of audio."""
         if not isinstance(item, Message):
             return item
         content = list(item.content)
@@ -192,7 +192,7 @@ class Items:
 
 
 def _with_audio(item: Item, audio: bytes) -> Item:
-    """Return an item with its audio, which is in the first part that can have it."""
+    """Return an item with its audio, in the first part that can contain it."""
     content = list(item.content) if isinstance(item, Message) else []
     for index, part in enumerate(content):
         if isinstance(part, InputAudio | OutputAudio):
@@ -202,7 +202,7 @@ def _with_audio(item: Item, audio: bytes) -> Item:
 
 
 def _without_audio(item: Item, format: AudioFormat, path: str) -> tuple[Item, bytes]:
-    """Return an item without its audio, and the audio. `path` is where the item is in the event."""
+    """Return an item without its audio, and the audio. `path` is the item's path in the event."""
     if not isinstance(item, Message):
         return item, b""
     whole, content = b"", []
@@ -217,10 +217,10 @@ def _without_audio(item: Item, format: AudioFormat, path: str) -> tuple[Item, by
 
 
 def check_images(item: Item, providers: Providers, limits: Limits, path: str) -> None:
-    """Raise `ProtocolError` for the first image of an item that the chat model cannot take.
+    """Raise `ProtocolError` for the first image of an item that the chat model cannot use.
 
-    Images on the web are passed on by their address: it is the model's endpoint that fetches them, not we.
-    `path` is where the item is in the event.
+    Image URLs are passed on: the model's endpoint fetches them, not this server. `path` is the item's path in
+    the event.
     """
     for index, part in enumerate(item.content if isinstance(item, Message) else ()):
         if not isinstance(part, InputImage):

@@ -1,13 +1,13 @@
 """Calls of MCP servers' tools, which are made outside of responses.
 
-The order is the service's. A response that calls such a tool ends at once, with the `mcp_call` in its output.
-The call is made after `response.done`, and the item is done when it has ended. Then nothing more happens: it
-is the client that goes on, with `response.create`. A call that needs approval puts an `mcp_approval_request`
-into the conversation and waits for the client's `mcp_approval_response`; one that is refused has failed.
+The order of events is that of OpenAI's service. A response that calls such a tool ends at once, with the
+`mcp_call` in its output. The call is made after `response.done`; when it has ended, the item is done. No
+further response is created: the client continues with `response.create`. A call that needs approval adds an
+`mcp_approval_request` to the conversation, and waits for the client's `mcp_approval_response`; a call that is
+not approved has failed.
 
-So it is in openai-dotnet's tests/Realtime/RealtimeToolTests.cs, which runs against the service, in
-openai-ruby's examples/realtime/mcp_approval.rb, and for the Agents SDK for JavaScript, which asks for the next
-answer itself.
+Sources: openai-dotnet's tests/Realtime/RealtimeToolTests.cs, which runs against the service; openai-ruby's
+examples/realtime/mcp_approval.rb; and the Agents SDK for JavaScript, which requests the next response itself.
 """
 
 from collections.abc import Sequence
@@ -41,20 +41,20 @@ class PendingMcpCall:
     item: McpCall
     connection: McpConnection
     refused: bool = False
-    """there are too many already"""
+    """the limit on concurrent calls is reached, so this call fails"""
     response_id: str = ""
     output_index: int = 0
     approval: McpApprovalResponse | None = None
     decided: anyio.Event = field(default_factory=anyio.Event)
 
     def decide(self, approval: McpApprovalResponse) -> None:
-        """Take the client's decision."""
+        """Store the client's decision."""
         self.approval = approval
         self.decided.set()
 
 
 class McpCalls:
-    """Makes the calls that responses leave behind. Whatever becomes of one, it ends, and the client knows."""
+    """Makes the MCP calls of responses. Each call ends with an output or an error, sent to the client."""
 
     def __init__(self, call: CascadeContext, servers: McpServerTools) -> None:
         self.call, self.servers = call, servers
@@ -62,7 +62,7 @@ class McpCalls:
         self._under_way = 0
 
     def find(self, call: ToolCall, settings: ResponseSettings) -> PendingMcpCall | None:
-        """Return the call that the model means; None if it is the client's to make."""
+        """Return the MCP call for a tool call of the model; None if it is a function of the client."""
         found = self.servers.find(call.name, settings)
         if found is None:
             return None
@@ -81,7 +81,7 @@ class McpCalls:
         return PendingMcpCall(item, connection, refused)
 
     async def add(self, pending: PendingMcpCall, response_id: str, output_index: int) -> None:
-        """Add a call that a response has announced; ask the client for its approval if that is needed."""
+        """Add a call that a response has announced; request the client's approval if needed."""
         pending.response_id, pending.output_index = response_id, output_index
         self._under_way += 1
         pending.connection.calls += 1
@@ -97,7 +97,7 @@ class McpCalls:
         await self.call.add_item(request, self.call.conversation.last_id)
 
     def awaiting(self, approval: McpApprovalResponse) -> PendingMcpCall:
-        """Return the call that waits for a client's decision. Raises `ProtocolError` if none does."""
+        """Return the call that waits for the client's decision. Raises `ProtocolError` if there is none."""
         pending = self._waiting.get(approval.approval_request_id)
         if pending is None or pending.decided.is_set():
             problem = "no request for approval with this ID is waiting for an answer."
@@ -105,7 +105,7 @@ class McpCalls:
         return pending
 
     def run(self, calls: Sequence[PendingMcpCall]) -> None:
-        """Make all these calls, at the same time. Each one that was added must be run."""
+        """Make these calls concurrently. Each call that was added must be run."""
         for pending in calls:
             self.call.tasks.start_soon(self._run, pending)
 
@@ -146,7 +146,7 @@ class McpCalls:
     async def _end(
         self, pending: PendingMcpCall, item: McpCall, told: e.ResponseMcpCallCompleted | e.ResponseMcpCallFailed
     ) -> None:
-        """Close the item. The conversation knows of it first: the client's next word may ask about it."""
+        """Close the item. The conversation is updated first, since the client's next event may refer to it."""
         call = self.call
         call.revision += 1
         inside = item.id in call.conversation

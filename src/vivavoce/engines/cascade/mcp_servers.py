@@ -1,4 +1,4 @@
-"""The MCP servers of a conversation, and which of their tools a response may call."""
+"""The MCP servers of a conversation, and the tools of theirs that a response may call."""
 
 import logging
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -29,16 +29,16 @@ from vivavoce.protocol.validation import invalid
 log = logging.getLogger(__name__)
 
 _NAMES_PER_TOOL = 4
-"""So many names for each tool that there may be are remembered."""
+"""Names that are kept, per allowed tool, before they are all reset."""
 
 
 def named(tools: Sequence[Tool] | UnsetType) -> tuple[McpServerTool, ...]:
-    """Return the MCP servers among the tools that a client names."""
+    """Return the MCP servers among a client's tools."""
     return tuple(tool for tool in tools or () if isinstance(tool, McpServerTool))
 
 
 class CallableTool(NamedTuple):
-    """A tool that a response may call by a function's name, and its server as the session names it."""
+    """A tool that a response may call by a function name, with its server and connection."""
 
     server: McpServerTool
     tool: McpTool
@@ -46,9 +46,9 @@ class CallableTool(NamedTuple):
 
 
 class McpServerTools:
-    """Asks servers for their tools once, in the background, and offers them to responses.
+    """Lists the servers' tools once, in the background, and makes them available to responses.
 
-    As at the service, a response that begins before a server has listed its tools knows nothing of them:
+    As at OpenAI's service, a response that begins before a server has listed its tools does not have them:
     openai-dotnet's RealtimeToolTests, which runs against it, first waits for `mcp_list_tools.completed`. Only
     a response that itself names a server, or has to call one, waits.
     """
@@ -56,7 +56,7 @@ class McpServerTools:
     def __init__(
         self, call: CascadeContext, connector: McpConnector, learned: Callable[[], Awaitable[None]]
     ) -> None:
-        """`learned` is called when there are tools that the model may want to read about."""
+        """`learned` is called when new tools are known, so that the chat model can be prefilled."""
         self.call, self._connector, self._learned = call, connector, learned
         self._connections: dict[bytes, McpConnection] = {}
         self._names = ToolNames()
@@ -65,7 +65,7 @@ class McpServerTools:
     # servers
 
     def check(self, tools: tuple[Tool, ...] | UnsetType, at: str) -> None:
-        """Raise a `ProtocolError` for a server that a client may not name here, or for one too many."""
+        """Raise a `ProtocolError` for a server that a client may not name, or if there are too many."""
         for index, tool in enumerate(tools or ()):
             if isinstance(tool, McpServerTool) and (refusal := self._connector.refusal(tool.server_url or "")):
                 raise invalid(f"{at}.tools[{index}].server_url", refusal)
@@ -76,7 +76,7 @@ class McpServerTools:
             raise invalid(f"{at}.tools", message)
 
     def check_choice(self, settings: ResponseSettings) -> None:
-        """Raise a `ProtocolError` for a `tool_choice` of which it is known already that it is not there."""
+        """Raise a `ProtocolError` for a `tool_choice` of a tool that is known not to exist."""
         choice = settings.tool_choice
         if not isinstance(choice, ToolChoiceMcp):
             return
@@ -88,7 +88,7 @@ class McpServerTools:
                 raise invalid("response.tool_choice", f"'{choice.server_label}' {_lacks(choice)}.")
 
     async def update(self, servers: Sequence[McpServerTool]) -> None:
-        """Ask those servers for their tools that are new, and close connections that are no longer needed."""
+        """Connect to new servers and list their tools; close connections that are no longer needed."""
         needed = self._needed(servers)
         for unneeded in [one for one in self._connections if one not in needed]:
             self._connections.pop(unneeded).close()
@@ -102,7 +102,7 @@ class McpServerTools:
         return {connection_key(one) for one in (*servers, *named(self.call.session.tools))} | busy
 
     async def _connect(self, server: McpServerTool) -> None:
-        """Tell the client that a server is asked for its tools, and ask."""
+        """Add an `mcp_list_tools` item, and list the tools of a server in the background."""
         call = self.call
         connection = McpConnection(server, self._connector, call.tasks, call.limits.mcp_seconds)
         self._connections[connection_key(server)] = connection
@@ -114,7 +114,7 @@ class McpServerTools:
         call.tasks.start_soon(self._list, connection, item, item_id)
 
     async def _list(self, connection: McpConnection, item: McpListTools, item_id: str) -> None:
-        """`completed` comes before the item is done (openai-dotnet's test counts on it)."""
+        """List the tools. `completed` precedes the done item (openai-dotnet's test relies on it)."""
         told: e.McpListToolsCompleted | e.McpListToolsFailed = e.McpListToolsCompleted(item_id=item_id)
         try:
             self._check_room(connection, len(self._connections), "servers")
@@ -142,7 +142,7 @@ class McpServerTools:
     # tools
 
     async def ready(self, settings: ResponseSettings, own: Sequence[McpServerTool]) -> None:
-        """Return when those servers have listed their tools that a response names itself, or has to call."""
+        """Return when the servers that a response itself names, or has to call, have listed their tools."""
         await self.update(own)
         choice = settings.tool_choice
         label = choice.server_label if isinstance(choice, ToolChoiceMcp) else None
@@ -154,10 +154,10 @@ class McpServerTools:
     def offer(
         self, settings: ResponseSettings, *, aside: bool = False
     ) -> tuple[tuple[FunctionTool, ...], ToolChoice]:
-        """Return the functions that a response's model may call, and which of them it must.
+        """Return the functions that a response's model may call, and its tool choice.
 
-        Out of band (`aside`) there are none that need approval, for the request would have no place. Raises
-        `ProviderError` if the model must call what is not there.
+        Out of band (`aside`), tools that need approval are left out, since the request could not be added to
+        the conversation. Raises `ProviderError` if the model must call a tool that does not exist.
         """
         if len(self._callable) > _NAMES_PER_TOOL * self.call.limits.mcp_tools:
             self._names, self._callable = ToolNames(), {}
@@ -180,12 +180,12 @@ class McpServerTools:
         return tuple(chosen), "required"
 
     def find(self, name: str, settings: ResponseSettings) -> CallableTool | None:
-        """Return what a response's model calls by this name; None if that is a function of the client's."""
+        """Return the MCP tool that a response's model calls by this name; None if it is a client's function."""
         is_function = any(tool.name == name for tool in settings.tools)
         return None if is_function else self._callable.get(name)
 
     def is_needed(self, connection: McpConnection) -> bool:
-        """Return whether this connection is still of use."""
+        """Return whether this connection is still used."""
         return connection in self._connections.values()
 
     def _listed(self, settings: ResponseSettings) -> Iterator[CallableTool]:

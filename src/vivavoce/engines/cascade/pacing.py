@@ -1,20 +1,20 @@
-"""Audio is sent at most a little ahead of real time, so that it can still be stopped."""
+"""The pacing of a response: audio is sent only a little ahead of real time, so that it can be stopped."""
 
 from math import inf
 
 import anyio
 
 _PLAYOUT_LAG = 0.25
-"""seconds after its time at which audio may still be heard: network, buffers, the room"""
+"""seconds by which playback may be delayed: network, buffers, the room"""
 _MAX_PAUSE = 2.0
 """seconds after which a pause ends by itself"""
 
 
 class Pacing:
-    """Knows when the next audio of a response may be sent, and how much of it the caller has heard by now."""
+    """Decides when the next audio of a response may be sent, and estimates how much was played."""
 
     def __init__(self, ahead: float) -> None:
-        """Send audio at most `ahead` seconds before its time; `inf` does not pace at all."""
+        """Send audio at most `ahead` seconds before its time; `inf` means without pacing."""
         self._ahead = ahead
         self._sent = 0.0
         self._due: float | None = None
@@ -32,18 +32,18 @@ class Pacing:
         self._due, self._sent = due + seconds, self._sent + seconds
 
     async def _wait_while_paused(self) -> None:
-        """Wait while paused, but not for ever: a client that sends no more audio would never end the pause."""
+        """Wait while paused, with a limit: if the client sends no more audio, nothing would end the pause."""
         with anyio.move_on_after(_MAX_PAUSE):
             await self._running.wait()
         self._running.set()
 
     def pause(self) -> None:
-        """Send nothing more for now."""
+        """Stop sending, until `resume`."""
         if self._running.is_set():
             self._running = anyio.Event()
 
     def resume(self) -> None:
-        """Go on, if paused."""
+        """Continue, if paused."""
         self._running.set()
 
     @property
@@ -53,20 +53,20 @@ class Pacing:
 
     @property
     def ends_in(self) -> float:
-        """Seconds until the caller has heard all that was sent; negative when that is past."""
+        """Seconds until all that was sent has been played; negative afterwards."""
         return self._due - anyio.current_time() if self._due is not None else -inf
 
     @property
     def audible(self) -> bool:
-        """Whether the caller still hears the response, or would if it were not paused."""
+        """Whether the response is being played, or would be if it were not paused."""
         return self.started and (not self._running.is_set() or self.ends_in > -_PLAYOUT_LAG)
 
     def drop(self) -> None:
-        """Count what was sent and not yet heard as never played: the caller has interrupted."""
+        """Count audio that was sent but not yet played as never played: the caller has interrupted."""
         if self._due is not None:
             self._sent, self._due = self.heard_ms / 1000, anyio.current_time() - _PLAYOUT_LAG
 
     @property
     def heard_ms(self) -> float:
-        """Milliseconds of audio that the caller has heard by now, if it is played as it comes."""
+        """Milliseconds of audio that were played by now, if the client plays audio as it arrives."""
         return (self._sent - max(0.0, self.ends_in)) * 1000 if self.started else 0.0

@@ -1,8 +1,8 @@
 """Partial transcripts: while the caller speaks, the client is sent the words that will not change any more.
 
-A transcriber that is asked in mid-speech is unsure about the last words: it does not know how they go on. So
-only that is sent about which two transcripts in a row agree, from the first word on, and never the newest word
-(local agreement: Macháček et al., Turning Whisper into Real-Time Transcription System, 2023).
+The last words of a partial transcript are unreliable, because the transcriber lacks what follows. Therefore
+only the common prefix of two consecutive transcripts is sent, and never the newest word (local agreement:
+Macháček et al., Turning Whisper into Real-Time Transcription System, 2023).
 """
 
 import logging
@@ -20,13 +20,13 @@ from vivavoce.protocol import events as e
 log = logging.getLogger(__name__)
 
 _PAUSE_FACTOR = 8
-"""a partial transcript that took so long is followed by so many times that without one"""
+"""a partial transcript is followed by a pause of this many times the time that it took"""
 _RETRY_MS = 250
-"""when the transcriber was busy"""
+"""wait before the next attempt if the transcriber was busy"""
 
 
 class StablePrefix:
-    """The words of one utterance that are stable. What was returned is never taken back. Pure."""
+    """The stable words of one utterance. Words that were returned are never changed. No I/O."""
 
     def __init__(self) -> None:
         self.text = ""
@@ -34,7 +34,7 @@ class StablePrefix:
         self._is_final = False
 
     def update(self, transcript: str) -> str:
-        """Compare a transcript of all so far with the last one; return what is newly stable, often nothing."""
+        """Compare a transcript of all audio so far with the previous one; return the newly stable text."""
         words = transcript.split()
         pairs = zip(self._last, words[:-1], strict=False)
         text = " ".join(word for word, _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
@@ -42,7 +42,7 @@ class StablePrefix:
         return self._extend(text) if not self.text or text.startswith(f"{self.text} ") else ""
 
     def finish(self, transcript: str) -> str:
-        """Take the final transcript; return what is left of it, if it goes on as the prefix has begun."""
+        """Process the final transcript; return the rest of it, if it starts with the stable prefix."""
         rest = self._extend(transcript)
         self._is_final = True
         return rest
@@ -76,7 +76,7 @@ class PartialTranscripts:
         self._due_ms = self.input_audio.now_ms + self.input_audio.settings.partial_interval_ms
 
     def poll(self) -> None:
-        """Transcribe the turn so far in the background, if it is time to."""
+        """Transcribe the turn so far in the background, if that is due."""
         now_ms = self.input_audio.now_ms
         if self._running or now_ms < self._due_ms or not self.input_audio.settings.transcribe:
             return
@@ -86,17 +86,17 @@ class PartialTranscripts:
             self.context.tasks.start_soon(self._run, self._running)
 
     def stop(self) -> None:
-        """Cancel the transcription in progress: the turn is transcribed in another way now."""
+        """Cancel the partial transcription in progress, since the whole turn is transcribed now."""
         if self._running:
             self._running.cancel()
 
     async def update(self, transcript: str) -> None:
-        """Send what is stable, now that this is the transcript so far."""
+        """Send the newly stable text, given the transcript so far."""
         self._wait()
         await self._send(self._prefix.update(transcript))
 
     async def finish(self, transcript: str) -> None:
-        """Send the rest: this is the final transcript."""
+        """Send the rest, given the final transcript."""
         await self._send(self._prefix.finish(transcript))
 
     async def _run(self, scope: anyio.CancelScope) -> None:
@@ -109,7 +109,7 @@ class PartialTranscripts:
         self._running = None
 
     async def _has_new_speech(self) -> bool:
-        """Ask about the newest audio: in manual turns nothing else does."""
+        """Check the newest audio for speech: in manual turns nothing else does."""
         newest = self.input_audio.buffer.read(self._checked_ms)
         self._checked_ms = self.input_audio.buffer.end_ms
         return await has_speech(newest, self.context.providers.vad.detector())

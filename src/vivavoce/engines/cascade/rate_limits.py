@@ -1,4 +1,4 @@
-"""Rate limits of one conversation, over a sliding minute. Pure: times are passed in."""
+"""The rate limits of one conversation, over a sliding minute. No I/O: times are passed in."""
 
 from collections import deque
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ _MINUTE = 60.0
 
 @dataclass
 class Window:
-    """A sliding window: what was used of something in the last minute. Times are seconds."""
+    """A sliding window of one minute over the use of a resource. Times are in seconds."""
 
     limit: int
     used: int = 0
@@ -26,7 +26,7 @@ class Window:
             self.used += amount
 
     def advance(self, now: float) -> None:
-        """Forget what was used more than a minute ago."""
+        """Drop what was used more than a minute ago."""
         while self._uses and self._uses[0][0] <= now - _MINUTE:
             self.used -= self._uses.popleft()[1]
 
@@ -35,7 +35,7 @@ class Window:
         return max(0, self.limit - self.used)
 
     def seconds_until_some(self, now: float) -> float:
-        """Return the seconds until some of it is available again, where none is."""
+        """Return the seconds until the resource is available again, if it is exhausted."""
         used = self.used
         for at, amount in self._uses:
             used -= amount
@@ -44,15 +44,15 @@ class Window:
         return 0.0
 
     def seconds_until_all(self, now: float) -> float:
-        """Return the seconds until all of it is available again."""
+        """Return the seconds until all of the resource is available again."""
         return self._uses[-1][0] + _MINUTE - now if self._uses else 0.0
 
 
 class RateLimits:
-    """Counts the responses of a conversation and what they cost in tokens."""
+    """Counts the responses of a conversation, and their tokens."""
 
     def __init__(self, *, responses: int, tokens: int) -> None:
-        """Allow so many a minute."""
+        """Allow this many responses and tokens per minute."""
         self._requests, self._tokens = Window(responses), Window(tokens)
 
     def exceeded(self, now: float) -> ProtocolError | None:
@@ -79,7 +79,7 @@ class RateLimits:
         self._tokens.add(tokens, now)
 
     def status(self, now: float) -> tuple[RateLimit, ...]:
-        """Return what `rate_limits.updated` reports."""
+        """Return the contents of `rate_limits.updated`."""
         return self._report("requests", self._requests, now), self._report("tokens", self._tokens, now)
 
     def _report(self, name: Literal["requests", "tokens"], window: Window, now: float) -> RateLimit:

@@ -1,4 +1,4 @@
-"""One response: generated clause by clause, sent at the pace of speech, closed or cut short."""
+"""One response: generated clause by clause, sent at the pace of speech, and completed or cancelled."""
 
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
@@ -29,19 +29,19 @@ from vivavoce.text.sentences import clauses, pause_after
 
 CancelReason = Literal["turn_detected", "client_cancelled"]
 Failure = ProviderError | ProtocolError
-"""Why there is no response: a provider failed, or what was asked for is not possible."""
+"""The cause of a failed response: a provider failed, or the request cannot be fulfilled."""
 Piece = str | bytes | WordTiming | ToolCall | ChatUsage | Failure
-"""Text, then its audio if it is spoken; calls, and the usage, at the end."""
+"""Text, followed by its audio if it is spoken; at the end tool calls, and the usage."""
 
 _PIECES_AHEAD = 48
 _CHUNK_BYTES = OUTPUT_RATE // 10 * 2
-"""audio that is sent at a time: 100 ms"""
+"""size of one audio delta: 100 ms"""
 _REST_OF_WORD = re.compile(r"\S*\s*")
 
 
 @dataclass(frozen=True)
 class Apology:
-    """What is spoken when a model fails, and its audio, made while all models worked."""
+    """The text that is spoken when a model fails, with its audio, which was synthesized in advance."""
 
     text: str
     audio: bytes = b""
@@ -49,7 +49,7 @@ class Apology:
 
 @dataclass(frozen=True)
 class VerbatimChat:
-    """In place of a chat model: the reply is `text`, whatever is asked."""
+    """Replaces the chat model for verbatim speech: the reply is always `text`."""
 
     text: str
 
@@ -62,9 +62,9 @@ class VerbatimChat:
 class ResponseTask:
     """Generates one response ahead of sending it.
 
-    Until it is released it is a *draft*, which has no writer, of which the client knows nothing, and which goes
-    no further than its first clause. `scope` surrounds generating and sending: cancelling it is the only way to
-    cut a response short.
+    Until it is released, it is a *draft*: it has no writer, the client does not know of it, and no more than
+    its first clause is generated. `scope` surrounds generating and sending; only cancelling it ends a response
+    early.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class ResponseTask:
         request: Callable[[], Awaitable[ChatRequest | None]],
         writer: ResponseWriter | None = None,
     ) -> None:
-        """Reply to the `request`, once it is there; None stands for a response without output."""
+        """Reply to the `request` once it is available; None means a response without output."""
         self.settings, self.writer = settings, writer
         self.scope = anyio.CancelScope()
         self.pacing = Pacing(limits.audio_ahead_seconds)
@@ -92,7 +92,7 @@ class ResponseTask:
     # running
 
     async def run(self, apology: Apology) -> bool:
-        """Generate, and once released, send. Return whether the response was started, and is to be finished."""
+        """Generate, and once released, send. Return whether it was started, and must be finished."""
         with self._generated, self._pieces:
             if self.writer:  # asked for explicitly: it is started, even if it is cancelled at once
                 await self._start(self.writer)
@@ -112,7 +112,7 @@ class ResponseTask:
             self._started = True
 
     async def finish(self) -> int:
-        """Close the response in whatever state it is; return how many tokens it cost."""
+        """Close the response in its current state; return its number of tokens."""
         if self.writer is None:
             return 0
         cut_short = self.scope.cancelled_caught
@@ -141,7 +141,7 @@ class ResponseTask:
     # generating
 
     async def _generate(self) -> None:
-        """Ask the chat model and the synthesizer. A failure is the last piece."""
+        """Call the chat model and the synthesizer. A failure is sent as the last piece."""
         async with self._generated:
             try:
                 request = await self._request()
@@ -198,7 +198,7 @@ class ResponseTask:
                         self._usage = piece
 
     def _may_call(self) -> bool:
-        """Whether one more call is allowed: models do not always keep to the settings."""
+        """Whether another call is allowed, since models do not always respect the settings."""
         settings = self.settings
         return settings.tool_choice != "none" and (settings.parallel_tool_calls or not self._tool_calls)
 
@@ -227,7 +227,7 @@ class ResponseTask:
                     await writer.write_audio(chunk)
 
     async def _send_pieces(self, writer: ResponseWriter) -> None:
-        """Send text just before its audio: of a spoken clause word by word, as far as the timings are known."""
+        """Send text just before its audio; within a clause word by word, if the timings are known."""
         clause, sent = "", 0
         async for piece in self._pieces:
             match piece:
@@ -260,12 +260,12 @@ class ResponseTask:
 
 
 def silence(seconds: float) -> bytes:
-    """Return PCM at `OUTPUT_RATE` in which nothing is heard."""
+    """Return silence as PCM at `OUTPUT_RATE`."""
     return bytes(2 * int(seconds * OUTPUT_RATE))
 
 
 def _chunks(audio: bytes) -> Iterator[bytes]:
-    """Cut audio into pieces that can be sent, and held back, one by one."""
+    """Split audio into chunks that can be sent and paused individually."""
     return (audio[at : at + _CHUNK_BYTES] for at in range(0, len(audio), _CHUNK_BYTES))
 
 
@@ -274,6 +274,6 @@ def _seconds(audio: bytes) -> float:
 
 
 def _end_of_word(text: str, at: int) -> int:
-    """Return where the word that begins at `at`, and the space behind it, end."""
+    """Return the end of the word that begins at `at`, including the space after it."""
     word = _REST_OF_WORD.match(text, at)
     return word.end() if word else at

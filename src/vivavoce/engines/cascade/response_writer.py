@@ -1,4 +1,4 @@
-"""The events of one response: items and parts are opened and closed in pairs here, and nowhere else."""
+"""Writes the events of one response. Only here items and parts are opened and closed, always in pairs."""
 
 from collections.abc import Iterator
 
@@ -42,7 +42,7 @@ _BYTES_PER_MS = 2 * OUTPUT_RATE // 1000
 
 
 class ResponseWriter:
-    """Writes one response as events. One that is out of band leaves no items in the conversation."""
+    """Writes one response as events. An out-of-band response adds no items to the conversation."""
 
     def __init__(
         self,
@@ -73,7 +73,7 @@ class ResponseWriter:
         )
 
     def is_open(self, item_id: str) -> bool:
-        """Whether more of this item will be sent."""
+        """Whether more events about this item will be sent."""
         return item_id == self._open_id
 
     async def start(self) -> None:
@@ -81,7 +81,7 @@ class ResponseWriter:
         await self._context.send(e.ResponseCreated(response=self.response))
 
     async def write_text(self, text: str) -> None:
-        """Send more text, if there is any, opening a message if none is open."""
+        """Send a text delta, unless it is empty; opens a message if none is open."""
         if not text:
             return
         message = self._message or await self._open_message()
@@ -93,7 +93,7 @@ class ResponseWriter:
             await self._context.send(e.ResponseOutputTextDelta(**message, content_index=0, delta=text))
 
     async def write_audio(self, chunk: bytes) -> None:
-        """Send more audio of the text: PCM at `OUTPUT_RATE`, which the client gets in its own format."""
+        """Send an audio delta of the text: PCM at `OUTPUT_RATE`, encoded in the client's format."""
         message = self._message or await self._open_message()
         self._ms += len(chunk) / _BYTES_PER_MS
         if encoded := self._encoder.push(chunk):
@@ -101,14 +101,14 @@ class ResponseWriter:
             await self._context.send(e.ResponseOutputAudioDelta(**message, content_index=0, delta=encoded))
 
     async def write_tool_call(self, call: ToolCall) -> None:
-        """Ask the client, or an MCP server, for a tool, without interruption: half a call is none."""
+        """Send a tool call for the client or an MCP server. Shielded, since half a call would be invalid."""
         pending = self._mcp_calls.find(call, self._settings)
         with anyio.CancelScope(shield=True):
             await self._close_message("completed")
             await (self._write_mcp_call(pending) if pending else self._write_function_call(call))
 
     async def _write_mcp_call(self, pending: PendingMcpCall) -> None:
-        """Send a call that is made once the response is over; whoever makes it also closes the item."""
+        """Send an MCP call, which is made after the response; `McpCalls` then closes the item."""
         item = pending.item
         place = await self._open_item(replace(item, arguments=""))
         for delta in _deltas(item.arguments):
@@ -145,9 +145,9 @@ class ResponseWriter:
         usage: ChatUsage | None,
         heard_ms: float | None,
     ) -> int:
-        """Close what is open, and the response itself; return how many tokens it cost.
+        """Close what is open, and the response itself; return its number of tokens.
 
-        `heard_ms` milliseconds of all its audio were heard; None is all of them.
+        `heard_ms` is how many milliseconds of its audio were played; None is all of it.
         """
         await self._close_message("completed" if status == "completed" else "incomplete", heard_ms)
         total = self._total_usage(usage or ChatUsage(0, 0))
@@ -163,7 +163,7 @@ class ResponseWriter:
         return self._settings.modality == "audio"
 
     async def _open_message(self) -> OutputPlace:
-        """Open a message and its part without interruption: what is half open cannot be closed."""
+        """Open a message and its part. Shielded, since a half-open message could not be closed."""
         item = self._message_item(e.new_id("item"), "in_progress")
         self._open_id = item.id or ""
         self._text, self._encoder, self._message_start_ms = "", AudioEncoder(self._settings.format), self._ms
@@ -190,7 +190,7 @@ class ResponseWriter:
         self._open_id = None
 
     def _truncate(self, item_id: str, heard_ms: float | None) -> str:
-        """Return the words of the message that were heard, and keep as much of its audio."""
+        """Return the words of the message that were played, and truncate its stored audio accordingly."""
         if self._conversation is None:
             return self._text
         if heard_ms is None:
@@ -216,7 +216,7 @@ class ResponseWriter:
         return {"response_id": response_id, "item_id": item.id or "", "output_index": index}
 
     async def _close_item(self, place: OutputPlace, item: Message | FunctionCall) -> None:
-        """Give an item of the response its final form."""
+        """Send the final form of an item of the response."""
         self._replace(place, item)
         if self._conversation is not None and place["item_id"] in self._conversation:
             previous = self._conversation.before(place["item_id"])
@@ -232,7 +232,7 @@ class ResponseWriter:
         self.response = replace(self.response, output=tuple(output))
 
     def _total_usage(self, chat: ChatUsage) -> Usage:
-        """Count the model's tokens as text, our audio at the protocol's rate of 20 tokens a second."""
+        """Count the chat model's tokens as text, and the audio at the protocol's 20 tokens per second."""
         audio = round(self._ms) // _MS_PER_AUDIO_TOKEN
         return Usage(
             total_tokens=chat.input_tokens + chat.output_tokens + audio,
@@ -248,6 +248,6 @@ class ResponseWriter:
 
 
 def _deltas(arguments: str) -> Iterator[str]:
-    """Cut a call's arguments into deltas: as small as words, but never very many."""
+    """Split a call's arguments into deltas of about a word, but not too many of them."""
     size = max(_DELTA_CHARS, len(arguments) // _MAX_DELTAS + 1)
     return (arguments[at : at + size] for at in range(0, len(arguments), size))

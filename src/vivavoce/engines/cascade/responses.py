@@ -1,4 +1,4 @@
-"""The responses of a conversation: drafted, started, paused, resumed, and cut short by `interrupt`."""
+"""The responses of a conversation: drafts, starting, pausing, resuming and interrupting."""
 
 import logging
 import sys
@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Draft:
-    """A response begun in a pause, in case the turn is over: to this transcript, at this revision."""
+    """A response started in a pause, in case the turn is over, for this transcript and revision."""
 
     transcript: str
     revision: int
@@ -38,7 +38,7 @@ class Draft:
 
 @dataclass
 class Responses:
-    """Runs responses. At most one is in the conversation; those out of band run beside it."""
+    """Runs responses. At most one is in the conversation; out-of-band responses run concurrently."""
 
     context: CascadeContext
     apology: Apology
@@ -63,12 +63,12 @@ class Responses:
 
     @property
     def audible(self) -> bool:
-        """Whether the caller hears a response."""
+        """Whether a response is being played to the caller."""
         return self._current is not None and self._current.pacing.audible
 
     @property
     def has_spoken(self) -> bool:
-        """Whether audio of a response was ever sent in this conversation."""
+        """Whether audio of a response was sent in this conversation; then the voice cannot change."""
         running = [*self._out_of_band, *([self._current] if self._current else [])]
         return self._has_spoken or any(task.has_sent_audio for task in running)
 
@@ -77,10 +77,10 @@ class Responses:
         while self._current and self.in_progress:
             await self._current.ended.wait()
 
-    # cutting short
+    # interrupting
 
     def interrupt(self, reason: CancelReason) -> None:
-        """Cut the response short: the only way to do so. Drops what was sent and is not yet heard."""
+        """Interrupt the response: cancel it, and drop audio that was sent but not yet played."""
         if self._current is None:
             return
         self._current.pacing.drop()
@@ -91,7 +91,7 @@ class Responses:
     def cancel(self, response_id: str | None) -> None:
         """Handle `response.cancel`. Raises `ProtocolError` if there is nothing to cancel.
 
-        Without an id it is about the conversation: responses out of band are cancelled by id.
+        Without an id, only the response in the conversation is cancelled; out-of-band responses need their id.
         """
         current = [self._current] if self._current and self.in_progress else []
         for task in [*current, *(self._out_of_band if response_id else [])]:
@@ -108,19 +108,19 @@ class Responses:
             await current.ended.wait()
 
     def pause(self) -> None:
-        """Send no more audio until it is clear whether the caller interrupts."""
+        """Pause the audio, until it is clear whether the caller interrupts."""
         if self._current:
             self._current.pacing.pause()
 
     def resume(self) -> None:
-        """Go on after a pause."""
+        """Continue after a pause."""
         if self._current:
             self._current.pacing.resume()
 
     # changing the session
 
     def check_update(self, session: Session) -> None:
-        """Raise `ProtocolError` if the session cannot become this one now."""
+        """Raise `ProtocolError` if the session cannot be changed to this one now."""
         new, now = ResponseSettings.of(session), ResponseSettings.of(self.context.session)
         self._check_voice(new.voice, "session.audio.output.voice")
         if self.in_progress and new.speed != now.speed:
@@ -141,7 +141,7 @@ class Responses:
     # prefilling
 
     async def prefill(self, items: Sequence[Item] = ()) -> None:
-        """Let the chat model read what its next request begins with. Failures show in responses."""
+        """Prefill the chat model with the beginning of its next request. Failures are only logged here."""
         chat, settings = self.context.providers.chat, ResponseSettings.of(self.context.session)
         if isinstance(chat, Prefillable):
             with anyio.move_on_after(self.context.limits.first_token_seconds):
@@ -151,7 +151,7 @@ class Responses:
                     log.warning("%s", error)
 
     async def prefill_history(self) -> None:
-        """Let a chat model that chooses tools read the conversation so far, while the caller speaks."""
+        """Prefill a chat model that has tools with the conversation so far, while the caller speaks."""
         if ResponseSettings.of(self.context.session).tools:
             await self.wait_until_done()
             await self.prefill(self.context.conversation.messages())
@@ -159,7 +159,7 @@ class Responses:
     # responding
 
     def start_draft(self, transcript: str, item: Item) -> Draft:
-        """Begin to respond to what the caller seems to have said, without sending anything."""
+        """Start a draft that responds to the transcript so far, without sending anything."""
         settings = ResponseSettings.of(self.context.session)
         items = (*self.context.conversation.messages(), item)
 
@@ -171,12 +171,12 @@ class Responses:
         return Draft(transcript, self.context.revision, task)
 
     def discard(self, draft: Draft | None) -> None:
-        """Drop a draft; the client has not seen anything of it."""
+        """Discard a draft; the client has not received anything of it."""
         if draft:
             draft.task.scope.cancel()
 
     def release(self, draft: Draft) -> None:
-        """The turn is over and the draft was right: send it."""
+        """Send a draft, because the turn is over and its transcript was right."""
         if self.rate_limits.exceeded(anyio.current_time()):
             self.discard(draft)
             self.respond(_no_items)
@@ -191,10 +191,10 @@ class Responses:
         read_items: Callable[[], Awaitable[Sequence[Item]]],
         params: ResponseParams | None = None,
     ) -> None:
-        """Respond to items, which are read once the response has started.
+        """Start a response to items, which are read once it has started.
 
-        Raises `ProtocolError` if there can be no response now. Without `params` it is the caller's speech that
-        is responded to: a rate limit then makes the response fail.
+        Raises `ProtocolError` if no response can start now. Without `params` it responds to the caller's
+        speech; an exceeded rate limit then makes the response fail instead of raising.
         """
         out_of_band = params is not None and params.conversation == "none"
         settings = ResponseSettings.of(self.context.session, params)
@@ -220,7 +220,7 @@ class Responses:
         self._start(settings, request, params, out_of_band=out_of_band)
 
     def respond_without_output(self) -> None:
-        """Respond to a turn without words, without output: clients wait for a response after each turn."""
+        """Respond to a turn without words with an empty response: clients expect a response after each turn."""
 
         async def request() -> None:
             return None
@@ -251,7 +251,7 @@ class Responses:
         self.context.tasks.start_soon(self._run, task)
 
     def _check_capacity(self, *, out_of_band: bool) -> None:
-        """Raise `ProtocolError` if as many responses are in progress as there may be."""
+        """Raise `ProtocolError` if the limit on responses in progress is reached."""
         if out_of_band and len(self._out_of_band) >= self.context.limits.out_of_band_responses:
             raise ProtocolError(
                 f"{len(self._out_of_band)} responses are running out of band (limits.out_of_band_responses); "
@@ -266,7 +266,7 @@ class Responses:
             )
 
     async def _run(self, task: ResponseTask) -> None:
-        """Run a response from its first event to its last. Every response ends here."""
+        """Run a response from its first event to its last. All responses and drafts end here."""
         if await task.run(self.apology):
             if task in self._out_of_band:
                 self._out_of_band.remove(task)
@@ -280,7 +280,7 @@ class Responses:
     def _request(
         self, settings: ResponseSettings, items: Sequence[Item], *, out_of_band: bool = False
     ) -> ChatRequest:
-        """Ask with as much of the history as fits. Raises `ProtocolError` if none may be left out."""
+        """Return a request with as much history as fits. Raises `ProtocolError` if truncation is disabled."""
         limits, max_tokens = self.context.limits, settings.max_output_tokens
         tools, choice = self.mcp_servers.offer(settings, aside=out_of_band)
         request = ChatRequest(

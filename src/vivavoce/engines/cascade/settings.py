@@ -1,4 +1,4 @@
-"""How a response is made and input audio is processed: the session's settings with defaults filled in."""
+"""The settings of responses and input audio: the session's, with defaults filled in."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ from vivavoce.turn_taking import TurnRules
 T = TypeVar("T")
 
 _PARTIAL_INTERVAL_MS = {"minimal": 1000, "low": 1500, "medium": 2000, "high": 3000, "xhigh": 4000}
-"""What `transcription.delay` means here: with more speech between two transcripts they have fewer mistakes."""
+"""The values of `transcription.delay`: longer intervals between partial transcripts have fewer mistakes."""
 
 
 def _or(value: T | UnsetType, otherwise: T) -> T:
@@ -43,7 +43,7 @@ def _or(value: T | UnsetType, otherwise: T) -> T:
 
 @dataclass(frozen=True)
 class ResponseSettings:
-    """How one response is made: as the session says, unless its `response.create` says otherwise."""
+    """The settings of one response: those of its `response.create`, else those of the session."""
 
     instructions: str
     modality: Literal["audio", "text"]
@@ -59,7 +59,7 @@ class ResponseSettings:
 
     @classmethod
     def of(cls, session: Session, params: ResponseParams | None = None) -> "ResponseSettings":
-        """Fill in every value: `params` win over `session`, and `session` over our defaults."""
+        """Fill in all values: `params` override `session`, and `session` overrides the defaults."""
         params = params or ResponseParams()
         output = _or(_or(session.audio, SessionAudio()).output, OutputSettings())
         own_output = (params.audio.output if params.audio else UNSET) or ResponseOutput()
@@ -82,7 +82,7 @@ class ResponseSettings:
 
 
 def _available_choice(choice: ToolChoice, tools: Sequence[Tool]) -> ToolChoice:
-    """Leave the choice to the model where the chosen tool is one of the session's, and not on offer here."""
+    """Return the tool choice, or `auto` if the chosen tool is not among this response's tools."""
     names = {tool.name for tool in tools if isinstance(tool, FunctionTool)}
     labels = {tool.server_label for tool in tools if isinstance(tool, McpServerTool)}
     match choice:
@@ -98,7 +98,7 @@ def _available_choice(choice: ToolChoice, tools: Sequence[Tool]) -> ToolChoice:
 
 @dataclass(frozen=True)
 class InputProcessing:
-    """How input audio is processed. `rules` None means manual turns: the client commits."""
+    """The settings for input audio. `rules` is None in manual turns, which the client commits."""
 
     rules: TurnRules | None
     format: AudioFormat
@@ -111,11 +111,11 @@ class InputProcessing:
     prompt: str | None
     noise_reduction: NoiseReduction | None
     partial_interval_ms: float
-    """how much speech there is between two partial transcripts"""
+    """milliseconds of speech between two partial transcripts"""
 
     @classmethod
     def of(cls, session: Session | TranscriptionSession) -> "InputProcessing":
-        """Fill in every value. A transcription session does not respond, and interrupts nothing."""
+        """Fill in all values. A transcription session neither responds nor interrupts."""
         audio: SessionAudio | TranscriptionAudio = session.audio or SessionAudio()
         settings = audio.input or InputSettings()
         responds = isinstance(session, Session)
@@ -138,14 +138,14 @@ class InputProcessing:
 
 
 def _language(settings: TranscriptionSettings) -> str | None:
-    """Return the language that is spoken; where it may be one of several, the transcriber finds out."""
+    """Return the spoken language; None if there are several candidates, so that the transcriber detects it."""
     if settings.language:
         return settings.language
     return settings.languages[0] if settings.languages and len(settings.languages) == 1 else None
 
 
 def _prompt(settings: TranscriptionSettings) -> str | None:
-    """Return the transcriber's prompt: the client's sentence, and the words to expect."""
+    """Return the transcriber's prompt: the client's prompt and keywords."""
     return " ".join([settings.prompt or "", ", ".join(settings.keywords or ())]).strip() or None
 
 

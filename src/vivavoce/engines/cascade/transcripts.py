@@ -1,4 +1,4 @@
-"""What callers said: an item for each committed turn, and its transcript once that is known."""
+"""The items of committed turns, and their transcripts."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -16,12 +16,12 @@ from vivavoce.protocol.items import InputAudio, Item, Message
 from vivavoce.session.formats import AudioDecoder, bytes_per_ms
 
 STRETCH_MS = 2000
-"""audio that is processed at once, before other tasks may run"""
+"""milliseconds of audio that are processed at once, before other tasks may run"""
 
 
 @dataclass
 class PendingTranscript:
-    """The transcript of some audio, or why there is none, once it is `known`."""
+    """The transcript of some audio, or the reason why it failed, once `known` is set."""
 
     known: anyio.Event = field(default_factory=anyio.Event)
     text: str = ""
@@ -30,7 +30,7 @@ class PendingTranscript:
 
 @dataclass
 class Transcripts:
-    """Transcribes what was committed. Responses wait for it."""
+    """Transcribes committed audio. Responses wait for it."""
 
     context: CascadeContext
     input_audio: InputAudioStream
@@ -38,7 +38,7 @@ class Transcripts:
     _failures: dict[str, ProviderError] = field(default_factory=dict)
 
     async def read_messages(self) -> Sequence[Item]:
-        """Return the messages for a response, once everything committed is transcribed.
+        """Return the messages for a response, once all committed audio is transcribed.
 
         Raises `ProviderError` if the last turn could not be transcribed.
         """
@@ -48,26 +48,26 @@ class Transcripts:
         return self.context.conversation.messages()
 
     async def wait(self) -> None:
-        """Return once everything committed is transcribed, or has failed."""
+        """Return once all committed audio is transcribed, or has failed."""
         for done in list(self._pending.values()):
             await done.wait()
 
     # items
 
     async def commit(self, item_id: str) -> None:
-        """Make an item of a turn; its transcript follows."""
+        """Add an item for a turn; its transcript follows."""
         self._pending[item_id] = anyio.Event()
         previous = self.context.conversation.last_id
         await self.context.send(e.InputAudioBufferCommitted(item_id=item_id, previous_item_id=previous))
         await self.context.add_item(user_message(item_id, None), previous)
 
     async def commit_silence(self, item_id: str) -> None:
-        """Make an item of a turn in which nothing was said."""
+        """Add an item for a turn without speech."""
         await self.commit(item_id)
         self._pending.pop(item_id).set()
 
     def store_audio(self, item_id: str, start_ms: float) -> None:
-        """Keep the audio of an item for `conversation.item.retrieve`."""
+        """Store the audio of an item for `conversation.item.retrieve`."""
         audio = self.input_audio.buffer.read(start_ms)
         self.context.item_audio.store_input(item_id, audio, self.input_audio.settings.format)
 
@@ -105,7 +105,7 @@ class Transcripts:
         return await self.transcribe(pcm) if spoken else ""
 
     async def _decode(self, audio: bytes) -> bytes:
-        """Decode a recording, some seconds at a time: it may be long, and other tasks must run."""
+        """Decode a recording in pieces, since it may be long and other tasks must run."""
         decoder, pcm = AudioDecoder(self.input_audio.settings.format), bytearray()
         stretch = STRETCH_MS * bytes_per_ms(decoder.format)
         for at in range(0, len(audio), stretch):
@@ -114,7 +114,7 @@ class Transcripts:
         return bytes(pcm)
 
     async def publish(self, partials: PartialTranscripts, pending: PendingTranscript, seconds: float) -> None:
-        """Add a transcript to the conversation, and send it to the client if it asks for transcripts."""
+        """Add a transcript to the conversation, and send it to the client if transcription is on."""
         item_id = partials.item_id
         event: e.TranscriptionCompleted | e.TranscriptionFailed
         if pending.failure:
@@ -145,7 +145,7 @@ class Transcripts:
 
 
 def user_message(item_id: str, transcript: str | None) -> Message:
-    """Return the item of a spoken turn; without a transcript while it is not known."""
+    """Return the item of a spoken turn; `transcript` is None until it is known."""
     return Message(
         id=item_id,
         object="realtime.item",

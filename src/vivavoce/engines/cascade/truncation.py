@@ -1,6 +1,6 @@
-"""How much of the history a chat model is given: all of it, while that fits. Pure.
+"""Truncation of the history to the context of the chat model. No I/O.
 
-Tokens are estimated, rather too high: only the model itself can count them.
+Token counts are high estimates: only the model itself can count them.
 """
 
 from collections.abc import Sequence
@@ -24,12 +24,12 @@ from vivavoce.providers.dialogue import content_text, estimate_tokens
 Truncation = Literal["auto", "disabled"] | RetentionRatio
 
 _AUTO = 0.5
-"""What is kept under `auto`. The rest goes at once: then what the model has read stays good for a while."""
+"""The part that is kept under `auto`. Dropping much at once keeps the model's prompt cache valid for longer."""
 _IMAGE_TOKENS = 1000
 
 
 def token_budget(max_tokens: int, truncation: Truncation) -> int:
-    """Return how many tokens the history may have in a model that takes `max_tokens`."""
+    """Return the token budget of the history for a model with a budget of `max_tokens`."""
     limits = truncation.token_limits if isinstance(truncation, RetentionRatio) else UNSET
     limit = limits.post_instructions if limits else UNSET
     return max_tokens if limit is UNSET else min(max_tokens, limit)
@@ -38,10 +38,10 @@ def token_budget(max_tokens: int, truncation: Truncation) -> int:
 def truncate_history(
     items: Sequence[Item], truncation: Truncation, *, max_tokens: int, max_items: int
 ) -> Sequence[Item]:
-    """Leave out the oldest items where there are more than `max_items`, or more tokens than `max_tokens`.
+    """Drop the oldest items if there are more than `max_items` items, or more than `max_tokens` tokens.
 
-    What is left begins with a user's turn. The last of these, and whatever came after, always stay. Raises
-    `ProtocolError` instead of leaving anything out where truncation is disabled.
+    The rest begins with a user's turn. The last user's turn, and all after it, are always kept. Raises
+    `ProtocolError` instead of dropping items if truncation is disabled.
     """
     costs, budget = [estimate_item(item) for item in items], token_budget(max_tokens, truncation)
     if sum(costs) <= budget and len(items) <= max_items:
@@ -60,7 +60,7 @@ def truncate_history(
 
 
 def estimate_item(item: Item) -> int:
-    """Estimate how many tokens a model reads for an item."""
+    """Estimate the number of tokens of an item."""
     match item:
         case Message(content=content):
             images = sum(isinstance(part, InputImage) for part in content)
@@ -78,7 +78,7 @@ def estimate_item(item: Item) -> int:
 
 
 def _first_index(costs: Sequence[int], budget: int, ratio: float) -> int:
-    """Return with which item to begin. Surplus goes in steps, so that many turns begin at the same item."""
+    """Return the index of the first item to keep. It moves in steps, so that it often stays the same."""
     surplus = sum(costs) - budget
     if surplus <= 0:
         return 0
@@ -92,13 +92,13 @@ def _first_index(costs: Sequence[int], budget: int, ratio: float) -> int:
 
 
 def _next_user_turn(items: Sequence[Item], begin: int) -> int:
-    """Return where a user speaks next, or spoke last: what is left begins with a turn of theirs."""
+    """Return the index of the next user's turn from `begin` on, or else of the last one."""
     turns = [at for at, item in enumerate(items) if isinstance(item, Message) and item.role == "user"]
     return next((at for at in turns if at >= begin), turns[-1] if turns else len(items) - 1)
 
 
 def _without_orphans(items: Sequence[Item], begin: int) -> Sequence[Item]:
-    """Leave out what came before, and the outputs of calls that were left out."""
+    """Drop the items before `begin`, and the outputs of calls that were dropped."""
     gone = {item.call_id for item in items[:begin] if isinstance(item, FunctionCall)}
     return [
         item for item in items[begin:] if not (isinstance(item, FunctionCallOutput) and item.call_id in gone)

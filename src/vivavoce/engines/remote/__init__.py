@@ -1,4 +1,4 @@
-"""The remote engine: OpenAI, Azure, or any server of the protocol answers, behind every transport of ours."""
+"""The remote engine: OpenAI, Azure, or another server of the protocol answers our callers."""
 
 from vivavoce.engines.remote.engine import Remote
 

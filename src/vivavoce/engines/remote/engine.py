@@ -1,4 +1,4 @@
-"""The remote engine: OpenAI, Azure, or any server of the protocol answers, behind every transport of ours."""
+"""The remote engine: OpenAI, Azure, or another server of the protocol answers our callers."""
 
 import logging
 from collections.abc import Callable, Iterable
@@ -21,18 +21,18 @@ from vivavoce.session.line import Line
 log = logging.getLogger(__name__)
 
 CONNECT_ATTEMPTS = 3
-"""attempts before the conversation has begun: a caller is waiting"""
+"""attempts before the conversation has begun, while a caller is waiting"""
 LOSSES_PER_MINUTE = 5
-"""a server that is lost so often is not connected to again"""
+"""after this many losses in a minute, the first attempt to reconnect is not made at once"""
 
 
 @dataclass
 class Remote:
-    """An engine that lets an upstream server answer, and goes on with it when the connection breaks.
+    """An engine that relays conversations to an upstream server, and reconnects when the connection breaks.
 
-    `connect` opens a line to it, `session` is what a conversation begins with, `name` is for logs and errors.
-    `transcriber` is the upstream model that transcribes where no other is named. `delay` gives the seconds to
-    wait after so many attempts that failed.
+    `connect` opens a line to it, `session` contains the settings of a conversation whose client requests none,
+    `name` is for logs and errors. `transcriber` is the upstream transcription model, unless the client names
+    one. `delay` returns the seconds to wait after a number of failed attempts.
     """
 
     connect: Connect
@@ -44,15 +44,15 @@ class Remote:
 
     @property
     def server(self) -> UpstreamServer:
-        """The server that answers."""
+        """The upstream server."""
         return UpstreamServer(self.name, self.connect, SessionDialect(self.transcriber))
 
     async def converse(self, line: Line, session: Settings | None = None) -> None:
-        """Serve one conversation, with the client's `session`. Cancelling it ends all that it started."""
+        """Serve one conversation, with the client's `session`. Cancelling ends all tasks of it."""
         await self.serve(line, session, [self.server])
 
     async def serve(self, line: Line, session: Settings | None, servers: Iterable[UpstreamServer]) -> None:
-        """Serve one conversation by the first of these servers that can be reached, then by the next."""
+        """Serve one conversation with the first of these servers that can be reached, then with the next."""
         limits = self.limits
         relay = Relay(line, initial_session(self.session, session, tools=limits.tools), limits)
         async with line:
@@ -67,7 +67,7 @@ class Remote:
     async def _answer(
         self, relay: Relay, servers: Iterable[UpstreamServer], conversation: anyio.CancelScope
     ) -> None:
-        """Let each server answer for as long as it can be reached; then end the conversation."""
+        """Use each server for as long as it can be reached; then end the conversation."""
         reason = ""
         for server in servers:
             error = await self._keep_connected(relay, server, reason)
@@ -81,7 +81,7 @@ class Remote:
         conversation.cancel()
 
     async def _keep_connected(self, relay: Relay, server: UpstreamServer, reason: str) -> ProviderError:
-        """Connect to one server as often as it takes, and as it may; return why it is given up."""
+        """Connect to one server, and reconnect as the limits allow; return the error that ended this."""
         reconnecting = Reconnecting(
             CONNECT_ATTEMPTS,
             reconnect_seconds=self.limits.upstream_reconnect_seconds,
@@ -104,7 +104,7 @@ class Remote:
     async def _connect(
         self, relay: Relay, server: UpstreamServer, reason: str, connected: Callable[[], None]
     ) -> ProviderError:
-        """Connect once, and relay until the line breaks; return why it could not be, or was lost."""
+        """Connect once, and relay until the line breaks; return why it failed or was lost."""
         deadline = anyio.current_time() + self.limits.upstream_connect_seconds
         with anyio.CancelScope(deadline=deadline) as scope:
             try:

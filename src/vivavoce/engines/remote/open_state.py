@@ -1,4 +1,4 @@
-"""What the client has seen begin and not yet end, and the events that end it if the server cannot. Pure."""
+"""What the client has seen start and not yet end, and the events that close it after a loss. No I/O."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -54,7 +54,7 @@ _OutputEvent = (
 
 @dataclass
 class _Part:
-    """A part of a message. `closed` are the types of the closing events that have come."""
+    """A part of a message. `closed` are the types of the closing events that were received."""
 
     spoken: bool = True
     text: str = ""
@@ -63,7 +63,7 @@ class _Part:
 
 @dataclass
 class _Output:
-    """An item of a response, `settled` when final in the conversation, `done` when final in the response."""
+    """An item of a response; `settled` when final in the conversation, `done` when final in the response."""
 
     item: Item
     index: int
@@ -101,7 +101,7 @@ class _Output:
 
 @dataclass
 class _OpenResponse:
-    """A response. Calls of MCP tools outlive it."""
+    """A response. Its MCP calls may end after it."""
 
     response: Response
     output: dict[int, _Output] = field(default_factory=dict)
@@ -114,7 +114,7 @@ class _OpenResponse:
 
 @dataclass
 class _Turn:
-    """A turn of the user, in milliseconds of all the client's audio; `end_ms` once they have stopped."""
+    """A turn of the user, in milliseconds of all the client's audio; `end_ms` is set when speech stops."""
 
     item_id: str
     start_ms: float
@@ -123,10 +123,10 @@ class _Turn:
 
 @dataclass
 class OpenState:
-    """A fold over the events that the client receives: its items, responses and turns that are still open.
+    """A fold over the events that the client receives: the items, responses and turns that are still open.
 
-    It also keeps the audio of turns that have no transcript yet, the latest `audio_seconds` of it, and images
-    of at most `image_bytes`.
+    It also keeps the audio of turns without a transcript, the latest `audio_seconds` of it, and images of at
+    most `image_bytes`.
     """
 
     outbox: Outbox
@@ -136,21 +136,21 @@ class OpenState:
     audio: dict[str, bytes] = field(default_factory=dict)
     """by item, in the session's format"""
     response_due: bool = False
-    """a turn was committed that the server answers by itself, and has not yet"""
+    """whether the server is to respond by itself to a committed turn, and has not yet"""
     _responses: dict[str, _OpenResponse] = field(default_factory=dict)
     _items: dict[str, Item] = field(default_factory=dict)
     """items outside responses that were added and are not done"""
     _listing: set[str] = field(default_factory=set)
-    """those of them that are the tools of an MCP server, which is asked for them"""
+    """`mcp_list_tools` items whose listing is in progress"""
     _input: InputSettings = field(default_factory=InputSettings)
     _turn: _Turn | None = None
     _committed: str | None = None
-    """a turn that is not an item yet"""
+    """a committed turn whose item was not added yet"""
     _untranscribed: dict[str, None] = field(default_factory=dict)
 
     @property
     def bytes_per_ms(self) -> int:
-        """How many bytes a millisecond of the client's audio has."""
+        """Bytes per millisecond of the client's audio."""
         return bytes_per_ms(self._input.format or Pcm())
 
     @property
@@ -168,15 +168,15 @@ class OpenState:
         """Whether a response is in progress in the conversation."""
         return any(not one.done and one.response.conversation_id for one in self._responses.values())
 
-    # what the client receives
+    # events that the client receives
 
     def configure(self, session: Settings) -> None:
-        """Follow the input settings of a session."""
+        """Apply the input settings of a session."""
         self._input = (session.audio.input if session.audio else None) or InputSettings()
         self._set_quiet()
 
     def apply(self, event: e.Event) -> None:
-        """Take in one event that the client receives."""
+        """Process an event that the client receives."""
         self._apply(event)
         self._apply_input(event)
 
@@ -279,10 +279,10 @@ class OpenState:
     # when the server is lost
 
     def close(self, reason: str) -> Iterator[e.ServerEvent]:
-        """Close all that is open, and return the events that tell the client so; `reason` is for people.
+        """Close all that is open; yield the events that inform the client. `reason` is readable text.
 
-        Responses fail, with what was received of them. A turn under way becomes an item without a transcript;
-        its audio stays in the outbox, so that the next server receives the turn from its beginning.
+        Responses fail, with the output received so far. A turn in progress becomes an item without a
+        transcript; its audio stays in the outbox, so that the next server receives the turn from its beginning.
         """
         if self._turn and self._turn.end_ms is not None:
             committed = self._committed_event(self._turn.item_id)
@@ -349,7 +349,7 @@ class OpenState:
         )
 
     def _finish_output(self, response: Response, output: _Output) -> Iterator[e.ServerEvent]:
-        """Give an item its final form: in the conversation, if it is there, and in the response."""
+        """Send the final form of an item: in the conversation, if it was added there, and in the response."""
         if output.id in self.conversation and not output.settled:
             yield e.ConversationItemDone(item=output.item, previous_item_id=self.conversation.before(output.id))
         yield e.ResponseOutputItemDone(response_id=response.id, output_index=output.index, item=output.item)

@@ -1,4 +1,4 @@
-"""The session's settings, as they are sent to an upstream server. Pure."""
+"""Adaptation of the session's settings to an upstream server. No I/O."""
 
 from dataclasses import dataclass
 
@@ -19,15 +19,15 @@ from vivavoce.protocol.settings import DEFAULT, apply_update, merge
 Settings = Session | TranscriptionSession
 
 _SET_BY_SERVER = ("id", "object", "expires_at", "model", "temperature")
-"""What only the server sets. Clients send their own idea of the model with every update."""
+"""Fields that only the server sets. Clients send the model that they assume with every update."""
 
 _RARELY_SUPPORTED = ("parallel_tool_calls", "reasoning", "prompt", "truncation", "tracing")
 
 
 def initial_session(ours: Session, requested: Settings | None, *, tools: int) -> Settings:
-    """Return the session with which a conversation begins: ours, with what the client has requested.
+    """Return the initial session of a conversation: ours, with the client's requested settings.
 
-    Raises `ProtocolError` for what is wrong with the request.
+    Raises `ProtocolError` if the request is invalid.
     """
     if isinstance(requested, TranscriptionSession):
         return create_transcription(ours, requested)
@@ -45,19 +45,19 @@ def updated(session: Settings, update: Settings) -> Settings:
 
 @dataclass(frozen=True)
 class SessionDialect:
-    """How sessions are sent to a server. `transcriber` is its model that transcribes, unless one is named."""
+    """Adapts sessions to a server. `transcriber` is its transcription model, unless the client names one."""
 
     transcriber: str = ""
 
     def whole(self, session: Settings) -> Settings:
-        """Return a session for a server that knows none yet, without defaults that few servers support."""
+        """Return a complete session for a new connection, without defaults that few servers support."""
         defaults = [
             name for name in _RARELY_SUPPORTED if getattr(session, name, UNSET) == getattr(DEFAULT, name)
         ]
         return self.update(replace(session, **dict.fromkeys(defaults, UNSET)))
 
     def update(self, session: Settings) -> Settings:
-        """Return a client's update as the server receives it."""
+        """Return a client's update in the form for the server."""
         session = replace(session, **{name: UNSET for name in _SET_BY_SERVER if hasattr(session, name)})
         settings = session.audio.input if session.audio else UNSET
         if not self.transcriber or not settings or not settings.transcription or settings.transcription.model:
@@ -69,7 +69,7 @@ class SessionDialect:
 
 
 def voiceless(session: Session) -> Session:
-    """Return a session without the name of a voice."""
+    """Return a session without the voice."""
     if not session.audio or not session.audio.output:
         return session
     output = replace(session.audio.output, voice=UNSET)
@@ -77,7 +77,7 @@ def voiceless(session: Session) -> Session:
 
 
 def without_voice(event: e.ClientEvent) -> e.ClientEvent:
-    """Return a client's event without the name of a voice, which another synthesizer does not have."""
+    """Return a client event without the voice, since another synthesizer has other voices."""
     match event:
         case e.SessionUpdate(session=Session() as session):
             return replace(event, session=voiceless(session))

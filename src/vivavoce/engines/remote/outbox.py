@@ -1,4 +1,4 @@
-"""What the client has sent and no server has answered yet; the next server receives it again. Bounded."""
+"""The outbox: client events that no server has answered yet; they are sent again to the next server."""
 
 from collections import deque
 from collections.abc import Callable
@@ -11,9 +11,9 @@ from msgspec import Struct
 from vivavoce.protocol import events as e
 
 _QUIET_MS = 2000
-"""audio that is kept while the user is silent: how late a server may report that they began to speak"""
+"""milliseconds of audio kept while the user is silent: servers report the start of speech with a delay"""
 _UNANSWERED = 64
-"""events that may wait for an answer; some servers never answer some types, which is no reason to grow"""
+"""events that may wait for an answer; some servers never answer some types, so this needs a limit"""
 _E = TypeVar("_E", bound=e.ClientEvent)
 _ANSWERED = (
     e.SessionUpdate,
@@ -38,18 +38,18 @@ class _Entry(Struct):
 
 
 class Outbox:
-    """A queue of client events. What was sent stays until it is answered; audio, until it is committed.
+    """A queue of client events. Events that were sent are kept until answered; audio, until it is committed.
 
-    `put` waits while `depth` events are yet to be sent. Only audio does not wait while there is no server: then
-    the last `audio_seconds` of it are kept.
+    `put` waits while `depth` events are unsent. While there is no server, audio does not wait; then its last
+    `audio_seconds` are kept.
     """
 
     def __init__(self, depth: int, audio_seconds: float) -> None:
         self.received_ms = 0.0
-        """of all the client's audio"""
+        """milliseconds of all the client's audio"""
         self.is_connected = False
         self.is_quiet = False
-        """whether the server detects speech, and nobody speaks"""
+        """whether the server detects speech, and the user is silent"""
         self._sent: deque[_Entry] = deque()
         self._unsent: deque[_Entry] = deque()
         self._depth, self._max_ms = depth, audio_seconds * 1000
@@ -57,17 +57,17 @@ class Outbox:
 
     @property
     def start_ms(self) -> float:
-        """When the oldest audio began that is kept, in milliseconds of all the client's audio."""
+        """The start of the oldest audio that is kept, in milliseconds of all the client's audio."""
         entries = chain(self._sent, self._unsent)
         return next((entry.start_ms for entry in entries if entry.audio), self.received_ms)
 
     @property
     def has_response_create(self) -> bool:
-        """Whether the client has asked for a response that has not begun."""
+        """Whether the client has requested a response that has not begun."""
         return any(isinstance(one.event, e.ResponseCreate) for one in chain(self._sent, self._unsent))
 
     async def put(self, event: e.ClientEvent, bytes_per_ms: int) -> None:
-        """Add an event, once there is room. `bytes_per_ms` are those of the client's audio."""
+        """Append an event, waiting for room. `bytes_per_ms` is that of the client's audio."""
         audio = event.audio if isinstance(event, e.InputAudioBufferAppend) else b""
         while len(self._unsent) >= self._depth and (self.is_connected or not audio):
             self._room = anyio.Event()
@@ -79,7 +79,7 @@ class Outbox:
         self._news.set()
 
     async def get(self) -> e.ClientEvent:
-        """Return the next event to be sent; it is then for the server to answer."""
+        """Return the next event to send, waiting if there is none; it then counts as sent but unanswered."""
         while not self._unsent:
             self._news = anyio.Event()
             await self._news.wait()
@@ -92,16 +92,16 @@ class Outbox:
         return entry.event
 
     def disconnected(self) -> None:
-        """There is no server any more: all that is here is to be sent again to the next one."""
+        """Record the loss of the server: all events are to be sent again to the next one."""
         self.is_connected = False
         self._unsent.extendleft(reversed(self._sent))
         self._sent.clear()
         self._room.set()
 
-    # what the server has answered
+    # answers of the server
 
     def take_answered(self, event: e.Event) -> e.ClientEvent | None:
-        """Remove and return the event that an event of the server answers, if it answers one."""
+        """Remove and return the client event that a server event answers, or None."""
         match event:
             case e.SessionUpdated():
                 return self._take(e.SessionUpdate)
@@ -121,13 +121,13 @@ class Outbox:
                 return None
 
     def take_turn(self, start_ms: float, end_ms: float) -> bytes:
-        """Remove the audio that was sent up to `end_ms`, and return what of it came after `start_ms`."""
+        """Remove the audio that was sent up to `end_ms`; return the part of it after `start_ms`."""
         turn = [one.audio for one in self._sent if one.audio and start_ms < one.end_ms <= end_ms]
         self._sent = deque(one for one in self._sent if not one.audio or one.end_ms > end_ms)
         return b"".join(turn)
 
     def take_until(self, type_: type[e.InputAudioBufferCommit | e.InputAudioBufferClear]) -> bytes:
-        """Remove the first event of this type that was sent, and all audio before it, which is returned."""
+        """Remove the first sent event of this type, and all audio before it; return that audio."""
         sent = list(self._sent)
         at = next((n for n, entry in enumerate(sent) if isinstance(entry.event, type_)), None)
         if at is None:
@@ -142,10 +142,10 @@ class Outbox:
                 return entry.event
         return None
 
-    # bounds
+    # limits
 
     def _trim(self) -> None:
-        """Drop the oldest audio: what is too much, and what was sent and belongs to no turn."""
+        """Drop the oldest audio: beyond the limit, and while the user is silent, older than `_QUIET_MS`."""
         most = _QUIET_MS if self.is_quiet and self.is_connected else self._max_ms
         entries = self._sent if self.is_connected else self._unsent
         while (at := next((n for n, entry in enumerate(entries) if entry.audio), None)) is not None:

@@ -1,4 +1,4 @@
-"""One conversation, relayed between a client and an upstream server, over as many connections as it takes."""
+"""The relay of one conversation between a client and an upstream server, across reconnections."""
 
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -34,12 +34,12 @@ Connect = Callable[[Settings], AbstractAsyncContextManager[Line]]
 """Opens a line to a server, for a conversation with these settings. Raises `ProviderError`."""
 
 _RELAY_ID = "relay"
-"""how the ids begin that we give to events of the client which have none"""
+"""prefix of the ids that we assign to client events without one"""
 
 
 @dataclass(frozen=True)
 class UpstreamServer:
-    """A server that answers. `name` is for logs; `adapt` makes of a client's event one that it understands."""
+    """A server that answers. `name` is for logs; `adapt` converts client events for it."""
 
     name: str
     connect: Connect
@@ -47,24 +47,24 @@ class UpstreamServer:
     adapt: Callable[[e.ClientEvent], e.ClientEvent] = lambda event: event
     engine: Literal["remote", "cascade"] = "remote"
     reason: str = ""
-    """why this one answers, where another should"""
+    """why this server answers instead of the preferred one"""
     on_failure: Callable[[], None] = lambda: None
-    """is called when it cannot be reached"""
+    """called when the server cannot be reached"""
 
     def lost(self, message: str, *, retryable: bool = True) -> ProviderError:
-        """Return why the connection to this server is over."""
+        """Return the error for the end of the connection to this server."""
         return ProviderError(self.name, message, retryable=retryable)
 
     def loss_of(self, line: Line) -> ProviderError:
-        """Return why a line to this server has ended."""
+        """Return the error for the end of a line to this server."""
         return (line.lost if isinstance(line, RemoteLine) else None) or self.lost("it hung up")
 
 
 class Relay:
-    """Relays both ways between a client and a server, and keeps what it takes to go on with another server."""
+    """Relays events between a client and a server, and keeps the state to continue with another server."""
 
     def __init__(self, line: Line, session: Settings, limits: Limits) -> None:
-        """Relay for the client on this line. `session` is its session until the client changes it."""
+        """`line` is the client's line; `session` is its session until the client changes it."""
         self.line, self.session, self.limits = line, session, limits
         self.begun = False
         """whether the client has received `session.created`"""
@@ -76,18 +76,18 @@ class Relay:
         self._replay = HistoryReplay(self._state.conversation)
         self._rates = RateLimits(responses=limits.responses_per_minute, tokens=limits.tokens_per_minute)
         self._request = self._due_request = e.ResponseCreate()
-        """what the response in progress was requested with, and what the one that is due is requested with"""
+        """the request of the response in progress, and of the one that is due"""
         self._offset_ms = 0.0
-        """of the client's audio that the present server has not received"""
+        """milliseconds of the client's audio that the current server has not received"""
         self._upstream: Line | None = None
         self._patience = anyio.CancelScope()
         self._receiving = False
-        """whether an event of the server is waited for"""
+        """whether we are waiting for an event of the server"""
 
-    # from the client
+    # events of the client
 
     async def receive(self) -> None:
-        """Put what the client sends into the outbox, until it hangs up."""
+        """Put client events into the outbox, until the client hangs up."""
         async for event in self.line:
             try:
                 await self._outbox.put(self._checked(event), self._state.bytes_per_ms)
@@ -95,7 +95,7 @@ class Relay:
                 await self.line.refuse(error_for(event, error))
 
     def _checked(self, event: e.Event) -> e.ClientEvent:
-        """Return a client's event, with an id, and its item with one. Raises `ProtocolError`."""
+        """Return a client event, with ids for it and its item. Raises `ProtocolError`."""
         if not isinstance(event, e.ClientEvent):
             raise not_a_client_event()
         match event:
@@ -118,7 +118,7 @@ class Relay:
     # one connection
 
     async def begin(self, server: UpstreamServer, upstream: Line) -> ProviderError | None:
-        """Have the server accept the session; return why it does not."""
+        """Send the session to the server, and wait until it accepts; return the error if it does not."""
         session = server.dialect.whole(self.session)
         update = e.SessionUpdate(event_id=e.new_id(REPLAY_ID), session=session)
         try:
@@ -139,9 +139,9 @@ class Relay:
         return server.loss_of(upstream)
 
     async def run(self, server: UpstreamServer, upstream: Line, reason: str = "") -> ProviderError:
-        """Relay both ways until the server is lost; return why it is.
+        """Relay both ways until the server is lost; return the error.
 
-        The client is informed of the `reason` for which this server was connected to, if there is one.
+        `reason` is why this server was connected, if it is not the first; the client is informed of it.
         """
         if reason := server.reason or reason:
             await self.line.send(e.EngineChanged(engine=server.engine, reason=reason))
@@ -153,7 +153,7 @@ class Relay:
         return error
 
     async def _send_all(self, server: UpstreamServer, upstream: Line) -> None:
-        """Send the server the history of the conversation, and then whatever the client sends."""
+        """Send the server the history of the conversation, and then the client's events."""
         for create in self._replay.start(lambda item_id: self._state.audio.get(item_id, b"")):
             await self._send(upstream, server.adapt(create))
         if self._state.response_due and not self._outbox.has_response_create:
@@ -166,7 +166,9 @@ class Relay:
                 await self._send(upstream, server.adapt(event))
 
     async def _for_server(self, event: e.ClientEvent) -> AsyncIterator[e.ClientEvent]:
-        """Give what the server is to receive of a client's event; what it cannot know of is answered here."""
+        """Yield the events that the server receives for a client event; requests about items that the server
+        does not have are answered here.
+        """
         replay, conversation = self._replay, self._state.conversation
         match event:
             case e.ConversationItemTruncate(item_id=item_id, content_index=part, audio_end_ms=ms) if (
@@ -187,7 +189,7 @@ class Relay:
                 yield event
 
     async def _send(self, upstream: Line, event: e.ClientEvent) -> None:
-        """Send the server one event. A server that reads none for too long is lost."""
+        """Send the server one event. A server that does not read for too long counts as lost."""
         try:
             sent = upstream.try_send(event)
             while not sent:
@@ -202,7 +204,7 @@ class Relay:
         self._set_deadline()
 
     async def _receive_all(self, server: UpstreamServer, upstream: Line) -> ProviderError:
-        """Send the client what the server sends, until it is lost."""
+        """Send the server's events to the client, until the server is lost."""
         with anyio.CancelScope() as self._patience:
             async for event in self._with_deadline(upstream):
                 if isinstance(event, e.ErrorEvent) and event.error.code == SESSION_EXPIRED:
@@ -213,7 +215,7 @@ class Relay:
         return server.lost("it fell silent (limits.upstream_silence_seconds, limits.send_seconds)")
 
     async def _with_deadline(self, upstream: Line) -> AsyncIterator[e.Event]:
-        """Give what the server sends. Time in which the client does not read is not counted as silence."""
+        """Yield the server's events. Time in which the client does not read does not count as silence."""
         while True:
             self._receiving = True
             self._set_deadline()
@@ -224,17 +226,17 @@ class Relay:
             yield event
 
     def _set_deadline(self) -> None:
-        """Wait only so long for a server that has something to send."""
+        """Set the deadline for the next event, if the server is expected to send one."""
         if self._receiving:
             state = self._state
             due = state.has_open_response or state.response_due or self._outbox.has_response_create
             wait = self.limits.upstream_silence_seconds if due else inf
             self._patience.deadline = anyio.current_time() + wait
 
-    # from the server
+    # events of the server
 
     def _for_client(self, event: e.Event) -> Iterator[e.Event]:
-        """Give what the client is to receive of a server's event."""
+        """Yield the events that the client receives for a server event."""
         if self._replay.acknowledge(event):
             if isinstance(event, e.TranscriptionCompleted):
                 self._state.conversation.apply(event)  # its words are needed if it is replayed once more
@@ -261,11 +263,11 @@ class Relay:
         return ms + round(self._offset_ms)
 
     def _as_ours(self, session: Settings) -> Settings:
-        """Return a session under the id by which the client knows it."""
+        """Return a session with the id and expiry that the client knows."""
         return replace(session, id=self._session_id, expires_at=self._expires_at)
 
     def _error_for_client(self, event: e.ErrorEvent) -> Iterator[e.ErrorEvent]:
-        """Give an error with the client's own event id, if it had one; an error about our events is logged."""
+        """Yield an error with the client's own event id, if it had one; errors about our events are logged."""
         event_id = event.error.event_id or ""
         self._outbox.take_answered(event)
         if event_id.startswith(REPLAY_ID):
@@ -278,7 +280,7 @@ class Relay:
             yield event
 
     async def _send_client(self, event: e.Event) -> None:
-        """Send the client an event, and keep in mind what it has received."""
+        """Send the client an event, and update the state."""
         answered = self._outbox.take_answered(event)
         match event:
             case e.SessionUpdated() if isinstance(answered, e.SessionUpdate):
@@ -300,7 +302,7 @@ class Relay:
         await self.line.send(event)
 
     def _count(self, response_id: str, *, unasked: bool) -> None:
-        """Count a response. One that the server began by itself cannot be refused, but cancelled."""
+        """Count a response. One that the server began by itself cannot be refused, so it is cancelled."""
         now = anyio.current_time()
         refusal = self._rates.exceeded(now)
         self._rates.add_response(now)
@@ -308,10 +310,10 @@ class Relay:
             log.warning("a response of the upstream server is cancelled: %s", refusal.message)
             self._upstream.try_send(e.ResponseCancel(event_id=e.new_id(REPLAY_ID), response_id=response_id))
 
-    # when it is lost
+    # when the server is lost
 
     async def on_lost(self, reason: str) -> None:
-        """Close all that is open, and inform the client that no server answers; `reason` is for people."""
+        """Close all that is open, and inform the client that no server answers; `reason` is readable text."""
         self._upstream = None
         self._outbox.disconnected()
         if self._state.is_answering and not self._state.is_user_speaking:

@@ -1,10 +1,11 @@
-"""The beta dialect: the protocol as it was before GA, and as Azure's preview still has it.
+"""The beta dialect: the protocol before GA, which Azure's preview API still uses.
 
-It differs from GA in names and shapes, not in meaning: events are translated by the tables of `tables`, before
-they are decoded and after they are encoded, in both roles. Errors name the parameter as the client spelled it.
+It differs from GA in names and structure, not in meaning: events are translated by the tables in `tables`,
+before they are decoded and after they are encoded, for servers and clients. Errors name parameters as the
+client spelled them.
 
-The beta says less than GA: it has no `conversation.item.done`, and a function call's arguments come without its
-name. A client's reader fills that in from what it has received before, so that its users need not know.
+The beta contains less than GA: it has no `conversation.item.done`, and a function call's arguments come without
+its name. The reader for clients adds these from what it has received before.
 """
 
 from collections.abc import Callable, Mapping
@@ -51,7 +52,7 @@ def decode_client(
     text_chars: int = wire.TEXT_CHARS,
     values: int = wire.VALUES,
 ) -> e.ClientEvent:
-    """Decode a client event, as `codec.decode_client` does; errors name what the client wrote."""
+    """Decode a client event like `codec.decode_client`; errors name the fields as the client wrote them."""
     try:
         return wire.decode_client(
             data,
@@ -91,11 +92,11 @@ _HEADS = {
     for kind in e.kinds(e.ServerEvent)
     if (name := EVENTS.get(tag := str(kind.__struct_config__.tag)))
 }
-"""How the JSON of an event begins that only has another name: audio is encoded once, and its head replaced."""
+"""The beginning of the JSON of events that only have another name: audio is encoded once, and this replaced."""
 
 
 def encode(event: e.Event) -> str | None:
-    """Encode an event as JSON text; None if the beta does not know it."""
+    """Encode an event as JSON text; None if the beta does not have it."""
     kind = type(event)
     if kind in _RESHAPED:
         message = _server_event_to_beta(event)
@@ -108,15 +109,15 @@ def encode(event: e.Event) -> str | None:
 
 
 def encode_first_beta(event: e.Event) -> str | None:
-    """Encode an event for the beta of 2024; None if that does not know it.
+    """Encode an event for the beta of 2024; None if that does not have it.
 
-    Azure's first preview still speaks it, and Azure's `rt-client` hangs up on an event that it does not know.
+    Azure's first preview still uses it, and Azure's `rt-client` disconnects on unknown events.
     """
     return None if isinstance(event, e.TranscriptionDelta) else encode(event)
 
 
 def session_to_beta(session: Session | TranscriptionSession) -> Json:
-    """Return a session as the beta has it, as JSON values."""
+    """Return a session in the beta's form, as JSON values."""
     if isinstance(session, TranscriptionSession):
         return to_beta(msgspec.to_builtins(session), TRANSCRIPTION)
     return {"temperature": TEMPERATURE, **to_beta(msgspec.to_builtins(session), SESSION)}
@@ -156,11 +157,11 @@ _NEWER_SETTINGS = {
     "input_audio_noise_reduction": {"strength"},
     "input_audio_transcription": {"languages", "keywords", "delay"},
 }
-"""Settings that are newer than the beta, whose services refuse what they do not know."""
+"""Settings that are newer than the beta, whose servers reject unknown fields."""
 
 
 def encode_client(event: e.Event) -> str | None:
-    """Encode a client event as JSON text, without what the beta does not know; None if nothing is left."""
+    """Encode a client event as JSON text, without what the beta does not have; None if nothing is left."""
     if not isinstance(event, e.SessionUpdate | e.ConversationItemCreate | e.ResponseCreate):
         return wire.encode_client(event)
     message = _client_event_to_beta(msgspec.to_builtins(event))
@@ -187,7 +188,7 @@ def _sent(settings: Json, fields: Mapping[str, FieldMapping]) -> Json:
 
 
 def _known(name: str, value: object) -> object:
-    """Return what the beta knows of a setting's value."""
+    """Return the parts of a setting's value that the beta has."""
     match value:
         case {"type": "mcp"} if name == "tool_choice":
             return UNSET
@@ -207,7 +208,7 @@ _NULLABLE = {
     *("turn_detection", "input_audio_transcription", "input_audio_noise_reduction", "tracing", "prompt"),
     *("include", "conversation_id", "status_details", "usage", "metadata"),
 }
-"""Fields in which null means something; elsewhere it is the same as absent."""
+"""Fields in which null has a meaning; in other fields it is the same as absent."""
 _MISSING: Mapping[str, Json] = {
     "conversation.item.input_audio_transcription.completed": {
         "content_index": 0,
@@ -215,25 +216,25 @@ _MISSING: Mapping[str, Json] = {
     },
     "response.function_call_arguments.done": {"name": ""},
 }
-"""Fields that GA requires, and that services of the beta did not always send."""
+"""Fields that GA requires, and that servers of the beta did not always send."""
 
 
 def reader() -> Callable[[str | bytes], tuple[e.Event, ...]]:
-    """Return a decoder of the server's messages of one connection, in their order, into GA's events."""
+    """Return a stateful decoder of one connection's server messages into GA events."""
     return _Reader()
 
 
 @dataclass
 class _Reader:
-    """Remembers of a connection what GA tells twice, and the beta once."""
+    """Keeps what GA sends twice, and the beta only once."""
 
     _announced: dict[str, Item] = field(default_factory=dict)
-    """items of responses under way, as they were announced"""
+    """items of responses in progress, as they were announced"""
     _pending: dict[str, str | None] = field(default_factory=dict)
-    """items of the conversation that are not done, and the item before each"""
+    """items of the conversation that are not done, with the item before each"""
 
     def __call__(self, message: str | bytes) -> tuple[e.Event, ...]:
-        """Return the events that a message means."""
+        """Return the GA events for a message."""
         event = wire.decode_server(message, translate=_server_event_to_ga)
         match event:
             case None:
@@ -265,7 +266,7 @@ class _Reader:
 
 
 def _server_event_to_ga(message: Json) -> Json:
-    """Translate a server event, but for its items: `codec` knows how else they are spelled."""
+    """Translate a server event, except its items, whose forms `codec` normalizes."""
     tag = str(message["type"])
     message = {**_MISSING.get(tag, {}), **message, "type": _GA_NAMES.get(tag, tag)}
     match message:

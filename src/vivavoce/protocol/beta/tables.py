@@ -1,6 +1,6 @@
-"""The beta's tables: names of server events, the fields of its sessions and responses, its items and errors.
+"""The beta's tables: names of server events, fields of sessions and responses, items and errors.
 
-For every field they say where GA has it, and how its value is read and written.
+Each field has its path in GA, and functions that convert its value in both directions.
 """
 
 from collections.abc import Callable, Mapping
@@ -25,15 +25,15 @@ EVENTS: Mapping[str, str | None] = {
     "response.output_audio_transcript.delta": "response.audio_transcript.delta",
     "response.output_audio_transcript.done": "response.audio_transcript.done",
 }
-"""The beta's names of server events; others have the same, and None is not sent at all."""
+"""The beta's names of server events; others have the same name, and None is not sent at all."""
 
 FORMATS = {"pcm16": "audio/pcm", "g711_ulaw": "audio/pcmu", "g711_alaw": "audio/pcma"}
 PARTS = {"text": "output_text", "audio": "output_audio"}
-"""The parts of an assistant's message."""
+"""The beta's names of the parts of an assistant's message."""
 
 
 class FieldMapping(NamedTuple):
-    """Where GA has a field (nowhere: it is accepted, and means nothing), how its value is read, and written."""
+    """The path of a field in GA (empty: accepted and ignored), and how its value is read and written."""
 
     path: str = ""
     read: Callable[[Any, str], object] = lambda value, param: value
@@ -185,7 +185,7 @@ RESPONSE: Mapping[str, FieldMapping] = {
 
 
 def to_ga(values: Mapping[str, object], fields: Mapping[str, FieldMapping], at: str) -> Json:
-    """Return the fields of a session or response as GA has them. Raises `ProtocolError` for an unknown one."""
+    """Return the fields of a session or response in GA's form. Raises `ProtocolError` for an unknown field."""
     result: Json = {}
     for name, value in values.items():
         if name not in fields:
@@ -200,7 +200,7 @@ def to_ga(values: Mapping[str, object], fields: Mapping[str, FieldMapping], at: 
 
 
 def to_beta(values: Json, fields: Mapping[str, FieldMapping]) -> Json:
-    """Return the fields of a session or response as the beta has them, without those that it does not know."""
+    """Return the fields of a session or response in the beta's form, without those that it does not have."""
     result: Json = {}
     for name, mapping in fields.items():
         *places, last = mapping.path.split(".")
@@ -228,7 +228,7 @@ def to_beta_param(error: ProtocolError | ErrorDetails) -> tuple[str, str | None]
     """Return an error's message and parameter as the beta spells them."""
     param = error.param or ""
     for ga, name in _BETA_PARAMS.items():
-        # an unknown parameter by a name of GA's is the client's own: the beta has no such field
+        # an unknown parameter that GA has is the client's own spelling: the beta has no such field
         if _is_within(param, ga) and (param != ga or error.code != "unknown_parameter"):
             return _renamed(error.message, param, name + param[len(ga) :])
     return error.message, error.param
