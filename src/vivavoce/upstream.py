@@ -1,4 +1,4 @@
-"""The upstream server that `[remote]` names: its endpoint, with the key, and the engine that connects to it."""
+"""The upstream server of `[remote]`: its endpoint with the key, and the remote engine for it."""
 
 import os
 from contextlib import AbstractAsyncContextManager
@@ -17,7 +17,7 @@ ENTRA_TOKEN = "AZURE_OPENAI_AD_TOKEN"  # noqa: S105 (the variable's name)
 
 
 def endpoint_of(table: RemoteTable) -> Endpoint:
-    """Return the endpoint of the upstream server. Raises `ConfigError` if the key that it needs is missing."""
+    """Return the endpoint of the upstream server. Raises `ConfigError` if its key is missing."""
     key = os.environ.get(table.key_variable, "").strip() or None
     beta = table.dialect == "beta"
     token = None if key or table.server != "azure" else os.environ.get(ENTRA_TOKEN)
@@ -36,9 +36,9 @@ def endpoint_of(table: RemoteTable) -> Endpoint:
 
 
 def remote(table: RemoteTable, session: Session, limits: Limits) -> Remote:
-    """Return the engine that lets the upstream server answer. Raises `ConfigError` like `endpoint_of`."""
+    """Return the remote engine for the upstream server. Raises `ConfigError` like `endpoint_of`."""
     endpoint = endpoint_of(table)
-    # a session that only transcribes has no model but the one that does
+    # a session that only transcribes names no chat model, so the transcription model is used
     for_transcription = endpoint.without_query("model").with_query(intent="transcription")
 
     def open_line(settings: Settings) -> AbstractAsyncContextManager[Line]:

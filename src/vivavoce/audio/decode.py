@@ -1,4 +1,4 @@
-"""Decodes recordings of any format by PyAV. They come from anyone, so everything is bounded."""
+"""Decodes recordings of any format by PyAV. Recordings are untrusted, so everything is limited."""
 
 from collections.abc import Iterator
 from io import BytesIO
@@ -12,25 +12,25 @@ if TYPE_CHECKING:
 _FORMATS = (
     "aac,ac3,aiff,amr,asf,au,avi,caf,eac3,flac,flv,loas,matroska,mov,mp3,mpeg,mpegts,ogg,tta,w64,wav,webm,wv"
 )
-"""What files may be. FFmpeg knows some that name other files or addresses, and would open those."""
+"""Allowed formats. FFmpeg has formats that refer to other files or URLs, and would open those."""
 
 _RATES = range(4_000, 384_001)
-"""Hz. One sample a second would become an hour of sound out of a few kilobytes."""
+"""Minimum sample rate in Hz: at one sample per second, a few kilobytes would become an hour of audio."""
 
 
 class NotAudio(ValueError):
-    """The bytes are no recording, or a broken one; the message says what was found."""
+    """The bytes are no recording, or a damaged one; the message says what was found."""
 
 
 class TooLong(ValueError):
-    """The recording holds more sound than it may."""
+    """The recording is longer than allowed."""
 
 
 def decode(data: bytes, *, rate: int, max_seconds: float) -> bytes:
-    """Return a recording's sound as mono PCM16 at `rate`; what is broken at its end is left out.
+    """Return a recording as 16-bit mono PCM at `rate` Hz; a damaged end is left out.
 
-    Raises `NotAudio`, `TooLong`, and `ImportError` if PyAV is not installed. It stops as soon as there is too
-    much sound. It takes some milliseconds for each second of it, so it is work for a thread.
+    Raises `NotAudio`, `TooLong`, and `ImportError` if PyAV is not installed. Decoding takes some milliseconds
+    per second of audio, so call it in a thread.
     """
     import av
 
@@ -49,7 +49,7 @@ def decode(data: bytes, *, rate: int, max_seconds: float) -> bytes:
 
 
 def _frames(file: "InputContainer", rate: int) -> "Iterator[AudioFrame]":
-    """Yield the first sound track at `rate`; the track may change its form on the way."""
+    """Yield the first audio track at `rate`; its format may change on the way."""
     import av
 
     if not file.streams.audio:

@@ -1,7 +1,7 @@
-"""Detects DTMF: the sixteen pairs of tones of ITU-T Q.23, received as Q.24 requires.
+"""Detects DTMF: the sixteen pairs of tones of ITU-T Q.23, received as required by Q.24.
 
-The audio is analysed in blocks of 12.75 ms, each beginning in the middle of the one before. Four in a row make
-a key: a tone of 40 ms fills them wherever it begins, one of 23 ms does not.
+The audio is analysed in blocks of 12.75 ms that overlap by half. Four consecutive blocks make a key: a tone of
+40 ms always fills four, a tone of 23 ms never does.
 """
 
 from functools import lru_cache
@@ -14,32 +14,32 @@ if TYPE_CHECKING:
 LOW = (697, 770, 852, 941)
 HIGH = (1209, 1336, 1477, 1633)
 KEYS = "123A456B789C*0#D"
-"""Row by row: the low tone tells the row, the high tone the column."""
+"""The keys by row and column: the low tone selects the row, the high tone the column."""
 
 _CHECK_SECONDS, _BLOCK_SECONDS = 0.032, 0.01275
 _QUIETEST = 100
-"""Root mean square of the quietest audio that is analysed: some -50 dBFS."""
+"""Minimum root mean square of audio that is analysed: about -50 dBFS."""
 _SUSPICIOUS = 0.45
-"""How much of the energy of a check the tones must have: the shortest key fills more than half of one."""
+"""Minimum share of the tones in the energy of a check: the shortest key fills more than half of one."""
 _PURITY = 0.7
-"""How much of a block's energy its two tones must have. Tones that are off by 1.5 % leave 0.8, give or take."""
+"""Minimum share of the two tones in the energy of a block. Tones that are off by 1.5 % leave about 0.8."""
 _OVER_OTHERS = 6.3
-"""8 dB over the other tones of its group."""
+"""A tone must be 8 dB louder than the others of its group."""
 _HIGH_OVER_LOW, _LOW_OVER_HIGH = 2.5, 6.3
-"""Twist: the high tone may be 4 dB louder than the low one, or 8 dB softer, for lines swallow high tones."""
+"""Twist: the high tone may be 4 dB louder than the low one, or 8 dB softer: lines attenuate high tones."""
 _HITS, _MISSES = 4, 5
-"""Blocks in a row that make a key, and that end it: a gap of 10 ms spoils four."""
+"""Consecutive blocks that make a key, and that end it: a gap of 10 ms affects four."""
 
 
 class DtmfDetector:
-    """Detects the keys of one caller, in 16-bit mono PCM as it comes.
+    """Detects the keys of one caller in a stream of 16-bit mono PCM.
 
-    Every 32 ms a cheap check of the energy at the tones rules out most audio: push just that much at a time to
-    know at once whether a key is down.
+    Every 32 ms a cheap check of the energy at the tones rules out most audio: push that much at a time to know
+    immediately whether a key is down.
     """
 
     def __init__(self, rate: int) -> None:
-        """Detect keys at this sample rate, in Hz, 8000 or more."""
+        """`rate` is the sample rate in Hz, at least 8000."""
         self.held = ""
         self._rate, self._step = rate, 4 * round(rate * _CHECK_SECONDS / 2)
         self._hop = round(rate * _BLOCK_SECONDS / 2)
@@ -47,9 +47,9 @@ class DtmfDetector:
         self._candidate, self._hits, self._misses = "", 0, 0
 
     def push(self, sound: bytes) -> str:
-        """Analyse whole samples; return the keys that have been pressed meanwhile, usually none.
+        """Analyse whole samples; return the keys that were pressed, usually none.
 
-        `held` is the key that is down at the end of it.
+        `held` is the key that is down at the end.
         """
         sound = self._new + sound
         whole = len(sound) // self._step * self._step
@@ -63,7 +63,7 @@ class DtmfDetector:
         return ""
 
     def _examine(self, sound: bytes) -> str:
-        """Analyse block by block; less than a block is analysed with what follows."""
+        """Analyse block by block; an incomplete block is kept for the next call."""
         import numpy as np
 
         samples = np.frombuffer(sound, "<i2").astype(np.float32)
@@ -73,7 +73,7 @@ class DtmfDetector:
         return "".join(self._next(_key(tones, most)) for tones, most in zip(power, energy, strict=True))
 
     def _next(self, key: str) -> str:
-        """Take in what was heard in one block; return the key if it is pressed by now."""
+        """Process the key of one block; return the key if it counts as pressed now."""
         if self.held and key == self.held:
             self._misses = 0
             return ""
@@ -89,7 +89,7 @@ class DtmfDetector:
 
 
 def tone(key: str, seconds: float, rate: int, *, loudness: float = 0.5) -> bytes:
-    """Return the tone of a key as 16-bit PCM; `loudness` 1 is as loud as it can be."""
+    """Return the tone of a key as 16-bit PCM; `loudness` 1 is full scale."""
     import numpy as np
 
     row, column = divmod(KEYS.index(key), 4)
@@ -100,7 +100,7 @@ def tone(key: str, seconds: float, rate: int, *, loudness: float = 0.5) -> bytes
 
 @lru_cache(maxsize=8)
 def _waves(rate: int, length: int) -> "NDArray[np.float32]":
-    """Return so many samples of every tone, as cosine and as sine: their columns."""
+    """Return this many samples of all tones, as columns of cosines and sines."""
     import numpy as np
 
     turns = 2 * np.pi * np.outer(np.arange(length), (*LOW, *HIGH)) / rate
@@ -108,20 +108,20 @@ def _waves(rate: int, length: int) -> "NDArray[np.float32]":
 
 
 def _is_suspicious(sound: bytes, rate: int) -> bool:
-    """Return whether there may be a key in a part of this audio."""
+    """Return whether a part of this audio may contain a key."""
     import numpy as np
 
     samples = np.frombuffer(sound, "<i2").astype(np.float32)
     energy = float(samples @ samples)
     if energy < _QUIETEST**2 * len(samples) * _SUSPICIOUS:
         return False
-    half = len(samples) // 2  # a whole check would not recognize tones that are a little off
+    half = len(samples) // 2  # with a whole check, tones that are slightly off would not be recognized
     both = (samples.reshape(2, half) @ _waves(rate, half)).ravel()
     return float(both @ both) * 2 > _SUSPICIOUS * energy * half
 
 
 def _power(blocks: "NDArray[np.float32]", rate: int) -> tuple[list[list[float]], list[float]]:
-    """Return for each block the energy of each tone, and of all that is there."""
+    """Return for each block the energy of each tone, and the total energy."""
     import numpy as np
 
     length = blocks.shape[1]
@@ -131,7 +131,7 @@ def _power(blocks: "NDArray[np.float32]", rate: int) -> tuple[list[list[float]],
 
 
 def _key(power: list[float], energy: float) -> str:
-    """Return the key of which these are the tones, "" if they are none's."""
+    """Return the key with these tones, or an empty string."""
     low, high = power[:4], power[4:]
     loudest, shrillest = max(low), max(high)
     if loudest + shrillest < _PURITY * energy or energy == 0:

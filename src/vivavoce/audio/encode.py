@@ -1,4 +1,4 @@
-"""Encodes speech as a file while it is synthesized: WAV and raw PCM here, the rest by PyAV."""
+"""Streaming encoders for audio files: WAV and raw PCM here, other formats by PyAV."""
 
 import struct
 from typing import TYPE_CHECKING, Protocol, cast
@@ -25,7 +25,7 @@ _UNKNOWN = 0xFFFFFFFF
 
 
 class Encoder(Protocol):
-    """Encodes mono PCM16 as a file, chunk by chunk."""
+    """Encodes 16-bit mono PCM as a file, chunk by chunk."""
 
     def push(self, audio: bytes) -> bytes:
         """Encode whole samples; return the next bytes of the file."""
@@ -37,9 +37,9 @@ class Encoder(Protocol):
 
 
 def encoder(name: str, rate: int) -> Encoder:
-    """Return an encoder by the name of its format, one of `CONTENT_TYPES`.
+    """Return an encoder for a format, one of `CONTENT_TYPES`.
 
-    Raises `ImportError` for those that need PyAV, if it is not installed.
+    Raises `ImportError` if the format needs PyAV, and that is not installed.
     """
     if name == "pcm":
         return _Plain(b"")
@@ -93,7 +93,7 @@ class _Packed:
 
 
 class _Sink:
-    """A file that cannot seek, as a connection."""
+    """A file that cannot seek, like a network connection."""
 
     def __init__(self) -> None:
         self._written = bytearray()

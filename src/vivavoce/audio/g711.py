@@ -1,4 +1,4 @@
-"""G.711: eight bits a sample at 8 kHz, telephone audio (ITU-T G.711, 11/88, tables 1a to 2b)."""
+"""G.711: telephone audio of 8 bits per sample at 8 kHz (ITU-T G.711, 11/88, tables 1a to 2b)."""
 
 from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
@@ -11,14 +11,14 @@ Law = Literal["ulaw", "alaw"]
 
 
 def decode(audio: bytes, law: Law) -> bytes:
-    """Return 16-bit little-endian PCM, twice as many bytes, at the same rate."""
+    """Decode to 16-bit little-endian PCM, twice as many bytes, at the same rate."""
     import numpy as np
 
     return _linear(law)[np.frombuffer(audio, np.uint8)].tobytes()
 
 
 def encode(audio: bytes, law: Law) -> bytes:
-    """Return 16-bit little-endian PCM in eight bits a sample; half a sample is a `ValueError`."""
+    """Encode 16-bit little-endian PCM as 8 bits per sample. Raises `ValueError` for half a sample."""
     import numpy as np
 
     return _companded(law)[np.frombuffer(audio, "<i2").view(np.uint16)].tobytes()
@@ -26,7 +26,7 @@ def encode(audio: bytes, law: Law) -> bytes:
 
 @lru_cache(maxsize=2)
 def _linear(law: Law) -> "NDArray[np.int16]":
-    """Return the 16-bit sample for every byte."""
+    """Return the 16-bit sample for each byte."""
     import numpy as np
 
     byte = np.arange(256)
@@ -44,7 +44,7 @@ def _linear(law: Law) -> "NDArray[np.int16]":
 
 @lru_cache(maxsize=2)
 def _companded(law: Law) -> "NDArray[np.uint8]":
-    """Return the byte for every sample, as an unsigned index: the one that decodes to the nearest."""
+    """Return the byte for each sample, indexed as unsigned: the one that decodes to the nearest value."""
     import numpy as np
 
     known = _linear(law).astype(np.int64)

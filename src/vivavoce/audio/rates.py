@@ -1,10 +1,10 @@
-"""Sample rates, in samples a second. All audio is 16-bit little-endian mono PCM."""
+"""Sample rates in Hz. All audio is 16-bit little-endian mono PCM."""
 
 INPUT_RATE = 16_000
-"""what VAD, turn detection and transcribers receive"""
+"""input of VAD, turn detectors and transcribers"""
 OUTPUT_RATE = 24_000
-"""what synthesizers return, and PCM on the wire, both ways"""
+"""output of synthesizers, and PCM in the protocol, in both directions"""
 G711_RATE = 8_000
 """PCMU and PCMA (RFC 3551)"""
 OPUS_RATE = 48_000
-"""Opus: it counts time in samples of this rate, whatever it carries (RFC 7587, section 4.1)"""
+"""Opus: its timestamps use this rate, whatever the audio is (RFC 7587, section 4.1)"""

@@ -1,4 +1,4 @@
-"""Resamples live audio by a short polyphase filter, whose delay adds to the latency of a response."""
+"""Resamples audio streams by a short polyphase filter, since its delay adds to the response latency."""
 
 from functools import lru_cache
 from math import gcd
@@ -9,22 +9,22 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 DELAY_MS = 1.4
-"""The delay of the filter: half its length, which is `2 * DELAY_MS` long."""
+"""The delay of the filter in ms: half its length."""
 
 _ATTENUATION = 7.0
-"""Kaiser's beta: what cannot be kept is some 70 dB down."""
+"""Kaiser's beta: aliases are attenuated by about 70 dB."""
 
 _UNIT = 1 << 20
-"""A weight of one. Whole weights times whole samples add up exactly, in any order."""
+"""The integer for a weight of 1. Integer weights and samples add up exactly, in any order."""
 
 _BLOCK = 1 << 15
-"""Bytes that are worked on at a time: many windows lie over each sample, and all of them are written out."""
+"""Bytes that are processed at once: the overlapping windows need much more memory than the samples."""
 
 
 class Resampler:
-    """Resamples 16-bit little-endian mono PCM as it comes; however it is cut, the samples are the same.
+    """Resamples a stream of 16-bit little-endian mono PCM; the result does not depend on how it is split.
 
-    Rates are in Hz. Nothing is lost at the end but the `DELAY_MS` that are still in the filter.
+    Rates are in Hz. At the end, `DELAY_MS` of audio remain in the filter.
     """
 
     def __init__(self, rate_in: int, rate_out: int) -> None:
@@ -37,7 +37,7 @@ class Resampler:
         self._window: NDArray[np.float64] = np.zeros(len(self._filter) - self._step)
 
     def push(self, audio: bytes) -> bytes:
-        """Push whole samples and return those that can be computed by now; half a sample is a `ValueError`."""
+        """Push whole samples; return those that can be computed now. Raises `ValueError` for half a sample."""
         if self._same:
             return audio
         return b"".join(self._push(audio[at : at + _BLOCK]) for at in range(0, len(audio), _BLOCK))
@@ -59,7 +59,7 @@ class Resampler:
 
 
 def resample(audio: bytes, rate_in: int, rate_out: int) -> bytes:
-    """Resample a whole recording, all of it: nothing is left in the filter, nothing is late."""
+    """Resample a complete recording, without delay or loss at its end."""
     if rate_in == rate_out or not audio:
         return audio
     rest = bytes(2 * (int(rate_in * 2 * DELAY_MS / 1000) + rate_in // gcd(rate_in, rate_out)))
@@ -69,16 +69,16 @@ def resample(audio: bytes, rate_in: int, rate_out: int) -> bytes:
 
 
 def _late(rate_out: int) -> int:
-    """Return by how many samples of the outgoing audio the filter is late."""
+    """Return the delay of the filter, in samples of the output."""
     return round(rate_out * DELAY_MS / 1000)
 
 
 @lru_cache(maxsize=32)
 def _filter(up: int, down: int, late: int) -> "NDArray[np.float64]":
-    """Return the matrix by which a window of samples becomes the next `up` ones; then it moves on by `down`.
+    """Return the matrix that maps a window of samples to the next `up` ones; the window then moves by `down`.
 
     Its columns are the phases of one low-pass filter (Crochiere and Rabiner, Multirate Digital Signal
-    Processing, 1983, chapter 3), in whole numbers of `_UNIT`.
+    Processing, 1983, chapter 3), as integers in units of 1/`_UNIT`.
     """
     import numpy as np
 
@@ -90,7 +90,7 @@ def _filter(up: int, down: int, late: int) -> "NDArray[np.float64]":
     reach = -(-len(low_pass) // up) + down
     matrix = np.zeros((reach, up))
     for phase in range(up):
-        newest = reach - down + phase * down // up  # the last input sample that this output knows
+        newest = reach - down + phase * down // up  # the last input sample that this output uses
         taps = low_pass[phase * down % up :: up]
         matrix[newest - np.arange(len(taps)), phase] = taps
     whole: NDArray[np.float64] = np.rint(matrix * _UNIT)

@@ -1,4 +1,4 @@
-"""Audio as numbers from -1 to 1, for local models. Needs numpy: import it where a model is used."""
+"""Audio as floats from -1 to 1, for local models. Needs numpy: import it where a model is used."""
 
 from collections.abc import Iterator
 from typing import TypeAlias
@@ -17,12 +17,12 @@ def samples(pcm: bytes) -> Floats:
 
 
 def to_pcm(sound: Floats) -> bytes:
-    """Return 16-bit little-endian PCM; what is too loud is clipped."""
+    """Return 16-bit little-endian PCM; values beyond full scale are clipped."""
     return (np.clip(sound, -1, 1) * np.float32(32767)).astype("<i2").tobytes()
 
 
 def normalized(sound: Floats) -> Floats:
-    """Return `sound` so that its loudest thousandth begins at half of full scale."""
+    """Return `sound` scaled so that its 99.9th percentile is at half of full scale."""
     if not len(sound):
         return sound
     loud = float(np.quantile(np.abs(sound), 0.999))
@@ -30,7 +30,7 @@ def normalized(sound: Floats) -> Floats:
 
 
 def split(sound: Floats, rate: int, seconds: float) -> Iterator[Floats]:
-    """Cut `sound` into pieces of at most `seconds`, at the quietest fifth of a second of their later half."""
+    """Split `sound` into pieces of at most `seconds`, at the quietest 0.2 s of their second half."""
     most, quiet = int(seconds * rate), rate // 5
     while len(sound) > most:
         energy = np.concatenate(([0.0], np.cumsum(np.square(sound[most // 2 : most], dtype=np.float64))))
@@ -41,9 +41,9 @@ def split(sound: Floats, rate: int, seconds: float) -> Iterator[Floats]:
 
 
 def trimmed(sound: Floats, rate: int, threshold: float, margin: float) -> tuple[Floats, float]:
-    """Cut the silence (below `threshold`) at both ends down to `margin` seconds.
+    """Trim silence (below `threshold`) at both ends to `margin` seconds.
 
-    Also return how many seconds were cut at the end. Nothing is left of a sound that is silent all through.
+    Also returns how many seconds were trimmed at the end. A sound that is all silence becomes empty.
     """
     loud = np.flatnonzero(np.abs(sound) >= threshold)
     if not len(loud):
@@ -54,7 +54,7 @@ def trimmed(sound: Floats, rate: int, threshold: float, margin: float) -> tuple[
 
 
 def limited(sound: Floats, knee: float, ceiling: float) -> Floats:
-    """Return `sound` with its peaks above `knee` bent so that none reaches `ceiling`; the rest stays."""
+    """Return `sound` with peaks above `knee` limited softly to `ceiling`."""
     room = ceiling - knee
     over = np.maximum(np.abs(sound) - knee, 0)
     return (np.clip(sound, -knee, knee) + np.sign(sound) * room * np.tanh(over / room)).astype(np.float32)

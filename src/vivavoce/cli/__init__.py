@@ -1,7 +1,7 @@
-"""The command `viva`. Each command is a module of its own, which loads what is heavy only when it runs.
+"""The command `viva`. Each subcommand is a module, which imports slow packages only when it runs.
 
 Other packages add commands with entry points in the group `vivavoce.commands`, named like the command; each
-leads to a function or a `typer.Typer`.
+refers to a function or a `typer.Typer`.
 """
 
 import os
@@ -22,11 +22,11 @@ __all__ = ["GROUP", "commands", "main"]
 
 GROUP = "vivavoce.commands"
 SEPARATE = {"bench": "vivavoce-bench"}
-"""commands of ours that a package of its own brings"""
+"""our commands that are in a separate package"""
 
 
 def commands(added: Iterable[EntryPoint]) -> typer.Typer:
-    """Return `viva` with its own commands and those that other packages add."""
+    """Return `viva` with its own commands and those of other packages."""
     app = typer.Typer(
         name="viva",
         help="Talk with an AI by voice, from anywhere, on any models.",
@@ -58,10 +58,10 @@ def _add_missing(app: typer.Typer, name: str) -> None:
 
 
 def main() -> None:
-    """Run a command. The owner's mistakes end in one sentence and exit code 2, the world's in exit code 1."""
-    # libgomp reads this when it is loaded: its threads otherwise spin, and starve whoever else has work
+    """Run a command. `ConfigError` is printed and exits with code 2, other expected errors with code 1."""
+    # read by libgomp when it is loaded: otherwise its idle threads spin, and take CPU from other threads
     os.environ.setdefault("GOMP_SPINCOUNT", "300")
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # its threads stall a small product for 100 ms
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # its threads stall a small matrix product for 100 ms
     failure: BaseException | None = None
     try:
         commands(entry_points(group=GROUP))()
@@ -73,5 +73,5 @@ def main() -> None:
 
 
 def _first(failure: BaseException) -> BaseException:
-    """Return the failure that came first; those of the other tasks followed from it."""
+    """Return the first failure of a group; the failures of other tasks followed from it."""
     return _first(failure.exceptions[0]) if isinstance(failure, BaseExceptionGroup) else failure

@@ -1,4 +1,4 @@
-"""`viva ask`: one recorded question, one spoken answer, and the times between."""
+"""`viva ask`: asks one recorded question, and measures the spoken answer."""
 
 import sys
 import wave
@@ -32,7 +32,7 @@ STANDARD_INPUT = "-"
 BYTES_PER_SECOND = OUTPUT_RATE * 2
 STAGES = ("heard", "transcribed", "first word", "first sound", "done")
 TRANSCRIBER = "gpt-4o-mini-transcribe"
-"""for servers that offer several; ours has one, under any name"""
+"""for servers with several models; vivavoce accepts any name"""
 
 
 def ask(
@@ -53,7 +53,7 @@ def ask(
     loaded = configuration(file=config, preset=preset, chat=chat).config
     limits = loaded.limits
     audio = read_recording(recording, min(limits.input_buffer_seconds, limits.upload_seconds))
-    # nobody listens yet, so the answer need not be paced
+    # nobody is listening live, so the answer need not be paced
     unpaced = loaded.model_copy(update={"limits": replace(limits, audio_ahead_seconds=inf)})
     who, key = load_assistant(assistant, url=url), key_from(key_env)
 
@@ -70,9 +70,9 @@ def ask(
 
 @dataclass
 class Answer:
-    """The answer to a question. `times` are seconds since all of it was sent, by what happened then.
+    """The answer to a question. `times` are seconds since the question was sent, by stage.
 
-    `calls` are those of tools that have not returned yet: until they have, there is more to come.
+    `calls` are the tool calls in progress: until they have ended, the answer is not complete.
     """
 
     question: str | None = None
@@ -82,7 +82,7 @@ class Answer:
     calls: set[str] = field(default_factory=set)
 
     def apply(self, event: "Event", at: float) -> None:
-        """Add an event, `at` seconds after the question. Raises `ProviderError` if it reports a failure."""
+        """Process an event, `at` seconds after the question. Raises `ProviderError` if it reports a failure."""
         from vivavoce.protocol import events as e
         from vivavoce.protocol.items import FunctionCall, FunctionCallOutput
         from vivavoce.protocol.responses import Failed, Response
@@ -117,7 +117,7 @@ class Answer:
 
 
 def read_recording(recording: str, max_seconds: float) -> bytes:
-    """Return a recording as PCM at `OUTPUT_RATE`. Raises `ConfigError` if it is none, or too long."""
+    """Return a recording as PCM at `OUTPUT_RATE`. Raises `ConfigError` if it is invalid or too long."""
     from vivavoce.audio.decode import NotAudio, TooLong, decode
 
     name, data = _name(recording), _read(recording)
@@ -151,7 +151,7 @@ def _read(recording: str) -> bytes:
 
 
 async def _ask(line: "Line", audio: bytes, name: str) -> Answer:
-    """Send the question and return the answer. Raises `ConfigError` if there is no speech in the recording."""
+    """Send the question, and return the answer. Raises `ConfigError` if the recording contains no speech."""
     import anyio
 
     from vivavoce.session.line import HungUp
@@ -176,7 +176,7 @@ def _left(line: "Line") -> ProviderError:
 
 
 async def _send(line: "Line", audio: bytes) -> None:
-    """Send everything at once, and ask for an answer."""
+    """Send all audio at once, commit it, and request a response."""
     from vivavoce.protocol import events as e
     from vivavoce.protocol.session import InputSettings, Session, SessionAudio, TranscriptionSettings
 
@@ -189,7 +189,7 @@ async def _send(line: "Line", audio: bytes) -> None:
 
 
 def _report(answer: Answer, question: bytes) -> str:
-    """Return what was said, and a small table of when."""
+    """Return the answer, and a small table of times."""
     question_text = (answer.question or "(no transcript)").strip()
     lines = [f"You:     {question_text}", f"Answer:  {answer.words.strip()}", ""]
     times = {"heard": 0.0, **answer.times}

@@ -1,4 +1,4 @@
-"""Loads an assistant by its place: `my_desk.py:assistant` or `package.module:name`."""
+"""Loading of assistants by reference: `my_desk.py:assistant` or `package.module:name`."""
 
 import sys
 from importlib import import_module
@@ -21,13 +21,13 @@ AssistantPlace = Annotated[
     typer.Argument(metavar="[ASSISTANT]", help="Who answers: my_desk.py:assistant, or package.module:name."),
 ]
 NAME = "assistant"
-"""its name in the file where none is given"""
+"""the default name of the assistant in its file"""
 
 
 def load_assistant(place: str | None, *, url: str | None = None) -> "Assistant | None":
     """Return the assistant at this place. Raises `ConfigError` if there is none, or its file fails.
 
-    It runs in this process, so it cannot answer where a server at `url` does.
+    It runs in this process, so it cannot be combined with a server at `url`.
     """
     if place is None:
         return None
@@ -35,7 +35,7 @@ def load_assistant(place: str | None, *, url: str | None = None) -> "Assistant |
         raise ConfigError(f"{place} answers in this process, {url} in its own; leave out one of them.")
     from vivavoce.tools.types import Assistant
 
-    # what ends in .py is a file, whatever drive it is on
+    # a place that ends in .py is a file; the colon after a drive letter is not a separator
     has_name = not place.endswith(".py") and ":" in place
     where, _, name = place.rpartition(":") if has_name else (place, ":", NAME)
     module = _load_file(Path(where)) if where.endswith(".py") else _import(where)
@@ -67,7 +67,7 @@ def _load_file(path: Path) -> ModuleType:
 
 
 def _package_of(path: Path) -> tuple[Path, str]:
-    """Return the folder above the package of a file, and the package; its name is empty for none."""
+    """Return the folder above a file's package, and the package's name, which is empty without a package."""
     folder, names = path.parent, list[str]()
     while (folder / "__init__.py").is_file():
         folder, names = folder.parent, [folder.name, *names]
@@ -92,7 +92,7 @@ def _add_to_path(folder: Path) -> None:
 
 
 def _error(error: Exception, where: str) -> ConfigError:
-    """Return what a file raises when it is loaded, and in which line of it, not of ours or Python's own."""
+    """Return an error about an exception in the file, with the line of it that raised or led to it."""
     if isinstance(error, SyntaxError):
         return ConfigError(f"{error.filename or where}, line {error.lineno}: {error.msg}.")
     frames = [frame for frame in extract_tb(error.__traceback__) if _is_users(frame.filename)]

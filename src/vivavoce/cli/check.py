@@ -1,4 +1,4 @@
-"""`viva check`: what is configured, from where, what is missing, and the line to write."""
+"""`viva check`: shows the configuration and its origins, what is missing, and what to write."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -21,7 +21,7 @@ WHERE = "in the environment or in .env"
 
 @dataclass(frozen=True)
 class Missing:
-    """Something that is needed and not here, and the line that brings it."""
+    """A missing requirement, and the command or setting that provides it."""
 
     what: str
     write: str
@@ -29,7 +29,7 @@ class Missing:
 
 @dataclass(frozen=True)
 class ConfiguredPart:
-    """A provider, or a remote server: which, who chose it, its settings, and what is missing for it."""
+    """A provider or remote server: its name, its origin, its settings, and what it lacks."""
 
     role: str
     provider: str
@@ -39,7 +39,7 @@ class ConfiguredPart:
     missing: list[Missing]
 
     def lines(self) -> Iterator[str]:
-        """Yield it as text."""
+        """Yield it as lines of text."""
         yield f"\n{self.role:12} {self.provider} ({self.source})"
         yield f"{'':12} {self.about}"
         for key, value in self.settings.items():
@@ -103,7 +103,7 @@ def check(
 
 
 def _setting(loaded: "Loaded", path: str, value: object) -> str:
-    """Return a value and its origin; of a table, which may have secrets, only the names."""
+    """Return a value and its origin; for a table, which may contain secrets, only the names."""
     shown = ", ".join(sorted(value)) if isinstance(value, dict) else value
     return f"{shown} ({loaded.origin(path)})"
 
@@ -191,7 +191,7 @@ def _assistants(team: "Team | None") -> list[dict[str, object]]:
 
 
 def _shared_tools(loaded: "Loaded") -> dict[str, str]:
-    """Return the tools of all conversations: the configured endpoints and MCP servers."""
+    """Return a section about the tools: the configured endpoints and MCP servers."""
     tools = loaded.config.tools
     servers = {one.label: f"MCP server, {one.url or ' '.join(one.command)}" for one in tools.mcp}
     return {**{one.name: one.description for one in tools.http}, **servers}

@@ -1,4 +1,4 @@
-"""What several commands share: options, the configuration that they make, and the way to a conversation."""
+"""Options, configuration and connections that several commands share."""
 
 import os
 import signal
@@ -39,7 +39,7 @@ def configuration(
     port: int | None = None,
     data: Path | None = None,
 ) -> "Loaded":
-    """Read all layers, the command line's last. Raises `ConfigError`."""
+    """Load all layers of the configuration; the command line's come last. Raises `ConfigError`."""
     from vivavoce.config.loading import load
 
     server = {"host": host, "port": port, "data": data}
@@ -51,12 +51,12 @@ def configuration(
 
 
 def print_status(sentence: str) -> None:
-    """Print a sentence beside the command's output."""
+    """Print a sentence to standard error, apart from the command's output."""
     print(sentence, file=sys.stderr, flush=True)
 
 
 def key_from(variable: str | None) -> str | None:
-    """Return the key in a variable of the environment. Raises `ConfigError` if it is empty."""
+    """Return the key in an environment variable. Raises `ConfigError` if it is empty."""
     if variable is None:
         return None
     if key := os.environ.get(variable):
@@ -68,7 +68,7 @@ def key_from(variable: str | None) -> str | None:
 async def open_conversation(
     config: "Config", transport: str, *, assistant: "Assistant | None", url: str | None, key: str | None
 ) -> AsyncIterator["Line"]:
-    """Yield a line to the server at `url`, or without one to models that are loaded into this process."""
+    """Yield a line to the server at `url`, or without one to models that are loaded in this process."""
     if url is not None:
         from vivavoce.connect import connect, endpoint_at
 
@@ -89,14 +89,14 @@ async def open_conversation(
 
 
 def connection_error(line: "Line") -> ProviderError | None:
-    """Return why the connection of a line was lost, if it was."""
+    """Return the error with which a line's connection was lost, or None."""
     from vivavoce.connect import RemoteLine
 
     return line.lost if isinstance(line, RemoteLine) else None
 
 
 async def cancel_on_signal(scope: "CancelScope") -> None:
-    """Cancel a scope at the first Ctrl-C or SIGTERM."""
+    """Cancel a scope at the first SIGINT (Ctrl-C) or SIGTERM."""
     import anyio
 
     with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:

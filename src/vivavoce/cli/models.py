@@ -1,4 +1,4 @@
-"""`viva models`: which weights there are, which are here, and how to fetch the others."""
+"""`viva models`: lists, downloads and verifies the weights of models."""
 
 import sys
 from functools import partial
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, help="Weights: which exist, which are here, how to fetch the others.")
 
 WIDTH = 90
-"""columns that the table needs; a narrower terminal wraps its lines rather than hide names"""
+"""width of the table; a narrower terminal wraps lines instead of hiding names"""
 
 Names = Annotated[
     list[str] | None, typer.Argument(help="Sets and models; also hf:OWNER/REPOSITORY/FILE@REVISION.")

@@ -1,4 +1,4 @@
-"""`viva serve`: listen, load the models, hold conversations until stopped."""
+"""`viva serve`: listens, loads the models, and serves conversations until stopped."""
 
 from importlib.util import find_spec
 from pathlib import Path
@@ -25,7 +25,7 @@ def serve(
     preset: Preset = None,
     chat: Chat = None,
 ) -> None:
-    """Hold conversations with everyone who calls."""
+    """Serve conversations by WebSocket, WebRTC and HTTP."""
     import anyio
 
     loaded = configuration(file=config, preset=preset, chat=chat, host=host, port=port, data=data).config

@@ -1,4 +1,4 @@
-"""`viva talk`: a conversation in the terminal, with us or with any server of the Realtime protocol."""
+"""`viva talk`: a conversation in the terminal, with local models or any server of the Realtime protocol."""
 
 import os
 import sys
@@ -116,7 +116,7 @@ async def _talk(
 
 
 async def _local_server(config: "Config") -> str | None:
-    """Return the address of our own server, if it runs and is ready."""
+    """Return the URL of a vivavoce server on this machine, if one is running and ready."""
     import httpx
 
     host = f"[{config.server.host}]" if ":" in config.server.host else config.server.host
@@ -157,14 +157,14 @@ def _device(name: str | None) -> int | str | None:
 
 
 async def _typed_lines() -> AsyncIterator[str]:
-    """Yield what is typed, line by line, if standard input can be waited for."""
+    """Yield typed lines, if standard input supports waiting."""
     import anyio
 
     keyboard, text = sys.stdin.fileno(), b""
     while True:
         try:
             await anyio.wait_readable(keyboard)
-        except OSError:  # a file or nothing, for which nobody can wait
+        except OSError:  # a file or the null device, which the event loop cannot wait for
             return
         typed = os.read(keyboard, 4096)
         if not typed:

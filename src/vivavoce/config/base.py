@@ -1,4 +1,4 @@
-"""What the tables of the configuration share: their base class, and kinds of values."""
+"""The base class of the configuration's tables, and kinds of values that they share."""
 
 from collections.abc import Mapping
 from typing import Annotated
@@ -6,17 +6,17 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
 
 Table = Mapping[str, object]
-"""a table as it is written, before anything has read it"""
+"""a table as in the TOML file, before validation"""
 
 
 class SettingsTable(BaseModel):
-    """A table of the configuration: it refuses settings that it does not know."""
+    """A table of the configuration, which rejects unknown settings."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 def _split(value: object) -> object:
-    """Split what an environment variable separates by commas."""
+    """Split a value of an environment variable at commas."""
     return tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else value
 
 

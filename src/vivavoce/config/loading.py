@@ -1,7 +1,7 @@
-"""Reads the settings: one `vivavoce.toml`, the environment and the command line, over the defaults.
+"""Loads the settings: `vivavoce.toml`, the environment and the command line, over the defaults.
 
-A later layer wins over an earlier one, value by value: defaults, preset, file, `.env`, environment, command
-line. Every value remembers where it came from.
+A later layer overrides an earlier one, value by value: defaults, preset, file, `.env`, environment, command
+line. The origin of each value is recorded.
 """
 
 import os
@@ -35,7 +35,7 @@ class Loaded:
     def origin(self, path: str) -> str:
         """Return the origin of the value at a path such as `chat.provider`; of a table, of its first value.
 
-        What is in a list has the list's.
+        Values in a list have the origin of the list.
         """
         below = (origin for known, origin in self.origins.items() if known.startswith(f"{path}."))
         above = (origin for known, origin in self.origins.items() if path.startswith(f"{known}."))
@@ -43,7 +43,7 @@ class Loaded:
 
 
 class _Environment(Config, BaseSettings):
-    """Names the environment's variables for pydantic-settings; it is never created."""
+    """Defines the names of environment variables for pydantic-settings; it is never instantiated."""
 
     model_config = SettingsConfigDict(env_prefix="VIVAVOCE_", env_nested_delimiter="__", enable_decoding=False)
 
@@ -54,10 +54,10 @@ def load(
     flags: Table | None = None,
     dotenv: Path = Path(".env"),
 ) -> Loaded:
-    """Read all layers. A `file` that is named must exist; else `vivavoce.toml` is read, if it is here.
+    """Load all layers. A `file` that is named must exist; else `vivavoce.toml` is loaded if it is there.
 
-    `flags` are the command line's values, as tables. What `.env` names is put into the process's environment
-    unless it is there already, so that providers find their keys. Raises `ConfigError`.
+    `flags` are the command line's values, as tables. Variables in `.env` are added to the process's environment
+    unless they are set there, so that providers find their keys. Raises `ConfigError`.
     """
     found = file or (Path(FILE) if Path(FILE).is_file() else None)
     from_dotenv = _read_dotenv(dotenv)
@@ -80,7 +80,7 @@ def load(
 
 
 def _read_dotenv(path: Path) -> set[str]:
-    """Put what `.env` names into the environment unless it is there; return which names were."""
+    """Add the variables of `.env` that are not set to the environment; return their names."""
     written = dotenv_values(path) if path.is_file() else {}
     new = {name: value for name, value in written.items() if value is not None and name not in os.environ}
     os.environ.update(new)
@@ -113,7 +113,7 @@ def _from_file(path: Path) -> Table:
 
 
 def _preset(tables: Sequence[Table]) -> str:
-    """Return the preset that the highest of these layers names."""
+    """Return the preset that the topmost of these layers names."""
     name = next((table["preset"] for table in reversed(tables) if "preset" in table), "offline")
     if not isinstance(name, str) or name not in PRESETS:
         raise ConfigError(f"There is no preset {name!r}; there are: {', '.join(PRESETS)}.")
@@ -121,7 +121,7 @@ def _preset(tables: Sequence[Table]) -> str:
 
 
 def _merge(below: dict[str, Any], above: Table, origin: str, origins: dict[str, str], path: str = "") -> None:
-    """Merge one layer over those below it. A table that names another provider or type starts anew."""
+    """Merge one layer over those below it. A table with another provider or type replaces the old one."""
     if any(key in above and key in below and above[key] != below[key] for key in ("provider", "type")):
         below.clear()
         for old in [known for known in origins if known.startswith(path)]:
@@ -143,7 +143,7 @@ def _name_variables(origins: dict[str, str], from_dotenv: Collection[str]) -> No
 
 
 def _sentence(error: ValidationError, loaded: Loaded) -> str:
-    """Return which value is wrong, where it was written, and what it should be."""
+    """Return an error sentence: which value is invalid, its origin, and what it should be."""
     first = error.errors(include_url=False)[0]
     *tables, key = [part for part in first["loc"] if isinstance(part, str)] or [""]  # numbers count in lists
     message = first["msg"].removeprefix("Value error, ")

@@ -1,8 +1,8 @@
-"""What words alone tell about a turn: whether it can end here, and whether it was only a backchannel.
+"""What the words of a turn indicate: whether it can end here, and whether it was only a backchannel.
 
-Pure, and made for the first words of a transcriber: short, without context, sometimes misheard. The words are
-those of `completeness.toml` in the language's folder, today English; of other languages only the punctuation is
-read. How far this can be trusted: `docs/why/turns.md`.
+No I/O. Made for the first words of a transcriber: short, without context, sometimes wrong. The words are in
+`completeness.toml` in the language's folder, today only English; for other languages only punctuation is used.
+`docs/why/turns.md` shows how reliable this is.
 """
 
 import re
@@ -13,14 +13,14 @@ from vivavoce.text.languages import language_table
 
 UNKNOWN = 0.5
 WHOLE, ANSWER, SENTENCE, PHRASE, PIECE = 1.0, 0.95, 0.75, 0.5, 0.1
-"""How complete: a question or an order; a word or two; a statement; no sentence; a piece of one."""
+"""Degrees of completeness: a question or command; one or two words; a statement; no sentence; a fragment."""
 
 LATIN = "ɏ"
-"""The last of the Latin letters: of other scripts, words and sentences are not told apart."""
+"""The last Latin letter: words and sentences of other scripts are not recognized."""
 
 
 class WordClasses(NamedTuple):
-    """The words of a language by what they tell about a turn."""
+    """The words of a language, by what they indicate."""
 
     digits: frozenset[str]
     interrogatives: frozenset[str]
@@ -42,7 +42,7 @@ class WordClasses(NamedTuple):
     @classmethod
     @cache
     def of(cls, language: str) -> "WordClasses":
-        """Read the classes of a language (ISO 639-1) from its folder, once."""
+        """Read the word classes of a language (ISO 639-1), once."""
         table = language_table(language, "completeness.toml")
         return cls(**{name: frozenset(words.split()) for name, words in table.items()})
 
@@ -53,7 +53,7 @@ def _classes() -> WordClasses:
 
 @cache
 def _leading() -> frozenset[str]:
-    """Return the words after which, as the last, more must come."""
+    """Return the words after which, at the end, more must follow."""
     known = _classes()
     return (
         known.conjunctions
@@ -67,7 +67,7 @@ def _leading() -> frozenset[str]:
 
 
 def completeness(text: str) -> float:
-    """Return how far this is a whole utterance: 0 surely goes on, 1 is complete, 0.5 cannot be told."""
+    """Return how complete an utterance is: 0 certainly continues, 1 is complete, 0.5 is unknown."""
     words, known = _words(_last_sentence(text)), _classes()
     if not words:
         return UNKNOWN
@@ -81,13 +81,13 @@ def completeness(text: str) -> float:
 
 
 def hesitates(text: str) -> bool:
-    """Return whether this ends in an `um`: whoever says so keeps the turn."""
+    """Return whether this ends in an `um`, with which speakers keep their turn."""
     words = _words(text)
     return bool(words) and words[-1] in _classes().fillers
 
 
 def is_backchannel(text: str) -> bool:
-    """Return whether these words only show that someone listens. Without words: False."""
+    """Return whether these words are only a backchannel, such as `uh-huh`. Without words: False."""
     words = [word for word in _words(text) if word not in _classes().beside_backchannels]
     return bool(words) and all(word in _classes().backchannels for word in words)
 
@@ -99,7 +99,7 @@ def is_doubtful(text: str) -> bool:
 
 
 def spelling(text: str) -> bool:
-    """Return whether this ends in digits one by one: a number or a code, of which there may be more."""
+    """Return whether this ends in spelled digits: a number or a code that may continue."""
     words = _words(_last_sentence(text))
     if not words or not _is_digit(words[-1]):
         return False
@@ -119,7 +119,7 @@ def _last_sentence(text: str) -> str:
 
 
 def _mark(text: str) -> str:
-    """Return the mark at the end, or nothing."""
+    """Return the punctuation mark at the end, or an empty string."""
     end = text.rstrip(" \"'”’)")
     return "" if not end or end[-1].isalnum() else "…" if end.endswith("..") else end[-1]
 
@@ -136,7 +136,7 @@ def _by_mark(text: str, words: list[str]) -> float:
 
 
 def _is_request(words: list[str]) -> bool:
-    """Return whether this has the form of a question or an order: `how old is`, `could you`, `book a`."""
+    """Return whether this has the form of a question or a command: `how old is`, `could you`, `book a`."""
     first, *rest = words
     first, known = re.sub("('s|'re|n't)$", "", first), _classes()
     if len(rest) < 2:

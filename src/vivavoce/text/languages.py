@@ -1,6 +1,6 @@
-"""Languages: their names in English, which chat models know better than codes, and what is written for each.
+"""Languages: their English names, for the prompts of chat models, and their word lists.
 
-A language is a folder of this package, named by its ISO 639-1 code, with its word lists in it.
+A language is a folder of this package, named by its ISO 639-1 code, which contains its word lists.
 """
 
 import tomllib
@@ -16,7 +16,7 @@ def language_name(code: str) -> str:
 
 
 def same_language(one: str, other: str) -> bool:
-    """Return whether two codes mean the same language, in whatever region: `pt` and `pt-BR`."""
+    """Return whether two codes mean the same language, ignoring the region: `pt` and `pt-BR`."""
     return base_language(one) == base_language(other)
 
 
@@ -31,7 +31,7 @@ def language_table(code: str, file: str) -> dict[str, Any]:
 
 
 def word_lists(file: str) -> Mapping[str, Mapping[str, list[str]]]:
-    """Read a file of word lists in every language that has one: `yes_no.toml` by the language's code."""
+    """Read a word list in all languages that have it, such as `yes_no.toml`; return it by language code."""
     folders = [folder for folder in files("vivavoce.text").iterdir() if (folder / file).is_file()]
     return {code: language_table(code, file) for code in sorted(folder.name for folder in folders)}
 

@@ -1,7 +1,7 @@
-"""Text normalization for speech: no markup, no emoji, and numbers, dates, money and addresses as words.
+"""Text normalization for speech: removes markup and emoji, and spells out numbers, dates, money and addresses.
 
-Pure, and used in front of every synthesizer. English is put into words (`text/en`); of other languages only the
-markup is removed. Rules are applied from top to bottom, each to what those before it left.
+No I/O; used before every synthesizer. Only English is spelled out (`text/en`); for other languages only markup
+is removed. Rules are applied from top to bottom, each to the result of those before it.
 """
 
 import unicodedata
@@ -10,9 +10,9 @@ from vivavoce.text.en.normalization import address_rules, compile_rules, plain_d
 
 
 def speakable(text: str, *, language: str = "en") -> str:
-    """Return `text` in the words that are to be spoken; an empty text if it has none.
+    """Return `text` in the words to be spoken; an empty text if there are none.
 
-    A text that is speakable already stays as it is. `language` is an ISO 639-1 code.
+    Text that is speakable already is unchanged. `language` is an ISO 639-1 code.
     """
     if language.lower().startswith("en"):
         text = "".join(plain_digits(char) for char in text)
@@ -28,7 +28,7 @@ def speakable(text: str, *, language: str = "en") -> str:
 
 
 UNSPEAKABLE = {"So", "Sk", "Cn", "Co", "Cs", "Me"}
-"""Unicode categories of emoji and of other signs that have no words"""
+"""Unicode categories of emoji and other symbols without words"""
 
 LINKS = compile_rules(
     (r"[ \t]+", " "),

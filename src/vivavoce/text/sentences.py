@@ -1,11 +1,11 @@
-"""Segments a stream of text into clauses and sentences to be spoken. Pure, but for the waiting of `clauses`."""
+"""Segments a stream of text into clauses and sentences to be spoken. No I/O."""
 
 import re
 from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
 
 FIRST_WORDS = 5
-"""After so many words the first clause ends, punctuation or none: the caller is waiting."""
+"""The first clause ends after this many words even without punctuation, because the caller is waiting."""
 
 _SENTENCE_END = re.compile(r"[.!?…。！？]+[\"'”’)\]]*\s+|\n+|[。！？]")
 _CLAUSE_END = re.compile(r"[,;:.!?…。！？—]+[\"'”’)\]]*\s+|\n+|[。！？，；]")
@@ -19,13 +19,13 @@ _LEAST_CHARS = 4
 
 @dataclass
 class Segmenter:
-    """Cuts text as it comes: the first clause early, then whole sentences."""
+    """Segments text as it arrives: the first clause early, then whole sentences."""
 
     rest: str = ""
     begun: bool = False
 
     def push(self, text: str) -> list[str]:
-        """Add text; return what can be spoken now. What is returned adds up to what was pushed."""
+        """Append text; return the segments that are complete. All segments together are the whole text."""
         self.rest += text
         ready = []
         while (cut := self._cut()) is not None:
@@ -34,7 +34,7 @@ class Segmenter:
         return ready
 
     def flush(self) -> str:
-        """Return what is left when no more text comes."""
+        """Return the rest at the end of the text."""
         left, self.rest = self.rest, ""
         return left
 
@@ -48,7 +48,7 @@ class Segmenter:
 
 
 def _end(pattern: re.Pattern[str], text: str) -> int | None:
-    """Return where the first stretch ends that is long enough to be spoken, and is no abbreviation."""
+    """Return the end of the first segment that is long enough and does not end in an abbreviation."""
     for match in pattern.finditer(text):
         before = text[: match.end()].rstrip()
         if len(before.strip()) >= _LEAST_CHARS and not _NO_END.search(before):
@@ -57,7 +57,7 @@ def _end(pattern: re.Pattern[str], text: str) -> int | None:
 
 
 async def clauses(words: AsyncIterator[str]) -> AsyncGenerator[str, None]:
-    """Yield what can be spoken as soon as it can be; together it is all that came."""
+    """Yield segments as soon as they are complete; together they are the whole text."""
     segmenter = Segmenter()
     async for word in words:
         for clause in segmenter.push(word):
@@ -67,7 +67,7 @@ async def clauses(words: AsyncIterator[str]) -> AsyncGenerator[str, None]:
 
 
 def pause_after(clause: str) -> float:
-    """Return the seconds of silence that a speaker leaves after a clause."""
+    """Return the seconds of silence that speakers leave after a clause."""
     match clause.rstrip()[-1:]:
         case "." | "!" | "?" | "…" | "。" | "！" | "？":
             return 0.28

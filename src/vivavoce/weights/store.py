@@ -1,6 +1,6 @@
-"""Where the weights are: in the user's cache; what is missing is fetched once, checked, and put there.
+"""The store of weights in the user's cache: missing files are downloaded once, verified, and kept.
 
-What blocks is for threads; `Store.weights` is for the event loop.
+Blocking methods are for threads; `Store.weights` is for the event loop.
 """
 
 import logging
@@ -46,16 +46,16 @@ from vivavoce.weights.sources import (
 
 RECEIPTS = "receipts.json"
 SPARE_BYTES = 50_000_000
-"""left free on the disk"""
+"""bytes that are left free on the disk"""
 
 logger = logging.getLogger(__name__)
 
 OnProgress = Callable[[str, int, int], None]
-"""Is given, from any thread, a model's name, the bytes that have arrived, and the bytes that will have."""
+"""Called, from any thread, with a model's name, the bytes that have arrived, and the total bytes."""
 
 
 class Receipt(msgspec.Struct, frozen=True):
-    """What a file was when it was last read completely."""
+    """The size and time of a file when it was last read completely."""
 
     size: int
     mtime_ns: int
@@ -64,7 +64,7 @@ class Receipt(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True)
 class Finding:
-    """What `verify` found of one file of a model."""
+    """The result of `verify` for one file of a model."""
 
     model: str
     path: Path
@@ -73,7 +73,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class StoredFile:
-    """A file of a model, here or to be fetched. Without `size` and `sha256` those that the hub states count."""
+    """A file of a model, stored or to be downloaded. Without `size` and `sha256`, the hub's are used."""
 
     model: str
     path: Path
@@ -83,7 +83,7 @@ class StoredFile:
 
     @property
     def parts(self) -> Sequence[WeightsPart]:
-        """What will be read of packages if the first source has it."""
+        """The parts of packages that will be read if the first source has them."""
         first = self.sources[0]
         return first.parts if isinstance(first, PackageSource) else ()
 

@@ -1,7 +1,7 @@
-"""Inverse text normalization: numbers in digits, mail addresses with their signs.
+"""Inverse text normalization: writes spoken numbers as digits, and spoken mail addresses with their symbols.
 
-`order ten forty-two` is order 1042, `five double one` is 511, `ada at example dot org` is ada@example.org. A
-single word stays (`two of them`), and so does a time (`at ten thirty`).
+`order ten forty-two` becomes order 1042, `five double one` 511, `ada at example dot org` ada@example.org. A
+single word is unchanged (`two of them`), and so is a time (`at ten thirty`).
 """
 
 import re
@@ -15,9 +15,9 @@ ZERO: Sequence[str] = _DICTATED["zero"]
 TIMES: Mapping[str, int] = _DICTATED["times"]
 SCALES: Mapping[str, int] = _DICTATED["scales"]
 MIN_DIGITS = 3
-"""What is shorter is an amount, or an hour."""
+"""Shorter numbers are amounts or hours."""
 WHOLE_DIGITS = 4
-"""So many digits on each side of a comma are two numbers."""
+"""With this many digits on both sides, a comma separates two numbers."""
 
 _WORD = "|".join([*VALUES, *ZERO, *TIMES, *SCALES, r"\d"])
 _LINK = "[ -]|, |(?<=hundred) and |(?<=thousand) and "
@@ -60,9 +60,11 @@ def _number(found: re.Match[str]) -> str:
 
 
 def _is_time(found: re.Match[str], number: str) -> bool:
-    """Return whether these are hours and minutes: `at ten thirty`."""
+    """Return whether these words are hours and minutes: `at ten thirty`."""
     hours, minutes = int(number[:-2]), int(number[-2:])
-    spelled = len(number) > len(re.findall(r"\w+", found[0]))  # more digits than words: not dictated one by one
+    spelled = len(number) > len(
+        re.findall(r"\w+", found[0])
+    )  # more digits than words: not dictated digit by digit
     near = _BEFORE_TIMES.search(found.string[: found.start()]) or _AFTER_TIMES.search(
         found.string[found.end() :]
     )
@@ -74,7 +76,7 @@ def _pieces(run: str) -> Sequence[str]:
 
 
 def _digits(words: Sequence[str]) -> str | None:
-    """Return the digits that are dictated; None where the words make no number."""
+    """Return the dictated digits; None if the words are no number."""
     if any(word in SCALES for word in words):
         return _amount(words)
     parts = list(_digit_groups(words))
@@ -96,7 +98,7 @@ def _amount(words: Sequence[str]) -> str | None:
 
 
 def _digit_groups(words: Sequence[str]) -> Iterator[str | None]:
-    """Yield the digits of each word or pair of words; None where a `double` has nothing to double."""
+    """Yield the digits of each word or pair of words; None for a `double` without a digit after it."""
     left = list(words)
     while left:
         word = left.pop(0)

@@ -1,7 +1,7 @@
-"""How English is read aloud: dates, times, money, units, numbers, addresses and abbreviations, as Americans do.
+"""Text normalization of American English: dates, times, money, units, numbers, addresses and abbreviations.
 
-`normalization.toml` beside this file has the rules and the words. The functions of `_READERS` turn into words
-what a rule has matched.
+The rules and words are in `normalization.toml`. The functions in `_READERS` return the words for a rule's
+match.
 """
 
 import re
@@ -27,13 +27,13 @@ def compile_rules(*rules: tuple[str, str]) -> Sequence[Rule]:
 
 @cache
 def address_rules() -> Sequence[Rule]:
-    """Return the rules that put mail and web addresses into words; markup may be removed after these."""
+    """Return the rules that spell out mail and web addresses; markup may be removed after these."""
     return _compile(_TABLE["address_rules"])
 
 
 @cache
 def word_rules() -> Sequence[Rule]:
-    """Return the rules that put numbers, dates, amounts, abbreviations and signs into words."""
+    """Return the rules that spell out numbers, dates, amounts, abbreviations and symbols."""
     return _compile(_TABLE["rules"])
 
 
@@ -61,7 +61,7 @@ def _parts() -> Mapping[str, str]:
 
 
 def plain_digits(char: str) -> str:
-    """Return a digit of any script, a fraction or a power in plain digits or words; other signs as they are."""
+    """Return a digit of any script, a fraction or a power as plain digits or words; other signs unchanged."""
     if char.isascii() or unicodedata.category(char)[0] != "N":
         return char
     if power := {"²": " squared", "³": " cubed"}.get(char):
@@ -92,7 +92,7 @@ def _abbreviation(match: Match) -> str:
 
 
 def _full_stop(match: Match) -> str:
-    """Return the point that ends a sentence, if the one that ends an abbreviation does so too."""
+    """Return the period of a sentence, if an abbreviation's period also ends the sentence."""
     rest = match.string[match.end() :]
     return "." if match[0].endswith(".") and re.match(r"['\"”’)]*(?:\s*$|\s+[A-Z])", rest) else ""
 

@@ -1,4 +1,4 @@
-"""Numbers in American English: read from words, and put into words as amounts, ordinals, years, money."""
+"""Numbers in American English: parsing of words, and spelling as amounts, ordinals, years and money."""
 
 import re
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ _ONES, _TENS, _SCALES, _ORDINALS = (_WORDS[name] for name in ("ones", "tens", "s
 VALUES: dict[str, int] = dict(zip(_ONES, range(20), strict=True)) | dict(
     zip(_TENS, range(20, 100, 10), strict=True)
 )
-"""The values of single number words: `forty` is 40."""
+"""Values of single number words: `forty` is 40."""
 _WORD = "|".join(sorted(VALUES, key=len, reverse=True))
 _NUMBER = re.compile(
     rf"(?<![\w.-])-?\d+(?:\.\d+)?(?![\w-])|\b(?:{_WORD}|a hundred)(?:[\s-]+(?:hundred|and|{_WORD})\b)*\b",
@@ -20,7 +20,7 @@ _NUMBER = re.compile(
 
 
 def number_from(words: str) -> int | float | None:
-    """Return the number that `words` are (`50`, `3.5`, `forty-two`), or None. Words go up to 999."""
+    """Return the value of number words or digits (`50`, `3.5`, `forty-two`), or None. Words go up to 999."""
     if re.fullmatch(r"-?\d+", words):
         return int(words)
     if re.fullmatch(r"-?\d+\.\d+", words):
@@ -56,7 +56,7 @@ def numeral(number: int) -> str:
 
 
 def cardinal(number: int) -> str:
-    """Return how many: `one thousand two hundred forty-nine`. From a quintillion on, digit by digit."""
+    """Return a cardinal number in words: `one thousand two hundred forty-nine`; digit by digit from 10^18."""
     if number == 0:
         return "zero"
     if number >= 1000 ** len(_SCALES):
@@ -70,12 +70,12 @@ def cardinal(number: int) -> str:
 
 
 def digits(text: str) -> str:
-    """Return each digit of `text` in words: 0134 is `zero one three four`."""
+    """Return the digits of `text` in words: 0134 is `zero one three four`."""
     return " ".join(numeral(int(digit)) for digit in text)
 
 
 def decimal(text: str) -> str:
-    """Return a number as it is written, with or without commas and a point: 1,249.50, .5, 007."""
+    """Return a number with commas or a decimal point in words: 1,249.50, .5, 007."""
     whole, point, rest = text.replace(",", "").partition(".")
     spelled = len(whole) > 18 or (len(whole) > 1 and whole.startswith("0"))
     words = digits(whole) if spelled else cardinal(int(whole or "0"))
@@ -83,7 +83,7 @@ def decimal(text: str) -> str:
 
 
 def ordinal(number: int) -> str:
-    """Return which one: 22 is `twenty-second`."""
+    """Return an ordinal number in words: 22 is `twenty-second`."""
     words = cardinal(number)
     start = max(words.rfind(" "), words.rfind("-")) + 1
     last = words[start:]
@@ -93,7 +93,7 @@ def ordinal(number: int) -> str:
 
 
 def year(number: int) -> str:
-    """Return a year of four digits: 1905 is `nineteen oh five`, 2025 `twenty twenty-five`."""
+    """Return a year of four digits in words: 1905 is `nineteen oh five`, 2025 `twenty twenty-five`."""
     century, rest = divmod(number, 100)
     if century % 10 == 0 and rest < 10:
         return cardinal(number)
@@ -103,7 +103,7 @@ def year(number: int) -> str:
 
 
 def fraction(over: int, under: int) -> str:
-    """Return a fraction: 1/2 is `one half`, 3/4 `three quarters`, 5/37 `five over thirty-seven`."""
+    """Return a fraction in words: 1/2 is `one half`, 3/4 `three quarters`, 5/37 `five over thirty-seven`."""
     if under < 2 or under > 20:
         return f"{cardinal(over)} over {cardinal(under)}"
     part = {2: "half", 4: "quarter"}.get(under) or ordinal(under)
@@ -113,7 +113,7 @@ def fraction(over: int, under: int) -> str:
 
 
 def amount(number: str, one: str, many: str, cent: str, cents: str) -> str:
-    """Return money: 1,249.50 is `one thousand two hundred forty-nine dollars and fifty cents`."""
+    """Return money in words: 1,249.50 is `one thousand two hundred forty-nine dollars and fifty cents`."""
     whole, _, rest = number.replace(",", "").partition(".")
     if len(rest) not in (0, 2) or not cent or len(whole) > 18:
         return f"{decimal(number)} {one if number == '1' else many}"

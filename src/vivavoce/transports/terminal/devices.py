@@ -1,6 +1,6 @@
-"""Microphones and loudspeakers: the computer's own, by PortAudio, or files in real time.
+"""Microphones and loudspeakers: audio devices by PortAudio, or WAV files in real time.
 
-PortAudio's callbacks run in threads of their own. Files make conversations that can be repeated, and kept.
+PortAudio's callbacks run in its own threads. Files make conversations repeatable, and record them.
 """
 
 import asyncio
@@ -31,23 +31,23 @@ Device = int | str | None
 
 class MicrophoneDevice(Protocol):
     def frames(self) -> AsyncIterator[bytes]:
-        """Yield frames of `FRAME_BYTES` as time passes. Ends when there will be no more."""
+        """Yield frames of `FRAME_BYTES` in real time. Ends when there are no more."""
         ...
 
 
 class LoudspeakerDevice(Protocol):
     @property
     def latency_ms(self) -> float:
-        """Milliseconds from reading audio to hearing it."""
+        """Milliseconds between reading audio and its playback."""
         ...
 
     async def play(self, playout: PlayoutBuffer) -> None:
-        """Read what is to be played, at its pace, until cancelled."""
+        """Read the audio to be played, in real time, until cancelled."""
         ...
 
 
 async def ticks() -> AsyncIterator[float]:
-    """Yield the time every 20 ms of it, late ones at once."""
+    """Yield the event loop's time every 20 ms; ticks that are late follow immediately."""
     due = anyio.current_time()
     while True:
         await anyio.sleep_until(due)
@@ -55,11 +55,11 @@ async def ticks() -> AsyncIterator[float]:
         due += _FRAME_SECONDS
 
 
-# files
+# WAV files
 
 
 class FileMicrophone:
-    """Plays a recording into the call as if it were spoken now."""
+    """Plays a recording into the call, in real time."""
 
     def __init__(self, audio: bytes) -> None:
         """`audio` is mono PCM16 at 24 kHz."""
@@ -76,12 +76,12 @@ class FileMicrophone:
 
 
 class FileLoudspeaker:
-    """Plays into a WAV file, silences included, so that it lies beside the recording of the caller."""
+    """Writes the audio to a WAV file, including silence, so that it is aligned with the caller's recording."""
 
     latency_ms = 0.0
 
     def __init__(self, path: Path) -> None:
-        """Play into this file, which is overwritten."""
+        """Write to this file, which is overwritten."""
         self._path = path
 
     async def play(self, playout: PlayoutBuffer) -> None:
@@ -94,14 +94,14 @@ class FileLoudspeaker:
                 await anyio.to_thread.run_sync(file.writeframesraw, audio, limiter=one)
 
 
-# the computer's own
+# audio devices
 
 
 class _Card:
     kind: Literal["input", "output"]
 
     def __init__(self, device: Device = None) -> None:
-        """Choose a device by its number or a part of its name; None is the default. Raises `ConfigError`."""
+        """Return a device by its number or a part of its name; None is the default. Raises `ConfigError`."""
         self._portaudio = _portaudio()
         self._rate = self._supported_rate(device)
         self._settings = {
@@ -113,7 +113,7 @@ class _Card:
         }
 
     def _supported_rate(self, device: Device) -> int:
-        """Return 24 kHz if the device supports it, else its own rate."""
+        """Return 24 kHz if the device supports it, else its default rate."""
         portaudio = self._portaudio
         check = portaudio.check_input_settings if self.kind == "input" else portaudio.check_output_settings
         try:
@@ -130,12 +130,12 @@ class _Card:
 
 
 class CardMicrophone(_Card):
-    """A microphone of this computer."""
+    """A microphone of this computer, by PortAudio."""
 
     kind = "input"
 
     async def frames(self) -> AsyncIterator[bytes]:
-        """Yield frames of 20 ms; if they are not read for five seconds, the oldest are lost."""
+        """Yield frames of 20 ms; frames that are not read for five seconds are dropped."""
         loop, resampler = asyncio.get_running_loop(), Resampler(self._rate, OUTPUT_RATE)
         send, receive = anyio.create_memory_object_stream[bytes](inf)
 
@@ -157,7 +157,7 @@ class CardMicrophone(_Card):
 
 
 class CardLoudspeaker(_Card):
-    """A loudspeaker of this computer."""
+    """A loudspeaker of this computer, by PortAudio."""
 
     kind = "output"
     latency_ms = 0.0
@@ -178,7 +178,7 @@ class CardLoudspeaker(_Card):
 
 
 def describe_devices() -> str:
-    """Return the microphones and loudspeakers of this computer, one a line. Raises `ConfigError`."""
+    """Return the audio devices of this computer, one per line. Raises `ConfigError`."""
     return str(_portaudio().query_devices()) or "There is no sound device."
 
 

@@ -1,7 +1,7 @@
-"""A call in the terminal: a microphone, a loudspeaker, captions, and a line to type on.
+"""A call in the terminal: microphone, loudspeaker, captions, and typed messages.
 
-There is no echo cancellation here. Unless the caller wears headphones, the microphone is muted while the
-loudspeaker plays, so that it does not pick that up; an empty line interrupts.
+There is no echo cancellation. Unless the caller wears headphones, the microphone is muted while the loudspeaker
+plays, so that it does not pick up the answer; an empty line interrupts.
 """
 
 from collections.abc import AsyncIterator
@@ -24,9 +24,9 @@ from vivavoce.transports.playout import PlayoutBuffer
 from vivavoce.transports.terminal.devices import FRAME_BYTES, LoudspeakerDevice, MicrophoneDevice, ticks
 
 _ECHO_FRAMES = 15
-"""frames after the end of the audio for which the sound card and the room may still sound"""
+"""frames after the end of the audio in which the sound card and the room may still play"""
 _IDLE_SECONDS = 4
-"""silence after which a call ends whose microphone has ended"""
+"""seconds of silence after which a call ends whose microphone has ended"""
 _HARMLESS = frozenset({"response_cancel_not_active", "item_truncate_invalid_item_id"})
 _TRANSCRIBE = e.SessionUpdate(
     session=Session(
@@ -38,13 +38,13 @@ _TRANSCRIBE = e.SessionUpdate(
 
 
 class Captions:
-    """Both sides of the conversation as lines of text: the answer's words as they come."""
+    """Prints both sides of the conversation; the answer's words as they arrive."""
 
     def __init__(self, out: TextIO) -> None:
         self._out, self._open = out, False
 
     def line(self, text: str) -> None:
-        """Write a line of its own."""
+        """Print a line."""
         self.close()
         print(text, file=self._out, flush=True)
 
@@ -62,9 +62,9 @@ class Captions:
 
 @dataclass(frozen=True)
 class Terminal:
-    """What a caller has at a terminal. `typed` yields lines.
+    """The devices of a caller at a terminal. `typed` yields typed lines.
 
-    `headphones` says that the microphone does not pick up the loudspeaker.
+    `headphones` means that the microphone does not pick up the loudspeaker.
     """
 
     microphone: MicrophoneDevice
@@ -76,7 +76,7 @@ class Terminal:
 
 @dataclass(frozen=True)
 class TerminalTransport:
-    """Holds a call at a terminal. To the engine it is a client that plays the audio."""
+    """Runs a call at a terminal. To the engine it is a client that plays the audio itself."""
 
     connect: Connect
     limits: Limits = field(default_factory=Limits)
@@ -86,19 +86,19 @@ class TerminalTransport:
     plays_audio: ClassVar[bool] = False
 
     async def accept(self, connection: Terminal) -> None:
-        """Hold a call until the line ends, or the microphone has ended and nothing more is answered."""
+        """Run a call until the line ends, or the microphone has ended and the answer is complete."""
         async with self.connect(Caller(self.name, plays_audio=self.plays_audio)) as line:
             with self._calls.track():
                 await _Call(line, connection).run(self._calls.closing)
 
     async def hang_up(self) -> None:
-        """End every call, later ones as soon as they are accepted; return when all have ended."""
+        """End all calls, and later ones as soon as they are accepted; return when all have ended."""
         await self._calls.hang_up()
 
 
 @dataclass
 class _Call:
-    """A line and a terminal, joined."""
+    """Forwards events and audio between a line and a terminal."""
 
     line: Line
     terminal: Terminal
@@ -109,7 +109,7 @@ class _Call:
     _active_at: float = field(default_factory=anyio.current_time)
 
     async def run(self, closing: anyio.Event) -> None:
-        """Carry audio, text and events both ways until one side ends the call."""
+        """Forward audio, text and events both ways until one side ends the call."""
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self.terminal.loudspeaker.play, self._playout)
             tasks.start_soon(self._send_typed)
@@ -127,7 +127,7 @@ class _Call:
             muted_frames = _ECHO_FRAMES if self._playout.has_audio else max(0, muted_frames - 1)
             muted = muted_frames > 0 and not self.terminal.headphones
             await self.line.send(e.InputAudioBufferAppend(audio=bytes(len(frame)) if muted else frame))
-        async for now in ticks():  # silence, which ends a turn, until nothing more is answered
+        async for now in ticks():  # silence, which ends the last turn, until the answer is complete
             if self._playout.has_audio or self._response:
                 self._active_at = now
             if now - self._active_at > _IDLE_SECONDS:
@@ -140,7 +140,7 @@ class _Call:
                 if self._response:
                     await self.line.send(e.ResponseCancel(response_id=self._response))
                 await self._interrupt()
-                if text.strip() and self._response:  # a server has one response at a time
+                if text.strip() and self._response:  # a server allows one response at a time
                     self._unanswered.append(text.strip())
                 elif text.strip():
                     await self._send_text(text.strip())
@@ -151,7 +151,7 @@ class _Call:
         await self.line.send(e.ResponseCreate())
 
     async def _interrupt(self) -> None:
-        """Stop the audio, and send how much of the response was played."""
+        """Stop the audio, and report how much of the response was played."""
         for item_id, ms in self._playout.clear(self.terminal.loudspeaker.latency_ms).items():
             self._truncated.add(item_id)
             self.terminal.captions.close(" ...")
@@ -172,7 +172,7 @@ class _Call:
         match event:
             case e.SessionCreated(session=session):
                 audio = session.audio.input if session.audio else UNSET
-                if not (audio and audio.transcription):  # captions need the caller's words as well
+                if not (audio and audio.transcription):  # captions need the transcript of the caller's speech
                     await self.line.send(_TRANSCRIBE)
             case e.InputAudioBufferSpeechStarted():
                 await self._interrupt()

@@ -1,32 +1,32 @@
-"""Opus packets as a network delivers them (RFC 3550, 7587), put in order and without gaps.
+"""A jitter buffer for Opus packets (RFC 3550, RFC 7587): orders packets, and fills gaps.
 
-A transcriber needs no steady stream, so nothing is delayed here: a packet goes on as soon as all before it
-have, and only a missing one is waited for, a little.
+A transcriber needs no steady stream, so nothing is delayed: a packet is passed on as soon as all before it
+were, and only a missing packet is waited for, briefly.
 """
 
 from vivavoce.audio.rates import OPUS_RATE
 
 _REORDERED_PACKETS = 3
-"""packets that wait for a missing one; then that is lost"""
+"""packets that wait for a missing one before that counts as lost"""
 _RESET_DISTANCE = 1000
-"""difference of sequence numbers, either way, from which on the sender has started anew"""
+"""difference of sequence numbers, in either direction, that means a restart of the sender"""
 _MAX_GAP = OPUS_RATE
-"""samples of silence put in for what was not sent; a longer gap was filled as it passed"""
+"""the longest silence, in samples, that is inserted for what was not sent"""
 _MAX_CONCEALED = OPUS_RATE // 10
-"""samples of a loss that the decoder conceals from what was before; the rest is silence"""
+"""samples of a loss that the decoder conceals; the rest is silence"""
 
 _SILK, _HYBRID, _CELT = (480, 960, 1920, 2880), (480, 960), (120, 240, 480, 960)
 """samples in a frame, by an Opus packet's configuration (RFC 6716, section 3.1)"""
 
 Chunk = bytes | int
-"""A packet to decode, or so many samples of silence.
+"""A packet to decode, or a number of samples of silence.
 
-A packet of its first byte alone has no frame: the decoder conceals what was lost (RFC 6716, section 4.4).
+A packet with only its first byte contains no frame: the decoder conceals the loss (RFC 6716, section 4.4).
 """
 
 
 def packet_samples(packet: bytes) -> int:
-    """Return the length of an Opus packet in samples of `OPUS_RATE`; 0 if it is none."""
+    """Return the length of an Opus packet in samples of `OPUS_RATE`; 0 if it is invalid."""
     if not packet:
         return 0
     mode, frames = packet[0] >> 3, packet[0] & 3
@@ -36,7 +36,7 @@ def packet_samples(packet: bytes) -> int:
 
 
 class JitterBuffer:
-    """Puts packets in order, none twice; losses are concealed, and what was not sent is silence."""
+    """Orders packets and drops duplicates; losses are concealed, and pauses of the sender become silence."""
 
     def __init__(self) -> None:
         self._next: int | None = None
@@ -45,7 +45,7 @@ class JitterBuffer:
         self._lost_packet = b""
 
     def add(self, sequence: int, timestamp: int, packet: bytes) -> list[Chunk]:
-        """Add a packet, by 16-bit sequence number and 32-bit timestamp; return what can be played by now."""
+        """Add a packet with its 16-bit sequence number and 32-bit timestamp; return what can be played now."""
         if self._next is None or abs(_distance(sequence, self._next, 16)) > _RESET_DISTANCE:
             self._next, self._timestamp, self._waiting = sequence, timestamp, {}
         ahead = _distance(sequence, self._next, 16)
@@ -56,7 +56,7 @@ class JitterBuffer:
         return self._in_order(min(self._waiting) if is_lost else self._next)
 
     def pass_time(self, samples: int) -> list[Chunk]:
-        """Nothing came for so many samples: return what was waiting, and silence."""
+        """Record that nothing arrived for this many samples; return the waiting packets, and silence."""
         chunks: list[Chunk] = []
         while self._waiting:
             chunks += self._in_order(min(self._waiting))
@@ -79,7 +79,7 @@ class JitterBuffer:
         return chunks
 
     def _gap(self, samples: int, *, lost: bool) -> list[Chunk]:
-        """Return what is played in place of so many missing samples."""
+        """Return what is played instead of this many missing samples."""
         if not 0 < samples <= _MAX_GAP:
             return []
         frame = packet_samples(self._lost_packet)

@@ -28,11 +28,11 @@ _BIT_RATE = 32_000
 _MAX_UNSENT_PACKETS = 5
 _MAX_UNREAD_PACKETS = 250
 _SILENCE_SECONDS = 0.1
-"""without a packet, after which silence is put in: the sender leaves silence out, or the network is down"""
+"""seconds without a packet after which silence is inserted: the sender pauses, or the network is down"""
 
 
 class OpusEncoder(MediaStreamTrack):
-    """The track with the server's audio. Whoever keeps the time writes 20 ms after 20 ms."""
+    """The track with the server's audio. `write` must be called every 20 ms, by the pacer."""
 
     kind = "audio"
 
@@ -45,7 +45,7 @@ class OpusEncoder(MediaStreamTrack):
         self._packets: asyncio.Queue[Packet[AudioStream]] = asyncio.Queue()
 
     def write(self, audio: bytes, *, skipped: int = 0) -> None:
-        """Send 20 ms of PCM16 at 24 kHz; so many frames before it were skipped."""
+        """Send 20 ms of 16-bit PCM at 24 kHz; `skipped` frames before it were left out."""
         self._frames += skipped
         frame = AudioFrame(format="s16", layout="mono", samples=_FRAME_SAMPLES)
         frame.planes[0].update(audio)
@@ -55,7 +55,7 @@ class OpusEncoder(MediaStreamTrack):
             packet.pts, packet.time_base = self._frames * OPUS_RATE // 50, Fraction(1, OPUS_RATE)
             self._packets.put_nowait(packet)
         self._frames += 1
-        while self._packets.qsize() > _MAX_UNSENT_PACKETS:  # aiortc takes none: the caller only sends
+        while self._packets.qsize() > _MAX_UNSENT_PACKETS:  # aiortc is not reading: the caller only sends
             self._packets.get_nowait()
 
     async def recv(self) -> "Packet[AudioStream]":
@@ -66,7 +66,7 @@ class OpusEncoder(MediaStreamTrack):
 
 
 class OpusDecoder:
-    """The caller's audio. It stands in for aiortc's jitter buffer: it keeps all packets for `frames`."""
+    """The caller's audio. It replaces aiortc's jitter buffer, and keeps all packets for `frames`."""
 
     def __init__(self) -> None:
         self._decoder = _codec("r", OPUS_RATE)
@@ -77,13 +77,13 @@ class OpusDecoder:
         self._rest = b""
 
     def add(self, packet: RtpPacket) -> tuple[bool, None]:
-        """Add a packet, as aiortc's receiver does: no picture is lost, and its decoder gets no frame."""
+        """Add a packet, as aiortc's jitter buffer does; returns that no picture is lost, and no frame."""
         self._packets.append(packet)
         self._received.set()
         return False, None
 
     async def frames(self) -> AsyncIterator[bytes]:
-        """Yield 20 ms of PCM16 at 24 kHz as they come; from the first on, silence where nothing comes."""
+        """Yield 20 ms of 16-bit PCM at 24 kHz; after the first packet, silence where nothing arrives."""
         due = inf
         while True:
             with anyio.CancelScope(deadline=due) as waiting:
@@ -105,13 +105,13 @@ class OpusDecoder:
         chunks: list[Chunk] = []
         while self._packets:
             packet = self._packets.popleft()
-            if packet.ssrc != self._ssrc:  # another source, with its own numbers
+            if packet.ssrc != self._ssrc:  # another source, with sequence numbers of its own
                 self._ssrc, self._buffer = packet.ssrc, JitterBuffer()
             chunks += self._buffer.add(packet.sequence_number, packet.timestamp, packet.payload)
         return chunks
 
     def _decode(self, chunk: Chunk) -> bytes:
-        """Return PCM16 at `OPUS_RATE`. A packet that cannot be decoded becomes silence of its length."""
+        """Return 16-bit PCM at `OPUS_RATE`. An invalid packet becomes silence of its length."""
         if isinstance(chunk, int) or not chunk:
             return bytes(2 * (chunk or 0))
         try:

@@ -1,17 +1,17 @@
-"""When to send the next 20 ms of audio: the clock by which the server knows what was played. Pure."""
+"""The clock by which audio is sent, 20 ms at a time, and counted as played. No I/O."""
 
 FRAME_SECONDS = 0.02
 _MAX_LATE_SECONDS = 0.06
-"""lateness that is caught up with; what is later is skipped"""
+"""seconds of lateness that are caught up with; beyond that, frames are skipped"""
 _MAX_LEAD_SECONDS = 0.015
-"""how much earlier a response may begin; with a whole frame, browsers would assume jitter"""
+"""seconds by which a response may start early; a whole frame would look like jitter to browsers"""
 
 
 class Pacer:
-    """A frame every 20 ms. Only the first of a response may be sent sooner, so that it need not wait.
+    """Schedules a frame every 20 ms. Only the first frame of a response may be sent early, to save latency.
 
-    The lead of a response is kept to its end and made up for in the next silence: packets are sent before their
-    time, but their timestamps are always right.
+    A response keeps its lead to the end, and the next silence makes up for it: packets are sent early, but
+    their timestamps are always right.
     """
 
     def __init__(self, now: float) -> None:
@@ -29,14 +29,14 @@ class Pacer:
         return skipped
 
     def sent(self, *, silent: bool) -> None:
-        """A frame was sent; the next is due 20 ms later."""
+        """Record that a frame was sent; the next is due 20 ms later."""
         self.due += FRAME_SECONDS
         if silent:
             self.due += self._lead
             self._lead = 0.0
 
     def start_early(self, now: float) -> None:
-        """A response begins: the next frame is due at once, or as soon as its lead allows."""
+        """Start a response: the next frame is due at once, or as soon as the lead allows."""
         early = min(self.due - now, _MAX_LEAD_SECONDS - self._lead)
         if early > 0:
             self.due -= early

@@ -1,6 +1,6 @@
-"""A WebRTC peer connection, by aiortc: the one file that knows its private interfaces.
+"""A WebRTC peer connection by aiortc. Only this file uses aiortc's private interfaces.
 
-It is imported when the first call arrives. `tests/transports/test_aiortc_internals.py` says what it relies on.
+It is imported when the first call arrives. `tests/transports/test_aiortc_internals.py` checks those interfaces.
 """
 
 import logging
@@ -34,16 +34,16 @@ log = logging.getLogger(__name__)
 
 _UNREADABLE = (ValueError, LookupError, TypeError, AttributeError, AssertionError)
 _UNACCEPTABLE = (InternalError, InvalidAccessError, InvalidStateError, OperationError)
-"""what aiortc raises for a description that it cannot read, and for one that it cannot negotiate"""
+"""exceptions of aiortc for a description that it cannot parse or negotiate"""
 _MAX_BUFFERED_BYTES = 1 << 20
 _FLUSH_SECONDS = 1
 _CLOSE_SECONDS = 5
 
 
 class _Connection(RTCPeerConnection):
-    """aiortc connects in a task that nobody awaits: what is raised there is logged, and ends there.
+    """aiortc connects in a task that nobody awaits, so exceptions in it are logged here.
 
-    It is raised for descriptions that can be read but make no sense, and when the caller leaves meanwhile.
+    They occur for descriptions that are valid but inconsistent, and when the caller leaves meanwhile.
     """
 
     async def _RTCPeerConnection__connect(self) -> None:  # noqa: N802  (its name)
@@ -54,7 +54,7 @@ class _Connection(RTCPeerConnection):
 
 
 class Peer:
-    """One caller's connection: audio both ways, and messages on a data channel. Leaving the block closes it.
+    """A caller's peer connection: audio both ways, and messages on a data channel. Leaving the block closes it.
 
     `opened` is set when the data channel opens, `closed` when nothing can be sent any more.
     """
@@ -91,12 +91,14 @@ class Peer:
             with anyio.move_on_after(_CLOSE_SECONDS):
                 try:
                     await self._connection.close()
-                except _UNREADABLE as raised:  # aiortc cannot close what it made of half an unreadable offer
+                except (
+                    _UNREADABLE
+                ) as raised:  # aiortc cannot close a connection that it created of a partly invalid offer
                     log.info("a WebRTC connection that was never established could not be closed: %r", raised)
             self.encoder.stop()
 
     async def answer(self, offer: str) -> str:
-        """Return the answer to an offer. Raises `ProtocolError` if it cannot be read, or not be negotiated."""
+        """Return the answer to an offer. Raises `ProtocolError` if it is invalid or cannot be negotiated."""
         transceiver = self._connection.addTransceiver(self.encoder)
         capabilities = RTCRtpReceiver.getCapabilities("audio")
         codecs = capabilities.codecs if capabilities else []
@@ -118,7 +120,7 @@ class Peer:
         return answer
 
     async def send(self, text: str) -> None:
-        """Send a message, once most of what went before has left; or keep it until the channel is open.
+        """Send a message once most of the previous ones were sent; until the channel is open, it is kept.
 
         Raises `ConnectionError` if the channel is closed.
         """
@@ -132,7 +134,7 @@ class Peer:
         await self._flush(_MAX_BUFFERED_BYTES)
 
     async def messages(self) -> AsyncIterator[str | bytes]:
-        """Yield the client's messages, as they come."""
+        """Yield the client's messages as they arrive."""
         while True:
             while self._messages:
                 message = self._messages.popleft()
@@ -156,15 +158,15 @@ class Peer:
         """Wait until no more than `rest` bytes are buffered."""
         channel = self._channel
         while channel and channel.readyState == "open" and channel.bufferedAmount > rest:
-            if self._flushed.is_set():  # several may wait for it
+            if self._flushed.is_set():  # several tasks may wait for it
                 self._flushed = anyio.Event()
             channel.bufferedAmountLowThreshold = rest
             await self._flushed.wait()
 
-    # aiortc's events
+    # callbacks of aiortc
 
     def _on_data_channel(self, channel: RTCDataChannel) -> None:
-        """Use the first channel for events, whatever its label; clients call it `oai-events`."""
+        """Use the first channel for events, whatever its label is; clients call it `oai-events`."""
         if self._channel is not None:
             return
         self._channel = channel

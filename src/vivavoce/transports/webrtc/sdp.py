@@ -1,4 +1,4 @@
-"""SDP offers (RFC 8866) as text: checked, reduced to what can be negotiated, and their answers completed."""
+"""SDP offers (RFC 8866): validation, reduction to what can be negotiated, and completion of answers."""
 
 import re
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from vivavoce.errors import ProtocolError
 _LINE = re.compile(r"[a-z]=.*")
 _SECTION = re.compile(r"^(?=m=)", re.MULTILINE)
 _SUPPORTED = re.compile(r"^a=rtpmap:\d+ (opus|VP8)/", re.MULTILINE | re.IGNORECASE)
-"""codecs that can be negotiated: Opus, and for video the one that all have, so that it can be set inactive"""
+"""supported codecs: Opus, and VP8, which all clients have, so that video can be set to inactive"""
 _REQUIRED_MEDIA = {
     "audio": "it offers no audio; audio must be Opus",
     "application": "it offers no data channel; create one ('oai-events') before the offer",
@@ -22,7 +22,7 @@ _REJECTED = re.compile(r"m=\S+ 0 ")
 _MDNS = re.compile(r"a=candidate:.*\.local |a=end-of-candidates")
 _MAX_MESSAGE_SIZE = re.compile(r"^a=max-message-size:(\d{1,9})\s*$", re.MULTILINE)
 _DEFAULT_MAX_MESSAGE_SIZE = 65536
-"""for an offer without the attribute (RFC 8841, section 6)"""
+"""for an offer without this attribute (RFC 8841, section 6)"""
 
 
 @dataclass(frozen=True)
@@ -36,12 +36,12 @@ class Ice:
 
 
 def invalid_offer(reason: str) -> ProtocolError:
-    """Return the error for an offer that cannot be accepted; `reason` completes the sentence."""
+    """Return the error for an invalid offer; `reason` completes the sentence."""
     return ProtocolError(f"The SDP offer cannot be accepted: {reason}.", code="invalid_offer", param="sdp")
 
 
 def check_offer(sdp: str) -> None:
-    """Raise `ProtocolError` if this is not an offer of audio and a data channel."""
+    """Raise `ProtocolError` unless this is an offer of audio and a data channel."""
     lines = sdp.splitlines()
     if not lines or lines[0].strip() != "v=0" or not all(_LINE.fullmatch(line) for line in lines if line):
         raise invalid_offer("it is not SDP")
@@ -59,11 +59,11 @@ def check_offer(sdp: str) -> None:
 
 
 def without_unsupported(sdp: str) -> str:
-    """Return the part of an offer that can be negotiated, with the candidates that can be tried.
+    """Return the part of an offer that can be negotiated, with the usable candidates.
 
-    Candidates with an mDNS name are left out: to resolve one takes a second, mostly in vain, and a client that
-    uses them reaches the server sooner. So is the end of candidates: a client without any that can be tried
-    would be given up before it has the answer.
+    Candidates with an mDNS name are left out: resolving one takes a second and mostly fails, and such a client
+    reaches the server sooner by itself. The end-of-candidates line is left out too: otherwise a client without
+    usable candidates would be given up before it has received the answer.
     """
     head, *sections = _SECTION.split(sdp)
     kept = [sections[index] for index in _negotiable(sections)]
@@ -73,9 +73,9 @@ def without_unsupported(sdp: str) -> str:
 
 
 def complete_answer(answer: str, offer: str) -> str:
-    """Return the answer to a whole offer, from that to what is left `without_unsupported`.
+    """Return the answer to the complete offer, given the answer to the `without_unsupported` part.
 
-    An answer has as many media as the offer, in its order; what is rejected has port 0 (RFC 3264, section 6).
+    An answer has as many media as the offer, in its order; rejected ones have port 0 (RFC 3264, section 6).
     """
     head, *answers = _SECTION.split(answer)
     sections = _SECTION.split(offer)[1:]
@@ -84,7 +84,7 @@ def complete_answer(answer: str, offer: str) -> str:
 
 
 def max_message_size(sdp: str) -> int:
-    """Return how many bytes a message to this client's data channel may have; 0 is any number."""
+    """Return the maximum size in bytes of a message on this client's data channel; 0 means unlimited."""
     size = _MAX_MESSAGE_SIZE.search(sdp)
     return int(size[1]) if size else _DEFAULT_MAX_MESSAGE_SIZE
 

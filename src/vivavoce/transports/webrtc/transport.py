@@ -1,8 +1,8 @@
-"""The Realtime protocol over WebRTC: audio in Opus on a track, events as JSON on a data channel.
+"""The Realtime protocol over WebRTC: Opus audio on a track, events as JSON on a data channel.
 
-The server plays the audio here, so it reports when (`output_audio_buffer.*`), and when the caller interrupts it
-drops what was not played and truncates the response itself. No audio goes over the data channel. Whatever
-format a session asks for, the track stays Opus: G.711 is spoken between the transport and the engine only.
+The server plays the audio here: it reports that (`output_audio_buffer.*`), and when the caller interrupts, it
+drops unplayed audio and truncates the response itself. No audio is sent on the data channel. The track always
+uses Opus; a session's audio format, such as G.711, only applies between the transport and the engine.
 """
 
 import logging
@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 FRAME_BYTES = 960
 """20 ms of mono PCM16 at 24 kHz"""
 _BURST_SECONDS = 2.5
-"""for so long a caller's audio may come at twice its speed, as after a network that hung, and no faster"""
+"""seconds for which a caller's audio may arrive at twice its speed, after a network stall; no faster"""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Offer:
 
 @dataclass(frozen=True)
 class WebRtcTransport:
-    """Answers offers, and holds a call for each."""
+    """Answers offers, and runs a call for each."""
 
     connect: Connect
     limits: Limits = field(default_factory=Limits)
@@ -61,9 +61,9 @@ class WebRtcTransport:
     plays_audio: ClassVar[bool] = True
 
     async def accept(self, connection: Offer) -> None:
-        """Answer an offer and hold the call; return when it has ended.
+        """Answer an offer and run the call; return when it has ended.
 
-        Raises `ProtocolError`, before there is an answer, if the caller is refused or the offer unacceptable.
+        Raises `ProtocolError`, before there is an answer, if the caller is refused or the offer is invalid.
         """
         from vivavoce.transports.webrtc.peer import Peer
 
@@ -76,13 +76,15 @@ class WebRtcTransport:
                     async with Peer(self.ice, self.limits) as peer:
                         await connection.send_answer(caller.id, await self._answer(peer, connection.sdp))
                         await _Call(line, peer, handshake, self.limits).run(self._calls.closing)
-            except ProtocolError as error:  # raised here, it would leave the line's task group in a group
+            except (
+                ProtocolError
+            ) as error:  # raised here, it would be wrapped into a group by the line's task group
                 refusal = error
         if refusal:
             raise refusal
 
     async def hang_up(self) -> None:
-        """End every call, later ones as soon as they are accepted; return when all have ended."""
+        """End all calls, and later ones as soon as they are accepted; return when all have ended."""
         await self._calls.hang_up()
 
     async def _answer(self, peer: "Peer", sdp: str) -> str:
@@ -95,7 +97,7 @@ class WebRtcTransport:
 
 
 class _Call:
-    """A line and a peer connection, joined."""
+    """Forwards events and audio between a line and a peer connection."""
 
     def __init__(self, line: Line, peer: "Peer", handshake: Handshake, limits: Limits) -> None:
         self._line, self._peer, self._handshake, self._limits = line, peer, handshake, limits
@@ -104,7 +106,7 @@ class _Call:
         self._input = AudioEncoder(Pcm())
 
     async def run(self, closing: anyio.Event) -> None:
-        """Carry audio and events both ways until one side ends the call."""
+        """Forward audio and events both ways until one side ends the call."""
         broken = await run_until_first(
             self._wait_until_closed,
             self._watch_packets,
@@ -165,7 +167,7 @@ class _Call:
                     except ProtocolError as error:
                         await self._send(error_event(error))
                     continue
-                case e.OutputAudioBufferClear():  # a client that joined the call has sent it
+                case e.OutputAudioBufferClear():  # sent by a sideband
                     pass
                 case e.SessionCreated(session=session) | e.SessionUpdated(session=session):
                     await self._send(self._handshake.with_model(event))
@@ -183,10 +185,10 @@ class _Call:
             with anyio.fail_after(self._limits.send_seconds):
                 await self._peer.send(text)
 
-    # what is played
+    # playback
 
     async def _play(self) -> None:
-        """Send 20 ms every 20 ms: this is the clock by which the server knows what was played."""
+        """Send 20 ms every 20 ms: this is the clock by which the server counts what was played."""
         await self._peer.opened.wait()
         pacer = Pacer(anyio.current_time())
         while True:
@@ -211,7 +213,7 @@ class _Call:
             self._reported.set()
 
     async def _report_playout(self) -> None:
-        """Send to the line what was played: those who joined the call are to know as well."""
+        """Send playback events to the line, so that sidebands receive them too."""
         while True:
             await self._reported.wait()
             self._reported = anyio.Event()
@@ -220,10 +222,10 @@ class _Call:
 
 
 def encode_message(event: e.Event, dialect: Dialect, max_size: int) -> str | None:
-    """Encode an event in at most `max_size` bytes (0 is any number); None if the dialect does not know it.
+    """Encode an event in at most `max_size` bytes (0: unlimited); None if the dialect does not have it.
 
-    A retrieved item is sent without its audio, if need be: that was on the track. Any other event that is too
-    large is replaced by an `error`.
+    A retrieved item that is too large is sent without its audio, which was on the track. Any other event that
+    is too large is replaced by an `error`.
     """
     text = dialect.encode(event)
     if text is None or not 0 < max_size < len(text.encode()):

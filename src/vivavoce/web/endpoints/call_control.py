@@ -1,4 +1,4 @@
-"""Control of calls by HTTP, from a server beside them: accept, reject, refer, hang up."""
+"""Control of calls by HTTP from an application server: accept, reject, refer, hang up."""
 
 import re
 from typing import Annotated
@@ -19,25 +19,25 @@ _URI = re.compile(r"(tel|sips?):[^\s<>\x00-\x1f\x7f]+")
 
 
 class RejectRequest(Struct, frozen=True):
-    """The body of `reject`: the SIP status that the caller gets."""
+    """The body of `reject`: the SIP status that the caller receives."""
 
     status_code: Annotated[int, Meta(ge=400, le=699)] = DECLINE
 
 
 class ReferRequest(Struct, frozen=True):
-    """The body of `refer`: to whom the call is transferred."""
+    """The body of `refer`: the URI to which the call is transferred."""
 
     target_uri: str
 
 
 class CallControlEndpoint:
-    """The endpoints under `/v1/realtime/calls/{call_id}`. All answer 200 without a body."""
+    """The endpoints under `/v1/realtime/calls/{call_id}`. On success they answer 200 without a body."""
 
     def __init__(self, runtime: Runtime) -> None:
         self.runtime, self.limits = runtime, runtime.config.limits
 
     async def accept(self, request: Request) -> Response:
-        """Connect an incoming call, with the session of the body; answer when it is connected."""
+        """Accept an incoming call with the session in the body; answer when it is connected."""
         call_id = self._call_id(request)
         body = await read_bytes(request, self.limits, "session_bytes")
         session = read_session(body, text_chars=self.limits.text_chars, values=self.limits.event_values)

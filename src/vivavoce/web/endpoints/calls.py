@@ -1,6 +1,6 @@
-"""Calls by WebRTC: an SDP offer is posted, its answer returned; audio and events then bypass HTTP.
+"""WebRTC calls: an SDP offer is posted and answered; audio and events then bypass HTTP.
 
-The request's own task holds the call until it has ended, as a WebSocket's does: stopping the server ends it.
+The request's task runs the call until it has ended, so that stopping the server ends it, as with WebSockets.
 """
 
 from importlib import import_module
@@ -25,16 +25,16 @@ from vivavoce.web.requests import body_too_large, limited_body, media_type, read
 
 PATHS = ("/v1/realtime/calls", "/openai/v1/realtime/calls")
 BETA_PATH = "/v1/realtime"
-"""where offers were posted before GA; such a call uses the beta dialect"""
+"""the path for offers before GA; such a call uses the beta dialect"""
 PEER = "vivavoce.transports.webrtc.peer"
 FORM_BYTES = 16 * 1024
-"""what a form may have besides an offer and a session"""
+"""the fields of a form besides the offer and the session"""
 
 Settings = Session | TranscriptionSession
 
 
 class CallsEndpoint:
-    """An ASGI application that accepts offers (`POST`, at `paths`), and holds the calls."""
+    """An ASGI application that accepts offers (`POST` to `paths`), and runs their calls."""
 
     paths = (*PATHS, BETA_PATH)
 
@@ -46,7 +46,7 @@ class CallsEndpoint:
         self.webrtc = WebRtcTransport(connect, self.limits, ice)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one offer with 201, and hold its call; return when it has ended."""
+        """Answer an offer with 201, and run its call; return when it has ended."""
         if not self.runtime.ready:
             raise not_ready()
         await _import_aiortc()
@@ -69,7 +69,7 @@ class CallsEndpoint:
         return Handshake(address, model, session, dialect=dialect, extras=wants_extras(request.query_params))
 
     def _resolve(self, bound: Settings | None, wanted: Settings | None) -> Settings | None:
-        """Return the session of the caller's key with that of the call merged into it. Raises if invalid."""
+        """Return the session of the client secret, merged with that of the request. Raises if it is invalid."""
         session = self._merge(bound, wanted) if bound and wanted else wanted or bound
         if session:
             self._merge(
@@ -113,7 +113,7 @@ class CallsEndpoint:
 
 
 async def _import_aiortc() -> None:
-    """Import aiortc, which takes a while the first time. Raises `HttpError` if it is not installed."""
+    """Import aiortc, which is slow the first time. Raises `HttpError` if it is not installed."""
     try:
         await anyio.to_thread.run_sync(import_module, PEER)
     except ModuleNotFoundError as error:

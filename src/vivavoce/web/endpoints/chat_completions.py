@@ -1,4 +1,4 @@
-"""Chat completions: the chat model that answers callers, asked in writing, for the side tasks of a client."""
+"""Chat completions by HTTP, with the chat model that answers callers, for side tasks of a client."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing
@@ -35,13 +35,13 @@ Reply = AsyncGenerator[str | ToolCall | ChatUsage, None]
 
 
 class ChatCompletionsEndpoint:
-    """An ASGI application. A request is counted until its response has been sent."""
+    """An ASGI application. A request counts as running until its response has been sent."""
 
     def __init__(self, runtime: Runtime, admission: Admission, now: Callable[[], int] = unix_now) -> None:
         self.runtime, self.limits, self._admission, self._now = runtime, runtime.config.limits, admission, now
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request, whole or as a stream; stop when the client leaves."""
+        """Answer one request, complete or as a stream; stop when the client disconnects."""
         http = Request(scope, receive)
         with self._admission.admit():
             request = read_chat_request(await read_bytes(http, self.limits, "body_bytes"), self.limits)
@@ -58,7 +58,7 @@ class ChatCompletionsEndpoint:
                 await respond_while_connected(receive, send, self.limits, partial(respond, reply, completion))
 
     async def _reply(self, request: ChatCompletionRequest, asked: ChatRequest) -> Reply:
-        """Ask the model, and enforce what it may ignore: no tools, or one at a time, and where to stop."""
+        """Call the model, and enforce what it may ignore: `tools`, `parallel_tool_calls` and `stop`."""
         may_call, stops = request.tool_choice != "none", StopSequences(request.stop_sequences)
         async with aclosing(self.runtime.speech.providers.reply(asked, self.limits)) as pieces:
             async for piece in pieces:
@@ -76,7 +76,7 @@ class ChatCompletionsEndpoint:
 
 
 class StopSequences:
-    """Passes text on up to the first of `sequences`, which is no part of it, nor is what follows. Pure."""
+    """Passes text on until the first of `sequences`, which is cut off with all that follows. No I/O."""
 
     def __init__(self, sequences: Sequence[str]) -> None:
         self._sequences = [sequence for sequence in sequences if sequence]
@@ -84,7 +84,7 @@ class StopSequences:
         self.met = False
 
     def push(self, text: str) -> str:
-        """Return as much as is certain; what may be the beginning of a stop sequence is withheld."""
+        """Return the text that is certain; a possible beginning of a stop sequence is withheld."""
         if self.met:
             return ""
         text = self._withheld + text
@@ -97,13 +97,13 @@ class StopSequences:
         return text[:at]
 
     def flush(self) -> str:
-        """Return what was withheld: it was no stop sequence."""
+        """Return the withheld text, which was not a stop sequence."""
         withheld, self._withheld = self._withheld, ""
         return withheld
 
 
 def _overlap(text: str, sequence: str) -> int:
-    """Return how many characters at the end of a text are the beginning of a sequence."""
+    """Return how many characters at the end of a text could be the beginning of a sequence."""
     lengths = range(min(len(sequence) - 1, len(text)), 0, -1)
     return next((n for n in lengths if text.endswith(sequence[:n])), 0)
 
@@ -112,24 +112,24 @@ def _overlap(text: str, sequence: str) -> int:
 
 
 class _Completion:
-    """What all parts of one completion have in common, and what became of it so far."""
+    """The common fields of one completion's chunks, and its state so far."""
 
     def __init__(self, model: str, created: int, *, include_usage: bool) -> None:
         self._head = {"id": f"chatcmpl-{token_hex(12)}", "created": created, "model": model}
         self._include_usage = include_usage
         self.calls = 0
         self.usage: ChatUsage | None = None
-        """unknown where the answer was ended by a stop sequence here, not by the model"""
+        """None if the answer was ended by a stop sequence here, not by the model"""
 
     @property
     def finish_reason(self) -> str:
-        """Why the answer ended."""
+        """The finish reason of the answer."""
         if self.calls:
             return "tool_calls"
         return self.usage.finish if self.usage else "stop"
 
     def whole(self, text: str | None, calls: list[Json]) -> Json:
-        """Return a completion that is sent at once."""
+        """Return a completion that is sent as a whole."""
         message: dict[str, object] = {"role": "assistant", "content": text, "refusal": None}
         if calls:
             message["tool_calls"] = calls
@@ -138,13 +138,13 @@ class _Completion:
         return {**self._head, "object": "chat.completion", "choices": [choice], **usage}
 
     def chunk(self, delta: Json, finish_reason: str | None = None) -> Json:
-        """Return a part of a completion that is streamed."""
+        """Return a chunk of a streamed completion."""
         choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
         usage = {"usage": None} if self._include_usage else {}
         return {**self._head, "object": "chat.completion.chunk", "choices": [choice], **usage}
 
     def usage_chunk(self) -> Json | None:
-        """Return what follows the last part, if the client asked for it."""
+        """Return the chunk with the usage, if the client requested it."""
         if not (self._include_usage and self.usage):
             return None
         return {**self._head, "object": "chat.completion.chunk", "choices": [], "usage": _usage(self.usage)}
@@ -173,7 +173,7 @@ async def _respond(reply: Reply, completion: _Completion, send: Send) -> None:
 
 async def _stream(reply: Reply, completion: _Completion, send: Send) -> None:
     chunks = _chunks(reply, completion)
-    first = await anext(chunks)  # what fails before the first word is still answered with a status
+    first = await anext(chunks)  # a failure before the first chunk can still be answered with an HTTP status
     await start_response(send, "text/event-stream; charset=utf-8")
     await send_chunk(send, _server_sent(first))
     try:

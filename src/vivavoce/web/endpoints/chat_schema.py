@@ -1,7 +1,7 @@
-"""The request of `/v1/chat/completions`, read strictly, and as the chat models are asked.
+"""The request of `/v1/chat/completions`: strict validation, and conversion for the chat models.
 
-An option that the model does not support and nobody would miss (`temperature`, `seed`) is ignored; one that
-would change the meaning of the answer is refused by its name.
+Options that the model does not support are ignored if they hardly change the meaning of the answer
+(`temperature`, `seed`); others are rejected by name.
 """
 
 from collections.abc import Collection, Iterator, Sequence
@@ -26,7 +26,7 @@ from vivavoce.protocol.validation import invalid
 from vivavoce.providers.base import ChatRequest
 
 PREFERENCES = ("temperature", "top_p", "presence_penalty", "frequency_penalty", "seed")
-"""options that are passed on where the model supports them"""
+"""options that are passed to the model if it supports them"""
 
 Count = Annotated[int, Meta(ge=1)]
 Penalty = Annotated[float, Meta(ge=-2, le=2)]
@@ -66,7 +66,7 @@ class FunctionToolCall(Struct, frozen=True):
 
 
 class ChatMessage(Struct, tag_field="role", tag=lambda name: name.removesuffix("Message").lower(), frozen=True):
-    """One of the classes below, by its role."""
+    """A message: one of the classes below, by its role."""
 
 
 class SystemMessage(ChatMessage, frozen=True):
@@ -75,7 +75,7 @@ class SystemMessage(ChatMessage, frozen=True):
 
 
 class DeveloperMessage(SystemMessage, frozen=True):
-    """What newer clients call a system message."""
+    """The newer name of a system message."""
 
 
 class UserMessage(ChatMessage, frozen=True):
@@ -84,7 +84,7 @@ class UserMessage(ChatMessage, frozen=True):
 
 
 class AssistantMessage(ChatMessage, frozen=True):
-    """Clients send back what they were given, with all that may stand there and does not."""
+    """An assistant's message. Clients send back what they received, so unused fields are accepted."""
 
     content: str | tuple[ChatTextPart | RefusalPart, ...] | None = None
     tool_calls: tuple[FunctionToolCall, ...] = ()
@@ -151,7 +151,7 @@ class JsonSchemaFormat(Struct, tag_field="type", tag="json_schema", frozen=True)
 
 
 class ChatCompletionRequest(Struct, frozen=True):
-    """The body of `POST /v1/chat/completions`. What is typed `object` is left to the model, or ignored."""
+    """The body of `POST /v1/chat/completions`. Fields of type `object` are passed to the model, or ignored."""
 
     messages: Annotated[tuple[AnyMessage, ...], Meta(min_length=1)]
     model: str = ""
@@ -188,12 +188,12 @@ class ChatCompletionRequest(Struct, frozen=True):
 
     @property
     def stop_sequences(self) -> list[str]:
-        """The texts at which the answer ends."""
+        """The stop sequences."""
         return [stop for stop in ((self.stop,) if isinstance(self.stop, str) else self.stop) if stop]
 
 
 def read_chat_request(body: bytes, limits: Limits) -> ChatCompletionRequest:
-    """Read a body. Raises `ProtocolError` with the `param` that is wrong."""
+    """Read a body. Raises `ProtocolError` with the invalid `param`."""
     request = read_body(body, ChatCompletionRequest, text_chars=limits.text_chars, values=limits.event_values)
     _check_messages(request.messages, limits.items)
     _check_tools(request, limits.tools)
@@ -233,9 +233,9 @@ def _check_tools(request: ChatCompletionRequest, max_tools: int) -> None:
 def to_chat_request(
     request: ChatCompletionRequest, limits: Limits, supported: Collection[str] = ()
 ) -> ChatRequest:
-    """Return a request as the chat models are asked: to be read, not to be spoken.
+    """Return a request for the chat models, with text that is read, not spoken.
 
-    `supported` names the options that the model supports. Raises `ProtocolError` for one that it would need.
+    `supported` names the model's options. Raises `ProtocolError` for a required option that is not supported.
     """
     leading = takewhile(lambda message: isinstance(message, SystemMessage), request.messages)
     system = cast("list[SystemMessage]", list(leading))
@@ -271,7 +271,7 @@ def _options(request: ChatCompletionRequest, supported: Collection[str]) -> dict
 
 
 def to_items(message: AnyMessage) -> Iterator[Item]:
-    """Yield the conversation items that a message stands for."""
+    """Yield the conversation items for a message."""
     match message:
         case SystemMessage(content=content):
             yield Message(role="system", content=tuple(InputText(text=text) for text in _texts(content)))

@@ -1,4 +1,4 @@
-"""Client secrets by HTTP: a server asks for one, and passes it to a page or an app that cannot keep a key."""
+"""Client secrets by HTTP: an application server requests one for a page or an app that cannot keep a key."""
 
 from collections.abc import Callable, Mapping
 from typing import Annotated, Literal, cast
@@ -23,7 +23,7 @@ Settings = Session | TranscriptionSession
 
 
 class ExpiresAfter(Struct, frozen=True):
-    """How long after it was issued a secret can begin calls."""
+    """The time after its creation in which a secret can start calls."""
 
     anchor: Literal["created_at"] = "created_at"
     seconds: Annotated[int, Meta(ge=10, le=7200)] = 600
@@ -37,20 +37,20 @@ class ClientSecretRequest(Struct, frozen=True):
 
 
 class BetaClientSecret(Struct, frozen=True):
-    """The beta's `client_secret`; its two endpoints call the same field differently."""
+    """The beta's `client_secret`; its two endpoints use different names for this field."""
 
     expires_after: ExpiresAfter | None = None
     expires_at: ExpiresAfter | None = None
 
 
 class BetaRequest(Struct, frozen=True):
-    """What a body of the beta has besides the fields of the session."""
+    """The fields of a body of the beta besides those of the session."""
 
     client_secret: BetaClientSecret = BetaClientSecret()
 
 
 class ClientSecret(Struct, frozen=True):
-    """The response: the only time that the secret is shown."""
+    """The response, which is the only one that contains the secret."""
 
     value: str
     expires_at: int
@@ -58,24 +58,24 @@ class ClientSecret(Struct, frozen=True):
 
 
 class ClientSecretsEndpoint:
-    """The endpoints that issue client secrets."""
+    """The endpoints that create client secrets."""
 
     def __init__(self, runtime: Runtime, secrets: ClientSecrets, now: Callable[[], int] = unix_now) -> None:
         self.runtime, self.limits, self.secrets, self._now = runtime, runtime.config.limits, secrets, now
 
     async def client_secrets(self, request: Request) -> Response:
-        """Issue a secret for a session, as in GA."""
+        """Create a secret for a session, as in GA."""
         text_chars, values = self.limits.text_chars, self.limits.event_values
         body = await read_bytes(request, self.limits, "session_bytes")
         wanted = read_body(body, ClientSecretRequest, text_chars=text_chars, values=values)
         return _json(self._issue(wanted.session, wanted.expires_after.seconds))
 
     async def sessions(self, request: Request) -> Response:
-        """Issue a secret for a session, as in the beta."""
+        """Create a secret for a session, as in the beta."""
         return await self._beta(request, "session.update")
 
     async def transcription_sessions(self, request: Request) -> Response:
-        """Issue a secret for a transcription session, as in the beta."""
+        """Create a secret for a transcription session, as in the beta."""
         return await self._beta(request, "transcription_session.update")
 
     async def _beta(self, request: Request, event_type: str) -> Response:

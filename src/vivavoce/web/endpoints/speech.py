@@ -1,4 +1,4 @@
-"""Text to speech by HTTP, as OpenAI's `/v1/audio/speech`."""
+"""Text to speech by HTTP, compatible with OpenAI's `/v1/audio/speech`."""
 
 import logging
 from collections.abc import Callable
@@ -32,7 +32,7 @@ from vivavoce.web.requests import (
 log = logging.getLogger(__name__)
 
 BODY_BYTES = 64 * 1024
-"""what a body may have besides its text"""
+"""bytes of a body besides its text"""
 
 
 class SpeechRequest(Struct, frozen=True):
@@ -46,14 +46,14 @@ class SpeechRequest(Struct, frozen=True):
 
 
 class SpeechEndpoint:
-    """An ASGI application. A request is counted until its last audio has been sent."""
+    """An ASGI application. A request counts as running until its last audio has been sent."""
 
     def __init__(self, runtime: Runtime, admission: Admission) -> None:
         self.runtime, self.limits, self._admission = runtime, runtime.config.limits, admission
         self._threads = anyio.CapacityLimiter(2)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Speak a text, and send the audio as it is made; stop when the client leaves."""
+        """Synthesize a text, and stream the audio; stop when the client disconnects."""
         http = Request(scope, receive)
         with self._admission.admit():
             require_media_type(http, "application/json")
@@ -80,7 +80,9 @@ class SpeechEndpoint:
         async with aclosing(
             self.runtime.speech.synthesize(request.input, voice=voice, speed=request.speed)
         ) as audio:
-            first = await anext(audio, b"")  # what fails before the first audio is still answered with a status
+            first = await anext(
+                audio, b""
+            )  # a failure before the first audio can still be answered with an HTTP status
             if not first:
                 raise invalid("input", "there is nothing in it that can be spoken.")
             await start_response(send, CONTENT_TYPES[request.response_format])

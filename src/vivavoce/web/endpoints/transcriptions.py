@@ -1,4 +1,4 @@
-"""Transcription of recordings by HTTP, as OpenAI's `/v1/audio/transcriptions`."""
+"""Transcription of recordings by HTTP, compatible with OpenAI's `/v1/audio/transcriptions`."""
 
 from functools import partial
 
@@ -22,19 +22,19 @@ from vivavoce.web.requests import (
 )
 
 FORM_BYTES = 64 * 1024
-"""what a form may have besides its recording"""
+"""bytes of a form besides its recording"""
 FORMATS = ("json", "text", "verbose_json")
 
 
 class TranscriptionsEndpoint:
-    """An ASGI application. A request is counted until its transcript has been sent."""
+    """An ASGI application. A request counts as running until its transcript has been sent."""
 
     def __init__(self, runtime: Runtime, admission: Admission) -> None:
         self.runtime, self.limits, self._admission = runtime, runtime.config.limits, admission
         self._threads = anyio.CapacityLimiter(2)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Transcribe one recording; stop when the client leaves."""
+        """Transcribe one recording; stop when the client disconnects."""
         http = Request(scope, receive)
         with self._admission.admit():
             require_media_type(http, "multipart/form-data")
@@ -60,7 +60,7 @@ class TranscriptionsEndpoint:
         await _response(transcript, seconds, _field(form, "response_format"))(scope, receive, send)
 
     async def _read_file(self, form: FormData) -> bytes:
-        """Return the recording, if the form asks for a format that there is."""
+        """Return the recording, after checking that the requested format is supported."""
         if (_field(form, "response_format") or "json") not in FORMATS:
             raise invalid_request("response_format", f"response_format is one of {', '.join(FORMATS)}.")
         file, max_bytes = form.get("file"), self.limits.upload_bytes

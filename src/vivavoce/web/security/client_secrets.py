@@ -1,4 +1,4 @@
-"""Client secrets: short-lived keys for clients that cannot keep one, each bound to a session."""
+"""Client secrets: short-lived keys, each bound to a session, for clients that cannot keep a key."""
 
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -10,16 +10,16 @@ from vivavoce.errors import ProtocolError
 from vivavoce.protocol.session import Session, TranscriptionSession
 
 PREFIX = "ek_"
-"""how a client secret begins (OpenAI: ephemeral key)"""
+"""prefix of client secrets (OpenAI: ephemeral keys)"""
 
 Settings = Session | TranscriptionSession
 
 
 @dataclass
 class ClientSecrets:
-    """The secrets that were issued and have not expired, at most `max_secrets`; only digests are kept.
+    """The valid client secrets, at most `max_secrets`; only their digests are stored.
 
-    Each may begin any number of calls until it expires; those are not ended by that.
+    A secret can start any number of calls until it expires; expiry does not end calls.
     """
 
     max_secrets: int
@@ -27,7 +27,7 @@ class ClientSecrets:
     """by digest: the session, and when the secret expires"""
 
     def issue(self, session: Settings, seconds: float) -> str:
-        """Return a new secret, valid for `seconds`. Raises `ProtocolError` while there are too many."""
+        """Return a new secret, valid for `seconds`. Raises `ProtocolError` if there are too many."""
         now = anyio.current_time()
         self._sessions = {digest: bound for digest, bound in self._sessions.items() if bound[1] > now}
         if len(self._sessions) >= self.max_secrets:
@@ -40,7 +40,7 @@ class ClientSecrets:
         return secret
 
     def session(self, secret: str) -> Settings | None:
-        """Return the session that a secret is bound to; None if it was not issued here, or has expired."""
+        """Return the session that a secret is bound to; None if it is unknown or has expired."""
         session, expires_at = self._sessions.get(_digest(secret), (None, 0.0))
         return session if expires_at > anyio.current_time() else None
 

@@ -1,7 +1,7 @@
-"""Access to the server, by `Host`, `Origin` and key. The same for HTTP and WebSockets.
+"""Access control by `Host`, `Origin` and key, for HTTP and WebSockets.
 
-A browser lets any page open a socket to this machine, and any name resolve to it (DNS rebinding): so pages of
-other origins are known by their `Origin`, and other names by their `Host`.
+Any web page can open a WebSocket to this machine, and any host name can resolve to it (DNS rebinding).
+Therefore pages of other origins are rejected by their `Origin`, and unknown host names by their `Host`.
 """
 
 import hmac
@@ -19,18 +19,18 @@ from vivavoce.web.security.client_secrets import PREFIX, ClientSecrets
 
 KEY_SUBPROTOCOL = "openai-insecure-api-key."
 API_KEY = "api-key"
-"""Azure's name for the header, and in its preview the query parameter, that holds the key"""
+"""Azure's header for the key, and in its preview the query parameter"""
 KEY_PARAMETERS = frozenset({API_KEY, "authorization"})
-"""headers that hold a key, and query parameters in Azure's preview: browsers set no header on a WebSocket"""
+"""headers, and in Azure's preview query parameters, with a key: browsers cannot set headers on a WebSocket"""
 OPEN_PATHS = frozenset({"/", "/healthz", "/readyz", "/v1/status"})
 CALL_PATHS = frozenset({*PATHS, *(f"{path}/calls" for path in PATHS)})
-"""where calls begin, by WebSocket or by WebRTC"""
+"""paths where calls begin, by WebSocket or by WebRTC"""
 SAFE_METHODS = frozenset({"GET", "HEAD"})
 
 
 @dataclass(frozen=True)
 class Guard:
-    """Passes on only those requests that may access the server."""
+    """ASGI middleware that passes on only permitted requests."""
 
     app: ASGIApp
     server: ServerTable
@@ -40,7 +40,7 @@ class Guard:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or answer it with 401, 403 or 421."""
         if scope["type"] != "lifespan":
-            # clients leave in duplicate and trailing slashes (`/v1//realtime/`)
+            # some clients send duplicate and trailing slashes (`/v1//realtime/`)
             scope["path"] = "/" + "/".join(filter(None, scope["path"].split("/")))
             try:
                 self._check(scope)
@@ -73,7 +73,7 @@ class Guard:
             raise HttpError(401, message, code="invalid_api_key")
 
     def _check_client_secret(self, secret: str, scope: Scope) -> None:
-        """Bind a request to the session of its client secret, even where no key is needed."""
+        """Bind a request to the session of its client secret, even if no key is required."""
         session = self.secrets.session(secret)
         if session is None:
             message = "This client secret was not issued by this server, or has expired."
@@ -86,7 +86,7 @@ class Guard:
 
 
 def is_allowed_origin(server: ServerTable, origin: str, host: str) -> bool:
-    """Return whether pages of this origin may connect: the server's own, local ones, `server.origins`."""
+    """Return whether pages of this origin may connect: the server's own, local ones, and `server.origins`."""
     if origin in server.origins:
         return True
     page = _split(origin)
@@ -94,7 +94,7 @@ def is_allowed_origin(server: ServerTable, origin: str, host: str) -> bool:
 
 
 def _split(address: str) -> SplitResult:
-    """Split an address; an invalid one has no parts."""
+    """Split an address; the parts of an invalid one are empty."""
     try:
         return urlsplit(address)
     except ValueError:
@@ -102,7 +102,7 @@ def _split(address: str) -> SplitResult:
 
 
 def _remove_keys(scope: Scope) -> Sequence[str]:
-    """Return the keys of a request; those in the query are removed from it, because URLs are logged."""
+    """Return the keys of a request; keys in the query are removed from it, because URLs are logged."""
     headers = Headers(scope=scope)
     query = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
     in_query = [(name.lower(), value) for name, value in query if name.lower() in KEY_PARAMETERS]

@@ -1,4 +1,4 @@
-"""Headers for browsers: what this server's own page may do, and which other pages may read responses (CORS)."""
+"""Response headers for browsers: a security policy for this server's page, and CORS for other pages."""
 
 from dataclasses import dataclass
 
@@ -21,16 +21,16 @@ HEADERS = {
     "cache-control": "no-cache",
 }
 EXPOSED = "Location, Retry-After"
-"""headers that a page of an allowed origin may read: the URL of its call, and when to retry"""
+"""headers that a page of an allowed origin may read: a call's URL, and when to retry"""
 PREFLIGHT = {"access-control-allow-methods": "GET, POST, OPTIONS", "access-control-max-age": "600"}
 
 
 @dataclass(frozen=True)
 class BrowserHeaders:
-    """Sets these headers on every HTTP response, errors included, and answers preflight requests.
+    """Sets these headers on all HTTP responses, including errors, and answers CORS preflight requests.
 
-    Starlette's own CORS middleware does not fit: here `Host` decides which origins are allowed, and `Guard`
-    answers the others.
+    Starlette's CORS middleware cannot be used: here allowed origins depend on `Host`, and `Guard` rejects the
+    others.
     """
 
     app: ASGIApp
@@ -60,7 +60,7 @@ class BrowserHeaders:
 
 
 def _preflight_response(request: Headers) -> Response:
-    """Allow whatever headers the client's library sends; none is needed."""
+    """Allow all headers that the client's library sends; none of them is required."""
     headers = dict(PREFLIGHT)
     if requested := request.get("access-control-request-headers"):
         headers["access-control-allow-headers"] = requested
