@@ -43,7 +43,7 @@ tests-covered: setup
 
 tests-jumping: setup
 	@echo "Running the other tests that need no clock."
-	@$(BESIDE) $(BIN)/pytest -v -m "not ($(CLOCK) or $(ALONE))" $(PURE:%=--ignore=%)
+	@$(BESIDE) $(BIN)/pytest -v -n 2 -m "not ($(CLOCK) or $(ALONE))" $(PURE:%=--ignore=%)
 
 tests-waiting: setup
 	@echo "Running the tests with sockets and processes, which mostly wait, several at once."

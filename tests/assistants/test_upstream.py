@@ -28,7 +28,7 @@ async def test_a_clients_instructions_do_not_get_there() -> None:
     far = remote(simulation)
     pirate = e.SessionUpdate(session=Session(instructions="You are a pirate.", max_output_tokens=100))
     timeline = await simulation.run(ClientSends(2, pirate), *ask(3, "Hm?"), until=6)
-    told = [event.session.instructions for event in far.heard[0] if isinstance(event, e.SessionUpdate)]
+    told = [event.session.instructions for event in far.received[0] if isinstance(event, e.SessionUpdate)]
     assert "You are a pirate." not in told
     assert said(timeline) == "Hello.the desk answers."
 
@@ -37,7 +37,7 @@ async def test_nobody_is_greeted_again_when_the_way_there_has_broken() -> None:
     simulation = staged(DESK, replies=[MODEL])
     far = remote(simulation, breaks=(4,))
     timeline = await simulation.run(*ask(6, "Hm?"), until=10)
-    assert len(far.calls) == 2
+    assert len(far.connections) == 2
     assert said(timeline) == "Hello.the desk answers."
 
 

@@ -314,6 +314,23 @@ async def test_turning_detection_off_in_mid_turn_makes_turns_manual() -> None:
     assert timeline.of(e.SessionUpdated)[0].session.audio.input.turn_detection is None
 
 
+async def test_a_turn_in_progress_is_committed_whole_when_turns_become_manual() -> None:
+    simulation = Simulation(["Paris."], session=TRANSCRIBED)
+    off = Session(audio=SessionAudio(input=InputSettings(turn_detection=None)))
+    timeline = await simulation.run(
+        CallerSays(0.5, "What is the capital of France?"),
+        ClientSends(1.0, e.SessionUpdate(session=off)),
+        ClientSends(3.0, e.InputAudioBufferCommit()),
+        ClientSends(3.01, e.ResponseCreate()),
+        until=6,
+    )
+    (started,) = timeline.of(e.InputAudioBufferSpeechStarted)
+    (committed,) = timeline.of(e.InputAudioBufferCommitted)
+    assert committed.item_id == started.item_id
+    assert _last_words(simulation) == "What is the capital of France?"
+    assert done(timeline).response.status == "completed"
+
+
 # the same conversation
 
 

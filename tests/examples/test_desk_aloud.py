@@ -15,7 +15,7 @@ from support_desk.shop import Order, State
 DESK = Path(__file__).parents[2] / "examples/support_desk/desk.py"
 
 GREETING = "Hello, this is Northside Goods. What can I do for you?"
-PATIENT = "[limits]\nfirst_word_seconds = 60\n"
+PATIENT = "[limits]\nfirst_token_seconds = 60\n"
 """Whoever tests beside others has to wait."""
 
 pytestmark = [pytest.mark.real_time, pytest.mark.models, pytest.mark.anyio]

@@ -89,14 +89,14 @@ class InputAudioStream:
         """Milliseconds of input audio since the session began."""
         return self.turn_taking.now_ms
 
-    def configure(self, settings: InputProcessing) -> None:
-        """Apply other settings from now on."""
+    def configure(self, settings: InputProcessing, *, keep_from_ms: float | None = None) -> None:
+        """Apply other settings. If turns become manual, only audio from `keep_from_ms` on stays uncommitted."""
         if settings.rules != self.settings.rules:
             self.turn_taking.reset(settings.rules)
             if settings.rules is None:
                 self.buffer.append(self._rest)
                 self._rest = b""
-                self.clear()
+                self.buffer.drop_before(self.buffer.end_ms if keep_from_ms is None else keep_from_ms)
         if settings.format != self.settings.format:
             self._use_format(settings)
         if settings.noise_reduction != self.settings.noise_reduction:

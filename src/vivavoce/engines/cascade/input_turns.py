@@ -155,10 +155,16 @@ class InputTurns:
             await self.context.send(e.InputAudioBufferCleared())
 
     def configure(self, settings: InputProcessing) -> None:
-        """Apply other settings from now on."""
-        if settings.rules != self.input_audio.settings.rules:
-            self._drop_turn()
-        self.input_audio.configure(settings)
+        """Apply other settings from now on. A turn in progress stays to be committed if turns become manual."""
+        turn, is_manual = self._turn, settings.rules is None
+        if settings.rules == self.input_audio.settings.rules:
+            self.input_audio.configure(settings)
+            return
+        self._drop_turn()
+        self.input_audio.configure(settings, keep_from_ms=turn.audio_start_ms if turn and is_manual else None)
+        if turn and is_manual:
+            turn.analysis = turn.draft = None
+            self._turn = turn
 
     # changes of turn-taking
 
