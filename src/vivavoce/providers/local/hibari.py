@@ -1,4 +1,4 @@
-"""Hibari: an English voice inside its own package; a clause takes it some 20 ms of one core."""
+"""Hibari: an English synthesizer; a clause takes about 20 ms of one core."""
 
 from collections.abc import AsyncIterator, Sequence
 from functools import partial
@@ -19,20 +19,20 @@ T = TypeVar("T")
 
 CHUNK_BYTES = OUTPUT_RATE // 10 * 2
 SEED = 1
-"""of the noise in the voice: the same text always sounds the same"""
+"""seed of the voice's noise, so that the same text always sounds the same"""
 AUDIBLE, KEEP_SECONDS = 0.003, 0.01
-"""what is softer at both ends is cut (some 300 ms before the words, 450 after), but for this much"""
+"""silence at both ends that is kept; the rest is cut (about 300 ms before the words, 450 ms after)"""
 PAUSE_SECONDS = 0.3
-"""between two sentences of one text"""
+"""silence between two sentences of one text"""
 KNEE, CEILING = 0.7, 0.89
-"""where peaks begin to be limited, and -1 dB of full scale"""
+"""where limiting of peaks begins, and the maximum of -1 dBFS"""
 SLOWEST, FASTEST = 0.5, 2.0
 
 
 class HibariSettings(msgspec.Struct, frozen=True):
-    """`gain` is multiplied onto the voice: 1.9 brings its speech to -20 dB of full scale.
+    """`gain` is multiplied onto the audio: 1.9 brings speech to -20 dBFS.
 
-    A `voice` other than `heart` must lie in Hibari's own cache: nothing is fetched from here.
+    A `voice` other than `heart` must be in Hibari's own cache: it is not downloaded.
     """
 
     voice: str = "heart"
@@ -47,17 +47,17 @@ class Voice(Protocol):
 
 
 class Hibari:
-    """The loaded voice. One sentence is synthesized at a time; others wait."""
+    """The loaded voice. One sentence is synthesized at a time; further ones wait."""
 
     def __init__(self, voice: Voice, gain: float) -> None:
         self._voice, self._gain = voice, gain
         self._one_at_a_time = CapacityLimiter(1)
 
     async def speak(self, text: str, *, voice: str | None = None, speed: float = 1.0) -> AsyncIterator[bytes]:
-        """Yield `text` as speech in chunks of 100 ms, a sentence as soon as it is ready; nothing without words.
+        """Yield `text` as speech in chunks of 100 ms, sentence by sentence; nothing if it has no words.
 
-        There is one voice: `voice` is ignored. `speed` is 0.5 to 2. Raises `ProviderError` for a text that
-        cannot be read. When cancelled, at most a sentence is computed in vain.
+        There is only one voice: `voice` is ignored. `speed` is 0.5 to 2. Raises `ProviderError` for a text that
+        cannot be read. When cancelled, at most one sentence is computed in vain.
         """
         speed = min(max(speed, SLOWEST), FASTEST)
         pause = b""

@@ -1,8 +1,8 @@
-"""Moonshine: transcribes English speech, in 82 ms of one core for four seconds of it.
+"""Moonshine: a transcriber of English, which takes 82 ms of one core for four seconds of speech.
 
-The network invents words for noise ("You", "Thank you for watching") and falls into loops on spelled digits. So
-it gets only audio in which Silero finds speech, at one level and with a little silence around it, may write no
-more than a person could say in that time, and a loop is transcribed again or cut.
+The network invents words for noise ("You", "Thank you for watching") and repeats itself on spelled digits.
+Therefore it gets only audio in which Silero finds speech, normalized and padded with silence; the length of its
+output is limited by the duration; and repetitions are transcribed again or cut.
 """
 
 from collections.abc import Sequence
@@ -31,26 +31,26 @@ LAYERS, HEADS, WIDTH = 6, 8, 36
 BEGIN, END = 1, 2
 
 SPEECH_MS, SPEECH = 200, 0.5
-"""How long Silero must find speech without a gap, and how likely it must be, before a word is written."""
+"""Seconds of speech that Silero must find without a gap, and their minimum probability."""
 PIECE_SECONDS = 20.0
 TOKENS_PER_SECOND, TOKENS_MORE = 10, 10
 LEADS, TAIL = (0.1, 0.3), 0.1
 """Seconds of silence before the audio, in the first and the second attempt, and after it."""
 
 DOUBT = -1.4
-"""Natural logarithm of the first token's probability: below it, the phrases in `INVENTED` are not believed."""
+"""Log probability of the first token below which the phrases in `INVENTED` are dropped."""
 INVENTED = frozenset({"", "you", "the", "thank you", "thank you for watching", "thanks for watching", "bye"})
 
 
 class MoonshineSettings(msgspec.Struct, frozen=True):
-    """`threads` is how many cores one transcription may use; a second one makes it slower here."""
+    """`threads` is the number of cores for one transcription; a second one makes it slower here."""
 
     threads: int = 1
 
 
 @dataclass(frozen=True)
 class _Written:
-    """What the network wrote; `certainty` is the logarithm of its first token's probability."""
+    """The network's output; `certainty` is the log probability of its first token."""
 
     tokens: Sequence[int]
     certainty: float
@@ -70,7 +70,7 @@ class Moonshine:
     async def transcribe(
         self, audio: bytes, *, language: str | None = None, prompt: str | None = None
     ) -> Transcript:
-        """Return the words of `audio`, 16 kHz; the text is empty without speech. `prompt` is ignored.
+        """Return the words of `audio`, 16 kHz PCM; the text is empty without speech. `prompt` is ignored.
 
         Raises `ProviderError` for a language other than English. When cancelled, it stops at the next token.
         """
@@ -167,9 +167,9 @@ def _names(part: str) -> tuple[str, ...]:
 
 
 def repeated_tokens(tokens: Sequence[int]) -> int:
-    """Return how many of the last tokens only repeat what stands before them, too often for a person.
+    """Return how many of the last tokens only repeat those before them, more often than people do.
 
-    Too often is four times and more for a phrase, six times for two tokens: enough to spell 0 0 0 0 0.
+    That is four times or more for a phrase, six times for two tokens, which is enough to spell 0 0 0 0 0.
     """
     for length in range(1, min(16, len(tokens) // 4) + 1):
         times = max(4, 12 // length)
@@ -179,7 +179,7 @@ def repeated_tokens(tokens: Sequence[int]) -> int:
 
 
 def vocabulary(file: bytes) -> Sequence[bytes]:
-    """Read the pieces of words, each behind its length: one byte, or two from 128 on. Raises `ConfigError`."""
+    """Read the vocabulary: each piece follows its length in one byte, or two from 128. Raises `ConfigError`."""
     pieces: list[bytes] = []
     at = 0
     try:

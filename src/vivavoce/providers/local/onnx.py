@@ -1,6 +1,6 @@
-"""Opens ONNX models with few threads, none of which spins, and the same results on every processor.
+"""Opens ONNX models with few threads that do not spin, and with the same results on all processors.
 
-Nothing heavy is imported before a model is opened, so that the registry can load every plugin for a list.
+Slow packages are imported when a model is opened, so that the registry can load all plugins quickly.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,9 +28,9 @@ class OnnxSession(Protocol):
 
 
 def open_session(path: Path, *, threads: int = 1) -> OnnxSession:
-    """Load the model in the file `path`: some tenths of a second, so not on the event loop.
+    """Load the model file `path`, which takes some tenths of a second: call it off the event loop.
 
-    Raises `ConfigError` if the extra `local` is not installed or the file is no model.
+    Raises `ConfigError` if the extra `local` is not installed, or the file is no model.
     """
     try:
         import onnxruntime

@@ -1,9 +1,9 @@
-"""RNNoise: noise reduction, 10 ms at a time, some 30 ms of one core for a second of audio.
+"""RNNoise: noise reduction in frames of 10 ms, which takes about 30 ms of one core per second of audio.
 
 The network (Valin, A Hybrid DSP/Deep Learning Approach to Real-Time Full-Band Speech Enhancement, 2018; version
-0.2 of the library) works at 48 kHz. Only the library of the package is loaded, not its Python code, which
-needs a plotting package. Part of the audio is left as it was: models that were trained on noisy speech
-understand less of what sounds clean to people.
+0.2 of the library) works at 48 kHz. Only the package's shared library is loaded, not its Python code, which
+needs a plotting package. Part of the original audio is mixed in: models that were trained on noisy speech
+understand less of audio that sounds clean to people.
 """
 
 import ctypes
@@ -28,13 +28,13 @@ LIBRARIES = ("librnnoise.so", "librnnoise.dylib", "rnnoise.dll")
 RATE = 48_000
 FRAME = 480
 LATE = 2 * FRAME
-"""samples by which the network is late"""
+"""delay of the network in samples"""
 AHEAD = 2 * (INPUT_RATE // 100 + 16)
-"""bytes of silence before the first output, so that there is always as much to return as was passed"""
+"""bytes of silence before the first output, so that each call can return as many bytes as it gets"""
 
 
 class RNNoiseSettings(msgspec.Struct, frozen=True):
-    """`rest` is how much of the audio is left as it was, from 0 (nothing) to 1 (all), at full strength."""
+    """`rest` is the share of the original audio that is mixed in, from 0 (none) to 1 (all)."""
 
     rest: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.5
 
@@ -47,16 +47,16 @@ class RNNoise:
     settings: RNNoiseSettings
 
     def denoiser(self, reduction: NoiseReduction) -> "RNNoiseDenoiser":
-        """Return the denoiser of a conversation. Near or far field makes no difference to this network."""
+        """Return the denoiser of a conversation. This network does not distinguish near and far field."""
         strength = 1.0 if reduction.strength is msgspec.UNSET else reduction.strength
         return RNNoiseDenoiser(self.library, strength * (1 - self.settings.rest))
 
 
 class RNNoiseDenoiser:
-    """Belongs to one conversation; returns as much audio as is passed, 34 ms late."""
+    """The denoiser of one conversation; its output is 34 ms late."""
 
     def __init__(self, library: ctypes.CDLL, share: float) -> None:
-        """Remove `share` of the noise that the network finds, 0 to 1."""
+        """Remove the share `share` (0 to 1) of the noise that the network finds."""
         import numpy as np
 
         self._process: Callable[[int, int, int], float] = library.rnnoise_process_frame
@@ -69,7 +69,7 @@ class RNNoiseDenoiser:
         self._ready = bytes(AHEAD)
 
     def denoise(self, audio: bytes) -> bytes:
-        """Return as much audio as is passed, PCM at `INPUT_RATE`."""
+        """Return as many bytes as are passed, PCM at `INPUT_RATE`."""
         import numpy as np
 
         new = np.frombuffer(self._up.push(audio), "<i2").astype(np.float32)

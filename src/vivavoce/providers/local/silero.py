@@ -1,7 +1,7 @@
-"""Silero: voice activity detection, in about 0.12 ms of one core for a frame.
+"""Silero: voice activity detection, which takes about 0.12 ms of one core per frame.
 
-The model is shared by all conversations; each detector keeps its own state: that of the network, and the last
-4 ms of audio, which the network reads again before the next frame.
+The model is shared by all conversations; each detector has its own state: that of the network, and the last 4
+ms of audio, which are passed to the network again before the next frame.
 """
 
 from functools import partial
@@ -24,13 +24,13 @@ FRAME = FRAME_BYTES // 2
 
 
 class SileroSettings(msgspec.Struct, frozen=True):
-    """`gain` is multiplied onto the audio before it is judged: some 4 for a quiet, distant microphone."""
+    """`gain` is multiplied onto the input: about 4 for a quiet, distant microphone."""
 
     gain: float = 1.0
 
 
 class SileroDetector:
-    """Belongs to one conversation."""
+    """The detector of one conversation."""
 
     def __init__(self, session: OnnxSession, gain: float) -> None:
         import numpy as np
@@ -47,7 +47,7 @@ class SileroDetector:
         }
 
     def probability(self, frame: bytes) -> float:
-        """Return how likely (0 to 1) `frame`, of exactly `FRAME_BYTES`, is speech."""
+        """Return the probability (0 to 1) that `frame`, of exactly `FRAME_BYTES`, is speech."""
         import numpy as np
 
         self._context[:] = self._last
@@ -57,7 +57,7 @@ class SileroDetector:
 
 
 class Silero:
-    """The loaded model; `detector()` costs nothing."""
+    """The loaded model; `detector()` is cheap."""
 
     def __init__(self, session: OnnxSession, settings: SileroSettings) -> None:
         self._session, self._gain = session, settings.gain

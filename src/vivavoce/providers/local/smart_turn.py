@@ -1,7 +1,7 @@
-"""Smart Turn: tells in a pause, from the melody of what was said, whether the caller has finished.
+"""Smart Turn: predicts in a pause, from the sound of the turn, whether the caller has finished.
 
-It knows no words. The network (Daily, smart-turn v3.2) reads the last 8 s as Whisper's features: 80 bands of
-logarithmic energy every 10 ms (Radford et al., 2022, section 2.2).
+It does not know the words. The network (Daily, smart-turn v3.2) reads the last 8 s as Whisper's features: 80
+bands of logarithmic energy every 10 ms (Radford et al., 2022, section 2.2).
 """
 
 from functools import cache, partial
@@ -22,7 +22,7 @@ MODEL = "turn/smart-turn-v3.2"
 WINDOW = 8 * INPUT_RATE
 FFT, HOP, BANDS = 400, 160, 80
 FLOOR = 8.0
-"""decades of power below the loudest that count"""
+"""dynamic range of the features, in decades of power below the loudest"""
 
 AT_ONCE = 16
 """frames multiplied at once: few enough that OpenBLAS uses one thread. Several wait for one another for up to
@@ -30,7 +30,7 @@ AT_ONCE = 16
 
 
 class SmartTurnSettings(msgspec.Struct, frozen=True):
-    """Nothing can be set."""
+    """There are no settings."""
 
 
 class SmartTurn:
@@ -41,7 +41,7 @@ class SmartTurn:
         self._turn = anyio.CapacityLimiter(1)
 
     async def predict_end_of_turn(self, audio: bytes) -> float:
-        """Return how likely (0 to 1) the caller has finished, from the last 8 s of `audio`."""
+        """Return the probability (0 to 1) that the turn is over, from the last 8 s of `audio`."""
         return await anyio.to_thread.run_sync(self._judge, audio, limiter=self._turn, abandon_on_cancel=True)
 
     def _judge(self, audio: bytes) -> float:
@@ -52,7 +52,7 @@ class SmartTurn:
 
 
 def _features(audio: "Floats") -> "Floats":
-    """Return `BANDS` x 800 features of the last 8 s; shorter audio gets silence before it."""
+    """Return the features, `BANDS` x 800, of the last 8 s; shorter audio is preceded by silence."""
     import numpy as np
     from numpy.lib.stride_tricks import sliding_window_view
 

@@ -1,4 +1,4 @@
-"""A chat model behind any OpenAI-compatible `/chat/completions`, streamed, with its own tool calls."""
+"""A chat model behind an OpenAI-compatible `/chat/completions`, streamed, with native tool calls."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -34,10 +34,10 @@ OPTIONS = frozenset(
 
 
 class OpenAIChatSettings(ApiSettings, frozen=True, kw_only=True):
-    """Which model, and where. `temperature` is left to the endpoint unless given.
+    """The model and its endpoint. `temperature` is the endpoint's default unless set.
 
-    `images` says whether the model accepts images. `context` is how many tokens it can read: of a longer
-    conversation it is sent the end.
+    `images` says whether the model accepts images. `context` is its context in tokens: of a longer conversation
+    only the end is sent.
     """
 
     model: str = "gpt-4o-mini"
@@ -66,11 +66,11 @@ class OpenAIChat:
 
     @property
     def supported_options(self) -> frozenset[str]:
-        """Which options of chat completions are passed on to the endpoint."""
+        """The options of chat completions that are passed on to the endpoint."""
         return OPTIONS
 
     def context_budget(self, request: ChatRequest) -> int:
-        """Return how many tokens are left for the conversation, in a cautious estimate."""
+        """Return how many tokens are left for the conversation, as a low estimate."""
         tools = [msgspec.json.encode(tool).decode() for tool in request.tools]
         opening = sum(map(estimate_tokens, [request.instructions, SPOKEN_STYLE, *tools]))
         answer = min(request.max_tokens or 0, self.settings.context // 4)
@@ -81,7 +81,7 @@ class OpenAIChat:
         await self.client.aclose()
 
     async def reply(self, request: ChatRequest) -> AsyncIterator[str | ToolCall | ChatUsage]:
-        """Answer in words and tool calls. Closing the iterator closes the connection: the endpoint stops."""
+        """Yield words and tool calls. Closing the iterator closes the connection: the endpoint stops."""
         lines, usage, finish = EventLines(), ChunkUsage(), None
         calls: dict[int, ToolCall] = {}
         async with self.client.stream("chat/completions", chat_body(request, self.settings)) as data:
@@ -118,7 +118,7 @@ class OpenAIChat:
 
 
 def _joined(call: ToolCall | None, part: FunctionDelta) -> ToolCall:
-    """Return a tool call with a further part of it: calls arrive in parts, told apart by their index."""
+    """Return a tool call extended by a delta: calls arrive in parts, identified by their index."""
     name, arguments = part.name or "", part.arguments or ""
     return ToolCall(call.name + name, call.arguments + arguments) if call else ToolCall(name, arguments)
 
@@ -149,7 +149,7 @@ def chat_body(request: ChatRequest, settings: OpenAIChatSettings) -> dict[str, o
 
 
 def _messages(item: Item, outputs: Mapping[str, str]) -> list[dict[str, object]]:
-    """Return an item as messages. A call stands with its result: one without the other is refused."""
+    """Return an item as messages. A call is only sent with its output, since endpoints reject one alone."""
     match item:
         case Message(role=role, content=content) if text := _content(content):
             return [{"role": role, "content": text}]

@@ -1,6 +1,6 @@
-"""The client of any OpenAI-compatible HTTP API, which the providers of this folder share.
+"""The HTTP client for OpenAI-compatible APIs, which the providers of this folder share.
 
-Keys come from the environment, and never show up in errors.
+Keys are read from the environment, and never appear in errors.
 """
 
 import os
@@ -25,12 +25,12 @@ ERROR_BYTES = 64 * 1024
 
 
 class ApiSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """Where an endpoint is, and what it requires.
+    """The endpoint and its requirements.
 
-    `base_url` is the address up to and without `/chat/completions` or its like. `key_env` names the environment
-    variable that holds the key; empty if the endpoint requires none. `timeout` is the seconds that connecting
-    may take, and that the endpoint may be silent. `headers` are sent along. `api_version` makes it Azure's: the
-    key goes into `api-key`, the version into the address.
+    `base_url` is the address without `/chat/completions` or the like. `key_env` names the environment variable
+    with the key; empty if none is required. `timeout` is the maximum in seconds for connecting, and for a pause
+    in the response. `headers` are added to requests. With `api_version` the endpoint is Azure's: the key is
+    sent as `api-key`, the version in the URL.
     """
 
     model: str = ""
@@ -42,14 +42,14 @@ class ApiSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ApiClient:
-    """One pooled client of one endpoint, shared by all conversations."""
+    """A pooled HTTP client for one endpoint, shared by all conversations."""
 
     def __init__(self, client: httpx.AsyncClient, secret: str = "") -> None:
         self._client, self._secret = client, secret
 
     @classmethod
     def open(cls, settings: ApiSettings, *, role: str) -> "ApiClient":
-        """Return a client, not connected yet. Raises `ConfigError` for a missing key or a bad address."""
+        """Return a client, not connected yet. Raises `ConfigError` for a missing key or an invalid URL."""
         key = os.environ.get(settings.key_env, "").strip() if settings.key_env else ""
         if settings.key_env and not key:
             raise ConfigError(
@@ -88,9 +88,9 @@ class ApiClient:
 
     @asynccontextmanager
     async def stream(self, path: str, body: Mapping[str, object]) -> AsyncIterator[AsyncIterator[bytes]]:
-        """Send JSON and give the response's bytes as they come. Leaving the block closes the connection.
+        """Send JSON, and yield the response's bytes as they arrive. Leaving the block closes the connection.
 
-        Raises `ProviderError`, in the block too.
+        Raises `ProviderError`, also inside the block.
         """
         async with self._sent(self._client.build_request("POST", path, json=body)) as response:
             yield response.aiter_bytes()
@@ -117,13 +117,13 @@ class ApiClient:
         return self.failure(f"answered {response.status_code}: {_message(body)}", retryable=retryable)
 
     def failure(self, message: str, *, retryable: bool = False) -> ProviderError:
-        """Return the error to raise; the key, should the endpoint repeat it, is left out."""
+        """Return the error to raise; the key is removed, in case the endpoint repeats it."""
         text = message.replace(self._secret, "***") if self._secret else message
         return ProviderError(PROVIDER, text[:ERROR_CHARS], retryable=retryable)
 
 
 async def _at_most(limit: int, response: httpx.Response) -> bytes:
-    """Return the body of a response, but leave off once it has more than `limit` bytes."""
+    """Return the body of a response, cut off after `limit` bytes."""
     body = bytearray()
     async for chunk in response.aiter_bytes():
         body += chunk
@@ -137,7 +137,7 @@ class _Refusal(msgspec.Struct, frozen=True):
 
 
 def _message(body: bytes) -> str:
-    """Return what an endpoint reports as the error, in whatever form it does so."""
+    """Return the message of an endpoint's error, which has various formats."""
     try:
         error = msgspec.json.decode(body, type=_Refusal).error
     except msgspec.MsgspecError:
@@ -152,7 +152,7 @@ S = TypeVar("S", bound=ApiSettings)
 def api_plugin(
     role: Role, does: str, settings: type[S], provider: Callable[[ApiClient, S], object]
 ) -> Plugin[S]:
-    """Return the plugin of a provider that is made from a client and its settings."""
+    """Return the plugin of a provider that is created from a client and its settings."""
     return Plugin(
         role=role,
         name=PROVIDER,
@@ -164,13 +164,13 @@ def api_plugin(
 
 
 class EventLines:
-    """Assembles the data of server-sent events from bytes, cut anywhere."""
+    """Assembles the data of server-sent events from bytes that may be split anywhere."""
 
     def __init__(self) -> None:
         self._rest = b""
 
     def push(self, data: bytes) -> list[bytes]:
-        """Return the data lines that are complete now. Raises `ValueError` where one grows without end."""
+        """Return the data lines that are complete now. Raises `ValueError` for a line that is too long."""
         *lines, self._rest = (self._rest + data).split(b"\n")
         if len(self._rest) > LINE_BYTES:
             raise ValueError(f"a line is longer than {LINE_BYTES} bytes")

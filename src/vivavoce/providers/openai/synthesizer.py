@@ -1,4 +1,4 @@
-"""A synthesizer behind any OpenAI-compatible `/audio/speech`, streamed as it is made."""
+"""A synthesizer behind an OpenAI-compatible `/audio/speech`, streamed as it is generated."""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ MAX_PAUSE_BYTES = OUTPUT_RATE * 2
 
 
 class OpenAISynthesizerSettings(ApiSettings, frozen=True, kw_only=True):
-    """Which model and voice, and where. `instructions` tell the model how to speak, if it follows any."""
+    """The model, the voice and the endpoint. `instructions` describe how to speak, if supported."""
 
     model: str = "gpt-4o-mini-tts"
     voice: str = "marin"
@@ -58,7 +58,7 @@ class OpenAISynthesizer:
 
 
 class Chunks:
-    """Cuts a stream of bytes into chunks of at most 100 ms, without the silence before and after the words."""
+    """Splits a stream of bytes into chunks of at most 100 ms, without silence at the beginning and the end."""
 
     def __init__(self) -> None:
         self.audible = False
@@ -70,7 +70,7 @@ class Chunks:
         return self._cut(data, CHUNK_BYTES)
 
     def flush(self) -> list[bytes]:
-        """Return what is left, up to its last audible sample."""
+        """Return the rest, up to the last audible sample."""
         return self._cut(b"", 2)
 
     def _cut(self, data: bytes, least: int) -> list[bytes]:
@@ -83,7 +83,7 @@ class Chunks:
         return chunks
 
     def _trimmed(self, chunk: bytes) -> list[bytes]:
-        """Hold silence back until something audible follows: if nothing does, the words are over."""
+        """Withhold silence until an audible sample follows; at the end it is dropped."""
         loud = [i for i, sample in enumerate(memoryview(chunk).cast("h")) if abs(sample) > QUIET]
         if not loud:
             self._silence = (self._silence + chunk)[-MAX_PAUSE_BYTES:] if self.audible else b""

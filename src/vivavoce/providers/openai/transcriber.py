@@ -1,4 +1,4 @@
-"""A transcriber behind any OpenAI-compatible `/audio/transcriptions`."""
+"""A transcriber behind an OpenAI-compatible `/audio/transcriptions`."""
 
 import io
 import wave
@@ -12,7 +12,7 @@ from vivavoce.providers.openai.client import ApiClient, ApiSettings, api_plugin
 
 
 class OpenAITranscriberSettings(ApiSettings, frozen=True, kw_only=True):
-    """Which model, and where. `partials` asks it during speech too, which is charged for each time."""
+    """The model and its endpoint. `partials` enables partial transcripts, each of which is billed."""
 
     model: str = "gpt-4o-mini-transcribe"
     partials: bool = False
@@ -25,14 +25,14 @@ class _Answer(msgspec.Struct, frozen=True):
 
 @dataclass
 class OpenAITranscriber:
-    """Sends audio to an endpoint."""
+    """Sends audio to an endpoint for transcription."""
 
     client: ApiClient
     settings: OpenAITranscriberSettings
 
     @property
     def supports_partials(self) -> bool:
-        """Whether it may be asked for partial transcripts."""
+        """Whether partial transcripts are enabled."""
         return self.settings.partials
 
     async def aclose(self) -> None:
@@ -52,7 +52,7 @@ class OpenAITranscriber:
             answer = msgspec.json.decode(body, type=_Answer)
         except msgspec.MsgspecError as error:
             raise self.client.failure(f"sent something that is no transcript: {error}") from error
-        # some endpoints return the name of the language, which is no code
+        # some endpoints return the name of the language instead of a code
         code = answer.language if answer.language and len(answer.language) == 2 else language
         return Transcript(answer.text.strip(), code)
 

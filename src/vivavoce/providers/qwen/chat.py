@@ -1,8 +1,8 @@
-"""Qwen: a chat model that answers offline, from weights on this machine.
+"""Qwen: an offline chat model, with weights on this machine.
 
-Every conversation returns to the slot of the model that has read it before: only its new words are read then.
-Where tools may be called, a `ToolPicker` with a slot of its own decides first whether one is, before an answer
-is begun: two at once would both be late.
+A conversation is continued in the model's slot that has processed it before, so that only new text is
+processed. If there are tools, a `ToolPicker` with a slot of its own first decides whether one is called, before
+the answer is started: running both at once would delay both.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -39,20 +39,20 @@ TITLES = {"small": "Qwen2.5-Coder 0.5B", "large": "Qwen2.5-Coder 1.5B"}
 ANSWER_TOKENS = 1024
 MIN_CONTEXT = 1024
 REPETITION_PENALTY = 0.8
-"""at length, a small model repeats its third sentence for ever, unless repetition is made dear"""
+"""repetition penalties: without them a small model repeats its third sentence when asked for length"""
 FORMAT_BYTES = 32 * 1024
-"""of a JSON Schema; a grammar of thousands of rules would keep the model from ever writing a word"""
+"""characters of a JSON Schema: a grammar of thousands of rules would block the model"""
 HELLO = DialogueTurn("user", "Hello.")
 
 
 class QwenSettings(msgspec.Struct, frozen=True):
-    """How the offline chat model is loaded.
+    """The settings of the offline chat model.
 
     `model` is `small` (0.5B), `large` (1.5B), or a GGUF file of one's own: its path, or
-    `hf:OWNER/REPOSITORY/FILE@REVISION`. `threads` are the cores it uses. `context` is how many tokens one
-    conversation may have before its oldest turns are forgotten. `slots` conversations are answered at once, and
-    more wait. `warm` is the instructions that most sessions have: they are read before the first call.
-    `verbatim_results` reads out short, plain tool results word for word; else the model retells them.
+    `hf:OWNER/REPOSITORY/FILE@REVISION`. `threads` is the number of cores. `context` is the number of tokens per
+    conversation; beyond it the oldest turns are dropped. `slots` is the number of concurrent conversations;
+    further ones wait. `warm` are the instructions of most sessions, which are processed in advance.
+    `verbatim_results` speaks short, plain tool results verbatim; otherwise the model rephrases them.
     """
 
     model: str = "small"
@@ -64,7 +64,7 @@ class QwenSettings(msgspec.Struct, frozen=True):
 
 
 class Qwen:
-    """A chat model on this machine. Open one with `Qwen.load`."""
+    """A chat model on this machine. Create it with `Qwen.load`."""
 
     def __init__(
         self,
@@ -75,14 +75,14 @@ class Qwen:
         read: Sequence[DialogueTurn] = (),
         verbatim_results: bool = True,
     ) -> None:
-        """`read` is what each of the `slots` has read; the model has one more slot, which picks tools."""
+        """`read` is what each of the `slots` has processed; the model has one more slot, which picks tools."""
         self._llama, self._context, self._verbatim_results = llama, context, verbatim_results
         self._slots = Slots(slots, tuple(read))
         self._tools: ToolPicker = Router(partial(llama.complete, slot=slots))
 
     @classmethod
     async def load(cls, path: Path, settings: QwenSettings) -> "Qwen":
-        """Load the weights and read what all prompts begin with. Raises `ConfigError`, `ProviderError`."""
+        """Load the weights, and process the beginning of all prompts. Raises `ConfigError`, `ProviderError`."""
         count = settings.slots
         load = partial(Llama.load, path, threads=settings.threads, context=settings.context, slots=count + 1)
         llama = await anyio.to_thread.run_sync(load, limiter=anyio.CapacityLimiter(1))
@@ -101,18 +101,18 @@ class Qwen:
 
     @property
     def supported_options(self) -> frozenset[str]:
-        """Which options of chat completions it follows: a format, to which a grammar holds it, and stops."""
+        """The supported options: a response format, enforced by a grammar, and stop sequences."""
         return frozenset({"response_format", "stop"})
 
     def context_budget(self, request: ChatRequest) -> int:
-        """Return how many tokens are left for the conversation; tools have a place of their own."""
+        """Return how many tokens are left for the conversation; tools are processed in a slot of their own."""
         opening = sum(estimate_tokens(turn.text) for turn in _opening(request))
         return max(0, self._context - self._max_tokens(request) - opening)
 
     async def prefill(self, request: ChatRequest) -> None:
-        """Read what a conversation begins with, and its tools, so that its first question is answered soon.
+        """Process the beginning of a conversation and its tools, to answer its first question sooner.
 
-        With items, only the tools' slot has to read them: the other has written or read them before.
+        With items, only the tools' slot has to process them: the other one has generated or processed them.
         """
         if request.items:
             await self._tools.prefill(request, [*turns_of(request.items), DialogueTurn("user", "")])
@@ -123,10 +123,10 @@ class Qwen:
         await self._tools.prefill(request, [HELLO])
 
     async def reply(self, request: ChatRequest) -> AsyncIterator[str | ToolCall | ChatUsage]:
-        """Answer in words, or with one tool call. Closing the iterator stops the model within a word.
+        """Yield words, or one tool call. Closing the iterator stops the model within a word.
 
-        Raises `ProviderError` where the last words do not fit, or a required tool cannot be called,
-        `ProtocolError` for a format to which no answer can be held.
+        Raises `ProviderError` if the last message does not fit, or a required tool cannot be called,
+        `ProtocolError` for a format that cannot be enforced.
         """
         if len(msgspec.json.encode(request.options)) > FORMAT_BYTES:
             raise _refused(f": it has more than {FORMAT_BYTES:,} bytes")
@@ -153,7 +153,7 @@ class Qwen:
     async def _answer(
         self, request: ChatRequest, turns: Sequence[DialogueTurn]
     ) -> AsyncIterator[AsyncIterator[str | ChatUsage]]:
-        """Begin to write the answer; leaving the block stops it."""
+        """Start to generate the answer; leaving the block stops it."""
         turns = fit_turns(turns, self.context_budget(request))
         prompt = tuple(turn for turn in [*_opening(request), *turns] if turn.text)
         options: dict[str, object] = {"max_tokens": self._max_tokens(request)}
@@ -171,12 +171,12 @@ class Qwen:
             yield pieces
 
     def _max_tokens(self, request: ChatRequest) -> int:
-        """Return how many tokens an answer may have."""
+        """Return the maximum number of tokens of an answer."""
         return min(request.max_tokens or ANSWER_TOKENS, ANSWER_TOKENS, self._context // 4)
 
 
 def _opening(request: ChatRequest) -> list[DialogueTurn]:
-    """Return what stands before the conversation."""
+    """Return the part of the prompt before the conversation."""
     system = DialogueTurn("system", system_prompt(request.instructions, STYLE if request.spoken else ""))
     return [system, *(EXAMPLES if request.spoken else ())]
 

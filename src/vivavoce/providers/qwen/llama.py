@@ -1,7 +1,7 @@
-"""llama.cpp in this process: one loaded model, asked from the event loop.
+"""llama.cpp in this process: one loaded model, used from the event loop.
 
-A request is worked on in a thread of ours, which passes each piece to the event loop as it comes. When nobody
-waits for pieces any more, the thread learns so at the next one, and the model stops within a word.
+A request runs in a thread, which passes each chunk to the event loop. When nobody waits for chunks any more,
+the thread notices that at the next one, and the model stops within a word.
 """
 
 import atexit
@@ -31,7 +31,7 @@ from vivavoce.providers.dialogue import DialogueTurn
 PROVIDER = "qwen"
 MAX_PIECES = 8192
 BATCH_TOKENS = 128
-"""read at once; between two batches the model learns that nobody waits"""
+"""tokens processed at once; between two batches the model can be stopped"""
 EXIT_SECONDS = 5
 
 Prompt = tuple[DialogueTurn, ...]
@@ -41,13 +41,13 @@ _working: WeakSet[Thread] = WeakSet()
 
 @atexit.register
 def _join_threads() -> None:
-    """Wait for the threads that still work: one that Python ends inside the model's C++ ends the process."""
+    """Wait for running threads: a thread that Python ends inside the model's C++ code crashes the process."""
     for thread in tuple(_working):
         thread.join(EXIT_SECONDS)
 
 
 class FormatRefused(ProviderError):
-    """The model cannot be held to a grammar or a JSON Schema."""
+    """The model cannot be constrained by a grammar or a JSON Schema."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(PROVIDER, f"cannot be held to this format{reason}")
@@ -55,7 +55,7 @@ class FormatRefused(ProviderError):
 
 
 class Completion(NamedTuple):
-    """A whole completion: `candidates` are the likeliest first tokens, with their log probabilities."""
+    """A complete completion; `candidates` are the most likely first tokens, with their log probabilities."""
 
     text: str
     usage: ChatUsage
@@ -63,7 +63,7 @@ class Completion(NamedTuple):
 
 
 class LlamaServer(Protocol):
-    """What we use of xllamacpp: `callback` is called in the thread that asks, and returns whether to stop."""
+    """The part of xllamacpp that is used. `callback` runs in the calling thread; it returns whether to stop."""
 
     def handle_chat_completions(
         self, request: Mapping[str, object], callback: Callable[[object], bool], /
@@ -78,12 +78,12 @@ class Llama:
 
     @classmethod
     def load(cls, path: Path, *, threads: int, context: int, slots: int) -> "Llama":
-        """Load the weights in `path`, for `slots` conversations at once of at most `context` tokens each.
+        """Load the weights in `path`, for `slots` concurrent conversations of at most `context` tokens each.
 
-        It takes a second or two, so call it from a thread. Raises `ConfigError` where xllamacpp is not
-        installed, `ProviderError` where it cannot read the file.
+        It takes one or two seconds, so call it in a thread. Raises `ConfigError` if xllamacpp is not installed,
+        `ProviderError` if it cannot read the file.
         """
-        # libgomp reads this when it is loaded: its threads otherwise spin, and starve other processes
+        # read by libgomp when it is loaded: otherwise its idle threads spin, and take CPU from other processes
         os.environ.setdefault("GOMP_SPINCOUNT", "300")
         try:
             import xllamacpp
@@ -98,9 +98,9 @@ class Llama:
         params.n_parallel, params.n_ctx = slots, slots * context
         params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads
         params.n_batch = params.n_ubatch = BATCH_TOKENS
-        params.cache_ram_mib = 0  # we choose the slots; prompts are not kept elsewhere
+        params.cache_ram_mib = 0  # slots are chosen here; prompts need no further cache
         params.verbosity = 0
-        # it also listens on a port of loopback, which is not needed: no page, no slots to read, a secret key
+        # the library also listens on a loopback port, which is not used: no page, no slots endpoint, a secret key
         params.ui = params.endpoint_slots = params.endpoint_props = False
         params.api_keys = [secrets.token_urlsafe()]
         try:
@@ -126,11 +126,11 @@ class Llama:
         slot: int,
         candidates: dict[str, float] | None = None,
     ) -> AsyncIterator[AsyncIterator[str | ChatUsage]]:
-        """Begin what the model writes after `prompt`, and give it piece by piece, the usage last.
+        """Start a completion of `prompt`, and yield its chunks, the usage last.
 
         `options` are further fields of a chat completion request; empty ones are left out. `candidates` is
-        filled with the first token's, where `logprobs` asks for them. Leaving the block stops the work; while
-        the model reads, it stops after `BATCH_TOKENS`. The pieces raise `ProviderError`.
+        filled with the first token's, if `logprobs` requests them. Leaving the block stops the work; while the
+        prompt is processed, after at most `BATCH_TOKENS`. The chunks raise `ProviderError`.
         """
         send, receive = anyio.create_memory_object_stream[ChatChunk](MAX_PIECES)
         body = {
@@ -161,7 +161,7 @@ class Llama:
             return False
 
         try:
-            if not pass_on({}):  # else it was cancelled before its turn came
+            if not pass_on({}):  # otherwise it was cancelled while it was queued
                 self._server.handle_chat_completions(body, pass_on)
         except (RuntimeError, ValueError) as error:
             pass_on({"error": {"message": str(error)}})
@@ -219,9 +219,9 @@ class _Slot:
 
 
 class Slots:
-    """Lends the slots of a model, each to one reply at a time; when all are lent, the next waits.
+    """Assigns the slots of a model, each to one reply at a time; if all are in use, the next reply waits.
 
-    A slot keeps what it has read, so a conversation is best continued in the slot that has read it before.
+    A slot caches the text that it has processed, so a conversation should continue in the same slot.
     """
 
     def __init__(self, count: int, read: Prompt = ()) -> None:
@@ -231,7 +231,7 @@ class Slots:
 
     @asynccontextmanager
     async def lend(self, prompt: Prompt) -> AsyncIterator[int]:
-        """Give the number of the slot that reads `prompt`; it is free again when the block is left."""
+        """Yield the slot for `prompt`; it is free again when the block is left."""
         async with self._free:
             slot = self._idle.pop(best_slot(prompt, [(slot.read, slot.used) for slot in self._idle]))
             self._clock += 1
@@ -243,16 +243,16 @@ class Slots:
 
 
 def best_slot(prompt: Prompt, slots: Sequence[tuple[Prompt, int]]) -> int:
-    """Return the index of the slot for a prompt, of slots given as what each read last and when that was.
+    """Return the index of the slot for a prompt; `slots` are what each processed last, and when.
 
-    A slot suits where all that it read but its last turn comes again: the conversation returns to it. The one
-    that spares most reading is taken; where none is better than another, the one that has been idle longest.
+    A slot suits if all but the last turn of its text is repeated: the conversation returns to it. The slot that
+    saves most processing is chosen, or else the one that has been idle longest.
     """
     return max(range(len(slots)), key=lambda i: (_spared(prompt, slots[i][0]), -slots[i][1]))
 
 
 def _spared(prompt: Prompt, read: Prompt) -> int:
-    """Return how many characters need not be read again; none where the slot is another conversation's."""
+    """Return how many characters need not be processed again; 0 if the slot has another conversation."""
     if not read or len(prompt) < len(read) or prompt[: len(read) - 1] != read[:-1]:
         return 0
     last, now = read[-1].text, prompt[len(read) - 1].text
