@@ -1,4 +1,4 @@
-"""A caller on `RealtimeClient`: plays recordings in real time, and records what comes back and when."""
+"""A caller on `RealtimeClient`: plays recordings in real time, and records events with their times."""
 
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -16,15 +16,15 @@ from vivavoce_bench.clips import FRAME_SECONDS, ROOM_TONE, Clip
 from vivavoce_bench.measures import Arrival, Interruption, MeasuredTurn, first_audible, interruption_of, turn_of
 
 ANSWER_SECONDS = 25.0
-"""after this a caller stops waiting for an answer"""
+"""seconds after which a caller stops waiting for an answer"""
 PAUSE_SECONDS = 0.3
-"""between the end of an answer and the next question"""
+"""seconds between the end of an answer and the next question"""
 LIMITS = Limits(connect_attempts=1, reconnect_attempts=0)
-"""a call that was connected again would not be the one that is measured"""
+"""no reconnection: a reconnected call would distort the measurement"""
 HUNG_UP = "hung up"
 
 Dial = Callable[[], RealtimeClient]
-"""Makes the client of one call."""
+"""Creates the client of one call."""
 
 
 def arrival_of(event: e.Event, at: float) -> Arrival:
@@ -50,7 +50,7 @@ def arrival_of(event: e.Event, at: float) -> Arrival:
 
 
 class BenchCaller:
-    """One conversation, as its caller experiences it. `lag` is the latest that a frame was sent, in seconds."""
+    """One conversation from the caller's view. `lag` is the greatest delay of a sent frame, in seconds."""
 
     def __init__(self, client: RealtimeClient) -> None:
         self.arrivals: list[Arrival] = []
@@ -75,12 +75,12 @@ class BenchCaller:
         self._changed = anyio.Event()
 
     def start(self, tasks: anyio.abc.TaskGroup) -> None:
-        """Begin to send audio."""
+        """Start to send audio."""
         self._began = anyio.current_time()
         tasks.start_soon(self._send_frames)
 
     async def _send_frames(self) -> None:
-        """Send a frame every 20 ms by an absolute schedule: of a recording, else of a quiet room."""
+        """Send a frame every 20 ms by an absolute schedule: of a recording, or else of room tone."""
         while True:
             due = self._began + (self._frames + 1) * FRAME_SECONDS
             await anyio.sleep_until(due)
@@ -90,13 +90,13 @@ class BenchCaller:
             await self._client.append_input_audio(frame)
 
     def play(self, clip: Clip) -> float:
-        """Begin to play a recording, and return when its first sample is spoken."""
+        """Start to play a recording, and return when its first sample is sent."""
         start = self._began + (self._frames + len(self._queue)) * FRAME_SECONDS
         self._queue.extend(clip.frames)
         return start
 
     async def ask(self, clip: Clip) -> MeasuredTurn:
-        """Play a recording, wait for the end of the answer, and measure."""
+        """Play a recording, wait for the end of the answer, and measure it."""
         mark, earlier = len(self.arrivals), {one.response for one in self.arrivals if one.response}
         end = self.play(clip) + clip.speech_end
         await anyio.sleep_until(end)
@@ -107,7 +107,7 @@ class BenchCaller:
     async def interrupt(
         self, question: Clip, interruption: Clip, after: float, watch: float
     ) -> Interruption | None:
-        """Ask, and speak over the answer `after` seconds of it; None if there was no answer to speak over."""
+        """Ask, and speak `after` seconds into the answer; None if there was no answer to interrupt."""
         mark = len(self.arrivals)
         await anyio.sleep_until(self.play(question) + question.speech_end)
         if not await self._until(lambda: any(one.audible is not None for one in self.arrivals[mark:])):
@@ -121,14 +121,14 @@ class BenchCaller:
         return interruption_of([playing, *self.arrivals[mark:]], start + interruption.speech_start)
 
     async def play_and_watch(self, clip: Clip, watch: float) -> list[Arrival]:
-        """Play a recording and return all that arrives until `watch` seconds after it."""
+        """Play a recording, and return all events until `watch` seconds after it."""
         mark = len(self.arrivals)
         start = self.play(clip)
         await anyio.sleep_until(start + len(clip.frames) * FRAME_SECONDS + watch)
         return self.arrivals[mark:]
 
     async def _until(self, is_true: Callable[[], bool]) -> bool:
-        """Wait until something is true of what has arrived; return whether it became so."""
+        """Wait until a condition on the events is true; return whether it became true in time."""
         with anyio.move_on_after(ANSWER_SECONDS):
             while not is_true():
                 await self._changed.wait()
@@ -143,7 +143,7 @@ class BenchCaller:
 
 
 def _is_answered(arrivals: Sequence[Arrival], earlier: set[str]) -> bool:
-    """Return whether an answer has ended and none is under way, or is to follow the call of a tool."""
+    """Return whether an answer has ended, and no response is in progress or due after a tool call."""
     begun = {one.response for one in arrivals if one.type == "response.created"} - earlier
     ended = {one.response: one.status for one in arrivals if one.type == "response.done"}
     calls = {one.response for one in arrivals if one.type == "response.function_call_arguments.done"}
@@ -154,7 +154,7 @@ def _is_answered(arrivals: Sequence[Arrival], earlier: set[str]) -> bool:
 
 @asynccontextmanager
 async def calling(dial: Dial, session: Session | None = None) -> AsyncIterator[BenchCaller]:
-    """Call, set up the session, and send audio until the block is left. Raises `ProviderError`."""
+    """Connect, set up the session, and send audio until the block is left. Raises `ProviderError`."""
     client = dial()
     caller = BenchCaller(client)
     async with client, anyio.create_task_group() as tasks:

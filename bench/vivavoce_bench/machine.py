@@ -1,4 +1,4 @@
-"""The machine: what it is, how busy it is, and what a process has cost it."""
+"""The machine and its load, and the CPU and memory that a process uses."""
 
 import os
 import platform
@@ -16,14 +16,14 @@ BUSY = "import os\nparent = os.getppid()\nwhile os.getppid() == parent:\n    sum
 
 @dataclass(frozen=True)
 class Cost:
-    """What a process and its children have used so far: seconds of CPU, and megabytes of memory now."""
+    """What a process and its children have used: CPU seconds so far, and megabytes of memory now."""
 
     cpu_seconds: float
     megabytes: float
 
 
 def cost_of(pid: int) -> Cost | None:
-    """Return what a process and its children cost; None if it has ended."""
+    """Return the cost of a process and its children; None if it has ended."""
     try:
         process = psutil.Process(pid)
         # cpu_times() counts children that have ended, so those that run are added
@@ -35,13 +35,13 @@ def cost_of(pid: int) -> Cost | None:
 
 
 def own_cpu() -> float:
-    """Return the seconds of CPU that the bench itself has used, without its children."""
+    """Return the CPU seconds of the bench itself, without its children."""
     times = psutil.Process().cpu_times()
     return float(times.user + times.system)
 
 
 def describe() -> str:
-    """Return a line about this machine and how busy it is, without its name."""
+    """Return a line about this machine and its load, without its name."""
     load = psutil.getloadavg()[0]
     system, python = platform.system(), platform.python_version()
     return f"{os.cpu_count()} cores, {_processor()}, {system}, Python {python}, load {load:.1f} at the start"
@@ -58,7 +58,7 @@ def _processor() -> str:
 
 @contextmanager
 def busy_neighbours(count: int) -> Iterator[None]:
-    """Keep this many other processes busy until the block is left."""
+    """Run this many busy processes until the block is left."""
     neighbours = [subprocess.Popen([sys.executable, "-c", BUSY]) for _ in range(count)]
     try:
         yield

@@ -1,4 +1,4 @@
-"""Figures from what a caller received and when: pure arithmetic.
+"""Figures from the events that a caller received, with their times. No I/O.
 
 Times are seconds of the caller's clock. Audio is 16-bit little-endian mono PCM at `OUTPUT_RATE`.
 """
@@ -21,7 +21,7 @@ from vivavoce.protocol.events import ResponseOutputAudioDelta
 from vivavoce.text.en.numbers import numeral
 
 AUDIBLE = 500
-"""Amplitude from which a sample can be heard: -36 dBFS."""
+"""Amplitude from which a sample counts as audible: -36 dBFS."""
 
 STAGES = {
     "turn closed": "input_audio_buffer.speech_stopped",
@@ -59,7 +59,7 @@ def percentile(values: Sequence[float], percent: float) -> float | None:
 
 
 def audio_delta(response: str, item: str, audio: bytes) -> ResponseOutputAudioDelta:
-    """Return the event of a piece of an answer's audio."""
+    """Return the event for a delta of an answer's audio."""
     return ResponseOutputAudioDelta(
         response_id=response, item_id=item, output_index=0, content_index=0, delta=audio
     )
@@ -81,7 +81,7 @@ def transcript_of(arrivals: Iterable[Arrival]) -> str:
 
 @dataclass(frozen=True)
 class MeasuredTurn:
-    """One question and its answer, in seconds after the true end of speech; None: it never came."""
+    """One question and its answer, in seconds after the true end of speech; None if it never came."""
 
     latency: float | None = None
     stages: dict[str, float] = field(default_factory=dict)
@@ -133,7 +133,7 @@ def _time_of(arrivals: Sequence[Arrival], kind: str, answer: str, until: float) 
 
 @dataclass(frozen=True)
 class Interruption:
-    """What speech over an answer did, in seconds after its true onset; None: it did not happen."""
+    """Reactions to speech during an answer, in seconds after its true onset; None if there were none."""
 
     noticed: float | None
     quiet: float | None
@@ -200,7 +200,7 @@ def _spelt(word: str) -> list[str]:
 
 
 def word_errors(reference: str, hypothesis: str) -> tuple[int, int]:
-    """Return how many words are missing, added or mistaken, and how many the reference has."""
+    """Return the number of missing, added or wrong words, and of words in the reference."""
     words, heard = normalize(reference), normalize(hypothesis)
     if not words:  # jiwer refuses an empty reference
         return len(heard), 0

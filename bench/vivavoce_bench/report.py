@@ -1,4 +1,4 @@
-"""Prints what was measured, for people."""
+"""Prints the results of measurements."""
 
 from collections.abc import Iterable, Sequence
 
@@ -14,7 +14,7 @@ LATE_SECONDS = 0.1
 
 
 def show_latency(levels: Sequence[Level], console: Console, *, way: str = "") -> None:
-    """Print how long callers wait, and where the time goes."""
+    """Print the response latency, and its components."""
     table = Table(
         *("at once", "turns", "p50 ms", "p90 ms", "p95 ms", "ratio", "spoken over", "closed early", "failed"),
         title=" ".join(filter(None, ("True end of speech to first audible sample", way))),
@@ -47,7 +47,7 @@ def show_latency(levels: Sequence[Level], console: Console, *, way: str = "") ->
 
 
 def show_difference(websocket: Sequence[Level], webrtc: Sequence[Level], console: Console) -> None:
-    """Print how much later answers become audible by WebRTC."""
+    """Print the additional latency of WebRTC."""
     for one, other in zip(websocket, webrtc, strict=True):
         middle, later = (percentile(_latencies(level.turns), 50) for level in (one, other))
         if middle is not None and later is not None:

@@ -1,4 +1,4 @@
-"""What is measured: a real `viva serve` in a process of its own, or an engine in this one."""
+"""The target of a measurement: a `viva serve` in a process of its own, or an engine in this process."""
 
 import os
 import socket
@@ -34,7 +34,7 @@ VIVA = [sys.executable, "-c", "from vivavoce.cli import main; main()"]
 
 @dataclass(frozen=True)
 class Setup:
-    """What shall be measured."""
+    """The target and its configuration."""
 
     preset: str = "offline"
     chat: str | None = None
@@ -57,7 +57,7 @@ class Setup:
 
 @dataclass(frozen=True)
 class MeasuredServer:
-    """A server, or an engine in this process, that is ready. `url` is its address for HTTP, if it has one."""
+    """A ready server, or an engine in this process. `url` is its HTTP address, if it has one."""
 
     dial: Dial
     pid: int
@@ -71,7 +71,7 @@ class MeasuredServer:
         return self.url
 
     def cost(self) -> Cost | None:
-        """Return what its process has cost so far; in this process that includes the callers."""
+        """Return the cost of its process so far; in this process that includes the callers."""
         return cost_of(self.pid)
 
 
@@ -82,7 +82,7 @@ def key() -> str | None:
 
 @asynccontextmanager
 async def running(setup: Setup) -> AsyncIterator[MeasuredServer]:
-    """Start what is to be measured, and stop it at the end. Raises `ConfigError` and `ProviderError`."""
+    """Start the target, and stop it at the end. Raises `ConfigError` and `ProviderError`."""
     config = setup.load()  # mistakes in it are reported here, not in the server's log
     if setup.in_process:
         async with open_runtime(config) as runtime:
@@ -111,7 +111,7 @@ async def open_providers(setup: Setup, *roles: Role) -> Sequence[Any]:
 
 @asynccontextmanager
 async def started(command: Sequence[str]) -> AsyncIterator[MeasuredServer]:
-    """Run a server in a process of its own, whose command ends in the port, and stop it at the end."""
+    """Run a server in a process of its own, whose command ends with the port, and stop it at the end."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

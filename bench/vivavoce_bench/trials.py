@@ -1,4 +1,4 @@
-"""The trials: callers who ask, many at once, callers who interrupt, and callers who are only transcribed."""
+"""The trials: questions, concurrent conversations, interruptions, and transcription."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,11 +18,11 @@ from vivavoce_bench.server import MeasuredServer
 OnStatus = Callable[[str], None]
 
 STAGGER_SECONDS = 6.0
-"""over this time the callers of one level come in, so that they do not all fall silent together"""
+"""seconds over which the callers of one level start, so that they do not all speak in step"""
 AFTER_SECONDS = 2.0
-"""of an answer, before it is interrupted"""
+"""seconds of an answer before it is interrupted"""
 WATCH_SECONDS = 2.5
-"""that a caller waits for what should not come, or may come late"""
+"""seconds that a caller waits for something that should not come, or may come late"""
 HEARD_AT_ONCE = 3
 ANSWERED = frozenset({"response.created", "response.output_audio.delta"})
 LONG = "Tell a very long story, at great length, in many sentences."
@@ -31,7 +31,7 @@ SILENCE = Clip("silence", None, category="noise", speech_end=8)
 
 @dataclass(frozen=True)
 class Wanted:
-    """What callers want of their sessions; what is None is left as the server has it."""
+    """The session settings of callers; None leaves the server's."""
 
     silence_ms: int | None = None
     instructions: str | None = None
@@ -48,7 +48,7 @@ class Wanted:
         return Session(audio=audio, instructions=self.instructions or UNSET)
 
 
-# asking
+# questions
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ async def level(
     )
 
 
-# interrupting
+# interruptions
 
 
 @dataclass(frozen=True)
@@ -159,7 +159,7 @@ async def barge_in(
     return found
 
 
-# transcribing
+# transcription
 
 
 @dataclass(frozen=True)

@@ -100,7 +100,7 @@ class Llama:
         params.n_batch = params.n_ubatch = BATCH_TOKENS
         params.cache_ram_mib = 0  # slots are chosen here; prompts need no further cache
         params.verbosity = 0
-        # the library also listens on a loopback port, which is not used: no page, no slots endpoint, a secret key
+        # the library also listens on a loopback port, which is not used: no page, no slots, a secret key
         params.ui = params.endpoint_slots = params.endpoint_props = False
         params.api_keys = [secrets.token_urlsafe()]
         try:

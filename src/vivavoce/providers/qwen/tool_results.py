@@ -1,7 +1,7 @@
-"""Tool results that can be read out word for word; all others are for the model to put into words.
+"""Selects tool results that can be read out verbatim; the model rephrases all others.
 
-A small model that retells a result loses facts and adds others (see docs/providers/qwen.md). So a result that
-is short and plain is spoken exactly as the tool wrote it, and nothing else is ever done to it.
+A small model that rephrases a result drops facts and invents others (see docs/providers/qwen.md). Therefore a
+short, plain result is spoken exactly as the tool wrote it.
 """
 
 import re
@@ -19,7 +19,7 @@ _MARKUP = re.compile(r"[<>{}\[\]|`*#]|://|^\s*-\s", re.MULTILINE)
 
 
 def verbatim_results(items: Sequence[Item]) -> str | None:
-    """Return the tool results since the last message as they are; None if any cannot be read out."""
+    """Return the tool results since the last message unchanged; None if one of them cannot be read out."""
     results = [verbatim(output) for output in _outputs(items)][::-1]
     texts = [text for text in results if text is not None]
     whole = "\n".join(texts)
@@ -27,7 +27,7 @@ def verbatim_results(items: Sequence[Item]) -> str | None:
 
 
 def _outputs(items: Sequence[Item]) -> Iterator[str]:
-    """Yield the results since the last message, the last first."""
+    """Yield the results since the last message, the newest first."""
     for item in reversed(items):
         match item:
             case FunctionCallOutput(output=output):
@@ -41,7 +41,7 @@ def _outputs(items: Sequence[Item]) -> Iterator[str]:
 
 
 def verbatim(output: str) -> str | None:
-    """Return the text of one result, unchanged; None if it is long, no plain text, or meant for the model."""
+    """Return the text of one result unchanged; None if it is long, no plain text, or meant for the model."""
     try:
         text = msgspec.json.decode(output)
     except msgspec.DecodeError:

@@ -1,4 +1,4 @@
-"""Providers without models, for tests of clients and for load: `english.toml` is what they understand."""
+"""Deterministic providers without models, for tests of clients and load tests; rules in `english.toml`."""
 
 import re
 import tomllib

@@ -1,7 +1,7 @@
-"""Scripted providers: deterministic, without models, for tests of clients and for load.
+"""Scripted providers: deterministic, without models, for tests of clients and load tests.
 
-The transcriber measures how long there was speech, the chat model follows a few plain instructions (`script`),
-the synthesizer plays a tone for each word, and each takes exactly as long as its settings say.
+The transcriber measures the duration of speech, the chat model follows simple instructions (`script`), the
+synthesizer plays a tone for each word, and each takes exactly as long as its settings define.
 """
 
 import math
@@ -27,10 +27,10 @@ Milliseconds = float
 
 
 class TranscriberSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """What the scripted transcriber writes.
+    """The output of the scripted transcriber.
 
     `text` is the transcript of all speech; without it, the entry of `transcripts` whose seconds are nearest to
-    those of the speech (`{"1.7" = "How old is the Brooklyn Bridge?"}`); without that, the seconds of speech.
+    those of the speech (`{"1.7" = "How old is the Brooklyn Bridge?"}`); without both, the seconds of speech.
     """
 
     delay_ms: Milliseconds = 100
@@ -39,7 +39,7 @@ class TranscriberSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ScriptedTranscriber:
-    """Writes how long there was speech, or what its settings say."""
+    """Returns the seconds of speech, or the text of its settings."""
 
     def __init__(self, settings: TranscriberSettings | None = None) -> None:
         self._settings = settings or TranscriberSettings()
@@ -47,15 +47,15 @@ class ScriptedTranscriber:
 
     @property
     def supports_partials(self) -> bool:
-        """Whether partial transcripts are right: not if the words depend on the seconds."""
+        """Whether partial transcripts are right, which they are not if the text depends on the seconds."""
         return not self._transcripts
 
     async def transcribe(
         self, audio: bytes, *, language: str | None = None, prompt: str | None = None
     ) -> Transcript:
-        """Return the text, empty where there is no speech.
+        """Return the text, empty if there is no speech.
 
-        A client chooses it with a `prompt` (`audio.input.transcription.prompt`) of the form
+        A client can choose it with a `prompt` (`audio.input.transcription.prompt`) of the form
         `Heard: my name is Ada`.
         """
         await anyio.sleep(self._settings.delay_ms / 1000)
@@ -81,10 +81,10 @@ SHORTEST = 0.1
 
 
 def seconds_spoken(audio: bytes) -> float:
-    """Return the time from the first loud 20 ms to the last, to a tenth of a second; 0.0 if there is none.
+    """Return the seconds from the first to the last loud 20 ms, rounded to 0.1; 0.0 if there are none.
 
-    `audio` is PCM16 at `INPUT_RATE`. Loud is a tenth of the loudest, at least -41 dBFS, so that the silence
-    around speech, which depends on when the transcriber is asked, does not count.
+    `audio` is PCM16 at `INPUT_RATE`. Loud means a tenth of the maximum, and at least -41 dBFS, so that the
+    silence around speech, which depends on when the transcriber is called, does not count.
     """
     samples = array("h", audio[: len(audio) // 2 * 2])[::STRIDE]
     peaks = [
@@ -98,14 +98,14 @@ def seconds_spoken(audio: bytes) -> float:
 
 
 class ChatSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """How fast the scripted chat model answers; 0 tokens per second means at once."""
+    """The speed of the scripted chat model; 0 tokens per second means without delay."""
 
     first_token_ms: Milliseconds = 100
     tokens_per_second: float = 50
 
 
 class ScriptedChat:
-    """Follows plain instructions, a word at a time, and describes images by their size. A token is a word."""
+    """Follows simple instructions, and describes images by their size. A word counts as a token."""
 
     supports_images = True
 
@@ -113,9 +113,9 @@ class ScriptedChat:
         self._settings = settings or ChatSettings()
 
     async def reply(self, request: ChatRequest) -> AsyncIterator[str | ToolCall | ChatUsage]:
-        """Answer as `script.plan` says, at the pace of the settings.
+        """Yield the reply of `script.plan`, at the speed of the settings.
 
-        Raises `ProviderError` where it is to fail, and waits until it is cancelled where it is to stay silent.
+        Raises `ProviderError` if the plan says so, and waits until it is cancelled if it is to stay silent.
         """
         due = anyio.current_time() + self._settings.first_token_ms / 1000
         await anyio.sleep_until(due)
@@ -142,14 +142,14 @@ class ScriptedChat:
 
 
 class SynthesizerSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """How the scripted synthesizer speaks: its delay before the first sound, and the time for a letter."""
+    """The speed of the scripted synthesizer: the delay before the first sound, and the time per letter."""
 
     delay_ms: Milliseconds = 50
     letter_ms: Milliseconds = 65
 
 
 class ScriptedSynthesizer:
-    """Plays a tone for each word, as long as the word, with gaps. The voice's name sets the pitch."""
+    """Plays a tone for each word, in proportion to its length, with gaps. The voice's name sets the pitch."""
 
     def __init__(self, settings: SynthesizerSettings | None = None) -> None:
         self._settings = settings or SynthesizerSettings()
@@ -157,7 +157,7 @@ class ScriptedSynthesizer:
     async def speak(
         self, text: str, *, voice: str | None = None, speed: float = 1.0
     ) -> AsyncIterator[bytes | WordTiming]:
-        """Yield a `WordTiming` before each word, and its tone in chunks of 100 ms, as fast as they are read."""
+        """Yield a `WordTiming` before each word, and its tone in chunks of 100 ms, without delay."""
         await anyio.sleep(self._settings.delay_ms / 1000)
         letter = round(OUTPUT_RATE * self._settings.letter_ms / 1000 / speed)
         words = list(re.finditer(r"\S+", text))
@@ -179,14 +179,14 @@ STEPS = (1.0, 9 / 8, 5 / 4, 3 / 2)
 
 
 def _pitch(voice: str | None, letters: int) -> int:
-    """Return the pitch in Hz: by the voice from 110 to 220, a step of the scale higher for longer words."""
+    """Return the pitch in Hz: by the voice's name from 110 to 220, and higher on a scale for longer words."""
     base = 110 + sum(map(ord, voice or "")) * 7 % 111
     return round(base * STEPS[letters % len(STEPS)])
 
 
 @lru_cache(maxsize=16)
 def _one_second(pitch: int) -> "array[int]":
-    """Return one second of the tone, which repeats without a seam because the pitch is a whole number."""
+    """Return one second of the tone, which repeats seamlessly because its pitch is an integer."""
     norm = LOUDNESS / math.sqrt(sum(part * part for part in HARMONICS))
     turn = 2 * math.pi * pitch / OUTPUT_RATE
     return array(
@@ -200,7 +200,7 @@ def _one_second(pitch: int) -> "array[int]":
 
 @lru_cache(maxsize=128)
 def _tone(pitch: int, samples: int) -> bytes:
-    """Return so many samples of the tone, rising and falling over 10 ms."""
+    """Return this many samples of the tone, with a fade of 10 ms at both ends."""
     second = _one_second(pitch)
     tone = (second * (samples // len(second) + 1))[:samples]
     fade = min(FADE, samples // 2)
@@ -211,7 +211,7 @@ def _tone(pitch: int, samples: int) -> bytes:
 
 
 class TurnSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """The scripted turn detector's probability: `over`, but 0 before `patience_seconds` of speech."""
+    """The scripted turn detector's probability: `over`, or 0 before `patience_seconds` of speech."""
 
     delay_ms: Milliseconds = 20
     over: float = 1.0
@@ -219,13 +219,13 @@ class TurnSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ScriptedTurnDetector:
-    """Always gives the same probability."""
+    """Returns a fixed probability."""
 
     def __init__(self, settings: TurnSettings | None = None) -> None:
         self._settings = settings or TurnSettings()
 
     async def predict_end_of_turn(self, audio: bytes) -> float:
-        """Return the setting `over`, or 0.0 while there is less speech than `patience_seconds`."""
+        """Return the setting `over`, or 0.0 before `patience_seconds` of speech."""
         await anyio.sleep(self._settings.delay_ms / 1000)
         patient = self._settings.patience_seconds and seconds_spoken(audio) < self._settings.patience_seconds
         return 0.0 if patient else self._settings.over

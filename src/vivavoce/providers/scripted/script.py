@@ -1,7 +1,7 @@
-"""What the scripted chat model answers: a function of the conversation, with no model behind it.
+"""The reply of the scripted chat model, as a function of the conversation.
 
-It knows a handful of plain instructions (the page on scripted providers lists them) and follows the first that
-fits: in the user's last message, then in the session's instructions and system messages.
+It follows the first of its simple instructions (docs/providers/scripted.md lists them) that matches the user's
+last message, and then the session's instructions and system messages.
 """
 
 import re
@@ -21,7 +21,7 @@ Ending = Literal["stop", "fail", "silence"]
 
 @dataclass(frozen=True)
 class Plan:
-    """What will be answered, in words or tool calls, and how it ends."""
+    """A reply in words or tool calls, and how it ends."""
 
     text: str = ""
     calls: tuple[ToolCall, ...] = ()
@@ -30,7 +30,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class _History:
-    """A conversation, the newest first: the user's last message, those before, and what else counts."""
+    """The relevant parts of a conversation, newest first: the user's messages, and what else counts."""
 
     asked: str
     earlier: Sequence[str]
@@ -78,7 +78,7 @@ def _image(url: str) -> str:
 
 
 def plan(request: ChatRequest) -> Plan:
-    """Return the answer to `request`. The same request always gets the same answer."""
+    """Return the reply to `request`. The same request always gets the same reply."""
     history = _History.of(request)
     ending, after = _forced_ending(history)
     if ending != "stop" and after is None:
@@ -92,7 +92,7 @@ def plan(request: ChatRequest) -> Plan:
 
 
 def _forced_ending(history: _History) -> tuple[Ending, int | None]:
-    """Return how the answer must end, and after how many words; only a whole sentence asks for that."""
+    """Return how the reply must end, and after how many words; only a whole sentence can request that."""
     for sentence in sentences_of(history.asked) + sentences_of(history.rules):
         if match := PATTERNS["forced_ending"].fullmatch(sentence):
             words = number_from(match["words"]) if match["words"] else None
@@ -108,7 +108,7 @@ def _forced_ending(history: _History) -> tuple[Ending, int | None]:
 
 
 def _answer(history: _History) -> str:
-    """Return the text of the answer, of the length that was asked for."""
+    """Return the text of the reply, of the requested length."""
     if history.results:
         return " ".join(map(_result_text, history.results))
     length = _length_in(history.asked) or _length_in(history.rules) or _Length()
@@ -124,7 +124,7 @@ def _answer(history: _History) -> str:
 
 
 def _result_text(output: str) -> str:
-    """Return a tool's result: text as it is, JSON as `name: value`."""
+    """Return a tool's result as text: JSON as `name: value`, other text unchanged."""
     words = describe_json(output).strip()
     if words == output.strip():
         return words or "The tool has said nothing."
@@ -142,11 +142,11 @@ def _echo(asked: str) -> str:
     return f"You said: {' '.join(words).rstrip('.!?,; ')}. Please go on."
 
 
-# words that are dictated, and counting
+# dictated words, and counting
 
 
 def _dictated(sentences: Iterable[str]) -> str | None:
-    """Return what is to be said word for word: the rest of the text from the words on."""
+    """Return the text to be repeated verbatim: the rest of the text after an instruction such as "say"."""
     rest = list(sentences)
     for index, sentence in enumerate(rest):
         if not (match := PATTERNS["exactly"].fullmatch(sentence)) or PATTERNS["vague"].match(match["words"]):
@@ -164,7 +164,7 @@ def _dictated(sentences: Iterable[str]) -> str | None:
 
 
 def _counting(text: str) -> str | None:
-    """Count as asked, ten numbers to a sentence."""
+    """Count as requested, ten numbers per sentence."""
     if not (match := PATTERNS["count"].search(text)):
         return None
     low, high = number_from(match["low"] or "one"), number_from(match["high"].split("-to")[0])
@@ -183,14 +183,14 @@ _CHARS_PER_SECOND = 15
 
 @dataclass(frozen=True)
 class _Length:
-    """So many words, sentences, or seconds of speech; without any, the text stays as it is."""
+    """A number of words, sentences, or seconds of speech; without any, the text is unchanged."""
 
     words: int | None = None
     sentences: int | None = None
     seconds: float | None = None
 
     def fit(self, text: str, value: str) -> str:
-        """Return an answer of this length: `value` where one word is wanted, a story where many are."""
+        """Return a reply of this length: `value` if one word is requested, a story if many are."""
         if self.words == 1:
             return f"{value.split()[0].strip('.,;:!?')}."
         if self.words is not None:
@@ -203,7 +203,7 @@ class _Length:
 
 
 def _length_in(text: str) -> _Length | None:
-    """Return the length that a text asks for, if it does."""
+    """Return the length that a text requests, or None."""
     for match in PATTERNS["length"].finditer(text):
         if match["long"]:
             return _Length(sentences=_STORY_SENTENCES)
@@ -223,7 +223,7 @@ def _amount(words: str) -> float | None:
 
 
 def _story(*, sentences: int = 0, chars: int = 0) -> str:
-    """Return a story of so many sentences, or of so many characters, whichever is more."""
+    """Return a story of this many sentences, or of this many characters, whichever is longer."""
     story: list[str] = []
     while len(story) < sentences or sum(map(len, story)) < chars:
         story.append(WORDS["story"][len(story) % len(WORDS["story"])])
@@ -234,7 +234,7 @@ def _story(*, sentences: int = 0, chars: int = 0) -> str:
 
 
 def _recalled(history: _History) -> tuple[str, str] | None:
-    """Answer a question about what was said before, or take note of a fact: a sentence, and its word."""
+    """Answer a question about an earlier statement, or acknowledge a fact: a sentence, and its key word."""
     asked, before = history.asked, [*history.earlier, history.rules]
     if PATTERNS["again"].search(asked) and history.replies:
         return history.replies[0], history.replies[0].split(" ")[0]

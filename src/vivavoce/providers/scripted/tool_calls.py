@@ -1,9 +1,8 @@
 """Which tools the scripted chat model calls, and with which arguments.
 
-Arguments are filled from plain words by the tool's JSON Schema: pure, deterministic, and easily outwitted. It
-reads what a person would point at: the words after the property's own name, quoted words, numbers, ids, the
-name after "in" or "to". What it does not find and must pass, it makes up: the schema's default, else the
-smallest value of the type, else the whole request.
+Arguments are extracted from plain words by the tool's JSON Schema, deterministically and by simple rules: words
+after the property's own name, quoted words, numbers, ids, the name after "in" or "to". Required arguments that
+are not found get the schema's default, else the smallest value of the type, else the whole request.
 """
 
 import re
@@ -19,24 +18,24 @@ from vivavoce.providers.scripted import PATTERNS, WORDS
 from vivavoce.text.en.numbers import numbers_in
 
 NO_WORDS = "I said something for"
-"""How the scripted transcriber's text begins where it knows no words; such a text may mean anything."""
+"""Beginning of the scripted transcriber's text where it has no words; such a text matches any tool."""
 
 _GENERIC_WORDS = frozenset(WORDS["generic_words"].split())
 
 
 def sentences_of(text: str) -> list[str]:
-    """Return a text's sentences and lines."""
+    """Return the sentences and lines of a text."""
     return [part.strip() for part in re.split(r"(?<=[.!?])\s+|\n+", text) if part.strip()]
 
 
 def stems(text: str) -> set[str]:
-    """Return what a text is about: its words without endings, and without generic ones."""
+    """Return the key words of a text, without endings, and without generic words."""
     words = set(re.findall(r"[a-z0-9']+", text.lower())) - _GENERIC_WORDS
     return {re.sub(r"(?:ing|es|s|ed)$", "", word) if len(word) > 4 else word for word in words}
 
 
 def calls_for(asked: str, rules: str, request: ChatRequest) -> tuple[ToolCall, ...]:
-    """Return the calls that the user's words or the session's rules ask for."""
+    """Return the calls that the user's words or the session's rules request."""
     tools = {tool.name: tool for tool in request.tools}
     match request.tool_choice:
         case "none":
@@ -51,7 +50,7 @@ def calls_for(asked: str, rules: str, request: ChatRequest) -> tuple[ToolCall, .
 
 
 def _chosen(asked: str, rules: str, tools: Sequence[FunctionTool]) -> list[FunctionTool]:
-    """Return the tools that the user names, else the one the words are about, else those of the rules."""
+    """Return the tools that the user names, else the tool that matches the words, else those of the rules."""
     if named := [tool for tool in tools if _names(asked, tool) and not PATTERNS["never"].search(asked)]:
         return named
     allowed = [tool for tool in tools if not _is_forbidden(rules, tool)]
@@ -76,13 +75,13 @@ def _is_forbidden(rules: str, tool: FunctionTool) -> bool:
 
 
 def _score(text: str, tool: FunctionTool) -> int:
-    """Count two for each word of the tool's name in `text`, one for each of its description."""
+    """Score a tool: two points for each word of its name in `text`, one for each of its description."""
     words, description = stems(text), tool.description if tool.description is not UNSET else ""
     return 2 * len(words & stems(spaced_name(tool.name))) + len(words & stems(description))
 
 
 def _is_ordered(asked: str, rules: str, tool: FunctionTool) -> bool:
-    """Return whether the rules order this tool now; speech without words fulfils every condition."""
+    """Return whether the rules request this tool now; speech without words satisfies all conditions."""
     for sentence in sentences_of(rules):
         if not _names(sentence, tool) or not PATTERNS["directive"].search(sentence):
             continue
@@ -111,12 +110,12 @@ Schema = Mapping[str, object]
 
 
 def arguments_from(schema: Schema, *texts: str) -> dict[str, object]:
-    """Return arguments that fit an object's JSON Schema, found in the first of `texts` that has them."""
+    """Return arguments that fit an object's JSON Schema, from the first of `texts` that contains them."""
     return _Filler(texts).fields(schema, 0)
 
 
 class _Filler:
-    """Fills one call's arguments; a number or name that was used once is not used again."""
+    """Fills the arguments of one call; a number or name is used only once."""
 
     def __init__(self, texts: tuple[str, ...]) -> None:
         self._texts = texts
@@ -140,7 +139,7 @@ class _Filler:
         }
 
     def _value(self, name: str, schema: Schema, depth: int) -> object:
-        """Return what the words say of this property, or None."""
+        """Return the value of this property in the text, or None."""
         if "const" in schema:
             return schema["const"]
         if isinstance(choices := schema.get("enum"), list | tuple):
@@ -195,7 +194,7 @@ class _Filler:
         return None
 
     def _made_up(self, schema: Schema) -> object:
-        """Return something that fits the schema where the words say nothing of it."""
+        """Return a value that fits the schema, for a property that the text does not mention."""
         if "default" in schema:
             return schema["default"]
         if isinstance(choices := schema.get("enum"), list | tuple) and choices:
@@ -217,7 +216,7 @@ class _Filler:
 
 
 def _candidates(name: str, schema: Schema, text: str) -> Iterator[str]:
-    """Yield what may be meant by `name`, best first."""
+    """Yield candidates for the property `name`, best first."""
     if "email" in name.lower() or schema.get("format") == "email":
         yield from PATTERNS["email"].findall(text)
     words = re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+", name) or [name]

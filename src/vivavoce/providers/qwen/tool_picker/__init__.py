@@ -1,4 +1,4 @@
-"""Chooses tools for a chat model that is too small to do so by itself; nothing outside knows how."""
+"""Chooses tools for a chat model that is too small to do so by itself."""
 
 import re
 import tomllib
@@ -14,26 +14,26 @@ __all__ = ["WORDS", "ToolPicker", "pattern"]
 WORDS: dict[str, Any] = tomllib.loads(
     (files("vivavoce.providers.qwen.tool_picker") / "words.toml").read_text(encoding="utf-8")
 )
-"""The prompts, examples and English words that help to choose."""
+"""The prompts, examples and English words for the choice."""
 
 
 def pattern(name: str) -> re.Pattern[str]:
-    """Return a pattern of `words.toml`."""
+    """Return a compiled pattern of `words.toml`."""
     return re.compile(WORDS["patterns"][name], re.IGNORECASE)
 
 
 class ToolPicker(Protocol):
-    """Stands before a chat model, and answers in its place where a tool is to be called."""
+    """Decides before a chat model replies whether a tool is called instead."""
 
     async def pick(
         self, request: ChatRequest, turns: Sequence[DialogueTurn]
     ) -> tuple[ToolCall | str, ChatUsage] | None:
-        """Return the call that a request needs, or a question for what it lacks; None if it needs no tool.
+        """Return the call for a request, or a question for missing arguments; None if no tool is needed.
 
-        `turns` are the items of the request. Raises `ProviderError` where a call is required and impossible.
+        `turns` are the items of the request. Raises `ProviderError` if a call is required but impossible.
         """
         ...
 
     async def prefill(self, request: ChatRequest, turns: Sequence[DialogueTurn]) -> None:
-        """Read the tools and the conversation so far, so that the next request is answered sooner."""
+        """Process the tools and the conversation so far, so that the next request is answered sooner."""
         ...

@@ -1,8 +1,8 @@
-"""What the user's own words say of a tool's arguments: what is known, what is open, and what is missing.
+"""Finds a tool's arguments in the user's own words: known, open and missing ones.
 
-Numbers, codes and addresses are not a matter of taste: they were said, or they were not, and a small model that
-is asked for them makes some up. So they are looked for here, in the request and then in the turns before it.
-Pure, and for any tool: it goes by the schema's types, patterns and choices, and by the names of the properties.
+A small model invents numbers, codes and addresses. Therefore they are extracted here, from the request and then
+from earlier turns. No I/O; works for any tool, by the schema's types, patterns and choices, and the properties'
+names.
 """
 
 import re
@@ -24,9 +24,9 @@ from vivavoce.text.en.inverse_normalization import as_written
 from vivavoce.text.en.numbers import numbers_in
 
 ASKING: str = WORDS["asking"]
-"""How a question for missing arguments begins."""
+"""The beginning of a question for missing arguments."""
 WORDS_BEFORE, WORDS_AFTER = 5, 3
-"""So many words from a number stands what it is the number of."""
+"""The greatest distance in words between a number and its name."""
 PHONE_DIGITS = 5
 OPTIONAL_DIGITS = 3
 
@@ -53,9 +53,9 @@ _IDLE_WORDS = frozenset(WORDS["idle_words"].split()).union(
 
 @dataclass(frozen=True)
 class Arguments:
-    """A tool's arguments: those that are `known`, those `open` for a choice, and those `missing`.
+    """A tool's arguments: those that are `known`, those `open` to the model's choice, and those `missing`.
 
-    What is open is held to the given values; to none where any words of the user's will do.
+    An open argument is limited to the listed values, or if there are none, to any words of the user.
     """
 
     known: Mapping[str, object] = field(default_factory=dict)
@@ -64,13 +64,13 @@ class Arguments:
 
     @property
     def is_complete(self) -> bool:
-        """Whether there are some, and all are known."""
+        """Whether there are arguments, and all are known."""
         return bool(self.known) and not self.open and not self.missing
 
 
 @dataclass(frozen=True)
 class ToolArgument:
-    """An argument as the tool takes it: `schema` is the simplified one, `described` the tool's own."""
+    """An argument of a tool: `schema` is the simplified schema, `described` the tool's own."""
 
     name: str
     schema: Schema
@@ -79,13 +79,13 @@ class ToolArgument:
 
     @property
     def about(self) -> str:
-        """The description in one line, or nothing."""
+        """The description in one line, or an empty string."""
         about = self.described.get("description")
         return " ".join(about.split()) if isinstance(about, str) else ""
 
 
 def parameters_of(tool: FunctionTool) -> Sequence[ToolArgument]:
-    """Return what a tool takes, in its order."""
+    """Return the arguments of a tool, in order."""
     schema = argument_schema(tool)
     own = as_schema(tool.parameters.get("properties")) if tool.parameters is not UNSET else {}
     required = schema["required"]
@@ -96,7 +96,7 @@ def parameters_of(tool: FunctionTool) -> Sequence[ToolArgument]:
 
 
 def _own_schema(part: object) -> Schema:
-    """Return an argument's schema with that of the text that it may be."""
+    """Return an argument's schema, merged with that of its string alternative."""
     described = as_schema(part)
     options = described.get("anyOf")
     texts = (as_schema(option) for option in (options if isinstance(options, list) else ()))
@@ -104,14 +104,14 @@ def _own_schema(part: object) -> Schema:
 
 
 def own_words(turn: DialogueTurn) -> str:
-    """Return a turn as it is written, without the remarks of tools in it."""
+    """Return the text of a turn, without tool results."""
     return as_written(_TOOL_REMARK.sub("", turn.text).strip())
 
 
 def find_arguments(
     tool: FunctionTool, tools: Sequence[FunctionTool], turns: Sequence[DialogueTurn]
 ) -> Arguments:
-    """Look in a conversation, the request last, for the arguments of a tool that stands among others."""
+    """Find the arguments of a tool, one of several, in a conversation whose last turn is the request."""
     return _Search(tool, tools, [DialogueTurn(turn.role, as_written(turn.text)) for turn in turns]).arguments()
 
 
@@ -135,7 +135,7 @@ class _Search:
         known: dict[str, object] = {}
         open_ones: dict[str, Sequence[object]] = {}
         missing: list[str] = []
-        # codes first, so that the words of a text are not those of a code
+        # codes first, so that words inside a code are not used for other arguments
         for parameter in sorted(parameters, key=lambda one: _matcher(one) is None):
             options = self._options(parameter)
             if options is None:
@@ -150,7 +150,7 @@ class _Search:
         return Arguments(known, open_ones, tuple(one.name for one in parameters if one.name in missing))
 
     def _options(self, parameter: ToolArgument) -> Sequence[object] | None:
-        """Return what an argument can be; nothing where nothing was said of it, None where it is to be seen."""
+        """Return the possible values of an argument; empty if there are none, None if the model must choose."""
         schema = parameter.schema
         if "const" in schema:
             return [schema["const"]]
@@ -181,9 +181,9 @@ class _Search:
         return numbers or (None if _AMOUNT.search(self._request) else [])
 
     def _codes(self, name: str, matches: Callable[[str], bool]) -> Sequence[str]:
-        """Return the codes of this kind that are meant: said now and called by the name, said now, said before.
+        """Return the codes of this kind that are meant: named ones of this turn, other ones, or earlier ones.
 
-        What is called by another property's name is not meant.
+        A code after another property's name is not meant.
         """
         own = _nouns(name, self._tool)
         ranked = [self._ranked(place, own, matches) for place in reversed(range(len(self._turns)))]
@@ -199,7 +199,7 @@ class _Search:
         return []
 
     def _ranked(self, place: int, own: frozenset[str], matches: Callable[[str], bool]) -> Mapping[str, int]:
-        """Return the codes of a turn: 2 called by our name, 1 by none, 0 in answer to a question for others."""
+        """Return the codes of a turn: 2 with our name, 1 without a name, 0 in answer to other questions."""
         tokens = _TOKEN.findall(self._turns[place].text)
         asked = self._asked(place)
         ranked: dict[str, int] = {}
@@ -212,14 +212,14 @@ class _Search:
         return ranked
 
     def _asked(self, place: int) -> frozenset[str]:
-        """Return the names in the question to which this turn is the answer."""
+        """Return the properties in the question that this turn answers."""
         before = self._turns[place - 1] if place else None
         if before is None or before.role != "assistant" or not before.text.rstrip().endswith("?"):
             return frozenset()
         return self._nouns & frozenset(map(_singular, _TOKEN.findall(before.text.lower())))
 
     def _label(self, tokens: Sequence[str], at: int) -> str | None:
-        """Return what the number at this place is called: by a word a little before it, or else after it."""
+        """Return the name of the number at this position: a word shortly before it, or else after it."""
         before, after = tokens[max(0, at - WORDS_BEFORE) : at], tokens[at + 1 : at + 1 + WORDS_AFTER]
         for words in (reversed(before), iter(after)):
             for word in words:
@@ -230,7 +230,7 @@ class _Search:
         return None
 
     def _says_more(self) -> bool:
-        """Return whether the request has words that neither name the tool nor are idle."""
+        """Return whether the request has words that are neither the tool's name nor filler."""
         about = self._tool.description if isinstance(self._tool.description, str) else ""
         names = f"{self._tool.name} {about.partition(':')[0]}".replace("_", " ").lower()
         known = {_stem(word) for word in _IDLE_WORDS.union(re.findall(r"[a-z']+", names))}
@@ -248,7 +248,7 @@ def _type(schema: Schema) -> object:
 
 
 def _matcher(parameter: ToolArgument) -> Callable[[str], bool] | None:
-    """Return what says whether a word can be this argument, if it is a number, a code or an address."""
+    """Return a predicate for words that can be this argument: a number, a code or an address."""
     name, described = parameter.name, parameter.described
     if _type(described) not in ("string", None) or "enum" in described:
         return None
@@ -273,7 +273,7 @@ def _matcher(parameter: ToolArgument) -> Callable[[str], bool] | None:
 
 
 def _codes(tokens: Sequence[str], matches: Callable[[str], bool]) -> Iterator[tuple[str, int]]:
-    """Yield the words that match, and where they stand; if there are none, what pairs of them make together."""
+    """Yield matching words with their positions; if there are none, matching pairs of words."""
     single = [(word, at) for at, word in enumerate(tokens) if matches(word)]
     pairs = [(one + other, at) for at, (one, other) in enumerate(pairwise(tokens)) if _parts(one, other)]
     yield from single or [(word, at) for word, at in pairs if matches(word)]
@@ -284,7 +284,7 @@ def _parts(one: str, other: str) -> bool:
 
 
 def _nouns(name: str, tool: FunctionTool) -> frozenset[str]:
-    """Return the words by which a property is called: `order` for order_id, the tool's own for a mere id."""
+    """Return the words that name a property: `order` for order_id, the tool's own for a plain id."""
     words = {_singular(word) for word in re.findall(r"[a-z]+", name.lower())} - _GENERIC_NAMES
     return frozenset(words or {_singular(word) for word in re.findall(r"[a-z]+", tool.name.lower())})
 
@@ -297,11 +297,11 @@ def _stem(word: str) -> str:
     return re.sub(r"(?:'s|ing|ed|es|s|e)$", "", word) or word
 
 
-# what becomes of them
+# completing the arguments
 
 
 def read_arguments(tool: FunctionTool, written: str) -> dict[str, object]:
-    """Return the arguments that a model wrote as JSON, without those left open; none if it broke off."""
+    """Return the arguments that a model wrote as JSON, without open ones; none if the JSON is incomplete."""
     try:
         arguments = msgspec.json.decode(written, type=dict[str, object])
     except msgspec.DecodeError:
@@ -312,7 +312,7 @@ def read_arguments(tool: FunctionTool, written: str) -> dict[str, object]:
 
 
 def unfit_arguments(tool: FunctionTool, arguments: Mapping[str, object]) -> Sequence[str]:
-    """Return which arguments a tool requires and has not, or are not what it takes."""
+    """Return the tool's required arguments that are missing or invalid."""
     return [
         one.name
         for one in parameters_of(tool)
@@ -321,22 +321,22 @@ def unfit_arguments(tool: FunctionTool, arguments: Mapping[str, object]) -> Sequ
 
 
 def question_for(tool: FunctionTool, names: Sequence[str]) -> str:
-    """Return the question for arguments that the user has not said, two at a time.
+    """Return the question for missing arguments, at most two at a time.
 
-    It is put together here: a small model that is told to ask tends to answer instead, with values it makes up.
+    It is a template: a small model that is told to ask tends to answer instead, with invented values.
     """
     known = {one.name: one for one in parameters_of(tool)}
     return f"{ASKING} {' and '.join(_noun_phrase(known[name]) for name in names[:2])}?"
 
 
 def _noun_phrase(parameter: ToolArgument) -> str:
-    """Return what an argument is, as one says it to the user."""
+    """Return the name of an argument for a question to the user."""
     about = _CALLERS.sub("your", _ASIDE.split(parameter.about)[0]) or parameter.name.replace("_", " ")
     about = about if about[1:2].isupper() else about[:1].lower() + about[1:]
     return about if _DETERMINED.match(about) else f"the {about}"
 
 
 def call_of(tool: FunctionTool, arguments: Mapping[str, object]) -> ToolCall:
-    """Return the call of a tool with these arguments, in the order in which the tool has them."""
+    """Return the call of a tool with these arguments, in the tool's order."""
     names = [one.name for one in parameters_of(tool) if one.name in arguments]
     return ToolCall(tool.name, msgspec.json.encode({name: arguments[name] for name in names}).decode())

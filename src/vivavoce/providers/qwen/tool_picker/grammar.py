@@ -1,7 +1,6 @@
-"""The arguments that a model is to choose: how the JSON of them begins, and a grammar of how it goes on.
+"""The arguments that a model chooses: the beginning of their JSON, and a grammar for the rest.
 
-A text is copied: it is held to words that the user said one after another, or it is null, which says that the
-user has not said it. Pure.
+Text is copied: it is limited to consecutive words of the user, or null if the user has not said it. No I/O.
 """
 
 import re
@@ -23,7 +22,7 @@ NUMBERS = {
 }
 ANY_TEXT = r'"\"" [^"\\\x00-\x1F]{1,80} "\""'
 REACH = 3
-"""turns from which words may be copied, the request's included"""
+"""turns from which words may be copied, including the request"""
 
 _COMPUTED, _NEXT_REQUEST = pattern("computed"), pattern("next_request")
 _WITHOUT_SPACES = re.compile(r"[\u0e00-\u0eff\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]")
@@ -32,13 +31,13 @@ _FULL_STOP = re.compile(r"[.?!;]\W*\s")
 
 
 def known_arguments(found: Arguments) -> str:
-    """Return the JSON as far as it is known: what was found, and the name of what is to be chosen first."""
+    """Return the JSON of the known arguments, up to the name of the first one to be chosen."""
     known = "".join(f"{_json(name)}: {_json(value)}, " for name, value in found.known.items())
     return "{" + known + _json(next(iter(found.open))) + ":"
 
 
 def argument_grammar(tool: FunctionTool, found: Arguments, turns: Sequence[DialogueTurn]) -> str | None:
-    """Return a GBNF grammar of what follows; None where a value has parts, which it cannot express."""
+    """Return a GBNF grammar of the rest; None for an object or array, which it cannot express."""
     parameters = {one.name: one for one in parameters_of(tool)}
     texts = [own_words(turn) for turn in turns[-REACH:] if turn.role == "user"]
     words = [word for text in texts for word in _words(text)]
@@ -71,13 +70,13 @@ def _value(schema: Schema, choices: Sequence[object], words: Sequence["_Word"]) 
 
 
 def _is_copied(parameter: ToolArgument, texts: Sequence[str]) -> bool:
-    """Return whether a text stands in the user's words: it is not worked out, and has no form of its own."""
+    """Return whether a text must be in the user's words: it has no format, and is not computed."""
     has_form = _COMPUTED.search(parameter.name) or parameter.described.get("format")
     return not (has_form or any(map(_WITHOUT_SPACES.search, texts)))
 
 
 class _Word(NamedTuple):
-    """A word, and what is between it and the next, if that is of the same sentence."""
+    """A word, and the characters up to the next one, if that is in the same sentence."""
 
     text: str
     gap: str | None
@@ -91,17 +90,17 @@ def _words(text: str) -> Iterator[_Word]:
 
 
 def _ends(word: str, after: str) -> bool:
-    """Return whether a sentence ends here, or a request begins (`, can I`); after `Dr.` it goes on."""
+    """Return whether a sentence ends here, or a request begins (`, can I`); not after `Dr.`."""
     if _NEXT_REQUEST.match(after):
         return True
     return bool(_FULL_STOP.match(after)) and not (after.startswith(".") and len(word) <= 3 and word.isalpha())
 
 
 def _json(value: object) -> str:
-    """Return a value as JSON; a literal of a GBNF grammar is written in the same way."""
+    """Return a value as JSON; a literal of a GBNF grammar has the same form."""
     return msgspec.json.encode(value).decode()
 
 
 def _inner_literal(text: str) -> str:
-    """Return the literal of a text that stands between the quotes of JSON."""
+    """Return the grammar literal of a text inside the quotes of JSON."""
     return _json(_json(text)[1:-1])

@@ -1,8 +1,8 @@
-"""Which tool does a request need, with which arguments? Small questions that a small model answers well.
+"""Chooses a tool and its arguments for a request, by small questions that a small model answers reliably.
 
-Left to their own tool format, models of this size write calls as prose, or call what nobody asked for (3 right
-of 20). So the model is asked for a name, held to the names that there are, after a few requests that show how.
-What was said settles most arguments (`arguments`); for the rest the model is asked too (`grammar`).
+With their native tool format, models of this size write calls as prose, or call tools without need (3 of 20
+right). Therefore the model is asked for a name, limited to the existing ones, after a few example requests. The
+user's words determine most arguments (`arguments`); the model is asked for the others (`grammar`).
 """
 
 import re
@@ -40,9 +40,9 @@ NONE = "none"
 NAME_TOKENS = 32
 ARGUMENT_TOKENS = 160
 CANDIDATES = 20
-"""first tokens whose probability is asked for"""
+"""number of first tokens whose probability is requested"""
 CLOSE, DOUBT = 1.0, 0.3
-"""So little behind none a tool may be, and so little ahead, in log probability, that what was said decides."""
+"""Differences in log probability to `none` within which the user's words decide."""
 
 _EXAMPLES_PER_TOOL = 2
 _DESCRIPTION_CHARS = 160
@@ -55,16 +55,16 @@ _QUOTED = re.compile(r"\"([^\"]+)\"|“([^”]+)”|(?<!\w)'((?:[^']|(?<=\w)'(?=
 
 @dataclass(frozen=True)
 class Router:
-    """A `ToolPicker` that asks the model itself: `complete` is the model's, in a slot for nothing else."""
+    """A `ToolPicker` that uses the chat model itself: `complete` calls it in a slot of its own."""
 
     complete: Callable[..., Awaitable[Completion]]
 
     async def pick(
         self, request: ChatRequest, turns: Sequence[DialogueTurn]
     ) -> tuple[ToolCall | str, ChatUsage] | None:
-        """Return the call that a request needs, or a question for what it lacks; None if it needs no tool.
+        """Return the call for a request, or a question for missing arguments; None if no tool is needed.
 
-        A call that is not required is made only right after the user's words, not after a tool's result.
+        Unless required, a call is only made directly after the user's words, not after a tool's result.
         """
         tools = eligible_tools(request.tools, request.tool_choice)
         if request.tool_choice not in ("auto", "none"):
@@ -76,7 +76,7 @@ class Router:
         return (await self._call_or_question(tool, tools, turns, usage)) if tool else None
 
     async def prefill(self, request: ChatRequest, turns: Sequence[DialogueTurn]) -> None:
-        """Read the tools and the conversation so far, so that the next request is answered sooner."""
+        """Process the tools and the conversation so far, so that the next request is answered sooner."""
         await self._choose(eligible_tools(request.tools, request.tool_choice), turns)
 
     async def _call_or_question(
@@ -96,7 +96,7 @@ class Router:
     async def _required_call(
         self, tools: Sequence[FunctionTool], turns: Sequence[DialogueTurn]
     ) -> tuple[ToolCall, ChatUsage]:
-        """Call a tool because the client requires one, whatever was said."""
+        """Call a tool because the client requires it, whatever the user has said."""
         tool = tools[0] if len(tools) == 1 else (await self._choose(tools, turns, required=True))[0]
         if tool is None:
             raise ProviderError(PROVIDER, "is to call a tool, but there is none of that name")
@@ -110,7 +110,7 @@ class Router:
     async def _choose(
         self, tools: Sequence[FunctionTool], turns: Sequence[DialogueTurn], *, required: bool = False
     ) -> tuple[FunctionTool | None, ChatUsage]:
-        """Ask for a tool; with a call `required`, none is no answer."""
+        """Ask the model for a tool; with `required`, `none` is not allowed."""
         if not tools:
             return None, ChatUsage(0, 0)
         prompt, _ = choice_prompt(tools, turns)
@@ -134,7 +134,7 @@ class Router:
         turns: Sequence[DialogueTurn],
         found: Arguments | None = None,
     ) -> tuple[str, ChatUsage]:
-        """Let the model write a tool's arguments as JSON: those that are open, or all of them."""
+        """Let the model write a tool's arguments as JSON: the open ones, or all."""
         prompt, request = choice_prompt(tools, turns)
         prompt += [
             DialogueTurn("assistant", tool.name),
@@ -168,7 +168,7 @@ def _request(text: str, earlier: str = "") -> str:
 
 
 def arguments_prompt(tool: str, request: str) -> str:
-    """Return what a model that chose `tool` is asked next."""
+    """Return the next question to a model that chose `tool`."""
     return f"Arguments of {tool} for: {request}"
 
 
@@ -185,7 +185,7 @@ def _fixed() -> tuple[DialogueTurn, ...]:
 
 
 FIXED = _fixed()
-"""How every prompt begins, whatever the tools: read once, when the model is loaded."""
+"""Return the beginning of all prompts, which is processed once, when the model is loaded."""
 
 
 def choice_prompt(
@@ -193,8 +193,8 @@ def choice_prompt(
 ) -> tuple[list[DialogueTurn], str]:
     """Return the prompt that asks for a tool's name, and the request in it.
 
-    First comes what never changes, then the tools with how people may ask for them, which seldom change, and
-    last the request with the two turns before it.
+    The constant part comes first, then the tools with example requests, which seldom change, and last the
+    request with the two turns before it, so that the prompt cache is used best.
     """
     spoken = [turn for turn in turns if turn.role != "system"]
     request = as_written(_one_line(spoken[-1].text))[:_REQUEST_CHARS] if spoken else ""
@@ -203,7 +203,7 @@ def choice_prompt(
 
 
 def _shortened(turn: DialogueTurn) -> str:
-    """Return how a user's turn began, or how ours ended: questions come last. Each word costs time."""
+    """Return the beginning of a user's turn, or the end of an assistant's, to keep the prompt short."""
     text = _one_line(own_words(turn))
     if len(text) <= _EARLIER_CHARS:
         return text
@@ -224,7 +224,7 @@ def _tool_turns(tools: Sequence[FunctionTool]) -> list[DialogueTurn]:
 
 
 def _requests_for(tool: FunctionTool) -> Sequence[str]:
-    """Return how people ask for a tool: as its description says, else as they do for things of its kind."""
+    """Return example requests for a tool: from its description, or else typical ones for its kind of name."""
     about, examples = _about(tool)
     about = about or tool.name.replace("_", " ")
     topic = f"{tool.name} {about}".lower()
@@ -233,7 +233,7 @@ def _requests_for(tool: FunctionTool) -> Sequence[str]:
 
 
 def _about(tool: FunctionTool) -> tuple[str, Sequence[str]]:
-    """Return what a tool does, and the requests that its description quotes after `For example:`."""
+    """Return a tool's purpose, and the requests in its description after `For example:`."""
     text = _one_line(tool.description) if tool.description is not UNSET else ""
     quoting = _EXAMPLES.search(text)
     examples = (
@@ -262,17 +262,17 @@ def _hint(parameter: ToolArgument) -> str:
     return f" ({parameter.about[:_HINT_CHARS]})" if parameter.about else ""
 
 
-# the answer
+# the model's choice
 
 
 def name_grammar(tools: Sequence[FunctionTool], *, none: bool) -> str:
-    """Return a GBNF grammar of the tools' names, or of what is enough of them, and (if allowed) of none."""
+    """Return a GBNF grammar of the tools' names, or unique prefixes of them, and if allowed of `none`."""
     prefixes = _prefixes(tools, none=none)
     return "root ::= " + " | ".join(msgspec.json.encode(prefix).decode() for prefix in prefixes)
 
 
 def tool_of_answer(tools: Sequence[FunctionTool], answer: str) -> FunctionTool | None:
-    """Return the tool that an answer held to `name_grammar` means; None is none."""
+    """Return the tool for an answer by `name_grammar`; None for `none`."""
     return _prefixes(tools, none=True).get(answer) or _prefixes(tools, none=False).get(answer)
 
 
@@ -282,10 +282,10 @@ def reconsider(
     candidates: Mapping[str, float],
     find: Callable[[FunctionTool], Arguments],
 ) -> FunctionTool | None:
-    """Weigh a choice by how sure the model was (log probabilities of first tokens) and by what was said.
+    """Adjust a choice by the model's confidence (log probabilities of first tokens) and the user's words.
 
-    A tool that came close to none is taken where all that it needs was said, and leaves no choice: a number.
-    One that was hardly likelier than none is not taken where nothing was said of what it needs.
+    A tool nearly as likely as none is chosen if all that it needs was said, and leaves no choice: a number. A
+    tool hardly more likely than none is not chosen if nothing that it needs was said.
     """
     ahead = _ahead_of_none(tools, candidates)
     if chosen is None:
@@ -298,7 +298,7 @@ def reconsider(
 
 
 def _ahead_of_none(tools: Sequence[FunctionTool], candidates: Mapping[str, float]) -> Mapping[str, float]:
-    """Return by how much tools were likelier than none, so far as their first tokens tell them apart."""
+    """Return by how much tools were more likely than none, as far as their first tokens differ."""
     names = [*(tool.name for tool in tools), NONE]
     begun = {token: [name for name in names if name.startswith(token)] for token in candidates if token}
     sure = {found[0]: candidates[token] for token, found in reversed(begun.items()) if len(found) == 1}
@@ -307,7 +307,7 @@ def _ahead_of_none(tools: Sequence[FunctionTool], candidates: Mapping[str, float
 
 
 def _prefixes(tools: Sequence[FunctionTool], *, none: bool) -> Mapping[str, FunctionTool | None]:
-    """Return what is enough of each name: a word less to write is some time less to wait."""
+    """Return a unique prefix of each name, since each word takes time to generate."""
     known: dict[str, FunctionTool | None] = {tool.name: tool for tool in tools}
     if none:
         known.setdefault(NONE, None)
