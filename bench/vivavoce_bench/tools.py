@@ -48,7 +48,7 @@ class Within(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a caller `says`, and the tool that it needs, with its arguments; without any, not to be called yet.
+    """A caller's request (`says`), and the expected tool and arguments; without them, no call is expected yet.
 
     `earlier` are the turns before it, the caller's first. What is `held_out` is not for tuning; what is
     `spoken` comes by voice.
@@ -122,7 +122,7 @@ def _words(text: str) -> list[str]:
 
 @dataclass(frozen=True)
 class Tried:
-    """What came of a request, as it was transcribed: a call, or words, and what that cost.
+    """The result of a request, with its transcript: a call or words, and the time and tokens.
 
     `seconds` passed until the call, or the first word.
     """

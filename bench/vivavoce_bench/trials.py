@@ -53,7 +53,7 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Level:
-    """The turns of so many conversations at once, and what they cost.
+    """The turns of a number of concurrent conversations, and their cost.
 
     `cpu` is CPU seconds of the server per minute of one conversation, `megabytes` the server's memory while all
     were connected, `client_cpu` seconds of CPU per second that the bench itself used, `lag` the latest, in
@@ -80,7 +80,7 @@ def questions(clips: Sequence[Clip]) -> list[Clip]:
 
 
 async def warm_up(server: MeasuredServer, clips: Sequence[Clip], wanted: Wanted) -> None:
-    """Hold one conversation of one turn that is not counted."""
+    """Run one conversation of one turn that is not measured."""
     async with calling(server.dial, wanted.session) as caller:
         await caller.ask(clips[0])
 
@@ -93,7 +93,7 @@ async def level(
     wanted: Wanted,
     on_status: OnStatus,
 ) -> Level:
-    """Hold so many conversations at once, each of so many turns. They hang up together."""
+    """Run this many concurrent conversations of this many turns each. They hang up together."""
     done: list[MeasuredTurn] = []
     callers: list[BenchCaller] = []
     seconds: list[float] = []
@@ -196,7 +196,7 @@ class HearingReport:
 async def hearing(
     server: MeasuredServer, clips: Sequence[Clip], wanted: Wanted, on_status: OnStatus
 ) -> HearingReport:
-    """Have the server transcribe every recording, and play noise and silence to it besides."""
+    """Have the server transcribe all recordings, and also noise and silence."""
     spoken = [clip for clip in clips if clip.transcript and clip.language.startswith("en")]
     noises = [SILENCE, *(clip for clip in clips if clip.category == "noise")]
     transcribed: list[Transcribed] = []
@@ -232,7 +232,7 @@ async def hearing(
 
 
 async def _transcribe(server: MeasuredServer, clip: Clip) -> str | None:
-    """Return what the server's transcriber makes of the whole recording at once."""
+    """Return the transcript of the complete recording by the server's transcriber alone."""
     if server.url is None or clip.path is None:
         return None
     audio = await anyio.Path(clip.path).read_bytes()

@@ -47,9 +47,9 @@ BYTES_PER_MS = INPUT_RATE * 2 // 1000
 TAIL_MS = 2500
 """of room tone put after a recording, so that its last word can be seen to be the last"""
 EVIDENCE_MS = 100
-"""that the turn detector and the transcriber take"""
+"""milliseconds that the turn detector and the transcriber take"""
 PARTIAL_MS = 40
-"""that the transcript of a few words over an answer takes"""
+"""milliseconds that the transcript of a few words during an answer takes"""
 LEFT_OUT = "meeting"
 LONGEST_SECONDS = 120
 NEVER = float("inf")

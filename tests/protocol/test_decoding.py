@@ -243,9 +243,9 @@ def test_an_error_says_what_was_expected(field: str, expected: str) -> None:
 
 def test_the_limit_that_was_hit_is_named() -> None:
     sound = base64.b64encode(bytes(10)).decode()
-    with pytest.raises(ProtocolError, match=r"10 bytes; one append holds 9 \(limits.append_bytes\)"):
+    with pytest.raises(ProtocolError, match=r"10 bytes; one append may have 9 \(limits.append_bytes\)"):
         decode_client(json.dumps({"type": "input_audio_buffer.append", "audio": sound}), append_bytes=9)
-    with pytest.raises(ProtocolError, match=r"6 characters; a text holds 5 \(limits.text_chars\)"):
+    with pytest.raises(ProtocolError, match=r"6 characters; a text may have 5 \(limits.text_chars\)"):
         decode_client(json.dumps(session(instructions="speech")), text_chars=5)
 
 

@@ -32,21 +32,21 @@ from vivavoce.protocol.session import (
 SLOTS = ("vad", "turn", "transcriber", "chat", "synthesizer", "denoiser")
 
 BASE: Mapping[str, Mapping[str, Table]] = {"session": {"turn_detection": {"type": "semantic_vad"}}}
-"""the defaults that a layer may have to take away whole: another `type` starts its table anew"""
+"""default tables that a layer replaces as a whole if it has another `type`"""
 
 _PRESETS = tomllib.loads(files("vivavoce.config").joinpath("presets.toml").read_text(encoding="utf-8"))
 PRESETS: Mapping[str, Table] = {name: {**_PRESETS["offline"], **table} for name, table in _PRESETS.items()}
 
 
 class ServerTable(SettingsTable):
-    """`[server]`: where it listens, and to whom."""
+    """`[server]`: the address and port, and the clients that may connect."""
 
     host: str = "127.0.0.1"
     """address to listen on; beyond loopback a key is required"""
     port: Annotated[int, Field(ge=0, le=65535)] = 8765
     """port to listen on; 0 takes any free one"""
     data: Path = Field(default_factory=lambda: user_data_path("vivavoce", appauthor=False))
-    """folder for what vivavoce writes down"""
+    """folder for files that vivavoce writes"""
     origins: Texts = ()
     """web pages, such as `https://example.org`, that may connect besides our own and those of this machine"""
     hosts: Texts = ()
@@ -56,7 +56,7 @@ class ServerTable(SettingsTable):
 
     @property
     def is_local(self) -> bool:
-        """Whether only this machine can reach it."""
+        """Whether the server can only be reached from this machine."""
         return is_loopback(self.host)
 
 
@@ -100,7 +100,7 @@ class SessionTable(SettingsTable):
     speed: Annotated[float, Field(ge=0.25, le=1.5)] = 1.0
     """speed of the answers, 0.25 to 1.5"""
     language: str | None = None
-    """language of the callers as ISO 639-1, where the transcriber wants to know"""
+    """language of the callers as ISO 639-1, for the transcriber"""
     transcription: bool = True
     """whether clients are sent what the caller said"""
     turn_detection: Table = BASE["session"]["turn_detection"]
@@ -139,11 +139,11 @@ class Config(SettingsTable):
     """All settings. `Config()` is the default and reads nothing; `loading.load` reads what is configured."""
 
     preset: Literal["offline", "scripted", "openai-realtime", "azure-realtime"] = "offline"
-    """`offline`: models on this machine; `scripted`: predictable answers, for tests; or a server's model"""
+    """`offline`: models on this machine; `scripted`: deterministic answers, for tests; or a server's model"""
     engine: Literal["cascade", "remote"] = "cascade"
     """who answers: `cascade`, the models of the tables below; `remote`, the server of `[remote]`"""
     keys: SecretStr = SecretStr("")
-    """keys, separated by commas, of which a client must show one; only from the environment"""
+    """keys, separated by commas, of which a client must send one; only from the environment"""
     webhook_secret: SecretStr = SecretStr("")
     """signs requests to `[server] webhook`, such as `whsec_…`; only from the environment"""
     server: ServerTable = ServerTable()
@@ -202,7 +202,7 @@ class Config(SettingsTable):
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """The keys, of which a client must show one; empty means that none is asked for."""
+        """The keys, of which a client must send one; empty means that no key is required."""
         return tuple(key for part in self.keys.get_secret_value().split(",") if (key := part.strip()))
 
     @property

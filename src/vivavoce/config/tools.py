@@ -24,7 +24,7 @@ def placeholders(text: str) -> Iterator[str]:
     for _, name, form, conversion in Formatter().parse(text):
         if name is not None:
             if not name.isidentifier() or form or conversion:
-                raise ValueError(f"{text!r}: braces must hold the name of an argument, and nothing else")
+                raise ValueError(f"{text!r}: braces must contain the name of an argument, and nothing else")
             yield name
 
 

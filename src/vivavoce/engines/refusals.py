@@ -25,7 +25,7 @@ def expired(limits: Limits) -> e.ErrorEvent:
 def too_many_items(limits: Limits) -> ProtocolError:
     """Return the error for an item beyond `limits.items`."""
     return ProtocolError(
-        f"A conversation holds at most {limits.items} items (limits.items); delete some.",
+        f"A conversation may have at most {limits.items} items (limits.items); delete some.",
         code="too_many_items",
         param="item",
     )
@@ -33,4 +33,4 @@ def too_many_items(limits: Limits) -> ProtocolError:
 
 def not_a_client_event() -> ProtocolError:
     """Return the error for an event that is not a client event."""
-    return ProtocolError("An engine takes client events only.", code="invalid_event")
+    return ProtocolError("An engine accepts only client events.", code="invalid_event")

@@ -220,7 +220,7 @@ def _failures(label: str) -> Iterator[Sequence[int]]:
 def _error(error: BaseException, status: int) -> McpError:
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
-    if status >= 400:  # what the HTTP library says of it has the address in it, perhaps with a key
+    if status >= 400:  # the HTTP library's message contains the URL, perhaps with a key
         phrase = httpx2.codes.get_reason_phrase(status) or "refused"
         message = f"{phrase}: {error.message}" if isinstance(error, MCPError) else phrase
         return McpHttpError(code=status, message=message)

@@ -101,7 +101,7 @@ def decode_client(
         event = _decode_strictly(data, text_chars, values, translate)
     if isinstance(event, e.InputAudioBufferAppend) and len(event.audio) > append_bytes:
         size = len(event.audio)
-        too_long = invalid("audio", f"{size} bytes; one append holds {append_bytes} (limits.append_bytes).")
+        too_long = invalid("audio", f"{size} bytes; one append may have {append_bytes} (limits.append_bytes).")
         raise _with_event_id(too_long, event.event_id)
     return event
 
@@ -263,7 +263,7 @@ def _check_content(item: Item) -> None:
             names = " or ".join(f"'{name}'" for name in allowed)
             param = f"item.content[{index}].type"
             raise invalid(
-                param, f"a message of the {item.role}'s that a client creates holds {names}, not '{tag}'."
+                param, f"a message of the {item.role}'s that a client creates may contain {names}, not '{tag}'."
             )
 
 

@@ -16,7 +16,7 @@ _E = TypeVar("_E", bound="Event")
 
 
 def new_id(kind: str) -> str:
-    """Make an id such as `item_9f…`: the protocol's prefixes, and 96 bits that nobody can guess."""
+    """Return a new id such as `item_9f…`: a prefix of the protocol, and 96 random bits."""
     return f"{kind}_{uuid4().hex[:24]}"
 
 
@@ -29,7 +29,7 @@ class Event(Struct, tag_field="type", frozen=True, kw_only=True):
 
 
 class ClientEvent(Event, frozen=True, kw_only=True):
-    """Sent by a client, which may give it an `event_id` for errors to name."""
+    """Sent by a client, which may set an `event_id` that errors refer to."""
 
     event_id: Annotated[str, Meta(max_length=512)] | UnsetType = UNSET
 
@@ -76,7 +76,7 @@ class TokenDetails(Struct, frozen=True, kw_only=True):
 
 
 class TokensUsage(Struct, tag_field="type", tag="tokens", frozen=True, kw_only=True):
-    """The details are always there: the JavaScript Agents SDK does without the whole event otherwise."""
+    """The details are never absent: otherwise the JavaScript Agents SDK drops the whole event."""
 
     input_tokens: int
     output_tokens: int
@@ -88,7 +88,7 @@ TranscriptionUsage = DurationUsage | TokensUsage
 
 
 class LogProb(Struct, frozen=True, kw_only=True):
-    """How sure the transcriber was of a token; `bytes` are its UTF-8."""
+    """The log probability of a transcript's token; `bytes` are its UTF-8."""
 
     token: str
     logprob: float
@@ -147,7 +147,7 @@ class ConversationItemRetrieve(ClientEvent, tag="conversation.item.retrieve", fr
 
 
 class ConversationItemTruncate(ClientEvent, tag="conversation.item.truncate", frozen=True, kw_only=True):
-    """Cut a spoken message to what was heard of it: `audio_end_ms` milliseconds."""
+    """Cut a spoken message to what was played of it: `audio_end_ms` milliseconds."""
 
     item_id: str
     content_index: Annotated[int, Meta(ge=0)]
@@ -155,7 +155,7 @@ class ConversationItemTruncate(ClientEvent, tag="conversation.item.truncate", fr
 
 
 class ConversationItemDelete(ClientEvent, tag="conversation.item.delete", frozen=True, kw_only=True):
-    """Take an item out of the conversation."""
+    """Delete an item of the conversation."""
 
     item_id: str
 
@@ -271,7 +271,7 @@ class InputAudioBufferCleared(ServerEvent, tag="input_audio_buffer.cleared", fro
 class InputAudioBufferTimeoutTriggered(
     ServerEvent, tag="input_audio_buffer.timeout_triggered", frozen=True, kw_only=True
 ):
-    """Nobody spoke for `idle_timeout_ms`."""
+    """There was no speech for `idle_timeout_ms`."""
 
     audio_start_ms: int
     audio_end_ms: int
@@ -293,7 +293,7 @@ class ConversationItemRetrieved(ServerEvent, tag="conversation.item.retrieved", 
 
 
 class ConversationItemTruncated(ServerEvent, tag="conversation.item.truncated", frozen=True, kw_only=True):
-    """The item now holds what was heard."""
+    """The item was cut after `audio_end_ms` milliseconds of its audio."""
 
     item_id: str
     content_index: int
@@ -343,7 +343,7 @@ class TranscriptionFailed(
 class TranscriptionSegment(
     ServerEvent, tag="conversation.item.input_audio_transcription.segment", frozen=True, kw_only=True
 ):
-    """A stretch of speech by one speaker."""
+    """A segment of speech by one speaker."""
 
     item_id: str
     content_index: int
@@ -515,7 +515,7 @@ class OwnEvent(Event, frozen=True, kw_only=True):
 
 
 class CardShown(OwnEvent, tag="vivavoce.card", frozen=True, kw_only=True):
-    """A tool has something to show while the voice speaks. `html` is safe to put into a page as it is."""
+    """A tool shows a card. `html` is sanitized, and can be inserted into a page."""
 
     call_id: str
     title: str
@@ -529,7 +529,7 @@ class AssistantChanged(OwnEvent, tag="vivavoce.assistant", frozen=True, kw_only=
 
 
 class EngineChanged(OwnEvent, tag="vivavoce.engine", frozen=True, kw_only=True):
-    """Which engine answers from now on, and why; `lost` is none, until the connection is made again."""
+    """The engine that answers from now on, and why; `lost` means none, until it is reconnected."""
 
     engine: Literal["remote", "cascade", "lost"]
     reason: str

@@ -170,4 +170,4 @@ def _check_metadata(metadata: dict[str, str]) -> None:
         if len(key) > 64:
             raise invalid("response.metadata", f"the key '{key[:16]}…' has more than 64 characters.")
         if len(value) > 512:
-            raise invalid(f"response.metadata.{key}", f"{len(value)} characters; a value holds 512.")
+            raise invalid(f"response.metadata.{key}", f"{len(value)} characters; a value may have 512.")

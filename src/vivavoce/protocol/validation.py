@@ -44,7 +44,7 @@ def text_limit(chars: int, *, but: str) -> CheckText:
 
     def short(text: str, param: str) -> None:
         if len(text) > chars and not param.endswith(but):
-            raise invalid(param, f"{len(text)} characters; a text holds {chars} (limits.text_chars).")
+            raise invalid(param, f"{len(text)} characters; a text may have {chars} (limits.text_chars).")
 
     return short
 
@@ -155,7 +155,7 @@ def _base64(value: str, path: str) -> str:
 def _check_length(length: int, unit: str, kind: inspect.StrType | inspect.VarTupleType, path: str) -> None:
     """Check the length of a text or an array, in `unit`."""
     if kind.max_length is not None and length > kind.max_length:
-        raise invalid(path, f"{length} {unit}; it holds {kind.max_length}.")
+        raise invalid(path, f"{length} {unit}; it may have {kind.max_length}.")
     if kind.min_length is not None and length < kind.min_length:
         raise invalid(path, f"{length} {unit}; it needs at least {kind.min_length}.")
 

@@ -110,19 +110,19 @@ class McpCalls:
             self.call.tasks.start_soon(self._run, pending)
 
     async def _run(self, pending: PendingMcpCall) -> None:
-        told: e.ResponseMcpCallCompleted | e.ResponseMcpCallFailed
+        ended: e.ResponseMcpCallCompleted | e.ResponseMcpCallFailed
         item, index = pending.item, pending.output_index
         try:
             item = replace(item, output=await self._call(pending))
-            told = e.ResponseMcpCallCompleted(item_id=item.id, output_index=index)
+            ended = e.ResponseMcpCallCompleted(item_id=item.id, output_index=index)
         except McpFailure as failure:
             item = replace(item, error=failure.error)
-            told = e.ResponseMcpCallFailed(item_id=item.id, output_index=index)
+            ended = e.ResponseMcpCallFailed(item_id=item.id, output_index=index)
         self._under_way -= 1
         pending.connection.calls -= 1
         if not self.servers.is_needed(pending.connection):
             pending.connection.close()
-        await self._end(pending, item, told)
+        await self._end(pending, item, ended)
 
     async def _call(self, pending: PendingMcpCall) -> str:
         """Return the tool's output. Raises `McpFailure`."""
@@ -144,7 +144,10 @@ class McpCalls:
         return output if len(output) <= most else cut
 
     async def _end(
-        self, pending: PendingMcpCall, item: McpCall, told: e.ResponseMcpCallCompleted | e.ResponseMcpCallFailed
+        self,
+        pending: PendingMcpCall,
+        item: McpCall,
+        ended: e.ResponseMcpCallCompleted | e.ResponseMcpCallFailed,
     ) -> None:
         """Close the item. The conversation is updated first, since the client's next event may refer to it."""
         call = self.call
@@ -154,7 +157,7 @@ class McpCalls:
             item=item, previous_item_id=call.conversation.before(item.id) if inside else None
         )
         call.conversation.apply(done)
-        await call.send(told)
+        await call.send(ended)
         if inside:
             await call.send(done)
         await call.send(

@@ -115,18 +115,18 @@ class McpServerTools:
 
     async def _list(self, connection: McpConnection, item: McpListTools, item_id: str) -> None:
         """List the tools. `completed` precedes the done item (openai-dotnet's test relies on it)."""
-        told: e.McpListToolsCompleted | e.McpListToolsFailed = e.McpListToolsCompleted(item_id=item_id)
+        listed: e.McpListToolsCompleted | e.McpListToolsFailed = e.McpListToolsCompleted(item_id=item_id)
         try:
             self._check_room(connection, len(self._connections), "servers")
             item = replace(item, tools=tuple(await connection.list_tools()))
             self._check_room(connection, sum(len(one.tools) for one in self._connections.values()), "tools")
         except McpFailure as failure:
             connection.failed, connection.tools = True, ()
-            item, told = replace(item, tools=()), e.McpListToolsFailed(item_id=item_id)
+            item, listed = replace(item, tools=()), e.McpListToolsFailed(item_id=item_id)
             log.warning("MCP server %r has not listed its tools: %s", item.server_label, failure.kind)
         self.call.revision += 1
         connection.listed.set()
-        await self.call.send(told)
+        await self.call.send(listed)
         if item_id in self.call.conversation:
             before = self.call.conversation.before(item_id)
             await self.call.send(e.ConversationItemDone(item=item, previous_item_id=before))

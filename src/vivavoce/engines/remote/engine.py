@@ -73,7 +73,7 @@ class Remote:
             error = await self._keep_connected(relay, server, reason)
             reason = f"{server.name}: {error.message}"
             log.warning("%s", reason)
-            if error.retryable:  # what it has against this session says nothing about other conversations
+            if error.retryable:  # an error about this session does not affect other conversations
                 server.on_failure()
         message = f"No upstream server answers: {reason or 'there is none'}."
         details = e.ErrorDetails(type="server_error", code="upstream_unreachable", message=message)

@@ -235,7 +235,7 @@ class OpenState:
             case e.InputAudioBufferCommitted(item_id=item_id):
                 self._commit(item_id)
             case e.InputAudioBufferCleared():
-                self.outbox.take_until(e.InputAudioBufferClear)
+                self.outbox.pop_until(e.InputAudioBufferClear)
                 self._turn = None
             case e.ConversationItemAdded(item=Message(role="user") as item):
                 self._add_turn(item)
@@ -256,11 +256,11 @@ class OpenState:
     def _commit(self, item_id: str) -> None:
         turn, self._turn, self._committed = self._turn, None, item_id
         if turn and turn.end_ms is not None and turn.item_id == item_id:
-            audio = self.outbox.take_turn(turn.start_ms, turn.end_ms)
+            audio = self.outbox.pop_turn(turn.start_ms, turn.end_ms)
             detection = self._input.turn_detection or None
             self.response_due = detection is not None and detection.create_response is not False
         else:
-            audio = self.outbox.take_until(e.InputAudioBufferCommit)
+            audio = self.outbox.pop_until(e.InputAudioBufferCommit)
         self.keep_audio(item_id, audio)
 
     def keep_audio(self, item_id: str, audio: bytes) -> None:

@@ -100,33 +100,33 @@ class Outbox:
 
     # answers of the server
 
-    def take_answered(self, event: e.Event) -> e.ClientEvent | None:
+    def pop_answered(self, event: e.Event) -> e.ClientEvent | None:
         """Remove and return the client event that a server event answers, or None."""
         match event:
             case e.SessionUpdated():
-                return self._take(e.SessionUpdate)
+                return self._pop(e.SessionUpdate)
             case e.ResponseCreated():
-                return self._take(e.ResponseCreate)
+                return self._pop(e.ResponseCreate)
             case e.ConversationItemAdded(item=item):
-                return self._take(e.ConversationItemCreate, lambda one: one.item.id == item.id)
+                return self._pop(e.ConversationItemCreate, lambda one: one.item.id == item.id)
             case e.ConversationItemRetrieved(item=item):
-                return self._take(e.ConversationItemRetrieve, lambda one: one.item_id == item.id)
+                return self._pop(e.ConversationItemRetrieve, lambda one: one.item_id == item.id)
             case e.ConversationItemTruncated(item_id=item_id):
-                return self._take(e.ConversationItemTruncate, lambda one: one.item_id == item_id)
+                return self._pop(e.ConversationItemTruncate, lambda one: one.item_id == item_id)
             case e.ConversationItemDeleted(item_id=item_id):
-                return self._take(e.ConversationItemDelete, lambda one: one.item_id == item_id)
+                return self._pop(e.ConversationItemDelete, lambda one: one.item_id == item_id)
             case e.ErrorEvent(error=error) if error.event_id:
-                return self._take(e.ClientEvent, lambda one: one.event_id == error.event_id)
+                return self._pop(e.ClientEvent, lambda one: one.event_id == error.event_id)
             case _:
                 return None
 
-    def take_turn(self, start_ms: float, end_ms: float) -> bytes:
+    def pop_turn(self, start_ms: float, end_ms: float) -> bytes:
         """Remove the audio that was sent up to `end_ms`; return the part of it after `start_ms`."""
         turn = [one.audio for one in self._sent if one.audio and start_ms < one.end_ms <= end_ms]
         self._sent = deque(one for one in self._sent if not one.audio or one.end_ms > end_ms)
         return b"".join(turn)
 
-    def take_until(self, type_: type[e.InputAudioBufferCommit | e.InputAudioBufferClear]) -> bytes:
+    def pop_until(self, type_: type[e.InputAudioBufferCommit | e.InputAudioBufferClear]) -> bytes:
         """Remove the first sent event of this type, and all audio before it; return that audio."""
         sent = list(self._sent)
         at = next((n for n, entry in enumerate(sent) if isinstance(entry.event, type_)), None)
@@ -135,7 +135,7 @@ class Outbox:
         self._sent = deque([*(entry for entry in sent[:at] if not entry.audio), *sent[at + 1 :]])
         return b"".join(entry.audio for entry in sent[:at])
 
-    def _take(self, type_: type[_E], is_answered: Callable[[_E], bool] = lambda _: True) -> _E | None:
+    def _pop(self, type_: type[_E], is_answered: Callable[[_E], bool] = lambda _: True) -> _E | None:
         for at, entry in enumerate(self._sent):
             if isinstance(entry.event, type_) and is_answered(entry.event):
                 del self._sent[at]

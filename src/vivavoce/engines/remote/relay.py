@@ -196,7 +196,7 @@ class Relay:
                 with anyio.move_on_after(self.limits.send_seconds):
                     await upstream.send(event)
                     sent = True
-                if not sent and self._receiving:  # else it is a slow client that holds everything up
+                if not sent and self._receiving:  # otherwise the client is slow, not the server
                     self._patience.cancel()
                     return
         except HungUp:
@@ -269,7 +269,7 @@ class Relay:
     def _error_for_client(self, event: e.ErrorEvent) -> Iterator[e.ErrorEvent]:
         """Yield an error with the client's own event id, if it had one; errors about our events are logged."""
         event_id = event.error.event_id or ""
-        self._outbox.take_answered(event)
+        self._outbox.pop_answered(event)
         if event_id.startswith(REPLAY_ID):
             if not self._replay.rejected(event_id):
                 self._state.response_due = False
@@ -281,7 +281,7 @@ class Relay:
 
     async def _send_client(self, event: e.Event) -> None:
         """Send the client an event, and update the state."""
-        answered = self._outbox.take_answered(event)
+        answered = self._outbox.pop_answered(event)
         match event:
             case e.SessionUpdated() if isinstance(answered, e.SessionUpdate):
                 self.session = updated(self.session, answered.session)
