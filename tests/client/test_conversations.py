@@ -172,7 +172,7 @@ async def test_an_answer_is_cancelled_without_being_cut() -> None:
 async def test_only_a_spoken_answer_can_be_cut(item_id: str) -> None:
     async with RealtimeClient(Simulation().engine) as client:
         await client.send(e.ConversationItemCreate(item=Message(id="mine", role="user", content=())))
-        with pytest.raises(ProtocolError, match="is no spoken answer"):
+        with pytest.raises(ProtocolError, match="is not a spoken answer"):
             await client.cancel_response(item_id, 100)
 
 
