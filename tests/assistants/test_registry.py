@@ -116,7 +116,7 @@ async def test_there_are_only_so_many_tools(caplog: pytest.LogCaptureFixture) ->
     assert names(
         await begun(Runtime(scripted(limits={"tools": 1}), assistant=DESK, tools=ToolRegistry([opening_hours])))
     ) == ["order_status"]
-    assert "only 0 are offered (limits.tools)" in caplog.text
+    assert "only 0 of 1 shared tools are used (limits.tools)" in caplog.text
 
 
 async def test_what_is_promised_by_http_is_what_is_kept() -> None:
