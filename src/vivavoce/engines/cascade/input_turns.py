@@ -156,15 +156,15 @@ class InputTurns:
 
     def configure(self, settings: InputProcessing) -> None:
         """Apply other settings from now on. A turn in progress stays to be committed if turns become manual."""
-        turn, is_manual = self._turn, settings.rules is None
-        if settings.rules == self.input_audio.settings.rules:
-            self.input_audio.configure(settings)
-            return
-        self._drop_turn()
-        self.input_audio.configure(settings, keep_from_ms=turn.audio_start_ms if turn and is_manual else None)
-        if turn and is_manual:
-            turn.analysis = turn.draft = None
-            self._turn = turn
+        changed = settings.rules != self.input_audio.settings.rules
+        kept = self._turn if changed and settings.rules is None else None
+        if changed:
+            self._drop_turn()
+        self.input_audio.configure(settings, keep_from_ms=kept.audio_start_ms if kept else None)
+        if kept:
+            self._changes.clear()  # whether it is over is the client's to say now
+            kept.analysis = kept.draft = None
+            self._turn = kept
 
     # changes of turn-taking
 
