@@ -1,7 +1,5 @@
 """Laws that every conversation keeps, whatever the caller does and however slow or broken the world is."""
 
-from math import inf
-
 import anyio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -86,9 +84,9 @@ def simulations(draw: st.DrawFn) -> Simulation:
     return Simulation(session=merge(DEFAULT, settings_), limits=LIMITS, **cast)
 
 
-def perform(simulation: Simulation, steps: list[Step], until: float, *, muted_after: float = inf) -> Timeline:
+def perform(simulation: Simulation, steps: list[Step], until: float) -> Timeline:
     async def run() -> Timeline:
-        return await simulation.run(*steps, until=until, muted_after=muted_after)
+        return await simulation.run(*steps, until=until)
 
     return anyio.run(run, backend_options={"loop_factory": JumpingClock})
 
@@ -188,7 +186,7 @@ def test_the_order_of_items_is_the_order_in_which_they_were_said(
 def test_no_silence_without_an_end(simulation: Simulation, caller: tuple[list[Step], float]) -> None:
     """Every deadline is some seconds: whatever fails, an answer that has begun is over before long."""
     steps, until = caller
-    timeline = perform(simulation, steps, until + 20, muted_after=until + 5)
+    timeline = perform(simulation, steps, until + 20)
     created = {event.response.id for event in timeline.of(e.ResponseCreated)}
     assert created == {event.response.id for event in timeline.of(e.ResponseDone)}
 

@@ -71,7 +71,7 @@ def test_what_is_committed_is_written_down(simulation: Simulation, caller: tuple
     """All of it, within the transcriber's deadline: or it is said why not."""
     simulation.engine.session = merge(transcribed(), Session())
     steps, until = caller
-    timeline = perform(simulation, steps, until + 20, muted_after=until + 5)
+    timeline = perform(simulation, steps, until + 20)
     assert {event.item_id for event in timeline.of(e.InputAudioBufferCommitted)} == {
         event.item_id for event in timeline.of(*ENDS)
     }

@@ -326,11 +326,8 @@ class Simulation:
             limits=self.limits,
         )
 
-    async def run(self, *steps: Step, until: float, muted_after: float = inf) -> Timeline:
-        """Run the steps, and return the timeline of all events.
-
-        The caller hangs up after `until` seconds, and sends no audio after `muted_after` seconds.
-        """
+    async def run(self, *steps: Step, until: float) -> Timeline:
+        """Run the steps, and return the timeline of all events. The caller hangs up after `until` seconds."""
         timeline = Timeline([], anyio.current_time())
         self.caller.utterances = [step for step in steps if isinstance(step, CallerSays)]
         switchboard = Switchboard(
@@ -342,9 +339,7 @@ class Simulation:
         caller = Caller("simulation", session=self.client_session)
         async with switchboard.connect(caller) as line, anyio.create_task_group() as tasks:
             tasks.start_soon(_drain, line)
-            await self._act(line, steps, timeline, min(until, muted_after))
-            if muted_after < until:
-                await anyio.sleep_until(timeline.started_at + until)
+            await self._act(line, steps, timeline, until)
             tasks.cancel_scope.cancel()
         return timeline
 
