@@ -22,13 +22,12 @@ from vivavoce.engines.cascade.context import Providers
 from vivavoce.engines.cascade.engine import Cascade
 from vivavoce.engines.failover import Failover
 from vivavoce.engines.remote import Remote
-from vivavoce.engines.remote.options import voiceless
+from vivavoce.engines.sessions import create_transcription
 from vivavoce.engines.speech import Speech
-from vivavoce.engines.transcription_session import create_transcription
 from vivavoce.errors import ConfigError
 from vivavoce.mcp.servers import McpServers
 from vivavoce.protocol.session import Session, TranscriptionSession
-from vivavoce.protocol.settings import DEFAULT, merge
+from vivavoce.protocol.settings import DEFAULT, merge, without_voice
 from vivavoce.providers.registry import ROLES, Plugin, Role, find, names, settings_for
 from vivavoce.session.line import Engine, Line
 from vivavoce.session.ringing import IncomingCalls
@@ -260,7 +259,7 @@ class Runtime:
         limits = self.config.limits
         servers = McpServers(limits, self.config.mcp_servers)
         alone = self.config.engine == "cascade"
-        session = self.session if alone else voiceless(self.session)
+        session = self.session if alone else without_voice(self.session)
         cascade = Cascade(providers, session=session, limits=limits, mcp=servers)
         await cascade.warm_up()
         self._speech = Speech(providers, limits)

@@ -6,7 +6,7 @@ from contextlib import AbstractAsyncContextManager
 from vivavoce.config.remote import RemoteTable
 from vivavoce.connect import Endpoint, azure, connect, endpoint_at, openai
 from vivavoce.engines.remote import Remote
-from vivavoce.engines.remote.options import Settings
+from vivavoce.engines.sessions import Settings
 from vivavoce.errors import ConfigError
 from vivavoce.limits import Limits
 from vivavoce.protocol.dialects import BETA, GA

@@ -12,7 +12,7 @@ from clients.rules import check
 from clients.rules.score import Direction, Event
 from vivavoce.engines.failover import Failover
 from vivavoce.engines.remote import Remote
-from vivavoce.engines.remote.options import Settings
+from vivavoce.engines.sessions import Settings
 from vivavoce.errors import ProviderError
 from vivavoce.protocol import events as e
 from vivavoce.protocol.codec import encode

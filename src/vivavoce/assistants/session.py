@@ -14,6 +14,7 @@ from vivavoce.protocol import events as e
 from vivavoce.protocol.items import FunctionCallOutput, Item, ItemReference, Message
 from vivavoce.protocol.responses import VERBATIM, ResponseParams
 from vivavoce.protocol.session import Session
+from vivavoce.protocol.settings import without_voice
 from vivavoce.protocol.validation import invalid
 from vivavoce.session.middleware import ObservedEvent, SessionHandle
 from vivavoce.tools.toolbox import Toolbox
@@ -105,9 +106,7 @@ def client_policy(event: e.ClientEvent, *, any_voice: bool = True) -> e.ClientEv
 
 def _allowed(settings: S, *, any_voice: bool) -> S:
     settings = replace(settings, instructions=UNSET, prompt=UNSET, tools=UNSET, tool_choice=UNSET)
-    if any_voice or not settings.audio or not settings.audio.output:
-        return settings
-    return replace(settings, audio=replace(settings.audio, output=replace(settings.audio.output, voice=UNSET)))
+    return settings if any_voice else without_voice(settings)
 
 
 def _check_item(item: Item | ItemReference, param: str) -> None:

@@ -9,8 +9,9 @@ import anyio
 
 from vivavoce.engines.cascade.engine import Cascade
 from vivavoce.engines.remote import Remote
-from vivavoce.engines.remote.options import Settings, without_voice
+from vivavoce.engines.remote.options import for_cascade
 from vivavoce.engines.remote.relay import UpstreamServer
+from vivavoce.engines.sessions import Settings
 from vivavoce.session.line import Line, open_line
 
 
@@ -28,7 +29,7 @@ class Failover:
 
     async def converse(self, line: Line, session: Settings | None = None) -> None:
         """Serve one conversation, with the client's `session`. Cancelling ends all tasks of it."""
-        cascade = UpstreamServer("the cascade", self._connect, adapt=without_voice, engine="cascade")
+        cascade = UpstreamServer("the cascade", self._connect, adapt=for_cascade, engine="cascade")
         if anyio.current_time() < self._down_until:
             servers = [replace(cascade, reason=f"{self.first.name} was down a moment ago")]
         else:

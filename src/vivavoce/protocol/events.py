@@ -43,7 +43,7 @@ class ServerEvent(Event, frozen=True, kw_only=True):
 def kinds(family: type[_E]) -> tuple[type[_E], ...]:
     """Return the events of a family, such as `ClientEvent`; bases that only share fields are none."""
     found = [kind for one in family.__subclasses__() for kind in (one, *kinds(one))]
-    return tuple(kind for kind in found if not kind.__name__.startswith("_"))
+    return tuple(kind for kind in found if kind.__struct_config__.tag != kind.__name__)
 
 
 # what some events carry
@@ -207,13 +207,17 @@ class _OutputItemEvent(ServerEvent, frozen=True, kw_only=True):
     item: Item
 
 
-class _OutputEvent(ServerEvent, frozen=True, kw_only=True):
+class OutputEvent(ServerEvent, frozen=True, kw_only=True):
+    """About an item of a response."""
+
     response_id: str
     item_id: str
     output_index: int
 
 
-class _PartEvent(_OutputEvent, frozen=True, kw_only=True):
+class PartEvent(OutputEvent, frozen=True, kw_only=True):
+    """About a part of a message."""
+
     content_index: int
 
 
@@ -370,32 +374,32 @@ class ResponseOutputItemDone(_OutputItemEvent, tag="response.output_item.done", 
     """An item of the response has reached its final form."""
 
 
-class ResponseContentPartAdded(_PartEvent, tag="response.content_part.added", frozen=True, kw_only=True):
+class ResponseContentPartAdded(PartEvent, tag="response.content_part.added", frozen=True, kw_only=True):
     """An item of the response has a new part."""
 
     part: Part
 
 
-class ResponseContentPartDone(_PartEvent, tag="response.content_part.done", frozen=True, kw_only=True):
+class ResponseContentPartDone(PartEvent, tag="response.content_part.done", frozen=True, kw_only=True):
     """A part of the response is complete."""
 
     part: Part
 
 
-class ResponseOutputTextDelta(_PartEvent, tag="response.output_text.delta", frozen=True, kw_only=True):
+class ResponseOutputTextDelta(PartEvent, tag="response.output_text.delta", frozen=True, kw_only=True):
     """A further part of a text."""
 
     delta: str
 
 
-class ResponseOutputTextDone(_PartEvent, tag="response.output_text.done", frozen=True, kw_only=True):
+class ResponseOutputTextDone(PartEvent, tag="response.output_text.done", frozen=True, kw_only=True):
     """The whole text of a part."""
 
     text: str
 
 
 class ResponseOutputAudioTranscriptDelta(
-    _PartEvent, tag="response.output_audio_transcript.delta", frozen=True, kw_only=True
+    PartEvent, tag="response.output_audio_transcript.delta", frozen=True, kw_only=True
 ):
     """The transcript of the audio that follows."""
 
@@ -403,25 +407,25 @@ class ResponseOutputAudioTranscriptDelta(
 
 
 class ResponseOutputAudioTranscriptDone(
-    _PartEvent, tag="response.output_audio_transcript.done", frozen=True, kw_only=True
+    PartEvent, tag="response.output_audio_transcript.done", frozen=True, kw_only=True
 ):
     """The whole transcript of a part."""
 
     transcript: str
 
 
-class ResponseOutputAudioDelta(_PartEvent, tag="response.output_audio.delta", frozen=True, kw_only=True):
+class ResponseOutputAudioDelta(PartEvent, tag="response.output_audio.delta", frozen=True, kw_only=True):
     """A further part of the audio, in the session's output format."""
 
     delta: bytes
 
 
-class ResponseOutputAudioDone(_PartEvent, tag="response.output_audio.done", frozen=True, kw_only=True):
+class ResponseOutputAudioDone(PartEvent, tag="response.output_audio.done", frozen=True, kw_only=True):
     """All audio of a part has been sent."""
 
 
 class ResponseFunctionCallArgumentsDelta(
-    _OutputEvent, tag="response.function_call_arguments.delta", frozen=True, kw_only=True
+    OutputEvent, tag="response.function_call_arguments.delta", frozen=True, kw_only=True
 ):
     """A further part of a tool call's arguments."""
 
@@ -430,7 +434,7 @@ class ResponseFunctionCallArgumentsDelta(
 
 
 class ResponseFunctionCallArgumentsDone(
-    _OutputEvent, tag="response.function_call_arguments.done", frozen=True, kw_only=True
+    OutputEvent, tag="response.function_call_arguments.done", frozen=True, kw_only=True
 ):
     """A tool is to be called."""
 
@@ -440,7 +444,7 @@ class ResponseFunctionCallArgumentsDone(
 
 
 class ResponseMcpCallArgumentsDelta(
-    _OutputEvent, tag="response.mcp_call_arguments.delta", frozen=True, kw_only=True
+    OutputEvent, tag="response.mcp_call_arguments.delta", frozen=True, kw_only=True
 ):
     """A further part of an MCP call's arguments."""
 
@@ -449,7 +453,7 @@ class ResponseMcpCallArgumentsDelta(
 
 
 class ResponseMcpCallArgumentsDone(
-    _OutputEvent, tag="response.mcp_call_arguments.done", frozen=True, kw_only=True
+    OutputEvent, tag="response.mcp_call_arguments.done", frozen=True, kw_only=True
 ):
     """All arguments of an MCP call."""
 

@@ -79,6 +79,7 @@ _RANGES = {
 """the minimum and maximum of each number in a session"""
 
 _S = TypeVar("_S", Session, TranscriptionSession)
+_WithVoice = TypeVar("_WithVoice", Session, ResponseParams)
 
 
 def merge(session: _S, update: Session | TranscriptionSession, *, tools: int = TOOLS) -> _S:
@@ -109,6 +110,14 @@ def apply_update(session: _S, update: Session | TranscriptionSession) -> _S:
         if value is not UNSET and name not in ("id", "object", "expires_at", "model")
     }
     return replace(session, **changed)
+
+
+def without_voice(settings: _WithVoice) -> _WithVoice:
+    """Return the settings of a session or response without the voice."""
+    if not settings.audio or not settings.audio.output:
+        return settings
+    output = replace(settings.audio.output, voice=UNSET)
+    return replace(settings, audio=replace(settings.audio, output=output))
 
 
 def _check_tracing(before: Session | TranscriptionSession, after: Session) -> None:

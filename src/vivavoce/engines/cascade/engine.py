@@ -17,8 +17,13 @@ from vivavoce.engines.cascade.response_task import Apology
 from vivavoce.engines.cascade.responses import Responses
 from vivavoce.engines.cascade.settings import InputProcessing, ResponseSettings
 from vivavoce.engines.cascade.transcripts import Transcripts
-from vivavoce.engines.refusals import error_for, expired, not_a_client_event
-from vivavoce.engines.transcription_session import create_transcription, no_responses, update_transcription
+from vivavoce.engines.sessions import (
+    create_transcription,
+    error_for,
+    expired,
+    not_a_client_event,
+    update_transcription,
+)
 from vivavoce.errors import ProtocolError
 from vivavoce.limits import Limits
 from vivavoce.mcp.servers import McpConnector, McpServers
@@ -88,7 +93,7 @@ class _Conversation:
         self.input_audio = InputAudioStream(
             context.providers.vad.detector(),
             InputProcessing.of(context.client_session),
-            is_audible=self._is_audible,
+            is_audible=lambda: self.responses.audible and self.input_audio.settings.interrupt_response,
             input_buffer_seconds=context.limits.input_buffer_seconds,
             denoising_model=context.providers.denoiser,
         )
@@ -146,12 +151,14 @@ class _Conversation:
             case _:
                 raise not_a_client_event()
 
-    def _is_audible(self) -> bool:
-        return self.responses.audible and self.input_audio.settings.interrupt_response
-
     def _respond(self, params: ResponseParams) -> None:
         if self.context.transcription:
-            raise no_responses()
+            raise ProtocolError(
+                "This session only transcribes (its type is 'transcription'). "
+                'For responses connect anew, and send session.update with "type": "realtime".',
+                code="invalid_value",
+                param="type",
+            )
         check_response(params, self.context.session, tools=self.context.limits.tools)
         own_input = None if params.input is UNSET else self.items.response_input(params.input)
         self.responses.respond(own_input or self.transcripts.read_messages, params)

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from vivavoce.engines.cascade.context import CascadeContext, Providers
 from vivavoce.engines.cascade.responses import Responses
 from vivavoce.engines.cascade.transcripts import Transcripts
-from vivavoce.engines.refusals import too_many_items
+from vivavoce.engines.sessions import too_many_items
 from vivavoce.errors import ProtocolError
 from vivavoce.limits import Limits
 from vivavoce.protocol import events as e

@@ -3,14 +3,15 @@
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from math import inf
 
 import anyio
 
 from vivavoce.connect.reconnect import Reconnecting, reconnect_delay
-from vivavoce.engines.refusals import expired
-from vivavoce.engines.remote.options import SessionDialect, Settings, initial_session
+from vivavoce.engines.remote.options import for_server
 from vivavoce.engines.remote.relay import Connect, Relay, UpstreamServer
+from vivavoce.engines.sessions import Settings, expired, initial_session
 from vivavoce.errors import ProviderError
 from vivavoce.limits import Limits
 from vivavoce.protocol import events as e
@@ -45,7 +46,7 @@ class Remote:
     @property
     def server(self) -> UpstreamServer:
         """The upstream server."""
-        return UpstreamServer(self.name, self.connect, SessionDialect(self.transcriber))
+        return UpstreamServer(self.name, self.connect, partial(for_server, transcriber=self.transcriber))
 
     async def converse(self, line: Line, session: Settings | None = None) -> None:
         """Serve one conversation, with the client's `session`. Cancelling ends all tasks of it."""

@@ -8,8 +8,8 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from vivavoce.engines.cascade.transcripts import user_message
-from vivavoce.engines.remote.options import Settings
 from vivavoce.engines.remote.outbox import Outbox
+from vivavoce.engines.sessions import Settings
 from vivavoce.protocol import events as e
 from vivavoce.protocol.closing import OutputPlace, connection_lost, incomplete, part_closers
 from vivavoce.protocol.items import (
@@ -35,20 +35,6 @@ _NO_USAGE = Usage(
     output_tokens=0,
     input_token_details=InputTokens(),
     output_token_details=OutputTokens(),
-)
-_OutputEvent = (
-    e.ResponseOutputItemDone
-    | e.ResponseContentPartAdded
-    | e.ResponseContentPartDone
-    | e.ResponseOutputAudioDone
-    | e.ResponseOutputAudioTranscriptDelta
-    | e.ResponseOutputAudioTranscriptDone
-    | e.ResponseOutputTextDelta
-    | e.ResponseOutputTextDone
-    | e.ResponseFunctionCallArgumentsDelta
-    | e.ResponseFunctionCallArgumentsDone
-    | e.ResponseMcpCallArgumentsDelta
-    | e.ResponseMcpCallArgumentsDone
 )
 
 
@@ -77,14 +63,14 @@ class _Output:
     def id(self) -> str:
         return self.item.id or ""
 
-    def apply(self, event: _OutputEvent) -> None:
+    def apply(self, event: e.OutputEvent | e.ResponseOutputItemDone) -> None:
         match event:
             case e.ResponseOutputItemDone(item=item):
                 self.item, self.done = item, True
             case e.ResponseContentPartAdded(content_index=index, part=part):
                 self.parts[index] = _Part(isinstance(part, AudioPart))
             case e.ResponseOutputAudioTranscriptDelta(delta=text) | e.ResponseOutputTextDelta(delta=text):
-                self._part(event.content_index).text += text
+                self.parts.setdefault(event.content_index, _Part()).text += text
             case e.ResponseFunctionCallArgumentsDelta(delta=more) | e.ResponseMcpCallArgumentsDelta(delta=more):
                 self.arguments += more
             case (
@@ -92,11 +78,8 @@ class _Output:
                 | e.ResponseMcpCallArgumentsDone(arguments=arguments)
             ):
                 self.arguments, self.arguments_done = arguments, True
-            case _:
-                self._part(event.content_index).closed.add(type(event))
-
-    def _part(self, index: int) -> _Part:
-        return self.parts.setdefault(index, _Part())
+            case e.PartEvent(content_index=index):
+                self.parts.setdefault(index, _Part()).closed.add(type(event))
 
 
 @dataclass
@@ -205,7 +188,7 @@ class OpenState:
             case e.ResponseOutputItemAdded(response_id=response_id, output_index=index, item=item):
                 if response_id in self._responses:
                     self._responses[response_id].output[index] = _Output(item, index)
-            case _ if isinstance(event, _OutputEvent) and event.response_id in self._responses:
+            case e.OutputEvent() | e.ResponseOutputItemDone() if event.response_id in self._responses:
                 if output := self._responses[event.response_id].output.get(event.output_index):
                     output.apply(event)
                     self._forget_if_over(event.response_id)
@@ -238,7 +221,7 @@ class OpenState:
                 self.outbox.pop_until(e.InputAudioBufferClear)
                 self._turn = None
             case e.ConversationItemAdded(item=Message(role="user") as item):
-                self._add_turn(item)
+                self._add_turn(item.id or "")
             case e.TranscriptionFailed(item_id=item_id):
                 self._untranscribed.pop(item_id, None)
             case e.TranscriptionCompleted(item_id=item_id) | e.ConversationItemDeleted(item_id=item_id):
@@ -270,11 +253,11 @@ class OpenState:
         while sum(map(len, self.audio.values())) > most:
             del self.audio[next(iter(self.audio))]
 
-    def _add_turn(self, item: Message) -> None:
-        if item.id == self._committed:
+    def _add_turn(self, item_id: str) -> None:
+        if item_id == self._committed:
             self._committed = None
             if self._input.transcription:
-                self._untranscribed[item.id or ""] = None
+                self._untranscribed[item_id] = None
 
     # when the server is lost
 
@@ -311,11 +294,7 @@ class OpenState:
     def _close_output(self, response: Response, output: _Output) -> Iterator[e.ServerEvent]:
         if response.conversation_id and output.id not in self.conversation:
             yield e.ConversationItemAdded(item=output.item, previous_item_id=self.conversation.last_id)
-        place: OutputPlace = {
-            "response_id": response.id,
-            "item_id": output.id,
-            "output_index": output.index,
-        }
+        place: OutputPlace = {"response_id": response.id, "item_id": output.id, "output_index": output.index}
         match output.item:
             case _ if output.settled:
                 pass
@@ -373,7 +352,7 @@ class OpenState:
             yield self._committed_event(turn.item_id)
         if self._committed:
             item, before = user_message(self._committed, None), self.conversation.last_id
-            self._add_turn(item)
+            self._add_turn(self._committed)
             yield e.ConversationItemAdded(item=item, previous_item_id=before)
             yield e.ConversationItemDone(item=item, previous_item_id=before)
         for item_id in self._untranscribed:

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from math import inf
 from typing import Literal
 
@@ -16,10 +16,10 @@ from vivavoce.connect.history_replay import REPLAY_ID, HistoryReplay
 from vivavoce.connect.reconnect import SESSION_EXPIRED
 from vivavoce.dates import unix_now
 from vivavoce.engines.cascade.rate_limits import RateLimits
-from vivavoce.engines.refusals import error_for, not_a_client_event, too_many_items
 from vivavoce.engines.remote.open_state import OpenState
-from vivavoce.engines.remote.options import SessionDialect, Settings, updated
+from vivavoce.engines.remote.options import updated, without_rare_defaults
 from vivavoce.engines.remote.outbox import Outbox
+from vivavoce.engines.sessions import Settings, error_for, not_a_client_event, too_many_items
 from vivavoce.errors import ProtocolError, ProviderError
 from vivavoce.limits import Limits
 from vivavoce.protocol import events as e
@@ -43,8 +43,7 @@ class UpstreamServer:
 
     name: str
     connect: Connect
-    dialect: SessionDialect = field(default_factory=SessionDialect)
-    adapt: Callable[[e.ClientEvent], e.ClientEvent] = lambda event: event
+    adapt: Callable[[e.ClientEvent], e.ClientEvent]
     engine: Literal["remote", "cascade"] = "remote"
     reason: str = ""
     """why this server answers instead of the preferred one"""
@@ -119,7 +118,7 @@ class Relay:
 
     async def begin(self, server: UpstreamServer, upstream: Line) -> ProviderError | None:
         """Send the session to the server, and wait until it accepts; return the error if it does not."""
-        session = server.dialect.whole(self.session)
+        session = without_rare_defaults(self.session)
         update = e.SessionUpdate(event_id=e.new_id(REPLAY_ID), session=session)
         try:
             await upstream.send(server.adapt(update))
@@ -161,8 +160,6 @@ class Relay:
         self._offset_ms, self._outbox.is_connected = self._outbox.start_ms, True
         while True:
             async for event in self._for_server(await self._outbox.get()):
-                if isinstance(event, e.SessionUpdate):
-                    event = replace(event, session=server.dialect.update(event.session))
                 await self._send(upstream, server.adapt(event))
 
     async def _for_server(self, event: e.ClientEvent) -> AsyncIterator[e.ClientEvent]:

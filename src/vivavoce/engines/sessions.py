@@ -1,9 +1,12 @@
-"""Transcription sessions (`type: transcription`): how they are created and updated."""
+"""What all engines have in common: the sessions that conversations begin with, and errors about them."""
 
 from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
 from vivavoce.errors import ProtocolError
+from vivavoce.limits import Limits
+from vivavoce.protocol import events as e
+from vivavoce.protocol.codec import error_event
 from vivavoce.protocol.session import (
     InputSettings,
     SemanticVad,
@@ -16,6 +19,18 @@ from vivavoce.protocol.session import (
     TurnDetection,
 )
 from vivavoce.protocol.settings import DEFAULT_TRANSCRIPTION, merge
+
+Settings = Session | TranscriptionSession
+
+
+def initial_session(ours: Session, requested: Settings | None, *, tools: int) -> Settings:
+    """Return the initial session of a conversation: ours, with the client's requested settings.
+
+    Raises `ProtocolError` if the request is invalid.
+    """
+    if isinstance(requested, TranscriptionSession):
+        return create_transcription(ours, requested)
+    return merge(ours, requested, tools=tools) if requested else ours
 
 
 def create_transcription(session: Session, update: TranscriptionSession) -> TranscriptionSession:
@@ -46,11 +61,27 @@ def _without_responses(turns: TurnDetection | UnsetType | None) -> TurnDetection
     return turns
 
 
-def no_responses() -> ProtocolError:
-    """Make the error for a client that wants a response here."""
-    return ProtocolError(
-        "This session only transcribes (its type is 'transcription'). "
-        'For responses connect anew, and send session.update with "type": "realtime".',
-        code="invalid_value",
-        param="type",
-    )
+# errors
+
+
+def error_for(event: e.Event, error: ProtocolError) -> e.ErrorEvent:
+    """Return the `error` about a client event, with the event's id."""
+    return error_event(error, event.event_id or None if isinstance(event, e.ClientEvent) else None)
+
+
+def expired(limits: Limits) -> e.ErrorEvent:
+    """Return the `error` that ends a conversation at `limits.conversation_minutes`."""
+    minutes = limits.conversation_minutes
+    message = f"Your session hit the maximum duration of {minutes:g} minutes (limits.conversation_minutes)."
+    return error_event(ProtocolError(message, code="session_expired"))
+
+
+def too_many_items(limits: Limits) -> ProtocolError:
+    """Return the error for an item beyond `limits.items`."""
+    message = f"A conversation may have at most {limits.items} items (limits.items); delete some."
+    return ProtocolError(message, code="too_many_items", param="item")
+
+
+def not_a_client_event() -> ProtocolError:
+    """Return the error for an event that is not a client event."""
+    return ProtocolError("An engine accepts only client events.", code="invalid_event")
