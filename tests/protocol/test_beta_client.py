@@ -74,7 +74,7 @@ def test_our_client_reads_what_our_server_says(tag: str, data: st.DataObject) ->
     expected = plain(event, *ONLY_IN_GA)
     if expected.get("session", {}).get("type") == "realtime":
         expected["session"].setdefault("_temperature", beta.TEMPERATURE)
-    first, *more = beta.reader()(str(beta.encode(event)))
+    first, *more = beta.BetaReader()(str(beta.encode(event)))
     assert plain(first) == expected
     assert [type(one) for one in more] in ([], [e.ConversationItemDone])
 
@@ -218,7 +218,7 @@ def test_sound_is_the_same_in_both() -> None:
 
 def read(*messages: dict[str, Any]) -> list[e.Event]:
     """Return what a client makes of a server's messages."""
-    reader = beta.reader()
+    reader = beta.BetaReader()
     return [event for one in messages for event in reader(json.dumps({"event_id": "e", **one}))]
 
 
@@ -397,9 +397,9 @@ def test_what_nobody_knows_means_nothing() -> None:
 )
 def test_what_is_no_event_is_an_error(message: str) -> None:
     with pytest.raises(ProtocolError):
-        beta.reader()(message)
+        beta.BetaReader()(message)
     with pytest.raises(ProtocolError):
-        beta.reader()(message.encode())
+        beta.BetaReader()(message.encode())
 
 
 # the dialects
@@ -417,7 +417,7 @@ def test_every_dialect_is_spoken_both_ways(dialect: Dialect) -> None:
 
 def test_the_first_beta_is_written_and_read_like_the_second() -> None:
     assert FIRST_BETA.encode_client is beta.encode_client
-    assert FIRST_BETA.reader is beta.reader
+    assert FIRST_BETA.reader is beta.BetaReader
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from protocol.shapes import JSON, said
 from vivavoce.errors import ProtocolError
+from vivavoce.limits import Limits
 from vivavoce.protocol import events as e
 from vivavoce.protocol.codec import decode_client, decode_server, encode, error_event
 from vivavoce.protocol.items import InputAudio, Message
@@ -140,7 +141,7 @@ WRONG = [
 @pytest.mark.parametrize(("event", "code", "param"), WRONG, ids=[f"{w[2]}-{i}" for i, w in enumerate(WRONG)])
 def test_what_is_wrong_is_named(event: dict[str, object], code: str, param: str) -> None:
     with pytest.raises(ProtocolError) as caught:
-        decode_client(json.dumps({"event_id": "mine", **event}), append_bytes=9, text_chars=100)
+        decode_client(json.dumps({"event_id": "mine", **event}), Limits(append_bytes=9, text_chars=100))
     assert (caught.value.code, caught.value.param) == (code, param)
     assert caught.value.event_id == (None if param == "event_id" else "mine")
     assert f"'{param}'" in caught.value.message
@@ -196,7 +197,7 @@ def test_an_event_holds_so_many_values() -> None:
     update = json.dumps(session(prompt={"id": "p", "variables": names}))
     assert decode_client(update)
     with pytest.raises(ProtocolError, match=r"more than 20 values \(limits.event_values\)") as caught:
-        decode_client(update, values=20)
+        decode_client(update, Limits(event_values=20))
     assert caught.value.code == "invalid_event"
 
 
@@ -244,14 +245,14 @@ def test_an_error_says_what_was_expected(field: str, expected: str) -> None:
 def test_the_limit_that_was_hit_is_named() -> None:
     sound = base64.b64encode(bytes(10)).decode()
     with pytest.raises(ProtocolError, match=r"10 bytes; one append may have 9 \(limits.append_bytes\)"):
-        decode_client(json.dumps({"type": "input_audio_buffer.append", "audio": sound}), append_bytes=9)
+        decode_client(json.dumps({"type": "input_audio_buffer.append", "audio": sound}), Limits(append_bytes=9))
     with pytest.raises(ProtocolError, match=r"6 characters; a text may have 5 \(limits.text_chars\)"):
-        decode_client(json.dumps(session(instructions="speech")), text_chars=5)
+        decode_client(json.dumps(session(instructions="speech")), Limits(text_chars=5))
 
 
 def test_an_image_may_be_longer_than_a_text() -> None:
     picture: dict[str, object] = {"type": "input_image", "image_url": "data:image/png;base64," + "A" * 1000}
-    assert decode_client(json.dumps(message("user", picture)), text_chars=100)
+    assert decode_client(json.dumps(message("user", picture)), Limits(text_chars=100))
 
 
 def test_absent_null_and_empty_are_three_different_things() -> None:

@@ -2,6 +2,7 @@ import pytest
 from msgspec import UNSET, Struct, UnsetType
 
 from vivavoce.errors import ProtocolError
+from vivavoce.limits import Limits
 from vivavoce.protocol.codec import decode_client, read_body, read_body_object, read_session
 from vivavoce.protocol.session import Session, TranscriptionSession
 
@@ -31,7 +32,7 @@ def test_a_body_is_read_and_what_is_absent_is_the_default() -> None:
 )
 def test_what_is_wrong_with_a_body_is_named(body: bytes, code: str, param: str | None) -> None:
     with pytest.raises(ProtocolError) as caught:
-        read_body(body, Wish, text_chars=5)
+        read_body(body, Wish, Limits(text_chars=5))
     assert (caught.value.code, caught.value.param) == (code, param)
 
 
@@ -62,7 +63,7 @@ def test_any_object_can_be_read() -> None:
 @pytest.mark.parametrize("data", [b"{", b"[]", b'"\xff"', b'{"a": ' + b"[" * 100_000, b'{"a": [1,1,1,1,1]}'])
 def test_what_is_wrong_is_said_in_the_words_of_an_event(data: bytes) -> None:
     with pytest.raises(ProtocolError) as body:
-        read_body_object(data, values=3)
+        read_body_object(data, Limits(event_values=3))
     with pytest.raises(ProtocolError) as event:
-        decode_client(data, values=3)
+        decode_client(data, Limits(event_values=3))
     assert body.value.message.replace("body", "event") == event.value.message

@@ -7,6 +7,7 @@ the field and contains the event's `event_id`, for the `error` event. Server eve
 
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TypeVar, cast
 
 import msgspec
@@ -14,26 +15,21 @@ from msgspec import UNSET, inspect
 from msgspec.structs import replace
 
 from vivavoce.errors import ProtocolError
+from vivavoce.limits import Limits
 from vivavoce.protocol import events as e
 from vivavoce.protocol.items import Item, Message
 from vivavoce.protocol.session import Session, TranscriptionSession
 from vivavoce.protocol.validation import invalid, missing, text_limit, validate
 
-APPEND_BYTES = 15 * 1024 * 1024
-TEXT_CHARS = 100_000
-VALUES = 40_000
+DEFAULT_LIMITS = Limits()
 NAME_CHARS = 512
 
-_SERVER_KINDS: tuple[type[e.Event], ...] = (
-    *e.kinds(e.ServerEvent),
-    *e.kinds(e.OwnEvent),
-    e.DtmfEventReceived,
-)
+_SERVER_KINDS: tuple[type[e.Event], ...] = (*e.kinds(e.ServerEvent), *e.kinds(e.OwnEvent), e.DtmfEventReceived)
 _CLIENT = {str(kind.__struct_config__.tag): kind for kind in e.kinds(e.ClientEvent)}
 _SERVER = {str(kind.__struct_config__.tag): kind for kind in _SERVER_KINDS}
 _SHAPES = {tag: inspect.type_info(kind) for tag, kind in _CLIENT.items()}
 _SESSION = inspect.type_info(Session | TranscriptionSession)
-_SERVER_DECODERS = {kind: msgspec.json.Decoder(kind) for kind in _SERVER_KINDS}
+_SERVER_DECODERS = {tag: msgspec.json.Decoder(kind) for tag, kind in _SERVER.items()}
 
 Json = dict[str, object]
 Translate = Callable[[Json], Json]
@@ -80,29 +76,21 @@ def encode_client(event: e.Event) -> str:
 
 
 def decode_client(
-    data: str | bytes,
-    *,
-    append_bytes: int = APPEND_BYTES,
-    text_chars: int = TEXT_CHARS,
-    values: int = VALUES,
-    translate: Translate = lambda message: message,
+    data: str | bytes, limits: Limits = DEFAULT_LIMITS, *, translate: Translate = lambda message: message
 ) -> e.ClientEvent:
     """Decode a client event.
 
-    Raises `ProtocolError` if it is invalid, and no other exception. `append_bytes` limits the audio of one
-    append, `text_chars` the characters of one text (except the URL of an image), `values` the commas of one
-    event. `translate` converts an event of another dialect.
+    Raises `ProtocolError` if it is invalid, and no other exception. Of the limits, `append_bytes` is for the
+    audio of one append, `text_chars` for the characters of one text (except the URL of an image),
+    `event_values` for the commas of one event. `translate` converts an event of another dialect.
     """
-    try:
-        event: e.ClientEvent = _append.decode(
-            data
-        )  # the most frequent event: decoded once; unknown fields are ignored
+    try:  # the most frequent event: decoded once; unknown fields are ignored
+        event: e.ClientEvent = _append.decode(data)
     except (msgspec.DecodeError, UnicodeError, RecursionError):
-        event = _decode_strictly(data, text_chars, values, translate)
-    if isinstance(event, e.InputAudioBufferAppend) and len(event.audio) > append_bytes:
-        size = len(event.audio)
-        too_long = invalid("audio", f"{size} bytes; one append may have {append_bytes} (limits.append_bytes).")
-        raise _with_event_id(too_long, event.event_id)
+        event = _decode_strictly(data, limits, translate)
+    if isinstance(event, e.InputAudioBufferAppend) and (size := len(event.audio)) > limits.append_bytes:
+        allowed = f"one append may have {limits.append_bytes} (limits.append_bytes)"
+        raise _with_event_id(invalid("audio", f"{size} bytes; {allowed}."), event.event_id)
     return event
 
 
@@ -114,40 +102,31 @@ def decode_server(data: str | bytes, *, translate: Translate | None = None) -> e
     """
     try:
         tag = _type_of.decode(data).type
+        message = None
         if translate is not None:
-            return _convert(translate(_anything.decode(data)))
-        kind = _SERVER.get(tag)
-        return _decode_server_event(data, kind) if kind else None
+            message = translate(_anything.decode(data))
+            tag = str(message["type"])
+        if tag not in _SERVER:
+            return None
+        if message is None:
+            with suppress(msgspec.ValidationError):
+                return _SERVER_DECODERS[tag].decode(data)
+        return msgspec.convert(normalize_parts(message or _anything.decode(data)), _SERVER[tag])
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise ProtocolError(f"The server's event cannot be read: {error}", code="invalid_event") from error
 
 
-def reader() -> Callable[[str | bytes], tuple[e.Event, ...]]:
-    """Return a decoder of server messages like `decode_server`, but with any number of events each."""
-    return _read_server
-
-
-def _read_server(data: str | bytes) -> tuple[e.Event, ...]:
+def read_server(data: str | bytes) -> tuple[e.Event, ...]:
+    """Decode a server message like `decode_server`; an unknown one is no event."""
     event = decode_server(data)
     return () if event is None else (event,)
 
 
-def _decode_server_event(data: str | bytes, kind: type[e.Event]) -> e.Event:
-    try:
-        return _SERVER_DECODERS[kind].decode(data)
-    except msgspec.ValidationError:
-        return msgspec.convert(normalize_parts(_anything.decode(data)), kind)
-
-
-def _convert(message: Json) -> e.Event | None:
-    kind = _SERVER.get(str(message["type"]))
-    return msgspec.convert(normalize_parts(message), kind) if kind else None
-
-
-def _read_object(data: bytes, *, values: int, what: str = "event", code: str = "invalid_event") -> Json:
-    """Decode a JSON object with at most `values` commas. Raises `ProtocolError` about `what`, with `code`."""
-    if data.count(b",") > values:  # checked before decoding, which would delay other conversations
-        raise ProtocolError(f"The {what} has more than {values} values (limits.event_values).", code=code)
+def _read_object(data: bytes, limits: Limits, *, what: str = "event", code: str = "invalid_event") -> Json:
+    """Decode a JSON object with few enough commas. Raises `ProtocolError` about `what`, with `code`."""
+    most = limits.event_values
+    if data.count(b",") > most:  # checked before decoding, which would delay other conversations
+        raise ProtocolError(f"The {what} has more than {most} values (limits.event_values).", code=code)
     try:
         message: object = _anything.decode(data)
     except RecursionError as error:
@@ -159,30 +138,28 @@ def _read_object(data: bytes, *, values: int, what: str = "event", code: str = "
     return message
 
 
-def read_body_object(data: bytes, *, values: int = VALUES) -> Json:
-    """Decode the body of an HTTP request: a JSON object with at most `values` values.
+def read_body_object(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Json:
+    """Decode the body of an HTTP request: a JSON object with at most `limits.event_values` values.
 
     Raises `ProtocolError` if it is invalid, and no other exception; so do `read_body` and `read_session`.
     """
-    return _read_object(data, values=values, what="body", code="invalid_json")
+    return _read_object(data, limits, what="body", code="invalid_json")
 
 
-def read_body(data: bytes, kind: type[T], *, text_chars: int = TEXT_CHARS, values: int = VALUES) -> T:
+def read_body(data: bytes, kind: type[T], limits: Limits = DEFAULT_LIMITS) -> T:
     """Decode a body as this type; an empty body counts as an empty object.
 
-    `text_chars` limits each of its texts, except the URLs of images.
+    `limits.text_chars` is for each of its texts, except the URLs of images.
     """
-    body = read_body_object(data, values=values) if data else {}
-    check_text = text_limit(text_chars, but=".image_url.url")
+    body = read_body_object(data, limits) if data else {}
+    check_text = text_limit(limits.text_chars, but=".image_url.url")
     return msgspec.convert(validate(body, inspect.type_info(kind), "", check_text), kind)
 
 
-def read_session(
-    data: bytes, *, text_chars: int = TEXT_CHARS, values: int = VALUES
-) -> Session | TranscriptionSession:
+def read_session(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Session | TranscriptionSession:
     """Decode a session; errors name its fields as `session.…`."""
-    body = read_body_object(data, values=values)
-    valid = validate(body, _SESSION, "session", text_limit(text_chars, but=".image_url.url"))
+    body = read_body_object(data, limits)
+    valid = validate(body, _SESSION, "session", text_limit(limits.text_chars, but=".image_url.url"))
     return cast("Session | TranscriptionSession", msgspec.convert(valid, Session | TranscriptionSession))
 
 
@@ -201,8 +178,7 @@ def normalize_parts(value: object) -> object:
             return {name: normalize_parts(one) for name, one in value.items()}
         case list():
             return [normalize_parts(one) for one in value]
-        case _:
-            return value
+    return value
 
 
 def _normalize_part(part: object, side: str) -> object:
@@ -210,8 +186,7 @@ def _normalize_part(part: object, side: str) -> object:
         case {"type": "audio" | "text" as kind, **rest}:
             present = {name: one for name, one in rest.items() if one is not None or side == "input"}
             return {"type": f"{side}_{kind}", **present}
-        case _:
-            return part
+    return part
 
 
 def error_event(error: ProtocolError, event_id: str | None = None) -> e.ErrorEvent:
@@ -226,27 +201,26 @@ def error_event(error: ProtocolError, event_id: str | None = None) -> e.ErrorEve
     return e.ErrorEvent(error=details)
 
 
-def _decode_strictly(data: str | bytes, text_chars: int, values: int, translate: Translate) -> e.ClientEvent:
+def _decode_strictly(data: str | bytes, limits: Limits, translate: Translate) -> e.ClientEvent:
     raw = data.encode("utf-8", "surrogatepass") if isinstance(data, str) else data
     try:
-        message = _read_object(raw, values=values)
+        message = _read_object(raw, limits)
     except ProtocolError as error:  # the event is invalid, but its id may still be found
         found = _name.search(raw)
         raise _with_event_id(error, found and found[1].decode(errors="replace"))  # noqa: B904 (it is the same error)
     try:
-        return _event(translate(message), text_chars)
+        return _event(translate(message), limits)
     except ProtocolError as error:
         raise _with_event_id(error, message.get("event_id"))  # noqa: B904 (it is the same error)
 
 
-def _event(message: Json, text_chars: int) -> e.ClientEvent:
+def _event(message: Json, limits: Limits) -> e.ClientEvent:
     if "type" not in message:
         raise missing("type")
     tag = message["type"]
     if not isinstance(tag, str) or tag not in _CLIENT:
         raise invalid("type", "this is no event that a client can send.")
-
-    check_text = text_limit(text_chars, but=".image_url")
+    check_text = text_limit(limits.text_chars, but=".image_url")
     event = msgspec.convert(validate(message, _SHAPES[tag], "", check_text), _CLIENT[tag])
     if isinstance(event, e.ConversationItemCreate):
         _check_content(event.item)
@@ -261,10 +235,8 @@ def _check_content(item: Item) -> None:
         tag = part.__struct_config__.tag
         if tag not in allowed:
             names = " or ".join(f"'{name}'" for name in allowed)
-            param = f"item.content[{index}].type"
-            raise invalid(
-                param, f"a message of the {item.role}'s that a client creates may contain {names}, not '{tag}'."
-            )
+            fault = f"a message of the {item.role}'s that a client creates may contain {names}, not '{tag}'."
+            raise invalid(f"item.content[{index}].type", fault)
 
 
 def _with_event_id(error: ProtocolError, event_id: object) -> ProtocolError:

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Protocol
 
+from vivavoce.limits import Limits
 from vivavoce.protocol import codec
 from vivavoce.protocol.beta import codec as beta
 from vivavoce.protocol.events import ClientEvent, Event
@@ -15,14 +15,6 @@ Raises `ProtocolError` if a message is no event, or required fields are missing.
 """
 
 
-class DecodeClient(Protocol):
-    """Decodes a client event. Raises `ProtocolError` if it is invalid."""
-
-    def __call__(
-        self, data: str | bytes, *, append_bytes: int, text_chars: int, values: int
-    ) -> ClientEvent: ...
-
-
 @dataclass(frozen=True)
 class Dialect:
     """The functions by which servers and clients decode and encode events.
@@ -30,15 +22,16 @@ class Dialect:
     Encoding returns JSON text, without what the dialect does not have; None if nothing is left.
     """
 
-    decode_client: DecodeClient
+    decode_client: Callable[[str | bytes, Limits], ClientEvent]
+    """raises `ProtocolError` if the event is invalid"""
     encode: Callable[[Event], str | None]
     encode_client: Callable[[Event], str | None]
     reader: Callable[[], Reader]
     """returns a new reader for one connection"""
 
 
-GA = Dialect(codec.decode_client, codec.encode, codec.encode_client, codec.reader)
-BETA = Dialect(beta.decode_client, beta.encode, beta.encode_client, beta.reader)
+GA = Dialect(codec.decode_client, codec.encode, codec.encode_client, lambda: codec.read_server)
+BETA = Dialect(beta.decode_client, beta.encode, beta.encode_client, beta.BetaReader)
 FIRST_BETA = replace(BETA, encode=beta.encode_first_beta)
 
 GA_VERSIONS = frozenset({"v1", "preview", "latest"})

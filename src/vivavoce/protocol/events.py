@@ -244,27 +244,24 @@ class SessionUpdated(_SessionEvent, tag="session.updated", frozen=True, kw_only=
 
 
 class InputAudioBufferSpeechStarted(
-    ServerEvent, tag="input_audio_buffer.speech_started", frozen=True, kw_only=True
+    _ItemEvent, tag="input_audio_buffer.speech_started", frozen=True, kw_only=True
 ):
     """The caller speaks. `audio_start_ms` counts all audio of the session and includes the prefix padding."""
 
     audio_start_ms: int
-    item_id: str
 
 
 class InputAudioBufferSpeechStopped(
-    ServerEvent, tag="input_audio_buffer.speech_stopped", frozen=True, kw_only=True
+    _ItemEvent, tag="input_audio_buffer.speech_stopped", frozen=True, kw_only=True
 ):
     """The caller's turn is over."""
 
     audio_end_ms: int
-    item_id: str
 
 
-class InputAudioBufferCommitted(ServerEvent, tag="input_audio_buffer.committed", frozen=True, kw_only=True):
+class InputAudioBufferCommitted(_ItemEvent, tag="input_audio_buffer.committed", frozen=True, kw_only=True):
     """The audio of a turn is now an item."""
 
-    item_id: str
     previous_item_id: str | None = None
 
 
@@ -273,13 +270,12 @@ class InputAudioBufferCleared(ServerEvent, tag="input_audio_buffer.cleared", fro
 
 
 class InputAudioBufferTimeoutTriggered(
-    ServerEvent, tag="input_audio_buffer.timeout_triggered", frozen=True, kw_only=True
+    _ItemEvent, tag="input_audio_buffer.timeout_triggered", frozen=True, kw_only=True
 ):
     """There was no speech for `idle_timeout_ms`."""
 
     audio_start_ms: int
     audio_end_ms: int
-    item_id: str
 
 
 class ConversationItemAdded(_ConversationItemEvent, tag="conversation.item.added", frozen=True, kw_only=True):
@@ -296,37 +292,32 @@ class ConversationItemRetrieved(ServerEvent, tag="conversation.item.retrieved", 
     item: Item
 
 
-class ConversationItemTruncated(ServerEvent, tag="conversation.item.truncated", frozen=True, kw_only=True):
+class ConversationItemTruncated(_ItemEvent, tag="conversation.item.truncated", frozen=True, kw_only=True):
     """The item was cut after `audio_end_ms` milliseconds of its audio."""
 
-    item_id: str
     content_index: int
     audio_end_ms: int
 
 
-class ConversationItemDeleted(ServerEvent, tag="conversation.item.deleted", frozen=True, kw_only=True):
+class ConversationItemDeleted(_ItemEvent, tag="conversation.item.deleted", frozen=True, kw_only=True):
     """The item is gone."""
-
-    item_id: str
 
 
 class TranscriptionDelta(
-    ServerEvent, tag="conversation.item.input_audio_transcription.delta", frozen=True, kw_only=True
+    _ItemEvent, tag="conversation.item.input_audio_transcription.delta", frozen=True, kw_only=True
 ):
     """A further part of the user's transcript."""
 
-    item_id: str
     content_index: int = 0
     delta: str = ""
     logprobs: tuple[LogProb, ...] | UnsetType | None = UNSET
 
 
 class TranscriptionCompleted(
-    ServerEvent, tag="conversation.item.input_audio_transcription.completed", frozen=True, kw_only=True
+    _ItemEvent, tag="conversation.item.input_audio_transcription.completed", frozen=True, kw_only=True
 ):
     """The transcript of what the user said."""
 
-    item_id: str
     content_index: int
     transcript: str
     usage: TranscriptionUsage
@@ -335,21 +326,19 @@ class TranscriptionCompleted(
 
 
 class TranscriptionFailed(
-    ServerEvent, tag="conversation.item.input_audio_transcription.failed", frozen=True, kw_only=True
+    _ItemEvent, tag="conversation.item.input_audio_transcription.failed", frozen=True, kw_only=True
 ):
     """The user's audio could not be transcribed; the conversation goes on."""
 
-    item_id: str
     content_index: int
     error: TranscriptionError
 
 
 class TranscriptionSegment(
-    ServerEvent, tag="conversation.item.input_audio_transcription.segment", frozen=True, kw_only=True
+    _ItemEvent, tag="conversation.item.input_audio_transcription.segment", frozen=True, kw_only=True
 ):
     """A segment of speech by one speaker."""
 
-    item_id: str
     content_index: int
     id: str
     speaker: str

@@ -4,8 +4,7 @@ The `jsonschema` library takes a third of a second to import, so it is imported 
 """
 
 from collections.abc import Mapping
-from functools import cache
-from typing import Any, cast
+from typing import cast
 
 from msgspec import UNSET
 
@@ -31,19 +30,12 @@ _TYPES = {
 }
 
 
-@cache
-def _validator_class() -> Any:  # noqa: ANN401 (the library has no types)
-    from jsonschema import Draft202012Validator
-
-    return Draft202012Validator
-
-
 def check_schema(schema: object) -> None:
     """Raise `ValueError` if this is not a JSON Schema."""
-    from jsonschema.exceptions import SchemaError
+    from jsonschema import Draft202012Validator, SchemaError
 
     try:
-        _validator_class().check_schema(schema)
+        Draft202012Validator.check_schema(schema)
     except SchemaError as error:
         raise ValueError(error.message) from error
 
@@ -59,11 +51,12 @@ def schema_fault(value: object, schema: Schema, root: Schema | None = None) -> s
     References are resolved in `root`, the complete schema of which this is a part. References to other
     documents are not resolved, since the library would open any URL or file; they accept every value.
     """
+    from jsonschema import Draft202012Validator
     from jsonschema.exceptions import best_match
     from referencing import Registry
     from referencing.exceptions import Unresolvable
 
-    validator = _validator_class()(root or schema, registry=Registry()).evolve(schema=schema)
+    validator = Draft202012Validator(root or schema, registry=Registry()).evolve(schema=schema)
     try:
         error = best_match(validator.iter_errors(value))
     except Unresolvable:
@@ -86,8 +79,7 @@ def describe_schema(schema: Schema) -> str:
             return "an object"
         case {"type": str(name)}:
             return _TYPES.get(name, name)
-        case _:
-            return "a value"
+    return "a value"
 
 
 # A simplified form that a grammar can enforce token by token
@@ -146,12 +138,8 @@ def _simplified(schema: Schema, root: Schema, depth: int) -> dict[str, object]:
 
 
 def _object(properties: Schema, required: list[str]) -> dict[str, object]:
-    return {
-        "type": "object",
-        "properties": dict(properties),
-        "required": required,
-        "additionalProperties": False,
-    }
+    shape = {"properties": dict(properties), "required": required}
+    return {"type": "object", **shape, "additionalProperties": False}
 
 
 def _known_types(types: object) -> object:

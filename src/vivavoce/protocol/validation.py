@@ -18,6 +18,18 @@ DEPTH = 64
 NAME_CHARS = 64
 """characters of a client's field name that an error repeats"""
 
+_TYPE_NAMES: dict[type[inspect.Type], str] = {
+    inspect.StructType: "an object",
+    inspect.DictType: "an object",
+    inspect.VarTupleType: "an array",
+    inspect.StrType: "a string",
+    inspect.IntType: "an integer",
+    inspect.FloatType: "a number",
+    inspect.BoolType: "a boolean",
+    inspect.BytesType: "sound as base64",
+    inspect.NoneType: "null",
+}
+
 CheckText = Callable[[str, str], None]
 """Called with each text and its path; raises `ProtocolError` if the text is too long."""
 
@@ -134,8 +146,7 @@ def _matches(value: object, kind: inspect.Type) -> bool:
             return _is_integer(value)
         case inspect.LiteralType():
             return isinstance(value, str) and value in kind.values
-        case _:
-            return isinstance(value, str)
+    return isinstance(value, str)
 
 
 def _literal(value: object, kind: inspect.LiteralType, path: str) -> object:
@@ -219,25 +230,10 @@ def join_path(path: str, name: str) -> str:
 def _type_name(kind: inspect.Type) -> str:
     match kind:
         case inspect.UnionType():
-            return " or ".join(dict.fromkeys(_type_name(one) for one in kind.types))
+            return " or ".join(dict.fromkeys(map(_type_name, kind.types)))
         case inspect.LiteralType():
             return _choices(kind.values)
-        case inspect.StructType() | inspect.DictType():
-            return "an object"
-        case inspect.VarTupleType():
-            return "an array"
-        case inspect.IntType():
-            return "an integer"
-        case inspect.FloatType():
-            return "a number"
-        case inspect.BoolType():
-            return "a boolean"
-        case inspect.BytesType():
-            return "sound as base64"
-        case inspect.NoneType():
-            return "null"
-        case _:
-            return "a string"
+    return _TYPE_NAMES[type(kind)]
 
 
 def _choices(values: Iterable[object]) -> str:

@@ -185,8 +185,6 @@ def decode_event(text: str | bytes | None, dialect: Dialect, limits: Limits) -> 
     try:
         if text is None:
             raise ProtocolError("Events are JSON in text messages; this one was binary.", code="invalid_event")
-        return dialect.decode_client(
-            text, append_bytes=limits.append_bytes, text_chars=limits.text_chars, values=limits.event_values
-        )
+        return dialect.decode_client(text, limits)
     except ProtocolError as error:
         return error_event(error)

@@ -8,7 +8,7 @@ The beta contains less than GA: it has no `conversation.item.done`, and a functi
 its name. The reader for clients adds these from what it has received before.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import msgspec
@@ -16,6 +16,7 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from vivavoce.errors import ProtocolError
+from vivavoce.limits import Limits
 from vivavoce.protocol import codec as wire
 from vivavoce.protocol import events as e
 from vivavoce.protocol.beta.tables import (
@@ -45,22 +46,10 @@ _encoder = msgspec.json.Encoder()
 # as a server: client events are decoded, server events encoded
 
 
-def decode_client(
-    data: str | bytes,
-    *,
-    append_bytes: int = wire.APPEND_BYTES,
-    text_chars: int = wire.TEXT_CHARS,
-    values: int = wire.VALUES,
-) -> e.ClientEvent:
+def decode_client(data: str | bytes, limits: Limits = wire.DEFAULT_LIMITS) -> e.ClientEvent:
     """Decode a client event like `codec.decode_client`; errors name the fields as the client wrote them."""
     try:
-        return wire.decode_client(
-            data,
-            append_bytes=append_bytes,
-            text_chars=text_chars,
-            values=values,
-            translate=_client_event_to_ga,
-        )
+        return wire.decode_client(data, limits, translate=_client_event_to_ga)
     except ProtocolError as error:
         error.message, error.param = to_beta_param(error)
         raise
@@ -219,14 +208,9 @@ _MISSING: Mapping[str, Json] = {
 """Fields that GA requires, and that servers of the beta did not always send."""
 
 
-def reader() -> Callable[[str | bytes], tuple[e.Event, ...]]:
-    """Return a stateful decoder of one connection's server messages into GA events."""
-    return _Reader()
-
-
 @dataclass
-class _Reader:
-    """Keeps what GA sends twice, and the beta only once."""
+class BetaReader:
+    """Decodes one connection's server messages into GA events; keeps what GA sends twice, the beta once."""
 
     _announced: dict[str, Item] = field(default_factory=dict)
     """items of responses in progress, as they were announced"""

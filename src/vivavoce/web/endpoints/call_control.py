@@ -40,7 +40,7 @@ class CallControlEndpoint:
         """Accept an incoming call with the session in the body; answer when it is connected."""
         call_id = self._call_id(request)
         body = await read_bytes(request, self.limits, "session_bytes")
-        session = read_session(body, text_chars=self.limits.text_chars, values=self.limits.event_values)
+        session = read_session(body, self.limits)
         self.runtime.resolve_session(session)  # raises for an invalid session, before the call is connected
         await self.runtime.incoming_calls.accept(call_id, session)
         return Response()

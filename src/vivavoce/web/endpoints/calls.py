@@ -109,7 +109,7 @@ class CallsEndpoint:
     def _session(self, session: bytes) -> Settings:
         if len(session) > self.limits.session_bytes:
             raise body_too_large(self.limits.session_bytes, "session_bytes")
-        return read_session(session, text_chars=self.limits.text_chars, values=self.limits.event_values)
+        return read_session(session, self.limits)
 
 
 async def _import_aiortc() -> None:

@@ -194,7 +194,7 @@ class ChatCompletionRequest(Struct, frozen=True):
 
 def read_chat_request(body: bytes, limits: Limits) -> ChatCompletionRequest:
     """Read a body. Raises `ProtocolError` with the invalid `param`."""
-    request = read_body(body, ChatCompletionRequest, text_chars=limits.text_chars, values=limits.event_values)
+    request = read_body(body, ChatCompletionRequest, limits)
     _check_messages(request.messages, limits.items)
     _check_tools(request, limits.tools)
     if request.logprobs:

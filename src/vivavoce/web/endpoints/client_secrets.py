@@ -65,9 +65,8 @@ class ClientSecretsEndpoint:
 
     async def client_secrets(self, request: Request) -> Response:
         """Create a secret for a session, as in GA."""
-        text_chars, values = self.limits.text_chars, self.limits.event_values
         body = await read_bytes(request, self.limits, "session_bytes")
-        wanted = read_body(body, ClientSecretRequest, text_chars=text_chars, values=values)
+        wanted = read_body(body, ClientSecretRequest, self.limits)
         return _json(self._issue(wanted.session, wanted.expires_after.seconds))
 
     async def sessions(self, request: Request) -> Response:
@@ -80,11 +79,11 @@ class ClientSecretsEndpoint:
 
     async def _beta(self, request: Request, event_type: str) -> Response:
         body = await read_bytes(request, self.limits, "session_bytes")
-        session = read_body_object(body or b"{}", values=self.limits.event_values)
+        session = read_body_object(body or b"{}", self.limits)
         beside = {name: session.pop(name) for name in ("client_secret",) if name in session}
         terms = read_body(msgspec.json.encode(beside), BetaRequest).client_secret
         event = msgspec.json.encode({"type": event_type, "session": session})
-        update = beta.decode_client(event, text_chars=self.limits.text_chars, values=self.limits.event_values)
+        update = beta.decode_client(event, self.limits)
         expires = terms.expires_after or terms.expires_at or ExpiresAfter()
         secret = self._issue(cast("SessionUpdate", update).session, expires.seconds)
         client_secret = {"value": secret.value, "expires_at": secret.expires_at}
