@@ -2,19 +2,19 @@
 
 import csv
 import random
-import wave
 from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from vivavoce.audio.decode import NotAudio, TooLong, decode
 from vivavoce.audio.rates import OUTPUT_RATE
-from vivavoce.audio.resample import resample
 from vivavoce.errors import ConfigError
 
 BUILT_IN = Path(__file__).parent / "recordings"
 FRAME_SECONDS = 0.02
+LONGEST_SECONDS = 120
 FRAME = int(OUTPUT_RATE * FRAME_SECONDS) * 2
 
 _NEEDED = {"id", "file", "speech_start_s", "speech_end_s"}
@@ -53,7 +53,7 @@ class Clip:
         """Its audio at `OUTPUT_RATE`, 20 ms each; without a file, `speech_end` seconds of room tone."""
         if self.path is None:
             return [ROOM_TONE[tick % len(ROOM_TONE)] for tick in range(round(self.speech_end / FRAME_SECONDS))]
-        return frames(_read(self.path))
+        return frames(read(self.path, OUTPUT_RATE))
 
 
 def clips_in(folder: Path) -> list[Clip]:
@@ -67,7 +67,8 @@ def clips_in(folder: Path) -> list[Clip]:
     found = sorted(folder.glob("*.wav"))
     if not found:
         raise ConfigError(f"{folder} has neither a manifest.csv nor any .wav file.")
-    return [_measured(path) for path in found]
+    spoken = {path: speech_in(read(path, OUTPUT_RATE)) for path in found}
+    return [Clip(path.stem, path, speech_start=start, speech_end=end) for path, (start, end) in spoken.items()]
 
 
 def _rows(manifest: Path) -> list[dict[str, str]]:
@@ -100,11 +101,6 @@ def _listed(manifest: Path, row: Mapping[str, str]) -> Clip:
     )
 
 
-def _measured(path: Path) -> Clip:
-    start, end = speech_in(_read(path))
-    return Clip(path.stem, path, speech_start=start, speech_end=end)
-
-
 def speech_in(audio: bytes) -> tuple[float, float]:
     """Return when speech begins and ends, in seconds: 20 ms as loud as a twentieth of the loudest count."""
     samples = array("h", audio)
@@ -114,12 +110,9 @@ def speech_in(audio: bytes) -> tuple[float, float]:
     return (loud[0] * FRAME_SECONDS, (loud[-1] + 1) * FRAME_SECONDS) if loud else (0.0, 0.0)
 
 
-def _read(path: Path) -> bytes:
-    """Return the audio of a WAV at `OUTPUT_RATE`."""
+def read(path: Path, rate: int) -> bytes:
+    """Return a recording as 16-bit mono PCM at `rate` Hz. Raises `ConfigError`."""
     try:
-        with wave.open(str(path)) as file:
-            if file.getsampwidth() != 2 or file.getnchannels() != 1:
-                raise ConfigError(f"{path} must be mono with 16-bit samples for the bench.")
-            return resample(file.readframes(file.getnframes()), file.getframerate(), OUTPUT_RATE)
-    except (OSError, EOFError, wave.Error) as error:
-        raise ConfigError(f"{path} cannot be read as WAV: {error}.") from error
+        return decode(path.read_bytes(), rate=rate, max_seconds=LONGEST_SECONDS)
+    except (OSError, NotAudio, TooLong) as error:
+        raise ConfigError(f"{path} cannot be read as a recording: {error}.") from error

@@ -7,7 +7,6 @@ import math
 import re
 import statistics
 import tomllib
-from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import jiwer
+import numpy as np
 
 from vivavoce.audio.rates import OUTPUT_RATE
 from vivavoce.protocol.events import ResponseOutputAudioDelta
@@ -50,12 +50,7 @@ class Arrival:
 
 def percentile(values: Sequence[float], percent: float) -> float | None:
     """Return the percentile, interpolated between neighbours; None for no values."""
-    if not values:
-        return None
-    ordered = sorted(values)
-    place = (len(ordered) - 1) * percent / 100
-    low, high = ordered[math.floor(place)], ordered[math.ceil(place)]
-    return low + (high - low) * (place - math.floor(place))
+    return float(np.percentile(values, percent)) if values else None
 
 
 def audio_delta(response: str, item: str, audio: bytes) -> ResponseOutputAudioDelta:
@@ -65,13 +60,10 @@ def audio_delta(response: str, item: str, audio: bytes) -> ResponseOutputAudioDe
     )
 
 
-def first_audible(audio: bytes, threshold: int = AUDIBLE) -> float | None:
+def first_audible(audio: bytes) -> float | None:
     """Return the second at which `audio` becomes audible, or None."""
-    samples = array("h", audio[: len(audio) // 2 * 2])
-    for index, sample in enumerate(samples):
-        if sample > threshold or sample < -threshold:
-            return index / OUTPUT_RATE
-    return None
+    loud = np.abs(np.frombuffer(audio, "<i2", len(audio) // 2).astype(np.int32)) > AUDIBLE
+    return float(loud.argmax()) / OUTPUT_RATE if loud.any() else None
 
 
 def transcript_of(arrivals: Iterable[Arrival]) -> str:

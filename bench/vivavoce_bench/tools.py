@@ -12,8 +12,6 @@ from pathlib import Path
 
 import anyio
 import msgspec
-from rich.console import Console
-from rich.table import Table
 
 from vivavoce.assistants.team import Team, system_prompt
 from vivavoce.audio.rates import INPUT_RATE, OUTPUT_RATE
@@ -32,10 +30,9 @@ from vivavoce.providers.base import (
 from vivavoce.providers.qwen.tool_picker.arguments import ASKING
 from vivavoce.text.normalization import speakable
 from vivavoce.tools.types import Assistant
-from vivavoce_bench.measures import normalize, percentile
+from vivavoce_bench.measures import normalize
 
 ARTICLES = frozenset({"a", "an", "the", "my", "our", "your"})
-NO_TOOL = "no tool"
 
 Plain = str | int | float | bool
 
@@ -148,10 +145,10 @@ class Tried:
 async def run(
     assistant: Assistant,
     requests: Sequence[Request],
-    *,
     chat: ChatModel,
     synthesizer: Synthesizer,
     transcriber: Transcriber,
+    *,
     on_status: Callable[[str], None],
 ) -> Sequence[Tried]:
     """Put every request to the model. Raises `ProviderError`."""
@@ -192,46 +189,3 @@ async def _try(chat: ChatModel, base: ChatRequest, request: Request, transcript:
                 case ChatUsage():
                     usage = piece
     return Tried(request, transcript, call, words, seconds or 0.0, usage)
-
-
-# the report
-
-
-def show(tried: Sequence[Tried], console: Console) -> None:
-    """Print how many were right, tool by tool, how long it took, and what went wrong."""
-    table = Table("about", "right", "held out", "false calls", title="The right tool with the right arguments")
-    for name in [*dict.fromkeys(one.request.tool or NO_TOOL for one in tried), "all"]:
-        rows = [one for one in tried if name in (one.request.tool or NO_TOOL, "all")]
-        halves = [[one for one in rows if one.request.held_out is held_out] for held_out in (False, True)]
-        false = [not one.right for one in rows if one.request.tool is None]
-        table.add_row(name, *map(_share, halves), f"{sum(false)}/{len(false)}" if false else "-")
-    console.print(table)
-    for way, spoken in (("typed", False), ("by voice", True)):
-        share = _share([one for one in tried if one.request.spoken is spoken])
-        console.print(f"Of those {way}, {share} were right.")
-    _show_times(tried, console)
-    for one in tried:
-        if not one.right:
-            heard = f" (heard: {one.transcript})" if one.transcript != one.request.says else ""
-            answer = f"{one.call.name} {one.call.arguments}" if one.call else one.words
-            console.print(f"Wrong: {one.request.says}{heard} -> {answer}", highlight=False, markup=False)
-
-
-def _show_times(tried: Sequence[Tried], console: Console) -> None:
-    table = Table("", "times", "p50 ms", "p95 ms", "tokens read", "written", title="Until it was there")
-    for name, some in (
-        ("a call", [one for one in tried if one.call]),
-        ("a question for what it lacks", [one for one in tried if one.asks]),
-        ("the first word", [one for one in tried if not one.call and not one.asks]),
-    ):
-        times = [one.seconds * 1000 for one in some]
-        usages = [one.usage for one in some if one.usage]
-        read = percentile([usage.input_tokens - usage.cached_tokens for usage in usages], 50)
-        written = percentile([usage.output_tokens for usage in usages], 50)
-        figures = percentile(times, 50), percentile(times, 95), read, written
-        table.add_row(name, str(len(some)), *("-" if each is None else f"{each:.0f}" for each in figures))
-    console.print(table)
-
-
-def _share(some: Sequence[Tried]) -> str:
-    return f"{sum(one.right for one in some)}/{len(some)}" if some else "-"

@@ -8,15 +8,8 @@ comes as late as is written here: the figures are the same on every machine.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from random import Random
 
-import anyio
-import anyio.to_thread
-from rich.console import Console
-from rich.table import Table
-
-from vivavoce.audio.decode import NotAudio, TooLong, decode
 from vivavoce.audio.rates import INPUT_RATE
 from vivavoce.engines.cascade.input_turns import (
     FIRST_LISTEN_MS,
@@ -24,7 +17,6 @@ from vivavoce.engines.cascade.input_turns import (
     LEAD_MS,
     NEXT_LISTEN_MS,
 )
-from vivavoce.errors import ConfigError
 from vivavoce.providers.base import (
     FRAME_BYTES,
     FRAME_MS,
@@ -41,7 +33,7 @@ from vivavoce.turn_taking import (
     TurnRules,
     TurnTaking,
 )
-from vivavoce_bench.clips import Clip, clips_in
+from vivavoce_bench.clips import Clip, read
 
 BYTES_PER_MS = INPUT_RATE * 2 // 1000
 TAIL_MS = 2500
@@ -51,7 +43,6 @@ EVIDENCE_MS = 100
 PARTIAL_MS = 40
 """milliseconds that the transcript of a few words during an answer takes"""
 LEFT_OUT = "meeting"
-LONGEST_SECONDS = 120
 NEVER = float("inf")
 
 
@@ -118,11 +109,10 @@ class Evidence:
 
 
 async def run(
-    folder: Path, *, vad: VoiceActivityModel, turn: TurnDetector | None, transcriber: Transcriber
+    clips: Sequence[Clip], vad: VoiceActivityModel, turn: TurnDetector | None, transcriber: Transcriber
 ) -> TurnReport:
-    """Play every recording alone and over an answer. Raises `ConfigError` for a folder that cannot be read."""
-    clips = [clip for clip in await anyio.to_thread.run_sync(clips_in, folder) if clip.category != LEFT_OUT]
-    decoded_clips = [await anyio.to_thread.run_sync(_decode, clip, vad) for clip in clips]
+    """Play every recording alone and over an answer. Raises `ConfigError` if one cannot be read."""
+    decoded_clips = [_decode(clip, vad) for clip in clips if clip.category != LEFT_OUT]
     spoken = [decoded for decoded in decoded_clips if decoded.clip.category not in ("noise", "backchannel")]
     evidence = Evidence(turn, transcriber)
     turns: dict[str, Sequence[Closed]] = {}
@@ -138,11 +128,7 @@ async def run(
 def _decode(clip: Clip, vad: VoiceActivityModel) -> DecodedClip:
     if clip.path is None:
         raise RuntimeError("a recording of a folder is a file")
-    try:
-        audio = decode(clip.path.read_bytes(), rate=INPUT_RATE, max_seconds=LONGEST_SECONDS)
-    except (OSError, NotAudio, TooLong) as error:
-        raise ConfigError(f"{clip.path} cannot be read as a recording: {error}.") from error
-    audio += _room_tone()
+    audio = read(clip.path, INPUT_RATE) + _room_tone()
     probability = vad.detector().probability
     frames = range(0, len(audio) - FRAME_BYTES + 1, FRAME_BYTES)
     return DecodedClip(clip, audio, [probability(audio[at : at + FRAME_BYTES]) for at in frames])
@@ -206,57 +192,3 @@ async def _speak_over(decoded: DecodedClip, evidence: Evidence) -> Over:
             judge = partial(taking.judge_interruption, suspected.interruption, words)
             due_ms, listen_ms = taking.now_ms + PARTIAL_MS, listen_ms + NEXT_LISTEN_MS
     return Over(clip.name, clip.category, held_ms, None)
-
-
-# the report
-
-
-def show(report: TurnReport, console: Console | None = None) -> None:
-    """Print the report as tables."""
-    console = console or Console()
-    table = Table("rule", "too early", "pause clips", "never", "wait p50 ms", "p95 ms", title="Turns closed")
-    for rule, turns in report.turns.items():
-        never = sum(turn.wait_ms is None for turn in turns)
-        table.add_row(rule, _early(turns), _early(_of(turns, "pause")), str(never), *_waits(turns))
-    console.print(table)
-    medium = report.turns["medium"]
-    table = Table("category", "clips", "too early", "wait p50 ms", "p95 ms", title="By kind (medium)")
-    for category in sorted({turn.category for turn in medium}):
-        turns = _of(medium, category)
-        table.add_row(category, str(len(turns)), _early(turns), *_waits(turns))
-    console.print(table)
-    table = Table("over the answer", "clips", "held it", "stopped it", "p50 ms", "after hold", "p95 ms")
-    kinds: dict[str, list[Over]] = {"utterance": [], "backchannel": [], "noise": []}
-    for over in report.over:
-        kinds.get(over.category, kinds["utterance"]).append(over)
-    for kind, overs in kinds.items():
-        table.add_row(kind, *_overs(overs))
-    console.print(table)
-
-
-def _of(turns: Sequence[Closed], category: str) -> Sequence[Closed]:
-    return [turn for turn in turns if turn.category == category]
-
-
-def _early(turns: Sequence[Closed]) -> str:
-    early = sum(turn.wait_ms is not None and turn.wait_ms < 0 for turn in turns)
-    return f"{100 * early / len(turns):.1f} % ({early}/{len(turns)})" if turns else "-"
-
-
-def _waits(turns: Sequence[Closed]) -> tuple[str, str]:
-    waits = [turn.wait_ms for turn in turns if turn.wait_ms is not None and turn.wait_ms >= 0]
-    return _nearest_rank(waits, 50), _nearest_rank(waits, 95)
-
-
-def _overs(overs: Sequence[Over]) -> Sequence[str]:
-    stopped = [over.stopped_ms for over in overs if over.stopped_ms is not None]
-    held = sum(over.held_ms is not None for over in overs)
-    slow = [over.stopped_ms - over.held_ms for over in overs if over.stopped_ms and over.held_ms]
-    counts = str(len(overs)), str(held), str(len(stopped))
-    return *counts, _nearest_rank(stopped, 50), _nearest_rank(slow, 50), _nearest_rank(slow, 95)
-
-
-def _nearest_rank(values: Sequence[float], percent: int) -> str:
-    if not values:
-        return "-"
-    return f"{sorted(values)[min(len(values) - 1, len(values) * percent // 100)]:.0f}"

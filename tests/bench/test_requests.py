@@ -9,7 +9,8 @@ from rich.console import Console
 from vivavoce.errors import ConfigError
 from vivavoce.providers.base import ChatRequest, ChatUsage, ToolCall, Transcript
 from vivavoce.tools.types import Assistant
-from vivavoce_bench.tools import Request, Within, is_right, matches, requests_in, run, show
+from vivavoce_bench.report import show_tools
+from vivavoce_bench.tools import Request, Within, is_right, matches, requests_in, run
 
 SHOES = Request(
     says="The shoes are too small, take 1057 back.",
@@ -109,7 +110,7 @@ async def test_every_request_is_tried_and_told_of() -> None:
     assert [one.right for one in tried] == [True, False, True]
     assert tried[1].transcript == "take 1057 back, too small"
     console = Console(record=True, width=120)
-    show(tried, console)
+    show_tools(tried, console)
     text = console.export_text()
     assert "1/2" in text
     assert "Of those by voice, 0/1 were right." in text

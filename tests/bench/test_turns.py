@@ -11,7 +11,9 @@ from rich.console import Console
 from vivavoce.audio.rates import INPUT_RATE
 from vivavoce.errors import ConfigError
 from vivavoce.providers.base import Transcript
-from vivavoce_bench.turns import TurnReport, run, show
+from vivavoce_bench.clips import clips_in
+from vivavoce_bench.report import show_turns
+from vivavoce_bench.turns import TurnReport, run
 
 pytestmark = [pytest.mark.anyio, pytest.mark.real_time]
 
@@ -69,7 +71,7 @@ async def measured(folder: Path, words: str) -> TurnReport:
         ("talk", "meeting", "", ""),
     ]
     manifest(folder, rows)
-    return await run(folder, vad=Loudness(), turn=Knowing(words), transcriber=Knowing(words))
+    return await run(clips_in(folder), vad=Loudness(), turn=Knowing(words), transcriber=Knowing(words))
 
 
 async def test_waits_are_counted_from_the_end_of_speech(tmp_path: Path) -> None:
@@ -94,7 +96,7 @@ async def test_only_real_words_over_our_voice_stop_us(tmp_path: Path) -> None:
 
 async def test_the_report_prints(tmp_path: Path) -> None:
     console = Console(record=True, width=120, quiet=False, file=(tmp_path / "out.txt").open("w"))
-    show(await measured(tmp_path, "How old is the bridge?"), console)
+    show_turns(await measured(tmp_path, "How old is the bridge?"), console)
     console.file.close()
     text = console.export_text()
     assert "50.0 % (1/2)" in text
@@ -104,13 +106,13 @@ async def test_the_report_prints(tmp_path: Path) -> None:
 async def test_a_folder_that_cannot_be_read_is_said_to_be_so(tmp_path: Path) -> None:
     knowing = Knowing("")
     with pytest.raises(ConfigError, match=r"manifest\.csv"):
-        await run(tmp_path, vad=Loudness(), turn=None, transcriber=knowing)
+        await run(clips_in(tmp_path), vad=Loudness(), turn=None, transcriber=knowing)
     (tmp_path / "manifest.csv").write_text("a,b\n1,2\n")
     with pytest.raises(ConfigError, match="columns"):
-        await run(tmp_path, vad=Loudness(), turn=None, transcriber=knowing)
+        await run(clips_in(tmp_path), vad=Loudness(), turn=None, transcriber=knowing)
     manifest(tmp_path, [("lost", "read", "soon", "1")])
     with pytest.raises(ConfigError, match="lost has 'soon' as its speech_start_s"):
-        await run(tmp_path, vad=Loudness(), turn=None, transcriber=knowing)
+        await run(clips_in(tmp_path), vad=Loudness(), turn=None, transcriber=knowing)
     manifest(tmp_path, [("lost", "read", "0", "1")])
     with pytest.raises(ConfigError, match=r"lost\.wav"):
-        await run(tmp_path, vad=Loudness(), turn=None, transcriber=knowing)
+        await run(clips_in(tmp_path), vad=Loudness(), turn=None, transcriber=knowing)
