@@ -126,7 +126,7 @@ class _Conversation:
             case e.SessionUpdate(session=update):
                 await self._update(update)
             case e.ConversationItemCreate(item=McpApprovalResponse() as item, previous_item_id=previous):
-                mcp_call = self.responses.mcp_calls.awaiting(item)
+                mcp_call = self.responses.mcp_servers.awaiting(item)
                 await self.items.create(item, previous)
                 mcp_call.decide(item)
             case e.ConversationItemCreate(item=item, previous_item_id=previous):

@@ -1,10 +1,22 @@
-"""The MCP servers of a conversation, and the tools of theirs that a response may call."""
+"""The MCP servers of a conversation: their tools, and the calls of these, which are made outside of responses.
+
+The order of events is that of OpenAI's service. A response that calls such a tool ends at once, with the
+`mcp_call` in its output. The call is made after `response.done`; when it has ended, the item is done. No
+further response is created: the client continues with `response.create`. A call that needs approval adds an
+`mcp_approval_request` to the conversation, and waits for the client's `mcp_approval_response`; a call that is
+not approved has failed.
+
+Sources: openai-dotnet's tests/Realtime/RealtimeToolTests.cs, which runs against the service; openai-ruby's
+examples/realtime/mcp_approval.rb; and the Agents SDK for JavaScript, which requests the next response itself.
+"""
 
 import logging
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 import anyio
+import msgspec
 from msgspec import UnsetType
 from msgspec.structs import replace
 
@@ -12,10 +24,17 @@ from vivavoce.engines.cascade.context import CascadeContext
 from vivavoce.engines.cascade.settings import ResponseSettings
 from vivavoce.errors import ProviderError
 from vivavoce.mcp.connection import McpConnection, connection_key
-from vivavoce.mcp.servers import INVALID_REQUEST, McpConnector, McpFailure, protocol_failure
+from vivavoce.mcp.servers import INVALID_PARAMS, INVALID_REQUEST, McpConnector, McpFailure, protocol_failure
 from vivavoce.mcp.tools import ToolNames, as_function, needs_approval
 from vivavoce.protocol import events as e
-from vivavoce.protocol.items import McpListTools, McpTool
+from vivavoce.protocol.items import (
+    McpApprovalRequest,
+    McpApprovalResponse,
+    McpCall,
+    McpListTools,
+    McpTool,
+    McpToolExecutionError,
+)
 from vivavoce.protocol.session import (
     FunctionTool,
     McpServerTool,
@@ -25,6 +44,7 @@ from vivavoce.protocol.session import (
     ToolChoiceMcp,
 )
 from vivavoce.protocol.validation import invalid
+from vivavoce.providers.base import ToolCall
 
 log = logging.getLogger(__name__)
 
@@ -45,8 +65,27 @@ class CallableTool(NamedTuple):
     connection: McpConnection
 
 
+@dataclass
+class PendingMcpCall:
+    """One call of a server's tool, from the model's request until the tool has ended."""
+
+    item: McpCall
+    connection: McpConnection
+    refused: bool
+    """the limit on concurrent calls is reached, so this call fails"""
+    response_id: str = ""
+    output_index: int = 0
+    approval: McpApprovalResponse | None = None
+    decided: anyio.Event = field(default_factory=anyio.Event)
+
+    def decide(self, approval: McpApprovalResponse) -> None:
+        """Store the client's decision."""
+        self.approval = approval
+        self.decided.set()
+
+
 class McpServerTools:
-    """Lists the servers' tools once, in the background, and makes them available to responses.
+    """Lists the servers' tools once, in the background, makes them available to responses, and calls them.
 
     As at OpenAI's service, a response that begins before a server has listed its tools does not have them:
     openai-dotnet's RealtimeToolTests, which runs against it, first waits for `mcp_list_tools.completed`. Only
@@ -61,6 +100,9 @@ class McpServerTools:
         self._connections: dict[bytes, McpConnection] = {}
         self._names = ToolNames()
         self._callable: dict[str, CallableTool] = {}
+        self._waiting: dict[str, PendingMcpCall] = {}
+        """the calls that need approval, by the id of the request"""
+        self._under_way = 0
 
     # servers
 
@@ -179,19 +221,99 @@ class McpServerTools:
             return tuple(functions), ToolChoiceFunction(name=chosen[0].name)
         return tuple(chosen), "required"
 
-    def find(self, name: str, settings: ResponseSettings) -> CallableTool | None:
-        """Return the MCP tool that a response's model calls by this name; None if it is a client's function."""
-        is_function = any(tool.name == name for tool in settings.tools)
-        return None if is_function else self._callable.get(name)
-
-    def is_needed(self, connection: McpConnection) -> bool:
-        """Return whether this connection is still used."""
-        return connection in self._connections.values()
-
     def _listed(self, settings: ResponseSettings) -> Iterator[CallableTool]:
         for server in settings.servers:
             if connection := self._connections.get(connection_key(server)):
                 yield from (CallableTool(server, tool, connection) for tool in connection.tools)
+
+    # calls
+
+    def find(self, call: ToolCall, settings: ResponseSettings) -> PendingMcpCall | None:
+        """Return the MCP call for a tool call of the model; None if it is a function of the client."""
+        if call.name not in self._callable or any(tool.name == call.name for tool in settings.tools):
+            return None
+        server, tool, connection = self._callable[call.name]
+        refused = self._under_way >= self.call.limits.mcp_calls
+        asks = needs_approval(tool, server) and not refused
+        item = McpCall(
+            id=e.new_id("mcp"),
+            server_label=server.server_label,
+            name=tool.name,
+            arguments=call.arguments,
+            approval_request_id=e.new_id("mcpr") if asks else None,
+            output=None,
+            error=None,
+        )
+        return PendingMcpCall(item, connection, refused)
+
+    async def add(self, pending: PendingMcpCall, response_id: str, output_index: int) -> None:
+        """Add a call that a response has announced; request the client's approval if needed."""
+        pending.response_id, pending.output_index = response_id, output_index
+        self._under_way += 1
+        pending.connection.calls += 1
+        call = pending.item
+        if request_id := call.approval_request_id:
+            self._waiting[request_id] = pending
+            request = McpApprovalRequest(
+                id=request_id, server_label=call.server_label, name=call.name, arguments=call.arguments
+            )
+            await self.call.add_item(request, self.call.conversation.last_id)
+
+    def awaiting(self, approval: McpApprovalResponse) -> PendingMcpCall:
+        """Return the call that waits for the client's decision. Raises `ProtocolError` if there is none."""
+        pending = self._waiting.get(approval.approval_request_id)
+        if pending is None or pending.decided.is_set():
+            problem = "no request for approval with this ID is waiting for an answer."
+            raise invalid("item.approval_request_id", problem)
+        return pending
+
+    async def run(self, pending: PendingMcpCall) -> None:
+        """Make a call that was added. It ends with an output or an error, sent to the client."""
+        ended: e.ResponseMcpCallCompleted | e.ResponseMcpCallFailed
+        call, item, index = self.call, pending.item, pending.output_index
+        try:
+            item = replace(item, output=await self._call_tool(pending))
+            ended = e.ResponseMcpCallCompleted(item_id=item.id, output_index=index)
+        except McpFailure as failure:
+            item = replace(item, error=failure.error)
+            ended = e.ResponseMcpCallFailed(item_id=item.id, output_index=index)
+        self._under_way -= 1
+        pending.connection.calls -= 1
+        if pending.connection not in self._connections.values():
+            pending.connection.close()
+        call.revision += 1
+        inside = item.id in call.conversation
+        before = call.conversation.before(item.id) if inside else None
+        done = e.ConversationItemDone(item=item, previous_item_id=before)
+        call.conversation.apply(done)  # before anything is sent: the client's next event may refer to it
+        await call.send(ended)
+        if inside:
+            await call.send(done)
+        await call.send(
+            e.ResponseOutputItemDone(response_id=pending.response_id, output_index=index, item=item)
+        )
+
+    async def _call_tool(self, pending: PendingMcpCall) -> str:
+        """Return the tool's output. Raises `McpFailure`."""
+        call, most = pending.item, self.call.limits.mcp_output_chars
+        if pending.refused:
+            message = "too many calls are under way (limits.mcp_calls)"
+            raise protocol_failure(call.server_label, INVALID_REQUEST, message)
+        if call.approval_request_id:
+            await pending.decided.wait()
+            del self._waiting[call.approval_request_id]
+            if pending.approval and not pending.approval.approve:
+                why = f": {pending.approval.reason}" if pending.approval.reason else ""
+                message = f"the call was not approved{why}"
+                raise McpFailure(call.server_label, McpToolExecutionError(message=message))
+        await self.call.send(e.ResponseMcpCallInProgress(item_id=call.id, output_index=pending.output_index))
+        try:
+            arguments = msgspec.json.decode(call.arguments or "{}", type=dict[str, object])
+        except msgspec.MsgspecError as error:
+            message = f"the arguments are not a JSON object: {error}"
+            raise protocol_failure(call.server_label, INVALID_PARAMS, message) from error
+        output = await pending.connection.call_tool(call.name, arguments)
+        return output if len(output) <= most else f"{output[:most]}… (cut off: limits.mcp_output_chars)"
 
 
 def _is_chosen(tool: McpTool, choice: ToolChoiceMcp) -> bool:

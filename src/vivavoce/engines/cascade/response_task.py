@@ -72,10 +72,10 @@ class ResponseTask:
         providers: Providers,
         limits: Limits,
         settings: ResponseSettings,
-        request: Callable[[], Awaitable[ChatRequest | None]],
+        request: Callable[[], Awaitable[ChatRequest]] | None,
         writer: ResponseWriter | None = None,
     ) -> None:
-        """Reply to the `request` once it is available; None means a response without output."""
+        """Reply to what `request` returns; None means a response without output."""
         self.settings, self.writer = settings, writer
         self.scope = anyio.CancelScope()
         self.pacing = Pacing(limits.audio_ahead_seconds)
@@ -143,10 +143,10 @@ class ResponseTask:
     async def _generate(self) -> None:
         """Call the chat model and the synthesizer. A failure is sent as the last piece."""
         async with self._generated:
+            if self._request is None:
+                return
             try:
                 request = await self._request()
-                if request is None:
-                    return
                 spoken = self.settings.modality == "audio"
                 has_text = await (self._generate_speech(request) if spoken else self._generate_text(request))
                 cut_short = self._usage and self._usage.finish != "stop"

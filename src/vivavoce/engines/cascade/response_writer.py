@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from vivavoce.audio.rates import OUTPUT_RATE
 from vivavoce.engines.cascade.context import CascadeContext
-from vivavoce.engines.cascade.mcp_calls import McpCalls, PendingMcpCall
+from vivavoce.engines.cascade.mcp_servers import McpServerTools, PendingMcpCall
 from vivavoce.engines.cascade.settings import ResponseSettings
 from vivavoce.protocol import events as e
 from vivavoce.protocol.closing import OutputPlace, part_closers
@@ -48,12 +48,12 @@ class ResponseWriter:
         self,
         context: CascadeContext,
         settings: ResponseSettings,
-        mcp_calls: McpCalls,
+        mcp_servers: McpServerTools,
         *,
         out_of_band: bool = False,
         metadata: dict[str, str] | None = None,
     ) -> None:
-        self._context, self._settings, self._mcp_calls = context, settings, mcp_calls
+        self._context, self._settings, self._mcp_servers = context, settings, mcp_servers
         self._conversation = None if out_of_band else context.conversation
         self._pending_calls: list[PendingMcpCall] = []
         self._message: OutputPlace | None = None
@@ -102,20 +102,20 @@ class ResponseWriter:
 
     async def write_tool_call(self, call: ToolCall) -> None:
         """Send a tool call for the client or an MCP server. Shielded, since half a call would be invalid."""
-        pending = self._mcp_calls.find(call, self._settings)
+        pending = self._mcp_servers.find(call, self._settings)
         with anyio.CancelScope(shield=True):
             await self._close_message("completed")
             await (self._write_mcp_call(pending) if pending else self._write_function_call(call))
 
     async def _write_mcp_call(self, pending: PendingMcpCall) -> None:
-        """Send an MCP call, which is made after the response; `McpCalls` then closes the item."""
+        """Send an MCP call, which is made after the response; `McpServerTools` then closes the item."""
         item = pending.item
         place = await self._open_item(replace(item, arguments=""))
         for delta in _deltas(item.arguments):
             await self._context.send(e.ResponseMcpCallArgumentsDelta(**place, delta=delta))
         await self._context.send(e.ResponseMcpCallArgumentsDone(**place, arguments=item.arguments))
         self._replace(place, item)
-        await self._mcp_calls.add(pending, place["response_id"], place["output_index"])
+        await self._mcp_servers.add(pending, place["response_id"], place["output_index"])
         self._pending_calls.append(pending)
 
     async def _write_function_call(self, call: ToolCall) -> None:
@@ -153,7 +153,8 @@ class ResponseWriter:
         total = self._total_usage(usage or ChatUsage(0, 0))
         self.response = replace(self.response, status=status, status_details=details, usage=total)
         await self._context.send(e.ResponseDone(response=self.response))
-        self._mcp_calls.run(self._pending_calls)
+        for call in self._pending_calls:
+            self._context.tasks.start_soon(self._mcp_servers.run, call)
         return total.total_tokens
 
     # messages

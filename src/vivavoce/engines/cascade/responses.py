@@ -3,13 +3,12 @@
 import logging
 import sys
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import InitVar, dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import anyio
 from msgspec import UNSET
 
 from vivavoce.engines.cascade.context import CascadeContext
-from vivavoce.engines.cascade.mcp_calls import McpCalls
 from vivavoce.engines.cascade.mcp_servers import McpServerTools, named
 from vivavoce.engines.cascade.rate_limits import RateLimits
 from vivavoce.engines.cascade.response_task import Apology, CancelReason, ResponseTask, VerbatimChat
@@ -36,25 +35,16 @@ class Draft:
     task: ResponseTask
 
 
-@dataclass
 class Responses:
     """Runs responses. At most one is in the conversation; out-of-band responses run concurrently."""
 
-    context: CascadeContext
-    apology: Apology
-    mcp: InitVar[McpConnector]
-    _current: ResponseTask | None = None
-    _out_of_band: list[ResponseTask] = field(default_factory=list)
-    _has_spoken: bool = False
-    rate_limits: RateLimits = field(init=False)
-    mcp_servers: McpServerTools = field(init=False)
-    mcp_calls: McpCalls = field(init=False)
-
-    def __post_init__(self, mcp: McpConnector) -> None:
-        limits = self.context.limits
-        self.mcp_servers = McpServerTools(self.context, mcp, learned=self.prefill)
-        self.mcp_calls = McpCalls(self.context, self.mcp_servers)
+    def __init__(self, context: CascadeContext, apology: Apology, mcp: McpConnector) -> None:
+        self.context, self.apology, limits = context, apology, context.limits
+        self.mcp_servers = McpServerTools(context, mcp, learned=self.prefill)
         self.rate_limits = RateLimits(responses=limits.responses_per_minute, tokens=limits.tokens_per_minute)
+        self._current: ResponseTask | None = None
+        self._out_of_band: list[ResponseTask] = []
+        self._has_spoken = False
 
     @property
     def in_progress(self) -> bool:
@@ -182,7 +172,7 @@ class Responses:
             self.respond(_no_items)
             return
         self.rate_limits.add_response(anyio.current_time())
-        draft.task.writer = ResponseWriter(self.context, draft.task.settings, self.mcp_calls)
+        draft.task.writer = ResponseWriter(self.context, draft.task.settings, self.mcp_servers)
         self._current = draft.task
         draft.task.released.set()
 
@@ -221,16 +211,12 @@ class Responses:
 
     def respond_without_output(self) -> None:
         """Respond to a turn without words with an empty response: clients expect a response after each turn."""
-
-        async def request() -> None:
-            return None
-
-        self._start(ResponseSettings.of(self.context.session), request)
+        self._start(ResponseSettings.of(self.context.session), None)
 
     def _start(
         self,
         settings: ResponseSettings,
-        request: Callable[[], Awaitable[ChatRequest | None]],
+        request: Callable[[], Awaitable[ChatRequest]] | None,
         params: ResponseParams | None = None,
         *,
         out_of_band: bool = False,
@@ -240,7 +226,7 @@ class Responses:
         if text := (metadata or {}).get(VERBATIM):
             providers = replace(providers, chat=VerbatimChat(text))
         writer = ResponseWriter(
-            self.context, settings, self.mcp_calls, out_of_band=out_of_band, metadata=metadata
+            self.context, settings, self.mcp_servers, out_of_band=out_of_band, metadata=metadata
         )
         task = ResponseTask(providers, self.context.limits, settings, request, writer)
         task.released.set()
