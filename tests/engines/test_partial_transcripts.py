@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vivavoce.engines.cascade.partial_transcripts import StablePrefix
+from vivavoce.engines.cascade.transcripts import StablePrefix
 
 words = st.lists(st.sampled_from(["a", "to", "be", "or", "not", "b", "be,"]), max_size=8)
 transcripts = st.lists(words.map(" ".join), max_size=8)

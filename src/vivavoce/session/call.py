@@ -125,7 +125,11 @@ class ActiveCall:
             return
         if queue.is_full:
             log.info("a sideband of %s reads too slowly and is closed (limits.sideband_depth)", self.caller.id)
-            queue.put_nowait(_events_lost(self._limits))
+            message = (
+                f"{self._limits.sideband_depth} events wait to be read (limits.sideband_depth), so this line "
+                "is closed; the call goes on, and can be joined again."
+            )
+            queue.put_nowait(error_event(ProtocolError(message, code="events_lost")))
             queue.close()
             del self.sidebands[queue]
         else:
@@ -281,15 +285,3 @@ def _with_id(event: e.Event) -> e.Event:
     if isinstance(event, e.ClientEvent) and event.event_id is UNSET:
         return structs.replace(event, event_id=e.new_id("event"))
     return event
-
-
-def _events_lost(limits: Limits) -> e.Event:
-    details = e.ErrorDetails(
-        type="invalid_request_error",
-        code="events_lost",
-        message=(
-            f"{limits.sideband_depth} events wait to be read (limits.sideband_depth), so this line is closed; "
-            "the call goes on, and can be joined again."
-        ),
-    )
-    return e.ErrorEvent(error=details)

@@ -103,7 +103,8 @@ class _Conversation:
 
     async def run(self) -> None:
         await self.context.send(e.SessionCreated(session=self.context.client_session))
-        await self._connect_mcp_servers()
+        if self.context.transcription is None:
+            await self.responses.mcp_servers.update(named(self.context.session.tools))
         if self.context.session.tools:  # an assistant's: no client has to send them first
             self.context.tasks.start_soon(self.responses.prefill)
         with anyio.move_on_after(self.context.limits.conversation_minutes * 60) as lifetime:
@@ -169,7 +170,11 @@ class _Conversation:
         if type(update) is not type(self.context.client_session):
             self._check_unused()
         if isinstance(update, TranscriptionSession):
-            await self._update_transcription(update)
+            known, session = self.context.transcription, self.context.session
+            changed = update_transcription(known, update) if known else create_transcription(session, update)
+            self.context.transcription = changed
+            self.turns.configure(InputProcessing.of(changed))
+            await self.context.send(e.SessionUpdated(session=changed))
             return
         session = merge(self.context.session, update, tools=self.context.limits.tools)
         self.responses.check_update(session)
@@ -178,22 +183,9 @@ class _Conversation:
         self.context.revision += 1
         self.turns.configure(InputProcessing.of(session))
         await self.context.send(e.SessionUpdated(session=self.context.client_session))
-        await self._connect_mcp_servers()
+        await self.responses.mcp_servers.update(named(session.tools))
         if (session.instructions, session.tools) != (before.instructions, before.tools):
             self.context.tasks.start_soon(self.responses.prefill)
-
-    async def _update_transcription(self, update: TranscriptionSession) -> None:
-        known = self.context.transcription
-        transcription = (
-            update_transcription(known, update) if known else create_transcription(self.context.session, update)
-        )
-        self.context.transcription = transcription
-        self.turns.configure(InputProcessing.of(transcription))
-        await self.context.send(e.SessionUpdated(session=transcription))
-
-    async def _connect_mcp_servers(self) -> None:
-        if self.context.transcription is None:
-            await self.responses.mcp_servers.update(named(self.context.session.tools))
 
     def _check_unused(self) -> None:
         """Raise `ProtocolError` if there was audio, an item or a response: the session's type is then fixed."""

@@ -12,10 +12,15 @@ from vivavoce.audio.rates import INPUT_RATE
 from vivavoce.dates import unix_now
 from vivavoce.engines.cascade.context import CascadeContext
 from vivavoce.engines.cascade.input_audio import InputAudioStream
-from vivavoce.engines.cascade.partial_transcripts import PartialTranscripts
 from vivavoce.engines.cascade.responses import Draft, Responses
 from vivavoce.engines.cascade.settings import InputProcessing
-from vivavoce.engines.cascade.transcripts import STRETCH_MS, PendingTranscript, Transcripts, user_message
+from vivavoce.engines.cascade.transcripts import (
+    STRETCH_MS,
+    PartialTranscripts,
+    PendingTranscript,
+    Transcripts,
+    user_message,
+)
 from vivavoce.errors import ProtocolError, ProviderError
 from vivavoce.protocol import events as e
 from vivavoce.protocol.items import InputText, Item, Message
@@ -91,7 +96,11 @@ class InputTurns:
         """Handle `input_audio_buffer.append`. Long audio is split, so that other tasks may run."""
         check_samples(audio, self.input_audio.settings.format, "audio")
         if self.input_audio.settings.rules is None:
-            self._append_manually(audio)
+            self.input_audio.append(audio)
+            if self.context.transcription:  # other sessions have no partial transcripts of manual turns
+                start_ms = self.input_audio.buffer.start_ms
+                self._turn = self._turn or self._create_turn(start_ms, start_ms)
+                self._turn.partials.poll()
             await self._send_dtmf()
             return
         stretch = STRETCH_MS * bytes_per_ms(self.input_audio.settings.format)
@@ -101,18 +110,10 @@ class InputTurns:
             await self._process(audio[at : at + stretch])
             await self._send_dtmf()
 
-    def _append_manually(self, audio: bytes) -> None:
-        """Buffer audio in manual turns. Only transcription sessions have partial transcripts of it."""
-        self.input_audio.append(audio)
-        if self.context.transcription:
-            start_ms = self.input_audio.buffer.start_ms
-            self._turn = self._turn or self._create_turn(start_ms, start_ms)
-            self._turn.partials.poll()
-
     async def _send_dtmf(self) -> None:
         keys, self.input_audio.dtmf_keys = self.input_audio.dtmf_keys, ""
         for key in keys:
-            self._restart_idle_timeout()
+            self._idle_since_ms = self.input_audio.now_ms
             await self.context.line.send(e.DtmfEventReceived(event=key, received_at=self.now()))
 
     async def _process(self, audio: bytes) -> None:
@@ -179,7 +180,7 @@ class InputTurns:
             self.context.tasks.start_soon(self._handle_changes)
 
     async def _on_change(self, change: Change) -> None:
-        self._restart_idle_timeout()
+        self._idle_since_ms = self.input_audio.now_ms
         match change:
             case InterruptionSuspected(at_ms=at):
                 self.responses.pause()
@@ -340,25 +341,18 @@ class InputTurns:
 
     # idle timeout
 
-    def _restart_idle_timeout(self) -> None:
-        self._idle_since_ms = self.input_audio.now_ms
-
     async def _check_idle_timeout(self) -> None:
-        """Respond if the caller is silent for `idle_timeout_ms`. Time during a response does not count."""
+        """Respond to an empty item if the caller is silent for `idle_timeout_ms`; responses do not count."""
         timeout_ms, now_ms = self.input_audio.settings.idle_timeout_ms, self.input_audio.now_ms
+        start_ms, self._idle_since_ms = self._idle_since_ms, now_ms
         if timeout_ms is None or self._turn or self.responses.in_progress or self.responses.audible:
-            self._restart_idle_timeout()
-        elif now_ms - self._idle_since_ms >= timeout_ms:
-            await self._on_idle_timeout(self._idle_since_ms, now_ms)
-
-    async def _on_idle_timeout(self, start_ms: float, end_ms: float) -> None:
-        """Add an empty user item, and respond to it."""
-        self._restart_idle_timeout()
-        item_id = e.new_id("item")
+            return
+        if now_ms - start_ms < timeout_ms:
+            self._idle_since_ms = start_ms
+            return
+        item_id, start, end = e.new_id("item"), round(start_ms), round(now_ms)
         await self.context.send(
-            e.InputAudioBufferTimeoutTriggered(
-                audio_start_ms=round(start_ms), audio_end_ms=round(end_ms), item_id=item_id
-            )
+            e.InputAudioBufferTimeoutTriggered(audio_start_ms=start, audio_end_ms=end, item_id=item_id)
         )
         await self.transcripts.commit_silence(item_id)
         note = Message(role="system", content=(InputText(text=_SILENT_CALLER),))

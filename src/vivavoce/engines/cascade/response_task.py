@@ -1,7 +1,7 @@
 """One response: generated clause by clause, sent at the pace of speech, and completed or cancelled."""
 
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Literal
@@ -35,7 +35,7 @@ Piece = str | bytes | WordTiming | ToolCall | ChatUsage | Failure
 
 _PIECES_AHEAD = 48
 _CHUNK_BYTES = OUTPUT_RATE // 10 * 2
-"""size of one audio delta: 100 ms"""
+"""size of one audio delta, 100 ms: each can be paused individually"""
 _REST_OF_WORD = re.compile(r"\S*\s*")
 
 
@@ -92,18 +92,21 @@ class ResponseTask:
     # running
 
     async def run(self, apology: Apology) -> bool:
-        """Generate, and once released, send. Return whether it was started, and must be finished."""
+        """Generate, and once released, send. Return whether it was started, and must be finished.
+
+        If generating fails, the apology follows.
+        """
         with self._generated, self._pieces:
             if self.writer:  # asked for explicitly: it is started, even if it is cancelled at once
                 await self._start(self.writer)
             with self.scope:
                 async with anyio.create_task_group() as tasks:
-                    tasks.start_soon(self._generate)
+                    tasks.start_soon(self._generate, apology)
                     await self.released.wait()
                     if self.writer is None:
                         raise RuntimeError("a response is released with a writer")
                     await self._start(self.writer)
-                    await self._send(self.writer, apology)
+                    await self._send(self.writer)
         return self._started
 
     async def _start(self, writer: ResponseWriter) -> None:
@@ -140,15 +143,14 @@ class ResponseTask:
 
     # generating
 
-    async def _generate(self) -> None:
-        """Call the chat model and the synthesizer. A failure is sent as the last piece."""
+    async def _generate(self, apology: Apology) -> None:
+        """Call the chat model and the synthesizer. A failure is followed by the apology."""
         async with self._generated:
             if self._request is None:
                 return
             try:
                 request = await self._request()
-                spoken = self.settings.modality == "audio"
-                has_text = await (self._generate_speech(request) if spoken else self._generate_text(request))
+                has_text = await self._generate_text(request)
                 cut_short = self._usage and self._usage.finish != "stop"
                 if not has_text and not self._tool_calls and not cut_short:
                     raise ProviderError("chat", "answered nothing")
@@ -157,22 +159,21 @@ class ResponseTask:
                         await self._generated.send(last)
             except (ProviderError, ProtocolError) as error:
                 await self._generated.send(error)
+                await self._generated.send(apology.text)
+                if self.settings.modality == "audio":
+                    await self._generated.send(apology.audio)
 
     async def _generate_text(self, request: ChatRequest) -> bool:
-        has_text = False
-        async with aclosing(self._text(request)) as words:
-            async for word in words:
-                has_text = True
-                await self._generated.send(word)
-        return has_text
-
-    async def _generate_speech(self, request: ChatRequest) -> bool:
+        """Generate the text, clause by clause with its audio if it is spoken; return whether there was any."""
         has_text = has_audio = False
-        gap = 0.0
-        async with aclosing(self._text(request)) as words, aclosing(clauses(words)) as spoken:
-            async for clause in spoken:
+        gap, spoken = 0.0, self.settings.modality == "audio"
+        words = self._text(request)
+        async with aclosing(words), aclosing(clauses(words) if spoken else words) as pieces:
+            async for clause in pieces:
                 has_text = True
                 await self._generated.send(clause)
+                if not spoken:
+                    continue
                 async with aclosing(self._audio(clause)) as audio:
                     async for chunk in audio:
                         if gap and isinstance(chunk, bytes):
@@ -182,7 +183,7 @@ class ResponseTask:
                         await self._generated.send(chunk)
                 gap = pause_after(clause) if has_audio else 0.0
                 await self.released.wait()
-        if has_text and not has_audio:
+        if spoken and has_text and not has_audio:
             raise ProviderError("synthesizer", "made no sound")
         return has_text
 
@@ -215,18 +216,7 @@ class ResponseTask:
 
     # sending
 
-    async def _send(self, writer: ResponseWriter, apology: Apology) -> None:
-        try:
-            await self._send_pieces(writer)
-        except (ProviderError, ProtocolError) as error:
-            self._failure = error
-            await writer.write_text(apology.text)
-            if self.settings.modality == "audio":
-                for chunk in _chunks(apology.audio):
-                    await self.pacing.wait(_seconds(chunk))
-                    await writer.write_audio(chunk)
-
-    async def _send_pieces(self, writer: ResponseWriter) -> None:
+    async def _send(self, writer: ResponseWriter) -> None:
         """Send text just before its audio; within a clause word by word, if the timings are known."""
         clause, sent = "", 0
         async for piece in self._pieces:
@@ -241,8 +231,9 @@ class ResponseTask:
                     await writer.write_text(clause[sent:end])
                     sent = max(sent, end)
                 case bytes():
-                    for chunk in _chunks(piece):
-                        await self.pacing.wait(_seconds(chunk))
+                    for at in range(0, len(piece), _CHUNK_BYTES):
+                        chunk = piece[at : at + _CHUNK_BYTES]
+                        await self.pacing.wait(len(chunk) / (2 * OUTPUT_RATE))
                         if not sent:
                             await writer.write_text(clause)
                             sent = len(clause)
@@ -255,22 +246,13 @@ class ResponseTask:
                 case ChatUsage():
                     self._usage = piece
                 case ProviderError() | ProtocolError():
-                    raise piece
+                    clause, self._failure = "", piece  # the words whose audio is missing are not sent
         await writer.write_text(clause[sent:])
 
 
 def silence(seconds: float) -> bytes:
     """Return silence as PCM at `OUTPUT_RATE`."""
     return bytes(2 * int(seconds * OUTPUT_RATE))
-
-
-def _chunks(audio: bytes) -> Iterator[bytes]:
-    """Split audio into chunks that can be sent and paused individually."""
-    return (audio[at : at + _CHUNK_BYTES] for at in range(0, len(audio), _CHUNK_BYTES))
-
-
-def _seconds(audio: bytes) -> float:
-    return len(audio) / (2 * OUTPUT_RATE)
 
 
 def _end_of_word(text: str, at: int) -> int:

@@ -86,11 +86,8 @@ class ResponseWriter:
             return
         message = self._message or await self._open_message()
         self._text += text
-        if self._is_spoken:
-            delta = e.ResponseOutputAudioTranscriptDelta(**message, content_index=0, delta=text)
-            await self._context.send(delta)
-        else:
-            await self._context.send(e.ResponseOutputTextDelta(**message, content_index=0, delta=text))
+        delta = e.ResponseOutputAudioTranscriptDelta if self._is_spoken else e.ResponseOutputTextDelta
+        await self._context.send(delta(**message, content_index=0, delta=text))
 
     async def write_audio(self, chunk: bytes) -> None:
         """Send an audio delta of the text: PCM at `OUTPUT_RATE`, encoded in the client's format."""
@@ -131,10 +128,11 @@ class ResponseWriter:
         place, send = await self._open_item(item), self._context.send
         for delta in _deltas(call.arguments):
             await send(e.ResponseFunctionCallArgumentsDelta(**place, call_id=call_id, delta=delta))
-        done = e.ResponseFunctionCallArgumentsDone(
-            **place, call_id=call_id, name=call.name, arguments=call.arguments
+        await send(
+            e.ResponseFunctionCallArgumentsDone(
+                **place, call_id=call_id, name=call.name, arguments=call.arguments
+            )
         )
-        await send(done)
         await self._close_item(place, replace(item, status="completed", arguments=call.arguments))
 
     async def finish(
@@ -209,8 +207,9 @@ class ResponseWriter:
         """Add an item to the response, and to the conversation if the response is in it."""
         index, response_id = len(self.response.output), self.response.id
         self.response = replace(self.response, output=(*self.response.output, item))
-        added = e.ResponseOutputItemAdded(response_id=response_id, output_index=index, item=item)
-        await self._context.send(added)
+        await self._context.send(
+            e.ResponseOutputItemAdded(response_id=response_id, output_index=index, item=item)
+        )
         if self._conversation is not None:
             previous = self._conversation.last_id
             await self._context.send(e.ConversationItemAdded(item=item, previous_item_id=previous))
