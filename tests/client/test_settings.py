@@ -3,7 +3,8 @@
 import pytest
 
 from vivavoce import ProtocolError
-from vivavoce.client.settings import SETTINGS, SessionOptions, read_settings
+from vivavoce.client.call import SessionSetup
+from vivavoce.client.settings import SETTINGS, Json, read_settings, session_with, updated
 from vivavoce.protocol.session import (
     FunctionTool,
     InputSettings,
@@ -121,26 +122,27 @@ def test_settings_go_over_a_session() -> None:
 
 
 def test_the_latest_value_of_a_setting_counts() -> None:
-    wishes = SessionOptions()
-    assert not wishes
+    assert SessionSetup().update is None
+    wishes: Json = {}
     for update in (
         {"instructions": "Be brief.", "turn_detection": {"type": "server_vad", "threshold": 0.4}},
         {"turn_detection": {"type": "server_vad", "silence_duration_ms": 200}, "tools": [LOOK]},
         {"voice": "alloy", "tools": []},
     ):
-        wishes = wishes.updated(read_settings(None, update))
+        wishes = updated(wishes, read_settings(None, update))
     turns = ServerVad(threshold=0.4, silence_duration_ms=200)
-    assert wishes.session == Session(
+    assert session_with(wishes) == Session(
         instructions="Be brief.",
         tools=(),
         audio=SessionAudio(input=InputSettings(turn_detection=turns), output=OutputSettings(voice="alloy")),
     )
-    wishes = wishes.updated(heard(turn_detection=SemanticVad()))
-    assert isinstance(wishes.session, Session)
-    assert wishes.session.audio
-    assert wishes.session.audio.input
-    assert wishes.session.audio.input.turn_detection == SemanticVad(), "another kind takes the whole place"
-    assert isinstance(wishes.updated(heard(turn_detection=None)).session, Session)
+    wishes = updated(wishes, heard(turn_detection=SemanticVad()))
+    session = session_with(wishes)
+    assert isinstance(session, Session)
+    assert session.audio
+    assert session.audio.input
+    assert session.audio.input.turn_detection == SemanticVad(), "another kind takes the whole place"
+    assert isinstance(session_with(updated(wishes, heard(turn_detection=None))), Session)
 
 
 def test_whatever_a_session_holds_can_be_set() -> None:

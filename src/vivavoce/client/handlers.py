@@ -93,7 +93,8 @@ class Handlers:
                 self._call(subscription, emitted, tasks)
         if isinstance(emitted, Event) and not isinstance(emitted, ClientEvent):
             for stream in tuple(self._streams):
-                stream.push(emitted)
+                if not stream.push(emitted):
+                    self._streams.discard(stream)
         resolved = [future for wanted, future in self._waiters if not future.done() and wanted(emitted)]
         for future in resolved:
             future.set_result(emitted)
@@ -101,8 +102,8 @@ class Handlers:
 
     def close(self, error: ProviderError | None) -> None:
         """End all streams and waits, because the connection is closed; `error` is None if on purpose."""
-        for stream in tuple(self._streams):
-            stream.end(error)
+        while self._streams:
+            self._streams.pop().end(error)
         for _, future in self._waiters:
             if not future.done():
                 future.set_exception(error or ProviderError("realtime", "the client has hung up"))
@@ -166,24 +167,21 @@ class EventStream:
 
     def __init__(self, depth: int) -> None:
         self._queue, self._depth = EventQueue(depth), depth
-        self._is_over = False
         self._error: Exception | None = None
 
-    def push(self, event: Event) -> None:
-        """Append an event; if the reader is `depth` events behind, end the stream with an error."""
-        if self._is_over:
-            return
+    def push(self, event: Event) -> bool:
+        """Append an event; if the reader is `depth` events behind, end the stream and return False."""
         if self._queue.is_full:
             problem = f"{self._depth} events wait to be read (limits.handler_depth); more would be lost."
             self.end(ProtocolError(problem, code="events_lost"))
-        else:
-            self._queue.put_nowait(event)
+            return False
+        self._queue.put_nowait(event)
+        return True
 
     def end(self, error: Exception | None) -> None:
         """End the stream after the queued events, with `error` if there is one."""
-        if not self._is_over:
-            self._is_over, self._error = True, error
-            self._queue.close()
+        self._error = error
+        self._queue.close()
 
     def __aiter__(self) -> Self:
         return self

@@ -10,13 +10,12 @@ from anyio.abc import TaskGroup, TaskStatus
 from msgspec import UNSET
 from msgspec.structs import replace
 
-from vivavoce.client.call import Call, SessionSetup
-from vivavoce.client.connection import Connect, connector
+from vivavoce.client.call import Call, Connect, SessionSetup, connector
 from vivavoce.client.event_log import EventLog
 from vivavoce.client.handlers import EventStream, Handler, Handlers
 from vivavoce.client.items import Content, ConversationItem, user_message
 from vivavoce.client.notifications import Emitted, Update, matches
-from vivavoce.client.settings import read_settings
+from vivavoce.client.settings import read_settings, updated
 from vivavoce.client.tools import Definition, ToolHandler, as_tool
 from vivavoce.client.view import ConversationView
 from vivavoce.connect import Endpoint, azure, openai
@@ -138,12 +137,12 @@ class RealtimeClient:
         """
         async with self:
             task_status.started()
-            await self._call.connection.closed.wait()
+            await self._call.closed.wait()
 
     @property
     def is_connected(self) -> bool:
         """Whether there is a connection now, and its session has begun."""
-        return self._call.connection.line is not None
+        return self._call.line is not None
 
     async def connect(self) -> None:
         """Begin a new conversation; entering the block does so too.
@@ -277,8 +276,8 @@ class RealtimeClient:
         `ProtocolError` if a setting is unknown, or the server rejects the update: then nothing has changed.
         """
         update = read_settings(session, settings)
-        before = self._setup.options
-        self._setup.options = before.updated(update)
+        before = self._setup.settings
+        self._setup.settings = updated(before, update)
         if not self._call.is_under_way:
             return
         try:
@@ -286,7 +285,7 @@ class RealtimeClient:
                 e.SessionUpdate(session=update), lambda event: isinstance(event, e.SessionUpdated)
             )
         except ProtocolError:
-            self._setup.options = before
+            self._setup.settings = before
             raise
 
     def add_tool(

@@ -1,7 +1,6 @@
 """The settings of a session, by their names in the protocol or by shorter flat names."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -23,12 +22,9 @@ def _modalities(value: object, _: str) -> object:
     return ["audio"] if isinstance(wanted, list | tuple) and "audio" in wanted else wanted
 
 
-def _typed(value: object, _: str) -> object:
-    return {"type": value} if isinstance(value, str) else value
-
-
-def _model(value: object, _: str) -> object:
-    return {"model": value} if isinstance(value, str) else value
+def _as(field: str) -> Callable[[object, str], object]:
+    """Return a conversion of a text into an object with only this field."""
+    return lambda value, _: {field: value} if isinstance(value, str) else value
 
 
 _PLAIN = tuple(name for name in Session.__struct_fields__ if name not in ("id", "object", "expires_at"))
@@ -36,9 +32,9 @@ _OWN: Mapping[str, FieldMapping] = {
     "input_format": FieldMapping("audio.input.format", _format),
     "output_format": FieldMapping("audio.output.format", _format),
     "modalities": FieldMapping("output_modalities", _modalities),
-    "turn_detection": FieldMapping("audio.input.turn_detection", _typed),
-    "transcription": FieldMapping("audio.input.transcription", _model),
-    "noise_reduction": FieldMapping("audio.input.noise_reduction", _typed),
+    "turn_detection": FieldMapping("audio.input.turn_detection", _as("type")),
+    "transcription": FieldMapping("audio.input.transcription", _as("model")),
+    "noise_reduction": FieldMapping("audio.input.noise_reduction", _as("type")),
 }
 _SAME = {
     "input_audio_format": "input_format",
@@ -58,25 +54,16 @@ SETTINGS: Mapping[str, FieldMapping] = {
 """The path of each setting in the protocol, and how its value is converted."""
 
 
-@dataclass(frozen=True)
-class SessionOptions:
-    """The latest value of each setting that the client has set, as JSON."""
+def session_with(settings: Json) -> Session | TranscriptionSession:
+    """Return a session with these settings; the server chooses the others."""
+    return read_session(msgspec.json.encode({"type": "realtime", **settings}))
 
-    values: Json = field(default_factory=dict)
 
-    def __bool__(self) -> bool:
-        return bool(self.values)
-
-    @property
-    def session(self) -> Session | TranscriptionSession:
-        """A session with these settings; the server chooses the others."""
-        return _read(self.values)
-
-    def updated(self, update: Session | TranscriptionSession) -> "SessionOptions":
-        """Return the options after an update: `audio` is merged, other settings are replaced."""
-        new: Json = msgspec.to_builtins(update)
-        audio = _merged(self.values.get("audio"), new.get("audio", {}))
-        return SessionOptions({**self.values, **new, **({"audio": audio} if audio else {})})
+def updated(settings: Json, update: Session | TranscriptionSession) -> Json:
+    """Return the settings after an update: `audio` is merged, other settings are replaced."""
+    new: Json = msgspec.to_builtins(update)
+    audio = _merged(settings.get("audio"), new.get("audio", {}))
+    return {**settings, **new, **({"audio": audio} if audio else {})}
 
 
 def read_settings(
@@ -93,11 +80,7 @@ def read_settings(
     whole_first = sorted(plain.items(), key=lambda one: one[0] != "audio")
     given = to_ga(dict(whole_first), SETTINGS, "session")
     known = msgspec.to_builtins(session) if session else {"type": given.get("type", "realtime")}
-    return _read(_merged(known, given))
-
-
-def _read(values: Json) -> Session | TranscriptionSession:
-    return read_session(msgspec.json.encode({"type": "realtime", **values}))
+    return session_with(_merged(known, given))
 
 
 def _merged(old: Any, new: Any) -> Any:  # noqa: ANN401 (it is JSON)
