@@ -11,12 +11,10 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from vivavoce.config.base import SettingsTable
 from vivavoce.errors import ConfigError
+from vivavoce.protocol.tools import HEADER_NAME, RESERVED_HEADERS, is_plain
 
 _SECRET = re.compile(r"auth|cookie|key|token|secret|password", re.IGNORECASE)
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
-_HEADER = re.compile(r"[\w!#$%&'*+.^`|~-]+", re.ASCII)
-_RESERVED = {"host", "connection", "content-length", "transfer-encoding"}
-"""headers that say where a request goes, and how"""
 
 
 def placeholders(text: str) -> Iterator[str]:
@@ -30,8 +28,12 @@ def placeholders(text: str) -> Iterator[str]:
 
 def _address(url: str) -> SplitResult:
     parts = urlsplit(url)
-    is_plain = url.isascii() and url.isprintable() and " " not in url and "\\" not in url
-    if parts.scheme not in ("http", "https") or not parts.hostname or not is_plain:
+    if (
+        parts.scheme not in ("http", "https")
+        or not parts.hostname
+        or not is_plain(url)
+        or set(" \\") & set(url)
+    ):
         raise ValueError(f"{url} is not an http or https address")
     if parts.username is not None or parts.fragment:
         raise ValueError("an address has no user and no fragment here; write a key into headers")
@@ -54,9 +56,9 @@ def _check_secrets(texts: Mapping[str, str]) -> Mapping[str, str]:
 
 def _check_headers(headers: Mapping[str, str]) -> Mapping[str, str]:
     for name, value in headers.items():
-        if name.lower() in _RESERVED or not _HEADER.fullmatch(name):
+        if name.lower() in RESERVED_HEADERS or not HEADER_NAME.fullmatch(name):
             raise ValueError(f"{name} is not a header that can be set")
-        if not value.isascii() or not value.isprintable():
+        if not is_plain(value):
             raise ValueError(f"{name}: a header has printable ASCII characters")
     return _check_secrets(headers)
 
@@ -197,7 +199,7 @@ def from_environment(text: str, place: str) -> tuple[str, list[str]]:
         if not value:
             advice = f"write {name}=… into the environment or into .env"
             raise ConfigError(f"{place} needs ${{{name}}}, which is not in the environment; {advice}.")
-        if not value.isascii() or not value.isprintable():
+        if not is_plain(value):
             raise ConfigError(f"{place} needs ${{{name}}}, which has more than printable ASCII characters.")
         secrets.append(value)
     return _VARIABLE.sub(lambda found: os.environ[found[1]], text), secrets

@@ -9,7 +9,7 @@ import anyio
 import msgspec
 from anyio.abc import TaskGroup, TaskStatus
 
-from vivavoce.mcp.servers import TIMED_OUT, McpConnector, McpFailure, McpSession, protocol_failure
+from vivavoce.mcp.servers import TIMED_OUT, McpFailure, McpServers, McpSession, protocol_failure
 from vivavoce.mcp.tools import is_allowed
 from vivavoce.protocol.items import McpTool
 from vivavoce.protocol.session import McpServerTool
@@ -37,7 +37,7 @@ class McpConnection:
     """
 
     server: McpServerTool
-    connector: McpConnector
+    connector: McpServers
     tasks: TaskGroup
     seconds: float
     tools: Sequence[McpTool] = ()

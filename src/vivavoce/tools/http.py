@@ -130,7 +130,7 @@ def fill_url(url: str, values: Values) -> tuple[str, Values]:
     parts = urlsplit(url)
     path = "/".join(_fill_segment(segment, values) for segment in parts.path.split("/"))
     pairs = [
-        (name, _fill(text, values))
+        (name, _PLACEHOLDER.sub(lambda found: _text(values[found[1]]), text))
         for name, text in parse_qsl(parts.query, keep_blank_values=True)
         if all(values.get(one) is not None for one in placeholders(text))
     ]
@@ -149,10 +149,6 @@ def _fill_segment(segment: str, values: Values) -> str:
     if filled != segment and not unquote(filled).strip("."):
         raise ToolError(f"{filled!r} cannot be part of an address; needed is a word or a number.")
     return filled
-
-
-def _fill(text: str, values: Values) -> str:
-    return _PLACEHOLDER.sub(lambda found: _text(values[found[1]]), text)
 
 
 def _query(values: Values) -> str:

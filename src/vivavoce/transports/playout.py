@@ -9,7 +9,7 @@ from msgspec import UNSET
 from vivavoce.audio.rates import OUTPUT_RATE
 from vivavoce.errors import ProtocolError
 from vivavoce.protocol import events as e
-from vivavoce.protocol.session import AudioFormat, InputSettings, Pcm, Session, TranscriptionSession
+from vivavoce.protocol.session import AudioFormat, Pcm, Session, TranscriptionSession, input_settings
 from vivavoce.session.formats import AudioDecoder
 
 
@@ -181,8 +181,7 @@ class Playout:
             self._forget_played(response_id)
 
     def _configure(self, session: Session | TranscriptionSession) -> None:
-        audio = session.audio or UNSET
-        turn_detection = ((audio.input if audio else UNSET) or InputSettings()).turn_detection
+        turn_detection = input_settings(session).turn_detection
         self._interruptible = not turn_detection or turn_detection.interrupt_response is not False
         if isinstance(session, Session) and session.audio and session.audio.output:
             self._format = session.audio.output.format or self._format

@@ -26,7 +26,7 @@ from vivavoce.engines.sessions import (
 )
 from vivavoce.errors import ProtocolError
 from vivavoce.limits import Limits
-from vivavoce.mcp.servers import McpConnector, McpServers
+from vivavoce.mcp.servers import McpServers
 from vivavoce.protocol import events as e
 from vivavoce.protocol.items import McpApprovalResponse
 from vivavoce.protocol.responses import ResponseParams
@@ -49,7 +49,7 @@ class Cascade:
     session: Session = DEFAULT
     limits: Limits = field(default_factory=Limits)
     apology: Apology = field(default_factory=lambda: Apology(APOLOGY))
-    mcp: McpConnector = field(default_factory=McpServers)
+    mcp: McpServers = field(default_factory=McpServers)
 
     async def warm_up(self) -> None:
         """Synthesize the apology and prefill the chat model, so that the first caller does not wait for that.
@@ -87,7 +87,7 @@ class Cascade:
 class _Conversation:
     """One conversation, from its first event to its last."""
 
-    def __init__(self, context: CascadeContext, apology: Apology, mcp: McpConnector) -> None:
+    def __init__(self, context: CascadeContext, apology: Apology, mcp: McpServers) -> None:
         self.context = context
         self.responses = Responses(context, apology, mcp)
         self.input_audio = InputAudioStream(

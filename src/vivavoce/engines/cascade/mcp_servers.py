@@ -24,7 +24,7 @@ from vivavoce.engines.cascade.context import CascadeContext
 from vivavoce.engines.cascade.settings import ResponseSettings
 from vivavoce.errors import ProviderError
 from vivavoce.mcp.connection import McpConnection, connection_key
-from vivavoce.mcp.servers import INVALID_PARAMS, INVALID_REQUEST, McpConnector, McpFailure, protocol_failure
+from vivavoce.mcp.servers import INVALID_PARAMS, INVALID_REQUEST, McpFailure, McpServers, protocol_failure
 from vivavoce.mcp.tools import ToolNames, as_function, needs_approval
 from vivavoce.protocol import events as e
 from vivavoce.protocol.items import (
@@ -93,7 +93,7 @@ class McpServerTools:
     """
 
     def __init__(
-        self, call: CascadeContext, connector: McpConnector, learned: Callable[[], Awaitable[None]]
+        self, call: CascadeContext, connector: McpServers, learned: Callable[[], Awaitable[None]]
     ) -> None:
         """`learned` is called when new tools are known, so that the chat model can be prefilled."""
         self.call, self._connector, self._learned = call, connector, learned

@@ -16,7 +16,7 @@ from vivavoce.engines.cascade.response_writer import ResponseWriter
 from vivavoce.engines.cascade.settings import ResponseSettings
 from vivavoce.engines.cascade.truncation import truncate_history
 from vivavoce.errors import ProtocolError, ProviderError
-from vivavoce.mcp.servers import McpConnector
+from vivavoce.mcp.servers import McpServers
 from vivavoce.protocol import events as e
 from vivavoce.protocol.items import Item
 from vivavoce.protocol.responses import VERBATIM, ResponseParams
@@ -38,7 +38,7 @@ class Draft:
 class Responses:
     """Runs responses. At most one is in the conversation; out-of-band responses run concurrently."""
 
-    def __init__(self, context: CascadeContext, apology: Apology, mcp: McpConnector) -> None:
+    def __init__(self, context: CascadeContext, apology: Apology, mcp: McpServers) -> None:
         self.context, self.apology, limits = context, apology, context.limits
         self.mcp_servers = McpServerTools(context, mcp, learned=self.prefill)
         self.rate_limits = RateLimits(responses=limits.responses_per_minute, tokens=limits.tokens_per_minute)

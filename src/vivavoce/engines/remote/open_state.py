@@ -25,7 +25,7 @@ from vivavoce.protocol.items import (
     OutputText,
 )
 from vivavoce.protocol.responses import InputTokens, OutputTokens, Response, Usage
-from vivavoce.protocol.session import InputSettings, Pcm
+from vivavoce.protocol.session import InputSettings, Pcm, input_settings
 from vivavoce.session.conversation import Conversation
 from vivavoce.session.formats import bytes_per_ms
 
@@ -155,7 +155,7 @@ class OpenState:
 
     def configure(self, session: Settings) -> None:
         """Apply the input settings of a session."""
-        self._input = (session.audio.input if session.audio else None) or InputSettings()
+        self._input = input_settings(session)
         self._set_quiet()
 
     def apply(self, event: e.Event) -> None:

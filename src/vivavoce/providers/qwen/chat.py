@@ -1,7 +1,7 @@
 """Qwen: an offline chat model, with weights on this machine.
 
 A conversation is continued in the model's slot that has processed it before, so that only new text is
-processed. If there are tools, a `ToolPicker` with a slot of its own first decides whether one is called, before
+processed. If there are tools, a `Router` with a slot of its own first decides whether one is called, before
 the answer is started: running both at once would delay both.
 """
 
@@ -29,7 +29,6 @@ from vivavoce.providers.dialogue import (
 )
 from vivavoce.providers.qwen.llama import PROVIDER, FormatRefused, Llama, Slots
 from vivavoce.providers.qwen.prompts import EXAMPLES, FEW, STYLE, is_latin, max_sentences, speech_grammar
-from vivavoce.providers.qwen.tool_picker import ToolPicker
 from vivavoce.providers.qwen.tool_picker.router import FIXED, Router
 from vivavoce.providers.qwen.tool_results import verbatim_results
 from vivavoce.providers.registry import Plugin, Weights
@@ -78,7 +77,7 @@ class Qwen:
         """`read` is what each of the `slots` has processed; the model has one more slot, which picks tools."""
         self._llama, self._context, self._verbatim_results = llama, context, verbatim_results
         self._slots = Slots(slots, tuple(read))
-        self._tools: ToolPicker = Router(partial(llama.complete, slot=slots))
+        self._tools = Router(partial(llama.complete, slot=slots))
 
     @classmethod
     async def load(cls, path: Path, settings: QwenSettings) -> "Qwen":

@@ -20,7 +20,7 @@ from vivavoce.protocol import events as e
 from vivavoce.protocol.codec import error_event
 from vivavoce.protocol.dialects import Dialect
 from vivavoce.protocol.items import InputAudio, Item, Message, OutputAudio
-from vivavoce.protocol.session import InputSettings, Pcm
+from vivavoce.protocol.session import Pcm, input_settings
 from vivavoce.session.formats import AudioEncoder
 from vivavoce.session.line import Line
 from vivavoce.transports.base import Connect, EventRate, Handshake, OpenCalls, decode_event, run_until_first
@@ -171,8 +171,7 @@ class _Call:
                     pass
                 case e.SessionCreated(session=session) | e.SessionUpdated(session=session):
                     await self._send(self._handshake.with_model(event))
-                    audio = session.audio or UNSET
-                    input_format = ((audio.input if audio else UNSET) or InputSettings()).format
+                    input_format = input_settings(session).format
                     if input_format and input_format != self._input.format:
                         self._input = AudioEncoder(input_format)
                 case _:

@@ -55,7 +55,7 @@ _QUOTED = re.compile(r"\"([^\"]+)\"|“([^”]+)”|(?<!\w)'((?:[^']|(?<=\w)'(?=
 
 @dataclass(frozen=True)
 class Router:
-    """A `ToolPicker` that uses the chat model itself: `complete` calls it in a slot of its own."""
+    """Decides before a chat model replies whether a tool is called instead; `complete` calls that model."""
 
     complete: Callable[..., Awaitable[Completion]]
 
@@ -64,7 +64,8 @@ class Router:
     ) -> tuple[ToolCall | str, ChatUsage] | None:
         """Return the call for a request, or a question for missing arguments; None if no tool is needed.
 
-        Unless required, a call is only made directly after the user's words, not after a tool's result.
+        `turns` are the items of the request. Unless required, a call is only made directly after the user's
+        words, not after a tool's result. Raises `ProviderError` if a call is required but impossible.
         """
         tools = eligible_tools(request.tools, request.tool_choice)
         if request.tool_choice not in ("auto", "none"):
