@@ -8,6 +8,7 @@ import anyio
 import anyio.to_thread
 
 from vivavoce.engines.cascade.context import Providers
+from vivavoce.engines.cascade.leveled_detector import LeveledDetector
 from vivavoce.engines.cascade.response_task import silence
 from vivavoce.limits import Limits
 from vivavoce.providers.base import FRAME_BYTES, FRAME_MS, Transcript
@@ -68,9 +69,9 @@ class Speech:
             pause = silence(pause_after(sentence) / speed)
 
     def _find_speech(self, pcm: bytes) -> list[bytes]:
-        vad = self.providers.vad.detector()
-        whole = range(0, len(pcm) - FRAME_BYTES + 1, FRAME_BYTES)
-        probabilities = [vad.probability(pcm[at : at + FRAME_BYTES]) for at in whole]
+        vad = LeveledDetector(self.providers.vad.detector())
+        frames = (pcm[at : at + FRAME_BYTES] for at in range(0, len(pcm), FRAME_BYTES))
+        probabilities = [vad.probability(frame.ljust(FRAME_BYTES, b"\0")) for frame in frames]
         return [pcm[a * FRAME_BYTES : b * FRAME_BYTES] for a, b in stretches(probabilities)]
 
 
