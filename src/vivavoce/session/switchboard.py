@@ -100,10 +100,8 @@ class Switchboard:
         """
         call = self._find(call_id)
         if len(call.sidebands) >= self.limits.sidebands:
-            raise ProtocolError(
-                f"{self.limits.sidebands} others have joined this call already (limits.sidebands).",
-                code="rate_limit_exceeded",
-            )
+            message = f"{self.limits.sidebands} others have joined this call already (limits.sidebands)."
+            raise ProtocolError(message, code="rate_limit_exceeded")
         with call.join(extras=extras) as queue:
             async with Sideband(call, queue) as line:
                 yield line
@@ -119,10 +117,8 @@ class Switchboard:
         """
         caller = self._find(call_id).caller
         if caller.refer is None:
-            raise ProtocolError(
-                f"Call '{call_id}' came by {caller.transport}, which cannot transfer it to a number.",
-                code="call_cannot_be_referred",
-            )
+            message = f"Call '{call_id}' came by {caller.transport}, which cannot transfer it to a number."
+            raise ProtocolError(message, code="call_cannot_be_referred")
         await caller.refer(target)
 
     def hang_up(self, call_id: str) -> None:

@@ -71,11 +71,8 @@ class Items:
                 param="content_index" if length is not None else "item_id",
             )
         if ms < 0 or ms > length + _TRUNCATE_SLACK_MS:
-            raise ProtocolError(
-                f"Audio content of {length:.0f}ms is already shorter than {ms}ms",
-                code="invalid_value",
-                param="audio_end_ms",
-            )
+            message = f"Audio content of {length:.0f}ms is already shorter than {ms}ms"
+            raise ProtocolError(message, code="invalid_value", param="audio_end_ms")
         self.context.revision += 1
         self.context.item_audio.truncate(item_id, ms)
         await self.context.send(
@@ -85,11 +82,8 @@ class Items:
     def _find(self, item_id: str, verb: str) -> Item:
         item = self.context.conversation.find(item_id)
         if item is None:
-            raise ProtocolError(
-                f"Error: item with ID '{item_id}' does not exist in the conversation.",
-                code=f"item_{verb}_invalid_item_id",
-                param="item_id",
-            )
+            message = f"Error: item with ID '{item_id}' does not exist in the conversation."
+            raise ProtocolError(message, code=f"item_{verb}_invalid_item_id", param="item_id")
         return item
 
     # creating
@@ -123,21 +117,15 @@ class Items:
         if item_id == _ROOT:
             raise invalid("item.id", f"'{_ROOT}' is where a conversation begins; choose another.")
         if item_id in conversation:
-            raise ProtocolError(
-                f"Error adding item: item with ID '{item_id}' already exists in the conversation.",
-                code="item_create_duplicate_item_id",
-                param="item.id",
-            )
+            message = f"Error adding item: item with ID '{item_id}' already exists in the conversation."
+            raise ProtocolError(message, code="item_create_duplicate_item_id", param="item.id")
         if len(conversation) >= limits.items:
             raise too_many_items(limits)
         if isinstance(item, FunctionCallOutput):
             calls = (one.call_id for one in conversation.items if isinstance(one, FunctionCall))
             if item.call_id not in calls:
-                raise ProtocolError(
-                    f"Tool call ID '{item.call_id}' not found in conversation.",
-                    code="invalid_value",
-                    param="item.call_id",
-                )
+                message = f"Tool call ID '{item.call_id}' not found in conversation."
+                raise ProtocolError(message, code="invalid_value", param="item.call_id")
 
     def _resolve_previous(self, previous: str | UnsetType | None) -> str | None:
         """Return the id of the item before a new one: absent means the end, `root` the start (None)."""
@@ -146,11 +134,8 @@ class Items:
         if previous == _ROOT:
             return None
         if previous not in self.context.conversation:
-            raise ProtocolError(
-                f"Error adding item: the previous item with ID '{previous}' does not exist.",
-                code="invalid_value",
-                param="previous_item_id",
-            )
+            message = f"Error adding item: the previous item with ID '{previous}' does not exist."
+            raise ProtocolError(message, code="invalid_value", param="previous_item_id")
         return previous
 
     # the input of a response

@@ -114,19 +114,13 @@ class Responses:
         new, now = ResponseSettings.of(session), ResponseSettings.of(self.context.session)
         self._check_voice(new.voice, "session.audio.output.voice")
         if self.in_progress and new.speed != now.speed:
-            raise ProtocolError(
-                "The speed can only be changed between turns, not while a response is in progress.",
-                code="invalid_value",
-                param="session.audio.output.speed",
-            )
+            message = "The speed can only be changed between turns, not while a response is in progress."
+            raise ProtocolError(message, code="invalid_value", param="session.audio.output.speed")
 
     def _check_voice(self, voice: str | None, param: str) -> None:
         if self.has_spoken and voice != ResponseSettings.of(self.context.session).voice:
-            raise ProtocolError(
-                "Cannot update a conversation's voice if assistant audio is present.",
-                code="cannot_update_voice",
-                param=param,
-            )
+            message = "Cannot update a conversation's voice if assistant audio is present."
+            raise ProtocolError(message, code="cannot_update_voice", param=param)
 
     # prefilling
 
