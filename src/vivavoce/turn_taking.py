@@ -218,15 +218,15 @@ class TurnTaking:
         return InterruptionSuspected(self.now_ms, self._interruption)
 
     def _start_if_certain(self) -> Change | None:
-        return self._start() if self._voiced_ms >= self._certain_ms() else None
-
-    def _certain_ms(self) -> float:
-        """Return how much speech counts as an interruption. After an `uh-huh`, words are less reliable."""
+        """Start the turn if there is enough speech for an interruption, given the words so far."""
+        required_ms = self.rules.start_ms
         if self._words is None or is_doubtful(self._words):
-            return self.rules.wordless_ms
-        if not self._words.strip() or is_backchannel(self._words):
-            return self.rules.backchannel_ms
-        return self.rules.wordless_ms if self._had_backchannel else self.rules.start_ms
+            required_ms = self.rules.wordless_ms
+        elif not self._words.strip() or is_backchannel(self._words):
+            required_ms = self.rules.backchannel_ms
+        elif self._had_backchannel:  # after an `uh-huh`, words are less reliable
+            required_ms = self.rules.wordless_ms
+        return self._start() if self._voiced_ms >= required_ms else None
 
     def _dismiss(self) -> InterruptionDismissed | None:
         was_suspected, self._suspected = self._suspected, False

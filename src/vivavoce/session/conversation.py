@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from vivavoce.protocol import events as e
 from vivavoce.protocol.items import (
+    ContentPart,
     FunctionCall,
     InputAudio,
     InputImage,
@@ -64,8 +65,7 @@ def _whole_words(text: str, chars: int) -> str:
     """Cut after the last word that ends within the first `chars` characters."""
     if chars >= len(text) or text[chars].isspace():
         return text[:chars].rstrip()
-    before = text[:chars]
-    return before[: len(before) - len(before.split(" ")[-1])].rstrip()
+    return text[: text.rfind(" ", 0, chars) + 1].rstrip()
 
 
 class Conversation:
@@ -154,16 +154,19 @@ class Conversation:
             case e.ConversationItemTruncated(item_id=item_id, audio_end_ms=ms) if item_id in self._spoken:
                 self._heard_ms[item_id] = ms
                 self._items[item_id] = self._as_heard(self._items[item_id])
-            case e.TranscriptionCompleted(item_id=item_id, transcript=transcript) if item_id in self._items:
-                self._items[item_id] = _with_transcript(self._items[item_id], transcript)
+            case e.TranscriptionCompleted(item_id=item_id, transcript=transcript):
+                if isinstance(known := self._items.get(item_id), Message):
+                    self._items[item_id] = _with_transcript(known, transcript)
             case e.ResponseOutputAudioTranscriptDelta(item_id=item_id, delta=words) if item_id in self._items:
                 self._spoken.setdefault(item_id, SpokenText()).append(words)
                 self._items[item_id] = self._as_heard(self._items[item_id])
             case e.ResponseOutputAudioDelta(item_id=item_id, delta=sound) if item_id in self._items:
                 rate = self._bytes_per_ms.get(event.response_id) or self._rate()
                 self._spoken.setdefault(item_id, SpokenText()).ms += len(sound) / rate
-            case e.ResponseOutputTextDelta(item_id=item_id, delta=words) if item_id in self._items:
-                self._items[item_id] = _with_text(self._items[item_id], words)
+            case e.ResponseOutputTextDelta(item_id=item_id, delta=words):
+                if isinstance(known := self._items.get(item_id), Message):
+                    text = "".join(part.text for part in known.content if isinstance(part, OutputText)) + words
+                    self._items[item_id] = replace(known, content=(OutputText(text=text),))
             case (
                 e.ResponseFunctionCallArgumentsDelta(item_id=item_id, delta=more)
                 | e.ResponseMcpCallArgumentsDelta(item_id=item_id, delta=more)
@@ -218,9 +221,7 @@ def _without_images(item: Message) -> Message:
     return replace(item, content=tuple(parts))
 
 
-def _with_transcript(item: Item, transcript: str) -> Item:
-    if not isinstance(item, Message):
-        return item
+def _with_transcript(item: Message, transcript: str) -> Message:
     content = tuple(
         replace(part, transcript=transcript) if isinstance(part, InputAudio) else part for part in item.content
     )
@@ -235,13 +236,6 @@ def _keeping_transcript(item: Message, known: Message) -> Message:
     return item
 
 
-def _with_text(item: Item, words: str) -> Item:
-    if not isinstance(item, Message):
-        return item
-    before = "".join(part.text for part in item.content if isinstance(part, OutputText))
-    return replace(item, content=(OutputText(text=before + words),))
-
-
 _MCP_ITEMS = McpListTools, McpApprovalRequest, McpApprovalResponse
 """Items about MCP servers that are not sent to models, which get the tools and outputs in other ways."""
 
@@ -252,13 +246,11 @@ def _is_empty(item: Item) -> bool:
     return not any(_has_content(part) for part in item.content)
 
 
-def _has_content(part: object) -> bool:
+def _has_content(part: ContentPart) -> bool:
     match part:
         case InputText(text=text) | OutputText(text=text):
             return bool(text.strip())
-        case InputAudio(transcript=str() as text) | OutputAudio(transcript=str() as text):
-            return bool(text.strip())
-        case InputAudio() | OutputAudio():
-            return False
+        case InputAudio(transcript=text) | OutputAudio(transcript=text):
+            return bool(text and text.strip())
         case _:
             return True

@@ -1,7 +1,7 @@
 """The relay of one conversation between a client and an upstream server, across reconnections."""
 
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from math import inf
@@ -206,7 +206,7 @@ class Relay:
             async for event in self._with_deadline(upstream):
                 if isinstance(event, e.ErrorEvent) and event.error.code == SESSION_EXPIRED:
                     return server.lost("the session expired there")
-                for ours in self._for_client(event):
+                if ours := self._for_client(event):
                     await self._send_client(ours)
             return server.loss_of(upstream)
         return server.lost("it fell silent (limits.upstream_silence_seconds, limits.send_seconds)")
@@ -232,49 +232,45 @@ class Relay:
 
     # events of the server
 
-    def _for_client(self, event: e.Event) -> Iterator[e.Event]:
-        """Yield the events that the client receives for a server event."""
+    def _for_client(self, event: e.Event) -> e.Event | None:
+        """Return the event that the client receives for a server event, if any."""
         if self._replay.acknowledge(event):
             if isinstance(event, e.TranscriptionCompleted):
                 self._state.conversation.apply(event)  # its words are needed if it is replayed once more
-            return
-        event = self._replay.reposition(event)
+            return None
+        event, offset = self._replay.reposition(event), round(self._offset_ms)
         match event:
             case e.SessionCreated():
-                return
+                return None
             case e.SessionUpdated(session=session):
-                yield replace(event, session=self._as_ours(session))
+                return replace(event, session=self._as_ours(session))
             case e.ErrorEvent():
-                yield from self._error_for_client(event)
-            case e.InputAudioBufferSpeechStarted(audio_start_ms=ms):
-                yield replace(event, audio_start_ms=self._in_client_ms(ms))
-            case e.InputAudioBufferSpeechStopped(audio_end_ms=ms):
-                yield replace(event, audio_end_ms=self._in_client_ms(ms))
-            case e.InputAudioBufferTimeoutTriggered(audio_start_ms=start, audio_end_ms=ms):
-                start, ms = self._in_client_ms(start), self._in_client_ms(ms)
-                yield replace(event, audio_start_ms=start, audio_end_ms=ms)
+                return self._error_for_client(event)
+            case e.InputAudioBufferSpeechStarted(audio_start_ms=start):
+                return replace(event, audio_start_ms=start + offset)
+            case e.InputAudioBufferSpeechStopped(audio_end_ms=end):
+                return replace(event, audio_end_ms=end + offset)
+            case e.InputAudioBufferTimeoutTriggered(audio_start_ms=start, audio_end_ms=end):
+                return replace(event, audio_start_ms=start + offset, audio_end_ms=end + offset)
             case _:
-                yield event
-
-    def _in_client_ms(self, ms: int) -> int:
-        return ms + round(self._offset_ms)
+                return event
 
     def _as_ours(self, session: Settings) -> Settings:
         """Return a session with the id and expiry that the client knows."""
         return replace(session, id=self._session_id, expires_at=self._expires_at)
 
-    def _error_for_client(self, event: e.ErrorEvent) -> Iterator[e.ErrorEvent]:
-        """Yield an error with the client's own event id, if it had one; errors about our events are logged."""
+    def _error_for_client(self, event: e.ErrorEvent) -> e.ErrorEvent | None:
+        """Return an error with the client's own event id, if it had one; errors about our events are logged."""
         event_id = event.error.event_id or ""
         self._outbox.pop_answered(event)
         if event_id.startswith(REPLAY_ID):
             if not self._replay.rejected(event_id):
                 self._state.response_due = False
             log.warning("the upstream server rejects an event of ours: %s", event.error.message)
-        elif event_id.startswith(_RELAY_ID):
-            yield replace(event, error=replace(event.error, event_id=None))
-        else:
-            yield event
+            return None
+        if event_id.startswith(_RELAY_ID):
+            return replace(event, error=replace(event.error, event_id=None))
+        return event
 
     async def _send_client(self, event: e.Event) -> None:
         """Send the client an event, and update the state."""
