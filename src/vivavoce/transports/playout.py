@@ -9,7 +9,7 @@ from msgspec import UNSET
 from vivavoce.audio.rates import OUTPUT_RATE
 from vivavoce.errors import ProtocolError
 from vivavoce.protocol import events as e
-from vivavoce.protocol.session import AudioFormat, Pcm, Session, TranscriptionSession, input_settings
+from vivavoce.protocol.session import AudioFormat, Pcm, input_settings, output_settings
 from vivavoce.session.formats import AudioDecoder
 
 
@@ -124,7 +124,9 @@ class Playout:
             case e.ResponseOutputAudioDelta():
                 self._append(event)
             case e.SessionCreated(session=session) | e.SessionUpdated(session=session):
-                self._configure(session)
+                turn_detection = input_settings(session).turn_detection
+                self._interruptible = not turn_detection or turn_detection.interrupt_response is not False
+                self._format = output_settings(session).format or self._format
             case e.InputAudioBufferSpeechStarted() if self._interruptible:
                 self.clear()
             case e.OutputAudioBufferClear():
@@ -179,12 +181,6 @@ class Playout:
                 )
             response.muted = response.muted or response.started or bool(played)
             self._forget_played(response_id)
-
-    def _configure(self, session: Session | TranscriptionSession) -> None:
-        turn_detection = input_settings(session).turn_detection
-        self._interruptible = not turn_detection or turn_detection.interrupt_response is not False
-        if isinstance(session, Session) and session.audio and session.audio.output:
-            self._format = session.audio.output.format or self._format
 
     def _new(self, format: AudioFormat, *, in_conversation: bool = True) -> _Response:
         return _Response(AudioDecoder(format, self._rate), PlayoutBuffer(self._rate), in_conversation)

@@ -176,9 +176,7 @@ class _Call:
         captions = self.terminal.captions
         match event:
             case e.SessionCreated(session=session):
-                if not input_settings(
-                    session
-                ).transcription:  # captions need the transcript of the caller's speech
+                if not input_settings(session).transcription:  # captions need what the caller says
                     await self.line.send(_TRANSCRIBE)
             case e.InputAudioBufferSpeechStarted():
                 await self._interrupt()
