@@ -93,10 +93,14 @@ class ChatRequest:
 
 @dataclass(frozen=True)
 class ToolCall:
-    """A call of a tool by the model; `arguments` is a JSON object as text."""
+    """A call of a tool by the model; `arguments` is a JSON object as text.
+
+    `id` is set by a model that must recognize the call in a later request; otherwise its id is made up.
+    """
 
     name: str
     arguments: str
+    id: str = ""
 
 
 @dataclass(frozen=True)

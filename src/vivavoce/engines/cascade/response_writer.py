@@ -116,7 +116,7 @@ class ResponseWriter:
         self._pending_calls.append(pending)
 
     async def _write_function_call(self, call: ToolCall) -> None:
-        call_id = e.new_id("call")
+        call_id = call.id or e.new_id("call")
         item = FunctionCall(
             id=e.new_id("item"),
             object="realtime.item",

@@ -2,13 +2,12 @@
 
 import io
 import wave
-from dataclasses import dataclass
-
-import msgspec
+from dataclasses import dataclass, field
 
 from vivavoce.audio.rates import INPUT_RATE
 from vivavoce.providers.base import Transcript
 from vivavoce.providers.openai.client import ApiClient, ApiSettings, api_plugin
+from vivavoce.providers.openai.errors import EndpointError, parsed, reason, refused_parameter
 
 
 class OpenAITranscriberSettings(ApiSettings, frozen=True, kw_only=True):
@@ -18,17 +17,13 @@ class OpenAITranscriberSettings(ApiSettings, frozen=True, kw_only=True):
     partials: bool = False
 
 
-class _Answer(msgspec.Struct, frozen=True):
-    text: str
-    language: str | None = None
-
-
 @dataclass
 class OpenAITranscriber:
     """Sends audio to an endpoint for transcription."""
 
     client: ApiClient
     settings: OpenAITranscriberSettings
+    _refused: set[str] = field(default_factory=set)
 
     @property
     def supports_partials(self) -> bool:
@@ -43,18 +38,42 @@ class OpenAITranscriber:
         self, audio: bytes, *, language: str | None = None, prompt: str | None = None
     ) -> Transcript:
         """Return the words in `audio`, which is at `INPUT_RATE`. Raises `ProviderError`."""
-        optional = {"language": language, "prompt": prompt}
-        form = {"model": self.settings.model, "response_format": "json"}
-        form |= {name: value for name, value in optional.items() if value}
+        optional = {"response_format": "json", "language": language, "prompt": prompt}
         files = {"file": ("speech.wav", wav(audio), "audio/wav")}
-        body = await self.client.post("audio/transcriptions", data=form, files=files)
-        try:
-            answer = msgspec.json.decode(body, type=_Answer)
-        except msgspec.MsgspecError as error:
-            raise self.client.failure(f"sent something that is no transcript: {error}") from error
+        retries = self.client.retries()
+        while True:
+            form = {"model": self.settings.model}
+            form |= {name: value for name, value in optional.items() if value and name not in self._refused}
+            try:
+                media_type, body = await self.client.post("audio/transcriptions", data=form, files=files)
+                return self._read(media_type, body, language)
+            except EndpointError as error:
+                if name := refused_parameter(error, form.keys() & {"response_format", "prompt"}):
+                    self._refused.add(name)
+                else:
+                    await retries.wait(error)
+
+    def _read(self, media_type: str, body: bytes, language: str | None) -> Transcript:
+        """Return the transcript in a response: JSON, or plain text if that is what it says it is."""
+        is_text = media_type.startswith("text/plain")
+        if is_text and not body.lstrip().startswith((b"{", b"<")):
+            return Transcript(body.decode(errors="replace").strip(), language)
+        answer = parsed(body)
+        match answer:
+            case {"text": str() | None as text}:
+                pass
+            case {"segments": [*segments]}:
+                text = " ".join(str(one.get("text", "")).strip() for one in segments if isinstance(one, dict))
+            case str(text) if text and body.lstrip().startswith(b'"'):
+                pass
+            case "":
+                raise self.client.failure("sent an empty answer", retryable=True)
+            case _:
+                raise self.client.failure(f"sent something that is no transcript: {reason(answer) or answer}")
         # some endpoints return the name of the language instead of a code
-        code = answer.language if answer.language and len(answer.language) == 2 else language
-        return Transcript(answer.text.strip(), code)
+        found = answer.get("language") if isinstance(answer, dict) else None
+        code = found if isinstance(found, str) and len(found) == 2 else language
+        return Transcript((text or "").strip(), code)
 
 
 def wav(audio: bytes) -> bytes:

@@ -153,7 +153,7 @@ class _Completion:
         """Return a tool call, and count it."""
         self.calls += 1
         function = {"name": call.name, "arguments": call.arguments}
-        return {"id": new_id("call"), "type": "function", "function": function}
+        return {"id": call.id or new_id("call"), "type": "function", "function": function}
 
 
 async def _respond(reply: Reply, completion: _Completion, send: Send) -> None:
