@@ -4,6 +4,11 @@ import re
 from urllib.parse import SplitResult, urlsplit
 
 
+def is_plain(text: str) -> bool:
+    """Return whether a text consists of printable ASCII characters."""
+    return text.isascii() and text.isprintable()
+
+
 def http_address(text: str) -> SplitResult:
     """Return the parts of an http or https address. Raises `ValueError` with a sentence if it is none.
 
@@ -16,8 +21,8 @@ def http_address(text: str) -> SplitResult:
         port = parts.port
     except ValueError as error:  # a port that is no number, or too high; brackets without an IPv6 address
         raise ValueError(f"{problem}: {error}") from error
-    is_plain = text.isascii() and text.isprintable() and " " not in text and "\\" not in text
-    if parts.scheme not in ("http", "https") or not parts.hostname or port == 0 or not is_plain:
+    is_named = parts.scheme in ("http", "https") and parts.hostname and port != 0
+    if not is_named or not is_plain(text) or set(" \\") & set(text):
         raise ValueError(problem)
     if parts.username is not None or parts.fragment:
         raise ValueError("an address has no user and no fragment here; write a key into headers")

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 from importlib.resources import files
 from ipaddress import ip_address
+from math import inf
 from pathlib import Path
 from typing import Annotated, Literal, Self, cast
 from urllib.parse import parse_qsl, urlsplit
@@ -19,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, m
 
 from vivavoce.config.base import HttpAddress, HttpAddresses, SettingsTable, Table, Texts
 from vivavoce.config.tools import ToolsTable
+from vivavoce.errors import ProtocolError
 from vivavoce.limits import Limits
 from vivavoce.protocol.session import (
     InputSettings,
@@ -28,6 +30,7 @@ from vivavoce.protocol.session import (
     TranscriptionSettings,
     TurnDetection,
 )
+from vivavoce.protocol.settings import check_session
 
 SLOTS = ("vad", "turn", "transcriber", "chat", "synthesizer", "denoiser")
 
@@ -114,8 +117,9 @@ class SessionTable(SettingsTable):
     @classmethod
     def _check_turn_detection(cls, table: Table) -> Table:
         try:
-            _turn_detection(table)
-        except msgspec.ValidationError as error:
+            detection = _turn_detection(table)
+            check_session(Session(audio=SessionAudio(input=InputSettings(turn_detection=detection))))
+        except (msgspec.ValidationError, ProtocolError) as error:
             raise ValueError(str(error)) from error
         return table
 
@@ -154,7 +158,8 @@ class RemoteTable(SettingsTable):
     @classmethod
     def _check_server(cls, server: str) -> str:
         parts = urlsplit(server)
-        if server not in _KEYS and parts.scheme not in ("ws", "wss", "http", "https"):
+        is_address = parts.scheme in ("ws", "wss", "http", "https") and parts.hostname and parts.port != 0
+        if server not in _KEYS and not is_address:
             raise ValueError(f"{server!r} is not openai, azure, or the address of a server (ws://…, wss://…)")
         if parts.username or {name.lower() for name, _ in parse_qsl(parts.query)} & _SECRETS:
             raise ValueError(f"it has a key; write {_OTHERS_KEY}=… into the environment or into .env")
@@ -223,8 +228,8 @@ class Config(SettingsTable):
     @classmethod
     def _check_limits(cls, limits: Limits) -> Limits:
         for field in fields(limits):
-            if getattr(limits, field.name) <= 0:
-                raise ValueError(f"{field.name} must be more than 0")
+            if not 0 < getattr(limits, field.name) < inf:  # not a number is neither
+                raise ValueError(f"{field.name} must be more than 0, and finite")
         return limits
 
     @model_validator(mode="after")

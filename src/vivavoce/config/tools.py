@@ -5,13 +5,14 @@ import re
 from collections.abc import Iterator, Mapping
 from string import Formatter
 from typing import Annotated, Literal, Self
-from urllib.parse import SplitResult, parse_qsl, urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from vivavoce.config.base import SettingsTable
+from vivavoce.addresses import http_address, is_plain
+from vivavoce.config.base import SettingsTable, check_http
 from vivavoce.errors import ConfigError
-from vivavoce.protocol.tools import HEADER_NAME, RESERVED_HEADERS, is_plain
+from vivavoce.protocol.tools import HEADER_NAME, RESERVED_HEADERS
 
 _SECRET = re.compile(r"auth|cookie|key|token|secret|password", re.IGNORECASE)
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
@@ -24,26 +25,6 @@ def placeholders(text: str) -> Iterator[str]:
             if not name.isidentifier() or form or conversion:
                 raise ValueError(f"{text!r}: braces must contain the name of an argument, and nothing else")
             yield name
-
-
-def _address(url: str) -> SplitResult:
-    parts = urlsplit(url)
-    if (
-        parts.scheme not in ("http", "https")
-        or not parts.hostname
-        or not is_plain(url)
-        or set(" \\") & set(url)
-    ):
-        raise ValueError(f"{url} is not an http or https address")
-    if parts.username is not None or parts.fragment:
-        raise ValueError("an address has no user and no fragment here; write a key into headers")
-    return parts
-
-
-def _check_url(url: str | None) -> str | None:
-    if url:
-        _address(url)
-    return url
 
 
 def _check_secrets(texts: Mapping[str, str]) -> Mapping[str, str]:
@@ -115,7 +96,7 @@ class HttpToolTable(SettingsTable):
     @field_validator("url")
     @classmethod
     def _check_url(cls, url: str) -> str:
-        parts = _address(url)
+        parts = http_address(url)
         if any(braces in f"{parts.scheme}{parts.netloc}" for braces in "{}"):
             raise ValueError("arguments may stand in the path and in the query of an address, nowhere else")
         if any("{" in name for name, _ in parse_qsl(parts.query, keep_blank_values=True)):
@@ -143,7 +124,7 @@ class McpToolsTable(SettingsTable):
 
     label: Name
     """our name for the server; a tool of it is `label_tool` where another tool has its name"""
-    url: Annotated[str | None, AfterValidator(_check_url)] = None
+    url: Annotated[str | None, AfterValidator(check_http)] = None
     """address of the server"""
     command: tuple[str, ...] = ()
     """or the command that starts it here, with MCP over its standard input and output"""

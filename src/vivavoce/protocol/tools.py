@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
+from vivavoce.addresses import is_plain
 from vivavoce.protocol import events as e
 from vivavoce.protocol.responses import ResponseParams
 from vivavoce.protocol.session import (
@@ -77,11 +78,6 @@ def _is_http_url(url: str) -> bool:
     except ValueError:
         return False
     return bool(host) and is_plain(url) and not set("@ \\#") & set(url.partition("?")[0])
-
-
-def is_plain(text: str) -> bool:
-    """Return whether a text consists of printable ASCII characters."""
-    return text.isascii() and text.isprintable()
 
 
 def check_choice(choice: ToolChoice | UnsetType, tools: tuple[Tool, ...] | UnsetType, at: str) -> None:

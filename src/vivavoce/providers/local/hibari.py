@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Annotated, Protocol, TypeVar
 
 import msgspec
 from anyio import CapacityLimiter, to_thread
@@ -36,7 +36,7 @@ class HibariSettings(msgspec.Struct, frozen=True):
     """
 
     voice: str = "heart"
-    gain: float = 1.9
+    gain: Annotated[float, msgspec.Meta(gt=0)] = 1.9
 
 
 class Voice(Protocol):

@@ -5,7 +5,6 @@ Keys are read from the environment, and never appear in errors.
 
 import math
 import os
-import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -17,10 +16,11 @@ import httpx
 import msgspec
 from msgspec import Meta
 
-from vivavoce.addresses import http_address
+from vivavoce.addresses import http_address, is_plain
 from vivavoce.backoff import backoff, jittered
 from vivavoce.dates import unix_now
 from vivavoce.errors import ConfigError, ProviderError
+from vivavoce.protocol.tools import HEADER_NAME
 from vivavoce.providers.openai.errors import EndpointError, is_temporary, parameter, parsed, reason
 from vivavoce.providers.registry import Plugin, Role, without_weights
 
@@ -33,7 +33,6 @@ ERROR_BYTES = 64 * 1024
 ATTEMPTS = 5
 """attempts at one request, the first included"""
 _FIRST_WAIT, _LONGEST_WAIT = 0.25, 4.0
-_HEADER = re.compile(r"[\w!#$%&'*+.^`|~-]+", re.ASCII)
 
 Positive = Annotated[float, Meta(gt=0)]
 
@@ -60,14 +59,10 @@ class ApiSettings(msgspec.Struct, frozen=True, kw_only=True):
         if http_address(self.base_url).query:
             raise ValueError("base_url has no query here; Azure's version is api_version")
         for name, value in self.headers.items():
-            if not _HEADER.fullmatch(name):
+            if not HEADER_NAME.fullmatch(name):
                 raise ValueError(f"{name!r} in headers is not the name of a header")
-            if not _is_plain(value):
+            if not is_plain(value):
                 raise ValueError(f"{name} in headers has more than printable ASCII characters")
-
-
-def _is_plain(text: str) -> bool:
-    return text.isascii() and text.isprintable()
 
 
 @dataclass(frozen=True)
@@ -95,7 +90,7 @@ class ApiClient:
                 f"[{role}] needs a key for {settings.base_url}; write {settings.key_env}=… in the environment, "
                 f'or key_env = "" in [{role}] if the endpoint requires none.'
             )
-        if not _is_plain(key):
+        if not is_plain(key):
             problem = f"the key in {settings.key_env} has more than printable ASCII characters"
             raise ConfigError(f"[{role}] {problem}; copy it again.")
         headers = dict(settings.headers)

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Annotated
 
 import anyio
 import anyio.to_thread
@@ -44,6 +45,9 @@ FORMAT_BYTES = 32 * 1024
 HELLO = DialogueTurn("user", "Hello.")
 
 
+Positive = Annotated[int, msgspec.Meta(gt=0)]
+
+
 class QwenSettings(msgspec.Struct, frozen=True):
     """The settings of the offline chat model.
 
@@ -55,9 +59,9 @@ class QwenSettings(msgspec.Struct, frozen=True):
     """
 
     model: str = "small"
-    threads: int = 2
-    context: int = 4096
-    slots: int = 2
+    threads: Positive = 2
+    context: Positive = 4096
+    slots: Positive = 2
     warm: str = ""
     verbatim_results: bool = True
 

@@ -9,6 +9,7 @@ import re
 from array import array
 from collections.abc import AsyncIterator
 from functools import lru_cache
+from typing import Annotated
 
 import anyio
 import anyio.lowlevel
@@ -23,7 +24,7 @@ from vivavoce.providers.registry import Plugin, without_weights
 from vivavoce.providers.scripted.script import plan
 from vivavoce.providers.scripted.tool_calls import NO_WORDS
 
-Milliseconds = float
+Milliseconds = Annotated[float, msgspec.Meta(ge=0)]
 
 
 class TranscriberSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,7 +102,7 @@ class ChatSettings(msgspec.Struct, frozen=True, kw_only=True):
     """The speed of the scripted chat model; 0 tokens per second means without delay."""
 
     first_token_ms: Milliseconds = 100
-    tokens_per_second: float = 50
+    tokens_per_second: Annotated[float, msgspec.Meta(ge=0)] = 50
 
 
 class ScriptedChat:
@@ -214,8 +215,8 @@ class TurnSettings(msgspec.Struct, frozen=True, kw_only=True):
     """The scripted turn detector's probability: `over`, or 0 before `patience_seconds` of speech."""
 
     delay_ms: Milliseconds = 20
-    over: float = 1.0
-    patience_seconds: float = 0
+    over: Annotated[float, msgspec.Meta(ge=0, le=1)] = 1.0
+    patience_seconds: Annotated[float, msgspec.Meta(ge=0)] = 0
 
 
 class ScriptedTurnDetector:
