@@ -215,6 +215,12 @@ class Conversation:
         return bytes_per_ms(Pcm())
 
 
+def user_message(item_id: str, transcript: str | None) -> Message:
+    """Return the item of a spoken turn; `transcript` is None until it is known."""
+    content = (InputAudio(transcript=transcript),)
+    return Message(id=item_id, object="realtime.item", status="completed", role="user", content=content)
+
+
 def _without_images(item: Message) -> Message:
     note = InputText(text="(An image that was shown here is not kept any more.)")
     parts = (note if isinstance(part, InputImage) else part for part in item.content)

@@ -3,6 +3,7 @@
 import binascii
 import re
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 
 from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
@@ -65,19 +66,16 @@ class Items:
         self._find(item_id, "truncate")
         length = self.context.conversation.spoken_ms(item_id)
         if length is None or content_index != 0:
-            raise ProtocolError(
-                f"Only the audio of a response can be truncated; item '{item_id}' has none there.",
-                code="invalid_value",
-                param="content_index" if length is not None else "item_id",
-            )
+            message = f"Only the audio of a response can be truncated; item '{item_id}' has none there."
+            param = "item_id" if length is None else "content_index"
+            raise ProtocolError(message, code="invalid_value", param=param)
         if ms < 0 or ms > length + _TRUNCATE_SLACK_MS:
             message = f"Audio content of {length:.0f}ms is already shorter than {ms}ms"
             raise ProtocolError(message, code="invalid_value", param="audio_end_ms")
         self.context.revision += 1
         self.context.item_audio.truncate(item_id, ms)
-        await self.context.send(
-            e.ConversationItemTruncated(item_id=item_id, content_index=content_index, audio_end_ms=ms)
-        )
+        truncated = e.ConversationItemTruncated(item_id=item_id, content_index=content_index, audio_end_ms=ms)
+        await self.context.send(truncated)
 
     def _find(self, item_id: str, verb: str) -> Item:
         item = self.context.conversation.find(item_id)
@@ -146,7 +144,12 @@ class Items:
         if len(items) > limits.items:
             raise invalid("response.input", f"{len(items)} items; there may be {limits.items} (limits.items).")
         for index, item in enumerate(items):
-            self._check_input(item, f"response.input[{index}]")
+            path = f"response.input[{index}]"
+            if not isinstance(item, ItemReference):
+                _without_audio(item, self._input_format, path)
+                check_images(item, self.context.providers, limits, path)
+            elif item.id not in self.context.conversation:
+                raise invalid(f"{path}.id", f"there is no item '{item.id}' in the conversation.")
 
         async def read() -> Sequence[Item]:
             if any(isinstance(item, ItemReference) for item in items):  # it may be to a turn without transcript
@@ -156,13 +159,6 @@ class Items:
             return [await self._transcribed(item) for item in found if item]
 
         return read
-
-    def _check_input(self, item: Item | ItemReference, path: str) -> None:
-        if not isinstance(item, ItemReference):
-            _without_audio(item, self._input_format, path)
-            check_images(item, self.context.providers, self.context.limits, path)
-        elif item.id not in self.context.conversation:
-            raise invalid(f"{path}.id", f"there is no item '{item.id}' in the conversation.")
 
     async def _transcribed(self, item: Item) -> Item:
         """Return an item with transcripts instead of audio."""
@@ -222,12 +218,9 @@ def _check_image_url(url: str, param: str, max_bytes: int) -> None:
     if size > max_bytes:
         raise invalid(param, f"the image has {size} bytes; there may be {max_bytes} (limits.image_bytes).")
     if data is None and not url.startswith(("https://", "http://")):
-        raise invalid(
-            param, "expected a data URL of a PNG, JPEG, GIF or WebP in base64, or an address on the web."
-        )
-    try:
-        has_content = data is None or bool(binascii.a2b_base64(url[data.end() :], strict_mode=True))
-    except (binascii.Error, ValueError):
-        has_content = False
-    if not has_content:
-        raise invalid(param, "what follows 'base64,' is no base64 (standard alphabet, padded).")
+        expected = "expected a data URL of a PNG, JPEG, GIF or WebP in base64, or an address on the web."
+        raise invalid(param, expected)
+    with suppress(binascii.Error, ValueError):
+        if data is None or binascii.a2b_base64(url[data.end() :], strict_mode=True):
+            return
+    raise invalid(param, "what follows 'base64,' is no base64 (standard alphabet, padded).")

@@ -22,6 +22,7 @@ from vivavoce.protocol.items import Item
 from vivavoce.protocol.responses import VERBATIM, ResponseParams
 from vivavoce.protocol.session import Session
 from vivavoce.providers.base import ChatRequest, ContextLimited, Prefillable
+from vivavoce.session.conversation import user_message
 
 log = logging.getLogger(__name__)
 
@@ -142,10 +143,10 @@ class Responses:
 
     # responding
 
-    def start_draft(self, transcript: str, item: Item) -> Draft:
-        """Start a draft that responds to the transcript so far, without sending anything."""
+    def start_draft(self, item_id: str, transcript: str) -> Draft:
+        """Start a draft that responds to a turn, given its transcript so far, without sending anything."""
         settings = ResponseSettings.of(self.context.session)
-        items = (*self.context.conversation.messages(), item)
+        items = (*self.context.conversation.messages(), user_message(item_id, transcript))
 
         async def request() -> ChatRequest:
             return self._request(settings, items)

@@ -7,7 +7,6 @@ from itertools import chain
 from msgspec import UNSET
 from msgspec.structs import replace
 
-from vivavoce.engines.cascade.transcripts import user_message
 from vivavoce.engines.remote.outbox import Outbox
 from vivavoce.engines.sessions import Settings
 from vivavoce.protocol import events as e
@@ -26,7 +25,7 @@ from vivavoce.protocol.items import (
 )
 from vivavoce.protocol.responses import InputTokens, OutputTokens, Response, Usage
 from vivavoce.protocol.session import InputSettings, Pcm, input_settings
-from vivavoce.session.conversation import Conversation
+from vivavoce.session.conversation import Conversation, user_message
 from vivavoce.session.formats import bytes_per_ms
 
 _NO_USAGE = Usage(
