@@ -11,14 +11,7 @@ from vivavoce.errors import ProtocolError
 from vivavoce.limits import Limits
 from vivavoce.protocol import events as e
 from vivavoce.protocol.tools import without_secrets
-from vivavoce.session.call import (
-    ActiveCall,
-    Caller,
-    ClientLine,
-    EngineLine,
-    MiddlewareHandle,
-    Sideband,
-)
+from vivavoce.session.call import ActiveCall, Caller, ClientLine, EngineLine, MiddlewareHandle, Sideband
 from vivavoce.session.line import Engine, HungUp, Line
 from vivavoce.session.middleware import Listener, Middleware
 
@@ -127,7 +120,7 @@ class Switchboard:
 
     def _find(self, call_id: str) -> ActiveCall:
         for call in self._calls.values():
-            if call_id in (call.caller.id, call.session_id):
+            if call_id == call.caller.id or (call.session and call_id == call.session.id):
                 return call
         raise no_such_call(call_id)
 

@@ -14,12 +14,7 @@ from vivavoce.engines.cascade.context import CascadeContext
 from vivavoce.engines.cascade.input_audio import InputAudioStream
 from vivavoce.engines.cascade.responses import Draft, Responses
 from vivavoce.engines.cascade.settings import InputProcessing
-from vivavoce.engines.cascade.transcripts import (
-    STRETCH_MS,
-    PartialTranscripts,
-    PendingTranscript,
-    Transcripts,
-)
+from vivavoce.engines.cascade.transcripts import STRETCH_MS, PartialTranscripts, PendingTranscript, Transcripts
 from vivavoce.errors import ProtocolError, ProviderError
 from vivavoce.protocol import events as e
 from vivavoce.protocol.items import InputText, Item, Message

@@ -172,9 +172,7 @@ class Responses:
         draft.task.released.set()
 
     def respond(
-        self,
-        read_items: Callable[[], Awaitable[Sequence[Item]]],
-        params: ResponseParams | None = None,
+        self, read_items: Callable[[], Awaitable[Sequence[Item]]], params: ResponseParams | None = None
     ) -> None:
         """Start a response to items, which are read once it has started.
 

@@ -9,9 +9,8 @@ from math import inf
 import anyio
 
 from vivavoce.connect.reconnect import Reconnecting, reconnect_delay
-from vivavoce.engines.remote.options import for_server
 from vivavoce.engines.remote.relay import Connect, Relay, UpstreamServer
-from vivavoce.engines.sessions import Settings, expired, initial_session
+from vivavoce.engines.sessions import Settings, expired, for_server, initial_session
 from vivavoce.errors import ProviderError
 from vivavoce.limits import Limits
 from vivavoce.protocol import events as e

@@ -17,9 +17,15 @@ from vivavoce.connect.reconnect import SESSION_EXPIRED
 from vivavoce.dates import unix_now
 from vivavoce.engines.cascade.rate_limits import RateLimits
 from vivavoce.engines.remote.open_state import OpenState
-from vivavoce.engines.remote.options import updated, without_rare_defaults
 from vivavoce.engines.remote.outbox import Outbox
-from vivavoce.engines.sessions import Settings, error_for, not_a_client_event, too_many_items
+from vivavoce.engines.sessions import (
+    Settings,
+    error_for,
+    not_a_client_event,
+    too_many_items,
+    updated,
+    without_rare_defaults,
+)
 from vivavoce.errors import ProtocolError, ProviderError
 from vivavoce.limits import Limits
 from vivavoce.protocol import events as e
