@@ -10,9 +10,8 @@ from vivavoce.client.microphone import Microphone
 from vivavoce.client.notifications import Delta, Interrupted, Notification, Update
 from vivavoce.errors import ProtocolError
 from vivavoce.protocol import events as e
-from vivavoce.protocol.closing import connection_lost
 from vivavoce.protocol.items import InputAudio, Item, Message, OutputAudio
-from vivavoce.protocol.responses import Response
+from vivavoce.protocol.responses import Response, connection_lost
 from vivavoce.protocol.session import (
     AudioFormat,
     Pcm,

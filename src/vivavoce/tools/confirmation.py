@@ -104,6 +104,8 @@ class Question:
     request: e.ResponseCreate = field(init=False)
     verdict: Verdict | None = None
     is_typed: bool = False
+    is_asked: bool = False
+    """whether its `request` was sent"""
     _response_id: str | None = None
     _item_id: str | None = None
     _is_spoken: bool = False
@@ -224,7 +226,6 @@ class ConfirmationFlow:
         self._back: Session | None = None
         self._updates: list[e.SessionUpdate] = []
         self._question: Question | None = None
-        self._is_asked = False
         self._denied: set[tuple[str, str]] = set()
 
     @property
@@ -259,9 +260,9 @@ class ConfirmationFlow:
 
     def next_request(self) -> e.ResponseCreate | None:
         """Return the request that has the current question spoken, only once per question."""
-        if self._question is None or self._is_asked:
+        if self._question is None or self._question.is_asked:
             return None
-        self._is_asked = True
+        self._question.is_asked = True
         return self._question.request
 
     async def confirm(self, tool: Tool, arguments: str, handle: SessionHandle) -> str | None:
@@ -313,7 +314,7 @@ class ConfirmationFlow:
         return "unclear"
 
     async def _ask_once(self, question: Question) -> Verdict:
-        self._question, self._is_asked = question, False
+        self._question = question
         self._notifier.notify()
         await self._notifier.until(lambda: question.verdict is not None)
         if question.is_typed:

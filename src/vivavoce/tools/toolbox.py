@@ -333,5 +333,4 @@ class Toolbox:
 
 
 def _short(name: str) -> str:
-    """Return a tool's name, cut to `_NAME_CHARS`."""
     return name if len(name) <= _NAME_CHARS else f"{name[:_NAME_CHARS]}…"

@@ -10,7 +10,6 @@ from vivavoce.engines.cascade.context import CascadeContext
 from vivavoce.engines.cascade.mcp_servers import McpServerTools, PendingMcpCall
 from vivavoce.engines.cascade.settings import ResponseSettings
 from vivavoce.protocol import events as e
-from vivavoce.protocol.closing import OutputPlace, part_closers
 from vivavoce.protocol.items import (
     AudioPart,
     FunctionCall,
@@ -24,12 +23,12 @@ from vivavoce.protocol.items import (
 from vivavoce.protocol.responses import (
     CachedTokens,
     InputTokens,
-    OutputTokens,
     Response,
     ResponseAudio,
     ResponseOutput,
     ResponseStatus,
     StatusDetails,
+    TokenDetails,
     Usage,
 )
 from vivavoce.providers.base import ChatUsage, ToolCall
@@ -57,7 +56,7 @@ class ResponseWriter:
         self._send = context.send
         self._conversation = None if out_of_band else context.conversation
         self._pending_calls: list[PendingMcpCall] = []
-        self._message: OutputPlace | None = None
+        self._message: e.OutputPlace | None = None
         self._open_id: str | None = None
         self._text, self._encoder = "", AudioEncoder(settings.format)
         self._ms = self._message_start_ms = 0.0
@@ -161,7 +160,7 @@ class ResponseWriter:
     def _is_spoken(self) -> bool:
         return self._settings.modality == "audio"
 
-    async def _open_message(self) -> OutputPlace:
+    async def _open_message(self) -> e.OutputPlace:
         """Open a message and its part. Shielded, since a half-open message could not be closed."""
         item = self._message_item(e.new_id("item"), "in_progress")
         self._open_id = item.id or ""
@@ -178,7 +177,7 @@ class ResponseWriter:
         if self._message is None:
             return
         place, self._message = self._message, None
-        for event in part_closers({**place, "content_index": 0}, self._text, spoken=self._is_spoken):
+        for event in e.part_closers({**place, "content_index": 0}, self._text, spoken=self._is_spoken):
             await self._send(event)
         content: OutputAudio | OutputText = OutputText(text=self._text)
         if self._is_spoken:
@@ -201,7 +200,7 @@ class ResponseWriter:
 
     # items
 
-    async def _open_item(self, item: Message | FunctionCall | McpCall) -> OutputPlace:
+    async def _open_item(self, item: Message | FunctionCall | McpCall) -> e.OutputPlace:
         """Add an item to the response, and to the conversation if the response is in it."""
         index, response_id = len(self.response.output), self.response.id
         self.response = replace(self.response, output=(*self.response.output, item))
@@ -211,7 +210,7 @@ class ResponseWriter:
             await self._send(e.ConversationItemAdded(item=item, previous_item_id=previous))
         return {"response_id": response_id, "item_id": item.id or "", "output_index": index}
 
-    async def _close_item(self, place: OutputPlace, item: Message | FunctionCall) -> None:
+    async def _close_item(self, place: e.OutputPlace, item: Message | FunctionCall) -> None:
         """Send the final form of an item of the response."""
         self._replace(place, item)
         if self._conversation is not None and place["item_id"] in self._conversation:
@@ -220,7 +219,7 @@ class ResponseWriter:
         response_id, index = place["response_id"], place["output_index"]
         await self._send(e.ResponseOutputItemDone(response_id=response_id, output_index=index, item=item))
 
-    def _replace(self, place: OutputPlace, item: Message | FunctionCall | McpCall) -> None:
+    def _replace(self, place: e.OutputPlace, item: Message | FunctionCall | McpCall) -> None:
         output = list(self.response.output)
         output[place["output_index"]] = item
         self.response = replace(self.response, output=tuple(output))
@@ -237,7 +236,7 @@ class ResponseWriter:
                 cached_tokens=chat.cached_tokens,
                 cached_tokens_details=CachedTokens(text_tokens=chat.cached_tokens),
             ),
-            output_token_details=OutputTokens(text_tokens=chat.output_tokens, audio_tokens=audio),
+            output_token_details=TokenDetails(text_tokens=chat.output_tokens, audio_tokens=audio),
         )
 
 

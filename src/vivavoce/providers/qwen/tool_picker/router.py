@@ -16,7 +16,7 @@ from msgspec import UNSET
 
 from vivavoce.errors import ProviderError
 from vivavoce.protocol.items import Message
-from vivavoce.protocol.json_schema import Schema, argument_schema
+from vivavoce.protocol.json_schema import argument_schema
 from vivavoce.protocol.session import FunctionTool, ToolChoice, ToolChoiceFunction
 from vivavoce.providers.base import ChatRequest, ChatUsage, ToolCall
 from vivavoce.providers.dialogue import DialogueTurn
@@ -249,18 +249,14 @@ def _one_line(text: str) -> str:
 
 
 def _signature(tool: FunctionTool) -> str:
-    arguments = ", ".join(f"{one.name}: {_values(one.schema)}{_hint(one)}" for one in parameters_of(tool))
+    arguments = ", ".join(f"{one.name}: {_values(one)}" for one in parameters_of(tool))
     return f"{tool.name}({arguments})" + (f": {about}" if (about := _about(tool)[0]) else "")
 
 
-def _values(schema: Schema) -> str:
-    if isinstance(options := schema.get("enum"), list):
-        return " or ".join(map(str, options))
-    return str(schema.get("type", "any"))
-
-
-def _hint(parameter: ToolArgument) -> str:
-    return f" ({parameter.about[:_HINT_CHARS]})" if parameter.about else ""
+def _values(argument: ToolArgument) -> str:
+    options, kind = argument.schema.get("enum"), str(argument.schema.get("type", "any"))
+    values = " or ".join(map(str, options)) if isinstance(options, list) else kind
+    return f"{values} ({argument.about[:_HINT_CHARS]})" if argument.about else values
 
 
 # the model's choice
