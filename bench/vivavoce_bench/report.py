@@ -194,9 +194,8 @@ def _early(turns: Sequence[Closed]) -> str:
 
 
 def _waits(turns: Sequence[Closed]) -> list[str]:
-    return _percentiles(
-        [turn.wait_ms for turn in turns if turn.wait_ms is not None and turn.wait_ms >= 0], 50, 95
-    )
+    waits = [turn.wait_ms for turn in turns if turn.wait_ms is not None and turn.wait_ms >= 0]
+    return _percentiles(waits, 50, 95)
 
 
 def _overs(overs: Sequence[Over]) -> Sequence[object]:

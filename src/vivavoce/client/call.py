@@ -141,9 +141,8 @@ class Call:
         self.closed = anyio.Event()
         self._connect, self._setup, self._handlers, self._log = connect, setup, handlers, events
         self._answer_seconds = limits.reply_seconds
-        self._reconnecting = Reconnecting(
-            limits.connect_attempts, limits.reconnect_attempts, on_retry=self._on_retry
-        )
+        attempts = limits.connect_attempts, limits.reconnect_attempts
+        self._reconnecting = Reconnecting(*attempts, on_retry=self._on_retry)
         self._scope: anyio.CancelScope | None = None
         self._changed, self._created = anyio.Event(), anyio.Event()
         self._error: ProviderError | None = None

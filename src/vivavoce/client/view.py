@@ -117,11 +117,8 @@ class ConversationView:
         """
         item, spoken_ms = self.conversation.find(item_id), self.conversation.spoken_ms(item_id)
         if not isinstance(item, Message) or spoken_ms is None:
-            raise ProtocolError(
-                f"{item_id!r} is not a spoken answer of this conversation.",
-                code="item_truncate_invalid_item_id",
-                param="item_id",
-            )
+            problem = f"{item_id!r} is not a spoken answer of this conversation."
+            raise ProtocolError(problem, code="item_truncate_invalid_item_id", param="item_id")
         self._truncated.add(item_id)
         rate = bytes_per_ms(self.output_format)
         per_ms = rate // 2 if isinstance(self.output_format, Pcm) else rate

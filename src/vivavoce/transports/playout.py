@@ -133,10 +133,9 @@ class Playout:
                 self.clear()
             case e.ResponseCreated(response=response):
                 output = response.audio.output if response.audio else UNSET
-                self._responses[response.id] = self._new(
-                    (output.format if output else UNSET) or self._format,
-                    in_conversation=bool(response.conversation_id),
-                )
+                wanted = output.format if output else UNSET
+                started = self._new(wanted or self._format, in_conversation=bool(response.conversation_id))
+                self._responses[response.id] = started
             case e.ResponseOutputAudioDone(response_id=response_id, item_id=item_id):
                 if response_id in self._responses:
                     self._responses[response_id].buffer.finish(item_id)
@@ -193,11 +192,8 @@ class Playout:
             return
         if len(audio) > self._free:
             response.muted = True
-            raise ProtocolError(
-                "More audio of this response waits to be played than limits.playout_seconds allows; "
-                "the rest of it is dropped.",
-                code="output_audio_buffer_full",
-            )
+            problem = "More audio of this response waits to be played than limits.playout_seconds allows; "
+            raise ProtocolError(f"{problem}the rest of it is dropped.", code="output_audio_buffer_full")
         self._free -= len(audio)
         response.buffer.append(event.item_id, audio)
 

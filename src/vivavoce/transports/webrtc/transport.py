@@ -76,10 +76,8 @@ class WebRtcTransport:
                     async with Peer(self.ice, self.limits) as peer:
                         await connection.send_answer(caller.id, await self._answer(peer, connection.sdp))
                         await _Call(line, peer, handshake, self.limits).run(self._calls.closing)
-            except (
-                ProtocolError
-            ) as error:  # raised here, it would be wrapped into a group by the line's task group
-                refusal = error
+            except ProtocolError as error:
+                refusal = error  # raised here, it would be wrapped into a group by the line's task group
         if refusal:
             raise refusal
 
@@ -118,9 +116,8 @@ class _Call:
             closing.wait,
         )
         if isinstance(broken, TimeoutError):
-            log.info(
-                "a WebRTC client did not connect or read in time (limits.webrtc_connect_seconds, send_seconds)"
-            )
+            names = "limits.webrtc_connect_seconds, send_seconds"
+            log.info("a WebRTC client did not connect or read in time (%s)", names)
 
     async def _wait_until_closed(self) -> None:
         with anyio.fail_after(self._limits.webrtc_connect_seconds):
