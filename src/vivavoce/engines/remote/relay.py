@@ -73,6 +73,8 @@ class Relay:
         self.line, self.session, self.limits = line, session, limits
         self.begun = False
         """whether the client has received `session.created`"""
+        self.reason = ""
+        """why the next server is connected, of which the client is informed; empty for the first"""
         self._session_id = e.new_id("sess")
         self._expires_at = unix_now() + round(limits.conversation_minutes * 60)
         self._outbox = Outbox(limits.line_depth, limits.upstream_audio_seconds)
@@ -143,12 +145,9 @@ class Relay:
                     pass
         return server.loss_of(upstream)
 
-    async def run(self, server: UpstreamServer, upstream: Line, reason: str = "") -> ProviderError:
-        """Relay both ways until the server is lost; return the error.
-
-        `reason` is why this server was connected, if it is not the first; the client is informed of it.
-        """
-        if reason := server.reason or reason:
+    async def run(self, server: UpstreamServer, upstream: Line) -> ProviderError:
+        """Relay both ways until the server is lost; return the error."""
+        if reason := server.reason or self.reason:
             await self.line.send(e.EngineChanged(engine=server.engine, reason=reason))
         self._upstream = upstream
         async with anyio.create_task_group() as tasks:
@@ -313,7 +312,7 @@ class Relay:
 
     async def on_lost(self, reason: str) -> None:
         """Close all that is open, and inform the client that no server answers; `reason` is readable text."""
-        self._upstream = None
+        self._upstream, self.reason = None, "reconnected"
         self._outbox.disconnected()
         if self._state.is_answering and not self._state.is_user_speaking:
             self._state.response_due, self._due_request = True, self._request
