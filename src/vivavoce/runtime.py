@@ -203,6 +203,8 @@ class Runtime:
 
     def resolve_session(self, requested: Session | TranscriptionSession) -> Session | TranscriptionSession:
         """Return the complete session for one that a client requests. Raises `ProtocolError`."""
+        if self._speech and self.config.engine == "cascade":
+            self._speech.providers.transcriber_queue.check_session(requested)
         if isinstance(requested, TranscriptionSession):
             return create_transcription(self.session, requested)
         session = merge(self.session, self.assistants.allowed(requested), tools=self.config.limits.tools)

@@ -64,6 +64,12 @@ def test_nothing_said_adds_nothing_to_a_file() -> None:
     assert paused == without.push(bytes(6400)) + without.finish()
 
 
+def test_opus_is_written_as_it_is_encoded() -> None:
+    writer = encoder("opus", 24_000)
+    sizes = [len(writer.push(noise(4800))) for _ in range(5)]  # of 100 ms
+    assert min(sizes[1:]) > sum(sizes[1:]) / 8
+
+
 def test_plain_sound_has_no_head() -> None:
     writer = encoder("pcm", 24_000)
     assert (writer.push(b"\x01\x02"), writer.finish()) == (b"\x01\x02", b"")

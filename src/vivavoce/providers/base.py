@@ -52,17 +52,38 @@ class TurnDetector(Protocol):
 
 
 @dataclass(frozen=True)
+class TimedWord:
+    """A word, and when it is spoken: seconds since the audio began."""
+
+    text: str
+    start: float
+    end: float
+
+
+@dataclass(frozen=True)
 class Transcript:
-    """The words in some audio, empty if there are none; `language` is an ISO 639-1 code, if known."""
+    """The words in some audio, empty if there are none; `language` is an ISO 639-1 code, if known.
+
+    `words` has the words with their times, if they were requested.
+    """
 
     text: str
     language: str | None = None
+    words: Sequence[TimedWord] = ()
 
 
 class Transcriber(Protocol):
     async def transcribe(
         self, audio: bytes, *, language: str | None = None, prompt: str | None = None
     ) -> Transcript: ...
+
+
+@runtime_checkable
+class LanguageLimited(Protocol):
+    """A transcriber that knows only these languages (ISO 639-1). Others know any."""
+
+    @property
+    def languages(self) -> Sequence[str]: ...
 
 
 @runtime_checkable
@@ -156,6 +177,9 @@ class SupportsOptions(Protocol):
     """A chat model that supports the `ChatRequest.options` with these names. Others support none.
 
     It raises `ProtocolError` for an option with an unsupported value.
+
+    Or a transcriber: of `prompt`, `temperature` (0 to 1) and `words` (a boolean: `Transcript.words`), its
+    `transcribe` takes those as arguments. Others take a `prompt`.
     """
 
     @property
@@ -176,6 +200,14 @@ class WordTiming:
     """The audio yielded from here on belongs to the text after its first `chars` characters."""
 
     chars: int
+
+
+@runtime_checkable
+class SpeedLimited(Protocol):
+    """A synthesizer with a lowest and a highest speed; it speaks at these where it should beyond them."""
+
+    @property
+    def speeds(self) -> tuple[float, float]: ...
 
 
 class Synthesizer(Protocol):

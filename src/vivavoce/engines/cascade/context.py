@@ -1,9 +1,10 @@
 """The providers that all conversations share, and the state of one conversation."""
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TypeVar
+from types import MappingProxyType
+from typing import Any, TypeVar
 
 import anyio
 from anyio.abc import TaskGroup
@@ -12,13 +13,22 @@ from vivavoce.errors import ProviderError
 from vivavoce.limits import Limits
 from vivavoce.protocol.events import ConversationItemAdded, ConversationItemDone, ServerEvent, new_id
 from vivavoce.protocol.items import Item
-from vivavoce.protocol.session import Session, TranscriptionSession
+from vivavoce.protocol.session import (
+    InputSettings,
+    Session,
+    SessionAudio,
+    TranscriptionAudio,
+    TranscriptionSession,
+)
 from vivavoce.protocol.tools import without_secrets
+from vivavoce.protocol.validation import invalid
 from vivavoce.providers.base import (
     ChatModel,
     ChatRequest,
     ChatUsage,
     DenoisingModel,
+    LanguageLimited,
+    SupportsOptions,
     SupportsPartials,
     Synthesizer,
     ToolCall,
@@ -31,6 +41,7 @@ from vivavoce.providers.base import (
 from vivavoce.session.conversation import Conversation
 from vivavoce.session.item_audio import ItemAudio
 from vivavoce.session.line import Line
+from vivavoce.text.languages import language_name, same_language
 
 T = TypeVar("T")
 
@@ -100,16 +111,53 @@ class TranscriberQueue:
         """Whether the transcriber may be used for partial transcripts."""
         return isinstance(self.transcriber, SupportsPartials) and self.transcriber.supports_partials
 
+    @property
+    def supported_options(self) -> Collection[str]:
+        """The optional arguments that the transcriber takes."""
+        one = self.transcriber
+        return one.supported_options if isinstance(one, SupportsOptions) else ("prompt",)
+
+    def check_session(self, update: Session | TranscriptionSession) -> None:
+        """Raise `ProtocolError` if the transcriber knows none of the languages in a client's settings."""
+        audio: SessionAudio | TranscriptionAudio = update.audio or SessionAudio()
+        if settings := (audio.input or InputSettings()).transcription:
+            param = "session.audio.input.transcription"
+            self.check_languages([settings.language or ""], f"{param}.language")
+            self.check_languages(settings.languages or (), f"{param}.languages")
+
+    def check_languages(self, languages: Iterable[str], param: str) -> None:
+        """Raise `ProtocolError` if the transcriber knows none of these languages; `param` names them."""
+        asked = [code for code in languages if code]
+        if not asked or not isinstance(self.transcriber, LanguageLimited):
+            return
+        known = self.transcriber.languages
+        if not any(same_language(code, one) for code in asked for one in known):
+            names = " and ".join(f"{language_name(code)} ({code})" for code in known)
+            raise invalid(
+                param,
+                f"the transcriber of this server knows {names} only, not {language_name(asked[0])}; "
+                "[transcriber] of its settings chooses another.",
+            )
+
     async def transcribe(
-        self, audio: bytes, *, seconds: float, language: str | None = None, prompt: str | None = None
+        self,
+        audio: bytes,
+        *,
+        seconds: float,
+        language: str | None = None,
+        prompt: str | None = None,
+        options: Mapping[str, Any] = MappingProxyType({}),
     ) -> Transcript:
-        """Transcribe PCM at `INPUT_RATE`. Raises `ProviderError` if that fails or takes more than `seconds`."""
+        """Transcribe PCM at `INPUT_RATE`, with further arguments that the transcriber supports.
+
+        Raises `ProviderError` if that fails or takes more than `seconds`.
+        """
         self._running += 1
         if self._partial:
             self._partial.cancel()
         try:
             with anyio.fail_after(seconds):
-                return await self.transcriber.transcribe(audio, language=language, prompt=prompt)
+                return await self.transcriber.transcribe(audio, language=language, prompt=prompt, **options)
         except TimeoutError as error:
             message = f"no answer within {seconds:g} s (limits.transcription_seconds)"
             raise ProviderError("transcriber", message, retryable=True) from error

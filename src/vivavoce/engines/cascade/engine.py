@@ -193,6 +193,7 @@ class _Conversation:
     async def _update(self, update: Session | TranscriptionSession) -> None:
         if type(update) is not type(self.context.client_session):
             self._check_unused()
+        self.context.providers.transcriber_queue.check_session(update)
         if isinstance(update, TranscriptionSession):
             known, session = self.context.transcription, self.context.session
             changed = update_transcription(known, update) if known else create_transcription(session, update)

@@ -61,6 +61,8 @@ class Moonshine:
     """Transcribes one utterance at a time; others wait."""
 
     supports_partials = True
+    languages = ("en",)
+    supported_options = frozenset[str]()
 
     def __init__(self, files: dict[str, OnnxSession], words: Sequence[bytes]) -> None:
         self._encoder, self._decoder, self._silero = files["encoder"], files["decoder"], files["silero"]

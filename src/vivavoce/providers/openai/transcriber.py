@@ -2,19 +2,24 @@
 
 import io
 import wave
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from vivavoce.audio.rates import INPUT_RATE
-from vivavoce.providers.base import Transcript
+from vivavoce.providers.base import TimedWord, Transcript
 from vivavoce.providers.openai.client import ApiClient, ApiSettings, api_plugin
 from vivavoce.providers.openai.errors import EndpointError, parsed, reason, refused_parameter
 
 
 class OpenAITranscriberSettings(ApiSettings, frozen=True, kw_only=True):
-    """The model and its endpoint. `partials` enables partial transcripts, each of which is billed."""
+    """The model and its endpoint. `partials` enables partial transcripts, each of which is billed.
+
+    `word_times` says that the model can return the times of words, as `whisper-1` can.
+    """
 
     model: str = "gpt-4o-mini-transcribe"
     partials: bool = False
+    word_times: bool = False
 
 
 @dataclass
@@ -30,15 +35,32 @@ class OpenAITranscriber:
         """Whether partial transcripts are enabled."""
         return self.settings.partials
 
+    @property
+    def supported_options(self) -> frozenset[str]:
+        """The optional arguments of `transcribe`."""
+        return frozenset({"prompt", "temperature"} | ({"words"} if self.settings.word_times else set()))
+
     async def aclose(self) -> None:
         """Close all connections."""
         await self.client.aclose()
 
     async def transcribe(
-        self, audio: bytes, *, language: str | None = None, prompt: str | None = None
+        self,
+        audio: bytes,
+        *,
+        language: str | None = None,
+        prompt: str | None = None,
+        temperature: float | None = None,
+        words: bool = False,
     ) -> Transcript:
         """Return the words in `audio`, which is at `INPUT_RATE`. Raises `ProviderError`."""
-        optional = {"response_format": "json", "language": language, "prompt": prompt}
+        optional = {
+            "response_format": "verbose_json" if words else "json",
+            "language": language,
+            "prompt": prompt,
+            "temperature": None if temperature is None else f"{temperature:g}",
+            "timestamp_granularities[]": "word" if words else None,
+        }
         files = {"file": ("speech.wav", wav(audio), "audio/wav")}
         retries = self.client.retries()
         while True:
@@ -71,9 +93,22 @@ class OpenAITranscriber:
             case _:
                 raise self.client.failure(f"sent something that is no transcript: {reason(answer) or answer}")
         # some endpoints return the name of the language instead of a code
-        found = answer.get("language") if isinstance(answer, dict) else None
-        code = found if isinstance(found, str) and len(found) == 2 else language
-        return Transcript((text or "").strip(), code)
+        found = answer if isinstance(answer, dict) else {}
+        code = found.get("language")
+        return Transcript(
+            (text or "").strip(),
+            code if isinstance(code, str) and len(code) == 2 else language,
+            tuple(_timed_words(found.get("words"))),
+        )
+
+
+def _timed_words(words: object) -> Iterator[TimedWord]:
+    for one in words if isinstance(words, list) else ():
+        match one:
+            case {"word": str(word), "start": float() | int() as start, "end": float() | int() as end}:
+                yield TimedWord(word.strip(), start, end)
+            case _:
+                pass
 
 
 def wav(audio: bytes) -> bytes:
