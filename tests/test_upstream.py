@@ -6,7 +6,8 @@ import httpx
 import pytest
 
 from vivavoce.config.loading import load
-from vivavoce.config.schema import Config, RemoteTable
+from vivavoce.config.remote import RemoteTable
+from vivavoce.config.schema import Config
 from vivavoce.errors import ConfigError
 from vivavoce.limits import Limits
 from vivavoce.protocol.dialects import BETA, GA

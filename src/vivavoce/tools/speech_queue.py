@@ -1,6 +1,8 @@
 """A queue of texts to be spoken verbatim: fillers, greetings, and the `say` of tools."""
 
+from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import anyio
 
@@ -27,13 +29,18 @@ class Notifier:
             await self.next.wait()
 
 
+@dataclass(eq=False)
+class _Words:
+    request: e.ResponseCreate
+    started: anyio.Event = field(default_factory=anyio.Event)
+
+
 class SpeechQueue:
     """A queue of texts that wait until they can be spoken. Tools may queue at most `limit` texts."""
 
     def __init__(self, notifier: Notifier, limit: int) -> None:
         self._notifier, self._limit = notifier, limit
-        self._waiting: dict[anyio.Event, e.ResponseCreate] = {}
-        """requests in order, each by the event of being spoken"""
+        self._waiting: deque[_Words] = deque()
 
     async def say(self, text: str) -> None:
         """Queue a text, and return when it is about to be spoken. Cancelling removes it from the queue.
@@ -46,18 +53,19 @@ class SpeechQueue:
 
     async def append(self, text: str) -> None:
         """Like `say`, without the limit."""
-        started = anyio.Event()
-        self._waiting[started] = e.ResponseCreate(event_id=e.new_id("event"), response=verbatim(text))
+        words = _Words(e.ResponseCreate(event_id=e.new_id("event"), response=verbatim(text)))
+        self._waiting.append(words)
         self._notifier.notify()
         try:
-            await started.wait()
+            await words.started.wait()
         finally:
-            self._waiting.pop(started, None)
+            if words in self._waiting:
+                self._waiting.remove(words)
 
     def pop(self) -> e.ResponseCreate | None:
         """Return the request that has the next text spoken, or None if none is waiting."""
         if not self._waiting:
             return None
-        started = next(iter(self._waiting))
-        started.set()
-        return self._waiting.pop(started)
+        words = self._waiting.popleft()
+        words.started.set()
+        return words.request

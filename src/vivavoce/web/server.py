@@ -26,8 +26,9 @@ def listen(host: str, port: int) -> socket.socket:
         listening.bind(address)
         listening.listen()
     except OSError as error:
-        problem = f"Port {port} of {host} is not available ({error.strerror})"
-        raise ConfigError(f"{problem}; choose another with --port (0 is any).") from error
+        raise ConfigError(
+            f"Port {port} of {host} is not available ({error.strerror}); choose another with --port (0 is any)."
+        ) from error
     return listening
 
 

