@@ -6,8 +6,7 @@ import httpx
 import pytest
 
 from vivavoce.config.loading import load
-from vivavoce.config.remote import RemoteTable
-from vivavoce.config.schema import Config
+from vivavoce.config.schema import Config, RemoteTable
 from vivavoce.errors import ConfigError
 from vivavoce.limits import Limits
 from vivavoce.protocol.dialects import BETA, GA

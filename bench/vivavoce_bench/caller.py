@@ -21,14 +21,15 @@ PAUSE_SECONDS = 0.3
 """seconds between the end of an answer and the next question"""
 LIMITS = Limits(connect_attempts=1, reconnect_attempts=0)
 """no reconnection: a reconnected call would distort the measurement"""
-HUNG_UP = "hung up"
 
 Dial = Callable[[], RealtimeClient]
 """Creates the client of one call."""
 
 
-def arrival_of(event: e.Event, at: float) -> Arrival:
+def arrival_of(event: e.Event | ConnectionChanged, at: float) -> Arrival:
     """Return what is measured of an event that arrived at this time."""
+    if isinstance(event, ConnectionChanged):
+        return Arrival(at, event.name)
     kind = str(event.__struct_config__.tag)
     match event:
         case e.ResponseOutputAudioDelta(response_id=response, delta=audio):
@@ -36,11 +37,8 @@ def arrival_of(event: e.Event, at: float) -> Arrival:
             return Arrival(at, kind, response, seconds=seconds, audible=first_audible(audio))
         case e.ResponseCreated(response=made) | e.ResponseDone(response=made):
             return Arrival(at, kind, made.id, status=made.status)
-        case (
-            e.ResponseOutputAudioTranscriptDelta(response_id=response)
-            | e.ResponseFunctionCallArgumentsDone(response_id=response)
-        ):
-            return Arrival(at, kind, response)
+        case e.ResponseOutputAudioTranscriptDelta() | e.ResponseFunctionCallArgumentsDone():
+            return Arrival(at, kind, event.response_id)
         case e.TranscriptionCompleted(transcript=text):
             return Arrival(at, kind, text=text)
         case e.ErrorEvent(error=error):
@@ -61,16 +59,10 @@ class BenchCaller:
         self._frames = 0
         self._changed = anyio.Event()
         client.on("server.*", self._on_event)
-        client.on("connection.closed", self._on_closed)
+        client.on("connection.closed", self._on_event)
 
-    def _on_event(self, event: e.Event) -> None:
-        self._append(arrival_of(event, anyio.current_time()))
-
-    def _on_closed(self, _: ConnectionChanged) -> None:
-        self._append(Arrival(anyio.current_time(), HUNG_UP))
-
-    def _append(self, arrival: Arrival) -> None:
-        self.arrivals.append(arrival)
+    def _on_event(self, event: e.Event | ConnectionChanged) -> None:
+        self.arrivals.append(arrival_of(event, anyio.current_time()))
         self._changed.set()
         self._changed = anyio.Event()
 
@@ -147,7 +139,7 @@ def _is_answered(arrivals: Sequence[Arrival], earlier: set[str]) -> bool:
     begun = {one.response for one in arrivals if one.type == "response.created"} - earlier
     ended = {one.response: one.status for one in arrivals if one.type == "response.done"}
     calls = {one.response for one in arrivals if one.type == "response.function_call_arguments.done"}
-    is_over = any(one.type == HUNG_UP for one in arrivals)
+    is_over = any(one.type == "connection.closed" for one in arrivals)
     done = [each for each, status in ended.items() if each not in calls | earlier and status != "cancelled"]
     return is_over or (begun <= set(ended) and bool(done))
 

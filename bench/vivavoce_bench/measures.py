@@ -182,9 +182,8 @@ def normalize(text: str) -> list[str]:
 
 def _spelt(word: str) -> list[str]:
     if word.isdecimal():
-        return re.findall(
-            r"[a-z]+", numeral(int(word)) if int(word) < 100 else " ".join(map(numeral, map(int, word)))
-        )
+        spoken = [numeral(int(word))] if int(word) < 100 else [numeral(int(digit)) for digit in word]
+        return re.findall(r"[a-z]+", " ".join(spoken))
     if match := re.fullmatch(r"(\d+)([a-z]+)", word):
         return _spelt(match[1]) + _spelt(match[2])
     written: str = _words()["written_out"].get(word, word)

@@ -82,9 +82,10 @@ def show_hearing(report: HearingReport, console: Console) -> None:
     rows = []
     for kind in [*sorted({one.category for one in report.transcribed}), "all"]:
         some = [one for one in report.transcribed if kind in (one.category, "all")]
-        words = sum(one.errors[1] for one in some)
-        whole = sum(one.errors[0] for one in some)
-        alone = sum(one.errors_alone[0] for one in some) if all(one.alone is not None for one in some) else None
+        words = sum(one.errors()[1] for one in some)
+        whole = sum(one.errors()[0] for one in some)
+        complete = all(one.alone is not None for one in some)
+        alone = sum(one.errors(alone=True)[0] for one in some) if complete else None
         rows.append((kind, len(some), words, _rate(whole, words), _rate(alone, words)))
     columns = "kind", "clips", "words", "errors in conversation", "transcriber alone"
     _table(console, "Word errors", columns, rows)
@@ -193,9 +194,8 @@ def _early(turns: Sequence[Closed]) -> str:
 
 
 def _waits(turns: Sequence[Closed]) -> list[str]:
-    return _percentiles(
-        [turn.wait_ms for turn in turns if turn.wait_ms is not None and turn.wait_ms >= 0], 50, 95
-    )
+    waits = [turn.wait_ms for turn in turns if turn.wait_ms is not None and turn.wait_ms >= 0]
+    return _percentiles(waits, 50, 95)
 
 
 def _overs(overs: Sequence[Over]) -> Sequence[object]:

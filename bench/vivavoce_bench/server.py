@@ -5,7 +5,7 @@ import socket
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -86,10 +86,7 @@ async def running(setup: Setup) -> AsyncIterator[MeasuredServer]:
     config = setup.load()  # mistakes in it are reported here, not in the server's log
     if setup.in_process:
         async with open_runtime(config) as runtime:
-
-            def dial() -> RealtimeClient:
-                return RealtimeClient(partial(runtime.switchboard.connect, Caller("bench")), limits=LIMITS)
-
+            dial = partial(RealtimeClient, lambda: runtime.switchboard.connect(Caller("bench")), limits=LIMITS)
             yield MeasuredServer(dial, os.getpid())
     else:
         command = [*VIVA, "serve", *setup.arguments, "--host", "127.0.0.1", "--port"]
@@ -117,30 +114,25 @@ async def started(command: Sequence[str]) -> AsyncIterator[MeasuredServer]:
         port = free.getsockname()[1]
     url = f"http://127.0.0.1:{port}"
     with tempfile.TemporaryFile() as log:
-        async with await anyio.open_process(
-            [*command, str(port)], stdin=None, stdout=log, stderr=log
-        ) as process:
-            try:
-                with anyio.move_on_after(READY_SECONDS) as waiting:
-                    await _until_ready(url, process)
-                if waiting.cancelled_caught or process.returncode is not None:
-                    raise ProviderError("viva serve", f"did not start: {_last_line(log)}")
-                yield MeasuredServer(
-                    partial(RealtimeClient, f"{url}/v1", key=key(), limits=LIMITS), process.pid, url
-                )
-            finally:
-                with anyio.CancelScope(shield=True):
-                    await _stop(process)
+        process = await anyio.open_process([*command, str(port)], stdin=None, stdout=log, stderr=log)
+        try:
+            with anyio.move_on_after(READY_SECONDS) as waiting:
+                await _until_ready(url, process)
+            if waiting.cancelled_caught or process.returncode is not None:
+                raise ProviderError("viva serve", f"did not start: {_last_line(log)}")
+            dial = partial(RealtimeClient, f"{url}/v1", key=key(), limits=LIMITS)
+            yield MeasuredServer(dial, process.pid, url)
+        finally:
+            with anyio.CancelScope(shield=True):
+                await _stop(process)
 
 
 async def _until_ready(url: str, process: anyio.abc.Process) -> None:
     async with httpx.AsyncClient(trust_env=False) as client:
         while process.returncode is None:
-            try:
-                if (await client.get(f"{url}/readyz")).status_code == httpx.codes.OK:
+            with suppress(httpx.TransportError):  # it does not listen yet
+                if (await client.get(f"{url}/readyz")).is_success:
                     return
-            except httpx.TransportError:  # it does not listen yet
-                pass
             await anyio.sleep(0.1)
 
 
@@ -153,8 +145,8 @@ def _last_line(log: IO[bytes]) -> str:
 async def _stop(process: anyio.abc.Process) -> None:
     if process.returncode is None:
         process.terminate()
-        with anyio.move_on_after(STOP_SECONDS) as waiting:
+        with anyio.move_on_after(STOP_SECONDS):
             await process.wait()
-        if waiting.cancelled_caught:
-            process.kill()
-            await process.wait()
+            return
+        process.kill()
+        await process.wait()

@@ -172,15 +172,9 @@ class Transcribed:
     transcript: str
     alone: str | None
 
-    @property
-    def errors(self) -> tuple[int, int]:
-        """Word errors of the whole path, and words said."""
-        return word_errors(self.reference, self.transcript)
-
-    @property
-    def errors_alone(self) -> tuple[int, int]:
-        """Word errors of the transcriber alone, and words said."""
-        return word_errors(self.reference, self.alone or "")
+    def errors(self, *, alone: bool = False) -> tuple[int, int]:
+        """Return the word errors of the whole path, or of the transcriber alone, and the words said."""
+        return word_errors(self.reference, (self.alone or "") if alone else self.transcript)
 
 
 @dataclass(frozen=True)

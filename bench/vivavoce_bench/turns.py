@@ -17,6 +17,7 @@ from vivavoce.engines.cascade.input_turns import (
     LEAD_MS,
     NEXT_LISTEN_MS,
 )
+from vivavoce.engines.cascade.leveled_detector import LeveledDetector
 from vivavoce.providers.base import (
     FRAME_BYTES,
     FRAME_MS,
@@ -129,7 +130,7 @@ def _decode(clip: Clip, vad: VoiceActivityModel) -> DecodedClip:
     if clip.path is None:
         raise RuntimeError("a recording of a folder is a file")
     audio = read(clip.path, INPUT_RATE) + _room_tone()
-    probability = vad.detector().probability
+    probability = LeveledDetector(vad.detector()).probability
     frames = range(0, len(audio) - FRAME_BYTES + 1, FRAME_BYTES)
     return DecodedClip(clip, audio, [probability(audio[at : at + FRAME_BYTES]) for at in frames])
 

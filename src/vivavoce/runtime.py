@@ -24,7 +24,7 @@ from vivavoce.engines.failover import Failover
 from vivavoce.engines.remote import Remote
 from vivavoce.engines.sessions import create_transcription
 from vivavoce.engines.speech import Speech
-from vivavoce.errors import ConfigError
+from vivavoce.errors import ConfigError, ProviderError
 from vivavoce.mcp.servers import McpServers
 from vivavoce.protocol.session import Session, TranscriptionSession
 from vivavoce.protocol.settings import DEFAULT, merge, without_voice
@@ -203,6 +203,8 @@ class Runtime:
 
     def resolve_session(self, requested: Session | TranscriptionSession) -> Session | TranscriptionSession:
         """Return the complete session for one that a client requests. Raises `ProtocolError`."""
+        if self._speech and self.config.engine == "cascade":
+            self._speech.providers.transcriber_queue.check_session(requested)
         if isinstance(requested, TranscriptionSession):
             return create_transcription(self.session, requested)
         session = merge(self.session, self.assistants.allowed(requested), tools=self.config.limits.tools)
@@ -261,7 +263,12 @@ class Runtime:
         alone = self.config.engine == "cascade"
         session = self.session if alone else without_voice(self.session)
         cascade = Cascade(providers, session=session, limits=limits, mcp=servers)
-        await cascade.warm_up()
+        try:
+            await cascade.warm_up()
+        except ProviderError as error:
+            if not error.retryable:
+                raise
+            self._on_status(f"{error}. The server starts without it; each conversation tries it again.")
         self._speech = Speech(providers, limits)
         self.use_engine(cascade if alone else Failover(self._remote(), cascade))
 

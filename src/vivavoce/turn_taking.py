@@ -124,8 +124,7 @@ def required_silence_ms(
     model_weight = MODEL_WEIGHT * min(turn_ms / FULL_WEIGHT_MS, 1)
     whole = SENTENCE if words is None else completeness(words)
     doubt = 1 - (1 - model_weight) * whole - model_weight * (0.5 if finished is None else finished)
-    eagerness = EAGERNESS[rules.eagerness]
-    longest = rules.max_silence_ms
+    eagerness, longest = EAGERNESS[rules.eagerness], rules.max_silence_ms
     if words is not None and hesitates(words):
         return eagerness * HESITATION_FACTOR * longest
     span = longest - rules.min_silence_ms + PAUSE_WEIGHT * longest_pause_ms
@@ -206,7 +205,9 @@ class TurnTaking:
         if assistant_speaks:
             self._stopped_ms = None
         if self._gap_ms >= (self.rules.dismiss_ms if self._suspected else GAP_MS):
-            return self._dismiss()
+            was_suspected, self._suspected = self._suspected, False
+            self._forget_onset()
+            return InterruptionDismissed(self.now_ms) if was_suspected else None
         if not assistant_speaks:
             return self._start() if self._voiced_ms >= self.rules.start_ms else None
         if self._suspected:
@@ -218,20 +219,15 @@ class TurnTaking:
         return InterruptionSuspected(self.now_ms, self._interruption)
 
     def _start_if_certain(self) -> Change | None:
-        return self._start() if self._voiced_ms >= self._certain_ms() else None
-
-    def _certain_ms(self) -> float:
-        """Return how much speech counts as an interruption. After an `uh-huh`, words are less reliable."""
+        """Start the turn if there is enough speech for an interruption, given the words so far."""
+        required_ms = self.rules.start_ms
         if self._words is None or is_doubtful(self._words):
-            return self.rules.wordless_ms
-        if not self._words.strip() or is_backchannel(self._words):
-            return self.rules.backchannel_ms
-        return self.rules.wordless_ms if self._had_backchannel else self.rules.start_ms
-
-    def _dismiss(self) -> InterruptionDismissed | None:
-        was_suspected, self._suspected = self._suspected, False
-        self._forget_onset()
-        return InterruptionDismissed(self.now_ms) if was_suspected else None
+            required_ms = self.rules.wordless_ms
+        elif not self._words.strip() or is_backchannel(self._words):
+            required_ms = self.rules.backchannel_ms
+        elif self._had_backchannel:  # after an `uh-huh`, words are less reliable
+            required_ms = self.rules.wordless_ms
+        return self._start() if self._voiced_ms >= required_ms else None
 
     def _start(self) -> SpeechStarted:
         self._longest_pause_ms /= 2
@@ -250,7 +246,8 @@ class TurnTaking:
             return None
         self._paused = True
         self._pause += 1
-        self._required_ms = self._max_silence_ms()
+        longest_ms = EAGERNESS[self.rules.eagerness] * self.rules.max_silence_ms
+        self._required_ms = longest_ms if self.rules.silence_ms is None else self.rules.silence_ms
         return self._stop_if_due() or Paused(self._end_ms, self._pause)
 
     def _while_paused(self) -> Change | None:
@@ -271,11 +268,6 @@ class TurnTaking:
         self._stopped_ms = self._end_ms
         self._forget_onset()
         return SpeechStopped(self._end_ms)
-
-    def _max_silence_ms(self) -> float:
-        if self.rules.silence_ms is not None:
-            return self.rules.silence_ms
-        return EAGERNESS[self.rules.eagerness] * self.rules.max_silence_ms
 
     def _remember_pause(self, ms: float) -> None:
         shortest, longest = HESITATION_MS

@@ -3,7 +3,7 @@
 import os
 from contextlib import AbstractAsyncContextManager
 
-from vivavoce.config.remote import RemoteTable
+from vivavoce.config.schema import RemoteTable
 from vivavoce.connect import Endpoint, azure, connect, endpoint_at, openai
 from vivavoce.engines.remote import Remote
 from vivavoce.engines.sessions import Settings

@@ -1,11 +1,13 @@
 """Recordings come from strangers: any kind is read, nothing hostile gets far."""
 
 import io
+import struct
 import wave
 from array import array
 from pathlib import Path
 
 import av
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
@@ -60,6 +62,12 @@ def test_nothing_said_adds_nothing_to_a_file() -> None:
     with_pause, without = encoder("flac", 16_000), encoder("flac", 16_000)
     paused = with_pause.push(b"") + with_pause.push(bytes(6400)) + with_pause.finish()
     assert paused == without.push(bytes(6400)) + without.finish()
+
+
+def test_opus_is_written_as_it_is_encoded() -> None:
+    writer = encoder("opus", 24_000)
+    sizes = [len(writer.push(noise(4800))) for _ in range(5)]  # of 100 ms
+    assert min(sizes[1:]) > sum(sizes[1:]) / 8
 
 
 def test_plain_sound_has_no_head() -> None:
@@ -166,3 +174,163 @@ def test_nothing_but_its_own_refusals_comes_of_a_broken_file(
     except (NotAudio, TooLong):
         return
     assert len(sound) <= 5 * 32_000
+
+
+# as people have them
+
+
+def packed(container: str, codec: str, sound: bytes, rate: int, **options: str) -> bytes:
+    """Return 16 kHz PCM in another format."""
+    file = io.BytesIO()
+    with av.open(file, "w", format=container, options=options) as writer:
+        stream = writer.add_stream(codec, rate=rate, layout="mono")
+        assert isinstance(stream, av.AudioStream)
+        writer.start_encoding()
+        if sound:
+            samples = np.frombuffer(sound, "<i2")[None]
+            frame = av.AudioFrame.from_ndarray(samples, format="s16", layout="mono")
+            frame.sample_rate = 16_000
+            for one in av.AudioResampler(format=stream.format.name, layout="mono", rate=rate).resample(frame):
+                one.pts = None
+                writer.mux(stream.encode(one))
+        writer.mux(stream.encode(None))
+    return file.getvalue()
+
+
+FRAGMENTED = {"movflags": "frag_keyframe+empty_moov+default_base_moof", "frag_duration": "500000"}
+KINDS: dict[str, tuple[str, str, int, dict[str, str]]] = {
+    "mp3": ("mp3", "libmp3lame", 44_100, {}),
+    "aac": ("adts", "aac", 44_100, {}),
+    "m4a": ("ipod", "aac", 44_100, {}),
+    "m4a in fragments": ("mp4", "aac", 44_100, FRAGMENTED),
+    "ts": ("mpegts", "aac", 44_100, {}),
+    "webm": ("webm", "libopus", 48_000, {}),
+    "ogg": ("ogg", "libopus", 48_000, {}),
+    "mkv": ("matroska", "aac", 44_100, {}),
+    "3gp": ("3gp", "libopencore_amrnb", 8000, {}),
+    "amr": ("amr", "libopencore_amrnb", 8000, {}),
+    "flac": ("flac", "flac", 44_100, {}),
+    "caf": ("caf", "pcm_s16le", 44_100, {}),
+    "aiff": ("aiff", "pcm_s16be", 44_100, {}),
+    "wav, µ-law": ("wav", "pcm_mulaw", 8000, {}),
+    "wav, 24 bits": ("wav", "pcm_s24le", 48_000, {}),
+    "wav, float": ("wav", "pcm_f32le", 48_000, {}),
+    "w64": ("w64", "pcm_s16le", 16_000, {}),
+    "au": ("au", "pcm_mulaw", 8000, {}),
+    "flv": ("flv", "aac", 44_100, {}),
+}
+JFK = frames("jfk.wav")[: 2 * 16_000 * 10]
+
+
+def recorded(kind: str, sound: bytes) -> bytes:
+    container, codec, rate, options = KINDS[kind]
+    return packed(container, codec, sound, rate, **options)
+
+
+def seconds(file: bytes) -> float:
+    return len(decode(file, rate=16_000, max_seconds=60)) / 32_000
+
+
+def noise(length: int) -> bytes:
+    return np.random.default_rng(0).bytes(length)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_files_that_were_joined_are_read_one_after_the_other(kind: str) -> None:
+    file = recorded(kind, JFK[:32_000])
+    assert seconds(file) == pytest.approx(1, abs=0.06)
+    assert seconds(file + file) == pytest.approx(2 * seconds(file), abs=0.08)
+
+
+@pytest.mark.parametrize("kind", ["mp3", "aac", "m4a", "m4a in fragments", "ts", "3gp", "amr", "flac"])
+def test_damage_costs_no_more_than_what_is_damaged(kind: str) -> None:
+    file = bytearray(recorded(kind, JFK))
+    at, length = len(file) * 3 // 10, len(file) // 100
+    file[at : at + length] = noise(length)
+    assert seconds(bytes(file)) > 9.7
+
+
+@pytest.mark.parametrize("kind", ["mp3", "aac", "ts", "ogg", "webm", "mkv", "amr", "flac", "m4a in fragments"])
+def test_the_beginning_of_a_recording_that_breaks_off_is_read(kind: str) -> None:
+    file = recorded(kind, JFK)
+    assert seconds(file[: len(file) * 6 // 10]) == pytest.approx(6.3, abs=0.5)
+
+
+def test_a_recording_that_lost_its_index_says_so() -> None:
+    file = recorded("m4a", JFK[:32_000])
+    with pytest.raises(NotAudio, match="its end is missing"):
+        decode(file[: len(file) // 2], rate=16_000, max_seconds=60)
+
+
+@pytest.mark.parametrize(("broken", "read"), [(1500, 2.0), (2500, 1.0)])
+def test_endless_damage_is_given_up(broken: int, read: float) -> None:
+    file = recorded("flv", JFK[:64_000])
+    tag = b"\x08\0\0\x06" + bytes(7) + b"\xaf\x01" + b"\xff" * 4 + struct.pack(">I", 17)
+    middle = _tag_after(file, len(file) // 2)
+    assert seconds(file[:middle] + tag * broken + file[middle:]) == pytest.approx(read, abs=0.2)
+
+
+def _tag_after(file: bytes, least: int) -> int:
+    """Return where a tag of an FLV file begins."""
+    at = 13
+    while at < least:
+        at += 15 + int.from_bytes(file[at + 1 : at + 4], "big")
+    return at
+
+
+def riff(
+    tag: int, data: bytes, *, rate: int, block: int, bits: int, extra: bytes = b"", length: int = -1
+) -> bytes:
+    form = struct.pack("<HHIIHH", tag, 1, rate, rate * block, block, bits) + extra
+    head = struct.pack("<4s4sI", b"WAVE", b"fmt ", len(form)) + form
+    chunk = struct.pack("<4sI", b"data", len(data) if length < 0 else length) + data
+    return struct.pack("<4sI", b"RIFF", len(head + chunk)) + head + chunk
+
+
+def test_nothing_is_lost_at_the_end_of_a_gsm_file() -> None:
+    blocks = noise(25 * 65)  # of 320 samples at 8 kHz; GSM decodes any bits
+    assert seconds(riff(0x31, blocks, rate=8000, block=65, bits=0, extra=b"\2\0\x40\1")) == 1.0
+
+
+@pytest.mark.parametrize("length", [0, 0xFFFFFFFF, 0x7FFFFFFF])
+def test_a_wav_that_does_not_know_its_length_is_read_to_its_end(length: int) -> None:
+    file = riff(1, JFK[:32_000], rate=16_000, block=2, bits=16, length=length)
+    assert decode(file, rate=16_000, max_seconds=60) == JFK[:32_000]
+
+
+@pytest.mark.parametrize("scale", [1 / 32768, 1.0])
+def test_floats_may_be_fractions_or_whole_samples(scale: float) -> None:
+    sound = np.frombuffer(JFK[:32_000], "<i2").astype("<f4") * np.float32(scale)
+    sound[::1000] = np.nan
+    sound[1] = 1e30
+    file = riff(3, sound.tobytes(), rate=16_000, block=4, bits=32)
+    read = np.frombuffer(decode(file, rate=16_000, max_seconds=60), "<i2")
+    likeness = np.corrcoef(read[2:], np.frombuffer(JFK[:32_000], "<i2")[2:])[0, 1]
+    assert likeness > 0.99
+
+
+def test_channels_that_cancel_each_other_are_not_mixed() -> None:
+    sound = np.frombuffer(JFK[:32_000], "<i2").astype(np.int32)
+    both = np.stack((-sound // 5, sound), axis=1).astype("<i2")
+    assert (
+        decode(wav(both.tobytes(), channels=2), rate=16_000, max_seconds=60) != JFK[:32_000]
+    )  # quieter: mixed
+    both = np.stack((np.maximum(-sound, -32768) * 9 // 10, sound), axis=1).astype("<i2")
+    assert decode(wav(both.tobytes(), channels=2), rate=16_000, max_seconds=60) == JFK[:32_000]
+
+
+TAPPED = bytes.fromhex(
+    "1a45dfa39f4286810142f7810142f2810442f381084282847765626d42878104428581021853806701ffffffffffffff1549a966"
+    "992ad7b1830f42404d80864368726f6d655741864368726f6d65"
+)
+"""What Chromium's MediaRecorder writes before it knows of any track."""
+
+
+@pytest.mark.parametrize("length", [len(TAPPED), 36])
+def test_a_browser_that_recorded_nothing_sent_an_empty_recording(length: int) -> None:
+    assert decode(TAPPED[:length], rate=16_000, max_seconds=60) == b""
+
+
+@pytest.mark.parametrize("kind", ["webm", "ogg", "m4a", "m4a in fragments", "caf", "wav, float"])
+def test_a_recording_of_nothing_is_empty(kind: str) -> None:
+    assert decode(recorded(kind, b""), rate=16_000, max_seconds=60) == b""

@@ -8,7 +8,7 @@ from hypothesis import given
 from engines.test_laws import callers, lawful, perform, simulations
 from vivavoce.protocol import codec as wire
 from vivavoce.protocol import events as e
-from vivavoce.protocol.beta.codec import encode, reader
+from vivavoce.protocol.beta.codec import BetaReader, encode
 from vivavoce.session.conversation import Conversation
 from vivavoce.testing.simulation import Simulation, Step
 
@@ -19,7 +19,7 @@ def test_a_conversation_heard_in_the_beta_is_the_same(
     simulation: Simulation, caller: tuple[list[Step], float]
 ) -> None:
     said = [event for event in perform(simulation, *caller).events if not isinstance(event, e.ClientEvent)]
-    read = reader()
+    read = BetaReader()
     heard = [event for one in said if (text := encode(one)) is not None for event in read(text)]
     assert [_without_id(event) for event in heard] == [_without_id(event) for event in said]
     assert _view(heard) == _view(said)

@@ -70,6 +70,13 @@ async def test_times_are_those_of_the_sound(format: AudioFormat) -> None:
     assert stopped.audio_end_ms == pytest.approx(2000, abs=40)
 
 
+async def test_a_caller_at_a_distance_is_heard() -> None:
+    quiet = array("h", [100] * 24_000).tobytes()  # a second with a peak of -50 dBFS
+    steps = [ClientSends(1 + tenth / 10, e.InputAudioBufferAppend(audio=quiet[:4800])) for tenth in range(10)]
+    timeline = await Simulation(session=transcribed()).run(*steps, until=4)
+    assert len(timeline.of(e.InputAudioBufferSpeechStarted)) == 1
+
+
 async def test_the_prefix_padding_never_reaches_before_the_beginning() -> None:
     session = transcribed(turn_detection=ServerVad(prefix_padding_ms=1000))
     timeline = await Simulation(session=session).run(CallerSays(0.4, "Hello.", seconds=1), until=3)

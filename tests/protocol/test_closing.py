@@ -1,8 +1,7 @@
 """How an item and a response end that will not be completed."""
 
-from vivavoce.protocol.closing import connection_lost, incomplete
-from vivavoce.protocol.items import FunctionCall, McpApprovalResponse, Message
-from vivavoce.protocol.responses import Response
+from vivavoce.protocol.items import FunctionCall, McpApprovalResponse, Message, incomplete
+from vivavoce.protocol.responses import Response, connection_lost
 
 
 def test_only_what_was_in_progress_ends_incomplete() -> None:

@@ -11,8 +11,16 @@ from protocol.shapes import made
 from vivavoce.errors import ProtocolError
 from vivavoce.protocol.codec import decode_client
 from vivavoce.protocol.responses import ResponseParams
-from vivavoce.protocol.session import NoiseReduction, SemanticVad, ServerVad, Session, TranscriptionSession
-from vivavoce.protocol.settings import DEFAULT, DEFAULT_TRANSCRIPTION, check_response, merge
+from vivavoce.protocol.session import (
+    NoiseReduction,
+    OutputSettings,
+    SemanticVad,
+    ServerVad,
+    Session,
+    SessionAudio,
+    TranscriptionSession,
+)
+from vivavoce.protocol.settings import DEFAULT, DEFAULT_TRANSCRIPTION, check_response, merge, without_voice
 
 relaxed = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 
@@ -179,6 +187,16 @@ def test_a_transcription_session_listens_and_does_not_speak() -> None:
     with pytest.raises(ProtocolError) as caught:
         decode_client(said)
     assert (caught.value.code, caught.value.param) == ("unknown_parameter", "session.audio.output")
+
+
+def test_settings_without_the_voice_are_otherwise_the_same() -> None:
+    silent = Session(audio=SessionAudio(output=OutputSettings(speed=1.2)))
+    spoken = Session(audio=SessionAudio(output=OutputSettings(speed=1.2, voice="anna")))
+    assert [without_voice(spoken), without_voice(silent), without_voice(Session())] == [
+        silent,
+        silent,
+        Session(),
+    ]
 
 
 def test_tracing_stays_as_it_is_while_it_is_on() -> None:

@@ -161,6 +161,11 @@ def test_an_answer_truncated_while_it_goes_on_stays_truncated() -> None:
     assert told(conversation) == "One"
 
 
+def test_sound_may_be_truncated_before_its_words_arrive() -> None:
+    conversation = after(added(ANSWER), sound(1000), truncated(600))
+    assert told(conversation) == ""
+
+
 def test_words_whose_sound_is_not_all_there_are_as_long_as_words_are() -> None:
     text = "a sentence of which only the beginning was ever sent"
     conversation = after(added(ANSWER), words(text), sound(500))

@@ -1,6 +1,6 @@
+import base64
 import io
-import wave
-from array import array
+import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -16,56 +16,15 @@ from starlette.routing import Route, WebSocketRoute
 from vivavoce.config.schema import Config
 from vivavoce.errors import ProviderError
 from vivavoce.runtime import Runtime
-from vivavoce.testing.simulation import CallerSays, Simulation, Unresponsive
+from vivavoce.testing.simulation import Simulation, Unresponsive
 from vivavoce.web.app import Web
+from web.asking import asking, error, say, stage_that_hears, transcribe, wav
 
 pytestmark = [pytest.mark.anyio, pytest.mark.real_time]
 
 Site = Callable[..., AbstractAsyncContextManager[str]]
 RECORDINGS = Path(__file__).parent.parent / "recordings"
 REFERENCE = Path(__file__).parent.parent.parent / "docs" / "reference"
-
-
-@asynccontextmanager
-async def asking(url: str, **wishes: Any) -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(base_url=url, timeout=30, trust_env=False, **wishes) as client:
-        yield client
-
-
-def wav(*levels: tuple[int, float], rate: int = 16_000) -> bytes:
-    """Return a recording of square sound: pairs of a level and its seconds."""
-    file = io.BytesIO()
-    with wave.open(file, "wb") as writer:
-        writer.setnchannels(1)
-        writer.setsampwidth(2)
-        writer.setframerate(rate)
-        for level, seconds in levels:
-            writer.writeframes(array("h", [level] * round(seconds * rate)).tobytes())
-    return file.getvalue()
-
-
-async def transcribe(client: httpx.AsyncClient, recording: bytes, **fields: str) -> httpx.Response:
-    data = {"model": "whisper-1", **fields}
-    return await client.post("/v1/audio/transcriptions", files={"file": ("it.wav", recording)}, data=data)
-
-
-async def say(client: httpx.AsyncClient, text: str = "Hello there.", **fields: object) -> httpx.Response:
-    return await client.post(
-        "/v1/audio/speech", json={"model": "tts-1", "input": text, "voice": "alloy", **fields}
-    )
-
-
-def error(answer: httpx.Response, status: int) -> dict[str, Any]:
-    assert answer.status_code == status, answer.text
-    found: dict[str, Any] = answer.json()["error"]
-    assert set(found) == {"message", "type", "param", "code"}
-    return found
-
-
-def stage_that_hears(words: str, seconds: float = 1) -> Simulation:
-    simulation = Simulation(transcriber_delay=0, synthesizer_delay=0)
-    simulation.caller.utterances = [CallerSays(0, words, seconds=seconds)]
-    return simulation
 
 
 # recordings
@@ -138,7 +97,7 @@ async def test_a_form_without_a_recording_is_refused(site: Site) -> None:
         assert error(answer, 400)["param"] == "file"
         answer = await client.post("/v1/audio/transcriptions", json={"file": "it.wav"})
         assert error(answer, 415)["code"] == "unsupported_media_type"
-        found = error(await transcribe(client, wav((1000, 1)), response_format="srt"), 400)
+        found = error(await transcribe(client, wav((1000, 1)), response_format="docx"), 400)
         assert found["param"] == "response_format"
 
 
@@ -187,6 +146,16 @@ async def test_a_text_is_read_out_in_the_format_asked_for(site: Site, name: str)
         assert seconds == pytest.approx(1.9, abs=0.3)
 
 
+async def test_speech_comes_as_events_too(site: Site) -> None:
+    async with site(Simulation(synthesizer_delay=0)) as url, asking(url) as client:
+        plain = await say(client, response_format="wav")
+        answer = await say(client, response_format="wav", stream_format="sse")
+        events = [json.loads(line.removeprefix("data: ")) for line in answer.text.split("\n\n") if line]
+    assert answer.headers["content-type"] == "text/event-stream"
+    assert events[-1] == {"type": "speech.audio.done"}
+    assert b"".join(base64.b64decode(event["audio"]) for event in events[:-1]) == plain.content
+
+
 async def test_speech_is_mp3_unless_said_otherwise(site: Site) -> None:
     async with site(Simulation(synthesizer_delay=0)) as url, asking(url) as client:
         assert (await say(client)).headers["content-type"] == "audio/mpeg"
@@ -201,7 +170,9 @@ async def test_speech_is_mp3_unless_said_otherwise(site: Site) -> None:
         ({"speed": 9}, "speed"),
         ({"input": "… *** 🙂"}, "input"),
         ({"response_format": "midi"}, "response_format"),
-        ({"stream_format": "sse"}, "stream_format"),
+        ({"stream_format": "text"}, "stream_format"),
+        ({"instructions": "Whisper."}, "instructions"),
+        ({"pitch": 2}, "pitch"),
         ({"voice": 7}, "voice"),
         ({"input": 7}, "input"),
     ],

@@ -71,7 +71,7 @@ class AssistantSession:
         Raises `ConfigError` if its `hand_over` contains an unknown name.
         """
         team = self._team if self._team.members.get(to.name) is to else self._team.joined_by(to)
-        self._team, self._toolbox.tools = team, team.tools_of(to)
+        self._team, self._toolbox.session_tools.tools = team, team.tools_of(to)
         session = team.session_update(to, self._session)
         self._update = e.SessionUpdate(event_id=e.new_id("event"), session=session)
         if self._handle:

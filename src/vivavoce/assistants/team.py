@@ -8,7 +8,7 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from vivavoce.errors import ConfigError
-from vivavoce.protocol.session import InputSettings, OutputSettings, Session, SessionAudio
+from vivavoce.protocol.session import InputSettings, OutputSettings, Session, SessionAudio, input_settings
 from vivavoce.protocol.settings import merge
 from vivavoce.text.languages import language_name
 from vivavoce.tools.types import Assistant, Context, Outcome, Tool
@@ -112,7 +112,7 @@ def _purpose(assistant: Assistant) -> str:
 
 def _input_settings(language: str | None, session: Session) -> InputSettings | None:
     """Return the new language of the transcription, if that is enabled and the language changes."""
-    settings = session.audio and session.audio.input and session.audio.input.transcription
+    settings = input_settings(session).transcription
     if not language or not settings or settings.language == language:
         return None
     return InputSettings(transcription=replace(settings, language=language))

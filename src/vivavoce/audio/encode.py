@@ -21,6 +21,8 @@ _CODECS = {
     "flac": ("flac", "flac"),
     "aac": ("adts", "aac"),
 }
+_OPTIONS = {"ogg": {"page_duration": "20000"}}
+"""Microseconds: a page is written for every packet, not for every second."""
 _UNKNOWN = 0xFFFFFFFF
 
 
@@ -72,7 +74,9 @@ class _Packed:
 
         self._sink = _Sink()
         self._rate = rate
-        self._file: OutputContainer = av.open(self._sink, "w", format=container)
+        self._file: OutputContainer = av.open(
+            self._sink, "w", format=container, options=_OPTIONS.get(container, {})
+        )
         stream = self._file.add_stream(codec, rate=rate, layout="mono")
         self._stream = cast("AudioStream", stream)
 

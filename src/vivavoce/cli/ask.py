@@ -189,7 +189,6 @@ async def _send(line: "Line", audio: bytes) -> None:
 
 
 def _report(answer: Answer, question: bytes) -> str:
-    """Return the answer, and a small table of times."""
     question_text = (answer.question or "(no transcript)").strip()
     lines = [f"You:     {question_text}", f"Answer:  {answer.words.strip()}", ""]
     times = {"heard": 0.0, **answer.times}

@@ -191,7 +191,6 @@ def _assistants(team: "Team | None") -> list[dict[str, object]]:
 
 
 def _shared_tools(loaded: "Loaded") -> dict[str, str]:
-    """Return a section about the tools: the configured endpoints and MCP servers."""
     tools = loaded.config.tools
     servers = {one.label: f"MCP server, {one.url or ' '.join(one.command)}" for one in tools.mcp}
     return {**{one.name: one.description for one in tools.http}, **servers}

@@ -141,9 +141,8 @@ class Call:
         self.closed = anyio.Event()
         self._connect, self._setup, self._handlers, self._log = connect, setup, handlers, events
         self._answer_seconds = limits.reply_seconds
-        self._reconnecting = Reconnecting(
-            limits.connect_attempts, limits.reconnect_attempts, on_retry=self._on_retry
-        )
+        attempts = limits.connect_attempts, limits.reconnect_attempts
+        self._reconnecting = Reconnecting(*attempts, on_retry=self._on_retry)
         self._scope: anyio.CancelScope | None = None
         self._changed, self._created = anyio.Event(), anyio.Event()
         self._error: ProviderError | None = None
@@ -275,7 +274,7 @@ class Call:
 
     def update_tools(self) -> None:
         """Schedule a `session.update` with the current tools; it precedes any other event that is sent."""
-        self._toolbox.tools = tuple(self._setup.tools.values())
+        self._toolbox.session_tools.tools = tuple(self._setup.tools.values())
         self._tools_are_sent = False
         if self._tasks is not None:
             self._tasks.start_soon(self._send_tools_soon)
@@ -289,7 +288,7 @@ class Call:
     async def _send_tools(self) -> None:
         if not self._tools_are_sent and self.line:
             self._tools_are_sent = True
-            await self.transmit(e.SessionUpdate(session=self._toolbox.session))
+            await self.transmit(e.SessionUpdate(session=self._toolbox.session_tools.session))
 
     async def cancel(self) -> None:
         """Cancel the response in progress. If it has ended in the meantime, that is no error."""

@@ -6,7 +6,6 @@ from typing import cast
 
 import msgspec
 
-from vivavoce.errors import ProtocolError
 from vivavoce.protocol.events import new_id
 from vivavoce.protocol.items import (
     ContentPart,
@@ -135,8 +134,5 @@ def _read(part: object, index: int) -> ContentPart:
             except msgspec.ValidationError as error:
                 raise invalid(f"item.content[{index}]", f"{error}.") from error
         case _:
-            raise ProtocolError(
-                f"A user message contains text, bytes of audio, and images, not a {type(part).__name__}.",
-                code="invalid_value",
-                param=f"item.content[{index}]",
-            )
+            problem = f"a user message contains text, bytes of audio, and images, not a {type(part).__name__}."
+            raise invalid(f"item.content[{index}]", problem)

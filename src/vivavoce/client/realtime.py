@@ -221,11 +221,9 @@ class RealtimeClient:
 
     async def _next_item(self, name: str, role: Role | None, timeout: float | None) -> ConversationItem:
         def is_it(emitted: Emitted) -> bool:
-            return (
-                isinstance(emitted, Update)
-                and emitted.name == name
-                and (role is None or emitted.item.role == role)
-            )
+            if not isinstance(emitted, Update) or emitted.name != name:
+                return False
+            return role in (None, emitted.item.role)
 
         return cast("Update", await self._next(is_it, timeout)).item
 
@@ -281,9 +279,7 @@ class RealtimeClient:
         if not self._call.is_under_way:
             return
         try:
-            await self._send_confirmed(
-                e.SessionUpdate(session=update), lambda event: isinstance(event, e.SessionUpdated)
-            )
+            await self._send_confirmed(e.SessionUpdate(session=update), e.SessionUpdated)
         except ProtocolError:
             self._setup.settings = before
             raise
@@ -359,22 +355,20 @@ class RealtimeClient:
 
     async def delete_item(self, item_id: str) -> None:
         """Delete an item of the conversation. Raises `ProtocolError` if the server has no item with this id."""
-        await self._send_confirmed(
-            e.ConversationItemDelete(item_id=item_id),
-            lambda event: isinstance(event, e.ConversationItemDeleted) and event.item_id == item_id,
-        )
+        await self._send_confirmed(e.ConversationItemDelete(item_id=item_id), e.ConversationItemDeleted)
 
-    async def _send_confirmed(self, event: e.ClientEvent, is_done: Callable[[Emitted], bool]) -> None:
-        """Send an event, and wait until `is_done` is true of a server event.
+    async def _send_confirmed(self, event: e.ClientEvent, kind: type[e.Event]) -> None:
+        """Send an event, and wait for a server event of this kind, about the same item if it is about one.
 
         Raises `ProtocolError` if the server reports an error, `ProviderError` after `limits.reply_seconds`.
         """
         event_id = e.new_id("event")
 
         def is_answer(emitted: Emitted) -> bool:
-            return is_done(emitted) or (
-                isinstance(emitted, e.ErrorEvent) and emitted.error.event_id == event_id
-            )
+            if isinstance(emitted, e.ErrorEvent):
+                return emitted.error.event_id == event_id
+            same_item = getattr(emitted, "item_id", None) == getattr(event, "item_id", None)
+            return isinstance(emitted, kind) and same_item
 
         with self._handlers.expect(is_answer) as future:
             await self.send(replace(event, event_id=event_id))

@@ -42,10 +42,8 @@ def _defined(given: Definition, handler: ToolHandler | None) -> Tool:
     except msgspec.ValidationError as error:
         raise ConfigError(f"{given!r} defines no tool: {error}.") from error
     if handler is None:
-        raise ConfigError(
-            f"tool {definition.name} needs a handler; write add_tool(definition, handler), or name it in "
-            "update_session(tools=…) and answer its calls yourself"
-        )
+        ways = "write add_tool(definition, handler), or name it in update_session(tools=…) and answer its calls"
+        raise ConfigError(f"tool {definition.name} needs a handler; {ways} yourself")
     run = partial(_run, handler, definition.name, WorkerThreads(definition.name, _THREADS))
     return Tool(definition.name, definition.description or "", definition.parameters or _NONE, run)
 

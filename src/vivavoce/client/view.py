@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from typing import TypeVar
 
-from msgspec import UNSET
 from msgspec.structs import replace
 
 from vivavoce.client.items import ConversationItem
@@ -11,10 +10,16 @@ from vivavoce.client.microphone import Microphone
 from vivavoce.client.notifications import Delta, Interrupted, Notification, Update
 from vivavoce.errors import ProtocolError
 from vivavoce.protocol import events as e
-from vivavoce.protocol.closing import connection_lost
 from vivavoce.protocol.items import InputAudio, Item, Message, OutputAudio
-from vivavoce.protocol.responses import Response
-from vivavoce.protocol.session import AudioFormat, InputSettings, Pcm, Session, TranscriptionSession
+from vivavoce.protocol.responses import Response, connection_lost
+from vivavoce.protocol.session import (
+    AudioFormat,
+    Pcm,
+    Session,
+    TranscriptionSession,
+    input_settings,
+    output_settings,
+)
 from vivavoce.session.conversation import Conversation
 from vivavoce.session.formats import bytes_per_ms
 from vivavoce.session.item_audio import ItemAudio
@@ -67,23 +72,17 @@ class ConversationView:
     @property
     def is_manual(self) -> bool:
         """Whether the client commits its turns itself, without turn detection."""
-        return self._input.turn_detection is None
+        return input_settings(self.session).turn_detection is None
 
     @property
     def input_format(self) -> AudioFormat:
         """The format of the client's audio."""
-        return self._input.format or Pcm()
+        return input_settings(self.session).format or Pcm()
 
     @property
     def output_format(self) -> AudioFormat:
         """The format of the responses' audio."""
-        audio = self.session.audio if isinstance(self.session, Session) else UNSET
-        return (audio.output.format or Pcm()) if audio and audio.output else Pcm()
-
-    @property
-    def _input(self) -> InputSettings:
-        audio = self.session.audio if self.session else UNSET
-        return (audio.input or InputSettings()) if audio else InputSettings()
+        return output_settings(self.session).format or Pcm()
 
     # what the client sends
 
@@ -118,11 +117,8 @@ class ConversationView:
         """
         item, spoken_ms = self.conversation.find(item_id), self.conversation.spoken_ms(item_id)
         if not isinstance(item, Message) or spoken_ms is None:
-            raise ProtocolError(
-                f"{item_id!r} is not a spoken answer of this conversation.",
-                code="item_truncate_invalid_item_id",
-                param="item_id",
-            )
+            problem = f"{item_id!r} is not a spoken answer of this conversation."
+            raise ProtocolError(problem, code="item_truncate_invalid_item_id", param="item_id")
         self._truncated.add(item_id)
         rate = bytes_per_ms(self.output_format)
         per_ms = rate // 2 if isinstance(self.output_format, Pcm) else rate

@@ -5,6 +5,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
 
+from vivavoce.addresses import http_address
+
 Table = Mapping[str, object]
 """a table as in the TOML file, before validation"""
 
@@ -12,7 +14,7 @@ Table = Mapping[str, object]
 class SettingsTable(BaseModel):
     """A table of the configuration, which rejects unknown settings."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
 
 
 def _split(value: object) -> object:
@@ -20,12 +22,13 @@ def _split(value: object) -> object:
     return tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else value
 
 
-def _check_http(address: str) -> str:
-    if address and not address.startswith(("http://", "https://")):
-        raise ValueError(f"{address} is not an http or https address")
+def check_http(address: str) -> str:
+    """Return an http or https address, which may be empty. Raises `ValueError` for another text."""
+    if address:
+        http_address(address)
     return address
 
 
-HttpAddress = Annotated[str, AfterValidator(_check_http)]
+HttpAddress = Annotated[str, AfterValidator(check_http)]
 Texts = Annotated[tuple[str, ...], BeforeValidator(_split)]
 HttpAddresses = Annotated[tuple[HttpAddress, ...], BeforeValidator(_split)]

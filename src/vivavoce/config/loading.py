@@ -9,7 +9,7 @@ import tomllib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeGuard, get_args
+from typing import Any, get_args
 
 from dotenv import dotenv_values
 from pydantic import BaseModel, ValidationError
@@ -48,12 +48,7 @@ class _Environment(Config, BaseSettings):
     model_config = SettingsConfigDict(env_prefix="VIVAVOCE_", env_nested_delimiter="__", enable_decoding=False)
 
 
-def load(
-    *,
-    file: Path | None = None,
-    flags: Table | None = None,
-    dotenv: Path = Path(".env"),
-) -> Loaded:
+def load(*, file: Path | None = None, flags: Table | None = None, dotenv: Path = Path(".env")) -> Loaded:
     """Load all layers. A `file` that is named must exist; else `vivavoce.toml` is loaded if it is there.
 
     `flags` are the command line's values, as tables. Variables in `.env` are added to the process's environment
@@ -61,10 +56,7 @@ def load(
     """
     found = file or (Path(FILE) if Path(FILE).is_file() else None)
     from_dotenv = _read_dotenv(dotenv)
-    higher = [
-        ("environment", _from_environment()),
-        ("command line", flags or {}),
-    ]
+    higher = [("environment", _from_environment()), ("command line", flags or {})]
     if found:
         higher.insert(0, (str(found), _from_file(found)))
     preset = _preset([table for _, table in higher])
@@ -164,9 +156,6 @@ def _known(tables: Sequence[str]) -> Collection[str]:
     model: type[BaseModel] = Config
     for table in tables:
         annotation = model.model_fields[table].annotation
-        model = next(kind for kind in (annotation, *get_args(annotation)) if _is_model(kind))
+        kinds = [kind for kind in (annotation, *get_args(annotation)) if isinstance(kind, type)]
+        model = next(kind for kind in kinds if issubclass(kind, BaseModel))
     return model.model_fields
-
-
-def _is_model(kind: object) -> TypeGuard[type[BaseModel]]:
-    return isinstance(kind, type) and issubclass(kind, BaseModel)

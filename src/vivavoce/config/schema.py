@@ -9,16 +9,18 @@ from collections.abc import Mapping
 from dataclasses import fields
 from importlib.resources import files
 from ipaddress import ip_address
+from math import inf
 from pathlib import Path
 from typing import Annotated, Literal, Self, cast
+from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 from platformdirs import user_data_path
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from vivavoce.config.base import HttpAddress, HttpAddresses, SettingsTable, Table, Texts
-from vivavoce.config.remote import RemoteTable
 from vivavoce.config.tools import ToolsTable
+from vivavoce.errors import ProtocolError
 from vivavoce.limits import Limits
 from vivavoce.protocol.session import (
     InputSettings,
@@ -28,8 +30,13 @@ from vivavoce.protocol.session import (
     TranscriptionSettings,
     TurnDetection,
 )
+from vivavoce.protocol.settings import check_session
 
 SLOTS = ("vad", "turn", "transcriber", "chat", "synthesizer", "denoiser")
+
+_KEYS = {"openai": "OPENAI_API_KEY", "azure": "AZURE_OPENAI_API_KEY"}
+_OTHERS_KEY = "VIVAVOCE_REMOTE_KEY"
+_SECRETS = {"api-key", "key", "token"}
 
 BASE: Mapping[str, Mapping[str, Table]] = {"session": {"turn_detection": {"type": "semantic_vad"}}}
 """default tables that a layer replaces as a whole if it has another `type`"""
@@ -110,8 +117,9 @@ class SessionTable(SettingsTable):
     @classmethod
     def _check_turn_detection(cls, table: Table) -> Table:
         try:
-            _turn_detection(table)
-        except msgspec.ValidationError as error:
+            detection = _turn_detection(table)
+            check_session(Session(audio=SessionAudio(input=InputSettings(turn_detection=detection))))
+        except (msgspec.ValidationError, ProtocolError) as error:
             raise ValueError(str(error)) from error
         return table
 
@@ -124,6 +132,54 @@ class SessionTable(SettingsTable):
         )
         output = OutputSettings(voice=self.voice or msgspec.UNSET, speed=self.speed)
         return Session(instructions=self.instructions, audio=SessionAudio(input=audio_input, output=output))
+
+
+class RemoteTable(SettingsTable):
+    """`[remote]`: the upstream server of the Realtime protocol that answers where `engine` is `remote`."""
+
+    server: str = "openai"
+    """`openai`, `azure`, or the address of another server of the protocol, such as `wss://voice.example.org/v1`"""
+    model: str = "gpt-realtime"
+    """its model; at Azure, the name of the deployment"""
+    transcriber: str = "gpt-4o-mini-transcribe"
+    """its model that transcribes the user, where the client names none; at Azure, the name of a deployment"""
+    key_env: str = ""
+    """variable with the key, if it is not `OPENAI_API_KEY`, `AZURE_OPENAI_API_KEY` or `VIVAVOCE_REMOTE_KEY`"""
+    endpoint: str = ""
+    """Azure's endpoint, such as `https://name.openai.azure.com`; without it, `AZURE_OPENAI_ENDPOINT` is used"""
+    api_version: str = ""
+    """Azure's version; one with a date means its preview, and its beta dialect"""
+    dialect: Literal["ga", "beta"] = "ga"
+    """what the server speaks; `beta` is for servers that do not know GA"""
+    failover: bool = False
+    """whether the models of this machine answer while the server is down; then they are loaded"""
+
+    @field_validator("server")
+    @classmethod
+    def _check_server(cls, server: str) -> str:
+        parts = urlsplit(server)
+        is_address = parts.scheme in ("ws", "wss", "http", "https") and parts.hostname and parts.port != 0
+        if server not in _KEYS and not is_address:
+            raise ValueError(f"{server!r} is not openai, azure, or the address of a server (ws://…, wss://…)")
+        if parts.username or {name.lower() for name, _ in parse_qsl(parts.query)} & _SECRETS:
+            raise ValueError(f"it has a key; write {_OTHERS_KEY}=… into the environment or into .env")
+        return server
+
+    @property
+    def key_variable(self) -> str:
+        """The variable with the key."""
+        return self.key_env or _KEYS.get(self.server, _OTHERS_KEY)
+
+    @property
+    def needs_key(self) -> bool:
+        """Whether the server accepts no connection without a key."""
+        return self.server in _KEYS or bool(self.key_env)
+
+    @property
+    def about(self) -> str:
+        """What answers, for people."""
+        names = {"openai": "OpenAI", "azure": "Azure"}
+        return f"{self.model} at {names.get(self.server) or urlsplit(self.server).netloc}"
 
 
 class McpTable(SettingsTable):
@@ -172,8 +228,8 @@ class Config(SettingsTable):
     @classmethod
     def _check_limits(cls, limits: Limits) -> Limits:
         for field in fields(limits):
-            if getattr(limits, field.name) <= 0:
-                raise ValueError(f"{field.name} must be more than 0")
+            if not 0 < getattr(limits, field.name) < inf:  # not a number is neither
+                raise ValueError(f"{field.name} must be more than 0, and finite")
         return limits
 
     @model_validator(mode="after")

@@ -5,18 +5,17 @@ import re
 from collections.abc import Iterator, Mapping
 from string import Formatter
 from typing import Annotated, Literal, Self
-from urllib.parse import SplitResult, parse_qsl, urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from vivavoce.config.base import SettingsTable
+from vivavoce.addresses import http_address, is_plain
+from vivavoce.config.base import SettingsTable, check_http
 from vivavoce.errors import ConfigError
+from vivavoce.protocol.tools import HEADER_NAME, RESERVED_HEADERS
 
 _SECRET = re.compile(r"auth|cookie|key|token|secret|password", re.IGNORECASE)
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
-_HEADER = re.compile(r"[\w!#$%&'*+.^`|~-]+", re.ASCII)
-_RESERVED = {"host", "connection", "content-length", "transfer-encoding"}
-"""headers that say where a request goes, and how"""
 
 
 def placeholders(text: str) -> Iterator[str]:
@@ -26,22 +25,6 @@ def placeholders(text: str) -> Iterator[str]:
             if not name.isidentifier() or form or conversion:
                 raise ValueError(f"{text!r}: braces must contain the name of an argument, and nothing else")
             yield name
-
-
-def _address(url: str) -> SplitResult:
-    parts = urlsplit(url)
-    is_plain = url.isascii() and url.isprintable() and " " not in url and "\\" not in url
-    if parts.scheme not in ("http", "https") or not parts.hostname or not is_plain:
-        raise ValueError(f"{url} is not an http or https address")
-    if parts.username is not None or parts.fragment:
-        raise ValueError("an address has no user and no fragment here; write a key into headers")
-    return parts
-
-
-def _check_url(url: str | None) -> str | None:
-    if url:
-        _address(url)
-    return url
 
 
 def _check_secrets(texts: Mapping[str, str]) -> Mapping[str, str]:
@@ -54,9 +37,9 @@ def _check_secrets(texts: Mapping[str, str]) -> Mapping[str, str]:
 
 def _check_headers(headers: Mapping[str, str]) -> Mapping[str, str]:
     for name, value in headers.items():
-        if name.lower() in _RESERVED or not _HEADER.fullmatch(name):
+        if name.lower() in RESERVED_HEADERS or not HEADER_NAME.fullmatch(name):
             raise ValueError(f"{name} is not a header that can be set")
-        if not value.isascii() or not value.isprintable():
+        if not is_plain(value):
             raise ValueError(f"{name}: a header has printable ASCII characters")
     return _check_secrets(headers)
 
@@ -113,7 +96,7 @@ class HttpToolTable(SettingsTable):
     @field_validator("url")
     @classmethod
     def _check_url(cls, url: str) -> str:
-        parts = _address(url)
+        parts = http_address(url)
         if any(braces in f"{parts.scheme}{parts.netloc}" for braces in "{}"):
             raise ValueError("arguments may stand in the path and in the query of an address, nowhere else")
         if any("{" in name for name, _ in parse_qsl(parts.query, keep_blank_values=True)):
@@ -141,7 +124,7 @@ class McpToolsTable(SettingsTable):
 
     label: Name
     """our name for the server; a tool of it is `label_tool` where another tool has its name"""
-    url: Annotated[str | None, AfterValidator(_check_url)] = None
+    url: Annotated[str | None, AfterValidator(check_http)] = None
     """address of the server"""
     command: tuple[str, ...] = ()
     """or the command that starts it here, with MCP over its standard input and output"""
@@ -197,7 +180,7 @@ def from_environment(text: str, place: str) -> tuple[str, list[str]]:
         if not value:
             advice = f"write {name}=… into the environment or into .env"
             raise ConfigError(f"{place} needs ${{{name}}}, which is not in the environment; {advice}.")
-        if not value.isascii() or not value.isprintable():
+        if not is_plain(value):
             raise ConfigError(f"{place} needs ${{{name}}}, which has more than printable ASCII characters.")
         secrets.append(value)
     return _VARIABLE.sub(lambda found: os.environ[found[1]], text), secrets

@@ -9,9 +9,8 @@ import anyio
 
 from vivavoce.engines.cascade.engine import Cascade
 from vivavoce.engines.remote import Remote
-from vivavoce.engines.remote.options import for_cascade
 from vivavoce.engines.remote.relay import UpstreamServer
-from vivavoce.engines.sessions import Settings
+from vivavoce.engines.sessions import Settings, for_cascade
 from vivavoce.session.line import Line, open_line
 
 

@@ -1,4 +1,4 @@
-"""What all engines have in common: the sessions that conversations begin with, and errors about them."""
+"""What engines have in common: how conversations begin, for another server too, and errors about them."""
 
 from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
@@ -7,20 +7,24 @@ from vivavoce.errors import ProtocolError
 from vivavoce.limits import Limits
 from vivavoce.protocol import events as e
 from vivavoce.protocol.codec import error_event
+from vivavoce.protocol.responses import ResponseParams
 from vivavoce.protocol.session import (
-    InputSettings,
-    SemanticVad,
     ServerVad,
     Session,
     SessionAudio,
     TranscriptionAudio,
     TranscriptionSession,
     TranscriptionSettings,
-    TurnDetection,
+    input_settings,
 )
-from vivavoce.protocol.settings import DEFAULT_TRANSCRIPTION, merge
+from vivavoce.protocol.settings import DEFAULT, DEFAULT_TRANSCRIPTION, apply_update, merge, without_voice
 
 Settings = Session | TranscriptionSession
+
+_SET_BY_SERVER = ("id", "object", "expires_at", "model", "temperature")
+"""Fields that only the server sets. Clients send the model that they assume with every update."""
+
+_RARELY_SUPPORTED = ("parallel_tool_calls", "reasoning", "prompt", "truncation", "tracing")
 
 
 def initial_session(ours: Session, requested: Settings | None, *, tools: int) -> Settings:
@@ -38,7 +42,7 @@ def create_transcription(session: Session, update: TranscriptionSession) -> Tran
 
     Transcription is on unless the client says otherwise. Raises `ProtocolError` for an invalid update.
     """
-    settings = (session.audio or SessionAudio()).input or InputSettings()
+    settings = input_settings(session)
     settings = replace(settings, transcription=settings.transcription or TranscriptionSettings())
     audio = TranscriptionAudio(input=settings)
     own = replace(DEFAULT_TRANSCRIPTION, id=session.id, expires_at=session.expires_at, audio=audio)
@@ -48,17 +52,57 @@ def create_transcription(session: Session, update: TranscriptionSession) -> Tran
 def update_transcription(session: TranscriptionSession, update: TranscriptionSession) -> TranscriptionSession:
     """Return the session as `update` makes it; what concerns responses is left out of it."""
     merged = merge(session, update)
-    settings = (merged.audio or TranscriptionAudio()).input or InputSettings()
-    settings = replace(settings, turn_detection=_without_responses(settings.turn_detection))
+    settings = input_settings(merged)
+    if turns := settings.turn_detection:
+        turns = replace(turns, create_response=UNSET, interrupt_response=UNSET)
+        if isinstance(turns, ServerVad):
+            turns = replace(turns, idle_timeout_ms=UNSET)
+        settings = replace(settings, turn_detection=turns)
     return replace(merged, audio=TranscriptionAudio(input=settings))
 
 
-def _without_responses(turns: TurnDetection | UnsetType | None) -> TurnDetection | UnsetType | None:
-    if isinstance(turns, ServerVad):
-        return replace(turns, create_response=UNSET, interrupt_response=UNSET, idle_timeout_ms=UNSET)
-    if isinstance(turns, SemanticVad):
-        return replace(turns, create_response=UNSET, interrupt_response=UNSET)
-    return turns
+# another server's sessions
+
+
+def updated(session: Settings, update: Settings) -> Settings:
+    """Return the session after an update that the server has accepted."""
+    if isinstance(session, Session):
+        return apply_update(session, update) if isinstance(update, Session) else update
+    return apply_update(session, update) if isinstance(update, TranscriptionSession) else update
+
+
+def without_rare_defaults(session: Settings) -> Settings:
+    """Return a complete session for a new connection, without defaults that few servers support."""
+    defaults = [name for name in _RARELY_SUPPORTED if getattr(session, name, UNSET) == getattr(DEFAULT, name)]
+    return replace(session, **dict.fromkeys(defaults, UNSET))
+
+
+def for_server(event: e.ClientEvent, transcriber: str = "") -> e.ClientEvent:
+    """Return a client event as a server accepts it: an update without what only the server sets.
+
+    `transcriber` is the server's transcription model, unless the client names one.
+    """
+    if not isinstance(event, e.SessionUpdate):
+        return event
+    session: Settings = event.session
+    session = replace(session, **{name: UNSET for name in _SET_BY_SERVER if hasattr(session, name)})
+    audio: SessionAudio | TranscriptionAudio | UnsetType = session.audio
+    settings = audio.input if audio else UNSET
+    if transcriber and audio and settings and settings.transcription and not settings.transcription.model:
+        settings = replace(settings, transcription=replace(settings.transcription, model=transcriber))
+        session = replace(session, audio=replace(audio, input=settings))
+    return replace(event, session=session)
+
+
+def for_cascade(event: e.ClientEvent) -> e.ClientEvent:
+    """Return a client event without the voice, since another synthesizer has other voices."""
+    match for_server(event):
+        case e.SessionUpdate(session=Session() as session) as update:
+            return replace(update, session=without_voice(session))
+        case e.ResponseCreate(response=ResponseParams() as params) as create:
+            return replace(create, response=without_voice(params))
+        case other:
+            return other
 
 
 # errors

@@ -1,13 +1,16 @@
 """Speech outside conversations: transcription of recordings, and synthesis of texts."""
 
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 import anyio
 import anyio.to_thread
 
+from vivavoce.audio.rates import INPUT_RATE
 from vivavoce.engines.cascade.context import Providers
+from vivavoce.engines.cascade.leveled_detector import LeveledDetector
 from vivavoce.engines.cascade.response_task import silence
 from vivavoce.limits import Limits
 from vivavoce.providers.base import FRAME_BYTES, FRAME_MS, Transcript
@@ -23,6 +26,16 @@ LONGEST = 15_000 // FRAME_MS
 
 
 @dataclass(frozen=True)
+class Segment:
+    """A part of a recording, in seconds since it began. `speech` is the mean probability of speech in it."""
+
+    start: float
+    end: float
+    speech: float
+    transcript: Transcript
+
+
+@dataclass(frozen=True)
 class Speech:
     """Transcribes and synthesizes with the providers that conversations use."""
 
@@ -31,23 +44,29 @@ class Speech:
     _threads: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(1))
 
     async def transcribe(
-        self, pcm: bytes, *, language: str | None = None, prompt: str | None = None
-    ) -> Transcript | None:
-        """Return the transcript of PCM at `INPUT_RATE`; None if there is no speech in it.
+        self,
+        pcm: bytes,
+        *,
+        language: str | None = None,
+        prompt: str | None = None,
+        options: Mapping[str, object] = MappingProxyType({}),
+    ) -> AsyncGenerator[Segment, None]:
+        """Yield the parts of PCM at `INPUT_RATE` that have words, as they are transcribed.
 
-        Raises `ProviderError` when the transcriber fails or takes too long.
+        `options` are further arguments that the transcriber supports. Raises `ProviderError` when it fails or
+        takes too long.
         """
-        spoken = await anyio.to_thread.run_sync(self._find_speech, pcm, limiter=self._threads)
-        seconds = self.limits.transcription_seconds
-        parts = [
-            await self.providers.transcriber_queue.transcribe(
-                part, seconds=seconds, language=language, prompt=prompt
+        queue, seconds = self.providers.transcriber_queue, self.limits.transcription_seconds
+        probabilities = await anyio.to_thread.run_sync(self._detect_speech, pcm, limiter=self._threads)
+        for begin, end in stretches(probabilities):
+            part = pcm[begin * FRAME_BYTES : end * FRAME_BYTES]
+            transcript = await queue.transcribe(
+                part, seconds=seconds, language=language, prompt=prompt, options=options
             )
-            for part in spoken
-        ]
-        if not parts:
-            return None
-        return Transcript(" ".join(part.text for part in parts if part.text), parts[0].language)
+            if transcript.text:
+                start = begin * FRAME_MS / 1000
+                mean = sum(probabilities[begin:end]) / (end - begin)
+                yield Segment(start, start + len(part) / 2 / INPUT_RATE, mean, transcript)
 
     async def synthesize(
         self, text: str, *, voice: str | None = None, speed: float = 1.0
@@ -67,11 +86,11 @@ class Speech:
                         pause = b""
             pause = silence(pause_after(sentence) / speed)
 
-    def _find_speech(self, pcm: bytes) -> list[bytes]:
-        vad = self.providers.vad.detector()
-        whole = range(0, len(pcm) - FRAME_BYTES + 1, FRAME_BYTES)
-        probabilities = [vad.probability(pcm[at : at + FRAME_BYTES]) for at in whole]
-        return [pcm[a * FRAME_BYTES : b * FRAME_BYTES] for a, b in stretches(probabilities)]
+    def _detect_speech(self, pcm: bytes) -> Sequence[float]:
+        """Return the probability of speech in each frame."""
+        vad = LeveledDetector(self.providers.vad.detector())
+        frames = (pcm[at : at + FRAME_BYTES] for at in range(0, len(pcm), FRAME_BYTES))
+        return [vad.probability(frame.ljust(FRAME_BYTES, b"\0")) for frame in frames]
 
 
 def stretches(probabilities: Sequence[float]) -> Iterator[tuple[int, int]]:

@@ -9,7 +9,7 @@ import anyio
 import msgspec
 from anyio.abc import TaskGroup, TaskStatus
 
-from vivavoce.mcp.servers import TIMED_OUT, McpConnector, McpFailure, McpSession, protocol_failure
+from vivavoce.mcp.servers import TIMED_OUT, McpFailure, McpServers, McpSession, protocol_failure
 from vivavoce.mcp.tools import is_allowed
 from vivavoce.protocol.items import McpTool
 from vivavoce.protocol.session import McpServerTool
@@ -37,7 +37,7 @@ class McpConnection:
     """
 
     server: McpServerTool
-    connector: McpConnector
+    connector: McpServers
     tasks: TaskGroup
     seconds: float
     tools: Sequence[McpTool] = ()
@@ -98,7 +98,9 @@ class McpConnection:
                     await held.closing.wait()
                     await held.opened.wait()
                 except anyio.get_cancelled_exc_class():
-                    held.close()
+                    held.closing.set()
+                    if not held.opened.is_set():
+                        held.scope.cancel()
                     raise
         except ExceptionGroup as failures:  # of one: the server cannot be connected
             failure = failures.exceptions[0]
@@ -108,7 +110,6 @@ class McpConnection:
                 self._session = None
 
     async def _connect(self, held: "_Held", task_status: TaskStatus[McpSession]) -> None:
-        """Connect. A connection that breaks later is over, and that is all."""
         try:
             with held.scope:
                 async with self.connector.connect(self.server) as session:
@@ -135,9 +136,3 @@ class _Held:
     scope: anyio.CancelScope = field(default_factory=lambda: anyio.CancelScope(shield=True))
     opened: anyio.Event = field(default_factory=anyio.Event)
     closing: anyio.Event = field(default_factory=anyio.Event)
-
-    def close(self) -> None:
-        """Close the session; if it is not open yet, cancel the opening."""
-        self.closing.set()
-        if not self.opened.is_set():
-            self.scope.cancel()

@@ -1,7 +1,7 @@
 """MCP servers: which may be used, how they are connected, and how they fail."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from importlib import import_module
 from importlib.util import find_spec
@@ -60,18 +60,6 @@ class McpSession(Protocol):
         ...
 
 
-class McpConnector(Protocol):
-    """Connects to MCP servers, and decides which of them a client may name."""
-
-    def refusal(self, url: str) -> str | None:
-        """Return a sentence that says why a client may not name this server; None if it may."""
-        ...
-
-    def connect(self, server: McpServerTool) -> AbstractAsyncContextManager[McpSession]:
-        """Keep a session open until the block is left. Raises `McpFailure`."""
-        ...
-
-
 @dataclass(frozen=True)
 class Command:
     """A server that is started by a command line, with additions to its environment."""
@@ -93,7 +81,7 @@ class McpServers:
     commands: Mapping[str, Command] = field(default_factory=dict)
 
     def refusal(self, url: str) -> str | None:
-        """Return why a server may not be used; None if it may."""
+        """Return a sentence that says why a client may not name this server; None if it may."""
         if find_spec("mcp") is None:
             return _NOT_INSTALLED
         if self.allowed is not None and not any(_is_below(url, one) for one in self.allowed):
@@ -102,9 +90,10 @@ class McpServers:
 
     @asynccontextmanager
     async def connect(self, server: McpServerTool) -> AsyncIterator[McpSession]:
-        """Connect. Importing the library takes a second at first, so that is done in a thread."""
+        """Keep a session open until the block is left. Raises `McpFailure`."""
         if refusal := self.refusal(server.server_url or ""):
             raise protocol_failure(server.server_label, INVALID_REQUEST, refusal)
+        # importing it takes a second at first
         library = await anyio.to_thread.run_sync(import_module, "vivavoce.mcp.library")
         async with library.connect(server, self.commands.get(server.server_label), self.limits) as session:
             yield session

@@ -3,13 +3,13 @@
 Audio is `bytes` here; the codec writes it as base64. A server event gets its `event_id` when it is made.
 """
 
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal, TypedDict, TypeVar
 from uuid import uuid4
 
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
-from vivavoce.protocol.items import Item, Part
-from vivavoce.protocol.responses import Response, ResponseParams
+from vivavoce.protocol.items import AudioPart, Item, Part, TextPart
+from vivavoce.protocol.responses import Response, ResponseParams, TokenDetails
 from vivavoce.protocol.session import Session, TranscriptionSession
 
 _E = TypeVar("_E", bound="Event")
@@ -68,11 +68,6 @@ class TranscriptionError(Struct, frozen=True, kw_only=True):
 
 class DurationUsage(Struct, tag_field="type", tag="duration", frozen=True, kw_only=True):
     seconds: float
-
-
-class TokenDetails(Struct, frozen=True, kw_only=True):
-    text_tokens: int = 0
-    audio_tokens: int = 0
 
 
 class TokensUsage(Struct, tag_field="type", tag="tokens", frozen=True, kw_only=True):
@@ -526,3 +521,34 @@ class EngineChanged(OwnEvent, tag="vivavoce.engine", frozen=True, kw_only=True):
 
     engine: Literal["remote", "cascade", "lost"]
     reason: str
+
+
+# the events that close a part of a response, in the protocol's order
+
+
+class OutputPlace(TypedDict):
+    """The item and response that an event is about."""
+
+    response_id: str
+    item_id: str
+    output_index: int
+
+
+class PartPlace(OutputPlace):
+    """The part of a message that an event is about."""
+
+    content_index: int
+
+
+def part_closers(place: PartPlace, text: str, *, spoken: bool) -> tuple[ServerEvent, ...]:
+    """Return the events that close a part of a message; `text` is its text, or its transcript if `spoken`."""
+    if not spoken:
+        return (
+            ResponseOutputTextDone(**place, text=text),
+            ResponseContentPartDone(**place, part=TextPart(text=text)),
+        )
+    return (
+        ResponseOutputAudioDone(**place),
+        ResponseOutputAudioTranscriptDone(**place, transcript=text),
+        ResponseContentPartDone(**place, part=AudioPart(transcript=text)),
+    )

@@ -3,6 +3,7 @@
 from typing import Literal
 
 from msgspec import UNSET, Struct, UnsetType
+from msgspec.structs import replace
 
 ItemStatus = Literal["in_progress", "completed", "incomplete"]
 Role = Literal["system", "user", "assistant"]
@@ -154,3 +155,10 @@ class ItemReference(Struct, tag_field="type", tag="item_reference", frozen=True,
     """Refers, in the `input` of a `response.create`, to an item of the conversation."""
 
     id: str
+
+
+def incomplete(item: Item) -> Item:
+    """Return an item in progress as incomplete; others unchanged."""
+    if isinstance(item, Message | FunctionCall | FunctionCallOutput) and item.status == "in_progress":
+        return replace(item, status="incomplete")
+    return item

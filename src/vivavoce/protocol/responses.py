@@ -3,6 +3,7 @@
 from typing import Literal
 
 from msgspec import UNSET, Struct, UnsetType
+from msgspec.structs import replace
 
 from vivavoce.protocol.items import Item, ItemReference
 from vivavoce.protocol.session import AudioFormat, PromptReference, Reasoning, Tool, ToolChoice, VoiceId
@@ -76,7 +77,7 @@ class InputTokens(Struct, frozen=True, kw_only=True):
     cached_tokens_details: CachedTokens = CachedTokens()
 
 
-class OutputTokens(Struct, frozen=True, kw_only=True):
+class TokenDetails(Struct, frozen=True, kw_only=True):
     text_tokens: int = 0
     audio_tokens: int = 0
 
@@ -86,7 +87,7 @@ class Usage(Struct, frozen=True, kw_only=True):
     input_tokens: int
     output_tokens: int
     input_token_details: InputTokens
-    output_token_details: OutputTokens
+    output_token_details: TokenDetails
 
 
 class ResponseOutput(Struct, frozen=True, kw_only=True):
@@ -127,3 +128,9 @@ def verbatim(text: str) -> ResponseParams:
         tool_choice="none",
         metadata={VERBATIM: text},
     )
+
+
+def connection_lost(response: Response, message: str) -> Response:
+    """Return a response as failed because its server was lost; `message` is readable text."""
+    error = FailedError(type="server_error", code="connection_lost", message=message)
+    return replace(response, status="failed", status_details=Failed(error=error))

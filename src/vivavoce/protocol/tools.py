@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
+from vivavoce.addresses import is_plain
 from vivavoce.protocol import events as e
 from vivavoce.protocol.responses import ResponseParams
 from vivavoce.protocol.session import (
@@ -24,8 +25,9 @@ from vivavoce.protocol.validation import invalid, missing
 TOOLS = 128
 """default limit on the tools of a session"""
 
+HEADER_NAME = re.compile(r"[\w!#$%&'*+.^`|~-]+", re.ASCII)
 _INVALID_URL = "expected the http or https address of an MCP server, without a user's name or a fragment."
-_RESERVED_HEADERS = {"host", "connection", "content-length", "transfer-encoding"}
+RESERVED_HEADERS = {"host", "connection", "content-length", "transfer-encoding"}
 """headers about routing and framing, which a client may not set"""
 _S = TypeVar("_S", bound=Session | TranscriptionSession | ResponseParams)
 
@@ -59,12 +61,12 @@ def _check_server(server: McpServerTool, at: str) -> None:
         raise missing(f"{at}.server_url")
     if not _is_http_url(server.server_url):
         raise invalid(f"{at}.server_url", _INVALID_URL)
-    if server.authorization and not _is_plain(server.authorization):
+    if server.authorization and not is_plain(server.authorization):
         raise invalid(f"{at}.authorization", "expected a token of printable ASCII characters.")
     for name, value in (server.headers or {}).items():
-        if name.lower() in _RESERVED_HEADERS:
+        if name.lower() in RESERVED_HEADERS:
             raise invalid(f"{at}.headers.{name}", "this header is not a client's to set.")
-        if not re.fullmatch(r"[\w!#$%&'*+.^`|~-]+", name, re.ASCII) or not _is_plain(value):
+        if not HEADER_NAME.fullmatch(name) or not is_plain(value):
             raise invalid(f"{at}.headers.{name}", "expected a header of printable ASCII characters.")
 
 
@@ -75,11 +77,7 @@ def _is_http_url(url: str) -> bool:
         host = parts.hostname if parts.port != 0 and parts.scheme in ("http", "https") else None
     except ValueError:
         return False
-    return bool(host) and _is_plain(url) and not set("@ \\#") & set(url.partition("?")[0])
-
-
-def _is_plain(text: str) -> bool:
-    return text.isascii() and text.isprintable()
+    return bool(host) and is_plain(url) and not set("@ \\#") & set(url.partition("?")[0])
 
 
 def check_choice(choice: ToolChoice | UnsetType, tools: tuple[Tool, ...] | UnsetType, at: str) -> None:

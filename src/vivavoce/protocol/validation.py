@@ -164,7 +164,6 @@ def _base64(value: str, path: str) -> str:
 
 
 def _check_length(length: int, unit: str, kind: inspect.StrType | inspect.VarTupleType, path: str) -> None:
-    """Check the length of a text or an array, in `unit`."""
     if kind.max_length is not None and length > kind.max_length:
         raise invalid(path, f"{length} {unit}; it may have {kind.max_length}.")
     if kind.min_length is not None and length < kind.min_length:

@@ -5,7 +5,7 @@ is shared by many conversations, works off the event loop, raises `ProviderError
 working when the calling task is cancelled.
 """
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, runtime_checkable
 
@@ -52,17 +52,38 @@ class TurnDetector(Protocol):
 
 
 @dataclass(frozen=True)
+class TimedWord:
+    """A word, and when it is spoken: seconds since the audio began."""
+
+    text: str
+    start: float
+    end: float
+
+
+@dataclass(frozen=True)
 class Transcript:
-    """The words in some audio, empty if there are none; `language` is an ISO 639-1 code, if known."""
+    """The words in some audio, empty if there are none; `language` is an ISO 639-1 code, if known.
+
+    `words` has the words with their times, if they were requested.
+    """
 
     text: str
     language: str | None = None
+    words: Sequence[TimedWord] = ()
 
 
 class Transcriber(Protocol):
     async def transcribe(
         self, audio: bytes, *, language: str | None = None, prompt: str | None = None
     ) -> Transcript: ...
+
+
+@runtime_checkable
+class LanguageLimited(Protocol):
+    """A transcriber that knows only these languages (ISO 639-1). Others know any."""
+
+    @property
+    def languages(self) -> Sequence[str]: ...
 
 
 @runtime_checkable
@@ -78,8 +99,7 @@ class ChatRequest:
     """The conversation so far, and the parameters of the reply.
 
     `spoken` requests text to be read aloud: short sentences, no markup. `options` are further parameters of
-    OpenAI's chat completions, by their names there; only those in `supported_options`. A model that reads a
-    long request calls `on_progress` now and then until its first piece, so that its silence is no failure.
+    OpenAI's chat completions, by their names there; only those in `supported_options`.
     """
 
     items: Sequence[Item]
@@ -90,15 +110,18 @@ class ChatRequest:
     spoken: bool = True
     parallel_tool_calls: bool = True
     options: Mapping[str, object] = field(default_factory=dict)
-    on_progress: Callable[[], None] = field(default=lambda: None, repr=False, compare=False)
 
 
 @dataclass(frozen=True)
 class ToolCall:
-    """A call of a tool by the model; `arguments` is a JSON object as text."""
+    """A call of a tool by the model; `arguments` is a JSON object as text.
+
+    `id` is set by a model that must recognize the call in a later request; otherwise its id is made up.
+    """
 
     name: str
     arguments: str
+    id: str = ""
 
 
 @dataclass(frozen=True)
@@ -134,10 +157,9 @@ class Prefillable(Protocol):
     """A chat model that replies sooner if it has processed the beginning of a request in advance."""
 
     async def prefill(self, request: ChatRequest) -> None:
-        """Read instructions, tools and items into the model's cache, while nobody waits. May be cancelled.
+        """Process instructions, tools and items into the model's cache. May be cancelled.
 
-        Called when a session or the conversation has changed, and when the caller begins to speak. It gives way
-        to replies, of any conversation, and returns when all is read.
+        Called while the caller speaks, with items if the session has tools.
         """
         ...
 
@@ -155,6 +177,9 @@ class SupportsOptions(Protocol):
     """A chat model that supports the `ChatRequest.options` with these names. Others support none.
 
     It raises `ProtocolError` for an option with an unsupported value.
+
+    Or a transcriber: of `prompt`, `temperature` (0 to 1) and `words` (a boolean: `Transcript.words`), its
+    `transcribe` takes those as arguments. Others take a `prompt`.
     """
 
     @property
@@ -175,6 +200,14 @@ class WordTiming:
     """The audio yielded from here on belongs to the text after its first `chars` characters."""
 
     chars: int
+
+
+@runtime_checkable
+class SpeedLimited(Protocol):
+    """A synthesizer with a lowest and a highest speed; it speaks at these where it should beyond them."""
+
+    @property
+    def speeds(self) -> tuple[float, float]: ...
 
 
 class Synthesizer(Protocol):

@@ -4,6 +4,7 @@ A package adds a provider with an entry point in the group `vivavoce.providers` 
 such as `chat.qwen`, and whose object is a `Plugin`. The providers of vivavoce are registered in the same way.
 """
 
+import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -88,6 +89,11 @@ def settings_for(plugin: Plugin[S], table: Mapping[str, object]) -> S:
             f"[{plugin.role}] {unknown[0]} is not a setting of {plugin.name!r}; it knows: {allowed}."
         )
     try:
-        return msgspec.convert(table, plugin.settings, strict=False)
+        settings = msgspec.convert(table, plugin.settings, strict=False)
     except msgspec.ValidationError as error:
         raise ConfigError(f"[{plugin.role}] of {plugin.name!r}: {error}") from error
+    for name in plugin.settings.__struct_fields__:
+        value = getattr(settings, name)
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ConfigError(f"[{plugin.role}] {name} of {plugin.name!r} is {value}, not a number.")
+    return settings

@@ -72,11 +72,7 @@ class ActiveCall:
         self.error_handlers: dict[str, OnError] = {}
         """by event id: receives the error about an event that was not sent by the caller"""
         self.session: Session | TranscriptionSession | None = None
-
-    @property
-    def session_id(self) -> str | None:
-        """The session's id, as it was sent to the client."""
-        return (self.session.id or None) if self.session else None
+        """as it was sent to the client"""
 
     @property
     def initial_session(self) -> Session | TranscriptionSession | None:

@@ -1,12 +1,14 @@
 """The conversation so far, as a fold over the events of a line. No I/O. Truncated speech is cut off."""
 
 from dataclasses import dataclass, field
+from math import inf
 
 from msgspec import UNSET
 from msgspec.structs import replace
 
 from vivavoce.protocol import events as e
 from vivavoce.protocol.items import (
+    ContentPart,
     FunctionCall,
     InputAudio,
     InputImage,
@@ -38,6 +40,8 @@ class SpokenText:
     """all audio has arrived, so that the last words end where it ends"""
     marks: list[tuple[int, float]] = field(default_factory=list)
     """for each delta of the text, the characters and milliseconds before it"""
+    heard_ms: float = inf
+    """where it was truncated"""
 
     def append(self, words: str) -> None:
         """Append words whose audio follows."""
@@ -47,7 +51,7 @@ class SpokenText:
     def until(self, ms: float) -> str:
         """Return the whole words that end within the first `ms` milliseconds of the audio."""
         ends = [*self.marks[1:], (len(self.text), self._end())]
-        for (chars, begin), (next_chars, end) in zip(self.marks, ends, strict=True):
+        for (chars, begin), (next_chars, end) in zip(self.marks, ends, strict=False):
             if ms < end:
                 share = (ms - begin) / (end - begin) if end > begin else 0
                 return _whole_words(self.text, chars + int(share * (next_chars - chars)))
@@ -64,8 +68,7 @@ def _whole_words(text: str, chars: int) -> str:
     """Cut after the last word that ends within the first `chars` characters."""
     if chars >= len(text) or text[chars].isspace():
         return text[:chars].rstrip()
-    before = text[:chars]
-    return before[: len(before) - len(before.split(" ")[-1])].rstrip()
+    return text[: text.rfind(" ", 0, chars) + 1].rstrip()
 
 
 class Conversation:
@@ -74,49 +77,47 @@ class Conversation:
     def __init__(self) -> None:
         self.session: Session | None = None
         self._items: dict[str, Item] = {}
-        self._order: list[str] = []
         self._spoken: dict[str, SpokenText] = {}
-        self._heard_ms: dict[str, float] = {}
         self._bytes_per_ms: dict[str, int] = {}
 
     @property
     def items(self) -> tuple[Item, ...]:
         """All items, in order."""
-        return tuple(self._items[item_id] for item_id in self._order)
+        return tuple(self._items.values())
 
     @property
     def last_id(self) -> str | None:
-        return self._order[-1] if self._order else None
+        return next(reversed(self._items), None)
 
     @property
     def last_turn_id(self) -> str | None:
         """The id of the last item that is part of a turn; listings and approvals of MCP servers are not."""
-        return next((i for i in reversed(self._order) if not isinstance(self._items[i], _MCP_ITEMS)), None)
+        return next((i for i in reversed(self._items) if not isinstance(self._items[i], _MCP_ITEMS)), None)
 
     def __contains__(self, item_id: object) -> bool:
         return item_id in self._items
 
     def __len__(self) -> int:
-        return len(self._order)
+        return len(self._items)
 
     def find(self, item_id: str) -> Item | None:
         return self._items.get(item_id)
 
     def before(self, item_id: str) -> str | None:
         """Return the id of the item before this one, or None for the first."""
-        at = self._order.index(item_id)
-        return self._order[at - 1] if at else None
+        order = list(self._items)
+        at = order.index(item_id)
+        return order[at - 1] if at else None
 
     def spoken_ms(self, item_id: str) -> float | None:
         """Return the milliseconds of audio of a spoken message so far; None if it is not one."""
         spoken = self._spoken.get(item_id)
         return spoken.ms if spoken else None
 
-    def heard_text(self, item_id: str, ms: float | None = None) -> str:
+    def heard_text(self, item_id: str, ms: float = inf) -> str:
         """Return the words of a spoken message within its first `ms` milliseconds, and before a truncation."""
-        spoken, cut = self._spoken.get(item_id) or SpokenText(), self._heard_ms.get(item_id)
-        times = [one for one in (ms, cut) if one is not None]
-        return spoken.until(min(times)) if times else spoken.text
+        spoken = self._spoken.get(item_id)
+        return spoken.until(min(ms, spoken.heard_ms)) if spoken else ""
 
     def messages(self) -> tuple[Item, ...]:
         """Return the items for a model: those with content, spoken messages up to their truncation."""
@@ -125,8 +126,7 @@ class Conversation:
     def drop_images(self, most: int) -> None:
         """Keep the newest images, of at most `most` bytes as data URLs; replace others by a note."""
         kept = 0
-        for item_id in reversed(self._order):
-            item = self._items[item_id]
+        for item_id, item in reversed(self._items.items()):
             if isinstance(item, Message):
                 kept += sum(len(part.image_url) for part in item.content if isinstance(part, InputImage))
                 if kept > most:
@@ -148,22 +148,24 @@ class Conversation:
             case e.ConversationItemDone(item=item):
                 self._finish(item)
             case e.ConversationItemDeleted(item_id=item_id) if item_id in self._items:
-                self._order.remove(item_id)
-                for by_id in (self._items, self._spoken, self._heard_ms):
-                    by_id.pop(item_id, None)
+                del self._items[item_id]
+                self._spoken.pop(item_id, None)
             case e.ConversationItemTruncated(item_id=item_id, audio_end_ms=ms) if item_id in self._spoken:
-                self._heard_ms[item_id] = ms
+                self._spoken[item_id].heard_ms = ms
                 self._items[item_id] = self._as_heard(self._items[item_id])
-            case e.TranscriptionCompleted(item_id=item_id, transcript=transcript) if item_id in self._items:
-                self._items[item_id] = _with_transcript(self._items[item_id], transcript)
+            case e.TranscriptionCompleted(item_id=item_id, transcript=transcript):
+                if isinstance(known := self._items.get(item_id), Message):
+                    self._items[item_id] = _with_transcript(known, transcript)
             case e.ResponseOutputAudioTranscriptDelta(item_id=item_id, delta=words) if item_id in self._items:
                 self._spoken.setdefault(item_id, SpokenText()).append(words)
                 self._items[item_id] = self._as_heard(self._items[item_id])
             case e.ResponseOutputAudioDelta(item_id=item_id, delta=sound) if item_id in self._items:
                 rate = self._bytes_per_ms.get(event.response_id) or self._rate()
                 self._spoken.setdefault(item_id, SpokenText()).ms += len(sound) / rate
-            case e.ResponseOutputTextDelta(item_id=item_id, delta=words) if item_id in self._items:
-                self._items[item_id] = _with_text(self._items[item_id], words)
+            case e.ResponseOutputTextDelta(item_id=item_id, delta=words):
+                if isinstance(known := self._items.get(item_id), Message):
+                    text = "".join(part.text for part in known.content if isinstance(part, OutputText)) + words
+                    self._items[item_id] = replace(known, content=(OutputText(text=text),))
             case (
                 e.ResponseFunctionCallArgumentsDelta(item_id=item_id, delta=more)
                 | e.ResponseMcpCallArgumentsDelta(item_id=item_id, delta=more)
@@ -179,9 +181,11 @@ class Conversation:
             raise ValueError("an item of a conversation has an id")
         if item.id in self._items:
             return
-        at = self._order.index(previous) + 1 if previous in self._items else 0 if previous is None else None
-        self._order.insert(len(self._order) if at is None else at, item.id)
-        self._items[item.id] = item
+        order = list(self._items)
+        at = order.index(previous) + 1 if previous in self._items else 0 if previous is None else len(order)
+        entries = [*self._items.items()]
+        entries.insert(at, (item.id, item))
+        self._items = dict(entries)
 
     def _finish(self, item: Item) -> None:
         item_id = item.id
@@ -198,7 +202,7 @@ class Conversation:
         """Return a spoken message with the words before its truncation, or with all words."""
         if not isinstance(item, Message) or item.id is UNSET or item.id not in self._spoken:
             return item
-        if finished and item.id not in self._heard_ms:
+        if finished and self._spoken[item.id].heard_ms == inf:
             return item
         return replace(item, content=(OutputAudio(transcript=self.heard_text(item.id)),))
 
@@ -212,15 +216,19 @@ class Conversation:
         return bytes_per_ms(Pcm())
 
 
+def user_message(item_id: str, transcript: str | None) -> Message:
+    """Return the item of a spoken turn; `transcript` is None until it is known."""
+    content = (InputAudio(transcript=transcript),)
+    return Message(id=item_id, object="realtime.item", status="completed", role="user", content=content)
+
+
 def _without_images(item: Message) -> Message:
     note = InputText(text="(An image that was shown here is not kept any more.)")
     parts = (note if isinstance(part, InputImage) else part for part in item.content)
     return replace(item, content=tuple(parts))
 
 
-def _with_transcript(item: Item, transcript: str) -> Item:
-    if not isinstance(item, Message):
-        return item
+def _with_transcript(item: Message, transcript: str) -> Message:
     content = tuple(
         replace(part, transcript=transcript) if isinstance(part, InputAudio) else part for part in item.content
     )
@@ -235,13 +243,6 @@ def _keeping_transcript(item: Message, known: Message) -> Message:
     return item
 
 
-def _with_text(item: Item, words: str) -> Item:
-    if not isinstance(item, Message):
-        return item
-    before = "".join(part.text for part in item.content if isinstance(part, OutputText))
-    return replace(item, content=(OutputText(text=before + words),))
-
-
 _MCP_ITEMS = McpListTools, McpApprovalRequest, McpApprovalResponse
 """Items about MCP servers that are not sent to models, which get the tools and outputs in other ways."""
 
@@ -252,13 +253,11 @@ def _is_empty(item: Item) -> bool:
     return not any(_has_content(part) for part in item.content)
 
 
-def _has_content(part: object) -> bool:
+def _has_content(part: ContentPart) -> bool:
     match part:
         case InputText(text=text) | OutputText(text=text):
             return bool(text.strip())
-        case InputAudio(transcript=str() as text) | OutputAudio(transcript=str() as text):
-            return bool(text.strip())
-        case InputAudio() | OutputAudio():
-            return False
+        case InputAudio(transcript=text) | OutputAudio(transcript=text):
+            return bool(text and text.strip())
         case _:
             return True

@@ -15,11 +15,8 @@ def bytes_per_ms(format: AudioFormat) -> int:
 def check_samples(audio: bytes, format: AudioFormat, param: str) -> None:
     """Raise `ProtocolError` if a client's audio ends in the middle of a sample."""
     if isinstance(format, Pcm) and len(audio) % 2:
-        raise ProtocolError(
-            f"{param} must be whole samples of 16 bits; it has {len(audio)} bytes, an odd number.",
-            code="invalid_value",
-            param=param,
-        )
+        message = f"{param} must be whole samples of 16 bits; it has {len(audio)} bytes, an odd number."
+        raise ProtocolError(message, code="invalid_value", param=param)
 
 
 def _law(format: AudioFormat) -> g711.Law:

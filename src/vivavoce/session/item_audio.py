@@ -19,6 +19,8 @@ class _Stored:
     as_model_input: bool = False
     audio: bytearray = field(default_factory=bytearray)
     end_ms: float = inf
+    encoded: bytes | None = None
+    """the audio in `format`, once it was read"""
 
     @property
     def bytes_per_ms(self) -> int:
@@ -40,7 +42,6 @@ class ItemAudio:
         self.ms = 0.0
         """milliseconds of audio that are kept"""
         self._items: dict[str, _Stored] = {}
-        self._read: dict[str, bytes] = {}
 
     def __contains__(self, item_id: object) -> bool:
         return item_id in self._items
@@ -57,7 +58,7 @@ class ItemAudio:
             return
         if self._keep_beginning:
             audio = audio[: max(0, int((self._max_ms - stored.ms) * stored.bytes_per_ms))]
-        self._change(item_id, stored, audio)
+        self._change(stored, audio)
         while self.ms > self._max_ms:
             self.delete(next(one for one in self._items if not self._keep_beginning or one != item_id))
 
@@ -71,21 +72,19 @@ class ItemAudio:
         """Keep only the first `ms` milliseconds of an item, now and after further appends."""
         if stored := self._items.get(item_id):
             stored.end_ms = min(stored.end_ms, ms)
-            self._change(item_id, stored)
+            self._change(stored)
 
     def delete(self, item_id: str) -> None:
         """Delete the audio of an item."""
-        self._read.pop(item_id, None)
         if stored := self._items.pop(item_id, None):
             self.ms -= stored.ms
 
-    def _change(self, item_id: str, stored: _Stored, more: bytes = b"") -> None:
-        before = stored.ms
+    def _change(self, stored: _Stored, more: bytes = b"") -> None:
+        before, stored.encoded = stored.ms, None
         stored.audio += more
         if stored.end_ms < stored.ms:
             del stored.audio[round(stored.end_ms) * stored.bytes_per_ms :]
         self.ms += stored.ms - before
-        self._read.pop(item_id, None)
 
     def stored(self, item_id: str) -> bytes:
         """Return the stored audio of an item, as it was appended; empty if there is none."""
@@ -100,14 +99,10 @@ class ItemAudio:
         stored = self._items.get(item_id)
         if stored is None or not stored.audio:
             return None
-        if item_id not in self._read:
+        if stored.encoded is None:
             audio = bytes(stored.audio)
-            if stored.as_model_input:
-                audio = await _encode(audio, stored.format)
-            if item_id not in self._items:  # it was deleted meanwhile
-                return None
-            self._read[item_id] = audio
-        return self._read[item_id]
+            stored.encoded = await _encode(audio, stored.format) if stored.as_model_input else audio
+        return stored.encoded if item_id in self._items else None  # it may have been deleted meanwhile
 
 
 async def _encode(pcm: bytes, format: AudioFormat) -> bytes:

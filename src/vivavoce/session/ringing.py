@@ -111,7 +111,5 @@ class IncomingCalls:
         if call_id in self._ringing:
             return self._ringing.pop(call_id)
         self._switchboard.caller(call_id)  # raises `call_id_not_found` if there is no such call at all
-        raise ProtocolError(
-            f"Call '{call_id}' does not ring any more: it was accepted, or never had to be.",
-            code="call_not_ringing",
-        )
+        message = f"Call '{call_id}' does not ring any more: it was accepted, or never had to be."
+        raise ProtocolError(message, code="call_not_ringing")

@@ -11,14 +11,7 @@ from vivavoce.errors import ProtocolError
 from vivavoce.limits import Limits
 from vivavoce.protocol import events as e
 from vivavoce.protocol.tools import without_secrets
-from vivavoce.session.call import (
-    ActiveCall,
-    Caller,
-    ClientLine,
-    EngineLine,
-    MiddlewareHandle,
-    Sideband,
-)
+from vivavoce.session.call import ActiveCall, Caller, ClientLine, EngineLine, MiddlewareHandle, Sideband
 from vivavoce.session.line import Engine, HungUp, Line
 from vivavoce.session.middleware import Listener, Middleware
 
@@ -100,10 +93,8 @@ class Switchboard:
         """
         call = self._find(call_id)
         if len(call.sidebands) >= self.limits.sidebands:
-            raise ProtocolError(
-                f"{self.limits.sidebands} others have joined this call already (limits.sidebands).",
-                code="rate_limit_exceeded",
-            )
+            message = f"{self.limits.sidebands} others have joined this call already (limits.sidebands)."
+            raise ProtocolError(message, code="rate_limit_exceeded")
         with call.join(extras=extras) as queue:
             async with Sideband(call, queue) as line:
                 yield line
@@ -119,10 +110,8 @@ class Switchboard:
         """
         caller = self._find(call_id).caller
         if caller.refer is None:
-            raise ProtocolError(
-                f"Call '{call_id}' came by {caller.transport}, which cannot transfer it to a number.",
-                code="call_cannot_be_referred",
-            )
+            message = f"Call '{call_id}' came by {caller.transport}, which cannot transfer it to a number."
+            raise ProtocolError(message, code="call_cannot_be_referred")
         await caller.refer(target)
 
     def hang_up(self, call_id: str) -> None:
@@ -131,7 +120,7 @@ class Switchboard:
 
     def _find(self, call_id: str) -> ActiveCall:
         for call in self._calls.values():
-            if call_id in (call.caller.id, call.session_id):
+            if call_id == call.caller.id or (call.session and call_id == call.session.id):
                 return call
         raise no_such_call(call_id)
 

@@ -7,6 +7,7 @@ import base64
 import hmac
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from hashlib import sha256
 from itertools import count
 
@@ -47,41 +48,36 @@ def signature(secret: str, event_id: str, sent: int, body: bytes) -> str:
     return f"v1,{base64.b64encode(digest).decode()}"
 
 
+@dataclass(frozen=True)
 class Webhook:
     """Sends events to the server in `[server] webhook`. `now` returns the Unix time in seconds."""
 
-    def __init__(
-        self,
-        url: str,
-        secret: str,
-        limits: Limits,
-        *,
-        now: Callable[[], int] = unix_now,
-        transport: httpx.AsyncBaseTransport | None = None,
-    ) -> None:
-        self._url, self._secret, self._limits = url, secret, limits
-        self._now, self._transport = now, transport
+    url: str
+    secret: str = field(repr=False)
+    limits: Limits
+    now: Callable[[], int] = unix_now
+    transport: httpx.AsyncBaseTransport | None = None
 
     async def send(self, call: IncomingCall) -> None:
         """Report a call, and retry with back-off until the server accepts the request or this is cancelled."""
-        event_id, seconds = new_id("evt"), self._limits.webhook_seconds
-        body = msgspec.json.encode(incoming(call, event_id, self._now()))
-        async with httpx.AsyncClient(timeout=seconds, transport=self._transport) as client:
+        event_id, seconds = new_id("evt"), self.limits.webhook_seconds
+        body = msgspec.json.encode(incoming(call, event_id, self.now()))
+        async with httpx.AsyncClient(timeout=seconds, transport=self.transport) as client:
             for attempt in count(1):
                 if await self._deliver(client, event_id, body):
                     return
                 await anyio.sleep(backoff(attempt, first=FIRST_PAUSE, longest=LONGEST_PAUSE))
 
     async def _deliver(self, client: httpx.AsyncClient, event_id: str, body: bytes) -> bool:
-        sent = self._now()
+        sent = self.now()
         headers = {
             "content-type": "application/json",
             "webhook-id": event_id,
             "webhook-timestamp": str(sent),
-            "webhook-signature": signature(self._secret, event_id, sent, body),
+            "webhook-signature": signature(self.secret, event_id, sent, body),
         }
         try:
-            answer = await client.post(self._url, content=body, headers=headers)
+            answer = await client.post(self.url, content=body, headers=headers)
         except httpx.HTTPError as error:
             log.warning("server.webhook cannot be reached: %s", type(error).__name__)
             return False

@@ -16,7 +16,6 @@ from functools import cache
 from math import inf
 
 import anyio
-from msgspec import UNSET
 
 from vivavoce.audio.rates import INPUT_RATE, OUTPUT_RATE
 from vivavoce.engines.cascade.context import Providers
@@ -25,7 +24,7 @@ from vivavoce.errors import ProviderError
 from vivavoce.limits import Limits
 from vivavoce.protocol import events as e
 from vivavoce.protocol.items import Message
-from vivavoce.protocol.session import AudioFormat, Pcm, Session, TranscriptionSession
+from vivavoce.protocol.session import Pcm, Session, TranscriptionSession, input_settings
 from vivavoce.protocol.settings import DEFAULT
 from vivavoce.providers.base import ChatRequest, ChatUsage, ToolCall, Transcript, WordTiming
 from vivavoce.session.call import Caller
@@ -344,7 +343,9 @@ class Simulation:
         return timeline
 
     async def _act(self, line: Line, steps: Sequence[Step], timeline: Timeline, until: float) -> None:
-        encoder = AudioEncoder(_format(self.client_session) or _format(self.session) or Pcm())
+        encoder = AudioEncoder(
+            input_settings(self.client_session).format or input_settings(self.session).format or Pcm()
+        )
         sends = sorted((step for step in steps if isinstance(step, ClientSends)), key=lambda step: step.at)
         for frame in range(round(until * 1000 / _FRAME_MS)):
             at = frame * _FRAME_MS / 1000
@@ -354,7 +355,7 @@ class Simulation:
                     event = sends.pop(0).event
                     event = event if isinstance(event, e.ClientEvent) else event(timeline)
                     await line.send(event)
-                    if isinstance(event, e.SessionUpdate) and (changed := _format(event.session)):
+                    if isinstance(event, e.SessionUpdate) and (changed := input_settings(event.session).format):
                         encoder = AudioEncoder(changed)
                 audio = encoder.push(_frame(self.caller.sample(at)))
                 await line.send(e.InputAudioBufferAppend(audio=audio))
@@ -365,11 +366,6 @@ class Simulation:
 @cache
 def _frame(sample: int) -> bytes:
     return array("h", [sample] * (OUTPUT_RATE * _FRAME_MS // 1000)).tobytes()
-
-
-def _format(session: Session | TranscriptionSession | None) -> AudioFormat | None:
-    audio = session.audio if session else UNSET
-    return (audio.input.format or None) if audio and audio.input else None
 
 
 async def _drain(line: Line) -> None:

@@ -16,6 +16,9 @@ _TAGS = {
     *("ul", "ol", "li", "dl", "dt", "dd"),
     *("table", "caption", "thead", "tbody", "tfoot", "tr", "th", "td"),
 }
+_WITHOUT_CONTENT = {
+    *("script", "style", "title", "template", "textarea", "iframe", "noscript", "svg", "math"),
+}
 _ATTRIBUTES = {
     "*": {"dir", "lang"},
     "a": {"href", "title"},
@@ -30,17 +33,7 @@ _ATTRIBUTES = {
 _SANITISER = nh3.Cleaner(
     tags=_TAGS,
     attributes=_ATTRIBUTES,
-    clean_content_tags={
-        "script",
-        "style",
-        "title",
-        "template",
-        "textarea",
-        "iframe",
-        "noscript",
-        "svg",
-        "math",
-    },
+    clean_content_tags=_WITHOUT_CONTENT,
     url_schemes={"http", "https", "mailto", "tel"},
     url_relative="deny",
     link_rel="noopener noreferrer",

@@ -11,7 +11,7 @@ from typing import Literal
 
 import anyio
 import msgspec
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET
 from msgspec.structs import replace
 
 from vivavoce.limits import Limits
@@ -26,6 +26,7 @@ from vivavoce.protocol.session import (
     TranscriptionSession,
     TranscriptionSettings,
     TurnDetection,
+    input_settings,
 )
 from vivavoce.providers import dialogue
 from vivavoce.session.middleware import SessionHandle
@@ -103,6 +104,8 @@ class Question:
     request: e.ResponseCreate = field(init=False)
     verdict: Verdict | None = None
     is_typed: bool = False
+    is_asked: bool = False
+    """whether its `request` was sent"""
     _response_id: str | None = None
     _item_id: str | None = None
     _is_spoken: bool = False
@@ -117,7 +120,7 @@ class Question:
         match event:
             case e.ErrorEvent(error=error) if error.event_id == self.request.event_id:
                 self.verdict = "unclear"
-            case e.ResponseCreated(response=response) if self._is_this(response):
+            case e.ResponseCreated(response=response) if (response.metadata or {}).get(VERBATIM) == self.words:
                 self._response_id = response.id
             case e.ResponseDone(response=response) if response.id == self._response_id:
                 self._on_spoken(response)
@@ -135,9 +138,6 @@ class Question:
                 self._judge(item_id, text)
             case e.TranscriptionFailed(item_id=item_id) if self._after_question.get(item_id) is not None:
                 self.verdict = self.verdict or "unclear"
-
-    def _is_this(self, response: Response) -> bool:
-        return (response.metadata or {}).get(VERBATIM) == self.words
 
     def _on_spoken(self, response: Response) -> None:
         message = next((item for item in response.output if isinstance(item, Message)), None)
@@ -173,7 +173,7 @@ def listening_changes(session: Session | TranscriptionSession | None) -> tuple[S
 
     During a question, speech is transcribed, and the engine does not create responses by itself.
     """
-    turns, transcription = turn_detection(session), _transcription(session)
+    turns, transcription = turn_detection(session), input_settings(session).transcription
     change, back = InputSettings(), InputSettings()
     if turns is not None and turns != _without_responses(turns):
         change = replace(change, turn_detection=_without_responses(turns))
@@ -194,26 +194,16 @@ def _without_responses(turns: TurnDetection) -> TurnDetection:
     return turns
 
 
-def _transcription(
-    session: Session | TranscriptionSession | None,
-) -> TranscriptionSettings | UnsetType | None:
-    audio = session.audio if session else UNSET
-    return audio.input.transcription if audio and audio.input else UNSET
-
-
 def spoken_language(session: Session | TranscriptionSession | None) -> str | None:
     """Return the language of the session's transcription, if it is set."""
-    transcription = _transcription(session)
+    transcription = input_settings(session).transcription
     return (transcription.language or None) if transcription else None
 
 
 def changes_listening(session: Session | TranscriptionSession) -> bool:
     """Return whether an update contains settings that `listening_changes` changes as well."""
-    settings = session.audio.input if session.audio else UNSET
-    unchanged = (UNSET, UNSET)
-    return (
-        isinstance(settings, InputSettings) and (settings.turn_detection, settings.transcription) != unchanged
-    )
+    settings = input_settings(session)
+    return (settings.turn_detection, settings.transcription) != (UNSET, UNSET)
 
 
 # asking
@@ -236,7 +226,6 @@ class ConfirmationFlow:
         self._back: Session | None = None
         self._updates: list[e.SessionUpdate] = []
         self._question: Question | None = None
-        self._is_asked = False
         self._denied: set[tuple[str, str]] = set()
 
     @property
@@ -271,9 +260,9 @@ class ConfirmationFlow:
 
     def next_request(self) -> e.ResponseCreate | None:
         """Return the request that has the current question spoken, only once per question."""
-        if self._question is None or self._is_asked:
+        if self._question is None or self._question.is_asked:
             return None
-        self._is_asked = True
+        self._question.is_asked = True
         return self._question.request
 
     async def confirm(self, tool: Tool, arguments: str, handle: SessionHandle) -> str | None:
@@ -325,7 +314,7 @@ class ConfirmationFlow:
         return "unclear"
 
     async def _ask_once(self, question: Question) -> Verdict:
-        self._question, self._is_asked = question, False
+        self._question = question
         self._notifier.notify()
         await self._notifier.until(lambda: question.verdict is not None)
         if question.is_typed:

@@ -88,12 +88,16 @@ def tool(
     descriptions = {one.arg_name: " ".join((one.description or "").split()) for one in docstring.params}
     parameters = Parameters.of(function, descriptions, place)
     _check_question(options.get("confirm", ""), parameters, place)
-    threads = options.get("at_once") or _THREADS
+    call = _caller(function, name, options.get("at_once") or _THREADS)
+
+    async def run(arguments: str, context: Context) -> Outcome:
+        return outcome_of(await call(parameters.read(arguments), context), name)
+
     return PythonTool(
         name=name,
         description=_description(docstring) or name.replace("_", " "),
         parameters=parameters.schema,
-        run=_runner(function, name, parameters, threads),
+        run=run,
         check=_checker(check, name, parameters),
         function=function,
         **options,
@@ -117,17 +121,6 @@ def _description(docstring: Docstring) -> str:
     """Return the docstring without the sections about parameters, results and errors."""
     examples = [f"Examples:\n{one.description}" for one in docstring.examples if one.description]
     return "\n\n".join(filter(None, [docstring.short_description, docstring.long_description, *examples]))
-
-
-def _runner(
-    function: Callable[..., object], name: str, parameters: Parameters, threads: int
-) -> Callable[[str, Context], Awaitable[Outcome]]:
-    call = _caller(function, name, threads)
-
-    async def run(arguments: str, context: Context) -> Outcome:
-        return outcome_of(await call(parameters.read(arguments), context), name)
-
-    return run
 
 
 def _checker(

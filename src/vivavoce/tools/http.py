@@ -1,7 +1,6 @@
 """A tool that calls an HTTP endpoint, with its arguments in the URL or in the body of the request."""
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
@@ -13,7 +12,6 @@ from vivavoce.limits import Limits
 from vivavoce.tools.parameters import Parameters
 from vivavoce.tools.types import Context, Outcome, Tool, ToolError
 
-_PLACEHOLDER = re.compile(r"\{(\w+)\}")
 _REDIRECTS = 5
 _BYTES_PER_CHAR = 4
 _EXCERPT = 500
@@ -130,7 +128,7 @@ def fill_url(url: str, values: Values) -> tuple[str, Values]:
     parts = urlsplit(url)
     path = "/".join(_fill_segment(segment, values) for segment in parts.path.split("/"))
     pairs = [
-        (name, _fill(text, values))
+        (name, text.format_map({one: _text(value) for one, value in values.items()}))
         for name, text in parse_qsl(parts.query, keep_blank_values=True)
         if all(values.get(one) is not None for one in placeholders(text))
     ]
@@ -145,14 +143,10 @@ def _fill_segment(segment: str, values: Values) -> str:
         text = _text(values[name])
         if not text.strip() or set(text) & set("/\\") or not text.isprintable():
             raise ToolError(f"{name}: {text!r} cannot be part of an address; needed is a word or a number.")
-    filled = _PLACEHOLDER.sub(lambda found: quote(_text(values[found[1]]), safe=""), segment)
+    filled = segment.format_map({name: quote(_text(value), safe="") for name, value in values.items()})
     if filled != segment and not unquote(filled).strip("."):
         raise ToolError(f"{filled!r} cannot be part of an address; needed is a word or a number.")
     return filled
-
-
-def _fill(text: str, values: Values) -> str:
-    return _PLACEHOLDER.sub(lambda found: _text(values[found[1]]), text)
 
 
 def _query(values: Values) -> str:

@@ -18,7 +18,10 @@ log = logging.getLogger(__name__)
 
 
 class McpToolSource:
-    """One MCP server as a source of tools. Its connection is a task in `tasks`. Raises `ConfigError`."""
+    """One MCP server as a source of tools. Its connection is a task in `tasks`. Raises `ConfigError`.
+
+    `label` is its name in the log, and the prefix of tool names that would otherwise occur twice.
+    """
 
     def __init__(self, table: McpToolsTable, tasks: TaskGroup, limits: Limits) -> None:
         self.label = table.label
@@ -36,7 +39,10 @@ class McpToolSource:
         self._connection = McpConnection(server, servers, tasks, seconds)
 
     async def load(self) -> Sequence[Tool]:
-        """Return its tools; none, and log an error, if `confirm` names an unknown tool or argument."""
+        """Return its tools; none, and log an error, if `confirm` names an unknown tool or argument.
+
+        Raises `ProviderError` if that fails; it can then be called again later.
+        """
         found = await self._connection.list_tools()
         if fault := _unknown(self._table.confirm, found):
             message = "MCP server %r is left out: confirm of [[tools.mcp]] names %s"

@@ -210,7 +210,6 @@ def _inline(node: object, definitions: Mapping[str, dict[str, object]], within: 
 
 
 def _alternatives(hint: object) -> Iterator[object]:
-    """Yield the types that a hint allows."""
     if get_origin(hint) is Annotated:
         yield from _alternatives(get_args(hint)[0])
     elif get_origin(hint) in (Union, UnionType):

@@ -9,7 +9,6 @@ from dataclasses import replace
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from importlib.util import find_spec
 from itertools import count
-from typing import Protocol
 
 import anyio
 import httpx
@@ -30,23 +29,10 @@ _START_SECONDS = 5.0
 """how long the start waits for tool sources; tools of slower ones become available later"""
 
 
-class ToolSource(Protocol):
-    """A source whose tools must be loaded first, such as an MCP server."""
-
-    @property
-    def label(self) -> str:
-        """Its name in the log, and the prefix of tool names that would otherwise occur twice."""
-        ...
-
-    async def load(self) -> Sequence[Tool]:
-        """Return its tools. Raises `ProviderError` if that fails; it is then called again later."""
-        ...
-
-
 class ToolRegistry:
     """The tools that are loaded. Sources may load later, so call `tools` for each conversation."""
 
-    def __init__(self, tools: Sequence[Tool] = (), sources: Sequence[ToolSource] = ()) -> None:
+    def __init__(self, tools: Sequence[Tool] = (), sources: Sequence[McpToolSource] = ()) -> None:
         self._tools, self._sources = tools, sources
         self._loaded: dict[str, Sequence[Tool]] = {}
         self._tried = {source.label: anyio.Event() for source in sources}
@@ -75,7 +61,7 @@ class ToolRegistry:
             for source in self._sources:
                 tasks.start_soon(self._load, source)
 
-    async def _load(self, source: ToolSource) -> None:
+    async def _load(self, source: McpToolSource) -> None:
         for attempt in count(1):
             try:
                 self._loaded[source.label] = await source.load()
@@ -106,7 +92,9 @@ async def open_tools(table: ToolsTable, limits: Limits) -> AsyncIterator[ToolReg
         return
     for what, advice in missing_for_tools(table):
         raise ConfigError(f"There is no {what}; write: {advice}")
-    async with httpx.AsyncClient(cookies=_no_cookies()) as client, anyio.create_task_group() as tasks:
+    # cookies of one caller must not be sent for another, so none are kept
+    cookies = CookieJar(policy=DefaultCookiePolicy(allowed_domains=[]))
+    async with httpx.AsyncClient(cookies=cookies) as client, anyio.create_task_group() as tasks:
         registry = ToolRegistry(
             [http_tool(one, client, limits) for one in table.http],
             [McpToolSource(one, tasks, limits) for one in table.mcp],
@@ -130,8 +118,3 @@ def missing_for_tools(table: ToolsTable) -> Iterator[tuple[str, str]]:
         if server.command and shutil.which(server.command[0]) is None:
             program = server.command[0]
             yield f"command {program} for [[tools.mcp]] {server.label}", f'command = ["/path/to/{program}", …]'
-
-
-def _no_cookies() -> CookieJar:
-    """Return a cookie jar that stores nothing: cookies of one caller must not be sent for another."""
-    return CookieJar(policy=DefaultCookiePolicy(allowed_domains=[]))

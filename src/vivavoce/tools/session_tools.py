@@ -39,7 +39,7 @@ class SessionTools:
 
     @property
     def session(self) -> s.Session:
-        """A session with all tools: those that the client has named, and our own."""
+        """The session for a `session.update` with all tools: those that the client has named, and our own."""
         return s.Session(tools=self._with_own(self._named))
 
     def intercept(self, event: e.SessionUpdate) -> e.SessionUpdate:

@@ -1,8 +1,6 @@
 """A queue of texts to be spoken verbatim: fillers, greetings, and the `say` of tools."""
 
-from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 import anyio
 
@@ -29,18 +27,13 @@ class Notifier:
             await self.next.wait()
 
 
-@dataclass(eq=False)
-class _Words:
-    request: e.ResponseCreate
-    started: anyio.Event = field(default_factory=anyio.Event)
-
-
 class SpeechQueue:
     """A queue of texts that wait until they can be spoken. Tools may queue at most `limit` texts."""
 
     def __init__(self, notifier: Notifier, limit: int) -> None:
         self._notifier, self._limit = notifier, limit
-        self._waiting: deque[_Words] = deque()
+        self._waiting: dict[anyio.Event, e.ResponseCreate] = {}
+        """requests in order, each by the event of being spoken"""
 
     async def say(self, text: str) -> None:
         """Queue a text, and return when it is about to be spoken. Cancelling removes it from the queue.
@@ -53,19 +46,18 @@ class SpeechQueue:
 
     async def append(self, text: str) -> None:
         """Like `say`, without the limit."""
-        words = _Words(e.ResponseCreate(event_id=e.new_id("event"), response=verbatim(text)))
-        self._waiting.append(words)
+        started = anyio.Event()
+        self._waiting[started] = e.ResponseCreate(event_id=e.new_id("event"), response=verbatim(text))
         self._notifier.notify()
         try:
-            await words.started.wait()
+            await started.wait()
         finally:
-            if words in self._waiting:
-                self._waiting.remove(words)
+            self._waiting.pop(started, None)
 
     def pop(self) -> e.ResponseCreate | None:
         """Return the request that has the next text spoken, or None if none is waiting."""
         if not self._waiting:
             return None
-        words = self._waiting.popleft()
-        words.started.set()
-        return words.request
+        started = next(iter(self._waiting))
+        started.set()
+        return self._waiting.pop(started)

@@ -19,7 +19,6 @@ from vivavoce.limits import Limits
 from vivavoce.protocol import events as e
 from vivavoce.protocol.items import FunctionCall, FunctionCallOutput, McpCall, Message
 from vivavoce.protocol.responses import ResponseParams
-from vivavoce.protocol.session import Session
 from vivavoce.session.line import HungUp
 from vivavoce.session.middleware import ObservedEvent, SessionHandle
 from vivavoce.tools.cards import as_html
@@ -46,21 +45,14 @@ HandOver = Callable[[Assistant], Awaitable[str]]
 A `VivavoceError` fails the call."""
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class _Call:
-    """A call that waits for its output."""
+    """A call that waits for its output, with the cancel scopes in which it runs, and its filler waits."""
 
     call_id: str
     name: str
     arguments: str
     round: Round
-
-
-@dataclass(eq=False)
-class _Running:
-    """A running call, with cancel scopes for the call and for its filler."""
-
-    tool: Tool
     scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
     filler: anyio.CancelScope = field(default_factory=anyio.CancelScope)
 
@@ -82,30 +74,18 @@ class Toolbox:
         self.state: dict[str, Any] = {}
         """`Context.state`: shared by the tools of this conversation"""
         self._limits, self._caller, self._hand_over_to = limits or Limits(), caller, hand_over
-        self._tools, self._turn, self._rounds = SessionTools(tools), TurnState(), CallRounds()
+        self.session_tools = SessionTools(tools)
+        """our own tools, and the client's; after changing ours, send its `session`; running calls continue"""
+        self._turn, self._rounds = TurnState(), CallRounds()
         self._notifier = Notifier()
         self._confirmation = ConfirmationFlow(self._notifier, self._limits, self._turn)
         self._speech = SpeechQueue(self._notifier, self._limits.tool_calls)
         self._waiting: deque[_Call] = deque()
         self._call_ids: dict[str, None] = {}
         self._out_of_band: set[str] = set()
-        self._running: dict[str, _Running] = {}
+        self._running: dict[str, tuple[_Call, Tool]] = {}
         self._active = 0
         self._continuation: str | None = None
-
-    @property
-    def tools(self) -> Sequence[Tool]:
-        """Our own tools. After changing them, send `session` in a `session.update`; running calls continue."""
-        return self._tools.tools
-
-    @tools.setter
-    def tools(self, tools: Sequence[Tool]) -> None:
-        self._tools.tools = tuple(tools)
-
-    @property
-    def session(self) -> Session:
-        """The session for a `session.update`, with the client's tools and our own."""
-        return self._tools.session
 
     # events
 
@@ -116,7 +96,7 @@ class Toolbox:
             return None
         match event:
             case e.SessionUpdate():
-                return self._tools.intercept(event)
+                return self.session_tools.intercept(event)
             case e.ConversationItemCreate(item=FunctionCallOutput(call_id=call_id)) if (
                 call_id in self._call_ids
             ):
@@ -129,7 +109,7 @@ class Toolbox:
         event = observed.event
         if isinstance(event, _AUDIO):
             return
-        self._tools.on_event(event)
+        self.session_tools.on_event(event)
         if observed.source == "server":
             self._on_server_event(event)
             self._turn.on_event(event, observed.at)
@@ -146,7 +126,7 @@ class Toolbox:
             case e.ConversationItemAdded(item=FunctionCallOutput(call_id=call_id)):
                 rounds.output_added(call_id)
             case e.ConversationItemAdded(item=Message(role="user")) if not self._confirmation.is_answer(event):
-                rounds.caller_spoke()
+                rounds.number = 0
             case e.ResponseCreated(response=response) if response.conversation_id is None:
                 self._out_of_band.add(response.id)
             case e.ResponseCreated(response=response) if not is_verbatim(response):
@@ -171,7 +151,7 @@ class Toolbox:
             return
         if response_id in self._out_of_band:
             log.info("%s: call of %r out of band is left to the client", self._caller, _short(call.name))
-        elif self._tools.is_clients(call.name):
+        elif self.session_tools.is_clients(call.name):
             self._rounds.add_clients(response_id, call_id)
         elif len(self._waiting) >= _WAITING:
             log.warning("%s: %d calls wait to be started; one more is dropped", self._caller, _WAITING)
@@ -194,10 +174,10 @@ class Toolbox:
 
     def _interrupt(self) -> None:
         """Cancel fillers, and calls with `interruption="cancels"`, because the caller speaks."""
-        for running in self._running.values():
-            running.filler.cancel()
-            if running.tool.interruption == "cancels":
-                running.scope.cancel()
+        for call, tool in self._running.values():
+            call.filler.cancel()
+            if tool.interruption == "cancels":
+                call.scope.cancel()
 
     # running
 
@@ -285,9 +265,9 @@ class Toolbox:
 
     async def _result(self, call: _Call, handle: SessionHandle) -> CallResult:
         """Execute a call; if it may not be executed, return a failed result with the reason for the model."""
-        tool, limits, number = self._tools.find(call.name), self._limits, call.round.number
+        tool, limits, number = self.session_tools.find(call.name), self._limits, call.round.number
         if tool is None:
-            there_are = ", ".join(one.name for one in self.tools) or "none"
+            there_are = ", ".join(one.name for one in self.session_tools.tools) or "none"
             output = f"There is no tool called {_short(call.name)!r}. There are: {there_are}."
             return CallResult.failed(output, "is not there")
         if number > limits.tool_rounds:
@@ -316,16 +296,16 @@ class Toolbox:
 
     async def _run_call(self, call: _Call, tool: Tool, context: Context) -> CallResult:
         """Run a tool. If an interruption cancels it, no response is requested: the caller is speaking."""
-        running = self._running[call.call_id] = _Running(tool)
+        self._running[call.call_id] = call, tool
         try:
-            with running.scope:
+            with call.scope:
                 async with anyio.create_task_group() as tasks:
-                    tasks.start_soon(self._say_filler, running, call.round)
+                    tasks.start_soon(self._say_filler, call, tool.filler)
                     result = await run_call(tool, call.arguments, context, self._limits)
                     tasks.cancel_scope.cancel()
         finally:
             del self._running[call.call_id]
-        if running.scope.cancelled_caught:
+        if call.scope.cancelled_caught:
             return CallResult.failed("Stopped: the caller interrupted.", "was interrupted", continues=False)
         if result.outcome.hand_over_to:
             return await self._hand_over(result, result.outcome.hand_over_to)
@@ -342,16 +322,15 @@ class Toolbox:
             return CallResult.failed(f"The tool has failed: {to.name} has not taken over.")
         return replace(result, status="has handed over", continues=not greeting, greeting=greeting)
 
-    async def _say_filler(self, running: _Running, round: Round) -> None:
+    async def _say_filler(self, call: _Call, words: str) -> None:
         """Queue a slow tool's filler, unless the caller speaks, or the round has had one."""
-        with running.filler:
+        with call.filler:
             await anyio.sleep(self._limits.filler_seconds)
-            if running.tool.filler and not round.has_filler:
-                round.has_filler = True
+            if words and not call.round.has_filler:
+                call.round.has_filler = True
                 with suppress(ToolError):  # the queue is full: the filler is not needed
-                    await self._speech.say(running.tool.filler)
+                    await self._speech.say(words)
 
 
 def _short(name: str) -> str:
-    """Return a tool's name, cut to `_NAME_CHARS`."""
     return name if len(name) <= _NAME_CHARS else f"{name[:_NAME_CHARS]}…"

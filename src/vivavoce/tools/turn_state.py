@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from vivavoce.protocol import events as e
 from vivavoce.protocol.responses import VERBATIM, Response
-from vivavoce.protocol.session import ServerVad, Session, TranscriptionSession, TurnDetection
+from vivavoce.protocol.session import ServerVad, Session, TranscriptionSession, TurnDetection, input_settings
 
 _RESPONSE_SECONDS = 3.0
 """An engine with `create_response` starts its response within this time after a turn, or not at all."""
@@ -16,8 +16,7 @@ _RESPONSE_SECONDS = 3.0
 
 def turn_detection(session: Session | TranscriptionSession | None) -> TurnDetection | None:
     """Return a session's turn detection; None if it is off or not set."""
-    audio = session.audio if session else UNSET
-    return (audio.input.turn_detection or None) if audio and audio.input else None
+    return input_settings(session).turn_detection or None
 
 
 def is_verbatim(response: Response) -> bool:
@@ -115,7 +114,7 @@ class CallRounds:
     """Tracks which calls have no output yet, and which outputs no response has used yet."""
 
     number: int = 0
-    """how many responses in a row have called tools since the caller spoke"""
+    """how many responses in a row have called tools; its user resets it when the caller has said something"""
     _rounds: dict[str, Round] = field(default_factory=dict)
     _added: set[str] = field(default_factory=set)
     """calls whose output the engine has received"""
@@ -183,10 +182,6 @@ class CallRounds:
         """Drop the due outputs, because the request failed; the next response will include them."""
         self._due = set()
         self._forget()
-
-    def caller_spoke(self) -> None:
-        """Reset the number of rounds, because the caller has said something."""
-        self.number = 0
 
     def _settle(self) -> None:
         """Remove finished rounds; if the client has open calls in one, it will request the response itself."""

@@ -42,7 +42,6 @@ class WorkerThreads:
             raise
 
     def _here(self) -> anyio.CapacityLimiter:
-        """Return the limiter of the current event loop."""
         slots = self._slots.get(None)
         if slots is None:
             slots = anyio.CapacityLimiter(self._limit)

@@ -9,7 +9,7 @@ from msgspec import UNSET
 from vivavoce.audio.rates import OUTPUT_RATE
 from vivavoce.errors import ProtocolError
 from vivavoce.protocol import events as e
-from vivavoce.protocol.session import AudioFormat, InputSettings, Pcm, Session, TranscriptionSession
+from vivavoce.protocol.session import AudioFormat, Pcm, input_settings, output_settings
 from vivavoce.session.formats import AudioDecoder
 
 
@@ -124,17 +124,18 @@ class Playout:
             case e.ResponseOutputAudioDelta():
                 self._append(event)
             case e.SessionCreated(session=session) | e.SessionUpdated(session=session):
-                self._configure(session)
+                turn_detection = input_settings(session).turn_detection
+                self._interruptible = not turn_detection or turn_detection.interrupt_response is not False
+                self._format = output_settings(session).format or self._format
             case e.InputAudioBufferSpeechStarted() if self._interruptible:
                 self.clear()
             case e.OutputAudioBufferClear():
                 self.clear()
             case e.ResponseCreated(response=response):
                 output = response.audio.output if response.audio else UNSET
-                self._responses[response.id] = self._new(
-                    (output.format if output else UNSET) or self._format,
-                    in_conversation=bool(response.conversation_id),
-                )
+                wanted = output.format if output else UNSET
+                started = self._new(wanted or self._format, in_conversation=bool(response.conversation_id))
+                self._responses[response.id] = started
             case e.ResponseOutputAudioDone(response_id=response_id, item_id=item_id):
                 if response_id in self._responses:
                     self._responses[response_id].buffer.finish(item_id)
@@ -180,13 +181,6 @@ class Playout:
             response.muted = response.muted or response.started or bool(played)
             self._forget_played(response_id)
 
-    def _configure(self, session: Session | TranscriptionSession) -> None:
-        audio = session.audio or UNSET
-        turn_detection = ((audio.input if audio else UNSET) or InputSettings()).turn_detection
-        self._interruptible = not turn_detection or turn_detection.interrupt_response is not False
-        if isinstance(session, Session) and session.audio and session.audio.output:
-            self._format = session.audio.output.format or self._format
-
     def _new(self, format: AudioFormat, *, in_conversation: bool = True) -> _Response:
         return _Response(AudioDecoder(format, self._rate), PlayoutBuffer(self._rate), in_conversation)
 
@@ -198,11 +192,8 @@ class Playout:
             return
         if len(audio) > self._free:
             response.muted = True
-            raise ProtocolError(
-                "More audio of this response waits to be played than limits.playout_seconds allows; "
-                "the rest of it is dropped.",
-                code="output_audio_buffer_full",
-            )
+            problem = "More audio of this response waits to be played than limits.playout_seconds allows; "
+            raise ProtocolError(f"{problem}the rest of it is dropped.", code="output_audio_buffer_full")
         self._free -= len(audio)
         response.buffer.append(event.item_id, audio)
 

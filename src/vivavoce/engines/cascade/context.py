@@ -1,9 +1,10 @@
 """The providers that all conversations share, and the state of one conversation."""
 
-from collections.abc import AsyncGenerator, AsyncIterator
-from dataclasses import dataclass, field, replace
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import NamedTuple, TypeVar
+from types import MappingProxyType
+from typing import Any, TypeVar
 
 import anyio
 from anyio.abc import TaskGroup
@@ -12,13 +13,22 @@ from vivavoce.errors import ProviderError
 from vivavoce.limits import Limits
 from vivavoce.protocol.events import ConversationItemAdded, ConversationItemDone, ServerEvent, new_id
 from vivavoce.protocol.items import Item
-from vivavoce.protocol.session import Session, TranscriptionSession
+from vivavoce.protocol.session import (
+    InputSettings,
+    Session,
+    SessionAudio,
+    TranscriptionAudio,
+    TranscriptionSession,
+)
 from vivavoce.protocol.tools import without_secrets
+from vivavoce.protocol.validation import invalid
 from vivavoce.providers.base import (
     ChatModel,
     ChatRequest,
     ChatUsage,
     DenoisingModel,
+    LanguageLimited,
+    SupportsOptions,
     SupportsPartials,
     Synthesizer,
     ToolCall,
@@ -31,6 +41,7 @@ from vivavoce.providers.base import (
 from vivavoce.session.conversation import Conversation
 from vivavoce.session.item_audio import ItemAudio
 from vivavoce.session.line import Line
+from vivavoce.text.languages import language_name, same_language
 
 T = TypeVar("T")
 
@@ -54,57 +65,34 @@ class Providers:
         return TranscriberQueue(self.transcriber)
 
     def reply(self, request: ChatRequest, limits: Limits) -> AsyncGenerator[str | ToolCall | ChatUsage, None]:
-        """Call the chat model. Raises `ProviderError` if it fails or a token takes too long.
-
-        Reading a long request may take `limits.reading_seconds`, as long as the model reports progress.
-        """
-        latest, reading = anyio.current_time() + limits.reading_seconds, anyio.CancelScope()
-        first = Timeout(limits.first_token_seconds, "first_token_seconds, limits.reading_seconds", reading)
-
-        def on_progress() -> None:
-            reading.deadline = max(reading.deadline, min(latest, anyio.current_time() + first.seconds))
-
-        reply = self.chat.reply(replace(request, on_progress=on_progress))
-        return _with_timeouts(
-            reply, first, Timeout(limits.next_token_seconds, "next_token_seconds"), provider="chat"
-        )
+        """Call the chat model. Raises `ProviderError` if it fails or a token takes too long."""
+        reply = self.chat.reply(request)
+        return _with_timeouts(reply, limits.first_token_seconds, limits.next_token_seconds, provider="chat")
 
     def synthesize(
         self, text: str, limits: Limits, *, voice: str | None, speed: float
     ) -> AsyncGenerator[bytes | WordTiming, None]:
         """Call the synthesizer. Raises `ProviderError` if it fails or a chunk takes too long."""
-        audio = self.synthesizer.speak(text, voice=voice, speed=speed)
-        timeout = Timeout(limits.first_audio_seconds, "first_audio_seconds")
-        return _with_timeouts(audio, timeout, timeout, provider="synthesizer")
-
-
-class Timeout(NamedTuple):
-    """The time that an item may take, the limit that says so, and a scope whose deadline may be postponed."""
-
-    seconds: float
-    limit: str
-    scope: anyio.CancelScope | None = None
+        audio, seconds = self.synthesizer.speak(text, voice=voice, speed=speed), limits.first_audio_seconds
+        return _with_timeouts(audio, seconds, seconds, provider="synthesizer")
 
 
 async def _with_timeouts(
-    items: AsyncIterator[T], first: Timeout, later: Timeout, *, provider: str
+    items: AsyncIterator[T], first: float, later: float, *, provider: str
 ) -> AsyncGenerator[T, None]:
-    """Yield a provider's items; raise `ProviderError` if one takes longer than its timeout."""
-    timeout = first
+    """Yield a provider's items; raise `ProviderError` if one takes longer than its timeout, in seconds."""
+    seconds = first
     try:
         while True:
-            scope = timeout.scope or anyio.CancelScope()
-            scope.deadline = anyio.current_time() + timeout.seconds
             try:
-                with scope:
+                with anyio.fail_after(seconds):
                     item = await anext(items)
             except StopAsyncIteration:
                 return
-            if scope.cancelled_caught:
-                message = f"was silent for too long (limits.{timeout.limit})"
-                raise ProviderError(provider, message, retryable=True)
+            except TimeoutError as error:
+                raise ProviderError(provider, f"was silent for {seconds:g} s", retryable=True) from error
             yield item
-            timeout = later
+            seconds = later
     finally:
         if isinstance(items, AsyncGenerator):
             await items.aclose()
@@ -123,16 +111,53 @@ class TranscriberQueue:
         """Whether the transcriber may be used for partial transcripts."""
         return isinstance(self.transcriber, SupportsPartials) and self.transcriber.supports_partials
 
+    @property
+    def supported_options(self) -> Collection[str]:
+        """The optional arguments that the transcriber takes."""
+        one = self.transcriber
+        return one.supported_options if isinstance(one, SupportsOptions) else ("prompt",)
+
+    def check_session(self, update: Session | TranscriptionSession) -> None:
+        """Raise `ProtocolError` if the transcriber knows none of the languages in a client's settings."""
+        audio: SessionAudio | TranscriptionAudio = update.audio or SessionAudio()
+        if settings := (audio.input or InputSettings()).transcription:
+            param = "session.audio.input.transcription"
+            self.check_languages([settings.language or ""], f"{param}.language")
+            self.check_languages(settings.languages or (), f"{param}.languages")
+
+    def check_languages(self, languages: Iterable[str], param: str) -> None:
+        """Raise `ProtocolError` if the transcriber knows none of these languages; `param` names them."""
+        asked = [code for code in languages if code]
+        if not asked or not isinstance(self.transcriber, LanguageLimited):
+            return
+        known = self.transcriber.languages
+        if not any(same_language(code, one) for code in asked for one in known):
+            names = " and ".join(f"{language_name(code)} ({code})" for code in known)
+            raise invalid(
+                param,
+                f"the transcriber of this server knows {names} only, not {language_name(asked[0])}; "
+                "[transcriber] of its settings chooses another.",
+            )
+
     async def transcribe(
-        self, audio: bytes, *, seconds: float, language: str | None = None, prompt: str | None = None
+        self,
+        audio: bytes,
+        *,
+        seconds: float,
+        language: str | None = None,
+        prompt: str | None = None,
+        options: Mapping[str, Any] = MappingProxyType({}),
     ) -> Transcript:
-        """Transcribe PCM at `INPUT_RATE`. Raises `ProviderError` if that fails or takes more than `seconds`."""
+        """Transcribe PCM at `INPUT_RATE`, with further arguments that the transcriber supports.
+
+        Raises `ProviderError` if that fails or takes more than `seconds`.
+        """
         self._running += 1
         if self._partial:
             self._partial.cancel()
         try:
             with anyio.fail_after(seconds):
-                return await self.transcriber.transcribe(audio, language=language, prompt=prompt)
+                return await self.transcriber.transcribe(audio, language=language, prompt=prompt, **options)
         except TimeoutError as error:
             message = f"no answer within {seconds:g} s (limits.transcription_seconds)"
             raise ProviderError("transcriber", message, retryable=True) from error

@@ -1,12 +1,15 @@
 """The cascade engine: transcriber, chat model, synthesizer. `_Conversation._handle` lists the client events."""
 
+import logging
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from itertools import count
 
 import anyio
 from msgspec import UNSET
 from msgspec.structs import replace
 
+from vivavoce.backoff import backoff
 from vivavoce.dates import unix_now
 from vivavoce.engines.cascade.context import CascadeContext, Providers
 from vivavoce.engines.cascade.input_audio import InputAudioStream
@@ -24,9 +27,9 @@ from vivavoce.engines.sessions import (
     not_a_client_event,
     update_transcription,
 )
-from vivavoce.errors import ProtocolError
+from vivavoce.errors import ProtocolError, ProviderError
 from vivavoce.limits import Limits
-from vivavoce.mcp.servers import McpConnector, McpServers
+from vivavoce.mcp.servers import McpServers
 from vivavoce.protocol import events as e
 from vivavoce.protocol.items import McpApprovalResponse
 from vivavoce.protocol.responses import ResponseParams
@@ -34,6 +37,8 @@ from vivavoce.protocol.session import Session, TranscriptionSession
 from vivavoce.protocol.settings import DEFAULT, check_response, merge
 from vivavoce.providers.base import ChatRequest, Prefillable
 from vivavoce.session.line import Line
+
+log = logging.getLogger(__name__)
 
 APOLOGY = "I'm sorry, I couldn't answer that just now. Could you say it again?"
 
@@ -49,29 +54,48 @@ class Cascade:
     session: Session = DEFAULT
     limits: Limits = field(default_factory=Limits)
     apology: Apology = field(default_factory=lambda: Apology(APOLOGY))
-    mcp: McpConnector = field(default_factory=McpServers)
+    mcp: McpServers = field(default_factory=McpServers)
+    _is_cold: bool = field(default=False, init=False)
+    """whether `warm_up` has failed"""
+    _warming_up: anyio.Lock = field(default_factory=anyio.Lock, init=False)
 
     async def warm_up(self) -> None:
         """Synthesize the apology and prefill the chat model, so that the first caller does not wait for that.
 
-        Raises `ProviderError` if a model fails.
+        Raises `ProviderError` if a model fails; it is then tried again during the next conversations.
         """
+        self._is_cold = True
         settings = ResponseSettings.of(self.session)
         audio = self.providers.synthesize(
             self.apology.text, self.limits, voice=settings.voice, speed=settings.speed
         )
         async with aclosing(audio) as chunks:
             apology = [chunk async for chunk in chunks if isinstance(chunk, bytes)]
-        self.apology = Apology(self.apology.text, b"".join(apology))
+        self.apology.audio = b"".join(apology)
         chat, spoken = self.providers.chat, settings.modality == "audio"
         if settings.tools and isinstance(chat, Prefillable):
             await chat.prefill(
                 ChatRequest((), settings.instructions, settings.tools, settings.tool_choice, spoken=spoken)
             )
+        self._is_cold = False
+
+    async def _warm_up_again(self) -> None:
+        """Try again what failed at the start, until it works; one conversation after the other does it."""
+        async with self._warming_up:
+            for attempt in count(1):
+                if not self._is_cold:
+                    return
+                try:
+                    await self.warm_up()
+                except ProviderError as error:
+                    log.warning("%s; it is tried again", error)
+                    await anyio.sleep(backoff(attempt, first=1, longest=60))
 
     async def converse(self, line: Line, session: Session | TranscriptionSession | None = None) -> None:
         """Serve one conversation that begins with `session`. Cancelling ends all tasks of it."""
         async with line, anyio.create_task_group() as tasks:
+            if self._is_cold:
+                tasks.start_soon(self._warm_up_again)
             own = self.session
             if isinstance(session, Session):
                 own = merge(own, session, tools=self.limits.tools)
@@ -87,7 +111,7 @@ class Cascade:
 class _Conversation:
     """One conversation, from its first event to its last."""
 
-    def __init__(self, context: CascadeContext, apology: Apology, mcp: McpConnector) -> None:
+    def __init__(self, context: CascadeContext, apology: Apology, mcp: McpServers) -> None:
         self.context = context
         self.responses = Responses(context, apology, mcp)
         self.input_audio = InputAudioStream(
@@ -106,7 +130,7 @@ class _Conversation:
         if self.context.transcription is None:
             await self.responses.mcp_servers.update(named(self.context.session.tools))
         if self.context.session.tools:  # an assistant's: no client has to send them first
-            self.responses.read_ahead()
+            self.context.tasks.start_soon(self.responses.prefill)
         with anyio.move_on_after(self.context.limits.conversation_minutes * 60) as lifetime:
             async for event in self.context.line:
                 try:
@@ -169,6 +193,7 @@ class _Conversation:
     async def _update(self, update: Session | TranscriptionSession) -> None:
         if type(update) is not type(self.context.client_session):
             self._check_unused()
+        self.context.providers.transcriber_queue.check_session(update)
         if isinstance(update, TranscriptionSession):
             known, session = self.context.transcription, self.context.session
             changed = update_transcription(known, update) if known else create_transcription(session, update)
@@ -185,7 +210,7 @@ class _Conversation:
         await self.context.send(e.SessionUpdated(session=self.context.client_session))
         await self.responses.mcp_servers.update(named(session.tools))
         if (session.instructions, session.tools) != (before.instructions, before.tools):
-            self.responses.read_ahead()
+            self.context.tasks.start_soon(self.responses.prefill)
 
     def _check_unused(self) -> None:
         """Raise `ProtocolError` if there was audio, an item or a response: the session's type is then fixed."""

@@ -6,6 +6,7 @@ import anyio.lowlevel
 
 from vivavoce.audio.dtmf import DtmfDetector
 from vivavoce.audio.rates import INPUT_RATE
+from vivavoce.engines.cascade.leveled_detector import LeveledDetector
 from vivavoce.engines.cascade.settings import InputProcessing
 from vivavoce.errors import ProtocolError
 from vivavoce.protocol.session import Pcm
@@ -77,7 +78,7 @@ class InputAudioStream:
         self.buffer = AudioBuffer()
         self.turn_taking = TurnTaking(settings.rules or TurnRules())
         self.dtmf_keys = ""
-        self._detector, self._is_audible = detector, is_audible
+        self._detector, self._is_audible = LeveledDetector(detector), is_audible
         self._max_buffer_ms = input_buffer_seconds * 1000
         self._denoising_model = denoising_model
         self._rest = b""
@@ -142,8 +143,10 @@ class InputAudioStream:
         for at in range(0, whole, FRAME_BYTES):
             frame = self._clean(pcm[at : at + FRAME_BYTES])
             self.buffer.append(frame)
+            audible = self._is_audible()
+            self._detector.adapts = not audible
             probability = self._detector.probability(frame)
-            yield self.turn_taking.on_frame(probability, FRAME_MS, assistant_speaks=self._is_audible())
+            yield self.turn_taking.on_frame(probability, FRAME_MS, assistant_speaks=audible)
             if not self.turn_taking.speaking:
                 self.buffer.drop_before(self.buffer.end_ms - _QUIET_MS)
             elif self.buffer.ms > self._max_buffer_ms:
@@ -163,9 +166,9 @@ async def has_speech(pcm: bytes, detector: VoiceActivityDetector) -> bool:
 
     Transcribers invent words for noise and silence, so they are only called if this is true.
     """
-    run = 0
+    run, leveled = 0, LeveledDetector(detector)
     for at in range(0, len(pcm) - FRAME_BYTES + 1, FRAME_BYTES):
-        run = run + FRAME_MS if detector.probability(pcm[at : at + FRAME_BYTES]) >= 0.5 else 0
+        run = run + FRAME_MS if leveled.probability(pcm[at : at + FRAME_BYTES]) >= 0.5 else 0
         if run >= _MIN_SPEECH_MS:
             return True
         if at // FRAME_BYTES % 64 == 63:

@@ -14,13 +14,7 @@ from vivavoce.engines.cascade.context import CascadeContext
 from vivavoce.engines.cascade.input_audio import InputAudioStream
 from vivavoce.engines.cascade.responses import Draft, Responses
 from vivavoce.engines.cascade.settings import InputProcessing
-from vivavoce.engines.cascade.transcripts import (
-    STRETCH_MS,
-    PartialTranscripts,
-    PendingTranscript,
-    Transcripts,
-    user_message,
-)
+from vivavoce.engines.cascade.transcripts import STRETCH_MS, PartialTranscripts, PendingTranscript, Transcripts
 from vivavoce.errors import ProtocolError, ProviderError
 from vivavoce.protocol import events as e
 from vivavoce.protocol.items import InputText, Item, Message
@@ -214,10 +208,9 @@ class InputTurns:
             self.responses.interrupt("turn_detected")
         else:
             self.responses.resume()
-        await self.context.send(
-            e.InputAudioBufferSpeechStarted(audio_start_ms=round(padded_ms), item_id=self._turn.item_id)
-        )
-        self.responses.read_ahead()
+        item_id, start = self._turn.item_id, round(padded_ms)
+        await self.context.send(e.InputAudioBufferSpeechStarted(audio_start_ms=start, item_id=item_id))
+        self.context.tasks.start_soon(self.responses.prefill_history)
 
     def _create_turn(self, start_ms: float, audio_start_ms: float) -> InputTurn:
         item_id = e.new_id("item")
@@ -229,10 +222,8 @@ class InputTurns:
         if turn is None:
             return
         turn.partials.stop()
-        await self.context.send(
-            e.InputAudioBufferSpeechStopped(audio_end_ms=round(end_ms), item_id=turn.item_id)
-        )
-        analysis = turn.analysis
+        end, analysis = round(end_ms), turn.analysis
+        await self.context.send(e.InputAudioBufferSpeechStopped(audio_end_ms=end, item_id=turn.item_id))
         if analysis is None:
             analysis = PauseAnalysis()
             audio = self.input_audio.buffer.read(turn.audio_start_ms)
@@ -288,21 +279,17 @@ class InputTurns:
         creates = self.input_audio.settings.create_response and not self.responses.in_progress
         if creates and analysis.text and turn.draft_count < self.context.limits.drafts:
             turn.draft_count += 1
-            message = user_message(turn.item_id, analysis.text)
-            turn.draft = self.responses.start_draft(analysis.text, message)
+            turn.draft = self.responses.start_draft(turn.item_id, analysis.text)
 
     def _valid_draft(self, turn: InputTurn, analysis: PauseAnalysis) -> Draft | None:
         draft = turn.draft
-        if draft and draft.transcript == analysis.text and draft.revision == self.context.revision:
-            return draft
-        return None
+        is_valid = draft and (draft.transcript, draft.revision) == (analysis.text, self.context.revision)
+        return draft if is_valid else None
 
     def _discard_outdated_draft(self) -> None:
         """Discard the draft if the caller has continued for more than a syllable: it lacks the new words."""
-        turn = self._turn
-        if turn is None or turn.draft is None or turn.resumed_ms is None:
-            return
-        if self.input_audio.now_ms - turn.resumed_ms > _SYLLABLE_MS:
+        turn, now_ms = self._turn, self.input_audio.now_ms
+        if turn and turn.draft and turn.resumed_ms is not None and now_ms - turn.resumed_ms > _SYLLABLE_MS:
             self.responses.discard(turn.draft)
             turn.draft = None
 

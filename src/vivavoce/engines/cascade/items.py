@@ -3,6 +3,7 @@
 import binascii
 import re
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 
 from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
@@ -59,39 +60,28 @@ class Items:
         self.context.revision += 1
         self.context.item_audio.delete(item_id)
         await self.context.send(e.ConversationItemDeleted(item_id=item_id))
-        self.responses.read_ahead()
 
     async def truncate(self, item_id: str, content_index: int, ms: int) -> None:
         """Cut a spoken message after its first `ms` milliseconds."""
         self._find(item_id, "truncate")
         length = self.context.conversation.spoken_ms(item_id)
         if length is None or content_index != 0:
-            raise ProtocolError(
-                f"Only the audio of a response can be truncated; item '{item_id}' has none there.",
-                code="invalid_value",
-                param="content_index" if length is not None else "item_id",
-            )
+            message = f"Only the audio of a response can be truncated; item '{item_id}' has none there."
+            param = "item_id" if length is None else "content_index"
+            raise ProtocolError(message, code="invalid_value", param=param)
         if ms < 0 or ms > length + _TRUNCATE_SLACK_MS:
-            raise ProtocolError(
-                f"Audio content of {length:.0f}ms is already shorter than {ms}ms",
-                code="invalid_value",
-                param="audio_end_ms",
-            )
+            message = f"Audio content of {length:.0f}ms is already shorter than {ms}ms"
+            raise ProtocolError(message, code="invalid_value", param="audio_end_ms")
         self.context.revision += 1
         self.context.item_audio.truncate(item_id, ms)
-        await self.context.send(
-            e.ConversationItemTruncated(item_id=item_id, content_index=content_index, audio_end_ms=ms)
-        )
-        self.responses.read_ahead()
+        truncated = e.ConversationItemTruncated(item_id=item_id, content_index=content_index, audio_end_ms=ms)
+        await self.context.send(truncated)
 
     def _find(self, item_id: str, verb: str) -> Item:
         item = self.context.conversation.find(item_id)
         if item is None:
-            raise ProtocolError(
-                f"Error: item with ID '{item_id}' does not exist in the conversation.",
-                code=f"item_{verb}_invalid_item_id",
-                param="item_id",
-            )
+            message = f"Error: item with ID '{item_id}' does not exist in the conversation."
+            raise ProtocolError(message, code=f"item_{verb}_invalid_item_id", param="item_id")
         return item
 
     # creating
@@ -110,7 +100,6 @@ class Items:
             item = replace(item, object="realtime.item", status="completed")
         self.context.revision += 1
         await self.context.add_item(item, before)
-        self.responses.read_ahead()
         parts = item.content if isinstance(item, Message) else ()
         if any(isinstance(part, InputImage) for part in parts):
             self.context.conversation.drop_images(self.context.limits.conversation_image_bytes)
@@ -126,21 +115,15 @@ class Items:
         if item_id == _ROOT:
             raise invalid("item.id", f"'{_ROOT}' is where a conversation begins; choose another.")
         if item_id in conversation:
-            raise ProtocolError(
-                f"Error adding item: item with ID '{item_id}' already exists in the conversation.",
-                code="item_create_duplicate_item_id",
-                param="item.id",
-            )
+            message = f"Error adding item: item with ID '{item_id}' already exists in the conversation."
+            raise ProtocolError(message, code="item_create_duplicate_item_id", param="item.id")
         if len(conversation) >= limits.items:
             raise too_many_items(limits)
         if isinstance(item, FunctionCallOutput):
             calls = (one.call_id for one in conversation.items if isinstance(one, FunctionCall))
             if item.call_id not in calls:
-                raise ProtocolError(
-                    f"Tool call ID '{item.call_id}' not found in conversation.",
-                    code="invalid_value",
-                    param="item.call_id",
-                )
+                message = f"Tool call ID '{item.call_id}' not found in conversation."
+                raise ProtocolError(message, code="invalid_value", param="item.call_id")
 
     def _resolve_previous(self, previous: str | UnsetType | None) -> str | None:
         """Return the id of the item before a new one: absent means the end, `root` the start (None)."""
@@ -149,11 +132,8 @@ class Items:
         if previous == _ROOT:
             return None
         if previous not in self.context.conversation:
-            raise ProtocolError(
-                f"Error adding item: the previous item with ID '{previous}' does not exist.",
-                code="invalid_value",
-                param="previous_item_id",
-            )
+            message = f"Error adding item: the previous item with ID '{previous}' does not exist."
+            raise ProtocolError(message, code="invalid_value", param="previous_item_id")
         return previous
 
     # the input of a response
@@ -164,7 +144,12 @@ class Items:
         if len(items) > limits.items:
             raise invalid("response.input", f"{len(items)} items; there may be {limits.items} (limits.items).")
         for index, item in enumerate(items):
-            self._check_input(item, f"response.input[{index}]")
+            path = f"response.input[{index}]"
+            if not isinstance(item, ItemReference):
+                _without_audio(item, self._input_format, path)
+                check_images(item, self.context.providers, limits, path)
+            elif item.id not in self.context.conversation:
+                raise invalid(f"{path}.id", f"there is no item '{item.id}' in the conversation.")
 
         async def read() -> Sequence[Item]:
             if any(isinstance(item, ItemReference) for item in items):  # it may be to a turn without transcript
@@ -174,13 +159,6 @@ class Items:
             return [await self._transcribed(item) for item in found if item]
 
         return read
-
-    def _check_input(self, item: Item | ItemReference, path: str) -> None:
-        if not isinstance(item, ItemReference):
-            _without_audio(item, self._input_format, path)
-            check_images(item, self.context.providers, self.context.limits, path)
-        elif item.id not in self.context.conversation:
-            raise invalid(f"{path}.id", f"there is no item '{item.id}' in the conversation.")
 
     async def _transcribed(self, item: Item) -> Item:
         """Return an item with transcripts instead of audio."""
@@ -240,12 +218,9 @@ def _check_image_url(url: str, param: str, max_bytes: int) -> None:
     if size > max_bytes:
         raise invalid(param, f"the image has {size} bytes; there may be {max_bytes} (limits.image_bytes).")
     if data is None and not url.startswith(("https://", "http://")):
-        raise invalid(
-            param, "expected a data URL of a PNG, JPEG, GIF or WebP in base64, or an address on the web."
-        )
-    try:
-        has_content = data is None or bool(binascii.a2b_base64(url[data.end() :], strict_mode=True))
-    except (binascii.Error, ValueError):
-        has_content = False
-    if not has_content:
-        raise invalid(param, "what follows 'base64,' is no base64 (standard alphabet, padded).")
+        expected = "expected a data URL of a PNG, JPEG, GIF or WebP in base64, or an address on the web."
+        raise invalid(param, expected)
+    with suppress(binascii.Error, ValueError):
+        if data is None or binascii.a2b_base64(url[data.end() :], strict_mode=True):
+            return
+    raise invalid(param, "what follows 'base64,' is no base64 (standard alphabet, padded).")

@@ -11,7 +11,7 @@ examples/realtime/mcp_approval.rb; and the Agents SDK for JavaScript, which requ
 """
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
@@ -24,7 +24,7 @@ from vivavoce.engines.cascade.context import CascadeContext
 from vivavoce.engines.cascade.settings import ResponseSettings
 from vivavoce.errors import ProviderError
 from vivavoce.mcp.connection import McpConnection, connection_key
-from vivavoce.mcp.servers import INVALID_PARAMS, INVALID_REQUEST, McpConnector, McpFailure, protocol_failure
+from vivavoce.mcp.servers import INVALID_PARAMS, INVALID_REQUEST, McpFailure, McpServers, protocol_failure
 from vivavoce.mcp.tools import ToolNames, as_function, needs_approval
 from vivavoce.protocol import events as e
 from vivavoce.protocol.items import (
@@ -92,8 +92,10 @@ class McpServerTools:
     a response that itself names a server, or has to call one, waits.
     """
 
-    def __init__(self, call: CascadeContext, connector: McpConnector, learned: Callable[[], None]) -> None:
-        """`learned` is called when new tools are known, so that the chat model can read them ahead."""
+    def __init__(
+        self, call: CascadeContext, connector: McpServers, learned: Callable[[], Awaitable[None]]
+    ) -> None:
+        """`learned` is called when new tools are known, so that the chat model can be prefilled."""
         self.call, self._connector, self._learned = call, connector, learned
         self._connections: dict[bytes, McpConnection] = {}
         self._names = ToolNames()
@@ -170,7 +172,7 @@ class McpServerTools:
         if item_id in self.call.conversation:
             before = self.call.conversation.before(item_id)
             await self.call.send(e.ConversationItemDone(item=item, previous_item_id=before))
-        self._learned()
+        await self._learned()
 
     def _check_room(self, connection: McpConnection, count: int, of: Literal["servers", "tools"]) -> None:
         limits = self.call.limits

@@ -39,9 +39,9 @@ _CHUNK_BYTES = OUTPUT_RATE // 10 * 2
 _REST_OF_WORD = re.compile(r"\S*\s*")
 
 
-@dataclass(frozen=True)
+@dataclass
 class Apology:
-    """The text that is spoken when a model fails, with its audio, which was synthesized in advance."""
+    """The text that is spoken when a model fails, with its audio, once it was synthesized in advance."""
 
     text: str
     audio: bytes = b""
@@ -87,7 +87,7 @@ class ResponseTask:
         self._tool_calls: list[ToolCall] = []
         self._usage: ChatUsage | None = None
         self._failure: Failure | None = None
-        self._started = False
+        self._started = self._is_speakable = False
 
     # running
 
@@ -159,8 +159,8 @@ class ResponseTask:
                         await self._generated.send(last)
             except (ProviderError, ProtocolError) as error:
                 await self._generated.send(error)
-                await self._generated.send(apology.text)
-                if self.settings.modality == "audio":
+                if self.settings.modality == "audio":  # written words stay as they are
+                    await self._generated.send(apology.text)
                     await self._generated.send(apology.audio)
 
     async def _generate_text(self, request: ChatRequest) -> bool:
@@ -170,7 +170,9 @@ class ResponseTask:
         words = self._text(request)
         async with aclosing(words), aclosing(clauses(words) if spoken else words) as pieces:
             async for clause in pieces:
-                has_text = True
+                has_text = has_text or bool(clause.strip())
+                if not has_text:  # some models begin with blanks, and then call a tool
+                    continue
                 await self._generated.send(clause)
                 if not spoken:
                     continue
@@ -183,7 +185,7 @@ class ResponseTask:
                         await self._generated.send(chunk)
                 gap = pause_after(clause) if has_audio else 0.0
                 await self.released.wait()
-        if spoken and has_text and not has_audio:
+        if self._is_speakable and not has_audio:
             raise ProviderError("synthesizer", "made no sound")
         return has_text
 
@@ -207,6 +209,7 @@ class ResponseTask:
         text, settings = speakable(clause), self.settings
         if not text.strip():
             return
+        self._is_speakable = True
         audio = self._providers.synthesize(text, self._limits, voice=settings.voice, speed=settings.speed)
         async with aclosing(audio) as chunks:
             async for chunk in chunks:
@@ -246,6 +249,8 @@ class ResponseTask:
                 case ChatUsage():
                     self._usage = piece
                 case ProviderError() | ProtocolError():
+                    if sent and not clause[sent - 1].isspace():
+                        await writer.write_text(" ")
                     clause, self._failure = "", piece  # the words whose audio is missing are not sent
         await writer.write_text(clause[sent:])
 

@@ -10,7 +10,6 @@ from vivavoce.engines.cascade.context import CascadeContext
 from vivavoce.engines.cascade.mcp_servers import McpServerTools, PendingMcpCall
 from vivavoce.engines.cascade.settings import ResponseSettings
 from vivavoce.protocol import events as e
-from vivavoce.protocol.closing import OutputPlace, part_closers
 from vivavoce.protocol.items import (
     AudioPart,
     FunctionCall,
@@ -24,12 +23,12 @@ from vivavoce.protocol.items import (
 from vivavoce.protocol.responses import (
     CachedTokens,
     InputTokens,
-    OutputTokens,
     Response,
     ResponseAudio,
     ResponseOutput,
     ResponseStatus,
     StatusDetails,
+    TokenDetails,
     Usage,
 )
 from vivavoce.providers.base import ChatUsage, ToolCall
@@ -54,9 +53,10 @@ class ResponseWriter:
         metadata: dict[str, str] | None = None,
     ) -> None:
         self._context, self._settings, self._mcp_servers = context, settings, mcp_servers
+        self._send = context.send
         self._conversation = None if out_of_band else context.conversation
         self._pending_calls: list[PendingMcpCall] = []
-        self._message: OutputPlace | None = None
+        self._message: e.OutputPlace | None = None
         self._open_id: str | None = None
         self._text, self._encoder = "", AudioEncoder(settings.format)
         self._ms = self._message_start_ms = 0.0
@@ -78,7 +78,7 @@ class ResponseWriter:
 
     async def start(self) -> None:
         """Send `response.created`."""
-        await self._context.send(e.ResponseCreated(response=self.response))
+        await self._send(e.ResponseCreated(response=self.response))
 
     async def write_text(self, text: str) -> None:
         """Send a text delta, unless it is empty; opens a message if none is open."""
@@ -87,7 +87,7 @@ class ResponseWriter:
         message = self._message or await self._open_message()
         self._text += text
         delta = e.ResponseOutputAudioTranscriptDelta if self._is_spoken else e.ResponseOutputTextDelta
-        await self._context.send(delta(**message, content_index=0, delta=text))
+        await self._send(delta(**message, content_index=0, delta=text))
 
     async def write_audio(self, chunk: bytes) -> None:
         """Send an audio delta of the text: PCM at `OUTPUT_RATE`, encoded in the client's format."""
@@ -95,7 +95,7 @@ class ResponseWriter:
         self._ms += len(chunk) / _BYTES_PER_MS
         if encoded := self._encoder.push(chunk):
             self._context.item_audio.append(message["item_id"], encoded)
-            await self._context.send(e.ResponseOutputAudioDelta(**message, content_index=0, delta=encoded))
+            await self._send(e.ResponseOutputAudioDelta(**message, content_index=0, delta=encoded))
 
     async def write_tool_call(self, call: ToolCall) -> None:
         """Send a tool call for the client or an MCP server. Shielded, since half a call would be invalid."""
@@ -109,14 +109,14 @@ class ResponseWriter:
         item = pending.item
         place = await self._open_item(replace(item, arguments=""))
         for delta in _deltas(item.arguments):
-            await self._context.send(e.ResponseMcpCallArgumentsDelta(**place, delta=delta))
-        await self._context.send(e.ResponseMcpCallArgumentsDone(**place, arguments=item.arguments))
+            await self._send(e.ResponseMcpCallArgumentsDelta(**place, delta=delta))
+        await self._send(e.ResponseMcpCallArgumentsDone(**place, arguments=item.arguments))
         self._replace(place, item)
         await self._mcp_servers.add(pending, place["response_id"], place["output_index"])
         self._pending_calls.append(pending)
 
     async def _write_function_call(self, call: ToolCall) -> None:
-        call_id = e.new_id("call")
+        call_id = call.id or e.new_id("call")
         item = FunctionCall(
             id=e.new_id("item"),
             object="realtime.item",
@@ -125,14 +125,13 @@ class ResponseWriter:
             call_id=call_id,
             arguments="",
         )
-        place, send = await self._open_item(item), self._context.send
+        place = await self._open_item(item)
         for delta in _deltas(call.arguments):
-            await send(e.ResponseFunctionCallArgumentsDelta(**place, call_id=call_id, delta=delta))
-        await send(
-            e.ResponseFunctionCallArgumentsDone(
-                **place, call_id=call_id, name=call.name, arguments=call.arguments
-            )
+            await self._send(e.ResponseFunctionCallArgumentsDelta(**place, call_id=call_id, delta=delta))
+        done = e.ResponseFunctionCallArgumentsDone(
+            **place, call_id=call_id, name=call.name, arguments=call.arguments
         )
+        await self._send(done)
         await self._close_item(place, replace(item, status="completed", arguments=call.arguments))
 
     async def finish(
@@ -150,7 +149,7 @@ class ResponseWriter:
         await self._close_message("completed" if status == "completed" else "incomplete", heard_ms)
         total = self._total_usage(usage or ChatUsage(0, 0))
         self.response = replace(self.response, status=status, status_details=details, usage=total)
-        await self._context.send(e.ResponseDone(response=self.response))
+        await self._send(e.ResponseDone(response=self.response))
         for call in self._pending_calls:
             self._context.tasks.start_soon(self._mcp_servers.run, call)
         return total.total_tokens
@@ -161,7 +160,7 @@ class ResponseWriter:
     def _is_spoken(self) -> bool:
         return self._settings.modality == "audio"
 
-    async def _open_message(self) -> OutputPlace:
+    async def _open_message(self) -> e.OutputPlace:
         """Open a message and its part. Shielded, since a half-open message could not be closed."""
         item = self._message_item(e.new_id("item"), "in_progress")
         self._open_id = item.id or ""
@@ -171,20 +170,18 @@ class ResponseWriter:
         part = AudioPart(transcript="") if self._is_spoken else TextPart(text="")
         with anyio.CancelScope(shield=True):
             self._message = message = await self._open_item(item)
-            await self._context.send(e.ResponseContentPartAdded(**message, content_index=0, part=part))
+            await self._send(e.ResponseContentPartAdded(**message, content_index=0, part=part))
         return message
 
     async def _close_message(self, status: ItemStatus, heard_ms: float | None = None) -> None:
         if self._message is None:
             return
         place, self._message = self._message, None
-        for event in part_closers({**place, "content_index": 0}, self._text, spoken=self._is_spoken):
-            await self._context.send(event)
-        content = (
-            OutputAudio(transcript=self._truncate(place["item_id"], heard_ms))
-            if self._is_spoken
-            else OutputText(text=self._text)
-        )
+        for event in e.part_closers({**place, "content_index": 0}, self._text, spoken=self._is_spoken):
+            await self._send(event)
+        content: OutputAudio | OutputText = OutputText(text=self._text)
+        if self._is_spoken:
+            content = OutputAudio(transcript=self._truncate(place["item_id"], heard_ms))
         await self._close_item(place, self._message_item(place["item_id"], status, content))
         self._open_id = None
 
@@ -203,30 +200,26 @@ class ResponseWriter:
 
     # items
 
-    async def _open_item(self, item: Message | FunctionCall | McpCall) -> OutputPlace:
+    async def _open_item(self, item: Message | FunctionCall | McpCall) -> e.OutputPlace:
         """Add an item to the response, and to the conversation if the response is in it."""
         index, response_id = len(self.response.output), self.response.id
         self.response = replace(self.response, output=(*self.response.output, item))
-        await self._context.send(
-            e.ResponseOutputItemAdded(response_id=response_id, output_index=index, item=item)
-        )
+        await self._send(e.ResponseOutputItemAdded(response_id=response_id, output_index=index, item=item))
         if self._conversation is not None:
             previous = self._conversation.last_id
-            await self._context.send(e.ConversationItemAdded(item=item, previous_item_id=previous))
+            await self._send(e.ConversationItemAdded(item=item, previous_item_id=previous))
         return {"response_id": response_id, "item_id": item.id or "", "output_index": index}
 
-    async def _close_item(self, place: OutputPlace, item: Message | FunctionCall) -> None:
+    async def _close_item(self, place: e.OutputPlace, item: Message | FunctionCall) -> None:
         """Send the final form of an item of the response."""
         self._replace(place, item)
         if self._conversation is not None and place["item_id"] in self._conversation:
             previous = self._conversation.before(place["item_id"])
-            await self._context.send(e.ConversationItemDone(item=item, previous_item_id=previous))
-        done = e.ResponseOutputItemDone(
-            response_id=place["response_id"], output_index=place["output_index"], item=item
-        )
-        await self._context.send(done)
+            await self._send(e.ConversationItemDone(item=item, previous_item_id=previous))
+        response_id, index = place["response_id"], place["output_index"]
+        await self._send(e.ResponseOutputItemDone(response_id=response_id, output_index=index, item=item))
 
-    def _replace(self, place: OutputPlace, item: Message | FunctionCall | McpCall) -> None:
+    def _replace(self, place: e.OutputPlace, item: Message | FunctionCall | McpCall) -> None:
         output = list(self.response.output)
         output[place["output_index"]] = item
         self.response = replace(self.response, output=tuple(output))
@@ -243,7 +236,7 @@ class ResponseWriter:
                 cached_tokens=chat.cached_tokens,
                 cached_tokens_details=CachedTokens(text_tokens=chat.cached_tokens),
             ),
-            output_token_details=OutputTokens(text_tokens=chat.output_tokens, audio_tokens=audio),
+            output_token_details=TokenDetails(text_tokens=chat.output_tokens, audio_tokens=audio),
         )
 
 

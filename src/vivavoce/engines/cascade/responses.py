@@ -16,17 +16,15 @@ from vivavoce.engines.cascade.response_writer import ResponseWriter
 from vivavoce.engines.cascade.settings import ResponseSettings
 from vivavoce.engines.cascade.truncation import truncate_history
 from vivavoce.errors import ProtocolError, ProviderError
-from vivavoce.mcp.servers import McpConnector
+from vivavoce.mcp.servers import McpServers
 from vivavoce.protocol import events as e
 from vivavoce.protocol.items import Item
 from vivavoce.protocol.responses import VERBATIM, ResponseParams
 from vivavoce.protocol.session import Session
 from vivavoce.providers.base import ChatRequest, ContextLimited, Prefillable
+from vivavoce.session.conversation import user_message
 
 log = logging.getLogger(__name__)
-
-READ_AHEAD_SECONDS = 0.05
-"""seconds from a change to the conversation until the chat model reads it: a response may follow at once"""
 
 
 @dataclass(frozen=True)
@@ -41,14 +39,13 @@ class Draft:
 class Responses:
     """Runs responses. At most one is in the conversation; out-of-band responses run concurrently."""
 
-    def __init__(self, context: CascadeContext, apology: Apology, mcp: McpConnector) -> None:
+    def __init__(self, context: CascadeContext, apology: Apology, mcp: McpServers) -> None:
         self.context, self.apology, limits = context, apology, context.limits
-        self.mcp_servers = McpServerTools(context, mcp, learned=self.read_ahead)
+        self.mcp_servers = McpServerTools(context, mcp, learned=self.prefill)
         self.rate_limits = RateLimits(responses=limits.responses_per_minute, tokens=limits.tokens_per_minute)
         self._current: ResponseTask | None = None
         self._out_of_band: list[ResponseTask] = []
         self._has_spoken = False
-        self._is_unread = self._is_reading = False
 
     @property
     def in_progress(self) -> bool:
@@ -118,49 +115,38 @@ class Responses:
         new, now = ResponseSettings.of(session), ResponseSettings.of(self.context.session)
         self._check_voice(new.voice, "session.audio.output.voice")
         if self.in_progress and new.speed != now.speed:
-            raise ProtocolError(
-                "The speed can only be changed between turns, not while a response is in progress.",
-                code="invalid_value",
-                param="session.audio.output.speed",
-            )
+            message = "The speed can only be changed between turns, not while a response is in progress."
+            raise ProtocolError(message, code="invalid_value", param="session.audio.output.speed")
 
     def _check_voice(self, voice: str | None, param: str) -> None:
         if self.has_spoken and voice != ResponseSettings.of(self.context.session).voice:
-            raise ProtocolError(
-                "Cannot update a conversation's voice if assistant audio is present.",
-                code="cannot_update_voice",
-                param=param,
-            )
+            message = "Cannot update a conversation's voice if assistant audio is present."
+            raise ProtocolError(message, code="cannot_update_voice", param=param)
 
-    # reading ahead
+    # prefilling
 
-    def read_ahead(self) -> None:
-        """Have the chat model read the conversation so far in the background, because it has changed."""
-        chat, self._is_unread = self.context.providers.chat, True
-        if isinstance(chat, Prefillable) and not (self._is_reading or self.context.transcription):
-            self._is_reading = True
-            self.context.tasks.start_soon(self._read_ahead, chat)
-
-    async def _read_ahead(self, chat: Prefillable) -> None:
-        """Read until nothing has changed meanwhile. Failures are only logged: a response would report them."""
-        while self._is_unread:
-            await anyio.sleep(READ_AHEAD_SECONDS)
-            await self.wait_until_done()
-            self._is_unread = False
-            settings = ResponseSettings.of(self.context.session)
-            with anyio.move_on_after(self.context.limits.reading_seconds):
+    async def prefill(self, items: Sequence[Item] = ()) -> None:
+        """Prefill the chat model with the beginning of its next request. Failures are only logged here."""
+        chat, settings = self.context.providers.chat, ResponseSettings.of(self.context.session)
+        if isinstance(chat, Prefillable):
+            with anyio.move_on_after(self.context.limits.first_token_seconds):
                 try:
-                    await chat.prefill(self._request(settings, self.context.conversation.messages()))
+                    await chat.prefill(self._request(settings, items))
                 except (ProviderError, ProtocolError) as error:
                     log.warning("%s", error)
-        self._is_reading = False
+
+    async def prefill_history(self) -> None:
+        """Prefill a chat model that has tools with the conversation so far, while the caller speaks."""
+        if ResponseSettings.of(self.context.session).tools:
+            await self.wait_until_done()
+            await self.prefill(self.context.conversation.messages())
 
     # responding
 
-    def start_draft(self, transcript: str, item: Item) -> Draft:
-        """Start a draft that responds to the transcript so far, without sending anything."""
+    def start_draft(self, item_id: str, transcript: str) -> Draft:
+        """Start a draft that responds to a turn, given its transcript so far, without sending anything."""
         settings = ResponseSettings.of(self.context.session)
-        items = (*self.context.conversation.messages(), item)
+        items = (*self.context.conversation.messages(), user_message(item_id, transcript))
 
         async def request() -> ChatRequest:
             return self._request(settings, items)
@@ -186,9 +172,7 @@ class Responses:
         draft.task.released.set()
 
     def respond(
-        self,
-        read_items: Callable[[], Awaitable[Sequence[Item]]],
-        params: ResponseParams | None = None,
+        self, read_items: Callable[[], Awaitable[Sequence[Item]]], params: ResponseParams | None = None
     ) -> None:
         """Start a response to items, which are read once it has started.
 
@@ -270,8 +254,6 @@ class Responses:
             now = anyio.current_time()
             self.rate_limits.add_tokens(tokens, now)
             await self.context.send(e.RateLimitsUpdated(rate_limits=self.rate_limits.status(now)))
-            if task is self._current:
-                self.read_ahead()
         task.ended.set()
 
     def _request(

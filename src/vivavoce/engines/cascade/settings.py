@@ -11,7 +11,6 @@ from vivavoce.protocol.responses import ResponseOutput, ResponseParams
 from vivavoce.protocol.session import (
     AudioFormat,
     FunctionTool,
-    InputSettings,
     McpServerTool,
     NoiseReduction,
     OutputSettings,
@@ -24,10 +23,10 @@ from vivavoce.protocol.session import (
     ToolChoice,
     ToolChoiceFunction,
     ToolChoiceMcp,
-    TranscriptionAudio,
     TranscriptionSession,
     TranscriptionSettings,
     VoiceId,
+    input_settings,
 )
 from vivavoce.turn_taking import TurnRules
 
@@ -116,8 +115,7 @@ class InputProcessing:
     @classmethod
     def of(cls, session: Session | TranscriptionSession) -> "InputProcessing":
         """Fill in all values. A transcription session neither responds nor interrupts."""
-        audio: SessionAudio | TranscriptionAudio = session.audio or SessionAudio()
-        settings = audio.input or InputSettings()
+        settings = input_settings(session)
         responds = isinstance(session, Session)
         turns = _or(settings.turn_detection, ServerVad())
         transcription = _or(settings.transcription, None)

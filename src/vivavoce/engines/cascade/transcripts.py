@@ -19,7 +19,8 @@ from vivavoce.engines.cascade.context import CascadeContext
 from vivavoce.engines.cascade.input_audio import InputAudioStream, has_speech
 from vivavoce.errors import ProviderError
 from vivavoce.protocol import events as e
-from vivavoce.protocol.items import InputAudio, Item, Message
+from vivavoce.protocol.items import Item
+from vivavoce.session.conversation import user_message
 from vivavoce.session.formats import AudioDecoder, bytes_per_ms
 
 log = logging.getLogger(__name__)
@@ -270,14 +271,3 @@ class Transcripts:
             pcm, seconds=seconds, language=settings.language, prompt=settings.prompt
         )
         return transcript.text.strip()
-
-
-def user_message(item_id: str, transcript: str | None) -> Message:
-    """Return the item of a spoken turn; `transcript` is None until it is known."""
-    return Message(
-        id=item_id,
-        object="realtime.item",
-        status="completed",
-        role="user",
-        content=(InputAudio(transcript=transcript),),
-    )

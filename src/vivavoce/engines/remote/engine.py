@@ -9,9 +9,8 @@ from math import inf
 import anyio
 
 from vivavoce.connect.reconnect import Reconnecting, reconnect_delay
-from vivavoce.engines.remote.options import for_server
 from vivavoce.engines.remote.relay import Connect, Relay, UpstreamServer
-from vivavoce.engines.sessions import Settings, expired, initial_session
+from vivavoce.engines.sessions import Settings, expired, for_server, initial_session
 from vivavoce.errors import ProviderError
 from vivavoce.limits import Limits
 from vivavoce.protocol import events as e
@@ -69,19 +68,18 @@ class Remote:
         self, relay: Relay, servers: Iterable[UpstreamServer], conversation: anyio.CancelScope
     ) -> None:
         """Use each server for as long as it can be reached; then end the conversation."""
-        reason = ""
         for server in servers:
-            error = await self._keep_connected(relay, server, reason)
-            reason = f"{server.name}: {error.message}"
-            log.warning("%s", reason)
+            error = await self._keep_connected(relay, server)
+            relay.reason = f"{server.name}: {error.message}"
+            log.warning("%s", relay.reason)
             if error.retryable:  # an error about this session does not affect other conversations
                 server.on_failure()
-        message = f"No upstream server answers: {reason or 'there is none'}."
+        message = f"No upstream server answers: {relay.reason or 'there is none'}."
         details = e.ErrorDetails(type="server_error", code="upstream_unreachable", message=message)
         await relay.line.send(e.ErrorEvent(error=details))
         conversation.cancel()
 
-    async def _keep_connected(self, relay: Relay, server: UpstreamServer, reason: str) -> ProviderError:
+    async def _keep_connected(self, relay: Relay, server: UpstreamServer) -> ProviderError:
         """Connect to one server, and reconnect as the limits allow; return the error that ended this."""
         reconnecting = Reconnecting(
             CONNECT_ATTEMPTS,
@@ -92,18 +90,16 @@ class Remote:
         )
 
         async def connect() -> ProviderError:
-            nonlocal reason
-            error = await self._connect(relay, server, reason, reconnecting.connected)
+            error = await self._connect(relay, server, reconnecting.connected)
             if reconnecting.is_connected:
                 log.warning("%s was lost: %s", server.name, error.message)
                 await relay.on_lost(error.message)
-                reason = "reconnected"
             return error
 
         return await reconnecting.run(connect)
 
     async def _connect(
-        self, relay: Relay, server: UpstreamServer, reason: str, connected: Callable[[], None]
+        self, relay: Relay, server: UpstreamServer, connected: Callable[[], None]
     ) -> ProviderError:
         """Connect once, and relay until the line breaks; return why it failed or was lost."""
         deadline = anyio.current_time() + self.limits.upstream_connect_seconds
@@ -114,8 +110,7 @@ class Remote:
                         return error
                     connected()
                     scope.deadline = inf
-                    return await relay.run(server, upstream, reason)
+                    return await relay.run(server, upstream)
             except ProviderError as error:
                 return error
-        message = "it does not answer (limits.upstream_connect_seconds)"
-        return ProviderError(server.name, message, retryable=True)
+        return server.lost("it does not answer (limits.upstream_connect_seconds)")

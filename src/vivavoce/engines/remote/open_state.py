@@ -7,11 +7,9 @@ from itertools import chain
 from msgspec import UNSET
 from msgspec.structs import replace
 
-from vivavoce.engines.cascade.transcripts import user_message
 from vivavoce.engines.remote.outbox import Outbox
 from vivavoce.engines.sessions import Settings
 from vivavoce.protocol import events as e
-from vivavoce.protocol.closing import OutputPlace, connection_lost, incomplete, part_closers
 from vivavoce.protocol.items import (
     AudioPart,
     ContentPart,
@@ -23,10 +21,11 @@ from vivavoce.protocol.items import (
     Message,
     OutputAudio,
     OutputText,
+    incomplete,
 )
-from vivavoce.protocol.responses import InputTokens, OutputTokens, Response, Usage
-from vivavoce.protocol.session import InputSettings, Pcm
-from vivavoce.session.conversation import Conversation
+from vivavoce.protocol.responses import InputTokens, Response, TokenDetails, Usage, connection_lost
+from vivavoce.protocol.session import InputSettings, Pcm, input_settings
+from vivavoce.session.conversation import Conversation, user_message
 from vivavoce.session.formats import bytes_per_ms
 
 _NO_USAGE = Usage(
@@ -34,7 +33,7 @@ _NO_USAGE = Usage(
     input_tokens=0,
     output_tokens=0,
     input_token_details=InputTokens(),
-    output_token_details=OutputTokens(),
+    output_token_details=TokenDetails(),
 )
 
 
@@ -155,7 +154,7 @@ class OpenState:
 
     def configure(self, session: Settings) -> None:
         """Apply the input settings of a session."""
-        self._input = (session.audio.input if session.audio else None) or InputSettings()
+        self._input = input_settings(session)
         self._set_quiet()
 
     def apply(self, event: e.Event) -> None:
@@ -294,13 +293,13 @@ class OpenState:
     def _close_output(self, response: Response, output: _Output) -> Iterator[e.ServerEvent]:
         if response.conversation_id and output.id not in self.conversation:
             yield e.ConversationItemAdded(item=output.item, previous_item_id=self.conversation.last_id)
-        place: OutputPlace = {"response_id": response.id, "item_id": output.id, "output_index": output.index}
+        place: e.OutputPlace = {"response_id": response.id, "item_id": output.id, "output_index": output.index}
         match output.item:
             case _ if output.settled:
                 pass
             case Message() as message:
                 for index, part in output.parts.items():
-                    closers = part_closers({**place, "content_index": index}, part.text, spoken=part.spoken)
+                    closers = e.part_closers({**place, "content_index": index}, part.text, spoken=part.spoken)
                     yield from (event for event in closers if type(event) not in part.closed)
                 content = tuple(self._content(output.id, part) for part in output.parts.values())
                 output.item = replace(message, status="incomplete", content=content)

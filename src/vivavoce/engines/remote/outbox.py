@@ -1,9 +1,7 @@
 """The outbox: client events that no server has answered yet; they are sent again to the next server."""
 
 from collections import deque
-from collections.abc import Callable
 from itertools import chain
-from typing import TypeVar
 
 import anyio
 from msgspec import Struct
@@ -14,16 +12,19 @@ _QUIET_MS = 2000
 """milliseconds of audio kept while the user is silent: servers report the start of speech with a delay"""
 _UNANSWERED = 64
 """events that may wait for an answer; some servers never answer some types, so this needs a limit"""
-_E = TypeVar("_E", bound=e.ClientEvent)
-_ANSWERED = (
-    e.SessionUpdate,
+_ANSWERS: dict[type[e.Event], type[e.ClientEvent]] = {
+    e.SessionUpdated: e.SessionUpdate,
+    e.ConversationItemAdded: e.ConversationItemCreate,
+    e.ConversationItemRetrieved: e.ConversationItemRetrieve,
+    e.ConversationItemTruncated: e.ConversationItemTruncate,
+    e.ConversationItemDeleted: e.ConversationItemDelete,
+    e.ResponseCreated: e.ResponseCreate,
+}
+"""the server events that answer a client event, about the same item if they name one"""
+_ANSWERED: tuple[type[e.ClientEvent], ...] = (
+    *_ANSWERS.values(),
     e.InputAudioBufferCommit,
     e.InputAudioBufferClear,
-    e.ConversationItemCreate,
-    e.ConversationItemRetrieve,
-    e.ConversationItemTruncate,
-    e.ConversationItemDelete,
-    e.ResponseCreate,
 )
 
 
@@ -84,7 +85,7 @@ class Outbox:
             self._news = anyio.Event()
             await self._news.wait()
         entry = self._unsent.popleft()
-        if entry.audio or isinstance(entry.event, _ANSWERED):
+        if entry.audio or type(entry.event) in _ANSWERED:
             self._sent.append(entry)
         if not entry.audio:
             self._forget_unanswered()
@@ -102,23 +103,11 @@ class Outbox:
 
     def pop_answered(self, event: e.Event) -> e.ClientEvent | None:
         """Remove and return the client event that a server event answers, or None."""
-        match event:
-            case e.SessionUpdated():
-                return self._pop(e.SessionUpdate)
-            case e.ResponseCreated():
-                return self._pop(e.ResponseCreate)
-            case e.ConversationItemAdded(item=item):
-                return self._pop(e.ConversationItemCreate, lambda one: one.item.id == item.id)
-            case e.ConversationItemRetrieved(item=item):
-                return self._pop(e.ConversationItemRetrieve, lambda one: one.item_id == item.id)
-            case e.ConversationItemTruncated(item_id=item_id):
-                return self._pop(e.ConversationItemTruncate, lambda one: one.item_id == item_id)
-            case e.ConversationItemDeleted(item_id=item_id):
-                return self._pop(e.ConversationItemDelete, lambda one: one.item_id == item_id)
-            case e.ErrorEvent(error=error) if error.event_id:
-                return self._pop(e.ClientEvent, lambda one: one.event_id == error.event_id)
-            case _:
-                return None
+        for at, entry in enumerate(self._sent):
+            if _is_answered(entry.event, event):
+                del self._sent[at]
+                return entry.event
+        return None
 
     def pop_turn(self, start_ms: float, end_ms: float) -> bytes:
         """Remove the audio that was sent up to `end_ms`; return the part of it after `start_ms`."""
@@ -135,13 +124,6 @@ class Outbox:
         self._sent = deque([*(entry for entry in sent[:at] if not entry.audio), *sent[at + 1 :]])
         return b"".join(entry.audio for entry in sent[:at])
 
-    def _pop(self, type_: type[_E], is_answered: Callable[[_E], bool] = lambda _: True) -> _E | None:
-        for at, entry in enumerate(self._sent):
-            if isinstance(entry.event, type_) and is_answered(entry.event):
-                del self._sent[at]
-                return entry.event
-        return None
-
     # limits
 
     def _trim(self) -> None:
@@ -157,3 +139,13 @@ class Outbox:
         waiting = [at for at, entry in enumerate(self._sent) if not entry.audio]
         if len(waiting) > _UNANSWERED:
             del self._sent[waiting[0]]
+
+
+def _is_answered(event: e.ClientEvent, by: e.Event) -> bool:
+    if isinstance(by, e.ErrorEvent):
+        return bool(by.error.event_id) and event.event_id == by.error.event_id
+    return type(event) is _ANSWERS.get(type(by)) and _item_id(event) == _item_id(by)
+
+
+def _item_id(event: e.Event) -> object:
+    return getattr(getattr(event, "item", None), "id", None) or getattr(event, "item_id", None)

@@ -1,7 +1,7 @@
 """The relay of one conversation between a client and an upstream server, across reconnections."""
 
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from math import inf
@@ -17,9 +17,15 @@ from vivavoce.connect.reconnect import SESSION_EXPIRED
 from vivavoce.dates import unix_now
 from vivavoce.engines.cascade.rate_limits import RateLimits
 from vivavoce.engines.remote.open_state import OpenState
-from vivavoce.engines.remote.options import updated, without_rare_defaults
 from vivavoce.engines.remote.outbox import Outbox
-from vivavoce.engines.sessions import Settings, error_for, not_a_client_event, too_many_items
+from vivavoce.engines.sessions import (
+    Settings,
+    error_for,
+    not_a_client_event,
+    too_many_items,
+    updated,
+    without_rare_defaults,
+)
 from vivavoce.errors import ProtocolError, ProviderError
 from vivavoce.limits import Limits
 from vivavoce.protocol import events as e
@@ -67,6 +73,8 @@ class Relay:
         self.line, self.session, self.limits = line, session, limits
         self.begun = False
         """whether the client has received `session.created`"""
+        self.reason = ""
+        """why the next server is connected, of which the client is informed; empty for the first"""
         self._session_id = e.new_id("sess")
         self._expires_at = unix_now() + round(limits.conversation_minutes * 60)
         self._outbox = Outbox(limits.line_depth, limits.upstream_audio_seconds)
@@ -137,12 +145,9 @@ class Relay:
                     pass
         return server.loss_of(upstream)
 
-    async def run(self, server: UpstreamServer, upstream: Line, reason: str = "") -> ProviderError:
-        """Relay both ways until the server is lost; return the error.
-
-        `reason` is why this server was connected, if it is not the first; the client is informed of it.
-        """
-        if reason := server.reason or reason:
+    async def run(self, server: UpstreamServer, upstream: Line) -> ProviderError:
+        """Relay both ways until the server is lost; return the error."""
+        if reason := server.reason or self.reason:
             await self.line.send(e.EngineChanged(engine=server.engine, reason=reason))
         self._upstream = upstream
         async with anyio.create_task_group() as tasks:
@@ -206,7 +211,7 @@ class Relay:
             async for event in self._with_deadline(upstream):
                 if isinstance(event, e.ErrorEvent) and event.error.code == SESSION_EXPIRED:
                     return server.lost("the session expired there")
-                for ours in self._for_client(event):
+                if ours := self._for_client(event):
                     await self._send_client(ours)
             return server.loss_of(upstream)
         return server.lost("it fell silent (limits.upstream_silence_seconds, limits.send_seconds)")
@@ -232,49 +237,45 @@ class Relay:
 
     # events of the server
 
-    def _for_client(self, event: e.Event) -> Iterator[e.Event]:
-        """Yield the events that the client receives for a server event."""
+    def _for_client(self, event: e.Event) -> e.Event | None:
+        """Return the event that the client receives for a server event, if any."""
         if self._replay.acknowledge(event):
             if isinstance(event, e.TranscriptionCompleted):
                 self._state.conversation.apply(event)  # its words are needed if it is replayed once more
-            return
-        event = self._replay.reposition(event)
+            return None
+        event, offset = self._replay.reposition(event), round(self._offset_ms)
         match event:
             case e.SessionCreated():
-                return
+                return None
             case e.SessionUpdated(session=session):
-                yield replace(event, session=self._as_ours(session))
+                return replace(event, session=self._as_ours(session))
             case e.ErrorEvent():
-                yield from self._error_for_client(event)
-            case e.InputAudioBufferSpeechStarted(audio_start_ms=ms):
-                yield replace(event, audio_start_ms=self._in_client_ms(ms))
-            case e.InputAudioBufferSpeechStopped(audio_end_ms=ms):
-                yield replace(event, audio_end_ms=self._in_client_ms(ms))
-            case e.InputAudioBufferTimeoutTriggered(audio_start_ms=start, audio_end_ms=ms):
-                start, ms = self._in_client_ms(start), self._in_client_ms(ms)
-                yield replace(event, audio_start_ms=start, audio_end_ms=ms)
+                return self._error_for_client(event)
+            case e.InputAudioBufferSpeechStarted(audio_start_ms=start):
+                return replace(event, audio_start_ms=start + offset)
+            case e.InputAudioBufferSpeechStopped(audio_end_ms=end):
+                return replace(event, audio_end_ms=end + offset)
+            case e.InputAudioBufferTimeoutTriggered(audio_start_ms=start, audio_end_ms=end):
+                return replace(event, audio_start_ms=start + offset, audio_end_ms=end + offset)
             case _:
-                yield event
-
-    def _in_client_ms(self, ms: int) -> int:
-        return ms + round(self._offset_ms)
+                return event
 
     def _as_ours(self, session: Settings) -> Settings:
         """Return a session with the id and expiry that the client knows."""
         return replace(session, id=self._session_id, expires_at=self._expires_at)
 
-    def _error_for_client(self, event: e.ErrorEvent) -> Iterator[e.ErrorEvent]:
-        """Yield an error with the client's own event id, if it had one; errors about our events are logged."""
+    def _error_for_client(self, event: e.ErrorEvent) -> e.ErrorEvent | None:
+        """Return an error with the client's own event id, if it had one; errors about our events are logged."""
         event_id = event.error.event_id or ""
         self._outbox.pop_answered(event)
         if event_id.startswith(REPLAY_ID):
             if not self._replay.rejected(event_id):
                 self._state.response_due = False
             log.warning("the upstream server rejects an event of ours: %s", event.error.message)
-        elif event_id.startswith(_RELAY_ID):
-            yield replace(event, error=replace(event.error, event_id=None))
-        else:
-            yield event
+            return None
+        if event_id.startswith(_RELAY_ID):
+            return replace(event, error=replace(event.error, event_id=None))
+        return event
 
     async def _send_client(self, event: e.Event) -> None:
         """Send the client an event, and update the state."""
@@ -311,7 +312,7 @@ class Relay:
 
     async def on_lost(self, reason: str) -> None:
         """Close all that is open, and inform the client that no server answers; `reason` is readable text."""
-        self._upstream = None
+        self._upstream, self.reason = None, "reconnected"
         self._outbox.disconnected()
         if self._state.is_answering and not self._state.is_user_speaking:
             self._state.response_due, self._due_request = True, self._request

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Annotated, Protocol, TypeVar
 
 import msgspec
 from anyio import CapacityLimiter, to_thread
@@ -26,7 +26,6 @@ PAUSE_SECONDS = 0.3
 """silence between two sentences of one text"""
 KNEE, CEILING = 0.7, 0.89
 """where limiting of peaks begins, and the maximum of -1 dBFS"""
-SLOWEST, FASTEST = 0.5, 2.0
 
 
 class HibariSettings(msgspec.Struct, frozen=True):
@@ -36,7 +35,7 @@ class HibariSettings(msgspec.Struct, frozen=True):
     """
 
     voice: str = "heart"
-    gain: float = 1.9
+    gain: Annotated[float, msgspec.Meta(gt=0)] = 1.9
 
 
 class Voice(Protocol):
@@ -49,6 +48,8 @@ class Voice(Protocol):
 class Hibari:
     """The loaded voice. One sentence is synthesized at a time; further ones wait."""
 
+    speeds = (0.5, 2.0)
+
     def __init__(self, voice: Voice, gain: float) -> None:
         self._voice, self._gain = voice, gain
         self._one_at_a_time = CapacityLimiter(1)
@@ -59,7 +60,7 @@ class Hibari:
         There is only one voice: `voice` is ignored. `speed` is 0.5 to 2. Raises `ProviderError` for a text that
         cannot be read. When cancelled, at most one sentence is computed in vain.
         """
-        speed = min(max(speed, SLOWEST), FASTEST)
+        speed = min(max(speed, self.speeds[0]), self.speeds[1])
         pause = b""
         for sentence in await self._in_turn(partial(self._sentences, text)):
             pcm = await self._in_turn(partial(self._synthesize, sentence, speed))

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 from anyio import CapacityLimiter, from_thread, to_thread
@@ -45,7 +45,7 @@ INVENTED = frozenset({"", "you", "the", "thank you", "thank you for watching", "
 class MoonshineSettings(msgspec.Struct, frozen=True):
     """`threads` is the number of cores for one transcription; a second one makes it slower here."""
 
-    threads: int = 1
+    threads: Annotated[int, msgspec.Meta(gt=0)] = 1
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,8 @@ class Moonshine:
     """Transcribes one utterance at a time; others wait."""
 
     supports_partials = True
+    languages = ("en",)
+    supported_options = frozenset[str]()
 
     def __init__(self, files: dict[str, OnnxSession], words: Sequence[bytes]) -> None:
         self._encoder, self._decoder, self._silero = files["encoder"], files["decoder"], files["silero"]

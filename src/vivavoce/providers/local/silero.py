@@ -5,7 +5,7 @@ ms of audio, which are passed to the network again before the next frame.
 """
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import anyio.to_thread
 import msgspec
@@ -26,7 +26,7 @@ FRAME = FRAME_BYTES // 2
 class SileroSettings(msgspec.Struct, frozen=True):
     """`gain` is multiplied onto the input: about 4 for a quiet, distant microphone."""
 
-    gain: float = 1.0
+    gain: Annotated[float, msgspec.Meta(gt=0)] = 1.0
 
 
 class SileroDetector:

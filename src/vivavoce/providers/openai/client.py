@@ -3,25 +3,38 @@
 Keys are read from the environment, and never appear in errors.
 """
 
+import math
 import os
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from typing import TypeVar
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import Annotated, TypeVar
 
+import anyio
 import httpx
 import msgspec
+from msgspec import Meta
 
+from vivavoce.addresses import http_address, is_plain
+from vivavoce.backoff import backoff, jittered
+from vivavoce.dates import unix_now
 from vivavoce.errors import ConfigError, ProviderError
-from vivavoce.providers.chat_chunks import ApiError
+from vivavoce.protocol.tools import HEADER_NAME
+from vivavoce.providers.openai.errors import EndpointError, is_temporary, parameter, parsed, reason
 from vivavoce.providers.registry import Plugin, Role, without_weights
 
 PROVIDER = "openai"
 OPENAI = "https://api.openai.com/v1"
 CONNECTIONS = 200
-LINE_BYTES = 1024 * 1024
 ANSWER_BYTES = 1024 * 1024
 ERROR_CHARS = 300
 ERROR_BYTES = 64 * 1024
+ATTEMPTS = 5
+"""attempts at one request, the first included"""
+_FIRST_WAIT, _LONGEST_WAIT = 0.25, 4.0
+
+Positive = Annotated[float, Meta(gt=0)]
 
 
 class ApiSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,37 +42,57 @@ class ApiSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     `base_url` is the address without `/chat/completions` or the like. `key_env` names the environment variable
     with the key; empty if none is required. `timeout` is the maximum in seconds for connecting, and for a pause
-    in the response. `headers` are added to requests. With `api_version` the endpoint is Azure's: the key is
-    sent as `api-key`, the version in the URL.
+    in the response. `patience` is for how many seconds what failed for a passing reason is retried. `headers`
+    are added to requests. With `api_version` the endpoint is Azure's: the key is sent as `api-key`, the version
+    in the URL.
     """
 
     model: str = ""
     base_url: str = OPENAI
     key_env: str = "OPENAI_API_KEY"
-    timeout: float = 20
+    timeout: Positive = 20
+    patience: Annotated[float, Meta(ge=0)] = 10
     headers: Mapping[str, str] = {}
     api_version: str = ""
+
+    def __post_init__(self) -> None:
+        if http_address(self.base_url).query:
+            raise ValueError("base_url has no query here; Azure's version is api_version")
+        for name, value in self.headers.items():
+            if not HEADER_NAME.fullmatch(name):
+                raise ValueError(f"{name!r} in headers is not the name of a header")
+            if not is_plain(value):
+                raise ValueError(f"{name} in headers has more than printable ASCII characters")
+
+
+@dataclass(frozen=True)
+class Body:
+    """The body of a response as it arrives, and its media type."""
+
+    media_type: str
+    data: AsyncIterator[bytes]
 
 
 class ApiClient:
     """A pooled HTTP client for one endpoint, shared by all conversations."""
 
-    def __init__(self, client: httpx.AsyncClient, secret: str = "") -> None:
-        self._client, self._secret = client, secret
+    def __init__(self, client: httpx.AsyncClient, secret: str = "", patience: float = 0) -> None:
+        self._client, self._secret, self._patience = client, secret, patience
 
     @classmethod
-    def open(cls, settings: ApiSettings, *, role: str) -> "ApiClient":
-        """Return a client, not connected yet. Raises `ConfigError` for a missing key or an invalid URL."""
+    def open(
+        cls, settings: ApiSettings, *, role: str, transport: httpx.AsyncBaseTransport | None = None
+    ) -> "ApiClient":
+        """Return a client, not connected yet. Raises `ConfigError` for a missing or invalid key."""
         key = os.environ.get(settings.key_env, "").strip() if settings.key_env else ""
         if settings.key_env and not key:
             raise ConfigError(
                 f"[{role}] needs a key for {settings.base_url}; write {settings.key_env}=… in the environment, "
                 f'or key_env = "" in [{role}] if the endpoint requires none.'
             )
-        if not settings.base_url.startswith(("http://", "https://")):
-            raise ConfigError(
-                f"[{role}] base_url must begin with http:// or https://, unlike {settings.base_url!r}."
-            )
+        if not is_plain(key):
+            problem = f"the key in {settings.key_env} has more than printable ASCII characters"
+            raise ConfigError(f"[{role}] {problem}; copy it again.")
         headers = dict(settings.headers)
         if key:
             headers |= {"api-key": key} if settings.api_version else {"Authorization": f"Bearer {key}"}
@@ -69,57 +102,119 @@ class ApiClient:
             params={"api-version": settings.api_version} if settings.api_version else {},
             timeout=settings.timeout,
             limits=httpx.Limits(max_connections=CONNECTIONS),
+            transport=transport,
         )
-        return cls(client, key)
+        return cls(client, key, settings.patience)
 
     async def aclose(self) -> None:
         """Close all connections."""
         await self._client.aclose()
 
+    def retries(self) -> "Retries":
+        """Return the retries of one request."""
+        return Retries(self._patience)
+
     async def post(
         self, path: str, *, data: Mapping[str, str], files: Mapping[str, tuple[str, bytes, str]]
-    ) -> bytes:
-        """Send a form and return the response, of at most `ANSWER_BYTES`. Raises `ProviderError`."""
+    ) -> tuple[str, bytes]:
+        """Send a form; return media type and body, of at most `ANSWER_BYTES`. Raises `ProviderError`."""
         async with self._sent(self._client.build_request("POST", path, data=data, files=files)) as response:
             answer = await _at_most(ANSWER_BYTES, response)
         if len(answer) > ANSWER_BYTES:
             raise self.failure(f"answered with more than {ANSWER_BYTES} bytes")
-        return answer
+        return _media_type(response), answer
 
     @asynccontextmanager
-    async def stream(self, path: str, body: Mapping[str, object]) -> AsyncIterator[AsyncIterator[bytes]]:
-        """Send JSON, and yield the response's bytes as they arrive. Leaving the block closes the connection.
+    async def stream(self, path: str, body: Mapping[str, object]) -> AsyncIterator[Body]:
+        """Send JSON, and yield the response's body as it arrives. Leaving the block closes the connection.
 
-        Raises `ProviderError`, also inside the block.
+        Raises `ProviderError`, also while the body is read.
         """
         async with self._sent(self._client.build_request("POST", path, json=body)) as response:
-            yield response.aiter_bytes()
+            yield Body(_media_type(response), self._read(response))
+
+    async def _read(self, response: httpx.Response) -> AsyncIterator[bytes]:
+        try:
+            async for data in response.aiter_bytes():
+                yield data
+        except httpx.HTTPError as error:
+            raise self._lost(error) from error
 
     @asynccontextmanager
     async def _sent(self, request: httpx.Request) -> AsyncIterator[httpx.Response]:
         try:
             response = await self._client.send(request, stream=True)
             try:
-                if response.is_error:
+                if not response.is_success:
                     raise await self._refused(response)
                 yield response
             finally:
                 await response.aclose()
-        except httpx.TimeoutException as error:
-            raise self.failure("took too long to answer", retryable=True) from error
         except httpx.HTTPError as error:
-            reason = str(error) or type(error).__name__
-            raise self.failure(f"the connection failed: {reason}", retryable=True) from error
+            raise self._lost(error) from error
+
+    def _lost(self, error: httpx.HTTPError) -> ProviderError:
+        if isinstance(error, httpx.TimeoutException):
+            return self.failure("took too long to answer", retryable=True)
+        return self.failure(f"the connection failed: {error or type(error).__name__}", retryable=True)
 
     async def _refused(self, response: httpx.Response) -> ProviderError:
-        body = await _at_most(ERROR_BYTES, response)
-        retryable = response.status_code in (408, 409, 429) or response.status_code >= 500
-        return self.failure(f"answered {response.status_code}: {_message(body)}", retryable=retryable)
+        status = response.status_code
+        if location := response.headers.get("location"):
+            return self.failure(f"answered {status}, it has moved to {location}: write that into base_url")
+        error = parsed(await _at_most(ERROR_BYTES, response))
+        wait = _retry_after(response.headers)
+        asked = f" (Retry-After: {wait:g} s)" if wait else ""
+        retryable = is_temporary(status, error) and response.headers.get("x-should-retry") != "false"
+        message = f"answered {status}: {reason(error) or 'no reason given'}{asked}"
+        return self.failure(message, retryable=retryable, error=error, retry_after=wait)
 
-    def failure(self, message: str, *, retryable: bool = False) -> ProviderError:
+    def failure(
+        self, message: str, *, retryable: bool = False, error: object = None, retry_after: float = 0
+    ) -> EndpointError:
         """Return the error to raise; the key is removed, in case the endpoint repeats it."""
         text = message.replace(self._secret, "***") if self._secret else message
-        return ProviderError(PROVIDER, text[:ERROR_CHARS], retryable=retryable)
+        failure = EndpointError(PROVIDER, text[:ERROR_CHARS], retryable=retryable)
+        failure.param, failure.detail, failure.retry_after = parameter(error), str(error or ""), retry_after
+        return failure
+
+
+class Retries:
+    """Decides whether a request that failed is sent again. Cancelling ends the wait."""
+
+    def __init__(self, patience: float) -> None:
+        self._deadline, self._failures = anyio.current_time() + patience, 0
+
+    async def wait(self, error: ProviderError) -> None:
+        """Wait until the request may be sent again; raise `error` if it may not, or not in time."""
+        self._failures += 1
+        asked = error.retry_after if isinstance(error, EndpointError) else 0
+        seconds = asked + jittered(backoff(self._failures, first=_FIRST_WAIT, longest=_LONGEST_WAIT))
+        too_late = anyio.current_time() + seconds > self._deadline
+        if not error.retryable or self._failures >= ATTEMPTS or too_late:
+            raise error
+        await anyio.sleep(seconds)
+
+
+def _retry_after(headers: Mapping[str, str]) -> float:
+    """Return the seconds that a response asks to wait: a number, or the time until a date."""
+    for name, scale in (("retry-after-ms", 1000), ("retry-after", 1)):
+        text = headers.get(name, "").strip()
+        try:
+            seconds = float(text) / scale
+        except ValueError:
+            try:
+                seconds = parsedate_to_datetime(text).timestamp() - unix_now()
+            except (ValueError, OverflowError):
+                continue
+        if math.isfinite(seconds):
+            return max(0.0, seconds)
+    return 0.0
+
+
+def _media_type(response: httpx.Response) -> str:
+    media_type: str = response.headers.get("content-type", "")
+    return media_type.strip().lower()
 
 
 async def _at_most(limit: int, response: httpx.Response) -> bytes:
@@ -130,20 +225,6 @@ async def _at_most(limit: int, response: httpx.Response) -> bytes:
         if len(body) > limit:
             break
     return bytes(body)
-
-
-class _Refusal(msgspec.Struct, frozen=True):
-    error: ApiError | str = ""
-
-
-def _message(body: bytes) -> str:
-    """Return the message of an endpoint's error, which has various formats."""
-    try:
-        error = msgspec.json.decode(body, type=_Refusal).error
-    except msgspec.MsgspecError:
-        error = ""
-    text = error.message if isinstance(error, ApiError) else error
-    return text or " ".join(body.decode(errors="replace").split()) or "no reason given"
 
 
 S = TypeVar("S", bound=ApiSettings)
@@ -161,17 +242,3 @@ def api_plugin(
         open=without_weights(lambda chosen: provider(ApiClient.open(chosen, role=role), chosen)),
         about=lambda chosen: f"{chosen.model} at {chosen.base_url}",
     )
-
-
-class EventLines:
-    """Assembles the data of server-sent events from bytes that may be split anywhere."""
-
-    def __init__(self) -> None:
-        self._rest = b""
-
-    def push(self, data: bytes) -> list[bytes]:
-        """Return the data lines that are complete now. Raises `ValueError` for a line that is too long."""
-        *lines, self._rest = (self._rest + data).split(b"\n")
-        if len(self._rest) > LINE_BYTES:
-            raise ValueError(f"a line is longer than {LINE_BYTES} bytes")
-        return [line[5:].strip() for line in lines if line.startswith(b"data:")]

@@ -1,16 +1,36 @@
-"""A synthesizer behind an OpenAI-compatible `/audio/speech`, streamed as it is generated."""
+"""A synthesizer behind an OpenAI-compatible `/audio/speech`, streamed as it is generated.
 
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
+PCM is asked for, but not every endpoint sends it. Anything else is recognized before it is played.
+"""
 
+import re
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from email.message import Message
+from functools import partial
+
+import anyio.to_thread
+
+from vivavoce.audio.decode import NotAudio, TooLong, decode
 from vivavoce.audio.rates import OUTPUT_RATE
+from vivavoce.audio.resample import Resampler
 from vivavoce.providers.base import WordTiming
-from vivavoce.providers.openai.client import ApiClient, ApiSettings, api_plugin
+from vivavoce.providers.openai.client import ApiClient, ApiSettings, Body, api_plugin
+from vivavoce.providers.openai.errors import EndpointError, parsed, reason, refused_parameter
 
 CHUNK_BYTES = OUTPUT_RATE // 10 * 2
 QUIET = 200
 LEAD_BYTES = OUTPUT_RATE // 100 * 2
 MAX_PAUSE_BYTES = OUTPUT_RATE * 2
+FILE_BYTES = 16 * 1024 * 1024
+"""bytes of speech that is no stream of PCM: it is decoded when it is complete"""
+FILE_SECONDS = 300
+_OPENING_BYTES = 16
+_PCM = ("", "audio/pcm", "audio/x-pcm", "audio/l16", "audio/raw", "audio/x-raw", "audio/s16le")
+_UNKNOWN = ("application/octet-stream", "binary/octet-stream")
+_TEXT = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:[{<\[]|data:|event:)[\t\r\n -~]*")
+"""An opening of plain ASCII that begins like JSON, a web page or events: as sound it would be noise."""
 
 
 class OpenAISynthesizerSettings(ApiSettings, frozen=True, kw_only=True):
@@ -23,10 +43,11 @@ class OpenAISynthesizerSettings(ApiSettings, frozen=True, kw_only=True):
 
 @dataclass
 class OpenAISynthesizer:
-    """Streams speech from an endpoint."""
+    """Streams speech from an endpoint, and remembers which parameters it does not accept."""
 
     client: ApiClient
     settings: OpenAISynthesizerSettings
+    _refused: set[str] = field(default_factory=set)
 
     async def aclose(self) -> None:
         """Close all connections."""
@@ -35,26 +56,143 @@ class OpenAISynthesizer:
     async def speak(
         self, text: str, *, voice: str | None = None, speed: float = 1.0
     ) -> AsyncIterator[bytes | WordTiming]:
-        """Yield `text` as speech in chunks of 100 ms, without silence before and after it."""
-        body: dict[str, object] = {
+        """Yield `text` as speech in chunks of 100 ms, without silence before and after it.
+
+        What fails before the first sound is sent again, like a chat model's request.
+        """
+        retries, begun = self.client.retries(), False
+        while True:
+            body = self._body(text, voice, speed)
+            try:
+                async with aclosing(self._speak_once(body)) as audio:
+                    async for chunk in audio:
+                        begun = True
+                        yield chunk
+                break
+            except EndpointError as error:
+                if begun:
+                    raise
+                if name := refused_parameter(error, body.keys() & {"response_format", "speed", "instructions"}):
+                    if name in self._refused:
+                        raise
+                    self._refused.add(name)
+                else:
+                    await retries.wait(error)
+        if not begun:
+            raise self.client.failure("sent no sound", retryable=True)
+
+    def _body(self, text: str, voice: str | None, speed: float) -> dict[str, object]:
+        optional: dict[str, object] = {"instructions": self.settings.instructions}
+        if speed != 1.0:
+            optional["speed"] = speed
+        form = "wav" if "response_format" in self._refused else "pcm"
+        return {
             "model": self.settings.model,
             "voice": voice or self.settings.voice,
             "input": text,
-            "response_format": "pcm",
+            "response_format": form,
+            **{name: value for name, value in optional.items() if value and name not in self._refused},
         }
-        if speed != 1.0:
-            body["speed"] = speed
-        if self.settings.instructions:
-            body["instructions"] = self.settings.instructions
+
+    async def _speak_once(self, body: dict[str, object]) -> AsyncGenerator[bytes, None]:
         chunks = Chunks()
-        async with self.client.stream("audio/speech", body) as data:
-            async for piece in data:
+        async with (
+            self.client.stream("audio/speech", body) as response,
+            aclosing(self._pcm(response)) as pieces,
+        ):
+            async for piece in pieces:
                 for chunk in chunks.push(piece):
                     yield chunk
         for chunk in chunks.flush():
             yield chunk
-        if not chunks.audible:
-            raise self.client.failure("sent no sound", retryable=True)
+
+    async def _pcm(self, response: Body) -> AsyncGenerator[bytes, None]:
+        """Yield the body as PCM at `OUTPUT_RATE`. Raises `ProviderError` if it is no sound."""
+        opening = b""
+        async for piece in response.data:
+            opening += piece
+            if len(opening) >= _OPENING_BYTES:
+                break
+        header = Message()
+        header["content-type"] = response.media_type
+        media_type = header.get_content_type() if response.media_type else ""
+        if name := _not_sound(media_type, opening):
+            said = await _whole(opening, response, 1024)
+            raise self.client.failure(f"sent {name} instead of sound: {reason(parsed(said))}")
+        if name := _container(media_type, opening):
+            yield await self._decoded(name, await _whole(opening, response, FILE_BYTES))
+            return
+        if str(header.get_param("channels", "1")) != "1":
+            raise self.client.failure(f"sent {response.media_type}; one channel is needed")
+        rate = str(header.get_param("rate", OUTPUT_RATE))
+        if not rate.isdecimal() or not 4000 <= int(rate) <= 192_000:
+            raise self.client.failure(f"sent {response.media_type}, a rate that is not supported")
+        resampler = None if int(rate) == OUTPUT_RATE else Resampler(int(rate), OUTPUT_RATE)
+        half = b""
+        async for piece in _from(opening, response):
+            half += piece
+            even = len(half) // 2 * 2
+            yield resampler.push(half[:even]) if resampler else half[:even]
+            half = half[even:]
+
+    async def _decoded(self, name: str, file: bytes) -> bytes:
+        if len(file) > FILE_BYTES:
+            raise self.client.failure(f"sent more than {FILE_BYTES} bytes of {name}")
+        try:
+            return await anyio.to_thread.run_sync(
+                partial(decode, file, rate=OUTPUT_RATE, max_seconds=FILE_SECONDS)
+            )
+        except (NotAudio, TooLong) as error:
+            raise self.client.failure(f"sent {name}, but {error}") from error
+        except ImportError as error:
+            install = "pip install 'vivavoce[local]'"
+            raise self.client.failure(f"sent {name} instead of PCM; to decode it, write: {install}") from error
+
+
+async def _from(opening: bytes, response: Body) -> AsyncIterator[bytes]:
+    yield opening
+    async for piece in response.data:
+        yield piece
+
+
+async def _whole(opening: bytes, response: Body, limit: int) -> bytes:
+    """Return the body, cut off soon after `limit` bytes."""
+    body = bytearray()
+    async for piece in _from(opening, response):
+        body += piece
+        if len(body) > limit:
+            break
+    return bytes(body)
+
+
+def _not_sound(media_type: str, opening: bytes) -> str:
+    """Return what a body is, if it is text; else nothing."""
+    if media_type.startswith("text/") or re.fullmatch(r"application/(.*[+])?(json|xml|x-ndjson)", media_type):
+        return media_type
+    return "text" if opening and _TEXT.fullmatch(opening) else ""
+
+
+def _container(media_type: str, opening: bytes) -> str:
+    """Return the name of the format of a file that must be decoded; nothing for PCM."""
+    begins = {b"RIFF": "WAV", b"OggS": "Ogg", b"fLaC": "FLAC", b"\x1a\x45\xdf\xa3": "WebM", b"FORM": "AIFF"}
+    begins |= {b".snd": "AU", b"caff": "CAF", b"ID3": "MP3"}
+    name = next((name for magic, name in begins.items() if opening.startswith(magic)), "")
+    if not name and opening[4:8] == b"ftyp":
+        return "MP4"
+    if not name and _is_mpeg_frame(opening):
+        return "MP3 or AAC"
+    return name or ("" if media_type in (*_PCM, *_UNKNOWN) else media_type)
+
+
+def _is_mpeg_frame(opening: bytes) -> bool:
+    """Whether a body begins with a frame of MP3 (ISO 11172-3, 2.4.1.3) or of AAC (ISO 13818-7, 6.2)."""
+    if len(opening) < 4 or opening[0] != 0xFF:
+        return False
+    if opening[1] & 0xF6 == 0xF0:  # AAC: no layer
+        return opening[2] >> 2 & 15 < 13
+    return (
+        opening[1] & 0xE0 == 0xE0 and opening[1] & 0x06 != 0 and opening[2] >> 4 != 15 and opening[2] & 12 != 12
+    )
 
 
 class Chunks:

@@ -9,6 +9,7 @@ import re
 from array import array
 from collections.abc import AsyncIterator
 from functools import lru_cache
+from typing import Annotated
 
 import anyio
 import anyio.lowlevel
@@ -17,13 +18,13 @@ import msgspec
 from vivavoce.audio.rates import INPUT_RATE, OUTPUT_RATE
 from vivavoce.errors import ProviderError
 from vivavoce.protocol.items import Message
-from vivavoce.providers.base import ChatRequest, ChatUsage, ToolCall, Transcript, WordTiming
+from vivavoce.providers.base import ChatRequest, ChatUsage, TimedWord, ToolCall, Transcript, WordTiming
 from vivavoce.providers.dialogue import content_text
 from vivavoce.providers.registry import Plugin, without_weights
 from vivavoce.providers.scripted.script import plan
 from vivavoce.providers.scripted.tool_calls import NO_WORDS
 
-Milliseconds = float
+Milliseconds = Annotated[float, msgspec.Meta(ge=0)]
 
 
 class TranscriberSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,6 +42,8 @@ class TranscriberSettings(msgspec.Struct, frozen=True, kw_only=True):
 class ScriptedTranscriber:
     """Returns the seconds of speech, or the text of its settings."""
 
+    supported_options = frozenset({"prompt", "words"})
+
     def __init__(self, settings: TranscriberSettings | None = None) -> None:
         self._settings = settings or TranscriberSettings()
         self._transcripts = {float(seconds): text for seconds, text in self._settings.transcripts.items()}
@@ -51,9 +54,14 @@ class ScriptedTranscriber:
         return not self._transcripts
 
     async def transcribe(
-        self, audio: bytes, *, language: str | None = None, prompt: str | None = None
+        self,
+        audio: bytes,
+        *,
+        language: str | None = None,
+        prompt: str | None = None,
+        words: bool = False,
     ) -> Transcript:
-        """Return the text, empty if there is no speech.
+        """Return the text, empty if there is no speech. Its `words` take the same time each.
 
         A client can choose it with a `prompt` (`audio.input.transcription.prompt`) of the form
         `Heard: my name is Ada`.
@@ -62,7 +70,12 @@ class ScriptedTranscriber:
         seconds = seconds_spoken(audio)
         if not seconds:
             return Transcript("", language)
-        return Transcript(self._text(seconds, prompt), language or "en")
+        text = self._text(seconds, prompt)
+        if not words:
+            return Transcript(text, language or "en")
+        each = len(audio) / 2 / INPUT_RATE / max(1, len(text.split()))
+        timed = [TimedWord(word, each * n, each * (n + 1)) for n, word in enumerate(text.split())]
+        return Transcript(text, language or "en", timed)
 
     def _text(self, seconds: float, prompt: str | None) -> str:
         if prompt and (match := re.match(r"\s*heard:\s*(.+)", prompt, re.IGNORECASE | re.DOTALL)):
@@ -101,7 +114,7 @@ class ChatSettings(msgspec.Struct, frozen=True, kw_only=True):
     """The speed of the scripted chat model; 0 tokens per second means without delay."""
 
     first_token_ms: Milliseconds = 100
-    tokens_per_second: float = 50
+    tokens_per_second: Annotated[float, msgspec.Meta(ge=0)] = 50
 
 
 class ScriptedChat:
@@ -214,8 +227,8 @@ class TurnSettings(msgspec.Struct, frozen=True, kw_only=True):
     """The scripted turn detector's probability: `over`, or 0 before `patience_seconds` of speech."""
 
     delay_ms: Milliseconds = 20
-    over: float = 1.0
-    patience_seconds: float = 0
+    over: Annotated[float, msgspec.Meta(ge=0, le=1)] = 1.0
+    patience_seconds: Annotated[float, msgspec.Meta(ge=0)] = 0
 
 
 class ScriptedTurnDetector:

@@ -203,7 +203,6 @@ class _Length:
 
 
 def _length_in(text: str) -> _Length | None:
-    """Return the length that a text requests, or None."""
     for match in PATTERNS["length"].finditer(text):
         if match["long"]:
             return _Length(sentences=_STORY_SENTENCES)

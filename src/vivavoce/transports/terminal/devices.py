@@ -186,13 +186,10 @@ def _portaudio() -> "ModuleType":
     try:
         import sounddevice
     except ImportError as error:
-        raise ConfigError(
-            "The microphone needs a package that is not installed; write: pip install 'vivavoce[terminal]'"
-        ) from error
+        missing = "a package that is not installed; write: pip install 'vivavoce[terminal]'"
+        raise ConfigError(f"The microphone needs {missing}") from error
     except OSError as error:
-        raise ConfigError(
-            "The microphone needs the library PortAudio; on Debian and Ubuntu write: "
-            "sudo apt install libportaudio2"
-        ) from error
+        missing = "the library PortAudio; on Debian and Ubuntu write: sudo apt install libportaudio2"
+        raise ConfigError(f"The microphone needs {missing}") from error
     module: ModuleType = sounddevice
     return module

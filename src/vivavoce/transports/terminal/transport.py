@@ -10,13 +10,18 @@ from dataclasses import dataclass, field
 from typing import ClassVar, TextIO
 
 import anyio
-from msgspec import UNSET
 
 from vivavoce.limits import Limits
 from vivavoce.protocol import events as e
 from vivavoce.protocol.items import InputText, Message
 from vivavoce.protocol.responses import Failed, Response
-from vivavoce.protocol.session import InputSettings, Session, SessionAudio, TranscriptionSettings
+from vivavoce.protocol.session import (
+    InputSettings,
+    Session,
+    SessionAudio,
+    TranscriptionSettings,
+    input_settings,
+)
 from vivavoce.session.call import Caller
 from vivavoce.session.line import HungUp, Line
 from vivavoce.transports.base import Connect, OpenCalls, run_until_first
@@ -171,8 +176,7 @@ class _Call:
         captions = self.terminal.captions
         match event:
             case e.SessionCreated(session=session):
-                audio = session.audio.input if session.audio else UNSET
-                if not (audio and audio.transcription):  # captions need the transcript of the caller's speech
+                if not input_settings(session).transcription:  # captions need what the caller says
                     await self.line.send(_TRANSCRIBE)
             case e.InputAudioBufferSpeechStarted():
                 await self._interrupt()

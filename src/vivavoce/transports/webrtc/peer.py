@@ -91,9 +91,7 @@ class Peer:
             with anyio.move_on_after(_CLOSE_SECONDS):
                 try:
                     await self._connection.close()
-                except (
-                    _UNREADABLE
-                ) as raised:  # aiortc cannot close a connection that it created of a partly invalid offer
+                except _UNREADABLE as raised:  # it cannot close what it created of a partly invalid offer
                     log.info("a WebRTC connection that was never established could not be closed: %r", raised)
             self.encoder.stop()
 

@@ -20,7 +20,7 @@ from vivavoce.protocol import events as e
 from vivavoce.protocol.codec import error_event
 from vivavoce.protocol.dialects import Dialect
 from vivavoce.protocol.items import InputAudio, Item, Message, OutputAudio
-from vivavoce.protocol.session import InputSettings, Pcm
+from vivavoce.protocol.session import Pcm, input_settings
 from vivavoce.session.formats import AudioEncoder
 from vivavoce.session.line import Line
 from vivavoce.transports.base import Connect, EventRate, Handshake, OpenCalls, decode_event, run_until_first
@@ -76,10 +76,8 @@ class WebRtcTransport:
                     async with Peer(self.ice, self.limits) as peer:
                         await connection.send_answer(caller.id, await self._answer(peer, connection.sdp))
                         await _Call(line, peer, handshake, self.limits).run(self._calls.closing)
-            except (
-                ProtocolError
-            ) as error:  # raised here, it would be wrapped into a group by the line's task group
-                refusal = error
+            except ProtocolError as error:
+                refusal = error  # raised here, it would be wrapped into a group by the line's task group
         if refusal:
             raise refusal
 
@@ -118,9 +116,8 @@ class _Call:
             closing.wait,
         )
         if isinstance(broken, TimeoutError):
-            log.info(
-                "a WebRTC client did not connect or read in time (limits.webrtc_connect_seconds, send_seconds)"
-            )
+            names = "limits.webrtc_connect_seconds, send_seconds"
+            log.info("a WebRTC client did not connect or read in time (%s)", names)
 
     async def _wait_until_closed(self) -> None:
         with anyio.fail_after(self._limits.webrtc_connect_seconds):
@@ -171,8 +168,7 @@ class _Call:
                     pass
                 case e.SessionCreated(session=session) | e.SessionUpdated(session=session):
                     await self._send(self._handshake.with_model(event))
-                    audio = session.audio or UNSET
-                    input_format = ((audio.input if audio else UNSET) or InputSettings()).format
+                    input_format = input_settings(session).format
                     if input_format and input_format != self._input.format:
                         self._input = AudioEncoder(input_format)
                 case _:

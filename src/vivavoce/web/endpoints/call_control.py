@@ -57,9 +57,8 @@ class CallControlEndpoint:
         call_id = self._connected_call_id(request)
         target = read_body(await read_bytes(request, self.limits, "session_bytes"), ReferRequest).target_uri
         if not _URI.fullmatch(target):
-            raise invalid(
-                "target_uri", "expected something like 'tel:+14155550123' or 'sip:agent@example.com'."
-            )
+            examples = "'tel:+14155550123' or 'sip:agent@example.com'"
+            raise invalid("target_uri", f"expected something like {examples}.")
         await self.runtime.switchboard.refer(call_id, target)
         return Response()
 
@@ -77,7 +76,6 @@ class CallControlEndpoint:
     def _connected_call_id(self, request: Request) -> str:
         call_id = self._call_id(request)
         if any(call.caller.id == call_id for call in self.runtime.incoming_calls.ringing):
-            raise ProtocolError(
-                f"Call '{call_id}' is still ringing; it can be accepted or rejected.", code="call_not_accepted"
-            )
+            problem = f"Call '{call_id}' is still ringing; it can be accepted or rejected."
+            raise ProtocolError(problem, code="call_not_accepted")
         return call_id

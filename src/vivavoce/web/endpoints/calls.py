@@ -72,9 +72,8 @@ class CallsEndpoint:
         """Return the session of the client secret, merged with that of the request. Raises if it is invalid."""
         session = self._merge(bound, wanted) if bound and wanted else wanted or bound
         if session:
-            self._merge(
-                self.runtime.session if isinstance(session, Session) else DEFAULT_TRANSCRIPTION, session
-            )
+            default = self.runtime.session if isinstance(session, Session) else DEFAULT_TRANSCRIPTION
+            self._merge(default, session)
         return session
 
     def _merge(self, session: Settings, update: Settings) -> Settings:

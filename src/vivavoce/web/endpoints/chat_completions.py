@@ -27,6 +27,7 @@ from vivavoce.web.requests import (
     read_bytes,
     respond_while_connected,
     send_chunk,
+    send_event,
     start_response,
 )
 
@@ -153,7 +154,7 @@ class _Completion:
         """Return a tool call, and count it."""
         self.calls += 1
         function = {"name": call.name, "arguments": call.arguments}
-        return {"id": new_id("call"), "type": "function", "function": function}
+        return {"id": call.id or new_id("call"), "type": "function", "function": function}
 
 
 async def _respond(reply: Reply, completion: _Completion, send: Send) -> None:
@@ -175,13 +176,14 @@ async def _stream(reply: Reply, completion: _Completion, send: Send) -> None:
     chunks = _chunks(reply, completion)
     first = await anext(chunks)  # a failure before the first chunk can still be answered with an HTTP status
     await start_response(send, "text/event-stream; charset=utf-8")
-    await send_chunk(send, _server_sent(first))
+    await send_event(send, first)
     try:
         async for chunk in chunks:
-            await send_chunk(send, _server_sent(chunk))
+            await send_event(send, chunk)
         await send_chunk(send, b"data: [DONE]\n\n", more=False)
     except ProviderError as error:
-        await send_chunk(send, _server_sent(error_body(502, str(error), "provider_error")), more=False)
+        await send_event(send, error_body(502, str(error), "provider_error"))
+        await send_chunk(send, b"", more=False)
 
 
 async def _chunks(reply: Reply, completion: _Completion) -> AsyncIterator[Json]:
@@ -209,7 +211,3 @@ def _usage(usage: ChatUsage) -> Json:
         "total_tokens": usage.input_tokens + usage.output_tokens,
         "prompt_tokens_details": {"cached_tokens": usage.cached_tokens},
     }
-
-
-def _server_sent(chunk: Json) -> bytes:
-    return b"data: " + msgspec.json.encode(chunk) + b"\n\n"

@@ -204,9 +204,8 @@ def read_chat_request(body: bytes, limits: Limits) -> ChatCompletionRequest:
 
 def _check_messages(messages: Sequence[AnyMessage], max_messages: int) -> None:
     if len(messages) > max_messages:
-        raise invalid(
-            "messages", f"{len(messages)} messages; at most {max_messages} are allowed (limits.items)."
-        )
+        problem = f"{len(messages)} messages; at most {max_messages} are allowed (limits.items)."
+        raise invalid("messages", problem)
     call_ids = set[str]()
     for index, message in enumerate(messages):
         if isinstance(message, AssistantMessage):

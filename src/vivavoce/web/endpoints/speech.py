@@ -1,13 +1,14 @@
 """Text to speech by HTTP, compatible with OpenAI's `/v1/audio/speech`."""
 
 import logging
+from base64 import b64encode
 from collections.abc import Callable
 from contextlib import aclosing
 from functools import partial
+from math import inf
 from typing import Annotated, Literal
 
 import anyio.to_thread
-import msgspec
 from msgspec import Meta, Struct
 from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
@@ -15,9 +16,10 @@ from starlette.types import Receive, Scope, Send
 from vivavoce.audio.encode import CONTENT_TYPES, Encoder, encoder
 from vivavoce.audio.rates import OUTPUT_RATE
 from vivavoce.errors import ProviderError
-from vivavoce.protocol.codec import read_body, read_body_object
+from vivavoce.protocol.codec import read_body
 from vivavoce.protocol.session import VoiceId
 from vivavoce.protocol.validation import invalid
+from vivavoce.providers.base import SpeedLimited
 from vivavoce.runtime import Runtime
 from vivavoce.web.errors import needs_pyav
 from vivavoce.web.requests import (
@@ -26,6 +28,7 @@ from vivavoce.web.requests import (
     require_media_type,
     respond_while_connected,
     send_chunk,
+    send_event,
     start_response,
 )
 
@@ -36,12 +39,14 @@ BODY_BYTES = 64 * 1024
 
 
 class SpeechRequest(Struct, frozen=True):
-    """The body of `POST /v1/audio/speech`; other fields are ignored."""
+    """The body of `POST /v1/audio/speech`. `model` is ignored."""
 
     input: str
+    model: str = ""
     voice: str | VoiceId | None = None
     response_format: Literal["mp3", "opus", "aac", "flac", "wav", "pcm"] = "mp3"
-    stream_format: Literal["audio"] = "audio"
+    stream_format: Literal["audio", "sse"] = "audio"
+    instructions: str = ""
     speed: Annotated[float, Meta(ge=0.25, le=4)] = 1.0
 
 
@@ -62,16 +67,20 @@ class SpeechEndpoint:
 
     async def _read(self, http: Request) -> SpeechRequest:
         max_chars = self.limits.speech_chars
-        fields = read_body_object(
-            await read_bytes(http, self.limits, "speech_chars", max_chars * 8 + BODY_BYTES)
-        )
-        known = {name: fields[name] for name in SpeechRequest.__struct_fields__ if name in fields}
-        request = read_body(msgspec.json.encode(known), SpeechRequest)
+        body = await read_bytes(http, self.limits, "speech_chars", max_chars * 8 + BODY_BYTES)
+        request = read_body(body, SpeechRequest)
         if not request.input.strip():
             raise invalid("input", "the text is empty.")
         if len(request.input) > max_chars:
             problem = f"{len(request.input)} characters; at most {max_chars} are allowed (limits.speech_chars)."
             raise invalid("input", problem)
+        if request.instructions.strip():
+            problem = "[synthesizer] of the server's settings says how to speak, if its provider can."
+            raise invalid("instructions", problem)
+        synthesizer = self.runtime.speech.providers.synthesizer
+        low, high = synthesizer.speeds if isinstance(synthesizer, SpeedLimited) else (0.0, inf)
+        if not low <= request.speed <= high:
+            raise invalid("speed", f"the synthesizer of this server speaks at {low:g} to {high:g}.")
         return request
 
     async def _respond(self, request: SpeechRequest, send: Send) -> None:
@@ -85,17 +94,21 @@ class SpeechEndpoint:
             )  # a failure before the first audio can still be answered with an HTTP status
             if not first:
                 raise invalid("input", "there is nothing in it that can be spoken.")
-            await start_response(send, CONTENT_TYPES[request.response_format])
-            await send_chunk(send, await self._in_thread(encoding.push, first))
+            sse = request.stream_format == "sse"
+            content_type = "text/event-stream" if sse else CONTENT_TYPES[request.response_format]
+            write = partial(_send_delta if sse else send_chunk, send)
+            await start_response(send, content_type)
+            await write(await self._in_thread(encoding.push, first))
             try:
                 async for chunk in audio:
-                    await send_chunk(send, await self._in_thread(encoding.push, chunk))
+                    await write(await self._in_thread(encoding.push, chunk))
             except ProviderError as error:  # the client sees a response that breaks off
                 log.warning("a text could not be spoken to its end: %s", error)
                 return
-        await send_chunk(
-            send, await anyio.to_thread.run_sync(encoding.finish, limiter=self._threads), more=False
-        )
+        await write(await anyio.to_thread.run_sync(encoding.finish, limiter=self._threads))
+        if sse:
+            await send_event(send, {"type": "speech.audio.done"})
+        await send_chunk(send, b"", more=False)
 
     async def _encoder(self, name: str) -> Encoder:
         try:
@@ -105,3 +118,8 @@ class SpeechEndpoint:
 
     async def _in_thread(self, push: Callable[[bytes], bytes], audio: bytes) -> bytes:
         return await anyio.to_thread.run_sync(push, audio, limiter=self._threads)
+
+
+async def _send_delta(send: Send, audio: bytes) -> None:
+    if audio:
+        await send_event(send, {"type": "speech.audio.delta", "audio": b64encode(audio).decode()})

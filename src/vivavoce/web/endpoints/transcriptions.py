@@ -1,29 +1,77 @@
 """Transcription of recordings by HTTP, compatible with OpenAI's `/v1/audio/transcriptions`."""
 
-from functools import partial
+import typing
+from collections.abc import AsyncGenerator, Collection
+from contextlib import aclosing
+from functools import cache, partial
+from typing import Annotated, Any, Literal, cast
 
 import anyio.to_thread
+import msgspec
+from msgspec import Meta, Struct
 from starlette.datastructures import FormData, UploadFile
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from vivavoce.audio.decode import NotAudio, TooLong, decode
 from vivavoce.audio.rates import INPUT_RATE
-from vivavoce.providers.base import Transcript
+from vivavoce.engines.speech import Segment
+from vivavoce.errors import ProviderError
+from vivavoce.protocol.validation import invalid, unknown
 from vivavoce.runtime import Runtime
-from vivavoce.web.errors import HttpError, invalid_request, needs_pyav
+from vivavoce.web.endpoints.transcript_formats import Granularity, ResponseFormat, transcript_response
+from vivavoce.web.errors import HttpError, error_body, invalid_request, needs_pyav
 from vivavoce.web.requests import (
     Admission,
     body_too_large,
     limited_body,
     require_media_type,
     respond_while_connected,
+    send_chunk,
+    send_event,
+    start_response,
 )
 
 FORM_BYTES = 64 * 1024
 """bytes of a form besides its recording"""
-FORMATS = ("json", "text", "verbose_json")
+_REFUSED = {
+    "include": "the transcribers here report no probabilities.",
+    "known_speaker_names": "the transcribers here do not tell speakers apart.",
+    "known_speaker_references": "the transcribers here do not tell speakers apart.",
+}
+"""fields of OpenAI's that no transcriber supports"""
+
+
+class TranscriptionRequest(Struct, frozen=True, kw_only=True):
+    """The form of `POST /v1/audio/transcriptions` besides its file. `model` is ignored; others are refused."""
+
+    model: str = ""
+    language: str = ""
+    languages: tuple[str, ...] = ()
+    prompt: str = ""
+    keywords: tuple[str, ...] = ()
+    response_format: ResponseFormat = "json"
+    timestamp_granularities: tuple[Granularity, ...] = ()
+    temperature: Annotated[float, Meta(ge=0, le=1)] = 0
+    chunking_strategy: Literal["auto"] = "auto"
+    stream: bool = False
+
+    @property
+    def one_language(self) -> str | None:
+        """The language, if it is known."""
+        return self.language or (self.languages[0] if len(self.languages) == 1 else None)
+
+    @property
+    def hints(self) -> str | None:
+        """The transcriber's prompt: the client's prompt and keywords."""
+        return " ".join([self.prompt, ", ".join(self.keywords)]).strip() or None
+
+    @property
+    def options(self) -> dict[str, object]:
+        """Further arguments for the transcriber."""
+        options: dict[str, object] = {"temperature": self.temperature} if self.temperature else {}
+        return options | ({"words": True} if "word" in self.timestamp_granularities else {})
 
 
 class TranscriptionsEndpoint:
@@ -43,26 +91,38 @@ class TranscriptionsEndpoint:
                 limited_body(http, self.limits, max_bytes, "upload_bytes") as body,
                 body.form(max_files=1) as form,
             ):
+                request = read_transcription_request(form)
+                queue = self.runtime.speech.providers.transcriber_queue
+                queue.check_languages([request.language], "language")
+                queue.check_languages(request.languages, "languages")
+                _check_options(request, queue.supported_options)
                 recording = await self._read_file(form)
-            respond = partial(self._respond, recording, form, scope, receive)
+            respond = partial(self._respond, recording, request, scope, receive)
             await respond_while_connected(receive, send, self.limits, respond)
 
     async def _respond(
-        self, recording: bytes, form: FormData, scope: Scope, receive: Receive, send: Send
+        self, recording: bytes, request: TranscriptionRequest, scope: Scope, receive: Receive, send: Send
     ) -> None:
         audio = await self._decode(recording)
-        transcript = await self.runtime.speech.transcribe(
-            audio, language=_field(form, "language"), prompt=_field(form, "prompt")
+        transcript = self.runtime.speech.transcribe(
+            audio, language=request.one_language, prompt=request.hints, options=request.options
         )
-        if transcript is None:
-            raise invalid_request("file", "There is no speech in this recording.", code="no_speech")
-        seconds = round(len(audio) / 2 / INPUT_RATE, 3)
-        await _response(transcript, seconds, _field(form, "response_format"))(scope, receive, send)
+        async with aclosing(transcript) as segments:
+            first = await anext(segments, None)  # a failure before it can still be answered with an HTTP status
+            if first is None:
+                raise invalid_request("file", "There is no speech in this recording.", code="no_speech")
+            if request.stream:
+                await _stream(first, segments, send)
+                return
+            seconds = round(len(audio) / 2 / INPUT_RATE, 3)
+            whole = [first, *[segment async for segment in segments]]
+        granularities = request.timestamp_granularities or ("segment",)
+        response = transcript_response(
+            whole, seconds, request.response_format, granularities, request.temperature
+        )
+        await response(scope, receive, send)
 
     async def _read_file(self, form: FormData) -> bytes:
-        """Return the recording, after checking that the requested format is supported."""
-        if (_field(form, "response_format") or "json") not in FORMATS:
-            raise invalid_request("response_format", f"response_format is one of {', '.join(FORMATS)}.")
         file, max_bytes = form.get("file"), self.limits.upload_bytes
         if not isinstance(file, UploadFile):
             raise invalid_request("file", "The form has no recording in its field 'file'.")
@@ -90,17 +150,73 @@ class TranscriptionsEndpoint:
         return audio
 
 
-def _response(transcript: Transcript, seconds: float, format: str | None) -> Response:
-    match format:
-        case "text":
-            return PlainTextResponse(transcript.text + "\n")
-        case "verbose_json":
-            details = {"task": "transcribe", "language": transcript.language, "duration": seconds}
-            return JSONResponse({**details, "text": transcript.text})
-        case _:
-            return JSONResponse({"text": transcript.text, "usage": {"type": "duration", "seconds": seconds}})
+async def refuse_translation(_: Request) -> Response:
+    """Answer OpenAI's `/v1/audio/translations`, which its clients can call."""
+    message = "This server does not translate recordings; POST /v1/audio/transcriptions transcribes them."
+    raise HttpError(400, message, code="not_supported")
 
 
-def _field(form: FormData, name: str) -> str | None:
-    value = form.get(name)
-    return value.strip() or None if isinstance(value, str) else None
+async def _stream(first: Segment, segments: AsyncGenerator[Segment, None], send: Send) -> None:
+    await start_response(send, "text/event-stream; charset=utf-8")
+    text = first.transcript.text
+    try:
+        await send_event(send, {"type": "transcript.text.delta", "delta": text})
+        async for segment in segments:
+            delta = f" {segment.transcript.text}"
+            text += delta
+            await send_event(send, {"type": "transcript.text.delta", "delta": delta})
+        await send_event(send, {"type": "transcript.text.done", "text": text})
+    except ProviderError as error:
+        await send_event(send, error_body(502, str(error), "provider_error"))
+    await send_chunk(send, b"", more=False)
+
+
+# the form
+
+
+def read_transcription_request(form: FormData) -> TranscriptionRequest:
+    """Read the fields of a form; empty ones count as absent. Raises `ProtocolError` with its `param`."""
+    values: dict[str, list[str]] = {}
+    for key, value in form.multi_items():
+        name = key.partition("[")[0]  # lists are sent as `include[]`, objects as `chunking_strategy[type]`
+        if name == "file" or not isinstance(value, str) or not value.strip():
+            continue
+        if name in _REFUSED:
+            raise invalid(name, _REFUSED[name])
+        if name not in _kinds():
+            raise unknown(name)
+        values.setdefault(name, []).append(value.strip())
+    fields = {name: _convert(name, texts) for name, texts in values.items()}
+    return TranscriptionRequest(**cast("dict[str, Any]", fields))
+
+
+@cache
+def _kinds() -> dict[str, Any]:
+    return typing.get_type_hints(TranscriptionRequest, include_extras=True)
+
+
+def _convert(name: str, texts: list[str]) -> object:
+    kind = _kinds()[name]
+    value = texts if typing.get_origin(kind) is tuple else texts[-1]
+    try:
+        converted: object = msgspec.convert(value, kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise invalid(name, f"{error}.") from error
+    return converted
+
+
+def _check_options(request: TranscriptionRequest, supported: Collection[str]) -> None:
+    """Raise `ProtocolError` for what would be ignored."""
+    missing = "the transcriber of this server ([transcriber] of its settings) does not support it."
+    if request.prompt and "prompt" not in supported:
+        raise invalid("prompt", missing)
+    if request.keywords and "prompt" not in supported:
+        raise invalid("keywords", missing)
+    if request.temperature and "temperature" not in supported:
+        raise invalid("temperature", f"{missing} 0 is what it does.")
+    if request.timestamp_granularities and request.response_format != "verbose_json":
+        raise invalid("timestamp_granularities", "it needs response_format 'verbose_json'.")
+    if "word" in request.timestamp_granularities and "words" not in supported:
+        raise invalid("timestamp_granularities", f"the times of words: {missing}")
+    if request.stream and request.response_format not in ("json", "text"):
+        raise invalid("response_format", "a stream is 'json' or 'text'.")

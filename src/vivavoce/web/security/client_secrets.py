@@ -31,10 +31,10 @@ class ClientSecrets:
         now = anyio.current_time()
         self._sessions = {digest: bound for digest, bound in self._sessions.items() if bound[1] > now}
         if len(self._sessions) >= self.max_secrets:
-            raise ProtocolError(
-                f"{self.max_secrets} client secrets (limits.client_secrets) are valid; wait until some expire.",
-                code="rate_limit_exceeded",
+            problem = (
+                f"{self.max_secrets} client secrets (limits.client_secrets) are valid; wait until some expire."
             )
+            raise ProtocolError(problem, code="rate_limit_exceeded")
         secret = PREFIX + token_hex(24)
         self._sessions[_digest(secret)] = session, now + seconds
         return secret

@@ -330,7 +330,6 @@ def question_for(tool: FunctionTool, names: Sequence[str]) -> str:
 
 
 def _noun_phrase(parameter: ToolArgument) -> str:
-    """Return the name of an argument for a question to the user."""
     about = _CALLERS.sub("your", _ASIDE.split(parameter.about)[0]) or parameter.name.replace("_", " ")
     about = about if about[1:2].isupper() else about[:1].lower() + about[1:]
     return about if _DETERMINED.match(about) else f"the {about}"

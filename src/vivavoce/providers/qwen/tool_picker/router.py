@@ -16,7 +16,7 @@ from msgspec import UNSET
 
 from vivavoce.errors import ProviderError
 from vivavoce.protocol.items import Message
-from vivavoce.protocol.json_schema import Schema, argument_schema
+from vivavoce.protocol.json_schema import argument_schema
 from vivavoce.protocol.session import FunctionTool, ToolChoice, ToolChoiceFunction
 from vivavoce.providers.base import ChatRequest, ChatUsage, ToolCall
 from vivavoce.providers.dialogue import DialogueTurn
@@ -55,7 +55,7 @@ _QUOTED = re.compile(r"\"([^\"]+)\"|“([^”]+)”|(?<!\w)'((?:[^']|(?<=\w)'(?=
 
 @dataclass(frozen=True)
 class Router:
-    """A `ToolPicker` that uses the chat model itself: `complete` calls it in a slot of its own."""
+    """Decides before a chat model replies whether a tool is called instead; `complete` calls that model."""
 
     complete: Callable[..., Awaitable[Completion]]
 
@@ -64,7 +64,8 @@ class Router:
     ) -> tuple[ToolCall | str, ChatUsage] | None:
         """Return the call for a request, or a question for missing arguments; None if no tool is needed.
 
-        Unless required, a call is only made directly after the user's words, not after a tool's result.
+        `turns` are the items of the request. Unless required, a call is only made directly after the user's
+        words, not after a tool's result. Raises `ProviderError` if a call is required but impossible.
         """
         tools = eligible_tools(request.tools, request.tool_choice)
         if request.tool_choice not in ("auto", "none"):
@@ -248,18 +249,14 @@ def _one_line(text: str) -> str:
 
 
 def _signature(tool: FunctionTool) -> str:
-    arguments = ", ".join(f"{one.name}: {_values(one.schema)}{_hint(one)}" for one in parameters_of(tool))
+    arguments = ", ".join(f"{one.name}: {_values(one)}" for one in parameters_of(tool))
     return f"{tool.name}({arguments})" + (f": {about}" if (about := _about(tool)[0]) else "")
 
 
-def _values(schema: Schema) -> str:
-    if isinstance(options := schema.get("enum"), list):
-        return " or ".join(map(str, options))
-    return str(schema.get("type", "any"))
-
-
-def _hint(parameter: ToolArgument) -> str:
-    return f" ({parameter.about[:_HINT_CHARS]})" if parameter.about else ""
+def _values(argument: ToolArgument) -> str:
+    options, kind = argument.schema.get("enum"), str(argument.schema.get("type", "any"))
+    values = " or ".join(map(str, options)) if isinstance(options, list) else kind
+    return f"{values} ({argument.about[:_HINT_CHARS]})" if argument.about else values
 
 
 # the model's choice
