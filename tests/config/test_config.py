@@ -11,6 +11,8 @@ from vivavoce.config.schema import PRESETS, SLOTS, Config, McpTable, ServerTable
 from vivavoce.errors import ConfigError
 from vivavoce.limits import Limits
 from vivavoce.protocol.session import InputSettings, SemanticVad, ServerVad, SessionAudio
+from vivavoce.providers.openai.client import ApiClient, ApiSettings
+from vivavoce.providers.registry import Role, find, settings_for
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
 
@@ -242,6 +244,106 @@ def test_a_mistake_in_the_environment_is_named(monkeypatch: pytest.MonkeyPatch) 
 
 def test_a_file_that_is_named_must_be_there() -> None:
     assert "nowhere.toml" in complaint(file=Path("nowhere.toml"))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        *(
+            (f"[limits]\naudio_ahead_seconds = {n}", ["audio_ahead_seconds", "finite"])
+            for n in ("nan", "inf", "-inf", "-1")
+        ),
+        ("[session]\nspeed = nan", ["[session] speed"]),
+        ("[session.turn_detection]\ntype = 'server_vad'\nthreshold = nan", ["turn_detection", "threshold"]),
+        (
+            "[session.turn_detection]\ntype = 'server_vad'\nsilence_duration_ms = -1",
+            ["turn_detection", "silence"],
+        ),
+        ("[[tools.http]]\nname = 'x'\ndescription = 'y'\nurl = 'http://a.example'\nseconds = inf", ["seconds"]),
+        ("[[tools.mcp]]\nlabel = 'x'\nurl = 'http://a.example:99999'", ["a.example:99999", "http"]),
+        ("[server]\nwebhook = 'http://'", ["[server] webhook", "http"]),
+        ("[server]\nwebhook = 'http://[::1'", ["[server] webhook", "IPv6"]),
+        ("[server]\nwebhook = 'http://a.example:x'", ["[server] webhook", "a.example:x"]),
+        ("[remote]\nserver = 'wss://'", ["[remote] server"]),
+        ("[remote]\nserver = 'wss://a.example:99999'", ["[remote] server"]),
+    ],
+)
+def test_what_is_no_number_and_no_address_is_named(text: str, words: list[str]) -> None:
+    write(text)
+    said = complaint()
+    assert "\n" not in said
+    assert [word for word in words if word not in said] == []
+
+
+@pytest.mark.parametrize("role", ["chat", "transcriber", "synthesizer"])
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("base_url = 'http://'", ["http://", "address"]),
+        ("base_url = 'example.org/v1'", ["example.org", "http"]),
+        ("base_url = 'http://a.example:99999/v1'", ["a.example:99999"]),
+        ("base_url = 'http://a.example:0/v1'", ["a.example:0"]),
+        ("base_url = 'http://a.example:port/v1'", ["a.example:port"]),
+        ("base_url = 'http://[::1/v1'", ["[::1"]),
+        ("base_url = 'http://[zz]/v1'", ["[zz]"]),
+        ("base_url = 'http://a b.example/v1'", ["a b.example"]),
+        ("base_url = 'http://ä.example/v1'", ["ä.example"]),
+        ("base_url = 'http://me:secret@a.example/v1'", ["no user"]),
+        ("base_url = 'http://a.example/v1?x=1'", ["no query"]),
+        ("headers = { x-name = 'Jürgen' }", ["x-name", "ASCII"]),
+        ('headers = { x-name = "a\\nb" }', ["x-name", "ASCII"]),
+        ("headers = { 'x name' = 'a' }", ["'x name'"]),
+        ("headers = { x-name = 1 }", ["headers"]),
+        ("timeout = -1", ["timeout"]),
+        ("timeout = 0", ["timeout"]),
+        ("timeout = nan", ["timeout"]),
+        ("timeout = inf", ["timeout"]),
+        ("timeout = 'soon'", ["timeout"]),
+        ("patience = -1", ["patience"]),
+        ("patience = nan", ["patience"]),
+    ],
+)
+def test_a_mistake_about_an_endpoint_is_named(role: Role, line: str, words: list[str]) -> None:
+    write(f"[{role}]\nprovider = 'openai'\n{line}")
+    with pytest.raises(ConfigError) as caught:
+        settings_for(find(role, "openai"), load().config.slot(role).settings)
+    said = str(caught.value)
+    assert said.startswith(f"[{role}]")
+    assert "\n" not in said
+    assert "secret" not in said
+    assert [word for word in words if word not in said] == []
+
+
+@pytest.mark.parametrize(
+    ("role", "name", "line"),
+    [
+        ("chat", "openai", "temperature = nan"),
+        ("chat", "openai", "temperature = -1"),
+        ("chat", "openai", "context = 0"),
+        ("chat", "qwen", "threads = -1"),
+        ("chat", "qwen", "context = 0"),
+        ("transcriber", "moonshine", "threads = 0"),
+        ("synthesizer", "hibari", "gain = nan"),
+        ("vad", "silero", "gain = inf"),
+        ("denoiser", "rnnoise", "rest = nan"),
+        ("turn", "scripted", "over = 2"),
+        ("chat", "scripted", "first_token_ms = -1"),
+    ],
+)
+def test_a_number_that_makes_no_sense_is_named(role: Role, name: str, line: str) -> None:
+    write(f"[{role}]\nprovider = '{name}'\n{line}")
+    with pytest.raises(ConfigError, match=line.split()[0]):
+        settings_for(find(role, name), load().config.slot(role).settings)
+
+
+def test_a_key_that_cannot_be_sent_is_named_without_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    for key in ("schlüssel", "two\nlines"):
+        monkeypatch.setenv("OPENAI_API_KEY", key)
+        with pytest.raises(
+            ConfigError, match="the key in OPENAI_API_KEY has more than printable ASCII"
+        ) as caught:
+            ApiClient.open(ApiSettings(), role="chat")
+        assert key not in str(caught.value)
 
 
 # servers of tools

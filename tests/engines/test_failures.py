@@ -1,9 +1,13 @@
 """What the world and a client may do wrong, and how the conversation goes on."""
 
+from pathlib import Path
+
+import anyio
 import pytest
 from msgspec.structs import replace
 
 from engines.simulations import TRANSCRIBED, ask, done, error, truncated
+from vivavoce.config.loading import load
 from vivavoce.errors import ProviderError
 from vivavoce.limits import Limits
 from vivavoce.protocol import events as e
@@ -11,6 +15,7 @@ from vivavoce.protocol.items import FunctionCall, InputAudio, InputText, Message
 from vivavoce.protocol.responses import Failed
 from vivavoce.protocol.session import OutputSettings, Session, SessionAudio, TranscriptionSession
 from vivavoce.providers.base import ToolCall
+from vivavoce.runtime import Runtime
 from vivavoce.testing.simulation import CallerSays, ClientSends, Simulation, Unresponsive
 
 pytestmark = pytest.mark.anyio
@@ -62,6 +67,87 @@ async def test_a_synthesizer_that_fails_leaves_the_words(failure: object) -> Non
     timeline = await simulation.run(CallerSays(0.5, "hello there"), until=8)
     assert done(timeline).response.status == "failed"
     assert "sorry" in done(timeline).response.output[0].content[0].transcript
+
+
+async def test_written_words_stay_as_they_are_when_the_rest_fails() -> None:
+    written = Session(output_modalities=("text",))
+    simulation = Simulation([["Hello there.", ProviderError("chat", "is down")]], client_session=written)
+    timeline = await simulation.run(*ask(0.2, "Hi"), until=3)
+    response = done(timeline).response
+    assert response.status == "failed"
+    assert "is down" in str(response.status_details)
+    assert [part.text for item in response.output for part in item.content] == ["Hello there. "]
+    assert not timeline.of(e.ErrorEvent)
+
+
+async def test_spoken_words_are_followed_by_an_apology_of_its_own() -> None:
+    simulation = Simulation([["Well now. Let me see whether", ProviderError("chat", "is down")]])
+    await simulation.engine.warm_up()
+    timeline = await simulation.run(CallerSays(0.5, "hello there"), until=12)
+    text = "".join(delta.delta for delta in timeline.of(e.ResponseOutputAudioTranscriptDelta))
+    assert "Well now." in text
+    assert " I'm sorry" in text
+
+
+@pytest.mark.parametrize("words", ["...", "😀", "**", "…"])
+async def test_words_that_nobody_can_speak_are_no_failure(words: str) -> None:
+    timeline = await Simulation([words]).run(CallerSays(0.5, "hello there"), until=6)
+    assert done(timeline).response.status == "completed"
+    assert done(timeline).response.output[0].content[0].transcript.strip() == words
+    assert not timeline.of(e.ResponseOutputAudioDelta)
+
+
+@pytest.mark.parametrize("modality", ["audio", "text"])
+async def test_blank_words_before_a_call_are_no_words(modality: str) -> None:
+    class Blank(str):
+        def split(self, *_: object, **__: object) -> list[str]:  # type: ignore[override]
+            return ["\n\n"]
+
+    session = Session(output_modalities=(modality,))
+    simulation = Simulation([[Blank(), ToolCall("look", "{}")]], client_session=session)
+    timeline = await simulation.run(CallerSays(0.5, "hello there"), until=4)
+    assert done(timeline).response.status == "completed"
+    assert [item.name for item in done(timeline).response.output] == ["look"]
+
+
+async def test_a_voice_that_was_down_at_the_start_is_tried_again_in_a_conversation() -> None:
+    simulation = Simulation([ProviderError("chat", "is down")])
+    synthesizer = simulation.engine.providers.synthesizer
+    synthesizer.failure = ProviderError("synthesizer", "answered 500", retryable=True)
+    runtime = Runtime(
+        load(flags={"preset": "scripted"}, dotenv=Path("nowhere")).config, on_status=(said := []).append
+    )
+    await runtime.use_providers(simulation.engine.providers)
+    assert runtime.ready
+    assert "answered 500" in said[-1]
+    assert "tries it again" in said[-1]
+    with pytest.raises(ProviderError):
+        await simulation.engine.warm_up()
+    turns = CallerSays(0.5, "hello there"), CallerSays(12, "are you there")
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(heal, synthesizer)
+        timeline = await simulation.run(*turns, until=20)
+    first, second = timeline.of(e.ResponseDone)
+    assert first.response.status == second.response.status == "failed"
+    spoken = [
+        entry.at - timeline.started_at
+        for entry in timeline.entries
+        if isinstance(entry.event, e.ResponseOutputAudioDelta)
+    ]
+    assert spoken
+    assert min(spoken) > 12, "the apology has its sound once the voice is back"
+
+
+async def heal(synthesizer: object) -> None:
+    await anyio.sleep(5)
+    synthesizer.failure = None  # type: ignore[attr-defined]
+
+
+async def test_a_voice_that_is_configured_wrongly_stops_the_start() -> None:
+    simulation = Simulation(synthesizer_failure=ProviderError("synthesizer", "answered 401"))
+    runtime = Runtime(load(flags={"preset": "scripted"}, dotenv=Path("nowhere")).config)
+    with pytest.raises(ProviderError, match="401"):
+        await runtime.use_providers(simulation.engine.providers)
 
 
 # what a client may do wrong

@@ -277,7 +277,7 @@ class Completion:
         if not (self.has_ended or self.failure):
             opening = self._lines.opening
             if not opening:
-                self.failure = self._fail("sent an empty answer", None)
+                self.failure = self._fail("sent an empty answer", {"type": "unavailable"})
             elif not opening.startswith(("data", "event", "id", "retry", ":")):
                 self.failure = self._fail(f"sent something that is no chat completion: {opening}", None)
         return [word for word in words if word]
@@ -315,7 +315,7 @@ class Completion:
         chunk = value[0] if isinstance(value, list) and len(value) == 1 else value
         choices = chunk.get("choices") if isinstance(chunk, dict) else None
         if fault := _fault(name, chunk, choices):
-            self._break_off(reason(fault), fault)
+            self._break_off(reason(fault) or "failed, with no reason given", fault)
             return ""
         if isinstance(chunk, str) and (page := web_page(chunk)):
             self._break_off(page, None)

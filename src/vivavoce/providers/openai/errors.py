@@ -27,7 +27,7 @@ class EndpointError(ProviderError):
 
 def parsed(body: bytes) -> object:
     """Return the value of a JSON body, or else its text."""
-    text = body.decode(errors="replace").strip()
+    text = body.decode("utf-8-sig", errors="replace").strip()
     try:
         return json.loads(text)
     except (ValueError, RecursionError):

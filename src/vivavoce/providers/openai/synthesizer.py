@@ -119,7 +119,7 @@ class OpenAISynthesizer:
         if name := _not_sound(media_type, opening):
             said = await _whole(opening, response, 1024)
             raise self.client.failure(f"sent {name} instead of sound: {reason(parsed(said))}")
-        if name := _container(media_type, opening):
+        if opening and (name := _container(media_type, opening)):
             yield await self._decoded(name, await _whole(opening, response, FILE_BYTES))
             return
         if str(header.get_param("channels", "1")) != "1":
@@ -185,14 +185,16 @@ def _container(media_type: str, opening: bytes) -> str:
 
 
 def _is_mpeg_frame(opening: bytes) -> bool:
-    """Whether a body begins with a frame of MP3 (ISO 11172-3, 2.4.1.3) or of AAC (ISO 13818-7, 6.2)."""
+    """Whether a body begins with a frame of MP3 (ISO 11172-3, 2.4.1.3) or of AAC (ISO 13818-7, 6.2).
+
+    PCM often begins with -1, which is FF FF; so only layer III counts, and no free bit rate.
+    """
     if len(opening) < 4 or opening[0] != 0xFF:
         return False
     if opening[1] & 0xF6 == 0xF0:  # AAC: no layer
         return opening[2] >> 2 & 15 < 13
-    return (
-        opening[1] & 0xE0 == 0xE0 and opening[1] & 0x06 != 0 and opening[2] >> 4 != 15 and opening[2] & 12 != 12
-    )
+    is_rate, bit_rate = opening[2] & 0x0C != 0x0C, opening[2] >> 4
+    return opening[1] & 0xE6 == 0xE2 and is_rate and 0 < bit_rate < 15
 
 
 class Chunks:

@@ -77,16 +77,16 @@ class OpenAITranscriber:
 
     def _read(self, media_type: str, body: bytes, language: str | None) -> Transcript:
         """Return the transcript in a response: JSON, or plain text if that is what it says it is."""
-        is_text = media_type.startswith("text/plain")
-        if is_text and not body.lstrip().startswith((b"{", b"<")):
-            return Transcript(body.decode(errors="replace").strip(), language)
+        plain = body.decode("utf-8-sig", errors="replace").strip()
+        if media_type.startswith("text/plain") and not plain.startswith(("{", "<")):
+            return Transcript(plain, language)
         answer = parsed(body)
         match answer:
             case {"text": str() | None as text}:
                 pass
             case {"segments": [*segments]}:
                 text = " ".join(str(one.get("text", "")).strip() for one in segments if isinstance(one, dict))
-            case str(text) if text and body.lstrip().startswith(b'"'):
+            case str(text) if plain.startswith('"'):
                 pass
             case "":
                 raise self.client.failure("sent an empty answer", retryable=True)
