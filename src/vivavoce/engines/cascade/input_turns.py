@@ -2,7 +2,7 @@
 
 import logging
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import anyio
@@ -76,7 +76,6 @@ class InputTurns:
     responses: Responses
     input_audio: InputAudioStream
     transcripts: Transcripts
-    now: Callable[[], int] = unix_now
     _turn: InputTurn | None = None
     _changes: deque[Change] = field(default_factory=deque)
     _lock: anyio.Lock = field(default_factory=anyio.Lock)
@@ -108,7 +107,7 @@ class InputTurns:
         keys, self.input_audio.dtmf_keys = self.input_audio.dtmf_keys, ""
         for key in keys:
             self._idle_since_ms = self.input_audio.now_ms
-            await self.context.line.send(e.DtmfEventReceived(event=key, received_at=self.now()))
+            await self.context.line.send(e.DtmfEventReceived(event=key, received_at=unix_now()))
 
     async def _process(self, audio: bytes) -> None:
         for change in self.input_audio.process(audio):

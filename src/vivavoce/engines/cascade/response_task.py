@@ -30,8 +30,8 @@ from vivavoce.text.sentences import clauses, pause_after
 CancelReason = Literal["turn_detected", "client_cancelled"]
 Failure = ProviderError | ProtocolError
 """The cause of a failed response: a provider failed, or the request cannot be fulfilled."""
-Piece = str | bytes | WordTiming | ToolCall | ChatUsage | Failure
-"""Text, followed by its audio if it is spoken; at the end tool calls, and the usage."""
+Piece = str | bytes | WordTiming | ToolCall | Failure
+"""Text, followed by its audio if it is spoken; at the end tool calls."""
 
 _PIECES_AHEAD = 48
 _CHUNK_BYTES = OUTPUT_RATE // 10 * 2
@@ -87,7 +87,7 @@ class ResponseTask:
         self._tool_calls: list[ToolCall] = []
         self._usage: ChatUsage | None = None
         self._failure: Failure | None = None
-        self._started = self._is_speakable = False
+        self._is_speakable = False
 
     # running
 
@@ -98,21 +98,16 @@ class ResponseTask:
         """
         with self._generated, self._pieces:
             if self.writer:  # asked for explicitly: it is started, even if it is cancelled at once
-                await self._start(self.writer)
+                await self.writer.start()
             with self.scope:
                 async with anyio.create_task_group() as tasks:
                     tasks.start_soon(self._generate, apology)
                     await self.released.wait()
                     if self.writer is None:
                         raise RuntimeError("a response is released with a writer")
-                    await self._start(self.writer)
+                    await self.writer.start()
                     await self._send(self.writer)
-        return self._started
-
-    async def _start(self, writer: ResponseWriter) -> None:
-        if not self._started:
-            await writer.start()
-            self._started = True
+        return self.writer is not None and self.writer.is_started
 
     async def finish(self) -> int:
         """Close the response in its current state; return its number of tokens."""
@@ -154,9 +149,8 @@ class ResponseTask:
                 cut_short = self._usage and self._usage.finish != "stop"
                 if not has_text and not self._tool_calls and not cut_short:
                     raise ProviderError("chat", "answered nothing")
-                for last in (*self._tool_calls, self._usage):
-                    if last is not None:
-                        await self._generated.send(last)
+                for call in self._tool_calls:
+                    await self._generated.send(call)
             except (ProviderError, ProtocolError) as error:
                 await self._generated.send(error)
                 if self.settings.modality == "audio":  # written words stay as they are
@@ -246,8 +240,6 @@ class ResponseTask:
                     await writer.write_text(clause[sent:])
                     clause, sent = "", 0
                     await writer.write_tool_call(piece)
-                case ChatUsage():
-                    self._usage = piece
                 case ProviderError() | ProtocolError():
                     if sent and not clause[sent - 1].isspace():
                         await writer.write_text(" ")

@@ -53,7 +53,7 @@ class ResponseWriter:
         metadata: dict[str, str] | None = None,
     ) -> None:
         self._context, self._settings, self._mcp_servers = context, settings, mcp_servers
-        self._send = context.send
+        self._send, self.is_started = context.send, False
         self._conversation = None if out_of_band else context.conversation
         self._pending_calls: list[PendingMcpCall] = []
         self._message: e.OutputPlace | None = None
@@ -77,8 +77,10 @@ class ResponseWriter:
         return item_id == self._open_id
 
     async def start(self) -> None:
-        """Send `response.created`."""
-        await self._send(e.ResponseCreated(response=self.response))
+        """Send `response.created`, unless it was sent."""
+        if not self.is_started:
+            await self._send(e.ResponseCreated(response=self.response))
+            self.is_started = True
 
     async def write_text(self, text: str) -> None:
         """Send a text delta, unless it is empty; opens a message if none is open."""
