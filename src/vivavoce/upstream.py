@@ -39,7 +39,7 @@ def remote(table: RemoteTable, session: Session, limits: Limits) -> Remote:
     """Return the remote engine for the upstream server. Raises `ConfigError` like `endpoint_of`."""
     endpoint = endpoint_of(table)
     # a session that only transcribes names no chat model, so the transcription model is used
-    for_transcription = endpoint.without_query("model").with_query(intent="transcription")
+    for_transcription = endpoint.with_query(without="model", intent="transcription")
 
     def open_line(settings: Settings) -> AbstractAsyncContextManager[Line]:
         which = for_transcription if isinstance(settings, TranscriptionSession) else endpoint

@@ -112,7 +112,5 @@ def _allowed(settings: S, *, any_voice: bool) -> S:
 def _check_item(item: Item | ItemReference, param: str) -> None:
     is_spoken = isinstance(item, Message) and item.role != "system"
     if not (is_spoken or isinstance(item, ItemReference)):
-        raise invalid(
-            param,
-            "an assistant answers here, whose instructions and tools are the server's; send user messages.",
-        )
+        why = "an assistant answers here, whose instructions and tools are the server's; send user messages."
+        raise invalid(param, why)

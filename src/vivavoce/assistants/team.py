@@ -46,9 +46,8 @@ class Team:
         tools = (*assistant.tools, *transfers, *self.shared)
         names = [tool.name for tool in tools]
         if twice := next((name for name in names if names.count(name) > 1), None):
-            raise ConfigError(
-                f"{assistant.name!r} has two tools called {twice!r}; give one of them another name."
-            )
+            message = f"{assistant.name!r} has two tools called {twice!r}; give one of them another name."
+            raise ConfigError(message)
         return tools
 
     def initial_session(self, session: Session) -> Session:

@@ -41,18 +41,15 @@ class Endpoint:
         headers = [value.removeprefix("Bearer ") for value in self.headers.values()]
         return tuple(one for one in (*headers, *keys, parts.password) if one)
 
-    def with_query(self, **parameters: str) -> "Endpoint":
-        """Return the endpoint with these query parameters added; those of the URL take precedence."""
+    def with_query(self, *, without: str = "", **parameters: str) -> "Endpoint":
+        """Return the endpoint with these query parameters added; those of the URL take precedence.
+
+        The parameter `without` is left out.
+        """
         parts = urlsplit(self.url)
-        known = parse_qsl(parts.query, keep_blank_values=True)
+        known = [one for one in parse_qsl(parts.query, keep_blank_values=True) if one[0] != without]
         new = [one for one in parameters.items() if one[0] not in dict(known)]
         return replace(self, url=parts._replace(query=urlencode(known + new)).geturl())
-
-    def without_query(self, parameter: str) -> "Endpoint":
-        """Return the endpoint without a query parameter."""
-        parts = urlsplit(self.url)
-        kept = [one for one in parse_qsl(parts.query, keep_blank_values=True) if one[0] != parameter]
-        return replace(self, url=parts._replace(query=urlencode(kept)).geturl())
 
     def __repr__(self) -> str:
         return f"Endpoint({self.name})"
@@ -121,9 +118,8 @@ def _parse(url: str) -> SplitResult:
         if parts.scheme in SCHEMES and parts.hostname and parts.port != 0:  # reading an invalid port raises
             return parts._replace(scheme=SCHEMES[parts.scheme])
     shown = re.sub("//[^/]*@", "//", url.partition("?")[0])
-    raise ConfigError(
-        f"{shown!r} is no address of a server; write for example ws://127.0.0.1:8765/v1/realtime."
-    )
+    example = "ws://127.0.0.1:8765/v1/realtime"
+    raise ConfigError(f"{shown!r} is no address of a server; write for example {example}.")
 
 
 def _bearer(key: str | None) -> dict[str, str]:

@@ -263,9 +263,8 @@ class MiddlewareHandle:
     call: ActiveCall
 
     async def send(self, event: e.ClientEvent) -> None:
-        await self.call.to_engine.put(
-            _RoutedEvent(event=_with_id(event), on_error=lambda error: None, by_middleware=True)
-        )
+        routed = _RoutedEvent(event=_with_id(event), on_error=lambda error: None, by_middleware=True)
+        await self.call.to_engine.put(routed)
 
     async def resume(self, event: e.ClientEvent) -> None:
         on_error = self.call.error_handlers.get(event.event_id or "")

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 
 import anyio
@@ -30,10 +30,8 @@ class Busy(ProtocolError):
     """The limit on concurrent conversations is reached."""
 
     def __init__(self, limit: int) -> None:
-        super().__init__(
-            f"All {limit} conversations (limits.conversations) are taken; try again in a moment.",
-            code="server_busy",
-        )
+        message = f"All {limit} conversations (limits.conversations) are taken; try again in a moment."
+        super().__init__(message, code="server_busy")
 
 
 def no_such_call(call_id: str) -> ProtocolError:
@@ -144,13 +142,7 @@ class Switchboard:
 
 
 async def _send_internal_error(line: Line) -> None:
-    details = e.ErrorDetails(
-        type="server_error",
-        code="internal_error",
-        message="An internal error ended this conversation; others go on. Please connect again.",
-    )
-    with anyio.move_on_after(1):
-        try:
-            await line.send(e.ErrorEvent(error=details))
-        except HungUp:
-            return
+    message = "An internal error ended this conversation; others go on. Please connect again."
+    details = e.ErrorDetails(type="server_error", code="internal_error", message=message)
+    with anyio.move_on_after(1), suppress(HungUp):
+        await line.send(e.ErrorEvent(error=details))

@@ -289,9 +289,8 @@ class McpServerTools:
         await call.send(ended)
         if inside:
             await call.send(done)
-        await call.send(
-            e.ResponseOutputItemDone(response_id=pending.response_id, output_index=index, item=item)
-        )
+        response_id = pending.response_id
+        await call.send(e.ResponseOutputItemDone(response_id=response_id, output_index=index, item=item))
 
     async def _call_tool(self, pending: PendingMcpCall) -> str:
         """Return the tool's output. Raises `McpFailure`."""

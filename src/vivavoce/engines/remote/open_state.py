@@ -280,10 +280,11 @@ class OpenState:
                 for output in one.output.values():
                     if not output.done:
                         yield from self._close_output(one.response, output)
-                items = tuple(output.item for output in one.output.values())
-                yield e.ResponseDone(
-                    response=replace(connection_lost(one.response, reason), output=items, usage=_NO_USAGE)
+                items, lost = (
+                    tuple(out.item for out in one.output.values()),
+                    connection_lost(one.response, reason),
                 )
+                yield e.ResponseDone(response=replace(lost, output=items, usage=_NO_USAGE))
             for output in one.output.values():
                 if isinstance(output.item, McpCall) and not output.done:
                     yield e.ResponseMcpCallFailed(item_id=output.id, output_index=output.index)
@@ -322,9 +323,8 @@ class OpenState:
     def _content(self, item_id: str, part: _Part) -> ContentPart:
         if not part.spoken:
             return OutputText(text=part.text)
-        return OutputAudio(
-            transcript=self.conversation.heard_text(item_id) if item_id in self.conversation else part.text
-        )
+        is_known = item_id in self.conversation
+        return OutputAudio(transcript=self.conversation.heard_text(item_id) if is_known else part.text)
 
     def _finish_output(self, response: Response, output: _Output) -> Iterator[e.ServerEvent]:
         """Send the final form of an item: in the conversation, if it was added there, and in the response."""
