@@ -75,7 +75,9 @@ class Limits:
     transcription_seconds: float = 15
     """seconds that a transcriber may take"""
     first_token_seconds: float = 15
-    """seconds that a chat model may take to its first token"""
+    """seconds that a chat model may take to its first token, or to the next sign that it reads its prompt"""
+    reading_seconds: float = 120
+    """seconds that a chat model may read its prompt, before a reply or ahead of it"""
     next_token_seconds: float = 10
     """seconds between two tokens of a chat model"""
     first_audio_seconds: float = 8

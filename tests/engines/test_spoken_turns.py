@@ -10,7 +10,6 @@ from vivavoce.limits import Limits
 from vivavoce.protocol import events as e
 from vivavoce.protocol.items import InputAudio, Message
 from vivavoce.protocol.session import (
-    FunctionTool,
     InputSettings,
     SemanticVad,
     ServerVad,
@@ -18,7 +17,6 @@ from vivavoce.protocol.session import (
     SessionAudio,
     TranscriptionSettings,
 )
-from vivavoce.protocol.settings import DEFAULT, merge
 from vivavoce.testing.simulation import CallerSays, ClientSends, Simulation
 
 pytestmark = pytest.mark.anyio
@@ -201,26 +199,6 @@ async def test_a_chat_model_may_read_new_instructions_before_the_first_question(
     simulation = Simulation(["Fine."])
     await simulation.run(ClientSends(0.1, e.SessionUpdate(session=Session(instructions="Be brief."))), until=1)
     assert [request.instructions for request in simulation.chat.prefills] == ["Be brief."]
-
-
-async def test_a_chat_model_with_tools_may_read_what_was_said_while_the_caller_speaks() -> None:
-    tools = (FunctionTool(name="look", parameters={"type": "object"}),)
-    simulation = Simulation(["I am fine, thank you."], session=merge(DEFAULT, Session(tools=tools)))
-    timeline = await simulation.run(
-        CallerSays(0.5, "How are you?"), CallerSays(3.5, "What did you say?"), until=7
-    )
-    at_once, first, second = simulation.chat.prefills
-    assert not at_once.items
-    assert not first.items, "nothing was said yet"
-    assert [item.role for item in second.items] == ["user", "assistant"]
-    assert second.tools == tools
-    assert len(timeline.of(e.ResponseDone)) == 2
-
-
-async def test_a_chat_model_without_tools_has_said_it_and_need_not_read_it() -> None:
-    simulation = Simulation(["I am fine, thank you."])
-    await simulation.run(CallerSays(0.5, "How are you?"), CallerSays(3.5, "What did you say?"), until=7)
-    assert not simulation.chat.prefills
 
 
 async def test_a_chat_model_that_cannot_prepare_does_not_end_the_call() -> None:

@@ -39,10 +39,10 @@ def test_nothing_is_left_out_of_what_fits() -> None:
     assert truncate_history(TALK, "auto", max_tokens=20 * 104, max_items=20) is TALK
 
 
-def test_half_is_left_out_at_once_and_then_the_beginning_stays() -> None:
-    assert kept(TALK[:11], max_tokens=1040) == [str(n) for n in range(5, 11)]
-    assert kept(TALK[:15], max_tokens=1040) == [str(n) for n in range(5, 15)]
-    assert kept(TALK[:16], max_tokens=1040) == [str(n) for n in range(10, 16)]
+def test_little_is_left_out_at_once_and_then_the_beginning_stays() -> None:
+    assert kept(TALK[:17], max_tokens=1664) == [str(n) for n in range(2, 17)]
+    assert kept(TALK[:18], max_tokens=1664) == [str(n) for n in range(2, 18)]
+    assert kept(TALK[:19], max_tokens=1664) == [str(n) for n in range(4, 19)]
 
 
 def test_a_client_may_keep_more_or_less_of_it() -> None:

@@ -1,6 +1,7 @@
-"""How a small model is told to speak, what it reads of a conversation, and which slot reads it."""
+"""How a small model is told to speak, and what it reads of a conversation."""
 
-import anyio
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -28,7 +29,6 @@ from vivavoce.providers.dialogue import (
     system_prompt,
     turns_of,
 )
-from vivavoce.providers.qwen.llama import Slots, best_slot
 from vivavoce.providers.qwen.prompts import EXAMPLES, is_latin, max_sentences, speech_grammar
 
 
@@ -108,9 +108,15 @@ def test_what_is_left_of_a_long_conversation_fits_and_is_its_end(talk: list[Dial
 
 def test_a_long_conversation_keeps_its_beginning_for_many_turns() -> None:
     talk = [DialogueTurn("assistant" if i % 2 else "user", "x" * 60) for i in range(400)]
-    starts = [len(talk[:n]) - len(fit_turns(talk[:n], 500)) for n in range(1, 400)]
+    starts = [len(talk[:n]) - len(fit_turns(talk[:n], 2000)) for n in range(1, 400)]
     assert starts == sorted(starts)
     assert len(set(starts)) < 50
+    assert max(b - a for a, b in pairwise(starts)) <= 12, "and forgets little at a time"
+
+
+def test_digits_are_counted_one_by_one() -> None:
+    assert estimate_tokens("4157260 0161 9998877") >= 18
+    assert estimate_tokens("Could you tell me the way?") < 18
 
 
 def test_our_style_comes_before_the_instructions() -> None:
@@ -149,53 +155,3 @@ def test_the_grammar_allows_so_many_sentences() -> None:
     assert "s){0,2}" in speech_grammar(3)
     assert "s){0,15}" in speech_grammar(16, latin=False)
     assert "*" not in speech_grammar(3).partition("letter ::=")[2].partition("\n")[0]
-
-
-# slots
-
-
-SYSTEM = DialogueTurn("system", "Be kind.")
-
-
-def prompt(*texts: str) -> tuple[DialogueTurn, ...]:
-    return (SYSTEM, *(DialogueTurn("assistant" if i % 2 else "user", text) for i, text in enumerate(texts)))
-
-
-def test_a_conversation_returns_to_its_slot() -> None:
-    slots = [(prompt("Hi", "Hello.", "Who are you?"), 1), (prompt("Bye"), 2), (prompt("Hi"), 3)]
-    assert best_slot(prompt("Hi", "Hello.", "Who are you?", "Viva.", "Nice."), slots) == 0
-    assert best_slot(prompt("Hi", "Hello.", "Who is there?"), slots) == 0
-
-
-def test_a_new_conversation_takes_the_slot_that_is_idle_longest() -> None:
-    slots = [(prompt("Hi", "Hello.", "Who?"), 1), (prompt("Zoo"), 3), (prompt("Bye"), 2)]
-    assert best_slot(prompt("One, two."), slots) == 2
-    assert best_slot((DialogueTurn("system", "Be rude."), DialogueTurn("user", "Hi")), slots) == 0
-    assert best_slot(prompt("Hi"), [((), 1), ((), 0)]) == 1
-
-
-@pytest.mark.anyio
-async def test_who_finds_no_free_slot_waits_for_one() -> None:
-    slots, order = Slots(1), []
-
-    async def talk(name: str) -> None:
-        async with slots.lend(prompt(name)) as number:
-            order.append((name, number))
-            await anyio.sleep(1)
-
-    async with anyio.create_task_group() as tasks:
-        for name in "ab":
-            tasks.start_soon(talk, name)
-        await anyio.sleep(0.5)
-        assert len(order) == 1
-    assert len(order) == 2
-
-
-@pytest.mark.anyio
-async def test_a_slot_is_free_again_after_a_cancelled_answer() -> None:
-    slots = Slots(1)
-    with anyio.move_on_after(1):
-        async with slots.lend(prompt("a")):
-            await anyio.sleep_forever()
-    async with slots.lend(prompt("b")) as number:
-        assert number == 0

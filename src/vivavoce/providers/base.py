@@ -5,7 +5,7 @@ is shared by many conversations, works off the event loop, raises `ProviderError
 working when the calling task is cancelled.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, runtime_checkable
 
@@ -99,7 +99,8 @@ class ChatRequest:
     """The conversation so far, and the parameters of the reply.
 
     `spoken` requests text to be read aloud: short sentences, no markup. `options` are further parameters of
-    OpenAI's chat completions, by their names there; only those in `supported_options`.
+    OpenAI's chat completions, by their names there; only those in `supported_options`. A model that reads a
+    long request calls `on_progress` now and then until its first piece, so that its silence is no failure.
     """
 
     items: Sequence[Item]
@@ -110,6 +111,7 @@ class ChatRequest:
     spoken: bool = True
     parallel_tool_calls: bool = True
     options: Mapping[str, object] = field(default_factory=dict)
+    on_progress: Callable[[], None] = field(default=lambda: None, repr=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -157,9 +159,10 @@ class Prefillable(Protocol):
     """A chat model that replies sooner if it has processed the beginning of a request in advance."""
 
     async def prefill(self, request: ChatRequest) -> None:
-        """Process instructions, tools and items into the model's cache. May be cancelled.
+        """Read instructions, tools and items into the model's cache, while nobody waits. May be cancelled.
 
-        Called while the caller speaks, with items if the session has tools.
+        Called when a session or the conversation has changed, and when the caller begins to speak. It gives way
+        to replies, of any conversation, and returns when all is read.
         """
         ...
 

@@ -66,6 +66,12 @@ class ApiError(msgspec.Struct, frozen=True):
     type: str | None = None
 
 
+class PromptProgress(msgspec.Struct, frozen=True):
+    """llama.cpp's progress: how many tokens of the prompt are read."""
+
+    processed: int = 0
+
+
 class ChatChunk(msgspec.Struct, frozen=True):
     """A part of a completion; the last has the usage, or there is an error."""
 
@@ -73,3 +79,4 @@ class ChatChunk(msgspec.Struct, frozen=True):
     usage: ChunkUsage | None = None
     timings: Timings | None = None
     error: ApiError | str | None = None
+    prompt_progress: PromptProgress | None = None

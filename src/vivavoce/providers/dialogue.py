@@ -20,6 +20,9 @@ from vivavoce.protocol.items import (
 )
 
 _RESULT_CHARS = 4000
+KEPT = 7 / 8
+"""The part of a full context that is kept. Less would make the model forget more at once than it has to; more
+would change the beginning of the prompt, and so the model's cache, with nearly every turn."""
 
 SPOKEN_STYLE = (
     "Your words are read aloud. Answer in one or two short spoken sentences, unless you are asked for more. "
@@ -126,25 +129,34 @@ def last_user_text(turns: Sequence[DialogueTurn]) -> str:
 
 
 def estimate_tokens(text: str) -> int:
-    """Return a high estimate of a turn's tokens: a third of its bytes, plus the chat template's markup."""
-    return len(text.encode()) // 3 + 6
+    """Return a high estimate of a turn's tokens: a third of its bytes, all its digits, and the markup."""
+    return (len(text.encode()) + 2 * sum(map(text.count, "0123456789"))) // 3 + 6
 
 
-def fit_turns(turns: Sequence[DialogueTurn], budget: int) -> Sequence[DialogueTurn]:
-    """Drop the oldest turns if there are more than `budget` tokens; the last two are always kept.
+def first_kept(costs: Sequence[int], budget: int, kept: float) -> int:
+    """Return the index of the first of these costs to keep, so that the rest is within `budget`.
 
-    Half a budget is dropped at a time: the following requests then begin at the same turn, so that the model's
-    prompt cache stays valid. The first turn that is kept is a user's.
+    It moves in steps of all but `kept` (0 to 1) of the budget, so that it stays the same for some turns.
     """
-    costs = [estimate_tokens(turn.text) for turn in turns]
     surplus = sum(costs) - budget
     if surplus <= 0:
-        return turns
-    step = max(1, budget // 2)
+        return 0
+    step = max(1, round(budget * (1 - kept)))
     leave_out = -(-surplus // step) * step
+    for begin, one in enumerate(costs):
+        if leave_out <= 0:
+            return begin
+        leave_out -= one
+    return len(costs)
+
+
+def fit_turns(turns: Sequence[DialogueTurn], budget: int, kept: float = KEPT) -> Sequence[DialogueTurn]:
+    """Drop the oldest turns if there are more than `budget` tokens; the last two are always kept.
+
+    The first turn that is kept is a user's. `kept` is the part of the budget that then remains in use.
+    """
+    start = first_kept([estimate_tokens(turn.text) for turn in turns], budget, kept)
     last = max(0, len(turns) - 2)
-    start = 0
-    while start < last and (leave_out > 0 or turns[start].role != "user"):
-        leave_out -= costs[start]
+    while 0 < start < last and turns[start].role != "user":
         start += 1
-    return turns[start:]
+    return turns[min(start, last) :]

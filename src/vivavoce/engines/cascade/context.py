@@ -1,10 +1,10 @@
 """The providers that all conversations share, and the state of one conversation."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import anyio
 from anyio.abc import TaskGroup
@@ -65,34 +65,57 @@ class Providers:
         return TranscriberQueue(self.transcriber)
 
     def reply(self, request: ChatRequest, limits: Limits) -> AsyncGenerator[str | ToolCall | ChatUsage, None]:
-        """Call the chat model. Raises `ProviderError` if it fails or a token takes too long."""
-        reply = self.chat.reply(request)
-        return _with_timeouts(reply, limits.first_token_seconds, limits.next_token_seconds, provider="chat")
+        """Call the chat model. Raises `ProviderError` if it fails or a token takes too long.
+
+        Reading a long request may take `limits.reading_seconds`, as long as the model reports progress.
+        """
+        latest, reading = anyio.current_time() + limits.reading_seconds, anyio.CancelScope()
+        first = Timeout(limits.first_token_seconds, "first_token_seconds, limits.reading_seconds", reading)
+
+        def on_progress() -> None:
+            reading.deadline = max(reading.deadline, min(latest, anyio.current_time() + first.seconds))
+
+        reply = self.chat.reply(replace(request, on_progress=on_progress))
+        return _with_timeouts(
+            reply, first, Timeout(limits.next_token_seconds, "next_token_seconds"), provider="chat"
+        )
 
     def synthesize(
         self, text: str, limits: Limits, *, voice: str | None, speed: float
     ) -> AsyncGenerator[bytes | WordTiming, None]:
         """Call the synthesizer. Raises `ProviderError` if it fails or a chunk takes too long."""
-        audio, seconds = self.synthesizer.speak(text, voice=voice, speed=speed), limits.first_audio_seconds
-        return _with_timeouts(audio, seconds, seconds, provider="synthesizer")
+        audio = self.synthesizer.speak(text, voice=voice, speed=speed)
+        timeout = Timeout(limits.first_audio_seconds, "first_audio_seconds")
+        return _with_timeouts(audio, timeout, timeout, provider="synthesizer")
+
+
+class Timeout(NamedTuple):
+    """The time that an item may take, the limit that says so, and a scope whose deadline may be postponed."""
+
+    seconds: float
+    limit: str
+    scope: anyio.CancelScope | None = None
 
 
 async def _with_timeouts(
-    items: AsyncIterator[T], first: float, later: float, *, provider: str
+    items: AsyncIterator[T], first: Timeout, later: Timeout, *, provider: str
 ) -> AsyncGenerator[T, None]:
-    """Yield a provider's items; raise `ProviderError` if one takes longer than its timeout, in seconds."""
-    seconds = first
+    """Yield a provider's items; raise `ProviderError` if one takes longer than its timeout."""
+    timeout = first
     try:
         while True:
+            scope = timeout.scope or anyio.CancelScope()
+            scope.deadline = anyio.current_time() + timeout.seconds
             try:
-                with anyio.fail_after(seconds):
+                with scope:
                     item = await anext(items)
             except StopAsyncIteration:
                 return
-            except TimeoutError as error:
-                raise ProviderError(provider, f"was silent for {seconds:g} s", retryable=True) from error
+            if scope.cancelled_caught:
+                message = f"was silent for too long (limits.{timeout.limit})"
+                raise ProviderError(provider, message, retryable=True)
             yield item
-            seconds = later
+            timeout = later
     finally:
         if isinstance(items, AsyncGenerator):
             await items.aclose()

@@ -130,7 +130,7 @@ class _Conversation:
         if self.context.transcription is None:
             await self.responses.mcp_servers.update(named(self.context.session.tools))
         if self.context.session.tools:  # an assistant's: no client has to send them first
-            self.context.tasks.start_soon(self.responses.prefill)
+            self.responses.read_ahead()
         with anyio.move_on_after(self.context.limits.conversation_minutes * 60) as lifetime:
             async for event in self.context.line:
                 try:
@@ -210,7 +210,7 @@ class _Conversation:
         await self.context.send(e.SessionUpdated(session=self.context.client_session))
         await self.responses.mcp_servers.update(named(session.tools))
         if (session.instructions, session.tools) != (before.instructions, before.tools):
-            self.context.tasks.start_soon(self.responses.prefill)
+            self.responses.read_ahead()
 
     def _check_unused(self) -> None:
         """Raise `ProtocolError` if there was audio, an item or a response: the session's type is then fixed."""

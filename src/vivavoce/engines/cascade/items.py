@@ -60,6 +60,7 @@ class Items:
         self.context.revision += 1
         self.context.item_audio.delete(item_id)
         await self.context.send(e.ConversationItemDeleted(item_id=item_id))
+        self.responses.read_ahead()
 
     async def truncate(self, item_id: str, content_index: int, ms: int) -> None:
         """Cut a spoken message after its first `ms` milliseconds."""
@@ -76,6 +77,7 @@ class Items:
         self.context.item_audio.truncate(item_id, ms)
         truncated = e.ConversationItemTruncated(item_id=item_id, content_index=content_index, audio_end_ms=ms)
         await self.context.send(truncated)
+        self.responses.read_ahead()
 
     def _find(self, item_id: str, verb: str) -> Item:
         item = self.context.conversation.find(item_id)
@@ -100,6 +102,7 @@ class Items:
             item = replace(item, object="realtime.item", status="completed")
         self.context.revision += 1
         await self.context.add_item(item, before)
+        self.responses.read_ahead()
         parts = item.content if isinstance(item, Message) else ()
         if any(isinstance(part, InputImage) for part in parts):
             self.context.conversation.drop_images(self.context.limits.conversation_image_bytes)

@@ -11,7 +11,7 @@ examples/realtime/mcp_approval.rb; and the Agents SDK for JavaScript, which requ
 """
 
 import logging
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
@@ -92,10 +92,8 @@ class McpServerTools:
     a response that itself names a server, or has to call one, waits.
     """
 
-    def __init__(
-        self, call: CascadeContext, connector: McpServers, learned: Callable[[], Awaitable[None]]
-    ) -> None:
-        """`learned` is called when new tools are known, so that the chat model can be prefilled."""
+    def __init__(self, call: CascadeContext, connector: McpServers, learned: Callable[[], None]) -> None:
+        """`learned` is called when new tools are known, so that the chat model can read them ahead."""
         self.call, self._connector, self._learned = call, connector, learned
         self._connections: dict[bytes, McpConnection] = {}
         self._names = ToolNames()
@@ -172,7 +170,7 @@ class McpServerTools:
         if item_id in self.call.conversation:
             before = self.call.conversation.before(item_id)
             await self.call.send(e.ConversationItemDone(item=item, previous_item_id=before))
-        await self._learned()
+        self._learned()
 
     def _check_room(self, connection: McpConnection, count: int, of: Literal["servers", "tools"]) -> None:
         limits = self.call.limits

@@ -26,6 +26,9 @@ from vivavoce.session.conversation import user_message
 
 log = logging.getLogger(__name__)
 
+READ_AHEAD_SECONDS = 0.05
+"""seconds from a change to the conversation until the chat model reads it: a response may follow at once"""
+
 
 @dataclass(frozen=True)
 class Draft:
@@ -41,11 +44,12 @@ class Responses:
 
     def __init__(self, context: CascadeContext, apology: Apology, mcp: McpServers) -> None:
         self.context, self.apology, limits = context, apology, context.limits
-        self.mcp_servers = McpServerTools(context, mcp, learned=self.prefill)
+        self.mcp_servers = McpServerTools(context, mcp, learned=self.read_ahead)
         self.rate_limits = RateLimits(responses=limits.responses_per_minute, tokens=limits.tokens_per_minute)
         self._current: ResponseTask | None = None
         self._out_of_band: list[ResponseTask] = []
         self._has_spoken = False
+        self._is_unread = self._is_reading = False
 
     @property
     def in_progress(self) -> bool:
@@ -123,23 +127,28 @@ class Responses:
             message = "Cannot update a conversation's voice if assistant audio is present."
             raise ProtocolError(message, code="cannot_update_voice", param=param)
 
-    # prefilling
+    # reading ahead
 
-    async def prefill(self, items: Sequence[Item] = ()) -> None:
-        """Prefill the chat model with the beginning of its next request. Failures are only logged here."""
-        chat, settings = self.context.providers.chat, ResponseSettings.of(self.context.session)
-        if isinstance(chat, Prefillable):
-            with anyio.move_on_after(self.context.limits.first_token_seconds):
+    def read_ahead(self) -> None:
+        """Have the chat model read the conversation so far in the background, because it has changed."""
+        chat, self._is_unread = self.context.providers.chat, True
+        if isinstance(chat, Prefillable) and not (self._is_reading or self.context.transcription):
+            self._is_reading = True
+            self.context.tasks.start_soon(self._read_ahead, chat)
+
+    async def _read_ahead(self, chat: Prefillable) -> None:
+        """Read until nothing has changed meanwhile. Failures are only logged: a response would report them."""
+        while self._is_unread:
+            await anyio.sleep(READ_AHEAD_SECONDS)
+            await self.wait_until_done()
+            self._is_unread = False
+            settings = ResponseSettings.of(self.context.session)
+            with anyio.move_on_after(self.context.limits.reading_seconds):
                 try:
-                    await chat.prefill(self._request(settings, items))
+                    await chat.prefill(self._request(settings, self.context.conversation.messages()))
                 except (ProviderError, ProtocolError) as error:
                     log.warning("%s", error)
-
-    async def prefill_history(self) -> None:
-        """Prefill a chat model that has tools with the conversation so far, while the caller speaks."""
-        if ResponseSettings.of(self.context.session).tools:
-            await self.wait_until_done()
-            await self.prefill(self.context.conversation.messages())
+        self._is_reading = False
 
     # responding
 
@@ -254,6 +263,8 @@ class Responses:
             now = anyio.current_time()
             self.rate_limits.add_tokens(tokens, now)
             await self.context.send(e.RateLimitsUpdated(rate_limits=self.rate_limits.status(now)))
+            if task is self._current:
+                self.read_ahead()
         task.ended.set()
 
     def _request(

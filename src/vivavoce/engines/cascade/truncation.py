@@ -19,12 +19,10 @@ from vivavoce.protocol.items import (
     Message,
 )
 from vivavoce.protocol.session import RetentionRatio
-from vivavoce.providers.dialogue import content_text, estimate_tokens
+from vivavoce.providers.dialogue import KEPT, content_text, estimate_tokens, first_kept
 
 Truncation = Literal["auto", "disabled"] | RetentionRatio
 
-_AUTO = 0.5
-"""The part that is kept under `auto`. Dropping much at once keeps the model's prompt cache valid for longer."""
 _IMAGE_TOKENS = 1000
 
 
@@ -54,8 +52,8 @@ def truncate_history(
             code="context_length_exceeded",
             param="session.truncation",
         )
-    ratio = truncation.retention_ratio if isinstance(truncation, RetentionRatio) else _AUTO
-    begin = max(_first_index(costs, budget, ratio), _first_index([1] * len(items), max_items, ratio))
+    ratio = truncation.retention_ratio if isinstance(truncation, RetentionRatio) else KEPT
+    begin = max(first_kept(costs, budget, ratio), first_kept([1] * len(items), max_items, ratio))
     return _without_orphans(items, _next_user_turn(items, begin))
 
 
@@ -75,20 +73,6 @@ def estimate_item(item: Item) -> int:
             return 0  # its tools are counted as tools
         case _:
             return estimate_tokens("")
-
-
-def _first_index(costs: Sequence[int], budget: int, ratio: float) -> int:
-    """Return the index of the first item to keep. It moves in steps, so that it often stays the same."""
-    surplus = sum(costs) - budget
-    if surplus <= 0:
-        return 0
-    step = max(1, round(budget * (1 - ratio)))
-    leave_out = -(-surplus // step) * step
-    for begin, one in enumerate(costs):
-        if leave_out <= 0:
-            return begin
-        leave_out -= one
-    return len(costs)
 
 
 def _next_user_turn(items: Sequence[Item], begin: int) -> int:

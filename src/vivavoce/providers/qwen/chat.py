@@ -1,13 +1,13 @@
 """Qwen: an offline chat model, with weights on this machine.
 
 A conversation is continued in the model's slot that has processed it before, so that only new text is
-processed. If there are tools, a `Router` with a slot of its own first decides whether one is called, before
-the answer is started: running both at once would delay both.
+processed; most of it was read ahead, while nobody waited. When the context is full, the oldest turns are
+dropped from the slot's cache, and the rest stays. If there are tools, a `Router` with a slot of its own first
+decides whether one is called, before the answer is started: running both at once would delay both.
 """
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import replace
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing, suppress
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -28,8 +28,9 @@ from vivavoce.providers.dialogue import (
     system_prompt,
     turns_of,
 )
-from vivavoce.providers.qwen.llama import PROVIDER, FormatRefused, Llama, Slots
+from vivavoce.providers.qwen.llama import PROVIDER, ContextExceeded, FormatRefused, Llama
 from vivavoce.providers.qwen.prompts import EXAMPLES, FEW, STYLE, is_latin, max_sentences, speech_grammar
+from vivavoce.providers.qwen.slots import Lent, Prompt, Slots, Window
 from vivavoce.providers.qwen.tool_picker.router import FIXED, Router
 from vivavoce.providers.qwen.tool_results import verbatim_results
 from vivavoce.providers.registry import Plugin, Weights
@@ -43,6 +44,11 @@ REPETITION_PENALTY = 0.8
 FORMAT_BYTES = 32 * 1024
 """characters of a JSON Schema: a grammar of thousands of rules would block the model"""
 HELLO = DialogueTurn("user", "Hello.")
+NOTHING_YET = DialogueTurn("user", "")
+RESERVE = 1 / 16
+"""The part of the context that reading ahead leaves free: turns are dropped before the user's next words."""
+FULL = 3 / 4
+"""The part of the context that must be in use where turns that still fit stay dropped."""
 
 
 Positive = Annotated[int, msgspec.Meta(gt=0)]
@@ -53,9 +59,9 @@ class QwenSettings(msgspec.Struct, frozen=True):
 
     `model` is `small` (0.5B), `large` (1.5B), or a GGUF file of one's own: its path, or
     `hf:OWNER/REPOSITORY/FILE@REVISION`. `threads` is the number of cores. `context` is the number of tokens per
-    conversation; beyond it the oldest turns are dropped. `slots` is the number of concurrent conversations;
-    further ones wait. `warm` are the instructions of most sessions, which are processed in advance.
-    `verbatim_results` speaks short, plain tool results verbatim; otherwise the model rephrases them.
+    conversation; beyond it the oldest turns are dropped, a few at a time. `slots` is the number of concurrent
+    conversations; further ones wait. `warm` are the instructions of most sessions, which are processed in
+    advance. `verbatim_results` speaks short, plain tool results verbatim; otherwise the model rephrases them.
     """
 
     model: str = "small"
@@ -80,8 +86,7 @@ class Qwen:
     ) -> None:
         """`read` is what each of the `slots` has processed; the model has one more slot, which picks tools."""
         self._llama, self._context, self._verbatim_results = llama, context, verbatim_results
-        self._slots = Slots(slots, tuple(read))
-        self._tools = Router(partial(llama.complete, slot=slots))
+        self._slots, self._tools_slot = Slots(slots, tuple(read)), slots
 
     @classmethod
     async def load(cls, path: Path, settings: QwenSettings) -> "Qwen":
@@ -108,22 +113,37 @@ class Qwen:
         return frozenset({"response_format", "stop"})
 
     def context_budget(self, request: ChatRequest) -> int:
-        """Return how many tokens are left for the conversation; tools are processed in a slot of their own."""
+        """Return how many tokens are left for the conversation; tools are processed in a slot of their own.
+
+        It is the same for short and long answers, so that the prompt begins with the same turn.
+        """
         opening = sum(estimate_tokens(turn.text) for turn in _opening(request))
-        return max(0, self._context - self._max_tokens(request) - opening)
+        return max(0, self._context - self._most_tokens - opening)
 
     async def prefill(self, request: ChatRequest) -> None:
-        """Process the beginning of a conversation and its tools, to answer its first question sooner.
+        """Read the conversation so far and its tools, between replies, to answer the next question sooner."""
+        turns = turns_of(request.items)
+        if not turns or turns[-1].role != "user":
+            turns.append(NOTHING_YET)
+        window = _window(turns, self.context_budget(request), ahead=True)
+        await self._slots.read_ahead(_opening(request), window, self._read)
 
-        With items, only the tools' slot has to process them: the other one has generated or processed them.
-        """
-        if request.items:
-            await self._tools.prefill(request, [*turns_of(request.items), DialogueTurn("user", "")])
-            return
-        async with self._answer(replace(request, max_tokens=1), [HELLO]) as pieces:
-            async for _ in pieces:
-                pass
-        await self._tools.prefill(request, [HELLO])
+        async def read_tools() -> bool:
+            await self._tool_picker(request).prefill(request, turns)
+            return True
+
+        if request.tools:
+            await self._slots.when_idle(read_tools)
+
+    async def _read(self, lent: Lent) -> None:
+        """Read a prompt into the cache of its slot. One that is too long is left to the reply."""
+        with suppress(ContextExceeded):
+            options = {"max_tokens": 1}
+            async with self._llama.stream(
+                lent.prompt, options, slot=lent.slot, has_dropped=lent.has_dropped
+            ) as pieces:
+                async for _ in pieces:
+                    pass
 
     async def reply(self, request: ChatRequest) -> AsyncIterator[str | ToolCall | ChatUsage]:
         """Yield words, or one tool call. Closing the iterator stops the model within a word.
@@ -139,49 +159,89 @@ class Qwen:
             yield ChatUsage(0, 0)
             return
         turns = turns_of(request.items)
-        if picked := await self._tools.pick(request, turns):
-            for piece in picked:
-                yield piece
-            return
-        try:
-            async with self._answer(request, turns) as pieces:
-                async for piece in pieces:
+        with self._slots.replying():
+            if picked := await self._tool_picker(request).pick(request, turns):
+                for piece in picked:
                     yield piece
-        except FormatRefused as error:
-            if "response_format" in request.options:
-                raise _refused(error.reason) from error
-            raise
+                return
+            try:
+                async with aclosing(self._answer(request, turns)) as words:
+                    async for word in words:
+                        yield word
+            except FormatRefused as error:
+                if "response_format" in request.options:
+                    raise _refused(error.reason) from error
+                raise
 
-    @asynccontextmanager
+    def _tool_picker(self, request: ChatRequest) -> Router:
+        return Router(partial(self._llama.complete, slot=self._tools_slot, on_progress=request.on_progress))
+
     async def _answer(
         self, request: ChatRequest, turns: Sequence[DialogueTurn]
-    ) -> AsyncIterator[AsyncIterator[str | ChatUsage]]:
-        """Start to generate the answer; leaving the block stops it."""
-        turns = fit_turns(turns, self.context_budget(request))
-        prompt = tuple(turn for turn in [*_opening(request), *turns] if turn.text)
-        options: dict[str, object] = {"max_tokens": self._max_tokens(request)}
+    ) -> AsyncGenerator[str | ChatUsage, None]:
+        """Generate the answer. If the estimate of the tokens was too low, half as many turns are tried."""
+        budget, options = self.context_budget(request), self._options(request, turns)
+        while True:
+            window = _window(turns, budget)
+            try:
+                async with (
+                    self._slots.lend(_opening(request), window) as lent,
+                    self._llama.stream(
+                        lent.prompt,
+                        options,
+                        slot=lent.slot,
+                        has_dropped=lent.has_dropped,
+                        on_progress=request.on_progress,
+                    ) as pieces,
+                ):
+                    async for piece in pieces:
+                        lent.on_read()
+                        yield piece
+                return
+            except ContextExceeded:
+                if len(window.turns) <= 2:
+                    raise
+                budget //= 2
+
+    def _options(self, request: ChatRequest, turns: Sequence[DialogueTurn]) -> dict[str, object]:
+        """Return how the model is to write: for speech, in a few speakable sentences."""
+        options: dict[str, object] = {"max_tokens": min(request.max_tokens or ANSWER_TOKENS, self._most_tokens)}
         if not request.spoken:
-            options |= request.options
-        else:
-            asked = last_user_text(turns)
-            most = max_sentences(request.instructions, asked)
-            options["grammar"] = speech_grammar(most, latin=is_latin(request.instructions + asked))
-            options["dry_multiplier"] = REPETITION_PENALTY if most > FEW else 0
-        async with (
-            self._slots.lend(prompt) as slot,
-            self._llama.stream(prompt, options, slot=slot) as pieces,
-        ):
-            yield pieces
+            return options | dict(request.options)
+        asked = last_user_text(turns)
+        most = max_sentences(request.instructions, asked)
+        options["grammar"] = speech_grammar(most, latin=is_latin(request.instructions + asked))
+        options["dry_multiplier"] = REPETITION_PENALTY if most > FEW else 0
+        return options
 
-    def _max_tokens(self, request: ChatRequest) -> int:
-        """Return the maximum number of tokens of an answer."""
-        return min(request.max_tokens or ANSWER_TOKENS, ANSWER_TOKENS, self._context // 4)
+    @property
+    def _most_tokens(self) -> int:
+        """The maximum number of tokens of any answer."""
+        return min(ANSWER_TOKENS, self._context // 4)
 
 
-def _opening(request: ChatRequest) -> list[DialogueTurn]:
+def _opening(request: ChatRequest) -> Prompt:
     """Return the part of the prompt before the conversation."""
     system = DialogueTurn("system", system_prompt(request.instructions, STYLE if request.spoken else ""))
-    return [system, *(EXAMPLES if request.spoken else ())]
+    return tuple(turn for turn in (system, *(EXAMPLES if request.spoken else ())) if turn.text)
+
+
+def _window(turns: Sequence[DialogueTurn], budget: int, *, ahead: bool = False) -> Window:
+    """Return the turns that fit, and where a prompt may begin; reading `ahead` leaves `RESERVE` of the budget.
+
+    A prompt goes on to begin where it does in a slot as long as that fits, and fills enough of the context.
+    """
+    most = round(budget * (1 - RESERVE))
+    fitting = tuple(fit_turns(turns, most if ahead else budget, kept=1))
+    first = latest = max(0, len(fitting) - len(fit_turns(turns, most)))
+    used = sum(estimate_tokens(turn.text) for turn in fitting[first:])
+    for index in range(first, len(fitting) - 2):
+        used -= estimate_tokens(fitting[index].text)
+        if used < budget * FULL:
+            break
+        if fitting[index + 1].role == "user":
+            latest = index + 1
+    return Window(fitting, first, latest)
 
 
 def _refused(reason: str) -> ProtocolError:

@@ -9,9 +9,7 @@ import os
 import secrets
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from functools import partial
-from itertools import takewhile
 from pathlib import Path
 from threading import Thread
 from typing import NamedTuple, Protocol
@@ -32,9 +30,9 @@ PROVIDER = "qwen"
 MAX_PIECES = 8192
 BATCH_TOKENS = 128
 """tokens processed at once; between two batches the model can be stopped"""
+REUSED_TOKENS = 32
+"""tokens in a row that are kept when older ones are dropped; fewer might be a greeting that comes twice"""
 EXIT_SECONDS = 5
-
-Prompt = tuple[DialogueTurn, ...]
 
 _working: WeakSet[Thread] = WeakSet()
 
@@ -52,6 +50,10 @@ class FormatRefused(ProviderError):
     def __init__(self, reason: str) -> None:
         super().__init__(PROVIDER, f"cannot be held to this format{reason}")
         self.reason = reason
+
+
+class ContextExceeded(ProviderError):
+    """The prompt has more tokens than a slot."""
 
 
 class Completion(NamedTuple):
@@ -109,10 +111,19 @@ class Llama:
             raise ProviderError(PROVIDER, f"cannot load {path.name}: {error}") from error
         return cls(server)
 
-    async def complete(self, prompt: Sequence[DialogueTurn], *, slot: int, **options: object) -> Completion:
+    async def complete(
+        self,
+        prompt: Sequence[DialogueTurn],
+        *,
+        slot: int,
+        on_progress: Callable[[], None] = lambda: None,
+        **options: object,
+    ) -> Completion:
         """Return what the model writes after `prompt`. Raises `ProviderError`."""
         candidates: dict[str, float] = {}
-        async with self.stream(prompt, options, slot=slot, candidates=candidates) as pieces:
+        async with self.stream(
+            prompt, options, slot=slot, candidates=candidates, on_progress=on_progress
+        ) as pieces:
             parts = [piece async for piece in pieces]
         text = "".join(part for part in parts if isinstance(part, str))
         return Completion(text, next(part for part in parts if isinstance(part, ChatUsage)), candidates)
@@ -125,12 +136,17 @@ class Llama:
         *,
         slot: int,
         candidates: dict[str, float] | None = None,
+        has_dropped: bool = False,
+        on_progress: Callable[[], None] = lambda: None,
     ) -> AsyncIterator[AsyncIterator[str | ChatUsage]]:
         """Start a completion of `prompt`, and yield its chunks, the usage last.
 
         `options` are further fields of a chat completion request; empty ones are left out. `candidates` is
-        filled with the first token's, if `logprobs` requests them. Leaving the block stops the work; while the
-        prompt is processed, after at most `BATCH_TOKENS`. The chunks raise `ProviderError`.
+        filled with the first token's, if `logprobs` requests them. `has_dropped` means that the slot has read
+        older turns than these, and what follows them: llama.cpp removes them from its cache, and moves the rest
+        to its new position, instead of reading it again. `on_progress` is called after each batch of the
+        prompt. Leaving the block stops the work; while the prompt is processed, after at most `BATCH_TOKENS`.
+        The chunks raise `ProviderError`.
         """
         send, receive = anyio.create_memory_object_stream[ChatChunk](MAX_PIECES)
         body = {
@@ -140,6 +156,7 @@ class Llama:
             "stream": True,
             "return_progress": True,
             "cache_prompt": True,
+            **({"n_cache_reuse": REUSED_TOKENS} if has_dropped else {}),
             **{name: value for name, value in options.items() if value},
         }
         work = partial(self._work, body, send, current_token())
@@ -147,7 +164,7 @@ class Llama:
         _working.add(thread)
         thread.start()
         with receive:
-            yield _pieces(receive, candidates if candidates is not None else {})
+            yield _pieces(receive, candidates if candidates is not None else {}, on_progress)
 
     def _work(
         self, body: Mapping[str, object], send: MemoryObjectSendStream[ChatChunk], loop: EventLoopToken
@@ -173,12 +190,14 @@ class Llama:
 
 
 async def _pieces(
-    chunks: AsyncIterator[ChatChunk], candidates: dict[str, float]
+    chunks: AsyncIterator[ChatChunk], candidates: dict[str, float], on_progress: Callable[[], None]
 ) -> AsyncIterator[str | ChatUsage]:
     timings, finish = Timings(), None
     async for chunk in chunks:
         if chunk.error:
             raise _failure(chunk.error)
+        if chunk.prompt_progress:
+            on_progress()
         for choice in chunk.choices:
             if choice.logprobs and choice.logprobs.content and not candidates:
                 candidates |= {one.token: one.logprob for one in choice.logprobs.content[0].top_logprobs}
@@ -199,62 +218,10 @@ async def _pieces(
 def _failure(error: ApiError | str) -> ProviderError:
     error = ApiError(error) if isinstance(error, str) else error
     if error.type == "exceed_context_size_error":
-        return ProviderError(
+        return ContextExceeded(
             PROVIDER, "the instructions, tools and last words are together more than fits; raise [chat] context"
         )
     _, schema_error, reason = error.message.partition("JSON schema error")
     if schema_error or "parse grammar" in error.message:
         return FormatRefused(reason)
     return ProviderError(PROVIDER, f"could not answer: {error.message or 'no reason given'}")
-
-
-# slots
-
-
-@dataclass
-class _Slot:
-    number: int
-    read: Prompt = ()
-    used: int = 0
-
-
-class Slots:
-    """Assigns the slots of a model, each to one reply at a time; if all are in use, the next reply waits.
-
-    A slot caches the text that it has processed, so a conversation should continue in the same slot.
-    """
-
-    def __init__(self, count: int, read: Prompt = ()) -> None:
-        self._idle = [_Slot(number, read) for number in range(count)]
-        self._free = anyio.Semaphore(count, max_value=count)
-        self._clock = 0
-
-    @asynccontextmanager
-    async def lend(self, prompt: Prompt) -> AsyncIterator[int]:
-        """Yield the slot for `prompt`; it is free again when the block is left."""
-        async with self._free:
-            slot = self._idle.pop(best_slot(prompt, [(slot.read, slot.used) for slot in self._idle]))
-            self._clock += 1
-            slot.read, slot.used = prompt, self._clock
-            try:
-                yield slot.number
-            finally:
-                self._idle.append(slot)
-
-
-def best_slot(prompt: Prompt, slots: Sequence[tuple[Prompt, int]]) -> int:
-    """Return the index of the slot for a prompt; `slots` are what each processed last, and when.
-
-    A slot suits if all but the last turn of its text is repeated: the conversation returns to it. The slot that
-    saves most processing is chosen, or else the one that has been idle longest.
-    """
-    return max(range(len(slots)), key=lambda i: (_spared(prompt, slots[i][0]), -slots[i][1]))
-
-
-def _spared(prompt: Prompt, read: Prompt) -> int:
-    """Return how many characters need not be processed again; 0 if the slot has another conversation."""
-    if not read or len(prompt) < len(read) or prompt[: len(read) - 1] != read[:-1]:
-        return 0
-    last, now = read[-1].text, prompt[len(read) - 1].text
-    alike = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(last, now, strict=False)))
-    return sum(len(turn.text) for turn in read[:-1]) + alike
