@@ -77,6 +77,7 @@ def test_plain_sound_has_no_head() -> None:
 
 def test_a_recording_without_sound_is_silent() -> None:
     assert decode(wav(b""), rate=16_000, max_seconds=1) == b""
+    assert decode(b"", rate=16_000, max_seconds=1) == b""
 
 
 def test_a_recording_that_was_cut_off_is_read_as_far_as_it_goes() -> None:
@@ -89,7 +90,6 @@ def test_a_recording_that_was_cut_off_is_read_as_far_as_it_goes() -> None:
 @pytest.mark.parametrize(
     "data",
     [
-        b"",
         b"hello",
         b"<html></html>",
         b"\x00" * 5000,
@@ -179,18 +179,18 @@ def test_nothing_but_its_own_refusals_comes_of_a_broken_file(
 # as people have them
 
 
-def packed(container: str, codec: str, sound: bytes, rate: int, **options: str) -> bytes:
+def packed(container: str, codec: str, sound: bytes, rate: int, layout: str = "mono", **options: str) -> bytes:
     """Return 16 kHz PCM in another format."""
     file = io.BytesIO()
     with av.open(file, "w", format=container, options=options) as writer:
-        stream = writer.add_stream(codec, rate=rate, layout="mono")
+        stream = writer.add_stream(codec, rate=rate, layout=layout)
         assert isinstance(stream, av.AudioStream)
         writer.start_encoding()
         if sound:
             samples = np.frombuffer(sound, "<i2")[None]
             frame = av.AudioFrame.from_ndarray(samples, format="s16", layout="mono")
             frame.sample_rate = 16_000
-            for one in av.AudioResampler(format=stream.format.name, layout="mono", rate=rate).resample(frame):
+            for one in av.AudioResampler(format=stream.format.name, layout=layout, rate=rate).resample(frame):
                 one.pts = None
                 writer.mux(stream.encode(one))
         writer.mux(stream.encode(None))
@@ -240,6 +240,19 @@ def test_files_that_were_joined_are_read_one_after_the_other(kind: str) -> None:
     file = recorded(kind, JFK[:32_000])
     assert seconds(file) == pytest.approx(1, abs=0.06)
     assert seconds(file + file) == pytest.approx(2 * seconds(file), abs=0.08)
+
+
+def test_joined_files_may_differ() -> None:
+    mono = packed("ogg", "libopus", JFK[:32_000], 16_000)
+    stereo = packed("ogg", "libopus", JFK[:32_000], 48_000, "stereo")
+    assert seconds(mono + stereo) == pytest.approx(2, abs=0.05)
+
+
+@pytest.mark.parametrize(
+    "junk", [b"\xef\xbb\xbf", b'--x\r\nContent-Disposition: form-data; name="file"\r\n\r\n']
+)
+def test_what_stands_before_a_file_is_skipped(junk: bytes) -> None:
+    assert decode(junk + BROOKLYN, rate=16_000, max_seconds=60) == frames("brooklyn.wav")
 
 
 @pytest.mark.parametrize("kind", ["mp3", "aac", "m4a", "m4a in fragments", "ts", "3gp", "amr", "flac"])

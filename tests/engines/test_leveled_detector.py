@@ -68,3 +68,9 @@ async def test_a_recording_with_a_peak_of_minus_45_dbfs_has_all_of_its_speech() 
     loud, quiet = spoken(-6), spoken(-45)
     assert sum(one != other for one, other in zip(loud, quiet, strict=True)) < 0.05 * len(loud)
     assert loud.index(True) == quiet.index(True)
+
+
+def test_a_constant_offset_is_no_level() -> None:
+    shifted = [array("h", [2000 + level, 2000 - level] * (FRAME_BYTES // 4)).tobytes() for level in (0, 150)]
+    detector = LeveledDetector(LoudIsSpeech())
+    assert [detector.probability(one) for one in shifted] == [0, 1]

@@ -32,24 +32,32 @@ _RATES = range(4_000, 384_001)
 _FAILURES = 2000
 """Packets in a row that may be damaged, which is 40 s of speech; the rest is then given up."""
 
-_STARTS = (
-    rb"RIFF....WAVE",
-    rb"\x1aE\xdf\xa3.{1,48}\x42\x82.(?:webm|matroska)",
-    rb"\x00\x00\x00.ftyp[\w ]{4}",
-    rb"fLaC\x00\x00\x00\x22",
-    rb"FORM....AIF[FC]",
-    rb"caff\x00[\x01\x02]",
-    rb"#!AMR(?:-WB)?\n",
-    rb"\.snd\x00\x00",
-    rb"FLV\x01",
-    rb"riff\x2e\x91\xcf\x11\xa5\xd6\x28\xdb\x04\xc1\x00\x00",  # Wave64
-    rb"0&\xb2u\x8ef\xcf\x11\xa6\xd9\x00\xaa\x00b\xcel",  # ASF, as in WMA
-)
+_STARTS = [
+    re.compile(start, re.DOTALL)
+    for start in (
+        rb"(?:RIFF|RIFX|RF64|BW64)....WAVE",
+        rb"\x1aE\xdf\xa3.{1,48}\x42\x82.(?:webm|matroska)",
+        rb"\x00\x00\x00.ftyp[\w ]{4}",
+        rb"fLaC\x00\x00\x00\x22",
+        rb"FORM....AIF[FC]",
+        rb"caff\x00[\x01\x02]",
+        rb"#!AMR(?:-WB)?\n",
+        rb"\.snd\x00\x00",
+        rb"OggS\x00\x02\x00{8}.{4}\x00{4}",
+        rb"FLV\x01",
+        rb"riff\x2e\x91\xcf\x11\xa5\xd6\x28\xdb\x04\xc1\x00\x00",  # Wave64
+        rb"0&\xb2u\x8ef\xcf\x11\xa6\xd9\x00\xaa\x00b\xcel",  # ASF, as in WMA
+    )
+]
 """How files begin that FFmpeg reads to their own end only. Joined files of other formats are one to it."""
+_LEAD = 4096
+"""Bytes that may stand before the first start, such as those of a form or of a transfer in chunks."""
+_APART = 256
+"""Bytes between two starts: the streams of one Ogg file begin side by side."""
 _JOINED = 64
 """Files that may be joined to one; more are read as part of the last."""
 
-_EMPTY = re.compile(rb"\x1aE\xdf\xa3|OggS|....ftyp", re.DOTALL)
+_EMPTY = re.compile(rb"\x1aE\xdf\xa3|OggS|fLaC|....ftyp", re.DOTALL)
 _EMPTY_BYTES = 1024
 """A browser's recording that was stopped at once is a header of at most this size, without any track."""
 
@@ -104,7 +112,7 @@ class _Decoding:
         import numpy as np
 
         blocks, samples = list["Floats"](), 0
-        for file in _split(data):
+        for file in filter(None, _split(data)):
             for block in self._read(file):
                 blocks.append(block)
                 samples += len(block)
@@ -214,7 +222,14 @@ def _samples(frame: "AudioFrame") -> "Floats":
 
 def _split(data: bytes) -> Iterator[bytes]:
     """Yield the files of which a recording consists, mostly one."""
-    start = next((start for start in _STARTS if re.match(start, data, re.DOTALL)), None)
-    starts = re.finditer(start, data, re.DOTALL) if start else ()
-    cuts = [0, *(at.start() for at, _ in zip(starts, range(_JOINED), strict=False) if at.start())]
+    firsts = [(found.start(), start) for start in _STARTS if (found := start.search(data, 0, _LEAD))]
+    if not firsts:
+        yield data
+        return
+    first, start = min(firsts, key=lambda one: one[0])
+    cuts = [first]
+    for found in start.finditer(data, first):
+        if found.start() - cuts[-1] >= _APART and len(cuts) < _JOINED:
+            cuts.append(found.start())
+    yield data[:first]
     yield from (data[begin:end] for begin, end in zip(cuts, [*cuts[1:], len(data)], strict=True))

@@ -22,9 +22,10 @@ def to_pcm(sound: Floats) -> bytes:
 
 
 def normalized(sound: Floats) -> Floats:
-    """Return `sound` scaled so that its 99.9th percentile is at half of full scale."""
+    """Return `sound` without its mean, scaled so that its 99.9th percentile is at half of full scale."""
     if not len(sound):
         return sound
+    sound = sound - sound.mean(dtype=np.float32)
     loud = float(np.quantile(np.abs(sound), 0.999))
     return sound * np.float32(min(MAX_GAIN, LEVEL / max(loud, 1e-9)))
 

@@ -28,8 +28,8 @@ class LeveledDetector:
         """Return the probability (0 to 1) that a frame of `FRAME_BYTES` is speech."""
         import numpy as np
 
-        samples = np.frombuffer(frame, "<i2")
-        peak = max(int(samples.max()), -int(samples.min())) / 32768
+        samples = np.frombuffer(frame, "<i2") - np.frombuffer(frame, "<i2").mean()  # without a constant offset
+        peak = float(np.abs(samples).max()) / 32768
         level = max(peak, self._level) if self.adapts or self._level else 1.0
         gain = min(MAX_GAIN, TARGET / max(level, 1e-9))
         if gain > 1:
