@@ -123,22 +123,19 @@ class Switchboard:
         raise no_such_call(call_id)
 
     async def _serve(self, call: ActiveCall) -> None:
+        """Run the engine, and meanwhile the middleware."""
         async with EngineLine(call) as line:
             try:
-                await self._converse(call, line)
+                async with anyio.create_task_group() as tasks:
+                    if call.middleware:
+                        tasks.start_soon(call.middleware.run, MiddlewareHandle(call))
+                    await self._engine.converse(line, call.initial_session)
+                    tasks.cancel_scope.cancel()
             except* HungUp:
                 log.debug("%s hung up", call.caller.id)
             except* Exception:  # a bug: it ends this conversation only, and the client is told so
                 log.exception("conversation %s ended by an internal error", call.caller.id)
                 await _send_internal_error(line)
-
-    async def _converse(self, call: ActiveCall, line: Line) -> None:
-        """Run the engine, and meanwhile the middleware."""
-        async with anyio.create_task_group() as tasks:
-            if call.middleware:
-                tasks.start_soon(call.middleware.run, MiddlewareHandle(call))
-            await self._engine.converse(line, call.initial_session)
-            tasks.cancel_scope.cancel()
 
 
 async def _send_internal_error(line: Line) -> None:

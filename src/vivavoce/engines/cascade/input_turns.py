@@ -12,7 +12,8 @@ from vivavoce.audio.rates import INPUT_RATE
 from vivavoce.dates import unix_now
 from vivavoce.engines.cascade.context import CascadeContext
 from vivavoce.engines.cascade.input_audio import InputAudioStream
-from vivavoce.engines.cascade.responses import Draft, Responses
+from vivavoce.engines.cascade.response_task import ResponseTask
+from vivavoce.engines.cascade.responses import Responses
 from vivavoce.engines.cascade.settings import InputProcessing
 from vivavoce.engines.cascade.transcripts import STRETCH_MS, PartialTranscripts, PendingTranscript, Transcripts
 from vivavoce.errors import ProtocolError, ProviderError
@@ -64,7 +65,7 @@ class InputTurn:
     partials: PartialTranscripts
     analysis: PauseAnalysis | None = None
     resumed_ms: float | None = None
-    draft: Draft | None = None
+    draft: ResponseTask | None = None
     draft_count: int = 0
 
 
@@ -280,10 +281,9 @@ class InputTurns:
             turn.draft_count += 1
             turn.draft = self.responses.start_draft(turn.item_id, analysis.text)
 
-    def _valid_draft(self, turn: InputTurn, analysis: PauseAnalysis) -> Draft | None:
-        draft = turn.draft
-        is_valid = draft and (draft.transcript, draft.revision) == (analysis.text, self.context.revision)
-        return draft if is_valid else None
+    def _valid_draft(self, turn: InputTurn, analysis: PauseAnalysis) -> ResponseTask | None:
+        is_valid = turn.draft and turn.draft.answers == (analysis.text, self.context.revision)
+        return turn.draft if is_valid else None
 
     def _discard_outdated_draft(self) -> None:
         """Discard the draft if the caller has continued for more than a syllable: it lacks the new words."""

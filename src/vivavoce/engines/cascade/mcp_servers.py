@@ -120,11 +120,9 @@ class McpServerTools:
         choice = settings.tool_choice
         if not isinstance(choice, ToolChoiceMcp):
             return
-        for server in settings.servers:
-            known = self._connections.get(connection_key(server))
-            if server.server_label != choice.server_label or not known or not known.listed.is_set():
-                continue
-            if not any(_is_chosen(tool, choice) for tool in known.tools):
+        for server, connection in self._connected(settings):
+            is_listed = server.server_label == choice.server_label and connection.listed.is_set()
+            if is_listed and not any(_is_chosen(tool, choice) for tool in connection.tools):
                 raise invalid("response.tool_choice", f"'{choice.server_label}' {_lacks(choice)}.")
 
     async def update(self, servers: Sequence[McpServerTool]) -> None:
@@ -186,9 +184,8 @@ class McpServerTools:
         await self.update(own)
         choice = settings.tool_choice
         label = choice.server_label if isinstance(choice, ToolChoiceMcp) else None
-        for server in settings.servers:
-            connection = self._connections.get(connection_key(server))
-            if connection and (server in own or server.server_label == label):
+        for server, connection in self._connected(settings):
+            if server in own or server.server_label == label:
                 await connection.listed.wait()
 
     def offer(
@@ -203,14 +200,15 @@ class McpServerTools:
             self._names, self._callable = ToolNames(), {}
         choice, functions, chosen = settings.tool_choice, list(settings.tools), list[FunctionTool]()
         taken = {tool.name for tool in settings.tools}
-        for server, tool, connection in self._listed(settings):
-            if aside and needs_approval(tool, server):
-                continue
-            name = self._names.name(server.server_label, tool.name, taken)
-            self._callable[name] = CallableTool(server, tool, connection)
-            functions.append(as_function(name, tool, server))
-            if isinstance(choice, ToolChoiceMcp) and server.server_label == choice.server_label:
-                chosen += [functions[-1]] if _is_chosen(tool, choice) else []
+        for server, connection in self._connected(settings):
+            for tool in connection.tools:
+                if aside and needs_approval(tool, server):
+                    continue
+                name = self._names.name(server.server_label, tool.name, taken)
+                self._callable[name] = CallableTool(server, tool, connection)
+                functions.append(as_function(name, tool, server))
+                if isinstance(choice, ToolChoiceMcp) and server.server_label == choice.server_label:
+                    chosen += [functions[-1]] if _is_chosen(tool, choice) else []
         if not isinstance(choice, ToolChoiceMcp):
             return tuple(functions), choice if functions or choice != "required" else "auto"
         if not chosen:
@@ -219,10 +217,10 @@ class McpServerTools:
             return tuple(functions), ToolChoiceFunction(name=chosen[0].name)
         return tuple(chosen), "required"
 
-    def _listed(self, settings: ResponseSettings) -> Iterator[CallableTool]:
+    def _connected(self, settings: ResponseSettings) -> Iterator[tuple[McpServerTool, McpConnection]]:
         for server in settings.servers:
             if connection := self._connections.get(connection_key(server)):
-                yield from (CallableTool(server, tool, connection) for tool in connection.tools)
+                yield server, connection
 
     # calls
 

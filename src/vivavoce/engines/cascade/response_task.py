@@ -77,6 +77,8 @@ class ResponseTask:
     ) -> None:
         """Reply to what `request` returns; None means a response without output."""
         self.settings, self.writer = settings, writer
+        self.answers: tuple[str, int] | None = None
+        """the transcript and the revision that a draft responds to"""
         self.scope = anyio.CancelScope()
         self.pacing = Pacing(limits.audio_ahead_seconds)
         self.released, self.ended = anyio.Event(), anyio.Event()

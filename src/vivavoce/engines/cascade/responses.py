@@ -3,7 +3,7 @@
 import logging
 import sys
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import anyio
 from msgspec import UNSET
@@ -28,15 +28,6 @@ log = logging.getLogger(__name__)
 
 READ_AHEAD_SECONDS = 0.05
 """seconds from a change to the conversation until the chat model reads it: a response may follow at once"""
-
-
-@dataclass(frozen=True)
-class Draft:
-    """A response started in a pause, in case the turn is over, for this transcript and revision."""
-
-    transcript: str
-    revision: int
-    task: ResponseTask
 
 
 class Responses:
@@ -152,7 +143,7 @@ class Responses:
 
     # responding
 
-    def start_draft(self, item_id: str, transcript: str) -> Draft:
+    def start_draft(self, item_id: str, transcript: str) -> ResponseTask:
         """Start a draft that responds to a turn, given its transcript so far, without sending anything."""
         settings = ResponseSettings.of(self.context.session)
         items = (*self.context.conversation.messages(), user_message(item_id, transcript))
@@ -161,24 +152,25 @@ class Responses:
             return self._request(settings, items)
 
         task = ResponseTask(self.context.providers, self.context.limits, settings, request)
+        task.answers = transcript, self.context.revision
         self.context.tasks.start_soon(self._run, task)
-        return Draft(transcript, self.context.revision, task)
+        return task
 
-    def discard(self, draft: Draft | None) -> None:
+    def discard(self, draft: ResponseTask | None) -> None:
         """Discard a draft; the client has not received anything of it."""
         if draft:
-            draft.task.scope.cancel()
+            draft.scope.cancel()
 
-    def release(self, draft: Draft) -> None:
+    def release(self, draft: ResponseTask) -> None:
         """Send a draft, because the turn is over and its transcript was right."""
         if self.rate_limits.exceeded(anyio.current_time()):
             self.discard(draft)
             self.respond(_no_items)
             return
         self.rate_limits.add_response(anyio.current_time())
-        draft.task.writer = ResponseWriter(self.context, draft.task.settings, self.mcp_servers)
-        self._current = draft.task
-        draft.task.released.set()
+        draft.writer = ResponseWriter(self.context, draft.settings, self.mcp_servers)
+        self._current = draft
+        draft.released.set()
 
     def respond(
         self, read_items: Callable[[], Awaitable[Sequence[Item]]], params: ResponseParams | None = None

@@ -280,10 +280,8 @@ class OpenState:
                 for output in one.output.values():
                     if not output.done:
                         yield from self._close_output(one.response, output)
-                items, lost = (
-                    tuple(out.item for out in one.output.values()),
-                    connection_lost(one.response, reason),
-                )
+                items = tuple(output.item for output in one.output.values())
+                lost = connection_lost(one.response, reason)
                 yield e.ResponseDone(response=replace(lost, output=items, usage=_NO_USAGE))
             for output in one.output.values():
                 if isinstance(output.item, McpCall) and not output.done:
