@@ -20,9 +20,10 @@ PURE := tests/protocol tests/session tests/text tests/tools tests/test_turn_taki
 # What needs no clock fills the time in which others wait.
 BESIDE := nice -n 19
 HAS_CHROMIUM := { command -v chromium || command -v chromium-browser || command -v google-chrome; } >/dev/null 2>&1
+WITHOUT_CHROMIUM := { [ -z "$$CI" ] && ! $(HAS_CHROMIUM); }
 TOGETHER := --jobs $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
 
-.PHONY: run test setup docs lock clean check size chromium models clients tests-covered tests-jumping tests-waiting tests-alone
+.PHONY: run test setup docs lock clean check size chromium models clients tests-covered tests-jumping tests-waiting tests-models tests-browser
 
 run: $(VENV)/.can-run
 	@echo "Starting vivavoce. The first time, the models of about 560 MB are fetched."
@@ -30,7 +31,7 @@ run: $(VENV)/.can-run
 
 test:
 	@echo "Setting up, checking and testing side by side; each part is printed when it is done."
-	@$(MAKE) --no-print-directory $(TOGETHER) check models clients tests-covered tests-jumping tests-waiting tests-alone
+	@$(MAKE) --no-print-directory $(TOGETHER) check models clients tests-covered tests-jumping tests-waiting tests-models tests-browser
 
 tests-covered: setup
 	@echo "Running the tests of what decides, with coverage; then its laws, which need none and would be slower."
@@ -49,11 +50,14 @@ tests-waiting: setup
 	@echo "Running the tests with sockets and processes, which mostly wait, several at once."
 	@$(BIN)/pytest -v -n 4 --dist loadfile -m "$(CLOCK) and not ($(ALONE))"
 
-# Models and browsers want the machine: these tests come when those that wait are done.
-tests-alone: tests-waiting models chromium
-	@echo "Running the tests with models and a browser, one at a time."
-	@$(HAS_CHROMIUM) || [ -n "$$CI" ] || without="and not browser"; \
-		$(BIN)/pytest -v -m "($(ALONE)) $$without"
+# Models want the machine: these tests come when those that wait are done, beside the browser, which waits a lot.
+tests-models: tests-waiting models chromium
+	@echo "Running the tests with models, one at a time."
+	@$(BIN)/pytest -v -m "models $$($(WITHOUT_CHROMIUM) && echo and not browser)"
+
+tests-browser: tests-waiting models chromium
+	@echo "Running the tests with a browser, one at a time."
+	@$(WITHOUT_CHROMIUM) || $(BIN)/pytest -v -m "browser and not models"
 
 models: setup
 	@echo "Fetching the offline models, unless they are here."

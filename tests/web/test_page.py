@@ -45,7 +45,7 @@ CLOSED = "window.stream?.getTracks().every((track) => track.readyState === 'ende
 
 WITHOUT_LIVE_SOUND = "() => Object.defineProperty(BaseAudioContext.prototype, 'audioWorklet', { value: null })"
 
-pytestmark = [pytest.mark.anyio, pytest.mark.real_time, pytest.mark.browser, pytest.mark.models]
+pytestmark = [pytest.mark.anyio, pytest.mark.real_time, pytest.mark.browser]
 
 
 class Open(Protocol):
@@ -319,6 +319,7 @@ async def test_whoever_comes_while_the_models_load_waits_for_them(opened: Open) 
         await in_state(page, "listening")
 
 
+@pytest.mark.models
 async def test_a_real_question_is_answered_by_the_offline_models(offline: str, tmp_path: Path) -> None:
     flags = microphone(tmp_path / "mic.wav", 1.5, "brooklyn", 40.0)
     async with browsing(offline.removesuffix("/v1"), flags) as page:
