@@ -7,14 +7,14 @@ import typer
 
 from vivavoce.cli.common import Chat, File
 
-What = Literal["all", "latency", "load", "barge-in", "hearing", "turns", "transport", "tools"]
+What = Literal["all", "latency", "load", "barge-in", "hearing", "turns", "transport", "tools", "long"]
 
 
 def bench(
     what: Annotated[
         What,
         typer.Argument(
-            help="latency, load, barge-in, hearing, turns, transport or tools; all is a short round."
+            help="latency, load, barge-in, hearing, turns, transport, tools or long; all is a short round."
         ),
     ] = "all",
     preset: Annotated[str, typer.Option(help="offline, or scripted: providers of fixed delays.")] = "offline",

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from rich.console import Console
 from rich.table import Table
 
+from vivavoce_bench.long import BEFORE, LongReport, ratios
 from vivavoce_bench.measures import STAGES, MeasuredTurn, percentile, slope
 from vivavoce_bench.tools import Tried
 from vivavoce_bench.transport import BARE, TransportCost
@@ -125,6 +126,38 @@ def show_transport(costs: Sequence[TransportCost], input_ms: float, console: Con
     columns = "server", "at once", "CPU ms / s", "beside bare", "ratio", "latest frame ms"
     _table(console, "What one second of one caller's audio costs the server", columns, rows)
     console.print(f"Resampling and voice activity detection alone take {input_ms:.2f} ms of CPU for it.")
+
+
+def show_long(found: LongReport, console: Console) -> None:
+    """Print the wait of each turn, how much they differ, and what a client waits that returns."""
+    turns = found.turns
+    rows = []
+    for at in range(0, len(turns), BEFORE):
+        waits = [turn.seconds for turn in turns[at : at + BEFORE]]
+        tokens = max(turn.tokens for turn in turns[at : at + BEFORE])
+        rows.append((at + 1, " ".join(map(_ms, waits)), _ms(max(waits)), tokens))
+    columns = "from turn", "ms to the first word, turn by turn", "longest", "most tokens read"
+    _table(console, "A conversation that lasts", columns, rows)
+    for what, values in (
+        ("wait", [turn.seconds for turn in turns]),
+        ("tokens read while the caller waits", [float(turn.tokens) for turn in turns]),
+    ):
+        if compared := ratios(values):
+            many = sum(one > 1.5 for one in compared)
+            console.print(
+                f"The longest {what} is {max(compared):.2f} times the median of the {BEFORE} turns before it; "
+                f"{many} of {len(compared)} are more than 1.5 times that."
+            )
+    console.print(f"{sum(bool(turn.failed) for turn in turns)} of {len(turns)} turns failed.")
+    usual = percentile([turn.seconds for turn in turns[-BEFORE:]], 50) or 0
+    returned = []
+    for name, turn in found.returns.items():
+        ratio = f"{turn.seconds / usual:.2f}" if usual else "-"
+        returned.append((name, _ms(turn.seconds), ratio, turn.tokens, turn.failed or "-"))
+    titles = "earlier turns told again", "ms to the first word", "of a usual turn", "tokens read", "failed"
+    _table(console, "A client that returns", titles, returned)
+    for problem in sorted({turn.failed for turn in turns if turn.failed}):
+        console.print(f"Some turns had no answer: {problem}")
 
 
 def show_tools(tried: Sequence[Tried], console: Console) -> None:

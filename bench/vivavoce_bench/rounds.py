@@ -9,7 +9,7 @@ from rich.console import Console
 
 from vivavoce.cli.assistants import load_assistant
 from vivavoce.errors import ConfigError
-from vivavoce_bench import report, tools, transport, trials, turns
+from vivavoce_bench import long, report, tools, transport, trials, turns
 from vivavoce_bench.clips import BUILT_IN, Clip, clips_in
 from vivavoce_bench.machine import busy_neighbours, describe
 from vivavoce_bench.server import MeasuredServer, Setup, open_providers, running
@@ -85,7 +85,9 @@ async def run(options: Options) -> Json:
     console, machine = Console(), describe()
     busy = f"; {options.busy} other busy processes" if options.busy else ""
     console.print(f"{machine}{busy}. Preset {options.setup.preset}.", highlight=False)
-    measure = {"turns": _turns, "transport": _transport, "tools": _tools}.get(options.what, _calls)
+    measure = {"turns": _turns, "transport": _transport, "tools": _tools, "long": _long}.get(
+        options.what, _calls
+    )
     with busy_neighbours(options.busy):
         found = await measure(options, console)
     return {"machine": machine, "busy": options.busy, "preset": options.setup.preset, **found}
@@ -141,6 +143,14 @@ async def _transport(options: Options, console: Console) -> Json:
         costs = await transport.measure(options.levels, TRANSPORT_SECONDS, status.update)
     report.show_transport(costs, input_ms, console)
     return {"hearing_alone_ms": input_ms, "ways": costs}
+
+
+async def _long(options: Options, console: Console) -> Json:
+    with console.status("Starting the server and loading the models.") as status:
+        async with running(options.setup) as server:
+            found = await long.run(server.dial, options.turns or (60 if options.quick else 300), status.update)
+    report.show_long(found, console)
+    return {"long": found}
 
 
 async def _tools(options: Options, console: Console) -> Json:
