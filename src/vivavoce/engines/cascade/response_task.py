@@ -4,6 +4,7 @@ import re
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
+from math import inf
 from typing import Literal
 
 import anyio
@@ -117,7 +118,7 @@ class ResponseTask:
             return 0
         cut_short = self.scope.cancelled_caught
         status, details = self._outcome(cut_short=cut_short)
-        heard_ms = self.pacing.heard_ms if cut_short else None
+        heard_ms = self.pacing.heard_ms if cut_short else inf
         return await self.writer.finish(status, details=details, usage=self._usage, heard_ms=heard_ms)
 
     def _outcome(self, *, cut_short: bool) -> tuple[ResponseStatus, StatusDetails | None]:

@@ -1,6 +1,7 @@
 """Writes the events of one response. Only here items and parts are opened and closed, always in pairs."""
 
 from collections.abc import Iterator
+from math import inf
 
 import anyio
 from msgspec.structs import replace
@@ -142,11 +143,11 @@ class ResponseWriter:
         *,
         details: StatusDetails | None,
         usage: ChatUsage | None,
-        heard_ms: float | None,
+        heard_ms: float,
     ) -> int:
         """Close what is open, and the response itself; return its number of tokens.
 
-        `heard_ms` is how many milliseconds of its audio were played; None is all of it.
+        `heard_ms` is how many milliseconds of its audio were played; `inf` is all of it.
         """
         await self._close_message("completed" if status == "completed" else "incomplete", heard_ms)
         total = self._total_usage(usage or ChatUsage(0, 0))
@@ -175,7 +176,7 @@ class ResponseWriter:
             await self._send(e.ResponseContentPartAdded(**message, content_index=0, part=part))
         return message
 
-    async def _close_message(self, status: ItemStatus, heard_ms: float | None = None) -> None:
+    async def _close_message(self, status: ItemStatus, heard_ms: float = inf) -> None:
         if self._message is None:
             return
         place, self._message = self._message, None
@@ -187,12 +188,10 @@ class ResponseWriter:
         await self._close_item(place, self._message_item(place["item_id"], status, content))
         self._open_id = None
 
-    def _truncate(self, item_id: str, heard_ms: float | None) -> str:
+    def _truncate(self, item_id: str, heard_ms: float) -> str:
         """Return the words of the message that were played, and truncate its stored audio accordingly."""
         if self._conversation is None:
             return self._text
-        if heard_ms is None:
-            return self._conversation.heard_text(item_id)
         in_message = max(0.0, heard_ms - self._message_start_ms)
         self._context.item_audio.truncate(item_id, in_message)
         return self._conversation.heard_text(item_id, in_message)

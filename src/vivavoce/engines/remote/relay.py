@@ -208,24 +208,19 @@ class Relay:
     async def _receive_all(self, server: UpstreamServer, upstream: Line) -> ProviderError:
         """Send the server's events to the client, until the server is lost."""
         with anyio.CancelScope() as self._patience:
-            async for event in self._with_deadline(upstream):
+            while True:
+                self._receiving = True
+                self._set_deadline()
+                event = await anext(upstream, None)
+                # time in which the client does not read does not count as the server's silence
+                self._receiving, self._patience.deadline = False, inf
+                if event is None:
+                    return server.loss_of(upstream)
                 if isinstance(event, e.ErrorEvent) and event.error.code == SESSION_EXPIRED:
                     return server.lost("the session expired there")
                 if ours := self._for_client(event):
                     await self._send_client(ours)
-            return server.loss_of(upstream)
         return server.lost("it fell silent (limits.upstream_silence_seconds, limits.send_seconds)")
-
-    async def _with_deadline(self, upstream: Line) -> AsyncIterator[e.Event]:
-        """Yield the server's events. Time in which the client does not read does not count as silence."""
-        while True:
-            self._receiving = True
-            self._set_deadline()
-            event = await anext(upstream, None)
-            self._receiving, self._patience.deadline = False, inf
-            if event is None:
-                return
-            yield event
 
     def _set_deadline(self) -> None:
         """Set the deadline for the next event, if the server is expected to send one."""
