@@ -112,8 +112,6 @@ class Answer:
                     self.times["done"] = at
             case e.ErrorEvent(error=problem):
                 raise ProviderError("server", problem.message)
-            case _:
-                pass
 
 
 def read_recording(recording: str, max_seconds: float) -> bytes:

@@ -75,6 +75,8 @@ def check(
     missing = [each for part in (*remote, *providers) for each in part.missing]
     missing += [Missing(what, write) for what, write in missing_for_tools(loaded.config.tools)]
     warnings = language_warnings(choices, loaded.config, team)
+    shared, assistants = _shared_tools(loaded), _assistants(team)
+    description = describe(loaded.config, choices, who)
     facts = {
         "file": str(loaded.file) if loaded.file else None,
         "preset": loaded.config.preset,
@@ -82,23 +84,26 @@ def check(
         "engine": _setting(loaded, "engine", loaded.config.engine),
         "remote": asdict(remote[0]) if remote else None,
         "providers": [asdict(part) for part in providers],
-        "tools": _shared_tools(loaded),
-        "assistants": _assistants(team),
-        "description": describe(loaded.config, choices, who),
+        "tools": shared,
+        "assistants": assistants,
+        "description": description,
         "warnings": warnings,
         "complete": not missing,
     }
     if as_json:
         typer.echo(json.dumps(facts, indent=2))
     else:
-        for line in _lines(loaded, [*remote, *providers]):
-            typer.echo(line)
-        for line in _tool_lines(_shared_tools(loaded), _assistants(team)):
-            typer.echo(line)
-        typer.echo("\n".join(["", describe(loaded.config, choices, who), *warnings]))
-        writes = dict.fromkeys(each.write for each in missing)
-        verdict = ["Something is missing. Write:", *(f"  {line}" for line in writes)]
-        typer.echo("\n".join(verdict) if missing else "Nothing is missing.")
+        lines = [
+            *_lines(loaded, [*remote, *providers]),
+            *_tool_lines(shared, assistants),
+            "",
+            description,
+            *warnings,
+        ]
+        lines.append("Something is missing. Write:" if missing else "Nothing is missing.")
+        typer.echo(
+            "\n".join([*lines, *(f"  {write}" for write in dict.fromkeys(each.write for each in missing))])
+        )
     raise typer.Exit(1 if missing else 0)
 
 

@@ -523,9 +523,6 @@ class EngineChanged(OwnEvent, tag="vivavoce.engine", frozen=True, kw_only=True):
     reason: str
 
 
-# the events that close a part of a response, in the protocol's order
-
-
 class OutputPlace(TypedDict):
     """The item and response that an event is about."""
 

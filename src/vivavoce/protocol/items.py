@@ -54,9 +54,6 @@ class TextPart(Struct, tag_field="type", tag="text", frozen=True, kw_only=True):
 Part = AudioPart | TextPart
 
 
-# items
-
-
 class Message(Struct, tag_field="type", tag="message", frozen=True, kw_only=True):
     role: Role
     content: tuple[ContentPart, ...]

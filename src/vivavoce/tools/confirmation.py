@@ -53,9 +53,6 @@ _TYPED_SECONDS = 0.5
 Verdict = Literal["yes", "no", "unclear"]
 
 
-# the question
-
-
 def format_question(tool: Tool, arguments: str) -> str:
     """Return the question of `tool.confirm`, with the arguments' values filled in.
 
@@ -85,9 +82,6 @@ def _format_value(value: object) -> str:
     if len(text) > _VALUE_CHARS:
         raise ToolError(f"An argument has {len(text)} characters; what is asked about may have {_VALUE_CHARS}.")
     return re.sub(r"[.!?;:…。！？]+(?=\s|$)", ",", " ".join(text.split())).rstrip(", ")
-
-
-# the answer
 
 
 @dataclass
@@ -204,9 +198,6 @@ def changes_listening(session: Session | TranscriptionSession) -> bool:
     """Return whether an update contains settings that `listening_changes` changes as well."""
     settings = input_settings(session)
     return (settings.turn_detection, settings.transcription) != (UNSET, UNSET)
-
-
-# asking
 
 
 class ConfirmationFlow:

@@ -77,9 +77,6 @@ async def _run(tool: Tool, arguments: str, context: Context) -> CallResult:
     return CallResult(outcome)
 
 
-# concurrency limits (`at_once`)
-
-
 @dataclass
 class _Slots:
     """A semaphore for the calls of one tool in all conversations, with a count of its users."""

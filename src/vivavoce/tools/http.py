@@ -34,17 +34,8 @@ def http_tool(table: HttpToolTable, client: httpx.AsyncClient, limits: Limits) -
     async def run(arguments: str, context: Context) -> Outcome:  # noqa: ARG001
         return Outcome(await endpoint.request(parameters.read(arguments)))
 
-    return Tool(
-        table.name,
-        table.description,
-        table.parameters_schema,
-        run,
-        seconds=table.seconds,
-        at_once=table.at_once,
-        filler=table.filler,
-        confirm=table.confirm,
-        interruption=table.interruption,
-    )
+    options = table.model_dump(include={"seconds", "at_once", "filler", "confirm", "interruption"})
+    return Tool(table.name, table.description, table.parameters_schema, run, **options)
 
 
 @dataclass(frozen=True)

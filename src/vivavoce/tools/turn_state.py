@@ -29,9 +29,6 @@ def is_too_early(error: e.ErrorDetails) -> bool:
     return error.code == "conversation_already_has_active_response"
 
 
-# who speaks
-
-
 @dataclass
 class TurnState:
     """Decides whether a response may be requested: nobody is speaking, and none is due or in progress."""
@@ -90,9 +87,6 @@ def _detection(session: Session | TranscriptionSession | None) -> TurnDetection 
     if isinstance(turns, ServerVad):
         turns = replace(turns, idle_timeout_ms=UNSET)
     return replace(turns, create_response=UNSET, interrupt_response=UNSET) if turns else None
-
-
-# which calls are open
 
 
 @dataclass(eq=False)

@@ -134,9 +134,6 @@ TRANSCRIPTION: Mapping[str, FieldMapping] = {
 }
 
 
-# items
-
-
 def _rename_parts(item: Json, types: Mapping[str, str]) -> Json:
     """Return an item with the parts of an assistant's message renamed."""
     match item:
@@ -179,9 +176,6 @@ RESPONSE: Mapping[str, FieldMapping] = {
     **{name: _OUTPUT[name] for name in ("modalities", "voice", "output_audio_format")},
 }
 """A response, as a server reports it."""
-
-
-# whole objects
 
 
 def to_ga(values: Mapping[str, object], fields: Mapping[str, FieldMapping], at: str) -> Json:

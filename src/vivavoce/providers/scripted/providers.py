@@ -8,6 +8,7 @@ import math
 import re
 from array import array
 from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Annotated
 
@@ -117,20 +118,19 @@ class ChatSettings(msgspec.Struct, frozen=True, kw_only=True):
     tokens_per_second: Annotated[float, msgspec.Meta(ge=0)] = 50
 
 
+@dataclass(frozen=True)
 class ScriptedChat:
     """Follows simple instructions, and describes images by their size. A word counts as a token."""
 
     supports_images = True
-
-    def __init__(self, settings: ChatSettings | None = None) -> None:
-        self._settings = settings or ChatSettings()
+    settings: ChatSettings = field(default_factory=ChatSettings)
 
     async def reply(self, request: ChatRequest) -> AsyncIterator[str | ToolCall | ChatUsage]:
         """Yield the reply of `script.plan`, at the speed of the settings.
 
         Raises `ProviderError` if the plan says so, and waits until it is cancelled if it is to stay silent.
         """
-        due = anyio.current_time() + self._settings.first_token_ms / 1000
+        due = anyio.current_time() + self.settings.first_token_ms / 1000
         await anyio.sleep_until(due)
         planned = plan(request)
         messages = (item for item in request.items if isinstance(item, Message))
@@ -140,7 +140,7 @@ class ScriptedChat:
         for word in kept:
             await anyio.sleep_until(due)
             yield word
-            due += 1 / self._settings.tokens_per_second if self._settings.tokens_per_second else 0
+            due += 1 / self.settings.tokens_per_second if self.settings.tokens_per_second else 0
         if planned.ending == "fail":
             raise ProviderError("scripted", "failed, as it was instructed to")
         if planned.ending == "silence":
@@ -161,18 +161,18 @@ class SynthesizerSettings(msgspec.Struct, frozen=True, kw_only=True):
     letter_ms: Milliseconds = 65
 
 
+@dataclass(frozen=True)
 class ScriptedSynthesizer:
     """Plays a tone for each word, in proportion to its length, with gaps. The voice's name sets the pitch."""
 
-    def __init__(self, settings: SynthesizerSettings | None = None) -> None:
-        self._settings = settings or SynthesizerSettings()
+    settings: SynthesizerSettings = field(default_factory=SynthesizerSettings)
 
     async def speak(
         self, text: str, *, voice: str | None = None, speed: float = 1.0
     ) -> AsyncIterator[bytes | WordTiming]:
         """Yield a `WordTiming` before each word, and its tone in chunks of 100 ms, without delay."""
-        await anyio.sleep(self._settings.delay_ms / 1000)
-        letter = round(OUTPUT_RATE * self._settings.letter_ms / 1000 / speed)
+        await anyio.sleep(self.settings.delay_ms / 1000)
+        letter = round(OUTPUT_RATE * self.settings.letter_ms / 1000 / speed)
         words = list(re.finditer(r"\S+", text))
         starts = [*(word.start() for word in words[1:]), words[-1].end() if words else 0]
         for word, after in zip(words, starts, strict=False):
@@ -231,17 +231,17 @@ class TurnSettings(msgspec.Struct, frozen=True, kw_only=True):
     patience_seconds: Annotated[float, msgspec.Meta(ge=0)] = 0
 
 
+@dataclass(frozen=True)
 class ScriptedTurnDetector:
     """Returns a fixed probability."""
 
-    def __init__(self, settings: TurnSettings | None = None) -> None:
-        self._settings = settings or TurnSettings()
+    settings: TurnSettings = field(default_factory=TurnSettings)
 
     async def predict_end_of_turn(self, audio: bytes) -> float:
         """Return the setting `over`, or 0.0 before `patience_seconds` of speech."""
-        await anyio.sleep(self._settings.delay_ms / 1000)
-        patient = self._settings.patience_seconds and seconds_spoken(audio) < self._settings.patience_seconds
-        return 0.0 if patient else self._settings.over
+        await anyio.sleep(self.settings.delay_ms / 1000)
+        patient = self.settings.patience_seconds and seconds_spoken(audio) < self.settings.patience_seconds
+        return 0.0 if patient else self.settings.over
 
 
 TRANSCRIBER = Plugin(

@@ -5,7 +5,7 @@ last message, and then the session's instructions and system messages.
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -17,6 +17,7 @@ from vivavoce.providers.scripted.tool_calls import calls_for, sentences_of, stem
 from vivavoce.text.en.numbers import number_from, numeral
 
 Ending = Literal["stop", "fail", "silence"]
+_ENDINGS: Mapping[str, Ending] = {"fail": "fail", "stay silent": "silence"}
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,7 @@ class _History:
     def of(cls, request: ChatRequest) -> "_History":
         messages = [item for item in request.items if isinstance(item, Message)]
         texts = [(message.role, content_text(message.content)) for message in reversed(messages)]
+        newest = messages[-1].content if messages else ()
         users = [text for role, text in texts if role == "user"]
         return cls(
             asked=users[0] if users else "",
@@ -50,11 +52,7 @@ class _History:
             replies=[text for role, text in texts if role == "assistant" and text],
             results=_last_results(request.items),
             rules="\n".join([*(text for role, text in texts if role == "system"), request.instructions]),
-            images=[
-                _image(part.image_url)
-                for part in (messages[-1].content if messages else ())
-                if isinstance(part, InputImage)
-            ],
+            images=[_image(part.image_url) for part in newest if isinstance(part, InputImage)],
         )
 
 
@@ -97,13 +95,8 @@ def _forced_ending(history: _History) -> tuple[Ending, int | None]:
         if match := PATTERNS["forced_ending"].fullmatch(sentence):
             words = number_from(match["words"]) if match["words"] else None
             after = None if words is None else int(words)
-            match match["what"].lower():
-                case "fail":
-                    return "fail", after
-                case "stay silent":
-                    return "silence", after
-                case _:
-                    return "stop", 0
+            ending = _ENDINGS.get(match["what"].lower())
+            return (ending, after) if ending else ("stop", 0)
     return "stop", None
 
 
@@ -153,10 +146,8 @@ def _dictated(sentences: Iterable[str]) -> str | None:
             continue
         words = match["words"].strip()
         if re.match(r"[\"“']", words):
-            whole = " ".join([words, *rest[index + 1 :]])
-            if (quoted := PATTERNS["quoted"].match(whole)) and not PATTERNS["when"].search(
-                words[quoted.end() :]
-            ):
+            quoted = PATTERNS["quoted"].match(" ".join([words, *rest[index + 1 :]]))
+            if quoted and not PATTERNS["when"].search(words[quoted.end() :]):
                 return quoted[1]
         elif "exactly" in sentence.lower() or not PATTERNS["when"].search(words):
             return words
