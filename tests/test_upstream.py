@@ -107,7 +107,7 @@ async def test_such_a_server_is_ready_at_once(caplog: pytest.LogCaptureFixture) 
     with caplog.at_level(logging.WARNING):
         await runtime.open()
     assert runtime.ready
-    assert not runtime.has_speech
+    assert not runtime.config.has_cascade
     assert not caplog.text
 
 

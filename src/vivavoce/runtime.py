@@ -221,13 +221,11 @@ class Runtime:
         return _opened(self._incoming_calls)
 
     @property
-    def has_speech(self) -> bool:
-        """Whether `speech` is available; with only a remote engine it is not."""
-        return self.config.has_cascade
-
-    @property
     def speech(self) -> Speech:
-        """Transcription and speech synthesis by HTTP. Raises `RuntimeError` before `open` has finished."""
+        """Transcription and speech synthesis by HTTP, if `config.has_cascade`.
+
+        Raises `RuntimeError` before `open` has finished.
+        """
         return _opened(self._speech)
 
     async def open(self) -> None:
@@ -237,8 +235,10 @@ class Runtime:
         """
         if self.config.engine == "remote":
             endpoint_of(self.config.remote)  # raises for missing settings before anything is loaded
-        for choice in self.choices.values():
-            _check_packages(choice)
+        for role, choice in self.choices.items():
+            if missing := ", ".join(missing_packages(choice.plugin.extra)):
+                write = f"write: pip install 'vivavoce[{choice.plugin.extra}]'"
+                raise ConfigError(f"[{role}] {choice.plugin.name!r} needs {missing}; {write}")
         for warning in language_warnings(self.choices, self.config, self.assistants.team):
             self._on_status(warning)
         await self._fetch_weights()
@@ -316,14 +316,6 @@ def _opened(part: T | None) -> T:
     if part is None:
         raise RuntimeError("the runtime is not open yet")
     return part
-
-
-def _check_packages(choice: ProviderChoice) -> None:
-    if missing := missing_packages(choice.plugin.extra):
-        raise ConfigError(
-            f"[{choice.role}] {choice.plugin.name!r} needs {', '.join(missing)}; "
-            f"write: pip install 'vivavoce[{choice.plugin.extra}]'"
-        )
 
 
 def _import_packages(choices: Sequence[ProviderChoice]) -> None:

@@ -32,7 +32,7 @@ class Admission:
         limit = self._runtime.config.limits.http_requests
         if not self._runtime.ready:
             raise not_ready()
-        if not self._runtime.has_speech:
+        if not self._runtime.config.has_cascade:
             message = (
                 "Calls are answered by an upstream server here, so no model is loaded on this one. "
                 "To load them, set [remote] failover = true, or engine = 'cascade'."

@@ -131,13 +131,10 @@ class ResponseTask:
             case ProviderError() as error:
                 failed = FailedError(type="server_error", code="provider_error", message=str(error))
                 return "failed", Failed(error=failed)
-        match self._usage:
-            case ChatUsage(finish="length"):
-                return "incomplete", Incomplete(reason="max_output_tokens")
-            case ChatUsage(finish="content_filter"):
-                return "incomplete", Incomplete(reason="content_filter")
-            case _:
-                return "completed", None
+        if not self._usage or self._usage.finish == "stop":
+            return "completed", None
+        limited = self._usage.finish == "length"
+        return "incomplete", Incomplete(reason="max_output_tokens" if limited else "content_filter")
 
     # generating
 

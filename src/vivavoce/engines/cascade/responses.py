@@ -52,12 +52,6 @@ class Responses:
         """Whether a response is being played to the caller."""
         return self._current is not None and self._current.pacing.audible
 
-    @property
-    def has_spoken(self) -> bool:
-        """Whether audio of a response was sent in this conversation; then the voice cannot change."""
-        running = [*self._out_of_band, *([self._current] if self._current else [])]
-        return self._has_spoken or any(task.has_sent_audio for task in running)
-
     async def wait_until_done(self) -> None:
         """Return when no response is in progress in the conversation."""
         while self._current and self.in_progress:
@@ -114,7 +108,10 @@ class Responses:
             raise ProtocolError(message, code="invalid_value", param="session.audio.output.speed")
 
     def _check_voice(self, voice: str | None, param: str) -> None:
-        if self.has_spoken and voice != ResponseSettings.of(self.context.session).voice:
+        """Raise `ProtocolError` if this is another voice than that of audio which was sent already."""
+        running = [task for task in (self._current, *self._out_of_band) if task]
+        has_spoken = self._has_spoken or any(task.has_sent_audio for task in running)
+        if has_spoken and voice != ResponseSettings.of(self.context.session).voice:
             message = "Cannot update a conversation's voice if assistant audio is present."
             raise ProtocolError(message, code="cannot_update_voice", param=param)
 
