@@ -412,6 +412,16 @@ async def test_bytes_arrive_in_any_form(answer: object, spoken: str) -> None:
     assert isinstance(found[-1], ChatUsage)
 
 
+async def test_a_stream_is_read_to_its_end_so_that_the_connection_can_be_used_again() -> None:
+    read: list[bool] = []
+
+    async def at_the_end() -> None:
+        read.append(True)
+
+    await Endpoint([pieces(WORDS + DONE, at_the_end)]).reply()
+    assert read
+
+
 @pytest.mark.parametrize(
     ("answer", "says"),
     [

@@ -69,8 +69,8 @@ _SYSTEM_ROLE = re.compile(
 _CALL_ID = re.compile(r"tool.?call.?id", re.IGNORECASE)
 _NO_SIGNATURE = {"google": {"thought_signature": "skip_thought_signature_validator"}}
 """What Gemini accepts in place of the signature of a call that it has not made"""
-_BOOKKEEPING_SECONDS = 2.0
-"""seconds for what follows the reason for the end: usage, `[DONE]`"""
+_USAGE_SECONDS, _END_SECONDS = 1.0, 0.1
+"""seconds to wait for what follows the reason for the end, and for what follows `[DONE]`"""
 _KEPT_EXTRAS = 1000
 """calls whose extra content is kept, the newest of all conversations"""
 _EXTRA_CHARS = 64 * 1024
@@ -141,9 +141,7 @@ class OpenAIChat:
         names = [tool.name for tool in request.tools]
         completion = Completion(self._failed, names, implicit_thoughts=self._implicit_thoughts)
         async with self.client.stream("chat/completions", body) as response:
-            while not (completion.done or completion.failure):
-                if not (data := await _next(response.data, completion)):
-                    break
+            while not completion.failure and (data := await _next(response.data, completion)):
                 for text in completion.push(data):
                     yield text
         for text in completion.flush():
@@ -172,10 +170,13 @@ class OpenAIChat:
 
 
 async def _next(data: AsyncIterator[bytes], completion: Completion) -> bytes:
-    """Return the next bytes, or nothing at the end. What follows a complete answer may be late, or fail."""
+    """Return the next bytes, or nothing at the end. What follows a complete answer may be late, or fail.
+
+    It is read to its end all the same, because only then the connection can be used again.
+    """
     if not completion.has_ended:
         return await anext(data, b"")
-    with anyio.move_on_after(_BOOKKEEPING_SECONDS), suppress(ProviderError):
+    with anyio.move_on_after(_END_SECONDS if completion.done else _USAGE_SECONDS), suppress(ProviderError):
         return await anext(data, b"")
     return b""
 
