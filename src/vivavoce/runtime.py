@@ -268,8 +268,7 @@ class Runtime:
         except ProviderError as error:
             if not error.retryable:
                 raise
-            problem = f"The models could not be warmed up: {error}"
-            self._on_status(f"{problem}. It starts all the same; each conversation tries it again.")
+            self._on_status(f"{error}. The server starts without it; each conversation tries it again.")
         self._speech = Speech(providers, limits)
         self.use_engine(cascade if alone else Failover(self._remote(), cascade))
 

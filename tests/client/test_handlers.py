@@ -37,7 +37,13 @@ async def names(pattern: str) -> list[str]:
         ("server.response.*", "server.response.created", "server.response.done"),
         ("client.*", "client.conversation.item.create", "client.response.create"),
         ("client.response.create", "client.response.create", "client.response.create"),
-        ("conversation.*", "conversation.updated", "conversation.item.completed"),
+        ("conversation.*", "server.conversation.item.added", "conversation.item.completed"),
+        ("response.*", "server.response.created", "server.response.done"),
+        (
+            "response.*.delta",
+            "server.response.output_audio_transcript.delta",
+            "server.response.output_audio.delta",
+        ),
         ("conversation.item.appended", "conversation.item.appended", "conversation.item.appended"),
         ("connection.*", "connection.closed", "connection.closed"),
         ("*", "client.conversation.item.create", "connection.closed"),
@@ -46,6 +52,24 @@ async def names(pattern: str) -> list[str]:
 async def test_names_are_whole_or_the_beginning_of_some(pattern: str, first: str, last: str) -> None:
     told = await names(pattern)
     assert (told[0], told[-1]) == (first, last)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "hint"),
+    [
+        ("response.doen", "did you mean 'response.done'"),
+        ("respons.*", "did you mean"),
+        ("zzz", "the names are those"),
+        ("server.conversation.updated", "did you mean"),
+        ("client.response.done", "did you mean"),
+    ],
+)
+async def test_a_name_that_nothing_has_is_refused_instead_of_never_called(pattern: str, hint: str) -> None:
+    client = RealtimeClient(Simulation().engine)
+    with pytest.raises(ConfigError, match=hint):
+        client.on(pattern, print)
+    with pytest.raises(ConfigError, match=hint):
+        await client.wait_for_next(pattern)
 
 
 async def test_the_view_is_updated_before_handlers_are_called() -> None:
@@ -196,6 +220,17 @@ async def test_waiting_ends_with_an_error_when_the_client_hangs_up() -> None:
         tasks.start_soon(wait)
         await anyio.wait_all_tasks_blocked()
         await client.disconnect()
+
+
+async def test_waiting_that_begins_after_the_end_ends_at_once_until_the_client_connects_again() -> None:
+    async with RealtimeClient(Simulation(["Well."]).engine) as client:
+        await client.disconnect()
+        for waiting in (client.wait_for_next("response.done"), client.wait_for_next_item()):
+            with pytest.raises(ProviderError, match="has hung up"):
+                await waiting
+        assert [event async for event in client] == []
+        await client.connect()
+        await asked(client)
 
 
 async def test_all_that_the_server_says_can_be_iterated() -> None:

@@ -13,7 +13,7 @@ from vivavoce.providers.local.silero import PLUGIN, SileroSettings
 
 class LoudIsSpeech:
     def probability(self, frame: bytes) -> float:
-        return float(max(array("h", frame)) > 3000)
+        return float(max(array("h", frame)) - min(array("h", frame)) > 6000)
 
 
 def frame(level: int) -> bytes:
@@ -70,7 +70,9 @@ async def test_a_recording_with_a_peak_of_minus_45_dbfs_has_all_of_its_speech() 
     assert loud.index(True) == quiet.index(True)
 
 
-def test_a_constant_offset_is_no_level() -> None:
-    shifted = [array("h", [2000 + level, 2000 - level] * (FRAME_BYTES // 4)).tobytes() for level in (0, 150)]
+def test_a_constant_offset_is_learnt_while_nobody_speaks_and_is_no_level() -> None:
+    quiet, speech = (
+        array("h", [2000 + level, 2000 - level] * (FRAME_BYTES // 4)).tobytes() for level in (0, 150)
+    )
     detector = LeveledDetector(LoudIsSpeech())
-    assert [detector.probability(one) for one in shifted] == [0, 1]
+    assert [detector.probability(one) for one in [*[quiet] * 20, speech, speech]] == [*[0] * 20, 1, 1]

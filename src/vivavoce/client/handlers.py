@@ -12,7 +12,7 @@ from weakref import WeakSet
 
 from anyio.abc import TaskGroup
 
-from vivavoce.client.notifications import Emitted, HandlerFailed, matches, name_of
+from vivavoce.client.notifications import Emitted, HandlerFailed, check_pattern, matches, name_of
 from vivavoce.errors import ProtocolError, ProviderError
 from vivavoce.protocol.events import ClientEvent, Event
 from vivavoce.session.line import EventQueue
@@ -46,9 +46,12 @@ class Handlers:
         self._subscriptions: list[_Subscription] = []
         self._waiters: list[tuple[Callable[[Emitted], bool], Future[Emitted]]] = []
         self._streams: WeakSet[EventStream] = WeakSet()
+        self._closed: ProviderError | None = None
+        self._is_closed = False
 
     def on(self, pattern: str, handler: Handler) -> None:
-        """Register a handler."""
+        """Register a handler. Raises `ConfigError` if nothing has such a name."""
+        check_pattern(pattern)
         self._subscriptions.append(_Subscription(pattern, handler))
 
     def off(self, pattern: str, handler: Handler | None = None) -> bool:
@@ -73,6 +76,8 @@ class Handlers:
         future = get_running_loop().create_future()
         waiter = wanted, future
         self._waiters.append(waiter)
+        if self._is_closed:
+            self._fail(future)
         try:
             yield future
         finally:
@@ -81,15 +86,19 @@ class Handlers:
                 future.exception()  # marks it as retrieved; asyncio logs exceptions that were never retrieved
 
     def events(self) -> "EventStream":
-        """Return a stream of all events that the server sends from now on."""
+        """Return a stream of all events that the server sends from now on: none once the connection is closed."""
         stream = EventStream(self._depth)
-        self._streams.add(stream)
+        if self._is_closed:
+            stream.end(self._closed)
+        else:
+            self._streams.add(stream)
         return stream
 
     def emit(self, emitted: Emitted, tasks: TaskGroup) -> bool:
         """Call the matching handlers; return whether a task waited for it and should run next."""
+        name = name_of(emitted)
         for subscription in tuple(self._subscriptions):
-            if matches(subscription.pattern, emitted):
+            if matches(subscription.pattern, name):
                 self._call(subscription, emitted, tasks)
         if isinstance(emitted, Event) and not isinstance(emitted, ClientEvent):
             for stream in tuple(self._streams):
@@ -100,13 +109,21 @@ class Handlers:
             future.set_result(emitted)
         return bool(resolved)
 
+    def open(self) -> None:
+        """Begin: streams and waits last until the connection is closed."""
+        self._is_closed = False
+
     def close(self, error: ProviderError | None) -> None:
-        """End all streams and waits, because the connection is closed; `error` is None if on purpose."""
+        """End all streams and waits, these and later ones; `error` is None if it was closed on purpose."""
+        self._closed, self._is_closed = error, True
         while self._streams:
             self._streams.pop().end(error)
         for _, future in self._waiters:
             if not future.done():
-                future.set_exception(error or ProviderError("realtime", "the client has hung up"))
+                self._fail(future)
+
+    def _fail(self, future: "Future[Emitted]") -> None:
+        future.set_exception(self._closed or ProviderError("realtime", "the client has hung up"))
 
     def _call(self, subscription: _Subscription, emitted: Emitted, tasks: TaskGroup) -> None:
         about = name_of(emitted)

@@ -1,11 +1,15 @@
 """The notifications that a client emits to its handlers in addition to protocol events."""
 
 from dataclasses import dataclass
-from typing import Literal
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
+from functools import cache, lru_cache
+from itertools import chain
+from typing import Literal, get_args, get_type_hints
 
 from vivavoce.client.items import ConversationItem
-from vivavoce.errors import ProviderError
-from vivavoce.protocol.events import ClientEvent, Event
+from vivavoce.errors import ConfigError, ProviderError
+from vivavoce.protocol.events import ClientEvent, Event, kinds
 
 
 @dataclass(frozen=True)
@@ -64,19 +68,35 @@ Emitted = Event | Notification
 
 def name_of(emitted: Emitted) -> str:
     """Return the full name: `server.response.done`, `client.response.create`, or `conversation.updated`."""
-    if isinstance(emitted, Event):
-        source = "client" if isinstance(emitted, ClientEvent) else "server"
-        return f"{source}.{emitted.__struct_config__.tag}"
-    return emitted.name
+    return _event_name(type(emitted)) if isinstance(emitted, Event) else emitted.name
 
 
-def matches(pattern: str, emitted: Emitted) -> bool:
-    """Return whether `pattern` matches an event or notification.
+def _event_name(kind: type[Event]) -> str:
+    source = "client" if issubclass(kind, ClientEvent) else "server"
+    return f"{source}.{kind.__struct_config__.tag}"
 
-    A pattern is a full name, a prefix with a star (`server.*`, `server.response.*`, `*`), or the name of a
-    server event as in the protocol (`response.done`, `error`).
+
+def matches(pattern: str, name: str) -> bool:
+    """Return whether `pattern` matches the full name of an event or notification.
+
+    A pattern is a full name, or the name of a server event as in the protocol (`response.done`, `error`). A
+    star stands for any characters (`server.*`, `response.*.delta`, `*`).
     """
-    name = name_of(emitted)
-    if pattern.endswith("*"):
-        return name.startswith(pattern[:-1])
-    return pattern == name or f"server.{pattern}" == name
+    return fnmatchcase(name, pattern) or fnmatchcase(name, f"server.{pattern}")
+
+
+@cache
+def _names() -> tuple[str, ...]:
+    notifications = [get_args(get_type_hints(kind)["name"]) for kind in get_args(Notification)]
+    return (*map(_event_name, kinds(Event)), *chain(*notifications))
+
+
+@lru_cache
+def check_pattern(pattern: str) -> None:
+    """Raise `ConfigError` if nothing that a client emits has a name like this."""
+    if any(matches(pattern, name) for name in _names()):
+        return
+    short = (name.removeprefix("server.") for name in _names())
+    near = get_close_matches(pattern, (*_names(), *short), n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else "; the names are those of the protocol's events"
+    raise ConfigError(f"No event or notification is called {pattern!r}{hint}")

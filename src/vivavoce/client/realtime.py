@@ -14,7 +14,7 @@ from vivavoce.client.call import Call, Connect, SessionSetup, connector
 from vivavoce.client.event_log import EventLog
 from vivavoce.client.handlers import EventStream, Handler, Handlers
 from vivavoce.client.items import Content, ConversationItem, user_message
-from vivavoce.client.notifications import Emitted, Update, matches
+from vivavoce.client.notifications import Emitted, Update, check_pattern, matches, name_of
 from vivavoce.client.settings import read_settings, updated
 from vivavoce.client.tools import Definition, ToolHandler, as_tool
 from vivavoce.client.view import ConversationView
@@ -155,6 +155,7 @@ class RealtimeClient:
         if self._call.is_under_way:
             raise ConfigError("The client is connected already; call disconnect() first.")
         self._call, self._half_sample = self._new_call(), b""
+        self._handlers.open()
         await self._call.start(self._tasks)
 
     async def disconnect(self) -> None:
@@ -182,9 +183,9 @@ class RealtimeClient:
         """Register a handler for events and notifications of this name; without `handler`, a decorator.
 
         A name is that of a server event (`response.done`, or `server.response.done`), of a client event
-        (`client.response.create`), of a notification (`conversation.updated`), or a prefix with a star
-        (`server.*`, `*`). A plain handler must not block; an `async` one may wait, and its calls run one after
-        the other.
+        (`client.response.create`), or of a notification (`conversation.updated`); a star stands for any
+        characters (`response.*`, `server.*`, `*`). A plain handler must not block; an `async` one may wait, and
+        its calls run one after the other. Raises `ConfigError` if nothing is called so.
         """
         if handler is None:
             return lambda decorated: self.on(name, decorated)
@@ -199,9 +200,11 @@ class RealtimeClient:
     async def wait_for_next(self, name: str, *, timeout: float | None = None) -> Any:  # noqa: ANN401 (by name)
         """Return the next event or notification of this name; `timeout` in seconds.
 
-        Raises `TimeoutError`, or `ProviderError` if the connection is closed first.
+        Raises `TimeoutError`, `ProviderError` if the connection is or will be closed first, or `ConfigError` if
+        nothing is called so.
         """
-        return await self._next(lambda emitted: matches(name, emitted), timeout)
+        check_pattern(name)
+        return await self._next(lambda emitted: matches(name, name_of(emitted)), timeout)
 
     async def wait_for_next_item(
         self, *, role: Role | None = None, timeout: float | None = None

@@ -9,6 +9,8 @@ MAX_GAIN = 50.0
 """34 dB. So speech with peaks of -50 dBFS is detected like that of a near microphone."""
 DECAY = 0.98
 """Per frame of speech. So the level halves in one second, if somebody goes on more quietly."""
+FOLLOW = 0.2
+"""Per frame without speech: how fast a constant offset of the microphone is learnt."""
 
 
 class LeveledDetector:
@@ -20,7 +22,7 @@ class LeveledDetector:
 
     def __init__(self, detector: VoiceActivityDetector) -> None:
         self._detector = detector
-        self._level = 0.0
+        self._level = self._offset = 0.0
         self.adapts = True
         """False while a response is played: what may be its echo is neither amplified on its own, nor counts"""
 
@@ -28,13 +30,17 @@ class LeveledDetector:
         """Return the probability (0 to 1) that a frame of `FRAME_BYTES` is speech."""
         import numpy as np
 
-        samples = np.frombuffer(frame, "<i2") - np.frombuffer(frame, "<i2").mean()  # without a constant offset
+        samples = np.frombuffer(frame, "<i2")
+        mean = float(samples.mean())
+        samples = samples - self._offset
         peak = float(np.abs(samples).max()) / 32768
         level = max(peak, self._level) if self.adapts or self._level else 1.0
         gain = min(MAX_GAIN, TARGET / max(level, 1e-9))
-        if gain > 1 and peak:  # of a constant nothing is left to amplify
+        if gain > 1:
             frame = np.rint(samples * gain).astype("<i2").tobytes()
         probability = self._detector.probability(frame)
         if self.adapts and probability >= SPEECH:
             self._level = max(peak, self._level * DECAY)
+        if probability < SPEECH:
+            self._offset += FOLLOW * (mean - self._offset)
         return probability
