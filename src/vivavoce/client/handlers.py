@@ -86,7 +86,7 @@ class Handlers:
                 future.exception()  # marks it as retrieved; asyncio logs exceptions that were never retrieved
 
     def events(self) -> "EventStream":
-        """Return a stream of all events that the server sends from now on: none once the connection is closed."""
+        """Return a stream of what the server sends from now on: nothing once the connection is closed."""
         stream = EventStream(self._depth)
         if self._is_closed:
             stream.end(self._closed)
