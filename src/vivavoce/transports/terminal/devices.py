@@ -6,6 +6,7 @@ PortAudio's callbacks run in its own threads. Files make conversations repeatabl
 import asyncio
 import wave
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
@@ -102,31 +103,19 @@ class _Card:
 
     def __init__(self, device: Device = None) -> None:
         """Return a device by its number or a part of its name; None is the default. Raises `ConfigError`."""
-        self._portaudio = _portaudio()
-        self._rate = self._supported_rate(device)
-        self._settings = {
-            "samplerate": self._rate,
-            "blocksize": self._rate // 50,
-            "device": device,
-            "channels": 1,
-            "dtype": "int16",
-        }
-
-    def _supported_rate(self, device: Device) -> int:
-        """Return 24 kHz if the device supports it, else its default rate."""
-        portaudio = self._portaudio
-        check = portaudio.check_input_settings if self.kind == "input" else portaudio.check_output_settings
+        self._portaudio = portaudio = _portaudio()
+        settings = {"device": device, "channels": 1, "dtype": "int16"}
         try:
-            try:
-                check(device=device, channels=1, dtype="int16", samplerate=OUTPUT_RATE)
-            except portaudio.PortAudioError:
-                return int(portaudio.query_devices(device, self.kind)["default_samplerate"])
+            self._rate = int(portaudio.query_devices(device, self.kind)["default_samplerate"])
+            with suppress(portaudio.PortAudioError):
+                getattr(portaudio, f"check_{self.kind}_settings")(samplerate=OUTPUT_RATE, **settings)
+                self._rate = OUTPUT_RATE
         except (ValueError, portaudio.PortAudioError) as error:
             what = "microphone" if self.kind == "input" else "loudspeaker"
             which = "" if device is None else f" {device!r}"
             message = f"There is no {what}{which}; viva talk --list-devices lists the devices."
             raise ConfigError(message) from error
-        return OUTPUT_RATE
+        self._settings = {**settings, "samplerate": self._rate, "blocksize": self._rate // 50}
 
 
 class CardMicrophone(_Card):
