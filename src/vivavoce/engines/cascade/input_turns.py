@@ -330,13 +330,13 @@ class InputTurns:
     async def _check_idle_timeout(self) -> None:
         """Respond to an empty item if the caller is silent for `idle_timeout_ms`; responses do not count."""
         timeout_ms, now_ms = self.input_audio.settings.idle_timeout_ms, self.input_audio.now_ms
-        start_ms, self._idle_since_ms = self._idle_since_ms, now_ms
         if timeout_ms is None or self._turn or self.responses.in_progress or self.responses.audible:
+            self._idle_since_ms = now_ms
             return
-        if now_ms - start_ms < timeout_ms:
-            self._idle_since_ms = start_ms
+        if now_ms - self._idle_since_ms < timeout_ms:
             return
-        item_id, start, end = e.new_id("item"), round(start_ms), round(now_ms)
+        item_id, start, end = e.new_id("item"), round(self._idle_since_ms), round(now_ms)
+        self._idle_since_ms = now_ms
         await self.context.send(
             e.InputAudioBufferTimeoutTriggered(audio_start_ms=start, audio_end_ms=end, item_id=item_id)
         )
