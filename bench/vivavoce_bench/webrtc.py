@@ -1,26 +1,23 @@
 """Calls by WebRTC: with aiortc as it is, and the 80 ms of jitter buffer that a listener needs."""
 
-import asyncio
 from array import array
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
-from fractions import Fraction
 from functools import partial
 
 import anyio
 import httpx
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
-from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
+from aiortc.mediastreams import MediaStreamError
 from av import AudioFrame
 
-from vivavoce.audio.rates import OPUS_RATE, OUTPUT_RATE
-from vivavoce.audio.resample import Resampler
 from vivavoce.client import RealtimeClient
 from vivavoce.errors import ProviderError
 from vivavoce.protocol import events as e
 from vivavoce.protocol.codec import decode_server, encode_client
 from vivavoce.session.line import HungUp, Line, open_line
+from vivavoce.transports.webrtc.opus import OpusEncoder
 from vivavoce_bench.caller import LIMITS
 from vivavoce_bench.measures import audio_delta, first_audible
 from vivavoce_bench.server import MeasuredServer, key
@@ -30,32 +27,13 @@ DEPTH = 1000
 """events that may wait for the caller, who reads them at once"""
 
 
-class _Microphone(MediaStreamTrack):
-    kind = "audio"
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.frames: asyncio.Queue[bytes] = asyncio.Queue()
-        self._resampler = Resampler(OUTPUT_RATE, OPUS_RATE)  # where aiortc resamples it is 20 ms late
-        self._samples = 0
-
-    async def recv(self) -> AudioFrame:
-        """Return audio as it is sent."""
-        audio = self._resampler.push(await self.frames.get())
-        frame = AudioFrame(format="s16", layout="mono", samples=len(audio) // 2)
-        frame.planes[0].update(audio)
-        frame.sample_rate, frame.time_base, frame.pts = OPUS_RATE, Fraction(1, OPUS_RATE), self._samples
-        self._samples += frame.samples
-        return frame
-
-
 class _Call:
     """Carries the events of a line by a data channel, and its audio by a track."""
 
     def __init__(self, line: Line) -> None:
         self._line = line
         self.connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
-        self._microphone = _Microphone()
+        self._microphone = OpusEncoder()
         self.connection.addTrack(self._microphone)
         self._channel = self.connection.createDataChannel("oai-events")
         self._open, self._closed = anyio.Event(), anyio.Event()
@@ -83,7 +61,7 @@ class _Call:
         await self._open.wait()
         async for event in self._line:
             if isinstance(event, e.InputAudioBufferAppend):
-                self._microphone.frames.put_nowait(event.audio)
+                self._microphone.write(event.audio)
             else:
                 self._channel.send(encode_client(event))
 

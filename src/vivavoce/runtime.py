@@ -268,7 +268,8 @@ class Runtime:
         except ProviderError as error:
             if not error.retryable:
                 raise
-            self._on_status(f"{error}. The server starts without it; each conversation tries it again.")
+            problem = f"The models could not be warmed up: {error}"
+            self._on_status(f"{problem}. It starts all the same; each conversation tries it again.")
         self._speech = Speech(providers, limits)
         self.use_engine(cascade if alone else Failover(self._remote(), cascade))
 

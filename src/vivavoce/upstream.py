@@ -3,6 +3,7 @@
 import os
 from contextlib import AbstractAsyncContextManager
 
+from vivavoce.addresses import is_plain
 from vivavoce.config.schema import RemoteTable
 from vivavoce.connect import Endpoint, azure, connect, endpoint_at, openai
 from vivavoce.engines.remote import Remote
@@ -21,6 +22,9 @@ def endpoint_of(table: RemoteTable) -> Endpoint:
     key = os.environ.get(table.key_variable, "").strip() or None
     beta = table.dialect == "beta"
     token = None if key or table.server != "azure" else os.environ.get(ENTRA_TOKEN)
+    if key and not is_plain(key):
+        problem = f"the key in {table.key_variable} has more than printable ASCII characters"
+        raise ConfigError(f"[remote] {problem}; copy it again.")
     if table.needs_key and not (key or token):
         write = f"write {table.key_variable}=… into the environment or into .env"
         raise ConfigError(f"[remote] {table.server} needs a key; {write}.")

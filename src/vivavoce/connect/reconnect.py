@@ -87,11 +87,10 @@ class Reconnecting:
             if self.losses_per_minute:
                 return 0 if error.retryable and self._may_lose_another(now) else None
         self._attempt += 1
-        gives_up = (
-            self._attempt > self.reconnect_attempts or now - self._failing_since > self.reconnect_seconds
-            if self.was_connected
-            else self._attempt >= self.connect_attempts
-        )
+        gives_up = self._attempt >= self.connect_attempts
+        if self.was_connected:
+            too_long = now - self._failing_since > self.reconnect_seconds
+            gives_up = self._attempt > self.reconnect_attempts or too_long
         return None if gives_up or not error.retryable else self.delay(self._attempt)
 
     def _may_lose_another(self, now: float) -> bool:

@@ -1,5 +1,9 @@
 """Conversion between the audio formats of sessions (PCM, G.711) and PCM at the rates of the models."""
 
+from collections.abc import AsyncIterator
+
+import anyio.lowlevel
+
 from vivavoce.audio import g711
 from vivavoce.audio.rates import G711_RATE, INPUT_RATE, OUTPUT_RATE
 from vivavoce.audio.resample import Resampler
@@ -17,6 +21,14 @@ def check_samples(audio: bytes, format: AudioFormat, param: str) -> None:
     if isinstance(format, Pcm) and len(audio) % 2:
         message = f"{param} must be whole samples of 16 bits; it has {len(audio)} bytes, an odd number."
         raise ProtocolError(message, code="invalid_value", param=param)
+
+
+async def in_pieces(audio: bytes, size: int) -> AsyncIterator[bytes]:
+    """Yield long audio in pieces of `size` bytes, and let other tasks run between them."""
+    for at in range(0, len(audio), size):
+        if at:
+            await anyio.lowlevel.checkpoint()
+        yield audio[at : at + size]
 
 
 def _law(format: AudioFormat) -> g711.Law:

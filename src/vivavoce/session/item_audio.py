@@ -3,12 +3,10 @@
 from dataclasses import dataclass, field
 from math import inf
 
-import anyio.lowlevel
-
 from vivavoce.audio.rates import INPUT_RATE, OUTPUT_RATE
 from vivavoce.audio.resample import Resampler
 from vivavoce.protocol.session import AudioFormat
-from vivavoce.session.formats import AudioEncoder, bytes_per_ms
+from vivavoce.session.formats import AudioEncoder, bytes_per_ms, in_pieces
 
 
 @dataclass
@@ -106,9 +104,7 @@ class ItemAudio:
 
 
 async def _encode(pcm: bytes, format: AudioFormat) -> bytes:
-    """Encode PCM at `INPUT_RATE` in a client's format, second by second so that other tasks can run."""
-    resampler, encoder, encoded = Resampler(INPUT_RATE, OUTPUT_RATE), AudioEncoder(format), bytearray()
-    for at in range(0, len(pcm), 2 * INPUT_RATE):
-        encoded += encoder.push(resampler.push(pcm[at : at + 2 * INPUT_RATE]))
-        await anyio.lowlevel.checkpoint()
-    return bytes(encoded)
+    """Encode PCM at `INPUT_RATE` in a client's format, second by second."""
+    resampler, encoder = Resampler(INPUT_RATE, OUTPUT_RATE), AudioEncoder(format)
+    seconds = in_pieces(pcm, 2 * INPUT_RATE)
+    return b"".join([encoder.push(resampler.push(second)) async for second in seconds])

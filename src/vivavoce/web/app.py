@@ -1,10 +1,9 @@
 """The web application: the Realtime protocol, the page, and the HTTP endpoints."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -18,7 +17,6 @@ from starlette.types import ASGIApp
 from vivavoce.runtime import Runtime
 from vivavoce.session.call import Caller
 from vivavoce.session.line import Line
-from vivavoce.transports.base import Transport
 from vivavoce.transports.websocket import PATHS, WebSocketTransport
 from vivavoce.web.endpoints.call_control import CallControlEndpoint
 from vivavoce.web.endpoints.calls import CallsEndpoint
@@ -27,11 +25,10 @@ from vivavoce.web.endpoints.client_secrets import ClientSecretsEndpoint
 from vivavoce.web.endpoints.models import ModelsEndpoint
 from vivavoce.web.endpoints.speech import SpeechEndpoint
 from vivavoce.web.endpoints.transcriptions import TranscriptionsEndpoint, refuse_translation
-from vivavoce.web.errors import HANDLERS, RETRY_AFTER, handle_error, not_ready
+from vivavoce.web.errors import HANDLERS, RETRY_AFTER, handle_error, require_ready
 from vivavoce.web.requests import Admission
 from vivavoce.web.security.client_secrets import ClientSecrets
-from vivavoce.web.security.guard import Guard
-from vivavoce.web.security.headers import BrowserHeaders
+from vivavoce.web.security.guard import BrowserHeaders, Guard
 
 STATIC = Path(str(files("vivavoce.web") / "static"))
 MODELS = ("/v1/models", "/openai/v1/models", "/openai/models")
@@ -91,18 +88,15 @@ class Web:
 
     async def hang_up(self) -> None:
         """End all calls, because the server shuts down; return when all have ended."""
-        transports: Sequence[Transport[Any]] = (self.realtime, self.calls.webrtc)
-        for transport in transports:
-            await transport.hang_up()
+        await self.realtime.hang_up()
+        await self.calls.webrtc.hang_up()
 
     def _connect(self, caller: Caller) -> AbstractAsyncContextManager[Line]:
-        if not self.runtime.ready:
-            raise not_ready()
+        require_ready(self.runtime)
         return self.runtime.switchboard.connect(caller)
 
     def _join(self, call_id: str, extras: bool) -> AbstractAsyncContextManager[Line]:
-        if not self.runtime.ready:
-            raise not_ready()
+        require_ready(self.runtime)
         return self.runtime.switchboard.join(call_id, extras=extras)
 
     async def _page(self, _: Request) -> Response:
@@ -120,17 +114,16 @@ class Web:
 
     async def _status(self, _: Request) -> Response:
         """Return, for the page, which models answer and how reliable they are."""
-        choices, config = self.runtime.choices, self.runtime.config
-        return JSONResponse(
-            {
-                "ready": self.runtime.ready,
-                "preset": self.runtime.config.preset,
-                "engine": config.engine,
-                "remote": config.remote.about if config.engine == "remote" else None,
-                "providers": {role: choice.about for role, choice in choices.items()},
-                "assistant": self.runtime.assistant.name if self.runtime.assistant else None,
-                "description": self.runtime.description,
-                "key_needed": bool(self.runtime.config.secrets),
-                "conversations": len(self.runtime.switchboard.callers) if self.runtime.ready else 0,
-            }
-        )
+        runtime, config = self.runtime, self.runtime.config
+        status = {
+            "ready": runtime.ready,
+            "preset": config.preset,
+            "engine": config.engine,
+            "remote": config.remote.about if config.engine == "remote" else None,
+            "providers": {role: choice.about for role, choice in runtime.choices.items()},
+            "assistant": runtime.assistant.name if runtime.assistant else None,
+            "description": runtime.description,
+            "key_needed": bool(config.secrets),
+            "conversations": len(runtime.switchboard.callers) if runtime.ready else 0,
+        }
+        return JSONResponse(status)

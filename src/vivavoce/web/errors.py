@@ -7,6 +7,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
 from vivavoce.errors import ProtocolError, ProviderError
+from vivavoce.runtime import Runtime
 
 RETRY_AFTER = {"retry-after": "5"}
 STATUSES = {
@@ -30,10 +31,11 @@ class HttpError(ProtocolError):
         self.status, self.headers = status, RETRY_AFTER if retry else {}
 
 
-def not_ready() -> HttpError:
-    """Return the error for requests that come while the models are loading."""
-    message = "The models are still loading; /readyz shows the progress."
-    return HttpError(503, message, code="not_ready", retry=True)
+def require_ready(runtime: Runtime) -> None:
+    """Raise `HttpError` while the models are loading."""
+    if not runtime.ready:
+        message = "The models are still loading; /readyz shows the progress."
+        raise HttpError(503, message, code="not_ready", retry=True)
 
 
 def invalid_request(param: str | None, message: str, *, code: str = "invalid_value") -> HttpError:

@@ -12,7 +12,7 @@ from starlette.types import Message, Receive, Send
 
 from vivavoce.limits import Limits
 from vivavoce.runtime import Runtime
-from vivavoce.web.errors import HttpError, not_ready
+from vivavoce.web.errors import HttpError, require_ready
 
 log = logging.getLogger(__name__)
 
@@ -30,8 +30,7 @@ class Admission:
     def admit(self) -> Iterator[None]:
         """Count a request for as long as the block lasts. Raises `HttpError` if it cannot be admitted."""
         limit = self._runtime.config.limits.http_requests
-        if not self._runtime.ready:
-            raise not_ready()
+        require_ready(self._runtime)
         if not self._runtime.config.has_cascade:
             message = (
                 "Calls are answered by an upstream server here, so no model is loaded on this one. "
@@ -130,7 +129,7 @@ async def respond_while_connected(
 
 
 class _NotRead(Exception):
-    """The client has not read the response in time."""
+    pass
 
 
 async def _send_in_time(send: Send, limits: Limits, message: Message) -> None:

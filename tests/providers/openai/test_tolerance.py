@@ -2,7 +2,7 @@
 
 import gzip
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
@@ -10,13 +10,14 @@ import anyio
 import httpx
 import pytest
 
-from providers.openai.endpoint import Endpoint, asking, body, delta, events, pieces, replied
+from providers.openai.endpoint import Answer, Endpoint, asking, body, delta, events, pieces, replied
 from vivavoce.dates import unix_now
 from vivavoce.errors import ProviderError
 from vivavoce.providers.base import ChatUsage, ToolCall
 
 pytestmark = pytest.mark.anyio
 
+HELLO = events(delta("stop", content="Hello."))
 END = {"choices": [{"delta": {}, "finish_reason": "stop"}]}
 WEATHER, TIME = ToolCall("get_weather", '{"city": "Oslo"}'), ToolCall("get_time", "{}")
 
@@ -165,6 +166,44 @@ async def words_and_calls(*chunks: object, done: bool = True) -> list[object]:
         pytest.param([piece(id="a", name="get_time", arguments="{}"), END], [TIME], id="without function"),
         pytest.param(
             [
+                piece(index="0", function=function("get_weather", '{"city"')),
+                piece(index="1", function=function("get_time", "{")),
+                piece(index="0", function=function(None, ': "Oslo"}')),
+                piece(index="1", function=function(None, "}")),
+                END,
+            ],
+            [WEATHER, TIME],
+            id="indexes as text",
+        ),
+        pytest.param(
+            [
+                piece(index=0, id="call_0", function=function("get_weather", '{"city": "Oslo"}')),
+                piece(index=1, id="call_0", function=function("get_time", "{}")),
+                END,
+            ],
+            [WEATHER, TIME],
+            id="one id for all",
+        ),
+        pytest.param(
+            [
+                piece(index=0, id="a", function=function(None, '{"city"')),
+                piece(index=0, function=function("get_weather", ': "Oslo"}')),
+                END,
+            ],
+            [WEATHER],
+            id="the name last",
+        ),
+        pytest.param([piece(id="a", function=function("get_time", "null")), END], [TIME], id="null as text"),
+        pytest.param(
+            [
+                {"choices": [{"delta": {"tool_calls": [None, "x", {"function": function("get_time", "{}")}]}}]},
+                END,
+            ],
+            [TIME],
+            id="nulls among the calls",
+        ),
+        pytest.param(
+            [
                 {"choices": [{"delta": {"function_call": function("get_time", "{")}}]},
                 {
                     "choices": [
@@ -270,9 +309,14 @@ async def test_calls_are_put_together(chunks: Sequence[object], calls: list[obje
         pytest.param(
             [{"choices": [], "usage": None}, delta(content="Hello."), END, {"choices": []}], id="no choices"
         ),
+        pytest.param([{"choices": [{"delta": "Hello."}]}, {"choices": [{"finish_reason": ""}]}], id="text"),
+        pytest.param([delta(content="\ufeffHello."), END], id="a byte order mark"),
+        pytest.param([{"choices": [{"index": 1, "delta": {"content": "Hello."}}]}, END], id="counted from one"),
+        pytest.param([{"error": {}, "choices": [{"delta": {"content": "Hello."}}]}, END], id="an empty error"),
+        pytest.param([delta(content=True), delta(content=7), delta(content=[None, "Hello."]), END], id="types"),
         pytest.param([{"type": "ping"}, delta(content="Hello."), {"object": "ping"}, END], id="pings"),
         pytest.param(
-            [{"choices": [{"index": 1, "delta": {"content": "no"}}]}, delta(content="Hello."), END],
+            [delta(content="Hello."), {"choices": [{"index": 1, "delta": {"content": "no"}}]}, END],
             id="another choice",
         ),
         pytest.param([delta(content="\n"), delta(content=" "), delta(content="\tHello."), END], id="blanks"),
@@ -351,6 +395,9 @@ DONE = b"data: [DONE]\n\n"
         (body(written(b"A \\ud83d") + written(b"\\ude00") + DONE), "A 😀"),
         (body(written(b"A \\ude00") + DONE), "A \ufffd"),
         (body(WORDS + DONE + b"data: {garbage\n\n"), "Naïve 😀"),
+        (body(WORDS + b"event: done\ndata: [done]\n\n"), "Naïve 😀"),
+        (body(json.dumps([delta(content="Naïve"), delta(content=" 😀"), END])), "Naïve 😀"),
+        (body(WORDS + DONE, content_type="text/html"), "Naïve 😀"),
         (
             pieces(WORDS, b'data: {"choices":[{"finish_reason":"stop"}]}\n\n', httpx.ReadError("reset")),
             "Naïve 😀",
@@ -410,14 +457,48 @@ async def test_calls_do_not_grow_without_end() -> None:
         await words_and_calls(*chunks, END)
 
 
+# what endpoints refuse
+
+
+def refusing(*names: str, content: str) -> Callable[[httpx.Request], httpx.Response]:
+    def answer(request: httpx.Request) -> httpx.Response:
+        refused = next((name for name in names if name in json.loads(request.content)), None)
+        return (HELLO if refused is None else body(content.replace("NAME", refused), 400))(request)
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("answers", "asked"),
+    [
+        ([refusing("max_tokens", "max_completion_tokens", content='{"error": {"param": "NAME"}}')], 3),
+        ([refusing("stream_options", content='json: unknown field "NAME"')], 2),
+        ([refusing("tool_choice", content='{"detail": "NAME is not supported"}')], 2),
+        ([refusing("temperature", "seed", content='{"error": "`NAME`: no such parameter"}')], 3),
+        ([events({"error": {"code": 400, "param": "temperature", "message": "no"}}), HELLO], 2),
+        ([body('{"error": {"message": "no role \'system\'", "param": "messages[0].role"}}', 400), HELLO], 2),
+        ([body("{}", 503), body('{"error": {"param": "seed"}}', 400), HELLO], 3),
+    ],
+)
+async def test_refusals_are_understood_however_they_are_written(answers: list[Answer], asked: int) -> None:
+    endpoint = Endpoint(answers)
+    request = asking("look", instructions="Be brief.", max_tokens=40, options={"temperature": 0.2, "seed": 1})
+    assert (await endpoint.reply(request))[0] == "Hello."
+    assert len(endpoint.asked) == asked
+
+
+async def test_what_cannot_be_left_out_is_a_failure() -> None:
+    endpoint = Endpoint([body('{"error": {"message": "no such model", "param": "model"}}', 400)])
+    with pytest.raises(ProviderError, match="no such model"):
+        await endpoint.reply()
+    assert len(endpoint.asked) == 1
+
+
 # trying again
 
 
 def busy(status: int = 429, **headers: str) -> object:
     return body('{"error": {"message": "busy"}}', status, **headers)
-
-
-HELLO = events(delta("stop", content="Hello."))
 
 
 @pytest.mark.parametrize(
@@ -529,6 +610,8 @@ async def test_speech_in_another_format_is_decoded(name: str, media_type: str) -
         (b"\0\x10" * 9000, "audio/pcm; rate=12", "a rate that is not supported"),
         (b"\0\x10" * 9000, "audio/L16; rate=24000; channels=2", "one channel is needed"),
         (b'data: {"type":"speech.audio.delta"}', "", "sent text instead of sound"),
+        (b"Internal Server Error", "", "sent text instead of sound: Internal Server Error"),
+        (b"UklGRiQAAABXQVZFZm10IBAAAAAB", "application/octet-stream", "sent text instead of sound"),
         (b"", "", "sent no sound"),
         (b"", "audio/mpeg", "sent no sound"),
     ],

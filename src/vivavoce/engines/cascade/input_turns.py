@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import anyio
-import anyio.lowlevel
 
 from vivavoce.audio.rates import INPUT_RATE
 from vivavoce.dates import unix_now
@@ -20,7 +19,7 @@ from vivavoce.errors import ProtocolError, ProviderError
 from vivavoce.protocol import events as e
 from vivavoce.protocol.items import InputText, Item, Message
 from vivavoce.providers.base import TurnDetector
-from vivavoce.session.formats import bytes_per_ms, check_samples
+from vivavoce.session.formats import bytes_per_ms, check_samples, in_pieces
 from vivavoce.turn_taking import (
     Change,
     InterruptionDismissed,
@@ -98,10 +97,8 @@ class InputTurns:
             await self._send_dtmf()
             return
         stretch = STRETCH_MS * bytes_per_ms(self.input_audio.settings.format)
-        for at in range(0, len(audio), stretch):
-            if at:
-                await anyio.lowlevel.checkpoint()
-            await self._process(audio[at : at + stretch])
+        async for piece in in_pieces(audio, stretch):
+            await self._process(piece)
             await self._send_dtmf()
 
     async def _send_dtmf(self) -> None:

@@ -36,7 +36,7 @@ class LeveledDetector:
         peak = float(np.abs(samples).max()) / 32768
         level = max(peak, self._level) if self.adapts or self._level else 1.0
         gain = min(MAX_GAIN, TARGET / max(level, 1e-9))
-        if gain > 1:
+        if gain > 1 and peak:  # of a constant nothing is left to amplify
             frame = np.rint(samples * gain).astype("<i2").tobytes()
         probability = self._detector.probability(frame)
         if self.adapts and probability >= SPEECH:

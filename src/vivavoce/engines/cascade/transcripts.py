@@ -12,7 +12,6 @@ from itertools import takewhile
 from math import inf
 
 import anyio
-import anyio.lowlevel
 
 from vivavoce.audio.rates import INPUT_RATE
 from vivavoce.engines.cascade.context import CascadeContext
@@ -21,7 +20,7 @@ from vivavoce.errors import ProviderError
 from vivavoce.protocol import events as e
 from vivavoce.protocol.items import Item
 from vivavoce.session.conversation import user_message
-from vivavoce.session.formats import AudioDecoder, bytes_per_ms
+from vivavoce.session.formats import AudioDecoder, bytes_per_ms, in_pieces
 
 log = logging.getLogger(__name__)
 
@@ -234,13 +233,9 @@ class Transcripts:
         return await self.transcribe(pcm) if spoken else ""
 
     async def _decode(self, audio: bytes) -> bytes:
-        """Decode a recording in pieces, since it may be long and other tasks must run."""
-        decoder, pcm = AudioDecoder(self.input_audio.settings.format), bytearray()
-        stretch = STRETCH_MS * bytes_per_ms(decoder.format)
-        for at in range(0, len(audio), stretch):
-            pcm += decoder.push(audio[at : at + stretch])
-            await anyio.lowlevel.checkpoint()
-        return bytes(pcm)
+        decoder = AudioDecoder(self.input_audio.settings.format)
+        pieces = in_pieces(audio, STRETCH_MS * bytes_per_ms(decoder.format))
+        return b"".join([decoder.push(piece) async for piece in pieces])
 
     async def publish(self, partials: PartialTranscripts, pending: PendingTranscript, seconds: float) -> None:
         """Add a transcript to the conversation, and send it to the client if transcription is on."""

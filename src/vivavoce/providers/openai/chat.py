@@ -58,11 +58,11 @@ class OpenAIChatSettings(ApiSettings, frozen=True, kw_only=True):
 
 _OUTPUT_TOKENS = ("max_tokens", "max_completion_tokens")
 _OPTIONAL = (
-    *"stream_options temperature parallel_tool_calls top_p seed".split(),
+    *"stream_options temperature parallel_tool_calls tool_choice top_p seed".split(),
     *"frequency_penalty presence_penalty logit_bias".split(),
 )
 """What may be left out of a request: the answer is then less as it was wanted, but it is an answer."""
-_TOO_MUCH = re.compile(r"too (large|many|high)|at most|maximum|exceed|less than|greater than", re.IGNORECASE)
+_WRONG_NUMBER = re.compile(r"too |at (most|least)|m(ax|in)imum|exceed|(less|greater) than", re.IGNORECASE)
 _SYSTEM_ROLE = re.compile(
     r"\bsystem\b.{0,40}\brole\b|\brole\b.{0,40}\bsystem\b|role.{0,60}'system'", re.IGNORECASE
 )
@@ -129,9 +129,9 @@ class OpenAIChat:
                     raise
                 if name := _refused_parameter(error, body):
                     refused[name] = None
-                    if not (name in _OUTPUT_TOKENS and _TOO_MUCH.search(error.detail)):
+                    if not (name in _OUTPUT_TOKENS and _WRONG_NUMBER.search(error.detail)):
                         self._refused[name] = None
-                        log.warning("[chat] %s at %s: from now on without it", error, self.settings.base_url)
+                        log.warning("%s; %s is asked otherwise now", error, self.settings.base_url)
                 else:
                     await retries.wait(error)
 

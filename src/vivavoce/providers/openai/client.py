@@ -173,7 +173,8 @@ class ApiClient:
         self, message: str, *, retryable: bool = False, error: object = None, retry_after: float = 0
     ) -> EndpointError:
         """Return the error to raise; the key is removed, in case the endpoint repeats it."""
-        text = message.replace(self._secret, "***") if self._secret else message
+        text = message.encode(errors="replace").decode()  # without halves of characters
+        text = text.replace(self._secret, "***") if self._secret else text
         failure = EndpointError(PROVIDER, text[:ERROR_CHARS], retryable=retryable)
         failure.param, failure.detail, failure.retry_after = parameter(error), str(error or ""), retry_after
         return failure

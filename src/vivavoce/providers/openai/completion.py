@@ -13,7 +13,7 @@ from typing import Literal
 
 from vivavoce.errors import ProviderError
 from vivavoce.providers.base import ChatUsage, ToolCall
-from vivavoce.providers.openai.errors import reason, web_page
+from vivavoce.providers.openai.errors import NO_API, reason, web_page
 
 LINE_BYTES = 1024 * 1024
 """bytes of one event, and of a completion that is not streamed"""
@@ -23,6 +23,7 @@ _EVENT_LINES = 4096
 _OPENING_CHARS = 200
 _LINE_END = re.compile(rb"\r\n|\r|\n")
 _DONE = "[DONE]"
+_BLANKS = " \t\r\n\ufeff\u200b\u00a0"
 _BROKEN_OFF = ("error", "abort", "insufficient_system_resource")
 
 Json = Mapping[str, object]
@@ -66,7 +67,7 @@ class EventLines:
         whole = _parsed(rest)
         if whole is None and rest.startswith("{"):  # one object on each line
             return [("", _parsed(line)) for line in rest.splitlines() if line.strip()]
-        return [("", rest if whole is None else whole)]
+        return [("", one) for one in (whole if isinstance(whole, list) else [whole or rest])]
 
     def _lines(self) -> Iterator[str]:
         held = b"\r" if self._rest.endswith(b"\r") else b""  # the first half of \r\n, perhaps
@@ -83,7 +84,7 @@ class EventLines:
                     raise ValueError(f"an event has more than {_EVENT_LINES} lines")
                 text = "\n".join(self._data)
                 parsed = _parsed(text) if text.endswith(("}", "]", '"')) else None
-                if parsed is not None or text == _DONE:
+                if parsed is not None or text.upper() == _DONE:
                     yield self._event(text if parsed is None else parsed)
             case "event":
                 self._name = value.strip()
@@ -183,7 +184,7 @@ class _PartialCall:
         if _parsed(whole) is None:
             whole = next((piece for piece in reversed(self.pieces) if isinstance(_parsed(piece), dict)), whole)
         text = _parsed(whole)
-        return (text if isinstance(text, str) else whole) if text is not None else whole
+        return text if isinstance(text, str) else "" if whole == "null" else whole
 
     @property
     def is_whole(self) -> bool:
@@ -219,15 +220,17 @@ class _Calls:
 
     def _of(self, call_id: str, index: int | None, name: str, arguments: str) -> _PartialCall | None:
         """Return the call that a piece belongs to; None if it begins a new one."""
-        backwards = self.calls[::-1]
-        if call_id and (known := next((call for call in backwards if call.id == call_id), None)):
-            return known
-        call = next((call for call in backwards if index in (None, call.index)), None)
-        if (
-            call is None or not name
-        ):  # only the first piece of a call has its name, so this one continues a call
+        same_place = [
+            call for call in reversed(self.calls) if index in (None, call.index) or call.index is None
+        ]
+        call = next(
+            (call for call in same_place if call_id and call.id == call_id), next(iter(same_place), None)
+        )
+        if call is None or not (name and call.name):  # mostly, only the first piece of a call has its name
             return call
-        if call_id and call.id:  # another id with a name, unless the server makes up an id for each piece
+        if (
+            call_id and call.id and call_id != call.id
+        ):  # another id with a name, unless the server makes up an id for each piece
             goes_on = bool(call.pieces) and not call.is_whole and not arguments.lstrip().startswith("{")
             return call if goes_on and name == call.name else None
         if name == call.name:
@@ -250,6 +253,7 @@ class Completion:
         self._lines, self._thoughts = EventLines(), ThoughtFilter(implicit=implicit_thoughts)
         self._calls = _Calls(tools)
         self._surrogate, self._has_words = "", False
+        self._choice_index: int | None = None
         self._usage = ChatUsage(0, 0)
         self.finish_reason = ""
         self.done = False
@@ -286,7 +290,7 @@ class Completion:
         """Yield the tool calls, each with what the endpoint wants to have sent back with it."""
         for call in self._calls.calls:
             if call.name:
-                yield ToolCall(call.name, call.arguments or "{}"), call.extra
+                yield ToolCall(_whole(call.name), _whole(call.arguments) or "{}"), call.extra
 
     @property
     def usage(self) -> ChatUsage:
@@ -309,7 +313,7 @@ class Completion:
 
     def _read(self, name: str, value: object) -> str:
         """Read one event; return its text, with thoughts. Raises `ValueError`."""
-        if value == _DONE:
+        if isinstance(value, str) and value.upper() == _DONE:
             self.done = True
             return ""
         chunk = value[0] if isinstance(value, list) and len(value) == 1 else value
@@ -318,7 +322,7 @@ class Completion:
             self._break_off(reason(fault) or "failed, with no reason given", fault)
             return ""
         if isinstance(chunk, str) and (page := web_page(chunk)):
-            self._break_off(page, None)
+            self._break_off(f"{page} and {NO_API}", None)
             return ""
         if not isinstance(chunk, dict) or not isinstance(choices, list | None):
             is_beat = isinstance(chunk, str) and not chunk.startswith(("{", "["))
@@ -330,7 +334,9 @@ class Completion:
         return text
 
     def _choice(self, choice: Json) -> str:
-        if choice.get("index") not in (0, None):
+        index = _index(choice.get("index"))
+        self._choice_index = index if self._choice_index is None else self._choice_index
+        if index not in (None, self._choice_index):
             return ""
         whole = _object(choice.get("message"))
         delta = _object(choice.get("delta")) or whole or {}
@@ -346,7 +352,7 @@ class Completion:
         self._count(choice)
         audio = _object(delta.get("audio")) or {}
         words = _content(delta.get("content")) or _text(delta.get("refusal")) or _text(audio.get("transcript"))
-        return words or _text(choice.get("text"))
+        return words or _text(choice.get("text")) or _text(choice.get("delta"))
 
     def _break_off(self, message: str, value: object) -> None:
         if not self.has_ended:
@@ -376,11 +382,16 @@ class Completion:
         if text and "\ud800" <= text[-1] <= "\udbff":
             text, self._surrogate = text[:-1], text[-1]
         if not text.isascii():
-            text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+            text = _whole(text)
         if not self._has_words:
-            text = text.lstrip()
+            text = text.lstrip(_BLANKS)
         self._has_words = self._has_words or bool(text)
         return text
+
+
+def _whole(text: str) -> str:
+    """Return a text in which the halves of characters are put together, or replaced."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _fault(name: str, chunk: object, choices: object) -> object:
@@ -427,7 +438,7 @@ def _object(value: object) -> Json | None:
 
 
 def _index(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
+    return int(str(value)) if str(value).isdecimal() else int(value) if isinstance(value, float) else None
 
 
 def _count(value: object) -> int:

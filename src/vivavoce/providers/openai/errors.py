@@ -1,12 +1,15 @@
 """The errors of endpoints, whose bodies have various forms."""
 
-import json
 import re
 from collections.abc import Collection, Mapping
+from typing import cast
+
+import msgspec
 
 from vivavoce.errors import ProviderError
 
-_TITLE = re.compile(r"<(title|h1)[^>]*>\s*([^<]{1,80}?)\s*<", re.IGNORECASE)
+_TITLE = re.compile(r"<(title|h1|message)[^>]*>\s*([^<]{1,80}?)\s*<", re.IGNORECASE)
+NO_API = "no API answered: is base_url complete, as in https://example.org/v1?"
 _TEMPORARY = re.compile(
     r"rate.?limit|overload|server.?error|unavailable|timeout|capacity|exhausted", re.IGNORECASE
 )
@@ -29,8 +32,8 @@ def parsed(body: bytes) -> object:
     """Return the value of a JSON body, or else its text."""
     text = body.decode("utf-8-sig", errors="replace").strip()
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
+        return cast("object", msgspec.json.decode(text))
+    except (msgspec.DecodeError, RecursionError):
         return text
 
 
@@ -52,12 +55,11 @@ def reason(value: object) -> str:
 
 
 def web_page(text: str) -> str:
-    """Return what to say about a body that is a web page; nothing if it is none."""
+    """Return how to call a body that is a web page, with its title; nothing if it is none."""
     if not text.lstrip("\ufeff \r\n\t").startswith("<"):
         return ""
     title = _TITLE.search(text)
-    named = f" ({title[2]})" if title else ""
-    return f"a web page{named} and no API answered: is base_url complete, as in https://example.org/v1?"
+    return f"a web page ({title[2]})" if title else "a web page"
 
 
 def parameter(value: object) -> str:

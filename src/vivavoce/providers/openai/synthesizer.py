@@ -27,10 +27,19 @@ FILE_BYTES = 16 * 1024 * 1024
 """bytes of speech that is no stream of PCM: it is decoded when it is complete"""
 FILE_SECONDS = 300
 _OPENING_BYTES = 16
-_PCM = ("", "audio/pcm", "audio/x-pcm", "audio/l16", "audio/raw", "audio/x-raw", "audio/s16le")
-_UNKNOWN = ("application/octet-stream", "binary/octet-stream")
-_TEXT = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:[{<\[]|data:|event:)[\t\r\n -~]*")
-"""An opening of plain ASCII that begins like JSON, a web page or events: as sound it would be noise."""
+_PCM = ("audio/pcm", "audio/x-pcm", "audio/l16", "audio/raw", "audio/x-raw", "audio/s16le")
+_MAGIC = {
+    b"RIFF": "WAV",
+    b"ID3": "MP3",
+    b"OggS": "Ogg",
+    b"fLaC": "FLAC",
+    b"\x1a\x45\xdf\xa3": "WebM",
+    b"FORM": "AIFF",
+    b".snd": "AU",
+    b"caff": "CAF",
+}
+_TEXT = re.compile(rb"(\xef\xbb\xbf)?[\t\r\n -~]+")
+"""An opening of plain ASCII: as sound it would be noise."""
 
 
 class OpenAISynthesizerSettings(ApiSettings, frozen=True, kw_only=True):
@@ -115,10 +124,10 @@ class OpenAISynthesizer:
                 break
         header = Message()
         header["content-type"] = response.media_type
-        media_type = header.get_content_type() if response.media_type else ""
+        media_type = response.media_type.partition(";")[0].strip()
         if name := _not_sound(media_type, opening):
-            said = await _whole(opening, response, 1024)
-            raise self.client.failure(f"sent {name} instead of sound: {reason(parsed(said))}")
+            said = parsed(await _whole(opening, response, 1024))
+            raise self.client.failure(f"sent {name} instead of sound: {reason(said) or said}")
         if opening and (name := _container(media_type, opening)):
             yield await self._decoded(name, await _whole(opening, response, FILE_BYTES))
             return
@@ -169,19 +178,22 @@ def _not_sound(media_type: str, opening: bytes) -> str:
     """Return what a body is, if it is text; else nothing."""
     if media_type.startswith("text/") or re.fullmatch(r"application/(.*[+])?(json|xml|x-ndjson)", media_type):
         return media_type
-    return "text" if opening and _TEXT.fullmatch(opening) else ""
+    return "text" if _TEXT.fullmatch(opening) and not _format(opening) else ""
 
 
 def _container(media_type: str, opening: bytes) -> str:
     """Return the name of the format of a file that must be decoded; nothing for PCM."""
-    begins = {b"RIFF": "WAV", b"OggS": "Ogg", b"fLaC": "FLAC", b"\x1a\x45\xdf\xa3": "WebM", b"FORM": "AIFF"}
-    begins |= {b".snd": "AU", b"caff": "CAF", b"ID3": "MP3"}
-    name = next((name for magic, name in begins.items() if opening.startswith(magic)), "")
-    if not name and opening[4:8] == b"ftyp":
+    is_sound = media_type.startswith(("audio/", "video/")) or media_type == "application/ogg"
+    return _format(opening) or (media_type if is_sound and media_type not in _PCM else "")
+
+
+def _format(opening: bytes) -> str:
+    """Return the name of the format in which a file begins."""
+    if opening[4:8] == b"ftyp":
         return "MP4"
-    if not name and _is_mpeg_frame(opening):
+    if _is_mpeg_frame(opening):
         return "MP3 or AAC"
-    return name or ("" if media_type in (*_PCM, *_UNKNOWN) else media_type)
+    return next((name for magic, name in _MAGIC.items() if opening.startswith(magic)), "")
 
 
 def _is_mpeg_frame(opening: bytes) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from vivavoce.audio.rates import INPUT_RATE
 from vivavoce.providers.base import TimedWord, Transcript
 from vivavoce.providers.openai.client import ApiClient, ApiSettings, api_plugin
-from vivavoce.providers.openai.errors import EndpointError, parsed, reason, refused_parameter
+from vivavoce.providers.openai.errors import NO_API, EndpointError, parsed, reason, refused_parameter, web_page
 
 
 class OpenAITranscriberSettings(ApiSettings, frozen=True, kw_only=True):
@@ -70,7 +70,8 @@ class OpenAITranscriber:
                 media_type, body = await self.client.post("audio/transcriptions", data=form, files=files)
                 return self._read(media_type, body, language)
             except EndpointError as error:
-                if name := refused_parameter(error, form.keys() & {"response_format", "prompt"}):
+                optional_names = {"prompt"} if words else {"prompt", "response_format"}
+                if name := refused_parameter(error, form.keys() & optional_names):
                     self._refused.add(name)
                 else:
                     await retries.wait(error)
@@ -91,13 +92,14 @@ class OpenAITranscriber:
             case "":
                 raise self.client.failure("sent an empty answer", retryable=True)
             case _:
-                raise self.client.failure(f"sent something that is no transcript: {reason(answer) or answer}")
+                said = f"{page} and {NO_API}" if (page := web_page(plain)) else reason(answer) or answer
+                raise self.client.failure(f"sent something that is no transcript: {said}")
         # some endpoints return the name of the language instead of a code
         found = answer if isinstance(answer, dict) else {}
         code = found.get("language")
         return Transcript(
             (text or "").strip(),
-            code if isinstance(code, str) and len(code) == 2 else language,
+            code.lower() if isinstance(code, str) and len(code) == 2 else language,
             tuple(_timed_words(found.get("words"))),
         )
 

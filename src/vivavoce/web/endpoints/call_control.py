@@ -11,7 +11,7 @@ from vivavoce.errors import ProtocolError
 from vivavoce.protocol.codec import read_body, read_session
 from vivavoce.protocol.validation import invalid
 from vivavoce.runtime import Runtime
-from vivavoce.web.errors import not_ready
+from vivavoce.web.errors import require_ready
 from vivavoce.web.requests import read_bytes
 
 DECLINE = 603
@@ -69,8 +69,7 @@ class CallControlEndpoint:
         return Response()
 
     def _call_id(self, request: Request) -> str:
-        if not self.runtime.ready:
-            raise not_ready()
+        require_ready(self.runtime)
         return str(request.path_params["call_id"])
 
     def _connected_call_id(self, request: Request) -> str:

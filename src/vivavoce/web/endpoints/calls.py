@@ -20,7 +20,7 @@ from vivavoce.runtime import Runtime
 from vivavoce.transports.base import Connect, Handshake, wants_extras
 from vivavoce.transports.webrtc.sdp import Ice, check_offer
 from vivavoce.transports.webrtc.transport import Offer, WebRtcTransport
-from vivavoce.web.errors import HttpError, not_ready
+from vivavoce.web.errors import HttpError, require_ready
 from vivavoce.web.requests import body_too_large, limited_body, media_type, read_bytes
 
 PATHS = ("/v1/realtime/calls", "/openai/v1/realtime/calls")
@@ -47,8 +47,7 @@ class CallsEndpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer an offer with 201, and run its call; return when it has ended."""
-        if not self.runtime.ready:
-            raise not_ready()
+        require_ready(self.runtime)
         await _import_aiortc()
         request = Request(scope, receive)
         sdp, session = await self._read(request)

@@ -124,13 +124,11 @@ class _Completion:
 
     @property
     def finish_reason(self) -> str:
-        """The finish reason of the answer."""
         if self.calls:
             return "tool_calls"
         return self.usage.finish if self.usage else "stop"
 
     def whole(self, text: str | None, calls: list[Json]) -> Json:
-        """Return a completion that is sent as a whole."""
         message: dict[str, object] = {"role": "assistant", "content": text, "refusal": None}
         if calls:
             message["tool_calls"] = calls
@@ -139,13 +137,11 @@ class _Completion:
         return {**self._head, "object": "chat.completion", "choices": [choice], **usage}
 
     def chunk(self, delta: Json, finish_reason: str | None = None) -> Json:
-        """Return a chunk of a streamed completion."""
         choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
         usage = {"usage": None} if self._include_usage else {}
         return {**self._head, "object": "chat.completion.chunk", "choices": [choice], **usage}
 
     def usage_chunk(self) -> Json | None:
-        """Return the chunk with the usage, if the client requested it."""
         if not (self._include_usage and self.usage):
             return None
         return {**self._head, "object": "chat.completion.chunk", "choices": [], "usage": _usage(self.usage)}
@@ -200,7 +196,7 @@ async def _chunks(reply: Reply, completion: _Completion) -> AsyncIterator[Json]:
                 continue
         opening = {}
     yield completion.chunk(opening, completion.finish_reason)
-    if usage := completion.usage_chunk():
+    if usage := completion.usage_chunk():  # if the client requested it
         yield usage
 
 

@@ -1,4 +1,4 @@
-"""Access control by `Host`, `Origin` and key, for HTTP and WebSockets.
+"""Access control by `Host`, `Origin` and key, for HTTP and WebSockets; headers that let browsers apply it.
 
 Any web page can open a WebSocket to this machine, and any host name can resolve to it (DNS rebinding).
 Therefore pages of other origins are rejected by their `Origin`, and unknown host names by their `Host`.
@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
 
-from starlette.datastructures import Headers
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from vivavoce.config.schema import ServerTable, is_loopback
 from vivavoce.transports.websocket import PATHS
@@ -26,6 +27,20 @@ OPEN_PATHS = frozenset({"/", "/healthz", "/readyz", "/v1/status"})
 CALL_PATHS = frozenset({*PATHS, *(f"{path}/calls" for path in PATHS)})
 """paths where calls begin, by WebSocket or by WebRTC"""
 SAFE_METHODS = frozenset({"GET", "HEAD"})
+HEADERS = {
+    "content-security-policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+        "media-src 'self' blob:; connect-src 'self'; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "permissions-policy": "microphone=(self), camera=()",
+    "referrer-policy": "no-referrer",
+    "x-content-type-options": "nosniff",
+    "cache-control": "no-cache",
+}
+EXPOSED = "Location, Retry-After"
+"""headers that a page of an allowed origin may read: a call's URL, and when to retry"""
+PREFLIGHT = {"access-control-allow-methods": "GET, POST, OPTIONS", "access-control-max-age": "600"}
 
 
 @dataclass(frozen=True)
@@ -119,3 +134,50 @@ def _remove_keys(scope: Scope) -> Sequence[str]:
 def _bearer(authorization: str) -> str:
     scheme, _, key = authorization.partition(" ")
     return key.strip() if scheme.lower() == "bearer" else ""
+
+
+# browsers
+
+
+@dataclass(frozen=True)
+class BrowserHeaders:
+    """Sets these headers on all HTTP responses, including errors, and answers CORS preflight requests.
+
+    Starlette's CORS middleware cannot be used: here allowed origins depend on `Host`, and `Guard` rejects the
+    others.
+    """
+
+    app: ASGIApp
+    server: ServerTable
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, and its response back with the headers; or answer it, if it is a preflight."""
+        if scope["type"] != "http":
+            return await self.app(scope, receive, send)
+        request = Headers(scope=scope)
+        origin = request.get("origin")
+        allowed = origin is not None and is_allowed_origin(self.server, origin, request.get("host", ""))
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                response = MutableHeaders(scope=message)
+                response.update(HEADERS)
+                response.add_vary_header("Origin")
+                if origin is not None and allowed:
+                    response["access-control-allow-origin"] = origin
+                    response["access-control-expose-headers"] = EXPOSED
+            await send(message)
+
+        is_preflight = scope["method"] == "OPTIONS" and "access-control-request-method" in request
+        respond = _preflight_response(request) if allowed and is_preflight else self.app
+        return await respond(scope, receive, send_with_headers)
+
+
+def _preflight_response(request: Headers) -> Response:
+    """Allow all headers that the client's library sends; none of them is required."""
+    headers = dict(PREFLIGHT)
+    if requested := request.get("access-control-request-headers"):
+        headers["access-control-allow-headers"] = requested
+    if request.get("access-control-request-private-network") == "true":
+        headers["access-control-allow-private-network"] = "true"
+    return Response(status_code=204, headers=headers)
