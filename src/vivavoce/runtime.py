@@ -21,7 +21,7 @@ from vivavoce.config.schema import Config
 from vivavoce.engines.cascade.context import Providers
 from vivavoce.engines.cascade.engine import Cascade
 from vivavoce.engines.failover import Failover
-from vivavoce.engines.remote import Remote
+from vivavoce.engines.remote.engine import Remote
 from vivavoce.engines.sessions import create_transcription
 from vivavoce.engines.speech import Speech
 from vivavoce.errors import ConfigError, ProviderError

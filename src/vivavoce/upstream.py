@@ -6,7 +6,7 @@ from contextlib import AbstractAsyncContextManager
 from vivavoce.addresses import is_plain
 from vivavoce.config.schema import RemoteTable
 from vivavoce.connect import Endpoint, azure, connect, endpoint_at, openai
-from vivavoce.engines.remote import Remote
+from vivavoce.engines.remote.engine import Remote
 from vivavoce.engines.sessions import Settings
 from vivavoce.errors import ConfigError
 from vivavoce.limits import Limits

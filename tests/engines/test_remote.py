@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from engines.simulations import STORY, ask, done, error, truncated, types, user, with_input
 from engines.upstream import UpstreamDouble, check_rules, remote
-from vivavoce.engines.remote import Remote
+from vivavoce.engines.remote.engine import Remote
 from vivavoce.limits import Limits
 from vivavoce.protocol import events as e
 from vivavoce.protocol.items import FunctionCall, FunctionCallOutput

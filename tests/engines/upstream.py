@@ -11,7 +11,7 @@ import msgspec
 from clients.rules import check
 from clients.rules.score import Direction, Event
 from vivavoce.engines.failover import Failover
-from vivavoce.engines.remote import Remote
+from vivavoce.engines.remote.engine import Remote
 from vivavoce.engines.sessions import Settings
 from vivavoce.errors import ProviderError
 from vivavoce.protocol import events as e

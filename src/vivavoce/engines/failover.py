@@ -8,7 +8,7 @@ from math import inf
 import anyio
 
 from vivavoce.engines.cascade.engine import Cascade
-from vivavoce.engines.remote import Remote
+from vivavoce.engines.remote.engine import Remote
 from vivavoce.engines.remote.relay import UpstreamServer
 from vivavoce.engines.sessions import Settings, for_cascade
 from vivavoce.session.line import Line, open_line
