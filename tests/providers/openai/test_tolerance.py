@@ -487,6 +487,49 @@ async def test_refusals_are_understood_however_they_are_written(answers: list[An
     assert len(endpoint.asked) == asked
 
 
+async def test_a_number_that_is_too_large_is_left_out_once() -> None:
+    too_large = body('{"error": {"message": "max_tokens is too large: 40, at most 7 are left"}}', 400)
+    endpoint = Endpoint([too_large, HELLO])
+    chat = endpoint.chat()
+    assert (await replied(chat, asking(max_tokens=40)))[0] == "Hello."
+    assert not {"max_tokens", "max_completion_tokens"} & endpoint.body.keys()
+    await replied(chat, asking(max_tokens=5))
+    assert endpoint.body["max_tokens"] == 5
+    await replied(endpoint.chat(context=80), asking(max_tokens=40))
+    assert endpoint.body["max_tokens"] == 20, "an answer has a quarter of the context"
+
+
+async def test_what_did_not_help_is_not_remembered() -> None:
+    refused = body('{"error": {"message": "stream_options"}}', 400)
+    endpoint = Endpoint([refused, refused, HELLO])
+    chat = endpoint.chat()
+    with pytest.raises(ProviderError):
+        await replied(chat)
+    await replied(chat)
+    assert "stream_options" in endpoint.body
+
+
+async def test_a_word_of_the_callers_is_no_parameter() -> None:
+    endpoint = Endpoint([body('{"error": {"message": "invalid: What is the temperature outside?"}}', 400)])
+    with pytest.raises(ProviderError, match="invalid"):
+        await endpoint.reply(temperature=0.5)
+    assert len(endpoint.asked) == 1
+
+
+async def test_what_was_cut_off_is_neither_called_nor_spoken() -> None:
+    cut = [
+        piece(id="a", function=function("get_time", "{}")),
+        piece(id="b", function=function("get_weather", '{"ci')),
+    ]
+    assert await words_and_calls(*cut, delta("length")) == [TIME]
+    endpoint = Endpoint(
+        [events(delta(content="hm</think>Hello."), END), events(delta(content="hm, h"), delta("length"))]
+    )
+    chat = endpoint.chat()
+    await replied(chat)
+    assert await replied(chat) == [ChatUsage(0, 0, finish="length")]
+
+
 async def test_what_cannot_be_left_out_is_a_failure() -> None:
     endpoint = Endpoint([body('{"error": {"message": "no such model", "param": "model"}}', 400)])
     with pytest.raises(ProviderError, match="no such model"):

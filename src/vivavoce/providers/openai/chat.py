@@ -100,8 +100,7 @@ class OpenAIChat:
         """Return how many tokens are left for the conversation, as a low estimate."""
         tools = [msgspec.json.encode(tool).decode() for tool in request.tools]
         opening = sum(map(estimate_tokens, [request.instructions, SPOKEN_STYLE, *tools]))
-        answer = min(request.max_tokens or 0, self.settings.context // 4)
-        return max(0, self.settings.context - answer - opening)
+        return max(0, self.settings.context - _output_tokens(request, self.settings) - opening)
 
     async def aclose(self) -> None:
         """Close all connections."""
@@ -113,7 +112,8 @@ class OpenAIChat:
         What fails before the first word is sent again: at once without a parameter that the endpoint refuses,
         and after a while if the reason will pass.
         """
-        retries, refused, begun = self.client.retries(), dict(self._refused), False
+        retries, begun = self.client.retries(), False
+        refused, learnt = dict(self._refused), dict[str, EndpointError]()
         while True:
             body = chat_body(request, self.settings, self._extras)
             for name in refused:
@@ -121,19 +121,27 @@ class OpenAIChat:
             try:
                 async with aclosing(self._reply_once(request, body)) as pieces:
                     async for piece in pieces:
-                        begun = True
+                        if not begun:
+                            begun = True
+                            self._remember(learnt)
                         yield piece
                 return
             except EndpointError as error:
                 if begun:
                     raise
-                if name := _refused_parameter(error, body):
-                    refused[name] = None
-                    if not (name in _OUTPUT_TOKENS and _WRONG_NUMBER.search(error.detail)):
-                        self._refused[name] = None
-                        log.warning("%s; %s is asked otherwise now", error, self.settings.base_url)
-                else:
+                name = _refused_parameter(error, body)
+                if not name:
                     await retries.wait(error)
+                elif name in _OUTPUT_TOKENS and _WRONG_NUMBER.search(error.detail):
+                    refused |= dict.fromkeys(_OUTPUT_TOKENS)  # the number may be right another time
+                else:
+                    refused[name], learnt[name] = None, error
+
+    def _remember(self, learnt: Mapping[str, EndpointError]) -> None:
+        """Remember what a request had to do without, in order to succeed."""
+        for name, error in learnt.items():
+            self._refused[name] = None
+            log.warning("%s; %s is asked otherwise now", error, self.settings.base_url)
 
     async def _reply_once(
         self, request: ChatRequest, body: Mapping[str, object]
@@ -272,10 +280,15 @@ def chat_body(
         if not request.parallel_tool_calls:
             body["parallel_tool_calls"] = False
     if request.max_tokens is not None:
-        body["max_tokens"] = request.max_tokens
+        body["max_tokens"] = _output_tokens(request, settings)
     if settings.temperature is not None:
         body["temperature"] = settings.temperature
     return body | dict(request.options)
+
+
+def _output_tokens(request: ChatRequest, settings: OpenAIChatSettings) -> int:
+    """Return how many tokens an answer may have: at most a quarter of the context."""
+    return min(request.max_tokens or 0, settings.context // 4)
 
 
 def _messages(item: Item, outputs: Mapping[str, str], extras: Mapping[str, object]) -> Objects:

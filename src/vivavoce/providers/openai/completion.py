@@ -23,7 +23,7 @@ _EVENT_LINES = 4096
 _OPENING_CHARS = 200
 _LINE_END = re.compile(rb"\r\n|\r|\n")
 _DONE = "[DONE]"
-_BLANKS = " \t\r\n\ufeff\u200b\u00a0"
+_BLANKS = re.compile(r"^[\s\ufeff\u200b]+")
 _BROKEN_OFF = ("error", "abort", "insufficient_system_resource")
 
 Json = Mapping[str, object]
@@ -186,6 +186,10 @@ class _PartialCall:
         text = _parsed(whole)
         return text if isinstance(text, str) else "" if whole == "null" else whole
 
+    def with_name(self, name: str) -> str:
+        """Return the name with a further piece, or with one that has all that came before."""
+        return name if name.startswith(self.name) else self.name + name
+
     @property
     def is_whole(self) -> bool:
         return isinstance(_parsed(self.arguments), dict)
@@ -210,7 +214,7 @@ class _Calls:
             call = _PartialCall(call_id, index, name)
             self.calls.append(call)
         elif name != call.name:
-            call.name = name if name.startswith(call.name) else call.name + name
+            call.name = call.with_name(name)
         call.id, call.extra = call.id or call_id, piece.get("extra_content") or call.extra
         self._chars += len(name) + len(arguments)
         if self._chars > CALL_CHARS:
@@ -220,23 +224,20 @@ class _Calls:
 
     def _of(self, call_id: str, index: int | None, name: str, arguments: str) -> _PartialCall | None:
         """Return the call that a piece belongs to; None if it begins a new one."""
-        same_place = [
-            call for call in reversed(self.calls) if index in (None, call.index) or call.index is None
-        ]
-        call = next(
-            (call for call in same_place if call_id and call.id == call_id), next(iter(same_place), None)
-        )
+        here = [call for call in reversed(self.calls) if None in (index, call.index) or index == call.index]
+        same_id = [call for call in here if call_id and call.id == call_id]
+        call = next(iter([*same_id, *here]), None)
         if call is None or not (name and call.name):  # mostly, only the first piece of a call has its name
             return call
-        if (
-            call_id and call.id and call_id != call.id
-        ):  # another id with a name, unless the server makes up an id for each piece
+        if call_id and call.id and not same_id:  # a new call, unless the server makes up an id for each piece
             goes_on = bool(call.pieces) and not call.is_whole and not arguments.lstrip().startswith("{")
             return call if goes_on and name == call.name else None
         if name == call.name:
             return None if call.is_whole and arguments.strip() not in ("", call.arguments) else call
-        is_split = call.name not in self._names and not call.pieces
-        return call if is_split and any(known.startswith(call.name + name) for known in self._names) else None
+        if call.pieces or call.name in self._names:
+            return None
+        so_far = call.with_name(name)
+        return call if any(known.startswith(so_far) for known in self._names) else None
 
 
 # the completion
@@ -277,7 +278,9 @@ class Completion:
 
     def flush(self) -> list[str]:
         """Return the last words, at the end of the body."""
-        words = [*self._words(self._lines.flush), self._spoken(self._thoughts.flush())]
+        words = self._words(self._lines.flush)
+        if self.has_ended and _finish(self.finish_reason) == "stop":  # what was cut off may have been thoughts
+            words.append(self._spoken(self._thoughts.flush()))
         if not (self.has_ended or self.failure):
             opening = self._lines.opening
             if not opening:
@@ -288,8 +291,9 @@ class Completion:
 
     def calls(self) -> Iterator[tuple[ToolCall, object]]:
         """Yield the tool calls, each with what the endpoint wants to have sent back with it."""
+        is_cut = _finish(self.finish_reason) != "stop"
         for call in self._calls.calls:
-            if call.name:
+            if call.name and (call.is_whole or not (is_cut and call.arguments)):
                 yield ToolCall(_whole(call.name), _whole(call.arguments) or "{}"), call.extra
 
     @property
@@ -384,7 +388,7 @@ class Completion:
         if not text.isascii():
             text = _whole(text)
         if not self._has_words:
-            text = text.lstrip(_BLANKS)
+            text = _BLANKS.sub("", text)
         self._has_words = self._has_words or bool(text)
         return text
 

@@ -83,7 +83,15 @@ def refused_parameter(error: EndpointError, names: Collection[str]) -> str:
         return named
     if error.retryable:
         return ""
-    return next((name for name in names if re.search(rf"\b{name}\b", error.detail)), "")
+    return next((name for name in names if re.search(_as_parameter(name), error.detail)), "")
+
+
+def _as_parameter(name: str) -> str:
+    """Return a pattern for a parameter's name; a plain word such as `temperature` may also be a caller's."""
+    if "_" in name:
+        return rf"\b{name}\b"
+    before, after = r"(?:['\"`>.]|parameter:|field:?) ?", r"(?:['\"`:]| (?:is|does|not|must|cannot)\b)"
+    return rf"{before}{name}\b|\b{name}{after}"
 
 
 def is_temporary(status: int, value: object) -> bool:
