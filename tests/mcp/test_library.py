@@ -8,8 +8,18 @@ from mcp.client.sse import sse_client
 from mcp.client.stdio import stdio_client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import MCPError
+from mcp_types import (
+    BlobResourceContents,
+    CallToolResult,
+    EmbeddedResource,
+    ImageContent,
+    ResourceLink,
+    TextContent,
+    TextResourceContents,
+)
 
 from mcp import Client, StdioServerParameters
+from vivavoce.mcp.library import output_text
 
 
 def test_a_transport_yields_a_stream_to_read_and_one_to_write() -> None:
@@ -35,3 +45,25 @@ def test_transports_take_what_we_give_them() -> None:
 def test_an_error_has_a_code_and_a_message() -> None:
     error = MCPError(code=-32000, message="Connection closed")
     assert (error.code, error.message) == (-32000, "Connection closed")
+
+
+def test_whatever_a_tool_returns_is_told_by_its_words() -> None:
+    parts = [
+        TextContent(text="Two books."),
+        TextContent(text=""),
+        EmbeddedResource(resource=TextResourceContents(uri="file:///list.txt", text="Emma")),
+        EmbeddedResource(resource=BlobResourceContents(uri="a:pdf", blob="", mime_type="audio/aac")),
+        ResourceLink(name="emma", title="Emma, the novel", uri="https://books.example/emma"),
+        ImageContent(data="", mime_type="image/png"),
+        TextContent(text="half a pair: \ud83d"),
+    ]
+    assert output_text(CallToolResult(content=parts)).split("\n") == [
+        "Two books.",
+        "",
+        "Emma",
+        "(audio/aac: a:pdf)",
+        "Emma, the novel: https://books.example/emma",
+        "(image)",
+        "half a pair: ?",
+    ]
+    assert output_text(CallToolResult(content=[TextContent(text="")])) == ""

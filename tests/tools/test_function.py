@@ -457,13 +457,3 @@ async def test_what_no_model_can_read_is_the_authors_mistake(result: object, say
 
     with pytest.raises(TypeError, match=f"tool ask has returned .*{says}"):
         await ask.run("{}", CONTEXT)
-
-
-@pytest.mark.anyio
-async def test_no_tool_ends_the_process() -> None:
-    @tool
-    async def leave() -> None:
-        raise SystemExit(3)
-
-    with pytest.raises(RuntimeError, match=r"called sys\.exit"):
-        await leave.run("{}", CONTEXT)

@@ -20,7 +20,16 @@ from mcp.client.stdio import stdio_client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import MCPError
 from mcp.shared.message import SessionMessage
-from mcp_types import CallToolResult, Tool
+from mcp_types import (
+    BlobResourceContents,
+    CallToolResult,
+    ContentBlock,
+    EmbeddedResource,
+    ResourceLink,
+    TextContent,
+    TextResourceContents,
+    Tool,
+)
 
 from mcp import Client, StdioServerParameters
 from vivavoce.limits import Limits
@@ -76,7 +85,7 @@ class _Session:
     async def call_tool(self, name: str, arguments: dict[str, object]) -> str:
         with _failures(self.label):
             result = await self.client.call_tool(name, arguments)
-        output = _text(result)
+        output = output_text(result)
         if result.is_error:
             raise McpFailure(self.label, McpToolExecutionError(message=output or "the tool has failed"))
         return output
@@ -93,11 +102,24 @@ def _tool(tool: Tool) -> McpTool:
     )
 
 
-def _text(result: CallToolResult) -> str:
-    """Return a tool's output as text, with placeholders for images and audio."""
+def output_text(result: CallToolResult) -> str:
+    """Return a tool's output as text, with placeholders for what is none, such as images and audio."""
     if not result.content and result.structured_content is not None:
         return msgspec.json.encode(result.structured_content).decode()
-    return "\n".join(str(getattr(part, "text", None) or f"({part.type})") for part in result.content)
+    return "\n".join(map(_part, result.content)).encode(errors="replace").decode()
+
+
+def _part(part: ContentBlock) -> str:
+    match part:
+        case TextContent(text=text) | EmbeddedResource(resource=TextResourceContents(text=text)):
+            return text
+        case EmbeddedResource(resource=BlobResourceContents(uri=uri, mime_type=kind)):
+            return f"({kind or 'data'}: {uri})"
+        case ResourceLink():
+            words = (part.title or part.name, part.description, part.uri)
+            return ": ".join(str(one) for one in words if one)
+        case _:
+            return f"({part.type})"
 
 
 # over HTTP

@@ -1,16 +1,25 @@
 """The execution of one tool call, with timeout and error handling: it always ends with an output."""
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from math import inf
+from time import perf_counter
+from typing import cast
 
 import anyio
+import msgspec
 from anyio.lowlevel import RunVar
 
 from vivavoce.limits import Limits
-from vivavoce.tools.types import Context, Outcome, Tool, ToolError
+from vivavoce.tools.types import Card, Context, Outcome, Tool, ToolError
+
+BLOCKED_SECONDS = 0.2
+"""seconds for which a tool may keep the event loop from everybody else before that is logged"""
+
+_SENT = msgspec.json.Decoder(tuple[str, str, Card | None])
 
 log = logging.getLogger(__name__)
 
@@ -61,20 +70,56 @@ async def check_call(tool: Tool, arguments: str, context: Context, limits: Limit
 async def _run(tool: Tool, arguments: str, context: Context) -> CallResult:
     try:
         async with _slot(tool):
-            outcome = await tool.run(arguments, context)
+            outcome = await _Timed(tool.run(arguments, context), tool.name)
         if not isinstance(outcome, Outcome):
             raise TypeError(f"tool {tool.name} has returned {type(outcome).__name__}, which is no Outcome")
+        # half a surrogate pair, or a number, is no text, and would fail where the whole call hears of it
+        _SENT.decode(msgspec.json.encode((outcome.output, outcome.say, outcome.card)))
     except ToolError as error:
-        return CallResult.failed(str(error), "was refused by the tool")
-    except Exception:  # an error of the tool: logged here, while the model learns no details
-        log.exception("tool %r has failed", tool.name)
-        return CallResult.failed("The tool has failed.")
+        return CallResult.failed(str(error).encode(errors="replace").decode(), "was refused by the tool")
     except anyio.get_cancelled_exc_class():
         if anyio.current_effective_deadline() == -inf:  # our own scope is cancelled, not the tool's
             raise
         log.exception("tool %r has failed: it was cancelled from within", tool.name)
-        return CallResult.failed("The tool has failed.")
-    return CallResult(outcome)
+    except BaseException:  # even sys.exit() of a tool: logged here, while the model learns no details
+        log.exception("tool %r has failed", tool.name)
+    else:
+        return CallResult(outcome)
+    return CallResult.failed("The tool has failed.")
+
+
+@dataclass(frozen=True)
+class _Timed:
+    """Awaits a tool's coroutine, and warns if it blocks the event loop instead of waiting."""
+
+    run: Awaitable[Outcome]
+    name: str
+
+    def __await__(self) -> Generator[object, object, Outcome]:
+        steps = self.run.__await__()
+        resume: Callable[[], object] = partial(next, steps)
+        while True:
+            began = perf_counter()
+            try:
+                waits_for = resume()
+            except StopIteration as end:
+                return cast("Outcome", end.value)
+            finally:
+                self._check(perf_counter() - began)
+            try:
+                yield waits_for
+                resume = partial(next, steps)
+            except BaseException as error:  # noqa: BLE001 (the tool is cancelled)
+                resume = partial(steps.throw, error)
+
+    def _check(self, seconds: float) -> None:
+        if seconds > BLOCKED_SECONDS:
+            log.warning(
+                "tool %r has blocked the event loop for %.1f s, and every conversation waited: write `def` "
+                "instead of `async def`, so that it runs in a thread, or await what takes long",
+                self.name,
+                seconds,
+            )
 
 
 @dataclass

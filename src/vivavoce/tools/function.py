@@ -156,10 +156,7 @@ def _caller(
         work = partial(function, **keywords)
         if not inspect.iscoroutinefunction(function):
             return await workers.run(work)
-        try:
-            return await cast("Awaitable[object]", work())
-        except SystemExit as error:
-            raise RuntimeError(f"tool {name} called sys.exit() (exit code {error.code})") from error
+        return await cast("Awaitable[object]", work())
 
     return call
 
