@@ -23,7 +23,7 @@ from vivavoce.audio.resample import Resampler
 from vivavoce.config.loading import load
 from vivavoce.protocol import events as e
 from vivavoce.protocol.codec import encode
-from vivavoce.protocol.session import Session, TranscriptionSession
+from vivavoce.protocol.session import AnySession
 from vivavoce.protocol.settings import DEFAULT
 from vivavoce.providers.base import FRAME_BYTES
 from vivavoce.runtime import Runtime
@@ -133,7 +133,7 @@ async def _drain(socket: ClientConnection) -> None:
 class _Mute:
     """An engine without models: silence for audio."""
 
-    async def converse(self, line: Line, session: Session | TranscriptionSession | None = None) -> None:
+    async def converse(self, line: Line, session: AnySession | None = None) -> None:
         await line.send(e.SessionCreated(session=session or DEFAULT))
         received = 0
         async for _ in line:

@@ -26,7 +26,7 @@ from vivavoce.engines.sessions import create_transcription
 from vivavoce.engines.speech import Speech
 from vivavoce.errors import ConfigError, ProviderError
 from vivavoce.mcp.servers import McpServers
-from vivavoce.protocol.session import Session, TranscriptionSession
+from vivavoce.protocol.session import AnySession, Session, TranscriptionSession
 from vivavoce.protocol.settings import DEFAULT, merge, without_voice
 from vivavoce.providers.registry import ROLES, Plugin, Role, find, names, settings_for
 from vivavoce.session.line import Engine, Line
@@ -64,7 +64,7 @@ class _WithTools:
     engine: Engine
     assistants: AssistantRegistry
 
-    async def converse(self, line: Line, session: Session | TranscriptionSession | None = None) -> None:
+    async def converse(self, line: Line, session: AnySession | None = None) -> None:
         await self.engine.converse(line, self.assistants.with_tools(session))
 
 
@@ -201,7 +201,7 @@ class Runtime:
         session = replace(merge(DEFAULT, self.config.session.session()), model=MODEL)
         return self.assistants.initial_session(session)
 
-    def resolve_session(self, requested: Session | TranscriptionSession) -> Session | TranscriptionSession:
+    def resolve_session(self, requested: AnySession) -> AnySession:
         """Return the complete session for one that a client requests. Raises `ProtocolError`."""
         if self._speech and self.config.engine == "cascade":
             self._speech.providers.transcriber_queue.check_session(requested)

@@ -7,11 +7,10 @@ from vivavoce.addresses import is_plain
 from vivavoce.config.schema import RemoteTable
 from vivavoce.connect import Endpoint, azure, connect, endpoint_at, openai
 from vivavoce.engines.remote.engine import Remote
-from vivavoce.engines.sessions import Settings
 from vivavoce.errors import ConfigError
 from vivavoce.limits import Limits
 from vivavoce.protocol.dialects import BETA, GA
-from vivavoce.protocol.session import Session, TranscriptionSession
+from vivavoce.protocol.session import AnySession, Session, TranscriptionSession
 from vivavoce.session.line import Line
 
 ENTRA_TOKEN = "AZURE_OPENAI_AD_TOKEN"  # noqa: S105 (the variable's name)
@@ -45,7 +44,7 @@ def remote(table: RemoteTable, session: Session, limits: Limits) -> Remote:
     # a session that only transcribes names no chat model, so the transcription model is used
     for_transcription = endpoint.with_query(without="model", intent="transcription")
 
-    def open_line(settings: Settings) -> AbstractAsyncContextManager[Line]:
+    def open_line(settings: AnySession) -> AbstractAsyncContextManager[Line]:
         which = for_transcription if isinstance(settings, TranscriptionSession) else endpoint
         return connect(which, depth=limits.line_depth, message_bytes=limits.message_bytes)
 

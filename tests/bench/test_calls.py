@@ -11,7 +11,7 @@ from vivavoce.client import RealtimeClient
 from vivavoce.errors import ConfigError
 from vivavoce.protocol import events as e
 from vivavoce.protocol.responses import Response
-from vivavoce.protocol.session import Session, TranscriptionSession
+from vivavoce.protocol.session import AnySession, Session
 from vivavoce.protocol.settings import DEFAULT, merge
 from vivavoce.session.line import Line
 from vivavoce_bench.caller import LIMITS, Dial, calling
@@ -35,7 +35,7 @@ class FakeEngine:
         self._heard = False
         self._answers = 0
 
-    async def converse(self, line: Line, session: Session | TranscriptionSession | None = None) -> None:
+    async def converse(self, line: Line, session: AnySession | None = None) -> None:
         await line.send(e.SessionCreated(session=DEFAULT))
         async for event in line:
             if isinstance(event, e.SessionUpdate) and isinstance(event.session, Session):

@@ -9,6 +9,7 @@ from vivavoce.errors import ProviderError
 from vivavoce.protocol import events as e
 from vivavoce.protocol.items import InputAudio, InputText, Message
 from vivavoce.protocol.session import (
+    AnySession,
     SemanticVad,
     ServerVad,
     Session,
@@ -29,7 +30,7 @@ def simulation(**cast: object) -> Simulation:
     return Simulation(synthesizer_failure=NEVER_ASKED, **{"client_session": TranscriptionSession(), **cast})
 
 
-def opened(session: Session | TranscriptionSession) -> ClientSends:
+def opened(session: AnySession) -> ClientSends:
     return ClientSends(0.0, e.SessionUpdate(session=session))
 
 
@@ -199,7 +200,7 @@ async def test_the_first_update_may_make_it_a_conversation() -> None:
     ("wish", "update"), [(None, TranscriptionSession()), (TranscriptionSession(), Session(instructions="Hi."))]
 )
 async def test_once_something_was_said_it_stays_what_it_is(
-    wish: TranscriptionSession | None, update: Session | TranscriptionSession
+    wish: TranscriptionSession | None, update: AnySession
 ) -> None:
     timeline = await Simulation(client_session=wish).run(
         CallerSays(0.2, "Hello."), ClientSends(3.0, e.SessionUpdate(session=update)), until=4

@@ -12,10 +12,10 @@ from clients.rules import check
 from clients.rules.score import Direction, Event
 from vivavoce.engines.failover import Failover
 from vivavoce.engines.remote.engine import Remote
-from vivavoce.engines.sessions import Settings
 from vivavoce.errors import ProviderError
 from vivavoce.protocol import events as e
 from vivavoce.protocol.codec import encode
+from vivavoce.protocol.session import AnySession
 from vivavoce.session.line import Engine, HungUp, Line, open_line
 from vivavoce.testing.simulation import Simulation, Timeline
 
@@ -37,7 +37,7 @@ class UpstreamDouble:
     down: float = inf
     up: float = inf
     connections: list[float] = field(default_factory=list)
-    sessions: list[Settings] = field(default_factory=list)
+    sessions: list[AnySession] = field(default_factory=list)
     received: list[list[e.Event]] = field(default_factory=list)
     began: float | None = None
 
@@ -48,7 +48,7 @@ class UpstreamDouble:
         return anyio.current_time() - self.began
 
     @asynccontextmanager
-    async def connect(self, session: Settings) -> AsyncIterator[Line]:
+    async def connect(self, session: AnySession) -> AsyncIterator[Line]:
         self.connections.append(self.now)
         self.sessions.append(session)
         refusal = self.refuses.pop(0) if self.refuses else None

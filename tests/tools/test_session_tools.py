@@ -6,7 +6,7 @@ from tools.support import Made
 from vivavoce.errors import ConfigError
 from vivavoce.protocol import events as e
 from vivavoce.protocol.responses import ResponseParams
-from vivavoce.protocol.session import FunctionTool, McpServerTool, Session, TranscriptionSession
+from vivavoce.protocol.session import AnySession, FunctionTool, McpServerTool, Session, TranscriptionSession
 from vivavoce.protocol.settings import DEFAULT
 from vivavoce.tools.session_tools import SessionTools
 
@@ -26,7 +26,7 @@ def test_ours_are_added_to_what_a_client_names() -> None:
 
 
 @pytest.mark.parametrize("session", [Session(instructions="Be brief."), TranscriptionSession()])
-def test_who_says_nothing_of_tools_is_left_alone(session: Session | TranscriptionSession) -> None:
+def test_who_says_nothing_of_tools_is_left_alone(session: AnySession) -> None:
     update = e.SessionUpdate(session=session)
     assert SessionTools([OURS]).intercept(update) is update
 

@@ -24,7 +24,7 @@ from websockets.asyncio.client import connect
 from clients.phone import Phone, calling, has, only
 from vivavoce.config.schema import Config
 from vivavoce.errors import ProtocolError
-from vivavoce.protocol.session import Session, TranscriptionSession
+from vivavoce.protocol.session import AnySession
 from vivavoce.runtime import Runtime
 from vivavoce.session.line import Line
 from vivavoce.testing.simulation import Simulation
@@ -47,7 +47,7 @@ class Watched:
     held: int = 0
     quiet: anyio.Event = field(default_factory=anyio.Event)
 
-    async def converse(self, line: Line, session: Session | TranscriptionSession | None = None) -> None:
+    async def converse(self, line: Line, session: AnySession | None = None) -> None:
         self.begun, self.held = self.begun + 1, self.held + 1
         try:
             await self.simulation.engine.converse(line, session)

@@ -15,7 +15,7 @@ from websockets.asyncio.client import ClientConnection
 from protocol.shapes import JSON
 from vivavoce.config.schema import Config
 from vivavoce.protocol import events as e
-from vivavoce.protocol.session import Session, TranscriptionSession
+from vivavoce.protocol.session import AnySession
 from vivavoce.protocol.settings import DEFAULT
 from vivavoce.runtime import Runtime
 from vivavoce.session.line import Line
@@ -215,7 +215,7 @@ class Listener:
     def __init__(self) -> None:
         self.begin, self.heard = anyio.Event(), list[str]()
 
-    async def converse(self, line: Line, session: Session | TranscriptionSession | None = None) -> None:
+    async def converse(self, line: Line, session: AnySession | None = None) -> None:
         await line.send(e.SessionCreated(session=DEFAULT))
         await self.begin.wait()
         async for event in line:

@@ -11,7 +11,7 @@ from vivavoce.assistants.team import Team
 from vivavoce.errors import ConfigError
 from vivavoce.limits import Limits
 from vivavoce.protocol import events as e
-from vivavoce.protocol.session import FunctionTool, Session, TranscriptionSession
+from vivavoce.protocol.session import AnySession, FunctionTool, Session, TranscriptionSession
 from vivavoce.session.middleware import Middleware
 from vivavoce.tools.registry import ToolRegistry
 from vivavoce.tools.toolbox import Toolbox
@@ -72,9 +72,7 @@ class AssistantRegistry:
         team = self.team
         return team.initial_session(session) if team else replace(session, tools=self._tools)
 
-    def with_tools(
-        self, session: Session | TranscriptionSession | None
-    ) -> Session | TranscriptionSession | None:
+    def with_tools(self, session: AnySession | None) -> AnySession | None:
         """Return the session that a client requests, with the tools that are loaded by now."""
         has_tools = isinstance(session, Session) and session.tools is not UNSET
         if self._registry.is_empty or isinstance(session, TranscriptionSession) or has_tools:

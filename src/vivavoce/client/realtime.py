@@ -26,7 +26,7 @@ from vivavoce.protocol.codec import decode_client
 from vivavoce.protocol.dialects import GA, Dialect
 from vivavoce.protocol.items import Role
 from vivavoce.protocol.responses import ResponseParams
-from vivavoce.protocol.session import Pcm, Session, TranscriptionSession
+from vivavoce.protocol.session import AnySession, Pcm
 from vivavoce.session.conversation import Conversation
 from vivavoce.session.line import Engine
 from vivavoce.tools.types import Tool
@@ -237,7 +237,7 @@ class RealtimeClient:
     # the conversation
 
     @property
-    def session(self) -> Session | TranscriptionSession | None:
+    def session(self) -> AnySession | None:
         """The session as the server reported it last; None before the first connection."""
         return self._view.session
 
@@ -267,9 +267,7 @@ class RealtimeClient:
             event = decode_client(msgspec.json.encode(event))
         await self._call.send(event)
 
-    async def update_session(
-        self, session: Session | TranscriptionSession | None = None, /, **settings: object
-    ) -> None:
+    async def update_session(self, session: AnySession | None = None, /, **settings: object) -> None:
         """Change settings of the session, and wait for the server's `session.updated`.
 
         Settings have the names of the protocol (`audio=…`) or flat ones (`voice=…`); see `SETTINGS`. Settings

@@ -7,7 +7,7 @@ import msgspec
 
 from vivavoce.protocol.beta.tables import FORMATS, SESSION, FieldMapping, to_ga
 from vivavoce.protocol.codec import read_session
-from vivavoce.protocol.session import Session, TranscriptionSession
+from vivavoce.protocol.session import AnySession, Session
 from vivavoce.protocol.validation import invalid
 
 Json = dict[str, Any]
@@ -54,21 +54,19 @@ SETTINGS: Mapping[str, FieldMapping] = {
 """The path of each setting in the protocol, and how its value is converted."""
 
 
-def session_with(settings: Json) -> Session | TranscriptionSession:
+def session_with(settings: Json) -> AnySession:
     """Return a session with these settings; the server chooses the others."""
     return read_session(msgspec.json.encode({"type": "realtime", **settings}))
 
 
-def updated(settings: Json, update: Session | TranscriptionSession) -> Json:
+def updated(settings: Json, update: AnySession) -> Json:
     """Return the settings after an update: `audio` is merged, other settings are replaced."""
     new: Json = msgspec.to_builtins(update)
     audio = _merged(settings.get("audio"), new.get("audio", {}))
     return {**settings, **new, **({"audio": audio} if audio else {})}
 
 
-def read_settings(
-    session: Session | TranscriptionSession | None, settings: Mapping[str, object]
-) -> Session | TranscriptionSession:
+def read_settings(session: AnySession | None, settings: Mapping[str, object]) -> AnySession:
     """Return these settings as a session, merged over `session`.
 
     Raises `ProtocolError` that names the setting which is unknown or has an invalid value.

@@ -12,14 +12,7 @@ from vivavoce.errors import ProtocolError
 from vivavoce.protocol import events as e
 from vivavoce.protocol.items import InputAudio, Item, Message, OutputAudio
 from vivavoce.protocol.responses import Response, connection_lost
-from vivavoce.protocol.session import (
-    AudioFormat,
-    Pcm,
-    Session,
-    TranscriptionSession,
-    input_settings,
-    output_settings,
-)
+from vivavoce.protocol.session import AnySession, AudioFormat, Pcm, input_settings, output_settings
 from vivavoce.session.conversation import Conversation
 from vivavoce.session.formats import bytes_per_ms
 from vivavoce.session.item_audio import ItemAudio
@@ -36,7 +29,7 @@ class ConversationView:
 
     def __init__(self, kept_seconds: float) -> None:
         self.conversation = Conversation()
-        self.session: Session | TranscriptionSession | None = None
+        self.session: AnySession | None = None
         """as the server reported it last"""
         self.audio = ItemAudio(kept_seconds, keep_beginning=True)
         self.microphone = Microphone(round(kept_seconds * 1000) * bytes_per_ms(Pcm()))

@@ -10,7 +10,8 @@ import anyio
 from vivavoce.engines.cascade.engine import Cascade
 from vivavoce.engines.remote.engine import Remote
 from vivavoce.engines.remote.relay import UpstreamServer
-from vivavoce.engines.sessions import Settings, for_cascade
+from vivavoce.engines.sessions import for_cascade
+from vivavoce.protocol.session import AnySession
 from vivavoce.session.line import Line, open_line
 
 
@@ -26,7 +27,7 @@ class Failover:
     then: Cascade
     _down_until: float = field(default=-inf, init=False)
 
-    async def converse(self, line: Line, session: Settings | None = None) -> None:
+    async def converse(self, line: Line, session: AnySession | None = None) -> None:
         """Serve one conversation, with the client's `session`. Cancelling ends all tasks of it."""
         cascade = UpstreamServer("the cascade", self._connect, adapt=for_cascade, engine="cascade")
         if anyio.current_time() < self._down_until:
@@ -39,7 +40,7 @@ class Failover:
         self._down_until = anyio.current_time() + self.first.limits.upstream_cooldown_seconds
 
     @asynccontextmanager
-    async def _connect(self, _: Settings) -> AsyncIterator[Line]:
+    async def _connect(self, _: AnySession) -> AsyncIterator[Line]:
         ours, cascades = open_line(self.first.limits.line_depth)
         async with anyio.create_task_group() as tasks, ours:
             tasks.start_soon(self.then.converse, cascades)

@@ -9,6 +9,7 @@ from vivavoce.protocol import events as e
 from vivavoce.protocol.codec import error_event
 from vivavoce.protocol.responses import ResponseParams
 from vivavoce.protocol.session import (
+    AnySession,
     ServerVad,
     Session,
     SessionAudio,
@@ -19,15 +20,13 @@ from vivavoce.protocol.session import (
 )
 from vivavoce.protocol.settings import DEFAULT, DEFAULT_TRANSCRIPTION, apply_update, merge, without_voice
 
-Settings = Session | TranscriptionSession
-
 _SET_BY_SERVER = ("id", "object", "expires_at", "model", "temperature")
 """Fields that only the server sets. Clients send the model that they assume with every update."""
 
 _RARELY_SUPPORTED = ("parallel_tool_calls", "reasoning", "prompt", "truncation", "tracing")
 
 
-def initial_session(ours: Session, requested: Settings | None, *, tools: int) -> Settings:
+def initial_session(ours: Session, requested: AnySession | None, *, tools: int) -> AnySession:
     """Return the initial session of a conversation: ours, with the client's requested settings.
 
     Raises `ProtocolError` if the request is invalid.
@@ -64,14 +63,14 @@ def update_transcription(session: TranscriptionSession, update: TranscriptionSes
 # another server's sessions
 
 
-def updated(session: Settings, update: Settings) -> Settings:
+def updated(session: AnySession, update: AnySession) -> AnySession:
     """Return the session after an update that the server has accepted."""
     if isinstance(session, Session):
         return apply_update(session, update) if isinstance(update, Session) else update
     return apply_update(session, update) if isinstance(update, TranscriptionSession) else update
 
 
-def without_rare_defaults(session: Settings) -> Settings:
+def without_rare_defaults(session: AnySession) -> AnySession:
     """Return a complete session for a new connection, without defaults that few servers support."""
     defaults = [name for name in _RARELY_SUPPORTED if getattr(session, name, UNSET) == getattr(DEFAULT, name)]
     return replace(session, **dict.fromkeys(defaults, UNSET))
@@ -84,7 +83,7 @@ def for_server(event: e.ClientEvent, transcriber: str = "") -> e.ClientEvent:
     """
     if not isinstance(event, e.SessionUpdate):
         return event
-    session: Settings = event.session
+    session: AnySession = event.session
     session = replace(session, **{name: UNSET for name in _SET_BY_SERVER if hasattr(session, name)})
     audio: SessionAudio | TranscriptionAudio | UnsetType = session.audio
     settings = audio.input if audio else UNSET

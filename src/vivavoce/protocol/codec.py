@@ -18,7 +18,7 @@ from vivavoce.errors import ProtocolError
 from vivavoce.limits import Limits
 from vivavoce.protocol import events as e
 from vivavoce.protocol.items import Item, Message
-from vivavoce.protocol.session import Session, TranscriptionSession
+from vivavoce.protocol.session import AnySession, Session, TranscriptionSession
 from vivavoce.protocol.validation import invalid, missing, text_limit, validate
 
 DEFAULT_LIMITS = Limits()
@@ -28,7 +28,7 @@ _SERVER_KINDS: tuple[type[e.Event], ...] = (*e.kinds(e.ServerEvent), *e.kinds(e.
 _CLIENT = {str(kind.__struct_config__.tag): kind for kind in e.kinds(e.ClientEvent)}
 _SERVER = {str(kind.__struct_config__.tag): kind for kind in _SERVER_KINDS}
 _SHAPES = {tag: inspect.type_info(kind) for tag, kind in _CLIENT.items()}
-_SESSION = inspect.type_info(Session | TranscriptionSession)
+_SESSION = inspect.type_info(AnySession)
 _SERVER_DECODERS = {tag: msgspec.json.Decoder(kind) for tag, kind in _SERVER.items()}
 
 Json = dict[str, object]
@@ -156,11 +156,11 @@ def read_body(data: bytes, kind: type[T], limits: Limits = DEFAULT_LIMITS) -> T:
     return msgspec.convert(validate(body, inspect.type_info(kind), "", check_text), kind)
 
 
-def read_session(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Session | TranscriptionSession:
+def read_session(data: bytes, limits: Limits = DEFAULT_LIMITS) -> AnySession:
     """Decode a session; errors name its fields as `session.…`."""
     body = read_body_object(data, limits)
     valid = validate(body, _SESSION, "session", text_limit(limits.text_chars, but=".image_url.url"))
-    return cast("Session | TranscriptionSession", msgspec.convert(valid, Session | TranscriptionSession))
+    return cast("AnySession", msgspec.convert(valid, AnySession))
 
 
 def normalize_parts(value: object) -> object:

@@ -10,7 +10,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from vivavoce.protocol.items import AudioPart, Item, Part, TextPart
 from vivavoce.protocol.responses import Response, ResponseParams, TokenDetails
-from vivavoce.protocol.session import Session, TranscriptionSession
+from vivavoce.protocol.session import AnySession
 
 _E = TypeVar("_E", bound="Event")
 
@@ -107,7 +107,7 @@ class RateLimit(Struct, frozen=True, kw_only=True):
 class SessionUpdate(ClientEvent, tag="session.update", frozen=True, kw_only=True):
     """Change the session: absent is unchanged, null is off, empty is cleared."""
 
-    session: Session | TranscriptionSession
+    session: AnySession
 
 
 class InputAudioBufferAppend(ClientEvent, tag="input_audio_buffer.append", frozen=True, kw_only=True):
@@ -184,7 +184,7 @@ class _PlaybackEvent(ServerEvent, frozen=True, kw_only=True):
 
 
 class _SessionEvent(ServerEvent, frozen=True, kw_only=True):
-    session: Session | TranscriptionSession
+    session: AnySession
 
 
 class _ConversationItemEvent(ServerEvent, frozen=True, kw_only=True):

@@ -193,13 +193,16 @@ class TranscriptionSession(Struct, tag_field="type", tag="transcription", frozen
     include: tuple[Literal["item.input_audio_transcription.logprobs"], ...] | UnsetType | None = UNSET
 
 
-def input_settings(session: Session | TranscriptionSession | None) -> InputSettings:
+AnySession = Session | TranscriptionSession
+
+
+def input_settings(session: AnySession | None) -> InputSettings:
     """Return a session's settings of its input; where it has none, all of them are absent."""
     audio = session.audio if session else UNSET
     return (audio.input if audio else UNSET) or InputSettings()
 
 
-def output_settings(session: Session | TranscriptionSession | None) -> OutputSettings:
+def output_settings(session: AnySession | None) -> OutputSettings:
     """Return what a session sets of its output; nothing for a session that only transcribes."""
     audio = session.audio if isinstance(session, Session) else UNSET
     return (audio.output or OutputSettings()) if audio else OutputSettings()

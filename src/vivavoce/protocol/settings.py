@@ -11,6 +11,7 @@ from msgspec.structs import asdict, replace
 
 from vivavoce.protocol.responses import ResponseParams
 from vivavoce.protocol.session import (
+    AnySession,
     InputSettings,
     NoiseReduction,
     OutputSettings,
@@ -82,7 +83,7 @@ _S = TypeVar("_S", Session, TranscriptionSession)
 _WithVoice = TypeVar("_WithVoice", Session, ResponseParams)
 
 
-def merge(session: _S, update: Session | TranscriptionSession, *, tools: int = TOOLS) -> _S:
+def merge(session: _S, update: AnySession, *, tools: int = TOOLS) -> _S:
     """Return the session after `update`.
 
     Absent fields stay, null switches off, empty values clear. Under `audio` objects are merged field by field,
@@ -102,7 +103,7 @@ def merge(session: _S, update: Session | TranscriptionSession, *, tools: int = T
     return merged
 
 
-def apply_update(session: _S, update: Session | TranscriptionSession) -> _S:
+def apply_update(session: _S, update: AnySession) -> _S:
     """Return the session after an update that has been validated."""
     changed = {
         name: _merged(getattr(session, name), value) if name == "audio" else value
@@ -120,7 +121,7 @@ def without_voice(settings: _WithVoice) -> _WithVoice:
     return replace(settings, audio=replace(settings.audio, output=output))
 
 
-def _check_tracing(before: Session | TranscriptionSession, after: Session) -> None:
+def _check_tracing(before: AnySession, after: Session) -> None:
     """Tracing can be switched on and off; while it is on, its settings cannot change."""
     known = before.tracing if isinstance(before, Session) else None
     if known and after.tracing and after.tracing != known:
@@ -136,7 +137,7 @@ def _merged(old: object, new: object) -> object:
     return replace(base, **changed)
 
 
-def check_session(session: Session | TranscriptionSession, *, tools: int = TOOLS) -> None:
+def check_session(session: AnySession, *, tools: int = TOOLS) -> None:
     """Raise a `ProtocolError` for the first value that is out of range. Absent fields are valid."""
     for path, (low, high) in _RANGES.items():
         value: object = session

@@ -11,9 +11,9 @@ from vivavoce.addresses import is_plain
 from vivavoce.protocol import events as e
 from vivavoce.protocol.responses import ResponseParams
 from vivavoce.protocol.session import (
+    AnySession,
     FunctionTool,
     McpServerTool,
-    Session,
     Tool,
     ToolChoice,
     ToolChoiceFunction,
@@ -29,7 +29,7 @@ HEADER_NAME = re.compile(r"[\w!#$%&'*+.^`|~-]+", re.ASCII)
 _INVALID_URL = "expected the http or https address of an MCP server, without a user's name or a fragment."
 RESERVED_HEADERS = {"host", "connection", "content-length", "transfer-encoding"}
 """headers about routing and framing, which a client may not set"""
-_S = TypeVar("_S", bound=Session | TranscriptionSession | ResponseParams)
+_S = TypeVar("_S", bound=AnySession | ResponseParams)
 
 
 def check_tools(tools: tuple[Tool, ...] | UnsetType, at: str, most: int) -> None:

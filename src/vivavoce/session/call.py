@@ -14,7 +14,7 @@ from vivavoce.errors import ProtocolError
 from vivavoce.limits import Limits
 from vivavoce.protocol import events as e
 from vivavoce.protocol.codec import error_event
-from vivavoce.protocol.session import Session, TranscriptionSession
+from vivavoce.protocol.session import AnySession
 from vivavoce.protocol.tools import event_without_secrets
 from vivavoce.session.line import EventQueue, Line
 from vivavoce.session.middleware import Listener, Middleware, ObservedEvent
@@ -43,7 +43,7 @@ class Caller:
     transport: str
     address: str = ""
     model: str | None = None
-    session: Session | TranscriptionSession | None = None
+    session: AnySession | None = None
     plays_audio: bool = False
     refer: Refer | None = None
     extras: bool = False
@@ -71,11 +71,11 @@ class ActiveCall:
         """by queue: whether this sideband understands events of vivavoce's own"""
         self.error_handlers: dict[str, OnError] = {}
         """by event id: receives the error about an event that was not sent by the caller"""
-        self.session: Session | TranscriptionSession | None = None
+        self.session: AnySession | None = None
         """as it was sent to the client"""
 
     @property
-    def initial_session(self) -> Session | TranscriptionSession | None:
+    def initial_session(self) -> AnySession | None:
         """The session that the caller requests, as the middleware passes it on."""
         requested = self.caller.session
         if requested is None or self.middleware is None:

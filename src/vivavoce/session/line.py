@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import Protocol, Self, runtime_checkable
 
 from vivavoce.protocol.events import ErrorEvent, Event
-from vivavoce.protocol.session import Session, TranscriptionSession
+from vivavoce.protocol.session import AnySession
 
 
 class HungUp(Exception):
@@ -123,7 +123,7 @@ class Line:
 class Engine(Protocol):
     """Answers conversations: the cascade, the connection to an upstream server, or an engine of your own."""
 
-    async def converse(self, line: Line, session: Session | TranscriptionSession | None = None) -> None:
+    async def converse(self, line: Line, session: AnySession | None = None) -> None:
         """Serve one conversation on `line` until the client hangs up. Cancelling ends all tasks of it.
 
         `session` contains the settings that the client requests; the engine chooses the others.

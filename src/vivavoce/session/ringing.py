@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 import anyio
 
 from vivavoce.errors import ProtocolError
-from vivavoce.protocol.session import Session, TranscriptionSession
+from vivavoce.protocol.session import AnySession, Session
 from vivavoce.session.call import Caller
 from vivavoce.session.line import Line, Rejected
 from vivavoce.session.switchboard import Switchboard, no_such_call
@@ -32,7 +32,7 @@ OnIncoming = Callable[[IncomingCall], Coroutine[object, object, None]]
 @dataclass(eq=False)
 class _Ringing:
     call: IncomingCall
-    session: Session | TranscriptionSession | None = None
+    session: AnySession | None = None
     status: int = TEMPORARILY_UNAVAILABLE
     failure: ProtocolError | None = None
     decided: anyio.Event = field(default_factory=anyio.Event)
@@ -75,7 +75,7 @@ class IncomingCalls:
             self._ringing.pop(call.caller.id, None)
             ringing.connected.set()
 
-    async def accept(self, call_id: str, session: Session | TranscriptionSession) -> None:
+    async def accept(self, call_id: str, session: AnySession) -> None:
         """Accept a ringing call with this session; return when it is connected.
 
         Raises `ProtocolError` if it does not ring, or cannot be connected.

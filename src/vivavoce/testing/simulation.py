@@ -24,7 +24,7 @@ from vivavoce.errors import ProviderError
 from vivavoce.limits import Limits
 from vivavoce.protocol import events as e
 from vivavoce.protocol.items import Message
-from vivavoce.protocol.session import Pcm, Session, TranscriptionSession, input_settings
+from vivavoce.protocol.session import AnySession, Pcm, Session, input_settings
 from vivavoce.protocol.settings import DEFAULT
 from vivavoce.providers.base import ChatRequest, ChatUsage, ToolCall, Transcript, WordTiming
 from vivavoce.session.call import Caller
@@ -306,7 +306,7 @@ class Simulation:
     synthesizer_delay: float = 0.1
     synthesizer_failure: ProviderError | Unresponsive | None = None
     word_timings: bool = False
-    client_session: Session | TranscriptionSession | None = None
+    client_session: AnySession | None = None
     middleware: MiddlewareFactory | None = None
     listeners: Sequence[ListenerFactory] = ()
 

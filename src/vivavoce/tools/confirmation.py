@@ -19,11 +19,11 @@ from vivavoce.protocol import events as e
 from vivavoce.protocol.items import InputAudio, Message
 from vivavoce.protocol.responses import METADATA_CHARS, VERBATIM, Cancelled, Response, verbatim
 from vivavoce.protocol.session import (
+    AnySession,
     InputSettings,
     ServerVad,
     Session,
     SessionAudio,
-    TranscriptionSession,
     TranscriptionSettings,
     TurnDetection,
     input_settings,
@@ -162,7 +162,7 @@ class Question:
 # session settings during a question
 
 
-def listening_changes(session: Session | TranscriptionSession | None) -> tuple[Session, Session] | None:
+def listening_changes(session: AnySession | None) -> tuple[Session, Session] | None:
     """Return the session update for the time of a question, and the one that undoes it; None if not needed.
 
     During a question, speech is transcribed, and the engine does not create responses by itself.
@@ -188,13 +188,13 @@ def _without_responses(turns: TurnDetection) -> TurnDetection:
     return turns
 
 
-def spoken_language(session: Session | TranscriptionSession | None) -> str | None:
+def spoken_language(session: AnySession | None) -> str | None:
     """Return the language of the session's transcription, if it is set."""
     transcription = input_settings(session).transcription
     return (transcription.language or None) if transcription else None
 
 
-def changes_listening(session: Session | TranscriptionSession) -> bool:
+def changes_listening(session: AnySession) -> bool:
     """Return whether an update contains settings that `listening_changes` changes as well."""
     settings = input_settings(session)
     return (settings.turn_detection, settings.transcription) != (UNSET, UNSET)

@@ -8,13 +8,13 @@ from msgspec.structs import replace
 
 from vivavoce.protocol import events as e
 from vivavoce.protocol.responses import VERBATIM, Response
-from vivavoce.protocol.session import ServerVad, Session, TranscriptionSession, TurnDetection, input_settings
+from vivavoce.protocol.session import AnySession, ServerVad, TurnDetection, input_settings
 
 _RESPONSE_SECONDS = 3.0
 """An engine with `create_response` starts its response within this time after a turn, or not at all."""
 
 
-def turn_detection(session: Session | TranscriptionSession | None) -> TurnDetection | None:
+def turn_detection(session: AnySession | None) -> TurnDetection | None:
     """Return a session's turn detection; None if it is off or not set."""
     return input_settings(session).turn_detection or None
 
@@ -33,7 +33,7 @@ def is_too_early(error: e.ErrorDetails) -> bool:
 class TurnState:
     """Decides whether a response may be requested: nobody is speaking, and none is due or in progress."""
 
-    session: Session | TranscriptionSession | None = None
+    session: AnySession | None = None
     requested: str | None = None
     """id of our `response.create` whose response has not begun"""
     _response_id: str | None = None
@@ -81,7 +81,7 @@ class TurnState:
         return self._response_due_by - at if self.awaits_response(at) else None
 
 
-def _detection(session: Session | TranscriptionSession | None) -> TurnDetection | None:
+def _detection(session: AnySession | None) -> TurnDetection | None:
     """Return the turn detection without the settings about responses, which do not affect the open turn."""
     turns = turn_detection(session)
     if isinstance(turns, ServerVad):

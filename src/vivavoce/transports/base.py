@@ -17,7 +17,7 @@ from vivavoce.limits import Limits
 from vivavoce.protocol.codec import error_event
 from vivavoce.protocol.dialects import GA, Dialect
 from vivavoce.protocol.events import Event, SessionCreated, SessionUpdated, new_id
-from vivavoce.protocol.session import Session, TranscriptionSession
+from vivavoce.protocol.session import AnySession, Session
 from vivavoce.session.call import Caller
 from vivavoce.session.line import HungUp, Line
 
@@ -146,7 +146,7 @@ class Handshake:
 
     address: str = ""
     model: str | None = None
-    session: Session | TranscriptionSession | None = None
+    session: AnySession | None = None
     call_id: str | None = None
     dialect: Dialect = GA
     extras: bool = False

@@ -20,7 +20,7 @@ from starlette.types import Message, Receive, Scope, Send
 from vivavoce.limits import Limits
 from vivavoce.protocol.dialects import BETA, GA, Dialect, by_version
 from vivavoce.protocol.events import ErrorEvent, Event, InputAudioBufferAppend
-from vivavoce.protocol.session import Session, TranscriptionSession
+from vivavoce.protocol.session import AnySession, Session, TranscriptionSession
 from vivavoce.session.line import HungUp, Line
 from vivavoce.session.switchboard import no_such_call
 from vivavoce.transports.base import (
@@ -109,7 +109,7 @@ def read_handshake(scope: Scope) -> Handshake:
     dialect, extras = _dialect(scope, query), wants_extras(query)
     if call_id is not None:
         return Handshake(address, call_id=call_id, dialect=dialect, extras=extras)
-    session: Session | TranscriptionSession | None = scope.get("state", {}).get("session")
+    session: AnySession | None = scope.get("state", {}).get("session")
     if session is None and query.get("intent") == "transcription":
         session = TranscriptionSession()
     model = query.get("model") or query.get("deployment")

@@ -33,7 +33,7 @@ from vivavoce.mcp.servers import McpServers
 from vivavoce.protocol import events as e
 from vivavoce.protocol.items import McpApprovalResponse
 from vivavoce.protocol.responses import ResponseParams
-from vivavoce.protocol.session import Session, TranscriptionSession
+from vivavoce.protocol.session import AnySession, Session, TranscriptionSession
 from vivavoce.protocol.settings import DEFAULT, check_response, merge
 from vivavoce.providers.base import ChatRequest, Prefillable
 from vivavoce.session.line import Line
@@ -91,7 +91,7 @@ class Cascade:
                     log.warning("%s; it is tried again", error)
                     await anyio.sleep(backoff(attempt, first=1, longest=60))
 
-    async def converse(self, line: Line, session: Session | TranscriptionSession | None = None) -> None:
+    async def converse(self, line: Line, session: AnySession | None = None) -> None:
         """Serve one conversation that begins with `session`. Cancelling ends all tasks of it."""
         async with line, anyio.create_task_group() as tasks:
             if self._is_cold:
@@ -190,7 +190,7 @@ class _Conversation:
 
     # the session
 
-    async def _update(self, update: Session | TranscriptionSession) -> None:
+    async def _update(self, update: AnySession) -> None:
         if type(update) is not type(self.context.client_session):
             self._check_unused()
         self.context.providers.transcriber_queue.check_session(update)

@@ -9,6 +9,7 @@ from msgspec import UNSET, UnsetType
 from vivavoce.engines.cascade.truncation import Truncation
 from vivavoce.protocol.responses import ResponseOutput, ResponseParams
 from vivavoce.protocol.session import (
+    AnySession,
     AudioFormat,
     FunctionTool,
     McpServerTool,
@@ -23,7 +24,6 @@ from vivavoce.protocol.session import (
     ToolChoice,
     ToolChoiceFunction,
     ToolChoiceMcp,
-    TranscriptionSession,
     TranscriptionSettings,
     VoiceId,
     input_settings,
@@ -113,7 +113,7 @@ class InputProcessing:
     """milliseconds of speech between two partial transcripts"""
 
     @classmethod
-    def of(cls, session: Session | TranscriptionSession) -> "InputProcessing":
+    def of(cls, session: AnySession) -> "InputProcessing":
         """Fill in all values. A transcription session neither responds nor interrupts."""
         settings = input_settings(session)
         responds = isinstance(session, Session)

@@ -10,11 +10,11 @@ import anyio
 
 from vivavoce.connect.reconnect import Reconnecting, reconnect_delay
 from vivavoce.engines.remote.relay import Connect, Relay, UpstreamServer
-from vivavoce.engines.sessions import Settings, expired, for_server, initial_session
+from vivavoce.engines.sessions import expired, for_server, initial_session
 from vivavoce.errors import ProviderError
 from vivavoce.limits import Limits
 from vivavoce.protocol import events as e
-from vivavoce.protocol.session import Session
+from vivavoce.protocol.session import AnySession, Session
 from vivavoce.protocol.settings import DEFAULT
 from vivavoce.session.line import Line
 
@@ -47,11 +47,11 @@ class Remote:
         """The upstream server."""
         return UpstreamServer(self.name, self.connect, partial(for_server, transcriber=self.transcriber))
 
-    async def converse(self, line: Line, session: Settings | None = None) -> None:
+    async def converse(self, line: Line, session: AnySession | None = None) -> None:
         """Serve one conversation, with the client's `session`. Cancelling ends all tasks of it."""
         await self.serve(line, session, [self.server])
 
-    async def serve(self, line: Line, session: Settings | None, servers: Iterable[UpstreamServer]) -> None:
+    async def serve(self, line: Line, session: AnySession | None, servers: Iterable[UpstreamServer]) -> None:
         """Serve one conversation with the first of these servers that can be reached, then with the next."""
         limits = self.limits
         relay = Relay(line, initial_session(self.session, session, tools=limits.tools), limits)

@@ -8,7 +8,6 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from vivavoce.engines.remote.outbox import Outbox
-from vivavoce.engines.sessions import Settings
 from vivavoce.protocol import events as e
 from vivavoce.protocol.items import (
     AudioPart,
@@ -24,7 +23,7 @@ from vivavoce.protocol.items import (
     incomplete,
 )
 from vivavoce.protocol.responses import InputTokens, Response, TokenDetails, Usage, connection_lost
-from vivavoce.protocol.session import InputSettings, Pcm, input_settings
+from vivavoce.protocol.session import AnySession, InputSettings, Pcm, input_settings
 from vivavoce.session.conversation import Conversation, user_message
 from vivavoce.session.formats import bytes_per_ms
 
@@ -152,7 +151,7 @@ class OpenState:
 
     # events that the client receives
 
-    def configure(self, session: Settings) -> None:
+    def configure(self, session: AnySession) -> None:
         """Apply the input settings of a session."""
         self._input = input_settings(session)
         self._set_quiet()

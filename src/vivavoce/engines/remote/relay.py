@@ -19,7 +19,6 @@ from vivavoce.engines.cascade.rate_limits import RateLimits
 from vivavoce.engines.remote.open_state import OpenState
 from vivavoce.engines.remote.outbox import Outbox
 from vivavoce.engines.sessions import (
-    Settings,
     error_for,
     not_a_client_event,
     too_many_items,
@@ -30,13 +29,13 @@ from vivavoce.errors import ProtocolError, ProviderError
 from vivavoce.limits import Limits
 from vivavoce.protocol import events as e
 from vivavoce.protocol.items import InputAudio, Item, McpApprovalResponse, Message
-from vivavoce.protocol.session import Session
+from vivavoce.protocol.session import AnySession, Session
 from vivavoce.protocol.tools import check_tools
 from vivavoce.session.line import HungUp, Line
 
 log = logging.getLogger(__name__)
 
-Connect = Callable[[Settings], AbstractAsyncContextManager[Line]]
+Connect = Callable[[AnySession], AbstractAsyncContextManager[Line]]
 """Opens a line to a server, for a conversation with these settings. Raises `ProviderError`."""
 
 _RELAY_ID = "relay"
@@ -68,7 +67,7 @@ class UpstreamServer:
 class Relay:
     """Relays events between a client and a server, and keeps the state to continue with another server."""
 
-    def __init__(self, line: Line, session: Settings, limits: Limits) -> None:
+    def __init__(self, line: Line, session: AnySession, limits: Limits) -> None:
         """`line` is the client's line; `session` is its session until the client changes it."""
         self.line, self.session, self.limits = line, session, limits
         self.begun = False
@@ -255,7 +254,7 @@ class Relay:
             case _:
                 return event
 
-    def _as_ours(self, session: Settings) -> Settings:
+    def _as_ours(self, session: AnySession) -> AnySession:
         """Return a session with the id and expiry that the client knows."""
         return replace(session, id=self._session_id, expires_at=self._expires_at)
 

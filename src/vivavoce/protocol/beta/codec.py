@@ -35,7 +35,7 @@ from vivavoce.protocol.beta.tables import (
     to_ga_param,
 )
 from vivavoce.protocol.items import FunctionCall, Item
-from vivavoce.protocol.session import Session, TranscriptionSession
+from vivavoce.protocol.session import AnySession, TranscriptionSession
 
 TEMPERATURE = 0.8
 """a session's `temperature` until its client sets it"""
@@ -105,7 +105,7 @@ def encode_first_beta(event: e.Event) -> str | None:
     return None if isinstance(event, e.TranscriptionDelta) else encode(event)
 
 
-def session_to_beta(session: Session | TranscriptionSession) -> Json:
+def session_to_beta(session: AnySession) -> Json:
     """Return a session in the beta's form, as JSON values."""
     if isinstance(session, TranscriptionSession):
         return to_beta(msgspec.to_builtins(session), TRANSCRIPTION)

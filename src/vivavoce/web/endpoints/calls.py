@@ -13,7 +13,7 @@ from starlette.types import Receive, Scope, Send
 
 from vivavoce.protocol.codec import read_session
 from vivavoce.protocol.dialects import BETA, GA
-from vivavoce.protocol.session import Session, TranscriptionSession
+from vivavoce.protocol.session import AnySession, Session
 from vivavoce.protocol.settings import DEFAULT_TRANSCRIPTION, merge
 from vivavoce.protocol.validation import missing
 from vivavoce.runtime import Runtime
@@ -29,8 +29,6 @@ BETA_PATH = "/v1/realtime"
 PEER = "vivavoce.transports.webrtc.peer"
 FORM_BYTES = 16 * 1024
 """the fields of a form besides the offer and the session"""
-
-Settings = Session | TranscriptionSession
 
 
 class CallsEndpoint:
@@ -58,7 +56,7 @@ class CallsEndpoint:
 
         await self.webrtc.accept(Offer(sdp, self._handshake(request, session), send_answer))
 
-    def _handshake(self, request: Request, session: Settings | None) -> Handshake:
+    def _handshake(self, request: Request, session: AnySession | None) -> Handshake:
         session = self._resolve(getattr(request.state, "session", None), session)
         model = request.query_params.get("model")
         if model is None and isinstance(session, Session) and session.model:
@@ -67,7 +65,7 @@ class CallsEndpoint:
         dialect = BETA if request.url.path == BETA_PATH else GA
         return Handshake(address, model, session, dialect=dialect, extras=wants_extras(request.query_params))
 
-    def _resolve(self, bound: Settings | None, wanted: Settings | None) -> Settings | None:
+    def _resolve(self, bound: AnySession | None, wanted: AnySession | None) -> AnySession | None:
         """Return the session of the client secret, merged with that of the request. Raises if it is invalid."""
         session = self._merge(bound, wanted) if bound and wanted else wanted or bound
         if session:
@@ -75,12 +73,12 @@ class CallsEndpoint:
             self._merge(default, session)
         return session
 
-    def _merge(self, session: Settings, update: Settings) -> Settings:
+    def _merge(self, session: AnySession, update: AnySession) -> AnySession:
         if isinstance(session, Session):
             return merge(session, update, tools=self.limits.tools)
         return merge(session, update)
 
-    async def _read(self, request: Request) -> tuple[str, Settings | None]:
+    async def _read(self, request: Request) -> tuple[str, AnySession | None]:
         kind = media_type(request)
         if kind == "application/sdp":
             return self._offer(await read_bytes(request, self.limits, "sdp_bytes")), None
@@ -104,7 +102,7 @@ class CallsEndpoint:
         check_offer(offer)
         return offer
 
-    def _session(self, session: bytes) -> Settings:
+    def _session(self, session: bytes) -> AnySession:
         if len(session) > self.limits.session_bytes:
             raise body_too_large(self.limits.session_bytes, "session_bytes")
         return read_session(session, self.limits)

@@ -13,13 +13,11 @@ from vivavoce.dates import unix_now
 from vivavoce.protocol.beta import codec as beta
 from vivavoce.protocol.codec import read_body, read_body_object
 from vivavoce.protocol.events import SessionUpdate, new_id
-from vivavoce.protocol.session import Session, TranscriptionSession
+from vivavoce.protocol.session import AnySession, Session
 from vivavoce.protocol.tools import without_secrets
 from vivavoce.runtime import Runtime
 from vivavoce.web.requests import read_bytes
 from vivavoce.web.security.client_secrets import ClientSecrets
-
-Settings = Session | TranscriptionSession
 
 
 class ExpiresAfter(Struct, frozen=True):
@@ -33,7 +31,7 @@ class ClientSecretRequest(Struct, frozen=True):
     """The body of `POST /v1/realtime/client_secrets`."""
 
     expires_after: ExpiresAfter = ExpiresAfter()
-    session: Settings = Session()
+    session: AnySession = Session()
 
 
 class BetaClientSecret(Struct, frozen=True):
@@ -54,7 +52,7 @@ class ClientSecret(Struct, frozen=True):
 
     value: str
     expires_at: int
-    session: Settings
+    session: AnySession
 
 
 class ClientSecretsEndpoint:
@@ -89,7 +87,7 @@ class ClientSecretsEndpoint:
         client_secret = {"value": secret.value, "expires_at": secret.expires_at}
         return _json({**beta.session_to_beta(secret.session), "client_secret": client_secret})
 
-    def _issue(self, wanted: Settings, seconds: int) -> ClientSecret:
+    def _issue(self, wanted: AnySession, seconds: int) -> ClientSecret:
         session = self.runtime.resolve_session(wanted)
         shown = without_secrets(session) if isinstance(session, Session) else session
         expires_at = self._now() + seconds

@@ -7,12 +7,10 @@ from secrets import token_hex
 import anyio
 
 from vivavoce.errors import ProtocolError
-from vivavoce.protocol.session import Session, TranscriptionSession
+from vivavoce.protocol.session import AnySession
 
 PREFIX = "ek_"
 """prefix of client secrets (OpenAI: ephemeral keys)"""
-
-Settings = Session | TranscriptionSession
 
 
 @dataclass
@@ -23,10 +21,10 @@ class ClientSecrets:
     """
 
     max_secrets: int
-    _sessions: dict[bytes, tuple[Settings, float]] = field(default_factory=dict)
+    _sessions: dict[bytes, tuple[AnySession, float]] = field(default_factory=dict)
     """by digest: the session, and when the secret expires"""
 
-    def issue(self, session: Settings, seconds: float) -> str:
+    def issue(self, session: AnySession, seconds: float) -> str:
         """Return a new secret, valid for `seconds`. Raises `ProtocolError` if there are too many."""
         now = anyio.current_time()
         self._sessions = {digest: bound for digest, bound in self._sessions.items() if bound[1] > now}
@@ -39,7 +37,7 @@ class ClientSecrets:
         self._sessions[_digest(secret)] = session, now + seconds
         return secret
 
-    def session(self, secret: str) -> Settings | None:
+    def session(self, secret: str) -> AnySession | None:
         """Return the session that a secret is bound to; None if it is unknown or has expired."""
         session, expires_at = self._sessions.get(_digest(secret), (None, 0.0))
         return session if expires_at > anyio.current_time() else None
