@@ -41,6 +41,8 @@ SLOW_MICROPHONE = """() => {
     const allowed = new Promise((resolve) => (window.allow = resolve));
     media.getUserMedia = async (wish) => (await allowed, (window.stream = await open(wish)));
 }"""
+IMPATIENT = "() => { const wait = window.setTimeout; window.setTimeout = (done, ms) => wait(done, ms / 100); }"
+COLOUR = "getComputedStyle(document.querySelector('.ring')).borderTopColor"
 CLOSED = "window.stream?.getTracks().every((track) => track.readyState === 'ended')"
 
 WITHOUT_LIVE_SOUND = "() => Object.defineProperty(BaseAudioContext.prototype, 'audioWorklet', { value: null })"
@@ -153,8 +155,14 @@ def a_desk() -> Runtime:
 
 async def test_a_question_is_heard_and_answered_aloud_with_captions_of_both_sides(opened: Open) -> None:
     async with opened(1.5, "weather", 20.0) as page:
+        status = page.get_by_role("status")
         await talk(page)
+        await in_state(page, "listening")
+        await expect(status).to_have_text("Listening")
+        await expect(status).to_have_attribute("aria-live", "polite")
         await in_state(page, "speaking")
+        await expect(status).to_have_text("Speaking")
+        await expect(status).to_have_attribute("aria-live", "off")  # it does not speak over a voice
         await expect(said(page, "user")).to_have_text("Answer in ten words.")
         await in_state(page, "listening")
         await expect(said(page, "assistant")).to_have_text(re.compile(r"(\S+ ){9}\S+"))
@@ -254,13 +262,80 @@ async def test_a_muted_microphone_is_not_heard(opened: Open) -> None:
         await talk(page)
         await in_state(page, "listening")
         await page.keyboard.press("Tab")
-        await page.get_by_role("button", name="Mute").click()
+        await page.get_by_role("button", name="Mute", exact=True).click()
         await in_state(page, "muted")
-        await expect(page.get_by_role("button", name="Mute")).to_have_attribute("aria-pressed", "true")
+        mute = page.get_by_role("button", name="Unmute", exact=True)
+        await expect(mute).to_have_attribute("aria-pressed", "true")
+        await expect(mute).to_have_attribute("data-level", "0")
+        await expect(page.get_by_role("status")).to_have_text("Muted")
         frames = (await seen(page))["framesSent"]
         while (await seen(page))["framesSent"] < frames + 350:  # seven seconds, in which the question is asked
             await in_state(page, "muted")
         await expect(said(page, "user")).to_have_count(0)
+
+
+async def test_the_keys_work_after_the_circle_was_pressed(opened: Open) -> None:
+    async with opened(30.0) as page:
+        await talk(page)
+        await in_state(page, "listening")
+        for expected in ("muted", "listening"):
+            await page.keyboard.press("Space")
+            await in_state(page, expected)
+        await page.get_by_role("button", name="Mute", exact=True).click()
+        await page.keyboard.press("/")
+        await expect(page.get_by_label("Write instead of speaking")).to_be_focused()
+        await page.keyboard.type("a / b")
+        await expect(page.get_by_label("Write instead of speaking")).to_have_value("a / b")
+        await in_state(page, "muted")
+
+
+async def test_the_words_of_the_caller_show_while_they_are_spoken(opened: Open) -> None:
+    transcriber = {"provider": "scripted", "text": "And so, my fellow Americans, ask not."}
+    runtime = Runtime(Config.model_validate({**PRESETS["scripted"], "transcriber": transcriber}))
+    await runtime.open()
+    async with opened(1.0, "jfk", 20.0, runtime=runtime) as page:
+        await talk(page)
+        await in_state(page, "user-speaking")
+        await expect(said(page, "user")).to_have_text(re.compile("…|And so"))
+        await expect(page.locator("[data-state=user-speaking] li.user:last-child")).to_contain_text("And so")
+
+
+async def test_what_was_said_outlasts_a_server_that_is_lost_and_a_reload(opened: Open) -> None:
+    async with opened(60.0) as page:
+        lines: list[WebSocketRoute] = []
+
+        async def listen_in(line: WebSocketRoute) -> None:
+            lines.append(line)
+            if len(lines) == 1:
+                line.connect_to_server()
+            else:
+                await line.close(code=1011)
+
+        await page.route_web_socket("**/v1/realtime?*", listen_in)
+        await write(page, "My code word is marmalade.")
+        await in_state(page, "speaking")
+        await in_state(page, "writing")
+        healthy = await page.evaluate(COLOUR)
+        await page.evaluate(IMPATIENT)
+        await lines[0].close(code=1001)
+        await in_state(page, "error")
+        assert await page.evaluate(COLOUR) != healthy
+        await expect(said(page, "user")).to_have_text("My code word is marmalade.")
+        lines.clear()
+        await write(page, "What is my code word?")
+        await expect(said(page, "assistant", 1)).to_have_text(re.compile("marmalade"))
+        await in_state(page, "writing")
+        lines.clear()
+        await page.reload()
+        await expect(page.locator("#state")).to_have_text("Press and go on")
+        await expect(page.locator("#turns li")).to_have_count(4)
+        await write(page, "What is my code word?")
+        await expect(said(page, "assistant", 2)).to_have_text(re.compile("marmalade"))
+        await page.get_by_role("button", name="End", exact=True).click()
+        await in_state(page, "idle")
+        await page.reload()
+        await expect(page.locator("#state")).to_have_text("Press and speak")
+        await expect(page.locator("#turns li")).to_have_count(0)
 
 
 async def test_a_line_that_drops_is_called_again_and_told_what_was_said(opened: Open) -> None:
@@ -277,12 +352,13 @@ async def test_a_line_that_drops_is_called_again_and_told_what_was_said(opened: 
         await in_state(page, "writing")
         await write(page, "Tell me a story.")
         await in_state(page, "speaking")
-        await lines[0].close(code=3000, reason="the line dropped")
-        await expect(page.get_by_text("The line is back.")).to_be_visible()
-        await in_state(page, "writing")
+        for times, line in enumerate(("first", "second"), 1):
+            await lines[-1].close(code=3000, reason=f"the {line} line dropped")
+            await expect(page.get_by_text("The line is back.")).to_have_count(times)
+            await in_state(page, "writing")
         await write(page, "What is my code word?")
         await expect(page.locator("#turns li.assistant .words").last).to_have_text(re.compile("marmalade"))
-        assert len(lines) == 2
+        assert len(lines) == 3
 
 
 async def test_the_page_says_who_answers_and_ends_when_told(opened: Open) -> None:

@@ -21,7 +21,9 @@ let audio; // CallAudio, from the first gesture to the end of the conversation
 let socket; // the WebSocket
 let phase = "idle"; // idle, connecting, open, reconnecting, error
 let muted = false;
+let over = false; // somebody ended the conversation: the next one is a new one
 let userSpeaking = false; // the user is speaking
+let spokenItem = null; // the item that the user speaks, until it is committed
 let awaitingResponse = false; // the user has spoken, and no response has been created
 let response = null; // the id of the response in progress
 let pendingCalls = new Set(); // function calls without an output, before the next message
@@ -43,7 +45,7 @@ async function talk() {
   if (audio?.hasMicrophone) return;
   const fresh = phase === "idle" || phase === "error";
   const opening = (audio ??= createAudio());
-  if (fresh) resetPage();
+  if (fresh) begin();
   try {
     setPhase(phase === "open" ? "open" : "connecting", "Opening the microphone");
     await opening.openMicrophone();
@@ -68,19 +70,24 @@ function createAudio() {
   opened.onlost = () => {
     showProblem("The microphone went away. Connect it and talk again; until then you can write.");
     audio.stream = undefined;
+    muted = false;
     render();
   };
   return opened;
 }
 
-function resetPage() {
-  captions.clear();
+/** Begin a conversation, or go on with the one on the page. */
+function begin() {
+  if (over) captions.clear();
+  over = false;
   showProblem("");
   attempts = 0;
   Object.assign(stats, { playedMs: 0, peak: 0, truncations: [], framesSent: 0 });
 }
 
 function end() {
+  over = true;
+  keepHistory();
   disconnect();
   audio?.close();
   audio = undefined;
@@ -93,11 +100,12 @@ function disconnect() {
   socket?.close();
   socket = undefined;
   userSpeaking = awaitingResponse = muted = false;
-  response = receivingItem = playingItem = null;
+  response = receivingItem = playingItem = spokenItem = null;
   discardedItems = new Set();
   pendingCalls = new Set();
   whenResponseDone = [];
   bufferedFrames = [];
+  captions.dropWaiting();
 }
 
 function fail(sentence) {
@@ -127,12 +135,14 @@ function connect(words = "Connecting") {
 async function onClose(code) {
   socket = undefined;
   const wasOpen = phase === "open";
-  if (wasOpen && code === 1000) return fail("The conversation is over. Press to begin a new one.");
+  over = wasOpen && code === 1000;
+  if (over) return fail("The conversation is over. Press to begin a new one.");
   if (phase === "connecting") return explainRefusal();
-  if (attempts === RETRY_MS.length) return fail("The server cannot be reached. Press to try again.");
+  if (attempts === RETRY_MS.length) return fail("The server cannot be reached. Press to try again: the conversation goes on.");
   if (wasOpen) captions.note("The line dropped. Trying again.");
   userSpeaking = awaitingResponse = false;
-  response = null;
+  response = spokenItem = null;
+  captions.dropWaiting();
   pendingCalls = new Set();
   onAudioDone(receivingItem);
   setTimeout(() => phase === "reconnecting" && connect(), RETRY_MS[attempts++] * (0.8 + 0.4 * Math.random()));
@@ -160,7 +170,7 @@ function send(event) {
 }
 
 function onSessionCreated() {
-  if (attempts) replayHistory();
+  replayHistory();
   attempts = 0;
   setPhase("open");
   for (const frame of bufferedFrames) appendInputAudio(frame);
@@ -171,21 +181,37 @@ function onSessionCreated() {
 /** A new session is empty: send it what was said in the old one. */
 function replayHistory() {
   const said = captions.history();
-  captions.detach();
-  for (const { who, text } of said) {
-    const mine = who === "user";
-    const part = { type: mine ? "input_text" : "output_text", text };
-    const id = `past_${crypto.randomUUID().slice(0, 18)}`;
-    replayedItems.add(id);
-    send({
-      type: "conversation.item.create",
-      item: { id, type: "message", role: mine ? "user" : "assistant", content: [part] },
-    });
+  replayedItems = new Set(said.map(({ id }) => id));
+  for (const { id, who, text } of said) {
+    const part = { type: who === "user" ? "input_text" : "output_text", text };
+    send({ type: "conversation.item.create", item: { id, type: "message", role: who, content: [part] } });
   }
-  captions.note("The line is back.");
+  if (attempts) captions.note("The line is back.");
+  else if (said.length) captions.note("The conversation goes on.");
 }
 
-const replayedItems = new Set(); // items that are on the page already
+let replayedItems = new Set(); // items of an earlier session: they are text, and on the page already
+
+const KEPT = `vivavoce ${location.pathname}`;
+
+/** Keep what was said for this tab, should it be loaded again: words only, and nothing of a conversation that is over. */
+function keepHistory() {
+  try {
+    const said = over ? [] : captions.history();
+    if (said.length) sessionStorage.setItem(KEPT, JSON.stringify(said));
+    else sessionStorage.removeItem(KEPT);
+  } catch {
+    // a browser that keeps nothing for this page loses the words with it
+  }
+}
+
+function restoreHistory() {
+  try {
+    captions.restore(JSON.parse(sessionStorage.getItem(KEPT)) ?? []);
+  } catch {
+    // nothing is kept, or nothing that can be read
+  }
+}
 
 // server events
 
@@ -196,12 +222,22 @@ function handleEvent(event) {
     case "input_audio_buffer.speech_started":
       userSpeaking = true;
       awaitingResponse = false;
+      if (spokenItem) captions.remove(spokenItem); // it was dropped
+      spokenItem = event.item_id;
+      captions.add(spokenItem, "user");
       interrupt();
       break;
     case "input_audio_buffer.speech_stopped":
       userSpeaking = false;
       break;
+    case "input_audio_buffer.cleared":
+      userSpeaking = false;
+      captions.remove(spokenItem);
+      spokenItem = null;
+      break;
     case "input_audio_buffer.committed":
+      userSpeaking = false;
+      spokenItem = null;
       awaitingResponse = true;
       break;
     case "conversation.item.added":
@@ -266,7 +302,7 @@ const ENGINE_NOTES = {
 function onItemAdded({ id, type, role, content, call_id: call }) {
   if (type === "function_call") pendingCalls.add(call);
   if (type === "function_call_output") pendingCalls.delete(call);
-  if (type !== "message" || replayedItems.delete(id)) return;
+  if (type !== "message" || replayedItems.has(id)) return;
   if (role === "assistant") {
     pendingCalls.clear();
     return captions.add(id, "assistant");
@@ -283,7 +319,7 @@ function onResponseDone({ status, status_details: details }) {
 function onError({ code, message }) {
   if (HARMLESS.has(code)) return;
   if (code === "conversation_already_has_active_response") return whenResponseDone.push(createResponse); // a greeting, for example
-  if (code === "session_expired") return fail("This conversation has lasted as long as it may. Press for a new one.");
+  if (code === "session_expired") return fail("This conversation has lasted as long as it may. Press to go on in another one.");
   showProblem(message);
 }
 
@@ -355,6 +391,7 @@ function truncate(item, ms) {
   if (answer) Object.assign(answer, { playedMs: ms, truncated: true });
   captions.renderAnswer(item);
   stats.truncations.push({ item, ms });
+  if (replayedItems.has(item)) return;
   send({ type: "conversation.item.truncate", item_id: item, content_index: 0, audio_end_ms: ms });
 }
 
@@ -372,7 +409,7 @@ async function write(text) {
   audio ??= createAudio();
   const silent = await audio.ready.then(() => "", ({ message }) => message);
   if (phase === "idle" || phase === "error") {
-    resetPage();
+    begin();
     showProblem(silent);
     whenResponseDone.push(() => sendText(text));
     return connect();
@@ -409,7 +446,8 @@ const STATE_TEXTS = {
   error: ["That did not work", ""],
 };
 const BUTTON_LABELS = { idle: "Talk", writing: "Talk", error: "Talk again", speaking: "Stop the voice", thinking: "Stop the answer" };
-const ANNOUNCED = new Set(["connecting", "muted", "reconnecting"]);
+const TURNS = new Set(["listening", "user-speaking", "thinking", "speaking"]); // the states of people who talk
+const GOES_ON = ["Press and go on", "Or press End, and then begin anew."];
 
 function state() {
   if (phase !== "open") return phase;
@@ -427,9 +465,10 @@ function setPhase(next, words) {
 
 function render(words) {
   const now = state();
-  const [text, hint] = STATE_TEXTS[now];
+  const goesOn = !over && !captions.empty;
+  const [text, hint] = now === "idle" && goesOn ? GOES_ON : STATE_TEXTS[now];
+  announce(now, words ?? text);
   if (page.dataset.state !== now) {
-    announce(now);
     stateSince = performance.now();
     if (now !== "speaking" && now !== "user-speaking") showLevel(0);
   }
@@ -439,21 +478,22 @@ function render(words) {
   $("orb-name").textContent = BUTTON_LABELS[now] ?? "Talk";
   $("orb").setAttribute("aria-disabled", String(!(now in BUTTON_LABELS)));
   const calling = phase === "open" || phase === "connecting" || phase === "reconnecting";
-  $("controls").hidden = !calling;
+  $("controls").hidden = !calling && !goesOn;
   $("mute").hidden = !audio?.hasMicrophone;
   $("mute").setAttribute("aria-pressed", String(muted));
+  $("mute-name").textContent = muted ? "Unmute" : "Mute";
   $("talk").hidden = captions.empty && $("turns").children.length === 0;
 }
 
-let welcomed = false;
-
-/** For screen readers: short, and never over audio that plays. */
-function announce(now) {
-  if (now === "idle") welcomed = false;
-  if (now === "listening" && !welcomed) {
-    welcomed = true;
-    $("news").textContent = "Listening";
-  } else if (ANNOUNCED.has(now)) $("news").textContent = STATE_TEXTS[now][0];
+/**
+ * Name the state for screen readers. It is read aloud, except over a voice, and from turn to turn while the microphone
+ * is open: the reader would be heard as the user, interrupt the answer, and be answered.
+ */
+function announce(now, words) {
+  if ($("news").textContent === words) return;
+  const turn = TURNS.has(now) && TURNS.has(page.dataset.state) && audio?.hasMicrophone && !muted;
+  $("news").setAttribute("aria-live", turn || now === "speaking" || now === "user-speaking" ? "off" : "polite");
+  $("news").textContent = words;
 }
 
 function showProblem(sentence) {
@@ -477,7 +517,11 @@ function meter(level) {
 /** Twice a second: show what has taken too long. */
 function tick() {
   const now = page.dataset.state;
-  if (now === "thinking" && performance.now() - stateSince > SLOW_RESPONSE_MS) $("state").textContent = "Still thinking";
+  if (now === "thinking" && performance.now() - stateSince > SLOW_RESPONSE_MS) {
+    $("state").textContent = "Still thinking";
+    announce(now, "Still thinking");
+  }
+  keepHistory();
   const noInput = now === "listening" && performance.now() - lastInputAt > NO_INPUT_MS;
   if (now === "listening") $("hint").textContent = noInput ? "No sound comes from your microphone. Is it switched off?" : STATE_TEXTS[now][1];
 }
@@ -524,14 +568,22 @@ $("write").addEventListener("submit", (event) => {
   showProblem("");
   write(text);
 });
+document.addEventListener("click", (event) => {
+  // pressed by mouse or finger (keys have no detail), a button leaves the keys to the page
+  if (event.detail) event.target.closest("button")?.blur();
+});
 document.addEventListener("keydown", (event) => {
   if (event.key === "Escape") return stop();
-  if (event.target.closest("input, button") || event.ctrlKey || event.metaKey || event.altKey) return;
-  if (event.key === " ") (audio?.hasMicrophone ? toggleMute : press)();
-  else if (event.key === "/") $("words").focus();
+  if (event.target.closest("input") || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.key === " ") {
+    if (event.target.closest("button:not([aria-disabled=true])")) return; // the button's own key
+    if (!event.repeat) (audio?.hasMicrophone ? toggleMute : press)();
+  } else if (event.key === "/") $("words").focus();
   else return;
   event.preventDefault();
 });
+addEventListener("pagehide", keepHistory);
 setInterval(tick, 500);
 showDescription();
+restoreHistory();
 render();

@@ -53,6 +53,8 @@ export class CallAudio {
     if (this.#closed) return this.#stopTracks();
     const [track] = this.stream.getAudioTracks();
     track.onended = () => this.onlost();
+    this.capture?.disconnect(); // of a microphone that was lost
+    if (this.capture) this.capture.port.onmessage = null;
     this.capture = new AudioWorkletNode(this.context, "capture", { numberOfOutputs: 0 });
     this.capture.port.onmessage = ({ data }) => this.onframe(data);
     this.context.createMediaStreamSource(this.stream).connect(this.capture);

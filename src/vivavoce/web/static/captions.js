@@ -1,6 +1,8 @@
 // The captions: who said what, as far as it was played.
 
 const WIRE_RATE = 24000;
+const HISTORY_TURNS = 200; // of a conversation that goes on in a new session,
+const HISTORY_CHARS = 60000; // and characters
 const CHARS_PER_MS = 0.015; // speed of speech, until it is known how long these words take
 
 /** One answer: its words, and the moment in its audio at which each run of words begins. */
@@ -81,18 +83,21 @@ export class Captions {
   }
 
   setText(id, text) {
-    const turn = this.#turns.get(id);
-    if (!turn) return;
-    if (!text.trim()) return this.remove(id);
-    turn.text = text;
-    turn.words.textContent = text;
-    turn.element.classList.remove("waiting");
-    this.#follow();
+    if (text.trim()) this.#write(this.#turns.get(id), text);
+    else this.remove(id);
   }
 
   appendText(id, text) {
     const turn = this.#turns.get(id);
-    if (turn) this.setText(id, turn.text + text);
+    this.#write(turn, (turn?.text ?? "") + text);
+  }
+
+  #write(turn, text) {
+    if (!turn) return;
+    turn.text = text;
+    turn.words.textContent = text;
+    turn.element.classList.remove("waiting");
+    this.#follow();
   }
 
   /** Show an answer as far as it was played; what an interruption took away is struck through. */
@@ -128,16 +133,26 @@ export class Captions {
     this.#append(element);
   }
 
-  /** What was said, for a new session after the connection was lost: [{who, text}]. */
+  /** What was said and heard, for a new session: [{id, who, text}], the newest of it. */
   history() {
-    const turn = ({ who, text, answer }) => ({ who, text: answer ? answer.split()[0] : text });
-    return [...this.#turns.values()].map(turn).filter(({ text }) => text.trim());
+    const turns = [...this.#turns].map(([id, { who, text, answer }]) => ({ id, who, text: answer ? answer.split()[0] : text }));
+    const said = turns.filter(({ text }) => text.trim()).slice(-HISTORY_TURNS);
+    while (said.length > 1 && said.reduce((sum, { text }) => sum + text.length, 0) > HISTORY_CHARS) said.shift();
+    return said;
   }
 
-  /** The session is gone: what was said stays to be read, but has no item any more. */
-  detach() {
-    for (const { element } of this.#turns.values()) if (element.classList.contains("waiting")) element.remove();
-    this.#turns.clear();
+  /** Show what was said before the page was loaded again. */
+  restore(said) {
+    for (const { id, who, text } of said) {
+      this.add(id, who, text);
+      this.answer(id)?.appendText(text);
+      this.renderAnswer(id);
+    }
+  }
+
+  /** The session is gone: what it was still to say will not come. */
+  dropWaiting() {
+    for (const [id, { element }] of this.#turns) if (element.classList.contains("waiting")) this.remove(id);
   }
 
   #append(element) {

@@ -5,6 +5,7 @@ const WIRE_RATE = 24000;
 const FRAME = WIRE_RATE / 50; // 20 ms
 const PREBUFFER_MS = 60; // audio that is buffered before playback starts, or starts again
 const FADE_SAMPLES = 256; // samples over which interrupted audio fades out, so that it does not click
+const SILENCE = new Float32Array(128); // of a microphone that was lost, so that a turn begun before can end
 const REPORT_EVERY = 8; // quanta of 128 samples
 
 // A windowed sinc in 512 phases: low-pass and interpolation in one. Audio is pushed in chunks of any length.
@@ -78,8 +79,7 @@ class CaptureProcessor extends AudioWorkletProcessor {
   }
 
   process([input]) {
-    if (input.length === 0) return true;
-    for (const value of this.resampler.push(this.#mono(input))) {
+    for (const value of this.resampler.push(input.length ? this.#mono(input) : SILENCE)) {
       this.frame[this.filled++] = value;
       if (this.filled === FRAME) this.#post();
     }
