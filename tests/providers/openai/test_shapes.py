@@ -11,7 +11,7 @@ import pytest
 
 from providers.openai.endpoint import Endpoint, asking, body, replied, said
 from vivavoce.errors import ProviderError
-from vivavoce.protocol.items import FunctionCall, FunctionCallOutput
+from vivavoce.protocol.items import FunctionCall, FunctionCallOutput, InputText, Message, OutputAudio
 from vivavoce.protocol.session import FunctionTool
 from vivavoce.providers.base import ChatRequest, ChatUsage, ToolCall
 
@@ -23,8 +23,16 @@ SHAPES = {
 }
 ANSWER = 'data: {"choices":[{"delta":{"content":"Yes."},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n'
 STRICT = {"type": "json_schema", "json_schema": {"name": "x", "strict": True, "schema": {"type": "object"}}}
-HISTORY = [said("Hi"), FunctionCall(name="look", arguments="{}", call_id="call_0001"),
-           FunctionCallOutput(call_id="call_0001", output="seen")]  # fmt: skip
+HISTORY = [
+    Message(role="assistant", content=(OutputAudio(transcript="Good morning."),)),
+    said("Hi"),
+    said("Look."),
+    FunctionCall(name="look", arguments="{}", call_id="call_0001"),
+    FunctionCallOutput(call_id="call_0001", output="seen"),
+    Message(role="assistant", content=(OutputAudio(transcript="There it is."),)),
+    Message(role="system", content=(InputText(text="The user is in a hurry."),)),
+    said("Thanks."),
+]
 FULL = ChatRequest(
     items=HISTORY,
     instructions="Be brief.",
@@ -108,6 +116,15 @@ def has(request: dict[str, Any], what: str) -> bool:
     match what:
         case "messages.system":
             return any(message["role"] == "system" for message in request["messages"])
+        case "messages.in_a_row":
+            roles = [
+                one["role"] for one in request["messages"] if one["role"] != "tool" and "tool_calls" not in one
+            ]
+            later = roles[1:] if roles[0] == "system" else roles
+            return later != ["user", "assistant"] * (len(later) // 2) + ["user"] * (len(later) % 2)
+        case "messages.without_thoughts":
+            told = [message for message in request["messages"] if message["role"] == "assistant"]
+            return any("reasoning_content" not in message for message in told)
         case "messages.unsigned":
             return any("thought_signature" not in str(call.get("extra_content")) for call in calls)
         case "messages.long_ids":

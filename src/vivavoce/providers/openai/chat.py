@@ -1,12 +1,10 @@
 """A chat model behind an OpenAI-compatible `/chat/completions`, streamed, with native tool calls."""
 
-import hashlib
 import logging
-import re
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field, replace
-from typing import Annotated, cast
+from typing import Annotated
 
 import anyio
 import msgspec
@@ -34,7 +32,8 @@ from vivavoce.providers.dialogue import (
 )
 from vivavoce.providers.openai.client import ApiClient, ApiSettings, api_plugin
 from vivavoce.providers.openai.completion import Completion
-from vivavoce.providers.openai.errors import EndpointError, is_temporary, refused_parameter
+from vivavoce.providers.openai.errors import EndpointError, is_temporary
+from vivavoce.providers.openai.refusals import WRONG_NUMBER, Objects, adapt, find_refused
 
 log = logging.getLogger(__name__)
 
@@ -56,19 +55,6 @@ class OpenAIChatSettings(ApiSettings, frozen=True, kw_only=True):
     context: Annotated[int, Meta(gt=0)] = 128_000
 
 
-_OUTPUT_TOKENS = ("max_tokens", "max_completion_tokens")
-_OPTIONAL = (
-    *"stream_options temperature parallel_tool_calls tool_choice top_p seed".split(),
-    *"frequency_penalty presence_penalty logit_bias".split(),
-)
-"""What may be left out of a request: the answer is then less as it was wanted, but it is an answer."""
-_WRONG_NUMBER = re.compile(r"too |at (most|least)|m(ax|in)imum|exceed|(less|greater) than", re.IGNORECASE)
-_SYSTEM_ROLE = re.compile(
-    r"\bsystem\b.{0,40}\brole\b|\brole\b.{0,40}\bsystem\b|role.{0,60}'system'", re.IGNORECASE
-)
-_CALL_ID = re.compile(r"tool.?call.?id", re.IGNORECASE)
-_NO_SIGNATURE = {"google": {"thought_signature": "skip_thought_signature_validator"}}
-"""What Gemini accepts in place of the signature of a call that it has not made"""
 _USAGE_SECONDS, _END_SECONDS = 1.0, 0.1
 """seconds to wait for what follows the reason for the end, and for what follows `[DONE]`"""
 _KEPT_EXTRAS = 1000
@@ -116,8 +102,7 @@ class OpenAIChat:
         refused, learnt = dict(self._refused), dict[str, EndpointError]()
         while True:
             body = chat_body(request, self.settings, self._extras)
-            for name in refused:
-                _leave_out(body, name)
+            adapt(body, refused)
             try:
                 async with aclosing(self._reply_once(request, body)) as pieces:
                     async for piece in pieces:
@@ -129,13 +114,11 @@ class OpenAIChat:
             except EndpointError as error:
                 if begun:
                     raise
-                name = _refused_parameter(error, body)
-                if not name:
-                    await retries.wait(error)
-                elif name in _OUTPUT_TOKENS and _WRONG_NUMBER.search(error.detail):
-                    refused |= dict.fromkeys(_OUTPUT_TOKENS)  # the number may be right another time
+                if name := find_refused(error, body):
+                    refused[name] = None
+                    learnt |= {} if name == WRONG_NUMBER else {name: error}
                 else:
-                    refused[name], learnt[name] = None, error
+                    await retries.wait(error)
 
     def _remember(self, learnt: Mapping[str, EndpointError]) -> None:
         """Remember what a request had to do without, in order to succeed."""
@@ -187,76 +170,6 @@ async def _next(data: AsyncIterator[bytes], completion: Completion) -> bytes:
     with anyio.move_on_after(_END_SECONDS if completion.done else _USAGE_SECONDS), suppress(ProviderError):
         return await anext(data, b"")
     return b""
-
-
-# what an endpoint refuses
-
-
-def _refused_parameter(error: EndpointError, body: Mapping[str, object]) -> str:
-    """Return the part of a request that an endpoint does not accept, if the request can do without it."""
-    if error.param == "stream" and "stream" in body:
-        return "stream"
-    if "strict" in error.param and "response_format" in body:
-        return "strict" if _is_strict(body) else ""
-    messages, calls = _said(body)
-    if _SYSTEM_ROLE.search(error.detail) and any(one["role"] == "system" for one in messages):
-        return "system"
-    if "thought_signature" in error.detail and any("extra_content" not in call for call in calls):
-        return "unsigned calls"
-    if _CALL_ID.search(error.detail) and any(not _is_short(str(call["id"])) for call in calls):
-        return "long call ids"
-    return refused_parameter(error, [name for name in (*_OUTPUT_TOKENS, *_OPTIONAL) if name in body])
-
-
-Objects = list[dict[str, object]]
-
-
-def _said(body: Mapping[str, object]) -> tuple[Objects, Objects]:
-    """Return the messages of a request, and the tool calls in them."""
-    messages = cast("Objects", body["messages"])
-    return messages, [call for one in messages for call in cast("Objects", one.get("tool_calls", []))]
-
-
-def _is_short(call_id: str) -> bool:
-    return bool(re.fullmatch("[a-zA-Z0-9]{9}", call_id))
-
-
-def _short(call_id: object) -> str:
-    return hashlib.sha256(str(call_id).encode()).hexdigest()[:9]
-
-
-def _is_strict(body: Mapping[str, object]) -> bool:
-    form = body.get("response_format")
-    return isinstance(form, Mapping) and "strict" in form.get("json_schema", {})
-
-
-def _leave_out(body: dict[str, object], name: str) -> None:
-    """Remove from a request what the endpoint does not accept, or put it in the way that it does."""
-    messages, calls = _said(body)
-    match name:
-        case "max_tokens" if name in body:
-            body["max_completion_tokens"] = body.pop(name)
-        case "stream":
-            body.pop("stream", None)
-            body.pop("stream_options", None)
-        case "strict" if _is_strict(body):
-            form = cast("dict[str, dict[str, object]]", body["response_format"])
-            schema = {key: value for key, value in form["json_schema"].items() if key != "strict"}
-            body["response_format"] = {**form, "json_schema": schema}
-        case "system":
-            for message in messages:
-                message["role"] = "user" if message["role"] == "system" else message["role"]
-        case "unsigned calls":
-            for call in calls:
-                call.setdefault("extra_content", _NO_SIGNATURE)
-        case "long call ids":
-            for call in calls:
-                call["id"] = _short(call["id"])
-            for message in messages:
-                if "tool_call_id" in message:
-                    message["tool_call_id"] = _short(message["tool_call_id"])
-        case _:
-            body.pop(name, None)
 
 
 # the request

@@ -9,8 +9,10 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from email.message import Message
 from functools import partial
+from typing import Annotated
 
 import anyio.to_thread
+from msgspec import Meta
 
 from vivavoce.audio.decode import NotAudio, TooLong, decode
 from vivavoce.audio.rates import OUTPUT_RATE
@@ -46,6 +48,7 @@ class OpenAISynthesizerSettings(ApiSettings, frozen=True, kw_only=True):
     """The model, the voice and the endpoint. `instructions` describe how to speak, if supported."""
 
     model: str = "gpt-4o-mini-tts"
+    patience: Annotated[float, Meta(ge=0)] = 6
     voice: str = "marin"
     instructions: str = ""
 
