@@ -173,8 +173,6 @@ class Conversation:
                 call = self._items.get(item_id)
                 if isinstance(call, FunctionCall | McpCall):
                     self._items[item_id] = replace(call, arguments=call.arguments + more)
-            case _:
-                pass
 
     def _add(self, item: Item, previous: str | None) -> None:
         if item.id is UNSET:

@@ -135,11 +135,7 @@ class Switchboard:
                 log.debug("%s hung up", call.caller.id)
             except* Exception:  # a bug: it ends this conversation only, and the client is told so
                 log.exception("conversation %s ended by an internal error", call.caller.id)
-                await _send_internal_error(line)
-
-
-async def _send_internal_error(line: Line) -> None:
-    message = "An internal error ended this conversation; others go on. Please connect again."
-    details = e.ErrorDetails(type="server_error", code="internal_error", message=message)
-    with anyio.move_on_after(1), suppress(HungUp):
-        await line.send(e.ErrorEvent(error=details))
+                message = "An internal error ended this conversation; others go on. Please connect again."
+                details = e.ErrorDetails(type="server_error", code="internal_error", message=message)
+                with anyio.move_on_after(1), suppress(HungUp):
+                    await line.send(e.ErrorEvent(error=details))

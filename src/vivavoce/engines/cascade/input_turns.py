@@ -194,8 +194,6 @@ class InputTurns:
                     self._turn.analysis = None
             case SpeechStopped(end_ms=end):
                 await self._on_speech_stopped(end)
-            case _:
-                pass
 
     async def _on_speech_started(self, start_ms: float) -> None:
         self._interruption = None

@@ -190,8 +190,6 @@ class OpenState:
                 if output := self._responses[event.response_id].output.get(event.output_index):
                     output.apply(event)
                     self._forget_if_over(event.response_id)
-            case _:
-                pass
         self.conversation.apply(event)
         if isinstance(event, e.ConversationItemAdded):
             self.conversation.drop_images(self.image_bytes)
@@ -313,8 +311,6 @@ class OpenState:
                     yield e.ResponseMcpCallArgumentsDone(**place, arguments=output.arguments)
                 output.item = replace(call, arguments=output.arguments)
                 return  # it fails after the response
-            case _:
-                pass
         yield from self._finish_output(response, output)
 
     def _content(self, item_id: str, part: _Part) -> ContentPart:

@@ -117,8 +117,6 @@ class Relay:
             case e.ResponseCreate():
                 if refusal := self._rates.exceeded(anyio.current_time()):
                     raise refusal
-            case _:
-                pass
         return replace(event, event_id=e.new_id(_RELAY_ID)) if event.event_id is UNSET else event
 
     # one connection
@@ -140,8 +138,6 @@ class Relay:
                     return None
                 case e.ErrorEvent(error=error):
                     return server.lost(error.message, retryable=error.type == "server_error")
-                case _:
-                    pass
         return server.loss_of(upstream)
 
     async def run(self, server: UpstreamServer, upstream: Line) -> ProviderError:
@@ -288,8 +284,6 @@ class Relay:
             case e.ConversationItemAdded() if isinstance(answered, e.ConversationItemCreate):
                 if audio := _untranscribed(answered.item):
                     self._state.keep_audio(answered.item.id or "", audio)
-            case _:
-                pass
         self._state.apply(event)
         await self.line.send(event)
 
