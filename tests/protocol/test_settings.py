@@ -19,6 +19,7 @@ from vivavoce.protocol.session import (
     Session,
     SessionAudio,
     TranscriptionSession,
+    output_settings,
 )
 from vivavoce.protocol.settings import DEFAULT, DEFAULT_TRANSCRIPTION, check_response, merge, without_voice
 
@@ -197,6 +198,13 @@ def test_settings_without_the_voice_are_otherwise_the_same() -> None:
         silent,
         Session(),
     ]
+
+
+def test_a_session_that_says_nothing_of_its_output_leaves_all_of_it_open() -> None:
+    spoken = OutputSettings(voice="anna")
+    assert output_settings(Session(audio=SessionAudio(output=spoken))) == spoken
+    for session in (None, Session(), Session(audio=SessionAudio()), TranscriptionSession()):
+        assert output_settings(session) == OutputSettings()
 
 
 def test_tracing_stays_as_it_is_while_it_is_on() -> None:

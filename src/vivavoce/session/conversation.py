@@ -23,7 +23,7 @@ from vivavoce.protocol.items import (
     OutputText,
 )
 from vivavoce.protocol.responses import Response
-from vivavoce.protocol.session import Pcm, Session
+from vivavoce.protocol.session import Pcm, Session, output_settings
 from vivavoce.session.formats import bytes_per_ms
 
 MS_PER_CHAR = 65
@@ -206,12 +206,10 @@ class Conversation:
 
     def _rate(self, response: Response | None = None) -> int:
         """Return the bytes per millisecond of output audio; a response may override the session's format."""
-        for settings in (response, self.session):
-            audio = settings.audio if settings else UNSET
-            output = audio.output if audio else UNSET
-            if output and output.format:
-                return bytes_per_ms(output.format)
-        return bytes_per_ms(Pcm())
+        audio = response.audio if response else UNSET
+        output = audio.output if audio else UNSET
+        own = output.format if output else UNSET
+        return bytes_per_ms(own or output_settings(self.session).format or Pcm())
 
 
 def user_message(item_id: str, transcript: str | None) -> Message:

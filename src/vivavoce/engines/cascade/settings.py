@@ -14,12 +14,10 @@ from vivavoce.protocol.session import (
     FunctionTool,
     McpServerTool,
     NoiseReduction,
-    OutputSettings,
     Pcm,
     SemanticVad,
     ServerVad,
     Session,
-    SessionAudio,
     Tool,
     ToolChoice,
     ToolChoiceFunction,
@@ -27,6 +25,7 @@ from vivavoce.protocol.session import (
     TranscriptionSettings,
     VoiceId,
     input_settings,
+    output_settings,
 )
 from vivavoce.turn_taking import TurnRules
 
@@ -60,7 +59,7 @@ class ResponseSettings:
     def of(cls, session: Session, params: ResponseParams | None = None) -> "ResponseSettings":
         """Fill in all values: `params` override `session`, and `session` overrides the defaults."""
         params = params or ResponseParams()
-        output = _or(_or(session.audio, SessionAudio()).output, OutputSettings())
+        output = output_settings(session)
         own_output = (params.audio.output if params.audio else UNSET) or ResponseOutput()
         voice = own_output.voice or output.voice or ""
         modalities = _or(params.output_modalities, _or(session.output_modalities, ("audio",)))
