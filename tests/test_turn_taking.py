@@ -220,7 +220,8 @@ def test_a_pause_long_ago_is_forgotten_little_by_little() -> None:
     hear(turns, (0.9, 320), (0, 480), (0.9, 320), (0, 640))
     for _ in range(4):
         hear(turns, (0, 3200), (0.9, 320), (0, 640))
-    turns.reset(SEMANTIC)
+    turns.reset()
+    turns.use(SEMANTIC)
     hear(turns, (0.9, 960), (0, 64))
     turns.judge_pause(7, finished=0.9, words="It is on the table.")
     fresh = paused()
@@ -311,10 +312,25 @@ def test_after_a_reset_everything_begins_anew_but_time() -> None:
     assert hear(turns, (0, 320), assistant_speaks=True) == []
     assert turns.now_ms == 704
     turns = paused()
-    turns.reset(FIXED)
+    turns.reset()
     assert not turns.speaking
     assert turns.judge_pause(1, finished=1, words="Where is it now?") is None
-    assert turns.rules is FIXED
+
+
+def test_a_turn_goes_on_under_other_rules() -> None:
+    turns = paused()
+    turns.use(FIXED)
+    assert turns.speaking
+    assert (FIXED.silence_ms or 0) - 100 <= silence_until_stop(turns) <= (FIXED.silence_ms or 0)
+
+
+def test_the_start_of_speech_is_known_before_it_is_a_turn() -> None:
+    turns = TurnTaking(FIXED)
+    assert turns.speech_start_ms is None
+    hear(turns, (0, 320), (0.9, 96))
+    assert turns.speech_start_ms == 320
+    hear(turns, (0.9, 320))
+    assert (turns.speaking, turns.speech_start_ms) == (True, 320)
 
 
 # laws

@@ -138,6 +138,7 @@ class TurnTaking:
         self.rules = rules
         self.now_ms: float = 0
         self._pause = self._interruption = 0
+        self._required_ms: float = 0
         self._longest_pause_ms: float = 0
         self._voiced_ms: float = 0
         self._gap_ms: float = 0
@@ -146,9 +147,20 @@ class TurnTaking:
         self._had_backchannel = False
         self.reset()
 
-    def reset(self, rules: TurnRules | None = None) -> None:
-        """Drop the current turn, after a manual commit, a clear, or new settings. Time and pauses are kept."""
-        self.rules = rules or self.rules
+    def use(self, rules: TurnRules) -> None:
+        """Continue under other rules. In a pause, call `judge_pause` again with what is known about it."""
+        self.rules = rules
+        self._required_ms = self._silence_without_evidence()
+
+    @property
+    def speech_start_ms(self) -> float | None:
+        """The start of the current turn, or of speech that may become one; None if there is neither."""
+        if self.speaking:
+            return self._start_ms
+        return self._onset_ms if self._voiced_ms else None
+
+    def reset(self) -> None:
+        """Drop the current turn, after a manual commit or a clear. Time and pauses are kept."""
         self.speaking = self._suspected = self._paused = False
         self._start_ms = self._end_ms = self.now_ms
         self._stopped_ms: float | None = None
@@ -246,9 +258,12 @@ class TurnTaking:
             return None
         self._paused = True
         self._pause += 1
-        longest_ms = EAGERNESS[self.rules.eagerness] * self.rules.max_silence_ms
-        self._required_ms = longest_ms if self.rules.silence_ms is None else self.rules.silence_ms
+        self._required_ms = self._silence_without_evidence()
         return self._stop_if_due() or Paused(self._end_ms, self._pause)
+
+    def _silence_without_evidence(self) -> float:
+        longest_ms = EAGERNESS[self.rules.eagerness] * self.rules.max_silence_ms
+        return longest_ms if self.rules.silence_ms is None else self.rules.silence_ms
 
     def _while_paused(self) -> Change | None:
         if self._voiced_ms >= self.rules.resume_ms:

@@ -292,6 +292,32 @@ async def test_turning_detection_off_in_mid_turn_makes_turns_manual() -> None:
     assert timeline.of(e.SessionUpdated)[0].session.audio.input.turn_detection is None
 
 
+@pytest.mark.parametrize("before", [ServerVad(), ServerVad(silence_duration_ms=300), SemanticVad(), None])
+@pytest.mark.parametrize(
+    "after", [ServerVad(silence_duration_ms=900), ServerVad(threshold=0.6), SemanticVad(eagerness="low")]
+)
+@pytest.mark.parametrize("at", [0.6, 1.5, 3.15])
+async def test_a_turn_in_progress_goes_on_under_other_rules(
+    before: ServerVad | SemanticVad | None, after: ServerVad | SemanticVad, at: float
+) -> None:
+    simulation = Simulation(
+        ["Paris."],
+        session=with_input(turn_detection=before, transcription=TranscriptionSettings(model="scripted")),
+    )
+    update = Session(audio=SessionAudio(input=InputSettings(turn_detection=after)))
+    timeline = await simulation.run(
+        CallerSays(0.5, "What is the capital of France?", seconds=2.5),
+        ClientSends(at, e.SessionUpdate(session=update)),
+        until=9,
+    )
+    (started,) = timeline.of(e.InputAudioBufferSpeechStarted)
+    (stopped,) = timeline.of(e.InputAudioBufferSpeechStopped)
+    (committed,) = timeline.of(e.InputAudioBufferCommitted)
+    assert started.item_id == stopped.item_id == committed.item_id
+    assert _last_words(simulation) == "What is the capital of France?"
+    assert done(timeline).response.status == "completed"
+
+
 async def test_a_turn_in_progress_is_committed_whole_when_turns_become_manual() -> None:
     simulation = Simulation(["Paris."], session=TRANSCRIBED)
     off = Session(audio=SessionAudio(input=InputSettings(turn_detection=None)))

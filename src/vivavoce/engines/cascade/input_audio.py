@@ -44,6 +44,12 @@ class AudioBuffer:
         """Return the audio from `start_ms` on, as far as it is kept."""
         return bytes(self._audio[self._index(start_ms) :])
 
+    def take(self) -> bytes:
+        """Remove the audio, and return it; the end is where it began."""
+        audio = bytes(self._audio)
+        self._audio.clear()
+        return audio
+
     def drop_before(self, ms: float) -> None:
         """Drop the audio before this time."""
         cut = self._index(ms)
@@ -91,13 +97,22 @@ class InputAudioStream:
         return self.turn_taking.now_ms
 
     def configure(self, settings: InputProcessing, *, keep_from_ms: float | None = None) -> None:
-        """Apply other settings. If turns become manual, only audio from `keep_from_ms` on stays uncommitted."""
+        """Apply other settings.
+
+        If turns become manual, only audio from `keep_from_ms` on stays uncommitted. If they were, speech is
+        detected in what is uncommitted when the next audio comes.
+        """
         if settings.rules != self.settings.rules:
-            self.turn_taking.reset(settings.rules)
             if settings.rules is None:
+                self.turn_taking.reset()
                 self.buffer.append(self._rest)
                 self._rest = b""
                 self.buffer.drop_before(self.buffer.end_ms if keep_from_ms is None else keep_from_ms)
+            else:
+                self.turn_taking.use(settings.rules)
+            if self.settings.rules is None:
+                self._rest = self.buffer.take()
+                self.turn_taking.now_ms = self.buffer.end_ms
         if settings.format != self.settings.format:
             self._use_format(settings)
         if settings.noise_reduction != self.settings.noise_reduction:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import anyio
+import anyio.lowlevel
 
 from vivavoce.audio.rates import INPUT_RATE
 from vivavoce.dates import unix_now
@@ -108,7 +109,9 @@ class InputTurns:
             await self.context.line.send(e.DtmfEventReceived(event=key, received_at=unix_now()))
 
     async def _process(self, audio: bytes) -> None:
-        for change in self.input_audio.process(audio):
+        for number, change in enumerate(self.input_audio.process(audio)):
+            if number % 100 == 99:  # what was not committed may be long
+                await anyio.lowlevel.checkpoint()
             if change is not None:
                 self._changes.append(change)
                 await self._handle_changes()
@@ -147,16 +150,22 @@ class InputTurns:
             await self.context.send(e.InputAudioBufferCleared())
 
     def configure(self, settings: InputProcessing) -> None:
-        """Apply other settings from now on. A turn in progress stays to be committed if turns become manual."""
-        changed = settings.rules != self.input_audio.settings.rules
-        kept = self._turn if changed and settings.rules is None else None
-        if changed:
+        """Apply other settings from now on. A turn in progress goes on under them, or stays to be committed."""
+        before, rules, kept = self.input_audio.settings.rules, settings.rules, self._turn
+        if rules is not None and before is not None:
+            self.input_audio.configure(settings)
+            if rules != before and kept and kept.analysis:
+                self._judge_pause(kept.analysis)
+            return
+        keep_from_ms = kept.audio_start_ms if kept else self.input_audio.turn_taking.speech_start_ms
+        if rules != before:
             self._drop_turn()
-        self.input_audio.configure(settings, keep_from_ms=kept.audio_start_ms if kept else None)
-        if kept:
+        self.input_audio.configure(settings, keep_from_ms=keep_from_ms)
+        if rules is None and before is not None:
             self._changes.clear()  # whether it is over is the client's to say now
-            kept.analysis = kept.draft = None
-            self._turn = kept
+            if kept:
+                kept.analysis = kept.draft = None
+                self._turn = kept
 
     # changes of turn-taking
 
