@@ -1,5 +1,6 @@
 """Recordings are transcribed as OpenAI's clients expect, and no field of theirs is passed over."""
 
+import base64
 import json
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
@@ -7,10 +8,11 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from openai import AsyncOpenAI, BadRequestError
+from openai import AsyncAzureOpenAI, AsyncOpenAI, BadRequestError
 
 from vivavoce.errors import ProviderError
 from vivavoce.providers.base import Transcript
+from vivavoce.providers.dialogue import content_text
 from vivavoce.providers.scripted.providers import ScriptedTranscriber, TranscriberSettings
 from vivavoce.testing.simulation import CallerSays, Simulation
 from web.asking import asking, error, transcribe, wav
@@ -135,6 +137,7 @@ async def test_words_have_times_where_the_transcriber_has_them(site: Site) -> No
         ({"response_format": "diarized_json"}, "response_format"),
         ({"stream": "true", "response_format": "srt"}, "response_format"),
         ({"stream": "perhaps"}, "stream"),
+        ({"language": "German"}, "language"),
         ({"vad_filter": "true"}, "vad_filter"),
     ],
     ids=lambda value: "" if isinstance(value, str) else str(value),
@@ -149,7 +152,7 @@ async def test_a_field_that_cannot_be_honoured_is_refused(
 @pytest.mark.parametrize(
     "fields",
     [
-        {"language": "en-US", "temperature": "0", "prompt": " ", "stream": "false"},
+        {"language": "English", "temperature": "0", "prompt": " ", "stream": "false"},
         {
             "chunking_strategy": "auto",
             "timestamp_granularities[]": "segment",
@@ -195,6 +198,42 @@ async def test_a_session_refuses_a_language_that_the_transcriber_does_not_know(s
         answers = [await connection.recv() for _ in range(3)]
     assert [answer.type for answer in answers] == ["error", "error", "session.updated"]
     assert answers[0].error.param == "session.audio.input.transcription.language"  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("data", "code"),
+    [(TWO_PARTS, None), (b"", "empty_recording"), (b"hello", "invalid_audio"), (wav((0, 1)), "no_speech")],
+)
+async def test_a_question_in_a_chat_may_be_a_recording(site: Site, data: bytes, code: str | None) -> None:
+    simulation = two_parts()
+    async with site(simulation) as url, AsyncOpenAI(api_key="x", base_url=f"{url}/v1") as client:
+        recording = {"data": base64.b64encode(data).decode(), "format": "wav"}
+        content = [{"type": "input_audio", "input_audio": recording}, {"type": "text", "text": "Well?"}]
+        asking_by_voice = client.chat.completions.create(
+            model="m",
+            messages=[{"role": "user", "content": content}],  # type: ignore[list-item, misc]
+        )
+        if code:
+            with pytest.raises(BadRequestError) as refused:
+                await asking_by_voice
+            assert refused.value.code == code
+        else:
+            assert (await asking_by_voice).choices[0].message.content
+            (message,) = simulation.engine.providers.chat.requests[-1].items  # type: ignore[attr-defined]
+            assert content_text(message.content) == "Is 1 < 2? Yes, it is. Well?"
+
+
+async def test_azures_client_finds_the_endpoints(site: Site) -> None:
+    async with (
+        site(two_parts()) as url,
+        AsyncAzureOpenAI(api_key="x", azure_endpoint=url, api_version="2025-03-01-preview") as client,
+    ):
+        heard = await client.audio.transcriptions.create(file=("it.wav", TWO_PARTS), model="whisper")
+        assert heard.text == "Is 1 < 2? Yes, it is."
+        spoken = await client.audio.speech.create(
+            input="Hello.", model="tts", voice="alloy", response_format="wav"
+        )
+        assert (await spoken.aread()).startswith(b"RIFF")
 
 
 async def test_a_model_is_found_by_its_name(site: Site) -> None:

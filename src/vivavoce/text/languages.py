@@ -15,6 +15,11 @@ def language_name(code: str) -> str:
     return _names().get(base_language(code), f"the language {code!r}")
 
 
+def language_code(name: str) -> str:
+    """Return the code of a language, for its English name or for the code itself: `de` for `German`."""
+    return _codes().get(name.lower(), name)
+
+
 def same_language(one: str, other: str) -> bool:
     """Return whether two codes mean the same language, ignoring the region: `pt` and `pt-BR`."""
     return base_language(one) == base_language(other)
@@ -34,6 +39,11 @@ def word_lists(file: str) -> Mapping[str, Mapping[str, list[str]]]:
     """Read a word list in all languages that have it, such as `yes_no.toml`; return it by language code."""
     folders = [folder for folder in files("vivavoce.text").iterdir() if (folder / file).is_file()]
     return {code: language_table(code, file) for code in sorted(folder.name for folder in folders)}
+
+
+@cache
+def _codes() -> Mapping[str, str]:
+    return {name.lower(): code for code, name in _names().items()}
 
 
 @cache

@@ -43,10 +43,15 @@ class Web:
         self.realtime = WebSocketTransport(self._connect, config.limits, self._join)
         self.calls = CallsEndpoint(runtime, self._connect)
         admission, secrets = Admission(runtime), ClientSecrets(config.limits.client_secrets)
-        completions = ChatCompletionsEndpoint(runtime, admission)
         models = ModelsEndpoint(runtime)
         sessions, control = ClientSecretsEndpoint(runtime, secrets), CallControlEndpoint(runtime)
-        at_azure_too: dict[str, Callable[[Request], Awaitable[Response]] | ASGIApp] = {
+        by_model: dict[str, Callable[[Request], Awaitable[Response]] | ASGIApp] = {
+            "audio/transcriptions": TranscriptionsEndpoint(runtime, admission),
+            "audio/translations": refuse_translation,
+            "audio/speech": SpeechEndpoint(runtime, admission),
+            "chat/completions": ChatCompletionsEndpoint(runtime, admission),
+        }
+        at_azure_too = {
             "/v1/realtime/client_secrets": sessions.client_secrets,
             "/v1/realtime/sessions": sessions.sessions,
             "/v1/realtime/transcription_sessions": sessions.transcription_sessions,
@@ -54,10 +59,7 @@ class Web:
             "/v1/realtime/calls/{call_id}/reject": control.reject,
             "/v1/realtime/calls/{call_id}/refer": control.refer,
             "/v1/realtime/calls/{call_id}/hangup": control.hang_up,
-            "/v1/audio/transcriptions": TranscriptionsEndpoint(runtime, admission),
-            "/v1/audio/translations": refuse_translation,
-            "/v1/audio/speech": SpeechEndpoint(runtime, admission),
-            "/v1/chat/completions": completions,
+            **{f"/v1/{path}": endpoint for path, endpoint in by_model.items()},
         }
         self.application = Starlette(
             routes=[
@@ -70,7 +72,10 @@ class Web:
                     for path, endpoint in at_azure_too.items()
                     for prefix in ("", "/openai")
                 ),
-                Route("/openai/deployments/{deployment}/chat/completions", completions, methods=["POST"]),
+                *(
+                    Route(f"/openai/deployments/{{deployment}}/{path}", endpoint, methods=["POST"])
+                    for path, endpoint in by_model.items()
+                ),
                 *(Route(path, models.list) for path in MODELS),
                 *(Route(f"{path}/{{model:path}}", models.retrieve) for path in MODELS),
                 Route("/v1/status", self._status),

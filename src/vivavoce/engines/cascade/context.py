@@ -41,7 +41,7 @@ from vivavoce.providers.base import (
 from vivavoce.session.conversation import Conversation
 from vivavoce.session.item_audio import ItemAudio
 from vivavoce.session.line import Line
-from vivavoce.text.languages import language_name, same_language
+from vivavoce.text.languages import language_code, language_name, same_language
 
 T = TypeVar("T")
 
@@ -150,7 +150,7 @@ class TranscriberQueue:
 
     def check_languages(self, languages: Iterable[str], param: str) -> None:
         """Raise `ProtocolError` if the transcriber knows none of these languages; `param` names them."""
-        asked = [code for code in languages if code]
+        asked = [language_code(language) for language in languages if language]
         if not asked or not isinstance(self.transcriber, LanguageLimited):
             return
         known = self.transcriber.languages

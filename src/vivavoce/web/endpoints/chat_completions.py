@@ -2,10 +2,12 @@
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from functools import partial
 from secrets import token_hex
 
 import msgspec
+from msgspec import UNSET
 from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 
@@ -13,6 +15,7 @@ from vivavoce.dates import unix_now
 from vivavoce.engines.cascade.items import check_images
 from vivavoce.errors import ProviderError
 from vivavoce.protocol.events import new_id
+from vivavoce.protocol.items import InputAudio, Item, Message
 from vivavoce.providers.base import ChatRequest, ChatUsage, SupportsOptions, ToolCall
 from vivavoce.runtime import MODEL, Runtime
 from vivavoce.web.endpoints.chat_schema import (
@@ -21,7 +24,9 @@ from vivavoce.web.endpoints.chat_schema import (
     to_chat_request,
     to_items,
 )
+from vivavoce.web.endpoints.transcript_formats import joined
 from vivavoce.web.errors import error_body
+from vivavoce.web.recordings import Recordings, no_speech
 from vivavoce.web.requests import (
     Admission,
     read_bytes,
@@ -40,6 +45,7 @@ class ChatCompletionsEndpoint:
 
     def __init__(self, runtime: Runtime, admission: Admission, now: Callable[[], int] = unix_now) -> None:
         self.runtime, self.limits, self._admission, self._now = runtime, runtime.config.limits, admission, now
+        self._recordings = Recordings(self.limits)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, complete or as a stream; stop when the client disconnects."""
@@ -61,6 +67,7 @@ class ChatCompletionsEndpoint:
     async def _reply(self, request: ChatCompletionRequest, asked: ChatRequest) -> Reply:
         """Call the model, and enforce what it may ignore: `tools`, `parallel_tool_calls` and `stop`."""
         may_call, stops = request.tool_choice != "none", StopSequences(request.stop_sequences)
+        asked = replace(asked, items=[await self._transcribed(item) for item in asked.items])
         async with aclosing(self.runtime.speech.providers.reply(asked, self.limits)) as pieces:
             async for piece in pieces:
                 text = stops.push(piece) if isinstance(piece, str) else stops.flush()
@@ -74,6 +81,21 @@ class ChatCompletionsEndpoint:
                     may_call = may_call and request.parallel_tool_calls
         if text := stops.flush():
             yield text
+
+    async def _transcribed(self, item: Item) -> Item:
+        """Return an item with transcripts instead of recordings."""
+        if not isinstance(item, Message):
+            return item
+        content = list(item.content)
+        for index, part in enumerate(content):
+            if isinstance(part, InputAudio) and part.audio is not UNSET:
+                audio = await self._recordings.decode(part.audio, "messages")
+                async with aclosing(self.runtime.speech.transcribe(audio)) as segments:
+                    words = joined([segment async for segment in segments])
+                if not words:
+                    raise no_speech("messages")
+                content[index] = InputAudio(transcript=words)
+        return msgspec.structs.replace(item, content=tuple(content))
 
 
 class StopSequences:

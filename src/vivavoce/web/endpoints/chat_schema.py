@@ -13,8 +13,10 @@ from msgspec import UNSET, Meta, Struct, UnsetType, to_builtins
 from vivavoce.limits import Limits
 from vivavoce.protocol.codec import read_body
 from vivavoce.protocol.items import (
+    ContentPart,
     FunctionCall,
     FunctionCallOutput,
+    InputAudio,
     InputImage,
     InputText,
     Item,
@@ -53,6 +55,17 @@ class ImagePart(Struct, tag_field="type", tag="image_url", frozen=True):
     image_url: ImageUrl
 
 
+class RecordingData(Struct, frozen=True):
+    data: bytes
+    format: str = ""
+
+
+class RecordingPart(Struct, tag_field="type", tag="input_audio", frozen=True):
+    """A recording; its `format` is found by itself."""
+
+    input_audio: RecordingData
+
+
 class Function(Struct, frozen=True):
     name: str
     arguments: str
@@ -79,7 +92,7 @@ class DeveloperMessage(SystemMessage, frozen=True):
 
 
 class UserMessage(ChatMessage, frozen=True):
-    content: str | tuple[ChatTextPart | ImagePart, ...]
+    content: str | tuple[ChatTextPart | ImagePart | RecordingPart, ...]
     name: str | UnsetType = UNSET
 
 
@@ -278,12 +291,7 @@ def to_items(message: AnyMessage) -> Iterator[Item]:
             parts = (ChatTextPart(content),) if isinstance(content, str) else content
             yield Message(
                 role="user",
-                content=tuple(
-                    InputText(text=part.text)
-                    if isinstance(part, ChatTextPart)
-                    else InputImage(image_url=part.image_url.url, detail=part.image_url.detail)
-                    for part in parts
-                ),
+                content=tuple(_content_part(part) for part in parts),
             )
         case AssistantMessage(content=content, tool_calls=calls):
             if texts := _texts(content or ()):
@@ -293,6 +301,16 @@ def to_items(message: AnyMessage) -> Iterator[Item]:
                 yield FunctionCall(name=function.name, arguments=function.arguments, call_id=call.id)
         case ToolMessage(content=content, tool_call_id=call_id):
             yield FunctionCallOutput(call_id=call_id, output="\n".join(_texts(content)))
+
+
+def _content_part(part: ChatTextPart | ImagePart | RecordingPart) -> ContentPart:
+    match part:
+        case ChatTextPart(text=text):
+            return InputText(text=text)
+        case ImagePart(image_url=image):
+            return InputImage(image_url=image.url, detail=image.detail)
+        case RecordingPart(input_audio=recording):
+            return InputAudio(audio=recording.data)
 
 
 def _texts(content: str | Sequence[ChatTextPart | RefusalPart]) -> Sequence[str]:

@@ -1,27 +1,26 @@
 """Transcription of recordings by HTTP, compatible with OpenAI's `/v1/audio/transcriptions`."""
 
-import typing
-from collections.abc import AsyncGenerator, Collection
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Collection, Mapping
+from contextlib import aclosing, suppress
 from functools import cache, partial
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Literal, cast
 
-import anyio.to_thread
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, inspect
 from starlette.datastructures import FormData, UploadFile
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from vivavoce.audio.decode import NotAudio, TooLong, decode
 from vivavoce.audio.rates import INPUT_RATE
 from vivavoce.engines.speech import Segment
 from vivavoce.errors import ProviderError
-from vivavoce.protocol.validation import invalid, unknown
+from vivavoce.protocol.validation import invalid, unknown, validate
 from vivavoce.runtime import Runtime
+from vivavoce.text.languages import language_code
 from vivavoce.web.endpoints.transcript_formats import Granularity, ResponseFormat, transcript_response
-from vivavoce.web.errors import HttpError, error_body, invalid_request, needs_pyav
+from vivavoce.web.errors import HttpError, error_body, invalid_request
+from vivavoce.web.recordings import Recordings, no_speech
 from vivavoce.web.requests import (
     Admission,
     body_too_large,
@@ -33,6 +32,7 @@ from vivavoce.web.requests import (
     start_response,
 )
 
+_BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
 FORM_BYTES = 64 * 1024
 """bytes of a form besides its recording"""
 _REFUSED = {
@@ -60,7 +60,8 @@ class TranscriptionRequest(Struct, frozen=True, kw_only=True):
     @property
     def one_language(self) -> str | None:
         """The language, if it is known."""
-        return self.language or (self.languages[0] if len(self.languages) == 1 else None)
+        one = self.language or (self.languages[0] if len(self.languages) == 1 else "")
+        return language_code(one) or None
 
     @property
     def hints(self) -> str | None:
@@ -79,7 +80,7 @@ class TranscriptionsEndpoint:
 
     def __init__(self, runtime: Runtime, admission: Admission) -> None:
         self.runtime, self.limits, self._admission = runtime, runtime.config.limits, admission
-        self._threads = anyio.CapacityLimiter(2)
+        self._recordings = Recordings(self.limits)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Transcribe one recording; stop when the client disconnects."""
@@ -103,14 +104,14 @@ class TranscriptionsEndpoint:
     async def _respond(
         self, recording: bytes, request: TranscriptionRequest, scope: Scope, receive: Receive, send: Send
     ) -> None:
-        audio = await self._decode(recording)
+        audio = await self._recordings.decode(recording, "file")
         transcript = self.runtime.speech.transcribe(
             audio, language=request.one_language, prompt=request.hints, options=request.options
         )
         async with aclosing(transcript) as segments:
             first = await anext(segments, None)  # a failure before it can still be answered with an HTTP status
             if first is None:
-                raise invalid_request("file", "There is no speech in this recording.", code="no_speech")
+                raise no_speech("file")
             if request.stream:
                 await _stream(first, segments, send)
                 return
@@ -128,26 +129,7 @@ class TranscriptionsEndpoint:
             raise invalid_request("file", "The form has no recording in its field 'file'.")
         if file.size is not None and file.size > max_bytes:
             raise body_too_large(max_bytes, "upload_bytes")
-        if not file.size:
-            raise invalid_request("file", "This recording is empty.", code="empty_recording")
         return await file.read()
-
-    async def _decode(self, recording: bytes) -> bytes:
-        max_seconds = self.limits.upload_seconds
-        decoding = partial(decode, recording, rate=INPUT_RATE, max_seconds=max_seconds)
-        try:
-            audio = await anyio.to_thread.run_sync(decoding, limiter=self._threads)
-        except TooLong as error:
-            message = f"The recording is longer than {max_seconds:g} seconds (limits.upload_seconds)."
-            raise HttpError(413, message, code="recording_too_long", param="file") from error
-        except NotAudio as error:
-            message = f"This file cannot be read as audio: {error}."
-            raise invalid_request("file", message, code="invalid_audio") from error
-        except ImportError as error:
-            raise needs_pyav("Reading recordings", "file") from error
-        if not audio:
-            raise invalid_request("file", "There is no audio in this recording.", code="empty_recording")
-        return audio
 
 
 async def refuse_translation(_: Request) -> Response:
@@ -178,31 +160,46 @@ def read_transcription_request(form: FormData) -> TranscriptionRequest:
     """Read the fields of a form; empty ones count as absent. Raises `ProtocolError` with its `param`."""
     values: dict[str, list[str]] = {}
     for key, value in form.multi_items():
-        name = key.partition("[")[0]  # lists are sent as `include[]`, objects as `chunking_strategy[type]`
+        name, _, inner = key.partition(
+            "["
+        )  # lists are sent as `include[]`, objects as `chunking_strategy[type]`
         if name == "file" or not isinstance(value, str) or not value.strip():
             continue
         if name in _REFUSED:
             raise invalid(name, _REFUSED[name])
         if name not in _kinds():
             raise unknown(name)
+        if inner not in ("", "]"):
+            raise invalid(name, f"there is no '{inner.rstrip(']')}' in it here.")
         values.setdefault(name, []).append(value.strip())
-    fields = {name: _convert(name, texts) for name, texts in values.items()}
-    return TranscriptionRequest(**cast("dict[str, Any]", fields))
+    return msgspec.convert(
+        {name: _convert(name, texts) for name, texts in values.items()}, TranscriptionRequest
+    )
 
 
 @cache
-def _kinds() -> dict[str, Any]:
-    return typing.get_type_hints(TranscriptionRequest, include_extras=True)
+def _kinds() -> Mapping[str, inspect.Type]:
+    kind = inspect.type_info(TranscriptionRequest)
+    return {field.name: field.type for field in cast("inspect.StructType", kind).fields}
 
 
 def _convert(name: str, texts: list[str]) -> object:
-    kind = _kinds()[name]
-    value = texts if typing.get_origin(kind) is tuple else texts[-1]
-    try:
-        converted: object = msgspec.convert(value, kind, strict=False)
-    except msgspec.ValidationError as error:
-        raise invalid(name, f"{error}.") from error
-    return converted
+    """Read a field by its type, as JSON would have it."""
+    kind, text = _kinds()[name], texts[-1]
+    value: object = text
+    match kind:
+        case inspect.VarTupleType(item_type=item):
+            return [validate(one, item, name, _any_length) for one in texts]
+        case inspect.BoolType():
+            value = _BOOLEANS.get(text.lower(), text)
+        case inspect.FloatType():
+            with suppress(ValueError):
+                value = float(text)
+    return validate(value, kind, name, _any_length)
+
+
+def _any_length(text: str, param: str) -> None:
+    """Accept any text: `FORM_BYTES` bounds them all."""
 
 
 def _check_options(request: TranscriptionRequest, supported: Collection[str]) -> None:
