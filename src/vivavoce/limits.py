@@ -77,7 +77,7 @@ class Limits:
     first_token_seconds: float = 15
     """seconds that a chat model may take to its first token, or to the next sign that it reads its prompt"""
     reading_seconds: float = 120
-    """seconds that a chat model may read its prompt, before a reply or ahead of it"""
+    """seconds that a chat model may read its prompt, before a reply or ahead of it, and think"""
     next_token_seconds: float = 10
     """seconds between two tokens of a chat model"""
     first_audio_seconds: float = 8

@@ -74,6 +74,17 @@ async def test_an_answer_of_thoughts_alone_is_empty() -> None:
     assert "answered nothing" in str(done(timeline).response.status_details)
 
 
+async def test_who_thinks_for_long_is_not_silent() -> None:
+    async def think() -> None:
+        await anyio.sleep(9)
+
+    thought = b'data: {"choices":[{"delta":{"reasoning_content":"hm"}}]}\n\n'
+    answer = b'data: {"choices":[{"delta":{"content":"Hello."},"finish_reason":"stop"}]}\n\n'
+    timeline = await talk(pieces(thought, think, thought, think, thought, think, answer), until=35)
+    assert done(timeline).response.status == "completed"
+    assert words(timeline) == "Hello."
+
+
 async def test_who_is_busy_is_waited_for_while_the_caller_waits() -> None:
     busy = body('{"error": {"message": "busy"}}', 429, retry_after="2")
     timeline = await talk(busy, events(delta("stop", content="Hello.")))

@@ -66,17 +66,17 @@ class Cascade:
         """
         self._is_cold = True
         settings = ResponseSettings.of(self.session)
+        chat, spoken = self.providers.chat, settings.modality == "audio"
+        if settings.tools and isinstance(chat, Prefillable):
+            await chat.prefill(
+                ChatRequest((), settings.instructions, settings.tools, settings.tool_choice, spoken=spoken)
+            )
         audio = self.providers.synthesize(
             self.apology.text, self.limits, voice=settings.voice, speed=settings.speed
         )
         async with aclosing(audio) as chunks:
             apology = [chunk async for chunk in chunks if isinstance(chunk, bytes)]
         self.apology.audio = b"".join(apology)
-        chat, spoken = self.providers.chat, settings.modality == "audio"
-        if settings.tools and isinstance(chat, Prefillable):
-            await chat.prefill(
-                ChatRequest((), settings.instructions, settings.tools, settings.tool_choice, spoken=spoken)
-            )
         self._is_cold = False
 
     async def _warm_up_again(self) -> None:

@@ -130,7 +130,12 @@ class OpenAIChat:
         self, request: ChatRequest, body: Mapping[str, object]
     ) -> AsyncGenerator[str | ToolCall | ChatUsage, None]:
         names = [tool.name for tool in request.tools]
-        completion = Completion(self._failed, names, implicit_thoughts=self._implicit_thoughts)
+        completion = Completion(
+            self._failed,
+            names,
+            implicit_thoughts=self._implicit_thoughts,
+            on_progress=request.on_progress,
+        )
         async with self.client.stream("chat/completions", body) as response:
             while not completion.failure and (data := await _next(response.data, completion)):
                 for text in completion.push(data):

@@ -246,11 +246,19 @@ class _Calls:
 class Completion:
     """One completion as far as it has arrived. `tools` are the names of those that may be called.
 
-    `fail` makes the error for a message and the value that the endpoint has sent.
+    `fail` makes the error for a message and the value that the endpoint has sent. `on_progress` is called for
+    each chunk, thoughts included.
     """
 
-    def __init__(self, fail: Fail, tools: Collection[str] = (), *, implicit_thoughts: bool = False) -> None:
-        self._fail = fail
+    def __init__(
+        self,
+        fail: Fail,
+        tools: Collection[str] = (),
+        *,
+        implicit_thoughts: bool = False,
+        on_progress: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._fail, self._on_progress = fail, on_progress
         self._lines, self._thoughts = EventLines(), ThoughtFilter(implicit=implicit_thoughts)
         self._calls = _Calls(tools)
         self._surrogate, self._has_words = "", False
@@ -333,6 +341,7 @@ class Completion:
             if self.has_ended or is_beat:
                 return ""
             raise ValueError(str(value)[:_OPENING_CHARS])
+        self._on_progress()
         text = "".join(self._choice(choice) for choice in choices or () if isinstance(choice, dict))
         self._count(chunk)
         return text
