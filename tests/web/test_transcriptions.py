@@ -200,6 +200,29 @@ async def test_a_session_refuses_a_language_that_the_transcriber_does_not_know(s
     assert answers[0].error.param == "session.audio.input.transcription.language"  # type: ignore[union-attr]
 
 
+@pytest.mark.parametrize("format", ["audio/pcm", "audio/pcmu"])
+async def test_an_item_of_a_session_may_have_a_file(site: Site, format: str) -> None:
+    async with (
+        site(two_parts()) as url,
+        AsyncOpenAI(api_key="x", base_url=f"{url}/v1") as client,
+        client.realtime.connect(model="m") as connection,
+    ):
+        audio = {"input": {"format": {"type": format}, "transcription": {"model": "m"}}}
+        await connection.session.update(session={"type": "realtime", "audio": audio})  # type: ignore[typeddict-item]
+        for file in (b"fLaC\0\0\0\x22 and nothing", TWO_PARTS):
+            part = {"type": "input_audio", "audio": base64.b64encode(file).decode()}
+            await connection.conversation.item.create(
+                item={"type": "message", "role": "user", "content": [part]}  # type: ignore[list-item, misc]
+            )
+        events = [await connection.recv()]
+        while not events[-1].type.endswith("transcription.completed"):
+            events.append(await connection.recv())
+    (refused,) = (event for event in events if event.type == "error")
+    assert refused.error.param == "item.content[0].audio"
+    assert events[-1].transcript == "Is 1 < 2? Yes, it is."  # type: ignore[union-attr]
+    assert events[-1].usage.seconds == pytest.approx(7, abs=0.01)  # type: ignore[union-attr]
+
+
 @pytest.mark.parametrize(
     ("data", "code"),
     [(TWO_PARTS, None), (b"", "empty_recording"), (b"hello", "invalid_audio"), (wav((0, 1)), "no_speech")],

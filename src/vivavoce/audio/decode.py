@@ -70,6 +70,11 @@ class TooLong(ValueError):
     """The recording is longer than allowed."""
 
 
+def is_file(data: bytes) -> bool:
+    """Return whether audio begins as a file does, so that it is no bare samples."""
+    return data[:5] in (b"ID3\2\0", b"ID3\3\0", b"ID3\4\0") or any(start.match(data) for start in _STARTS)
+
+
 def decode(data: bytes, *, rate: int, max_seconds: float) -> bytes:
     """Return a recording as 16-bit mono PCM at `rate` Hz, without what is damaged; empty if it has no sound.
 

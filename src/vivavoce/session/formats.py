@@ -5,15 +5,33 @@ from collections.abc import AsyncIterator
 import anyio.lowlevel
 
 from vivavoce.audio import g711
+from vivavoce.audio.decode import NotAudio, TooLong, decode
 from vivavoce.audio.rates import G711_RATE, INPUT_RATE, OUTPUT_RATE
 from vivavoce.audio.resample import Resampler
 from vivavoce.errors import ProtocolError
 from vivavoce.protocol.session import AudioFormat, Pcm, Pcmu
+from vivavoce.protocol.validation import invalid
 
 
 def bytes_per_ms(format: AudioFormat) -> int:
     """Return the number of bytes per millisecond of audio in a format."""
     return 2 * OUTPUT_RATE // 1000 if isinstance(format, Pcm) else G711_RATE // 1000
+
+
+def decode_file(file: bytes, format: AudioFormat, max_seconds: float, param: str) -> bytes:
+    """Return the audio of a file in a session's format. Raises `ProtocolError` that names `param`.
+
+    Call it in a thread.
+    """
+    try:
+        pcm = decode(file, rate=_rate(format), max_seconds=max_seconds)
+    except (NotAudio, TooLong) as error:
+        raise invalid(param, f"this file cannot be used: {error}.") from error
+    except ImportError as error:
+        raise invalid(param, "files need PyAV on the server; send bare samples.") from error
+    if not pcm:
+        raise invalid(param, "this file has no sound.")
+    return pcm if isinstance(format, Pcm) else g711.encode(pcm, _law(format))
 
 
 def check_samples(audio: bytes, format: AudioFormat, param: str) -> None:

@@ -4,10 +4,13 @@ import binascii
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from functools import partial
 
+import anyio.to_thread
 from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
+from vivavoce.audio.decode import is_file
 from vivavoce.engines.cascade.context import CascadeContext, Providers
 from vivavoce.engines.cascade.responses import Responses
 from vivavoce.engines.cascade.transcripts import Transcripts
@@ -28,7 +31,7 @@ from vivavoce.protocol.items import (
 from vivavoce.protocol.session import AudioFormat
 from vivavoce.protocol.validation import invalid
 from vivavoce.providers.base import SupportsImages
-from vivavoce.session.formats import check_samples
+from vivavoce.session.formats import check_samples, decode_file
 
 _ROOT = "root"
 _TRUNCATE_SLACK_MS = 1000
@@ -91,7 +94,7 @@ class Items:
     async def create(self, item: Item, previous: str | UnsetType | None) -> None:
         """Create an item: at the end, at `root`, or after another item."""
         input_format = self._input_format
-        item, audio = _without_audio(item, input_format, "item")
+        item, audio = _without_audio(await self._decoded(item, "item"), input_format, "item")
         item_id = item.id or e.new_id("item")
         self._check_new(item, item_id)
         before = self._resolve_previous(previous)
@@ -111,6 +114,16 @@ class Items:
             self.context.item_audio.append(item_id, audio)
             if any(isinstance(part, InputAudio) and not part.transcript for part in parts):
                 self.transcripts.transcribe_item(item_id, audio)
+
+    async def _decoded(self, item: Item, path: str) -> Item:
+        """Return an item with bare samples, where a client has sent a file."""
+        content = list(item.content) if isinstance(item, Message) else []
+        for index, part in enumerate(content):
+            if isinstance(part, InputAudio) and part.audio and is_file(part.audio):
+                param, seconds = f"{path}.content[{index}].audio", self.context.limits.input_buffer_seconds
+                work = partial(decode_file, part.audio, self._input_format, seconds, param)
+                content[index] = replace(part, audio=await anyio.to_thread.run_sync(work))
+        return replace(item, content=tuple(content)) if isinstance(item, Message) else item
 
     def _check_new(self, item: Item, item_id: str) -> None:
         conversation, limits = self.context.conversation, self.context.limits
@@ -193,6 +206,9 @@ def _without_audio(item: Item, format: AudioFormat, path: str) -> tuple[Item, by
     for index, part in enumerate(item.content):
         if isinstance(part, InputAudio):
             audio = part.audio or b""
+            if is_file(audio):
+                problem = "it is a file; bare samples are expected here (conversation.item.create takes files)."
+                raise invalid(f"{path}.content[{index}].audio", problem)
             check_samples(audio, format, f"{path}.content[{index}].audio")
             whole += audio
             part = InputAudio(transcript=part.transcript or None)
