@@ -125,6 +125,10 @@ def has(request: dict[str, Any], what: str) -> bool:
         case "messages.without_thoughts":
             told = [message for message in request["messages"] if message["role"] == "assistant"]
             return any("reasoning_content" not in message for message in told)
+        case "messages.without_content":
+            return any("content" not in message for message in request["messages"])
+        case "tools.without_parameters":
+            return any("parameters" not in tool["function"] for tool in request["tools"])
         case "messages.unsigned":
             return any("thought_signature" not in str(call.get("extra_content")) for call in calls)
         case "messages.long_ids":

@@ -193,6 +193,9 @@ async def words_and_calls(*chunks: object, done: bool = True) -> list[object]:
             [WEATHER],
             id="the name last",
         ),
+        pytest.param(
+            [piece(index=float("inf"), function=function("get_time", "{}")), END], [TIME], id="no index"
+        ),
         pytest.param([piece(id="a", function=function("get_time", "null")), END], [TIME], id="null as text"),
         pytest.param(
             [

@@ -451,7 +451,8 @@ def _object(value: object) -> Json | None:
 
 
 def _index(value: object) -> int | None:
-    return int(str(value)) if str(value).isdecimal() else int(value) if isinstance(value, float) else None
+    text = str(value).removesuffix(".0")
+    return int(text) if text.isdecimal() else None
 
 
 def _count(value: object) -> int:

@@ -25,6 +25,10 @@ _OPTIONAL = (
 _NUMBER = re.compile(r"too |at (most|least)|m(ax|in)imum|exceed|(less|greater) than", re.IGNORECASE)
 _SYSTEM_ROLE = re.compile(r"\bsystem\b.{0,40}\brole\b|\brole\b.{0,60}\bsystem\b", re.IGNORECASE)
 _IN_A_ROW = re.compile(r"alternat|successive", re.IGNORECASE)
+_LACKS = {
+    name: re.compile(rf"missing.{{0,20}}\b{name}\b|\b{name}\b.{{0,40}}required")
+    for name in ("content", "parameters")
+}
 _CALL_ID = re.compile(r"tool.?call.?id", re.IGNORECASE)
 _NO_SIGNATURE = {"google": {"thought_signature": "skip_thought_signature_validator"}}
 """what Gemini accepts in place of the signature of a call that it has not made"""
@@ -50,6 +54,10 @@ def _refused_of_messages(detail: str, body: Mapping[str, object]) -> str:
         return "roles in a row" if _alternating(messages) != messages else "system" if has_system else ""
     if _SYSTEM_ROLE.search(detail) and has_system:
         return "system"
+    functions = [cast("dict[str, object]", tool["function"]) for tool in cast("Objects", body.get("tools", []))]
+    for name, things in (("content", messages), ("parameters", functions)):
+        if _LACKS[name].search(detail) and any(name not in one for one in things):
+            return f"missing {name}"
     if "reasoning_content" in detail and any(_lacks_thoughts(one) for one in messages):
         return "missing thoughts"
     if "thought_signature" in detail and any("extra_content" not in call for call in calls):
@@ -82,6 +90,12 @@ def _leave_out(body: dict[str, object], name: str) -> None:
         case "system":
             for message in messages:
                 message["role"] = "user" if message["role"] == "system" else message["role"]
+        case "missing content":
+            for message in messages:
+                message.setdefault("content", "")
+        case "missing parameters":
+            for tool in cast("list[dict[str, dict[str, object]]]", body["tools"]):
+                tool["function"].setdefault("parameters", {"type": "object", "properties": {}})
         case "missing thoughts":  # DeepSeek and Kimi, while they think; empty ones will do
             for message in filter(_lacks_thoughts, messages):
                 message["reasoning_content"] = ""

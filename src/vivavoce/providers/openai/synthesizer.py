@@ -85,7 +85,7 @@ class OpenAISynthesizer:
                 if begun:
                     raise
                 if name := refused_parameter(error, body.keys() & {"response_format", "speed", "instructions"}):
-                    if name in self._refused:
+                    if body[name] == "wav":
                         raise
                     self._refused.add(name)
                 else:
