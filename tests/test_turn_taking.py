@@ -305,6 +305,22 @@ def test_when_we_fall_silent_the_usual_rule_holds() -> None:
     assert hear(turns, (0.9, 128), assistant_speaks=False) == [SpeechStarted(320)]
 
 
+def answering(ms: int) -> TurnTaking:
+    turns = TurnTaking(SEMANTIC)
+    for _ in range(ms // FRAME):
+        turns.on_frame(0.9, FRAME, assistant_speaks=True, assistant_asks=True)
+    return turns
+
+
+def test_at_the_end_of_a_question_a_yes_is_an_answer_and_no_backchannel() -> None:
+    assert answering(256).judge_interruption(1, "Yes.") == SpeechStarted(0)
+    assert answering(128).judge_interruption(1, "Yes.") is None, "it is too short yet"
+    assert hear(answering(320), (0, 160), assistant_speaks=True) == [SpeechStarted(0)], "with unknown words"
+    coughed = answering(256)
+    assert coughed.judge_interruption(1, "") is None
+    assert hear(coughed, (0, 160), assistant_speaks=True) == [InterruptionDismissed(416)]
+
+
 def test_after_a_reset_everything_begins_anew_but_time() -> None:
     turns = suspecting()
     turns.reset()

@@ -144,7 +144,7 @@ class TurnTaking:
         self._gap_ms: float = 0
         self._onset_ms: float = 0
         self._words: str | None = None
-        self._had_backchannel = False
+        self._had_backchannel = self._is_answer = False
         self.reset()
 
     def use(self, rules: TurnRules) -> None:
@@ -166,10 +166,13 @@ class TurnTaking:
         self._stopped_ms: float | None = None
         self._forget_onset()
 
-    def on_frame(self, probability: float, ms: float, *, assistant_speaks: bool) -> Change | None:
+    def on_frame(
+        self, probability: float, ms: float, *, assistant_speaks: bool, assistant_asks: bool = False
+    ) -> Change | None:
         """Advance by a frame of `ms` that is speech with this probability; return the change, if any.
 
-        `assistant_speaks` means that a response is being played to the caller.
+        `assistant_speaks` means that a response is being played to the caller, `assistant_asks` that it is the
+        end of a question: then a "yes" is no backchannel.
         """
         self.now_ms += ms
         going = self._voiced_ms > 0 or (self.speaking and not self._paused)
@@ -178,6 +181,7 @@ class TurnTaking:
             self._onset_ms = self._onset_ms if self._voiced_ms else self.now_ms - ms
             self._voiced_ms += ms
             self._gap_ms = 0
+            self._is_answer = self._is_answer or assistant_asks
         else:
             self._gap_ms += ms
         if not self.speaking:
@@ -217,11 +221,13 @@ class TurnTaking:
         if assistant_speaks:
             self._stopped_ms = None
         if self._gap_ms >= (self.rules.dismiss_ms if self._suspected else GAP_MS):
+            if self._suspected and self._is_answer and self._words is None and self._is_long_enough():
+                return self._start()
             was_suspected, self._suspected = self._suspected, False
             self._forget_onset()
             return InterruptionDismissed(self.now_ms) if was_suspected else None
         if not assistant_speaks:
-            return self._start() if self._voiced_ms >= self.rules.start_ms else None
+            return self._start() if self._is_long_enough() else None
         if self._suspected:
             return self._start_if_certain()
         if self._voiced_ms < self.rules.suspect_ms:
@@ -233,13 +239,18 @@ class TurnTaking:
     def _start_if_certain(self) -> Change | None:
         """Start the turn if there is enough speech for an interruption, given the words so far."""
         required_ms = self.rules.start_ms
-        if self._words is None or is_doubtful(self._words):
+        if self._is_answer and self._words and is_backchannel(self._words):
+            pass
+        elif self._words is None or is_doubtful(self._words):
             required_ms = self.rules.wordless_ms
         elif not self._words.strip() or is_backchannel(self._words):
             required_ms = self.rules.backchannel_ms
         elif self._had_backchannel:  # after an `uh-huh`, words are less reliable
             required_ms = self.rules.wordless_ms
         return self._start() if self._voiced_ms >= required_ms else None
+
+    def _is_long_enough(self) -> bool:
+        return self._voiced_ms >= self.rules.start_ms
 
     def _start(self) -> SpeechStarted:
         self._longest_pause_ms /= 2
@@ -293,4 +304,4 @@ class TurnTaking:
         """Drop the onset that is not yet known to be speech, or the end of a pause."""
         self._voiced_ms = self._gap_ms = 0
         self._onset_ms = self.now_ms
-        self._words, self._had_backchannel = None, False
+        self._words, self._had_backchannel, self._is_answer = None, False, False

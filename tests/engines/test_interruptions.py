@@ -149,3 +149,33 @@ async def test_what_cannot_be_understood_over_our_voice_is_judged_by_its_length(
     timeline = await simulation.run(*steps, until=9)
     assert done(timeline, 0).response.status == "cancelled"
     assert timeline.at(e.InputAudioBufferSpeechStarted, 1) - 4.0 < 0.5
+
+
+ASKED = "I have found your order. Shall I cancel it for you now?"
+
+
+async def _end_of_the_answer(said: str = ASKED) -> float:
+    timeline = await Simulation([said]).run(CallerSays(0.5, "Cancel my order please"), until=12)
+    seconds = sum(len(event.delta) for event in timeline.of(e.ResponseOutputAudioDelta)) / 48_000
+    return timeline.at(e.ResponseOutputAudioDelta) + seconds
+
+
+@pytest.mark.parametrize("early", [0.8, 0.3, 0.05])
+@pytest.mark.parametrize("word", ["yes", "okay", "no"])
+async def test_a_yes_that_begins_before_our_question_ends_is_the_answer_to_it(early: float, word: str) -> None:
+    end = await _end_of_the_answer()
+    timeline = await Simulation([ASKED, "Done."]).run(
+        CallerSays(0.5, "Cancel my order please"), CallerSays(end - early, word, seconds=0.35), until=18
+    )
+    assert timeline.at(e.InputAudioBufferSpeechStarted, 1) == pytest.approx(end - early, abs=0.5)
+    assert done(timeline).response.status == "completed"
+    assert len(timeline.of(e.ResponseDone)) == 2
+
+
+@pytest.mark.parametrize("said", [ASKED.replace("?", "."), "Shall I? " + ASKED.replace("?", ".")])
+async def test_a_nod_to_the_end_of_a_statement_stays_a_nod(said: str) -> None:
+    end = await _end_of_the_answer(said)
+    timeline = await Simulation([said, "Done."]).run(
+        CallerSays(0.5, "Cancel my order please"), CallerSays(end - 0.6, "yes", seconds=0.35), until=18
+    )
+    assert len(timeline.of(e.ResponseDone)) == 1

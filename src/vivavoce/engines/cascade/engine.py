@@ -118,6 +118,7 @@ class _Conversation:
             context.providers.vad.detector(),
             InputProcessing.of(context.client_session),
             is_audible=lambda: self.responses.audible and self.input_audio.settings.interrupt_response,
+            is_asking=lambda: self.responses.asks,
             input_buffer_seconds=context.limits.input_buffer_seconds,
             denoising_model=context.providers.denoiser,
         )

@@ -73,10 +73,12 @@ class InputAudioStream:
         settings: InputProcessing,
         *,
         is_audible: Callable[[], bool],
+        is_asking: Callable[[], bool],
         input_buffer_seconds: float,
         denoising_model: DenoisingModel | None = None,
     ) -> None:
-        """Process audio by the `settings`; `is_audible` returns whether a response is being played.
+        """Process audio by the `settings`; `is_audible` returns whether a response is being played,
+        `is_asking` whether it is the end of a question.
 
         `denoising_model` removes noise, if the settings request that.
         """
@@ -84,7 +86,7 @@ class InputAudioStream:
         self.buffer = AudioBuffer()
         self.turn_taking = TurnTaking(settings.rules or TurnRules())
         self.dtmf_keys = ""
-        self._detector, self._is_audible = LeveledDetector(detector), is_audible
+        self._detector, self._is_audible, self._is_asking = LeveledDetector(detector), is_audible, is_asking
         self._max_buffer_ms = input_buffer_seconds * 1000
         self._denoising_model = denoising_model
         self._rest = b""
@@ -161,7 +163,10 @@ class InputAudioStream:
             audible = self._is_audible()
             self._detector.adapts = not audible
             probability = self._detector.probability(frame)
-            yield self.turn_taking.on_frame(probability, FRAME_MS, assistant_speaks=audible)
+            asks = audible and self._is_asking()
+            yield self.turn_taking.on_frame(
+                probability, FRAME_MS, assistant_speaks=audible, assistant_asks=asks
+            )
             if not self.turn_taking.speaking:
                 self.buffer.drop_before(self.buffer.end_ms - _QUIET_MS)
             elif self.buffer.ms > self._max_buffer_ms:

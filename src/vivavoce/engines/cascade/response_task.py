@@ -37,6 +37,9 @@ Piece = str | bytes | WordTiming | ToolCall | Failure
 _PIECES_AHEAD = 48
 _CHUNK_BYTES = OUTPUT_RATE // 10 * 2
 """size of one audio delta, 100 ms: each can be paused individually"""
+_ANSWERED_EARLY = 1.0
+"""seconds before the end of a question at which people begin to answer it"""
+_AFTER_A_QUESTION = " \n\"'”’)*_"
 _REST_OF_WORD = re.compile(r"\S*\s*")
 
 
@@ -91,6 +94,14 @@ class ResponseTask:
         self._usage: ChatUsage | None = None
         self._failure: Failure | None = None
         self._is_speakable = False
+        self._question_seconds: float | None = None
+
+    @property
+    def asks(self) -> bool:
+        """Whether the end of a question is being played, so that a "yes" answers it."""
+        if self._question_seconds is None:
+            return False
+        return self._question_seconds - self.pacing.heard_ms / 1000 <= _ANSWERED_EARLY
 
     # running
 
@@ -160,7 +171,7 @@ class ResponseTask:
     async def _generate_text(self, request: ChatRequest) -> bool:
         """Generate the text, clause by clause with its audio if it is spoken; return whether there was any."""
         has_text = has_audio = False
-        gap, spoken = 0.0, self.settings.modality == "audio"
+        gap, seconds, last, spoken = 0.0, 0.0, "", self.settings.modality == "audio"
         words = self._text(request)
         async with aclosing(words), aclosing(clauses(words) if spoken else words) as pieces:
             async for clause in pieces:
@@ -174,11 +185,14 @@ class ResponseTask:
                     async for chunk in audio:
                         if gap and isinstance(chunk, bytes):
                             await self._generated.send(silence(gap / self.settings.speed))
-                            gap = 0.0
-                        has_audio = has_audio or isinstance(chunk, bytes)
+                            seconds, gap = seconds + gap / self.settings.speed, 0.0
+                        if isinstance(chunk, bytes):
+                            has_audio, seconds = True, seconds + len(chunk) / (2 * OUTPUT_RATE)
                         await self._generated.send(chunk)
-                gap = pause_after(clause) if has_audio else 0.0
+                gap, last = pause_after(clause) if has_audio else 0.0, clause
                 await self.released.wait()
+        if last.rstrip(_AFTER_A_QUESTION).endswith("?"):
+            self._question_seconds = seconds
         if self._is_speakable and not has_audio:
             raise ProviderError("synthesizer", "made no sound")
         return has_text

@@ -52,6 +52,11 @@ class Responses:
         """Whether a response is being played to the caller."""
         return self._current is not None and self._current.pacing.audible
 
+    @property
+    def asks(self) -> bool:
+        """Whether the end of a question is being played to the caller."""
+        return self._current is not None and self._current.asks
+
     async def wait_until_done(self) -> None:
         """Return when no response is in progress in the conversation."""
         while self._current and self.in_progress:
