@@ -19,7 +19,7 @@ MARKUP = [
     ("| a | b |\n|---|---|\n| c | d |", "a b. c d"),
     ("a<br/>b <b>bold</b>", "a b bold"),
     ("Hi 👍🏽 there 👩‍👩‍👧 ❤️!", "Hi there!"),
-    ("#fun is number #1", "fun is number number one"),
+    ("#fun is number #1", "hashtag fun is number number one"),
     ("x[0] {y} a|b \\n", "x zero y a b n"),
 ]
 NUMBERS = [
@@ -58,8 +58,7 @@ NUMBERS = [
     (
         "v1.2, version 2.0.1, Version 3.0.0, 192.168.0.1",
         "version one point two, version two point zero point"
-        " one, Version three point zero point zero, one hundred ninety-two point one hundred sixty-eight point"
-        " zero point one",
+        " one, Version three point zero point zero, one nine two dot one six eight dot zero dot one",
     ),
     ("٣ and １２ and ①", "three and twelve and one"),
     ("24/7", "twenty-four seven"),
@@ -102,7 +101,7 @@ TIMES = [
     ("March 2024", "March twenty twenty-four"),
     ("2000, 2007, 2010, 1999", "two thousand, two thousand seven, twenty ten, nineteen ninety-nine"),
     ("1914-1918", "nineteen fourteen to nineteen eighteen"),
-    ("the 1990s, the '90s", "the nineteen nineties, the 'nineties"),
+    ("the 1990s, the '90s", "the nineteen nineties, the nineties"),
     ("the 1900s", "the nineteen hundreds"),
     ("9:45 AM, 9:45am, 9:05 p.m. today", "nine forty-five AM, nine forty-five AM, nine oh five PM today"),
     ("9:00, 14:30, 00:15, 24:00", "nine o'clock, two thirty PM, twelve fifteen AM, twelve AM"),

@@ -14,7 +14,6 @@ from vivavoce.engines.cascade.leveled_detector import LeveledDetector
 from vivavoce.engines.cascade.response_task import silence
 from vivavoce.limits import Limits
 from vivavoce.providers.base import FRAME_BYTES, FRAME_MS, Transcript
-from vivavoce.text.normalization import speakable
 from vivavoce.text.sentences import Segmenter, pause_after
 
 SPEECH = 0.5
@@ -76,15 +75,17 @@ class Speech:
         Closing the iterator stops the synthesizer. Raises `ProviderError` if it fails or takes too long.
         """
         segmenter, pause = Segmenter(begun=True), b""
-        sentences = (speakable(sentence).strip() for sentence in [*segmenter.push(text), segmenter.flush()])
-        for sentence in filter(None, sentences):
-            audio = self.providers.synthesize(sentence, self.limits, voice=voice, speed=speed)
+        for sentence in [*segmenter.push(text), *segmenter.flush()]:
+            words = sentence.spoken.words
+            if not words:
+                continue
+            audio = self.providers.synthesize(words, self.limits, voice=voice, speed=speed)
             async with aclosing(audio) as chunks:
                 async for chunk in chunks:
                     if isinstance(chunk, bytes):
                         yield pause + chunk
                         pause = b""
-            pause = silence(pause_after(sentence) / speed)
+            pause = silence(pause_after(words) / speed)
 
     def _detect_speech(self, pcm: bytes) -> Sequence[float]:
         """Return the probability of speech in each frame."""

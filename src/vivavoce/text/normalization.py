@@ -4,9 +4,15 @@ No I/O; used before every synthesizer. Only English is spelled out (`text/en`); 
 is removed. Rules are applied from top to bottom, each to the result of those before it.
 """
 
+import html
+import re
 import unicodedata
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import takewhile
 
-from vivavoce.text.en.normalization import address_rules, compile_rules, plain_digits, word_rules
+from vivavoce.text.en.normalization import Rule, compile_rules, early_rules, plain_digits, word_rules
 
 
 def speakable(text: str, *, language: str = "en") -> str:
@@ -14,24 +20,67 @@ def speakable(text: str, *, language: str = "en") -> str:
 
     Text that is speakable already is unchanged. `language` is an ISO 639-1 code.
     """
-    if language.lower().startswith("en"):
-        text = "".join(plain_digits(char) for char in text)
-        steps = (*LINKS, *address_rules(), *MARKUP, *word_rules())
+    return read(text, language=language).between(0, len(text)).words
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """The words to be spoken for a part of a text; for each character, where the last one that it reads is."""
+
+    words: str
+    sources: Sequence[int] = ()
+
+    def written(self, chars: int) -> int:
+        """Return the place in the written part of the last character that is read after the first `chars`."""
+        return self.sources[min(chars, len(self.sources) - 1)] if self.sources else 0
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A text as it is spoken, with the part of the written text (start and end) that each character reads."""
+
+    text: str
+    sources: Sequence[tuple[int, int]]
+
+    def crosses(self, start: int, end: int) -> bool:
+        """Whether something that is read as one begins before `start` and ends after `end`."""
+        return any(a < start and b > end for a, b in self.sources)
+
+    def between(self, start: int, end: int) -> Spoken:
+        """Return what is spoken for a part of the written text."""
+        first, last = (bisect_left(self.sources, (at, -1)) for at in (start, end))
+        part = self.text[first:last]
+        if not any(char.isalnum() for char in part):
+            return Spoken("")
+        first += len(part) - len(part.lstrip())
+        words = part.strip()
+        sources = self.sources[first : first + len(words)]
+        return Spoken(words, [max(a, b - 1) - start for a, b in sources])
+
+
+def read(text: str, *, language: str = "en") -> Reading:
+    """Return how `text` is spoken, and which part of it is read by what."""
+    english = language.lower().startswith("en")
+    reading = _replaced(Reading(text, [(at, at + 1) for at in range(len(text))]), ENTITIES)
+    if english:
+        reading = _each_char(reading, plain_digits)
+        reading = _replaced(reading, (*LINKS, *early_rules(), *MARKUP, *word_rules()))
     else:
-        steps = (*LINKS, *MARKUP)
-    for pattern, words in steps:
-        text = pattern.sub(words, text)
-    text = "".join(" " if unicodedata.category(char) in UNSPEAKABLE else char for char in text)
-    for pattern, words in TIDY:
-        text = pattern.sub(words, text)
-    return text.strip() if any(char.isalnum() for char in text) else ""
+        reading = _replaced(reading, (*LINKS, *MARKUP))
+    return _replaced(_each_char(reading, _without_symbols), TIDY)
 
 
+ENTITIES = (
+    Rule(
+        re.compile(r"&(?:#\d{1,7}|#[xX][\da-fA-F]{1,6}|[A-Za-z]\w{1,31});"),
+        lambda match: html.unescape(match[0]),
+    ),
+)
 UNSPEAKABLE = {"So", "Sk", "Cn", "Co", "Cs", "Me"}
 """Unicode categories of emoji and other symbols without words"""
 
 LINKS = compile_rules(
-    (r"[ \t]+", " "),
+    (r"[\t\u00a0\u2000-\u200a\u202f\u205f][ \t]*| [ \t]+", " "),
     (r"(?m)^[ \t]*(?:```|~~~)[\w+-]*[ \t]*$", ""),
     (r"!?\[([^\[\]\n]*)\]\((?:[^()\s]|\([^()\s]*\))*(?: \"[^\"\n]*\")?\)", r"\1"),
 )
@@ -49,10 +98,56 @@ MARKUP = compile_rules(
     (r"[\[\]{}<>|\\]", " "),
 )
 TIDY = compile_rules(
-    (r"[ \t]+(?:[\u200d\ufe0e\ufe0f]+[ \t]*)*|[\ufe0e\ufe0f]", " "),
+    (r"[ \t]+(?:[\u200d\ufe0e\ufe0f]+[ \t]*)+|[ \t]{2,}|[\t\ufe0e\ufe0f]", " "),
     (r"[ \t]*[\n\r]\s*", "\n"),
     (r"(?<=[\w)'\"”’%])\n", ". "),
-    (r"\s+", " "),
+    (r"\s{2,}|[^\S ]", " "),
     (r" +(?=[,.;:!?])", ""),
     (r"^ ?(?:[-+•=]+(?: |$))+", ""),
 )
+
+
+def _without_symbols(char: str) -> str:
+    return " " if unicodedata.category(char) in UNSPEAKABLE else char
+
+
+def _each_char(reading: Reading, replace: Callable[[str], str]) -> Reading:
+    new = [replace(char) for char in reading.text]
+    sources = [source for part, source in zip(new, reading.sources, strict=True) for _ in part]
+    return Reading("".join(new), sources)
+
+
+def _replaced(reading: Reading, rules: Iterable[Rule]) -> Reading:
+    text, sources = reading.text, list(reading.sources)
+    for pattern, words, needs in rules:
+        if not needs.search(text):
+            continue
+        # from right to left, so that the places of the matches to the left stay true
+        for match in reversed(list(pattern.finditer(text))):
+            old, new = match[0], match.expand(words) if isinstance(words, str) else words(match)
+            if old == new:
+                continue
+            if new and (at := old.find(new)) >= 0:  # something is only removed around it
+                part = sources[match.start() + at : match.start() + at + len(new)]
+            else:
+                same = _shared(old, new)
+                more = _shared(old[same:][::-1], new[same:][::-1])
+                begin, end = match.start() + same, match.end() - more
+                middle = [_span(sources, begin, end)] * (len(new) - same - more)
+                part = sources[match.start() : begin] + middle + sources[end : match.end()]
+            sources[match.start() : match.end()] = part
+            text = text[: match.start()] + new + text[match.end() :]
+    return Reading(text, sources)
+
+
+def _shared(one: str, other: str) -> int:
+    """Return how many characters two texts share at the beginning."""
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
+
+
+def _span(sources: Sequence[tuple[int, int]], begin: int, end: int) -> tuple[int, int]:
+    """Return the part of the written text that these characters read; of none, the place between them."""
+    if begin < end:
+        return sources[begin][0], max(b for _, b in sources[begin:end])
+    place = sources[begin][0] if begin < len(sources) else sources[-1][1] if sources else 0
+    return place, place

@@ -25,8 +25,7 @@ from vivavoce.protocol.responses import (
     StatusDetails,
 )
 from vivavoce.providers.base import ChatRequest, ChatUsage, ToolCall, WordTiming
-from vivavoce.text.normalization import speakable
-from vivavoce.text.sentences import clauses, pause_after
+from vivavoce.text.sentences import Clause, clauses, pause_after
 
 CancelReason = Literal["turn_detected", "client_cancelled"]
 Failure = ProviderError | ProtocolError
@@ -174,14 +173,15 @@ class ResponseTask:
         gap, seconds, last, spoken = 0.0, 0.0, "", self.settings.modality == "audio"
         words = self._text(request)
         async with aclosing(words), aclosing(clauses(words) if spoken else words) as pieces:
-            async for clause in pieces:
-                has_text = has_text or bool(clause.strip())
+            async for piece in pieces:
+                text = piece.text if isinstance(piece, Clause) else piece
+                has_text = has_text or bool(text.strip())
                 if not has_text:  # some models begin with blanks, and then call a tool
                     continue
-                await self._generated.send(clause)
-                if not spoken:
+                await self._generated.send(text)
+                if not isinstance(piece, Clause):
                     continue
-                async with aclosing(self._audio(clause)) as audio:
+                async with aclosing(self._audio(piece)) as audio:
                     async for chunk in audio:
                         if gap and isinstance(chunk, bytes):
                             await self._generated.send(silence(gap / self.settings.speed))
@@ -189,7 +189,7 @@ class ResponseTask:
                         if isinstance(chunk, bytes):
                             has_audio, seconds = True, seconds + len(chunk) / (2 * OUTPUT_RATE)
                         await self._generated.send(chunk)
-                gap, last = pause_after(clause) if has_audio else 0.0, clause
+                gap, last = pause_after(text) if has_audio else 0.0, text
                 await self.released.wait()
         if last.rstrip(_AFTER_A_QUESTION).endswith("?"):
             self._question_seconds = seconds
@@ -213,16 +213,18 @@ class ResponseTask:
         settings = self.settings
         return settings.tool_choice != "none" and (settings.parallel_tool_calls or not self._tool_calls)
 
-    async def _audio(self, clause: str) -> AsyncGenerator[bytes | WordTiming, None]:
-        text, settings = speakable(clause), self.settings
-        if not text.strip():
+    async def _audio(self, clause: Clause) -> AsyncGenerator[bytes | WordTiming, None]:
+        spoken, settings = clause.spoken, self.settings
+        if not spoken.words:
             return
         self._is_speakable = True
-        audio = self._providers.synthesize(text, self._limits, voice=settings.voice, speed=settings.speed)
+        audio = self._providers.synthesize(
+            spoken.words, self._limits, voice=settings.voice, speed=settings.speed
+        )
         async with aclosing(audio) as chunks:
             async for chunk in chunks:
                 if isinstance(chunk, WordTiming):  # it counts the characters of the normalized text
-                    chunk = WordTiming(chunk.chars * len(clause) // len(text))
+                    chunk = WordTiming(spoken.written(chunk.chars))
                 yield chunk
 
     # sending
