@@ -279,7 +279,7 @@ def test_what_is_no_number_and_no_address_is_named(text: str, words: list[str]) 
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ("base_url = 'http://'", ["http://", "address"]),
+        ("base_url = 'http://'", ["base_url", "http://", "address"]),
         ("base_url = 'example.org/v1'", ["example.org", "http"]),
         ("base_url = 'http://a.example:99999/v1'", ["a.example:99999"]),
         ("base_url = 'http://a.example:0/v1'", ["a.example:0"]),
@@ -290,11 +290,12 @@ def test_what_is_no_number_and_no_address_is_named(text: str, words: list[str]) 
         ("base_url = 'http://ä.example/v1'", ["ä.example"]),
         ("base_url = 'http://me:secret@a.example/v1'", ["no user"]),
         ("base_url = 'http://a.example/v1?x=1'", ["no query"]),
+        ("base_url = 'http://a.example/v1/chat/completions/'", ["base_url ends before /chat/completions"]),
         ("headers = { x-name = 'Jürgen' }", ["x-name", "ASCII"]),
         ('headers = { x-name = "a\\nb" }', ["x-name", "ASCII"]),
         ("headers = { 'x name' = 'a' }", ["'x name'"]),
         ("headers = { x-name = 1 }", ["headers"]),
-        ("timeout = -1", ["timeout"]),
+        ("timeout = -1", ["] timeout of 'openai'"]),
         ("timeout = 0", ["timeout"]),
         ("timeout = nan", ["timeout"]),
         ("timeout = inf", ["timeout"]),

@@ -91,7 +91,9 @@ def settings_for(plugin: Plugin[S], table: Mapping[str, object]) -> S:
     try:
         settings = msgspec.convert(table, plugin.settings, strict=False)
     except msgspec.ValidationError as error:
-        raise ConfigError(f"[{plugin.role}] of {plugin.name!r}: {error}") from error
+        problem, _, setting = str(error).partition(" - at `$.")
+        place = " ".join(filter(None, (f"[{plugin.role}]", setting.rstrip("`"))))
+        raise ConfigError(f"{place} of {plugin.name!r}: {problem}.") from error
     for name in plugin.settings.__struct_fields__:
         value = getattr(settings, name)
         if isinstance(value, float) and not math.isfinite(value):

@@ -32,6 +32,7 @@ ERROR_CHARS = 300
 ERROR_BYTES = 64 * 1024
 ATTEMPTS = 5
 """attempts at one request, the first included"""
+_PATHS = ("/chat/completions", "/audio/transcriptions", "/audio/speech")
 _FIRST_WAIT, _LONGEST_WAIT = 0.25, 4.0
 
 Positive = Annotated[float, Meta(gt=0)]
@@ -56,8 +57,14 @@ class ApiSettings(msgspec.Struct, frozen=True, kw_only=True):
     api_version: str = ""
 
     def __post_init__(self) -> None:
-        if http_address(self.base_url).query:
+        try:
+            address = http_address(self.base_url)
+        except ValueError as error:
+            raise ValueError(f"base_url: {error}") from error
+        if address.query:
             raise ValueError("base_url has no query here; Azure's version is api_version")
+        if path := next((path for path in _PATHS if address.path.rstrip("/").endswith(path)), ""):
+            raise ValueError(f"base_url ends before {path}, which is added to it")
         for name, value in self.headers.items():
             if not HEADER_NAME.fullmatch(name):
                 raise ValueError(f"{name!r} in headers is not the name of a header")
