@@ -9,11 +9,14 @@ from email.utils import format_datetime
 import anyio
 import httpx
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from providers.openai.endpoint import Answer, Endpoint, asking, body, delta, events, pieces, replied
 from vivavoce.dates import unix_now
 from vivavoce.errors import ProviderError
 from vivavoce.providers.base import ChatUsage, ToolCall
+from vivavoce.providers.openai.completion import Completion
 
 pytestmark = pytest.mark.anyio
 
@@ -458,6 +461,33 @@ async def test_calls_do_not_grow_without_end() -> None:
     chunks = [piece(id="a", function=function("get_time", '{"x": "' + "x" * 500_000)) for _ in range(3)]
     with pytest.raises(ProviderError, match="longer than 1048576 characters"):
         await words_and_calls(*chunks, END)
+
+
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.just("\ud83d")
+FIELDS = (
+    "choices delta message content text tool_calls function name arguments id index finish_reason usage error"
+)
+ANYTHING = st.recursive(
+    SCALARS,
+    lambda inner: (
+        st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(FIELDS.split()), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+CHUNKS = st.lists(
+    st.fixed_dictionaries({"choices": st.lists(st.fixed_dictionaries({"delta": ANYTHING}))}) | ANYTHING
+)
+
+
+@settings(max_examples=40)
+@given(CHUNKS)
+def test_whatever_arrives_is_words_and_calls_or_a_failure(chunks: list[object]) -> None:
+    completion = Completion(lambda message, error: ProviderError("openai", message), ["look"])
+    stream = "".join(f"data: {json.dumps(chunk)}\n\n" for chunk in chunks).encode()
+    words = [*completion.push(stream), *completion.flush()]
+    for text in [*words, *(call.arguments for call, _ in completion.calls())]:
+        assert text.encode()
+    assert completion.usage.input_tokens >= 0
 
 
 # what endpoints refuse
