@@ -357,6 +357,18 @@ async def test_thoughts_are_not_spoken(texts: list[str], spoken: str) -> None:
     assert await words_and_calls(*[delta(content=text) for text in texts], END) == ([spoken] if spoken else [])
 
 
+async def test_calls_among_the_words_are_calls() -> None:
+    written = '<tool_call>\n{"name": "get_weather", "arguments": {"city": "Oslo"}}\n</tool_call>'
+    texts = ["One moment. ", *written, '\n<tool_call>{"name": "get_time", "parameters": {}}']
+    assert await words_and_calls(*[delta(content=text) for text in texts], END) == [
+        "One moment. \n",
+        WEATHER,
+        TIME,
+    ]
+    for other in ('{"name": "unknown"}', "no JSON"):
+        assert await words_and_calls(delta(content=f"Hm. <tool_call>{other}</tool_call>"), END) == ["Hm. "]
+
+
 async def test_an_endpoint_whose_template_begins_the_thoughts_is_known_the_next_time() -> None:
     endpoint = Endpoint([events(delta(content="Hm, hm.</think>"), delta(content="Hello."), END)])
     chat = endpoint.chat()

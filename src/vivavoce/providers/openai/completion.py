@@ -108,25 +108,29 @@ def _parsed(text: str) -> object:
 
 # thoughts
 
-_NAMES = ("think", "thinking", "thought", "thoughts", "reasoning")
-_TAG = re.compile(rf"<(/?)(?:{'|'.join(_NAMES)})(?:\s[^<>]{{0,64}})?>|\[(/?)THINK\]|◁(/?)think▷", re.IGNORECASE)
+_CALL = "tool_call"
+_NAMES = ("think", "thinking", "thought", "thoughts", "reasoning", _CALL)
+_NAME = "|".join(_NAMES)
+_TAG = re.compile(rf"<(/?)({_NAME})(?:\s[^<>]{{0,64}})?>|\[(/?)THINK\]|◁(/?)think▷", re.IGNORECASE)
 _PLAIN_TAGS = [f"<{end}{name}>" for name in _NAMES for end in ("", "/")]
 _TAG_STARTS = {
     tag[:n] for tag in [*_PLAIN_TAGS, "[think]", "[/think]", "◁think▷", "◁/think▷"] for n in range(1, 12)
 }
-_WITH_ATTRIBUTES = re.compile(rf"</?(?:{'|'.join(_NAMES)})\s[^<>]{{0,64}}", re.IGNORECASE)
+_WITH_ATTRIBUTES = re.compile(rf"</?(?:{_NAME})\s[^<>]{{0,64}}", re.IGNORECASE)
 
 
 class ThoughtFilter:
     """Removes the model's thoughts from its words: `<think>…</think>`, also where a tag is split over chunks.
 
     `implicit` means that every answer begins with thoughts, without a tag: some chat templates end with
-    `<think>`, so that the model writes only `</think>`.
+    `<think>`, so that the model writes only `</think>`. `<tool_call>…</tool_call>` is how many models write a
+    call; a server without a parser for them leaves it among the words. It goes to `calls`.
     """
 
     def __init__(self, *, implicit: bool = False) -> None:
-        self.implicit = implicit
-        self._held, self._unsure, self._inside, self._opened = "", "", implicit, False
+        self.implicit, self.calls = implicit, list[str]()
+        self._held, self._hidden, self._opened = "", "", False
+        self._inside: str | None = "" if implicit else None
 
     def push(self, text: str) -> str:
         """Return the words that are certain to be no thoughts."""
@@ -135,10 +139,13 @@ class ThoughtFilter:
         while tag := _TAG.search(self._held):
             words += self._pass(self._held[: tag.start()])
             self._held = self._held[tag.end() :]
-            closes = any(tag.groups())
+            name, closes = (tag[2] or "think").lower(), bool(tag[1] or tag[3] or tag[4])
             if not self._opened:
-                words, self._unsure, self.implicit = words + ("" if closes else self._unsure), "", closes
-            self._opened, self._inside = True, not closes
+                words += "" if closes else self._hidden
+                self.implicit = closes and name != _CALL
+            elif self._inside == _CALL:
+                self.calls.append(self._hidden)
+            self._opened, self._inside, self._hidden = True, None if closes else name, ""
         kept = self._begun()
         words += self._pass(self._held[: len(self._held) - kept])
         self._held = self._held[len(self._held) - kept :]
@@ -147,14 +154,18 @@ class ThoughtFilter:
     def flush(self) -> str:
         """Return the words withheld at the end of the answer."""
         words = self._pass(self._held)
-        words, self._held, self._unsure = self._unsure + words, "", ""
+        if self._inside == _CALL:  # its end may be the model's token for the end of its answer
+            self.calls.append(self._hidden)
+        elif not self._opened:
+            words += self._hidden
+        self._held = self._hidden = ""
         return words
 
     def _pass(self, text: str) -> str:
-        if not self._inside:
+        if self._inside is None:
             return text
-        if not self._opened:
-            self._unsure = (self._unsure + text)[:LINE_BYTES]
+        if self._inside in ("", _CALL):
+            self._hidden = (self._hidden + text)[:LINE_BYTES]
         return ""
 
     def _begun(self) -> int:
@@ -260,7 +271,7 @@ class Completion:
     ) -> None:
         self._fail, self._on_progress = fail, on_progress
         self._lines, self._thoughts = EventLines(), ThoughtFilter(implicit=implicit_thoughts)
-        self._calls = _Calls(tools)
+        self._calls, self._tools = _Calls(tools), tools
         self._surrogate, self._has_words = "", False
         self._choice_index: int | None = None
         self._usage = ChatUsage(0, 0)
@@ -300,6 +311,11 @@ class Completion:
     def calls(self) -> Iterator[tuple[ToolCall, object]]:
         """Yield the tool calls, each with what the endpoint wants to have sent back with it."""
         is_cut = _finish(self.finish_reason) != "stop"
+        for number, text in enumerate(self._thoughts.calls):
+            if (written := _object(_parsed(text))) and written.get("name") in self._tools:
+                arguments = written.get("arguments", written.get("parameters"))
+                self._calls.add({"id": f"{_CALL} {number}", "name": written["name"], "arguments": arguments})
+        self._thoughts.calls.clear()
         for call in self._calls.calls:
             if call.name and (call.is_whole or not (is_cut and call.arguments)):
                 yield ToolCall(_whole(call.name), _whole(call.arguments) or "{}"), call.extra
