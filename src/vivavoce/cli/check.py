@@ -93,17 +93,11 @@ def check(
     if as_json:
         typer.echo(json.dumps(facts, indent=2))
     else:
-        lines = [
-            *_lines(loaded, [*remote, *providers]),
-            *_tool_lines(shared, assistants),
-            "",
-            description,
-            *warnings,
-        ]
+        lines = [*_lines(loaded, [*remote, *providers]), *_tool_lines(shared, assistants)]
+        lines += ["", description, *warnings]
         lines.append("Something is missing. Write:" if missing else "Nothing is missing.")
-        typer.echo(
-            "\n".join([*lines, *(f"  {write}" for write in dict.fromkeys(each.write for each in missing))])
-        )
+        lines += [f"  {write}" for write in dict.fromkeys(each.write for each in missing)]
+        typer.echo("\n".join(lines))
     raise typer.Exit(1 if missing else 0)
 
 

@@ -89,9 +89,9 @@ class HttpToolTable(SettingsTable):
         """The parameters as JSON Schema."""
         if self.parameters.get("type") == "object" and "properties" in self.parameters:
             return dict(self.parameters)
-        each = {name: _schema(written) for name, written in self.parameters.items()}
-        required = [name for name, written in self.parameters.items() if _is_required(written)]
-        return {"type": "object", "properties": each, "required": required}
+        each = {name: _parameter(written) for name, written in self.parameters.items()}
+        schemas = {name: schema for name, (schema, _) in each.items()}
+        return {"type": "object", "properties": schemas, "required": [name for name in each if each[name][1]]}
 
     @field_validator("url")
     @classmethod
@@ -186,15 +186,10 @@ def from_environment(text: str, place: str) -> tuple[str, list[str]]:
     return _VARIABLE.sub(lambda found: os.environ[found[1]], text), secrets
 
 
-def _schema(written: object) -> dict[str, object]:
-    """Return the schema of one argument; a boolean `required` is about the argument, not part of its schema."""
+def _parameter(written: object) -> tuple[dict[str, object], bool]:
+    """Return the schema of one parameter, and whether it is required, which a boolean `required` can say."""
     if not isinstance(written, Mapping):
-        return {"type": "string", "description": str(written)}
-    return {key: value for key, value in written.items() if not (key == "required" and isinstance(value, bool))}
-
-
-def _is_required(written: object) -> bool:
-    if not isinstance(written, Mapping):
-        return True
-    value = written.get("required")
-    return value if isinstance(value, bool) else "default" not in written
+        return {"type": "string", "description": str(written)}, True
+    if not isinstance(said := written.get("required"), bool):
+        return dict(written), "default" not in written
+    return {key: value for key, value in written.items() if key != "required"}, said

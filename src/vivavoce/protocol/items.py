@@ -54,31 +54,28 @@ class TextPart(Struct, tag_field="type", tag="text", frozen=True, kw_only=True):
 Part = AudioPart | TextPart
 
 
-class Message(Struct, tag_field="type", tag="message", frozen=True, kw_only=True):
-    role: Role
-    content: tuple[ContentPart, ...]
+class _Item(Struct, frozen=True, kw_only=True):
     id: str | UnsetType = UNSET
     object: Literal["realtime.item"] | UnsetType = UNSET
     status: ItemStatus | UnsetType = UNSET
 
 
-class FunctionCall(Struct, tag_field="type", tag="function_call", frozen=True, kw_only=True):
+class Message(_Item, tag_field="type", tag="message", frozen=True, kw_only=True):
+    role: Role
+    content: tuple[ContentPart, ...]
+
+
+class FunctionCall(_Item, tag_field="type", tag="function_call", frozen=True, kw_only=True):
     """A call of a tool by the model; `arguments` is JSON text."""
 
     name: str
     arguments: str
     call_id: str | UnsetType = UNSET
-    id: str | UnsetType = UNSET
-    object: Literal["realtime.item"] | UnsetType = UNSET
-    status: ItemStatus | UnsetType = UNSET
 
 
-class FunctionCallOutput(Struct, tag_field="type", tag="function_call_output", frozen=True, kw_only=True):
+class FunctionCallOutput(_Item, tag_field="type", tag="function_call_output", frozen=True, kw_only=True):
     call_id: str
     output: str
-    id: str | UnsetType = UNSET
-    object: Literal["realtime.item"] | UnsetType = UNSET
-    status: ItemStatus | UnsetType = UNSET
 
 
 class McpTool(Struct, frozen=True, kw_only=True):

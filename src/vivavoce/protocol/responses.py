@@ -6,7 +6,7 @@ from msgspec import UNSET, Struct, UnsetType
 from msgspec.structs import replace
 
 from vivavoce.protocol.items import Item, ItemReference
-from vivavoce.protocol.session import AudioFormat, PromptReference, Reasoning, Tool, ToolChoice, VoiceId
+from vivavoce.protocol.session import AnswerSettings, AudioFormat, VoiceId
 
 VERBATIM = "vivavoce.verbatim"
 """The key in a response's `metadata` of a text to be spoken verbatim; the cascade uses no model for it."""
@@ -25,20 +25,12 @@ class WantedAudio(Struct, frozen=True, kw_only=True):
     output: WantedOutput | UnsetType = UNSET
 
 
-class ResponseParams(Struct, frozen=True, kw_only=True):
+class ResponseParams(AnswerSettings, frozen=True, kw_only=True):
     """The parameters of a `response.create`, which override the session's."""
 
     conversation: Literal["auto", "none"] | UnsetType = UNSET
     input: tuple[Item | ItemReference, ...] | UnsetType = UNSET
-    output_modalities: tuple[Literal["text", "audio"], ...] | UnsetType = UNSET
-    instructions: str | UnsetType = UNSET
     audio: WantedAudio | UnsetType = UNSET
-    tools: tuple[Tool, ...] | UnsetType = UNSET
-    tool_choice: ToolChoice | UnsetType = UNSET
-    max_output_tokens: int | Literal["inf"] | UnsetType = UNSET
-    parallel_tool_calls: bool | UnsetType = UNSET
-    reasoning: Reasoning | UnsetType | None = UNSET
-    prompt: PromptReference | UnsetType | None = UNSET
     metadata: dict[str, str] | UnsetType | None = UNSET
 
 

@@ -156,22 +156,27 @@ class Reasoning(Struct, frozen=True, kw_only=True):
     effort: str | UnsetType | None = UNSET
 
 
-class Session(Struct, tag_field="type", tag="realtime", frozen=True, kw_only=True):
-    """A conversation in speech or text. `id`, `object` and `expires_at` are set by the server."""
+class AnswerSettings(Struct, frozen=True, kw_only=True):
+    """How the model answers: settings of a session, which the parameters of a response can override."""
 
-    id: str | UnsetType = UNSET
-    object: Literal["realtime.session"] | UnsetType = UNSET
-    expires_at: int | UnsetType = UNSET
-    model: str | UnsetType = UNSET
     output_modalities: tuple[Literal["text", "audio"], ...] | UnsetType = UNSET
     instructions: str | UnsetType = UNSET
-    audio: SessionAudio | UnsetType = UNSET
     tools: tuple[Tool, ...] | UnsetType = UNSET
     tool_choice: ToolChoice | UnsetType = UNSET
     max_output_tokens: int | Literal["inf"] | UnsetType = UNSET
     parallel_tool_calls: bool | UnsetType = UNSET
     reasoning: Reasoning | UnsetType | None = UNSET
     prompt: PromptReference | UnsetType | None = UNSET
+
+
+class Session(AnswerSettings, tag_field="type", tag="realtime", frozen=True, kw_only=True):
+    """A conversation in speech or text. `id`, `object` and `expires_at` are set by the server."""
+
+    id: str | UnsetType = UNSET
+    object: Literal["realtime.session"] | UnsetType = UNSET
+    expires_at: int | UnsetType = UNSET
+    model: str | UnsetType = UNSET
+    audio: SessionAudio | UnsetType = UNSET
     truncation: Literal["auto", "disabled"] | RetentionRatio | UnsetType = UNSET
     tracing: Literal["auto"] | Tracing | UnsetType | None = UNSET
     include: tuple[Literal["item.input_audio_transcription.logprobs"], ...] | UnsetType | None = UNSET
