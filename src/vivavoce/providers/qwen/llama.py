@@ -23,8 +23,8 @@ from anyio.streams.memory import MemoryObjectSendStream
 
 from vivavoce.errors import ConfigError, ProviderError
 from vivavoce.providers.base import ChatUsage
-from vivavoce.providers.chat_chunks import ApiError, ChatChunk, Timings
 from vivavoce.providers.dialogue import DialogueTurn
+from vivavoce.providers.qwen.chunks import ApiError, ChatChunk, Timings
 
 PROVIDER = "qwen"
 MAX_PIECES = 8192

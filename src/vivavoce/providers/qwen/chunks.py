@@ -1,23 +1,10 @@
-"""The chunks in which chat completions are streamed, by OpenAI's API and by llama.cpp."""
+"""The chunks in which llama.cpp streams chat completions, as far as they are read."""
 
 import msgspec
 
 
-class FunctionDelta(msgspec.Struct, frozen=True):
-    """A further part of a function call."""
-
-    name: str | None = None
-    arguments: str | None = None
-
-
-class _ToolCallDelta(msgspec.Struct, frozen=True):
-    index: int = 0
-    function: FunctionDelta = FunctionDelta()
-
-
 class _Delta(msgspec.Struct, frozen=True):
     content: str | None = None
-    tool_calls: tuple[_ToolCallDelta, ...] | None = None
 
 
 class _Candidate(msgspec.Struct, frozen=True):
@@ -37,18 +24,6 @@ class _Choice(msgspec.Struct, frozen=True):
     delta: _Delta = _Delta()
     finish_reason: str | None = None
     logprobs: _Logprobs | None = None
-
-
-class _CachedTokens(msgspec.Struct, frozen=True):
-    cached_tokens: int | None = 0
-
-
-class ChunkUsage(msgspec.Struct, frozen=True):
-    """The cost of a completion in tokens."""
-
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    prompt_tokens_details: _CachedTokens | None = None
 
 
 class Timings(msgspec.Struct, frozen=True):
@@ -76,7 +51,6 @@ class ChatChunk(msgspec.Struct, frozen=True):
     """A part of a completion; the last has the usage, or there is an error."""
 
     choices: tuple[_Choice, ...] = ()
-    usage: ChunkUsage | None = None
     timings: Timings | None = None
     error: ApiError | str | None = None
     prompt_progress: PromptProgress | None = None
