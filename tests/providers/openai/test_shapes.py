@@ -11,7 +11,7 @@ import pytest
 
 from providers.openai.endpoint import Endpoint, asking, body, replied, said
 from vivavoce.errors import ProviderError
-from vivavoce.protocol.items import FunctionCall, FunctionCallOutput, InputText, Message, OutputAudio
+from vivavoce.protocol.items import FunctionCall, FunctionCallOutput, InputText, McpCall, Message, OutputAudio
 from vivavoce.protocol.session import FunctionTool
 from vivavoce.providers.base import ChatRequest, ChatUsage, ToolCall
 
@@ -145,10 +145,12 @@ async def test_a_signature_is_sent_back_with_its_call(shape: Shape) -> None:
     endpoint = Endpoint([body(shape["body"]), body(ANSWER)])
     chat = endpoint.chat()
     call, *_ = [one for one in await replied(chat, asking(*shape["tools"])) if isinstance(one, ToolCall)]
-    items = [said("Hi"), FunctionCall(name=call.name, arguments=call.arguments, call_id=call.id),
-             FunctionCallOutput(call_id=call.id, output="seen")]  # fmt: skip
-    await replied(chat, ChatRequest(items=items))
-    messages = endpoint.body["messages"]
-    assert isinstance(messages, list)
-    sent = [one["tool_calls"][0] for one in messages if "tool_calls" in one]
-    assert [one["extra_content"] for one in sent] == [shape["sent_back"]]
+    function = FunctionCall(name=call.name, arguments=call.arguments, call_id=call.id)
+    output = FunctionCallOutput(call_id=call.id, output="seen")
+    mcp = McpCall(id=call.id, server_label="s", name=call.name, arguments=call.arguments, output="seen")
+    for items in ([said("Hi"), function, output], [said("Hi"), mcp]):
+        await replied(chat, ChatRequest(items=items))
+        messages = endpoint.body["messages"]
+        assert isinstance(messages, list)
+        sent = [one["tool_calls"][0] for one in messages if "tool_calls" in one]
+        assert [one["extra_content"] for one in sent] == [shape["sent_back"]]

@@ -232,7 +232,7 @@ class McpServerTools:
         refused = self._under_way >= self.call.limits.mcp_calls
         asks = needs_approval(tool, server) and not refused
         item = McpCall(
-            id=e.new_id("mcp"),
+            id=call.id or e.new_id("mcp"),
             server_label=server.server_label,
             name=tool.name,
             arguments=call.arguments,

@@ -217,7 +217,7 @@ def _messages(item: Item, outputs: Mapping[str, str], extras: Mapping[str, objec
         case FunctionCall(name=name, arguments=arguments, call_id=str(call_id)) if call_id in outputs:
             return _call_messages(call_id, name, arguments, outputs[call_id], extras.get(call_id))
         case McpCall(id=call_id, name=name, arguments=arguments):
-            return _call_messages(call_id, name, arguments, mcp_result(item))
+            return _call_messages(call_id, name, arguments, mcp_result(item), extras.get(call_id))
     return []
 
 
