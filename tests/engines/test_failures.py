@@ -42,7 +42,7 @@ async def test_a_chat_model_that_breaks_off_is_apologised_for() -> None:
     simulation = Simulation([["Well, let me see.", ProviderError("chat", "lost the thread")]])
     timeline = await simulation.run(CallerSays(0.5, "hello there"), until=8)
     assert done(timeline).response.status == "failed"
-    assert "sorry" in done(timeline).response.output[0].content[0].transcript
+    assert "sorry" in done(timeline).response.output[1].content[0].transcript
 
 
 async def test_a_chat_model_that_says_nothing_is_apologised_for() -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import anyio
 import pytest
 
+from vivavoce.errors import ProviderError
 from vivavoce.protocol import events as e
 from vivavoce.session.middleware import ObservedEvent
 from vivavoce.session.switchboard import Switchboard
@@ -143,3 +144,10 @@ async def test_what_is_typed_over_the_voice_is_answered_next() -> None:
     talk = await hold(simulation, CallerSays(0.5, "Tell me a story."), seconds=5, typed=((4, "Enough."),))
     assert talk.captions.endswith(" ...\nAnswer: Good night. \n")
     assert talk.of(e.ErrorEvent) == []
+
+
+async def test_words_that_are_no_answer_are_shown_as_what_they_are() -> None:
+    simulation = Simulation(replies=[["Well, let me see.", ProviderError("chat", "is down")]])
+    await simulation.engine.warm_up()
+    talk = await hold(simulation, CallerSays(0.5, "Are you there?"), seconds=7)
+    assert "Answer: Well, let me see. \nApology: I'm sorry" in talk.captions

@@ -20,6 +20,7 @@ from vivavoce.protocol.items import (
     Message,
     OutputAudio,
     OutputText,
+    Purpose,
     Role,
 )
 from vivavoce.protocol.validation import invalid
@@ -43,6 +44,8 @@ class ConversationItem:
 
     item: Item
     _audio: ItemAudio = field(repr=False, compare=False)
+    purpose: Purpose | None = None
+    """what the words of the assistant are that are no answer: `apology` or `filler`; None for an answer"""
 
     @property
     def id(self) -> str:

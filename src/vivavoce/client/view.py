@@ -45,12 +45,15 @@ class ConversationView:
     @property
     def items(self) -> tuple[ConversationItem, ...]:
         """All items, in order."""
-        return tuple(ConversationItem(item, self.audio) for item in self.conversation.items)
+        return tuple(self._shown(item) for item in self.conversation.items)
 
     def find(self, item_id: str) -> ConversationItem | None:
         """Return the item with this id, or None."""
         item = self.conversation.find(item_id)
-        return ConversationItem(item, self.audio) if item else None
+        return self._shown(item) if item else None
+
+    def _shown(self, item: Item) -> ConversationItem:
+        return ConversationItem(item, self.audio, self.conversation.purpose(item))
 
     @property
     def is_answering(self) -> bool:

@@ -29,10 +29,12 @@ def replayable_items(conversation: Conversation, audio: Callable[[str], bytes]) 
 
     Speech becomes its transcript, or its audio (`audio` by item id) if it has none; answers contain what was
     played. Left out are empty messages, unfinished function calls, outputs without their call, and MCP items,
-    which only a server can create.
+    which only a server can create, and what was said that is no answer: apologies and fillers.
     """
     calls = set[str]()
     for item in conversation.items:
+        if conversation.purpose(item):
+            continue
         created = replayable(item, audio(item.id or ""))
         if isinstance(created, FunctionCallOutput) and created.call_id not in calls:
             continue
@@ -116,6 +118,17 @@ class HistoryReplay:
         while before in self._missing:
             before = self._conversation.before(before)
         yield replace(self._create(created), previous_item_id=before or _ROOT)
+
+    def withhold(self, item_id: str) -> None:
+        """Treat an item as one that the server does not have: it never receives it."""
+        self._old.add(item_id)
+        self._missing.add(item_id)
+
+    def delete(self, item_id: str) -> e.ConversationItemDelete:
+        """Return the event that deletes an item on the server, and not at the client."""
+        self.withhold(item_id)
+        self._deleting.append(item_id)
+        return e.ConversationItemDelete(event_id=e.new_id(REPLAY_ID), item_id=item_id)
 
     def _create(self, item: Item) -> e.ConversationItemCreate:
         event_id = e.new_id(REPLAY_ID)

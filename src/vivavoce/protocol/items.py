@@ -7,6 +7,17 @@ from msgspec.structs import replace
 
 ItemStatus = Literal["in_progress", "completed", "incomplete"]
 Role = Literal["system", "user", "assistant"]
+Purpose = Literal["apology", "filler"]
+"""What words of the assistant are that are no answer: said because something failed, or to fill the time."""
+
+
+def purpose_of(text: object) -> Purpose | None:
+    """Return the purpose that the id of a message begins with (`apology_…`, `filler_…`), if it does."""
+    match str(text).partition("_")[0]:
+        case "apology" | "filler" as purpose:
+            return purpose
+        case _:
+            return None
 
 
 # content of messages

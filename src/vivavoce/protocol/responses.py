@@ -1,15 +1,18 @@
 """Responses and their usage (Realtime GA, `response`)."""
 
+from collections.abc import Mapping
 from typing import Literal
 
 from msgspec import UNSET, Struct, UnsetType
 from msgspec.structs import replace
 
-from vivavoce.protocol.items import Item, ItemReference
+from vivavoce.protocol.items import Item, ItemReference, Purpose, purpose_of
 from vivavoce.protocol.session import AnswerSettings, AudioFormat, VoiceId
 
 VERBATIM = "vivavoce.verbatim"
 """The key in a response's `metadata` of a text to be spoken verbatim; the cascade uses no model for it."""
+PURPOSE = "vivavoce.purpose"
+"""The key in a response's `metadata` of the purpose of its words, if they are no answer: `filler`."""
 METADATA_CHARS = 512
 """characters of one value of `metadata`"""
 
@@ -109,16 +112,17 @@ class Response(Struct, frozen=True, kw_only=True):
     metadata: dict[str, str] | None = None
 
 
-def verbatim(text: str) -> ResponseParams:
+def verbatim(text: str, purpose: Purpose | None = None) -> ResponseParams:
     """Return the parameters of a response that speaks exactly this text (at most `METADATA_CHARS`).
 
-    A server that does not know `VERBATIM` is asked for it by instructions.
+    A server that does not know `VERBATIM` is asked for it by instructions. No model is shown words with a
+    `purpose` as an answer of its own.
     """
     text = text[:METADATA_CHARS]
     return ResponseParams(
         instructions=f"Say exactly these words, and nothing else: {text}",
         tool_choice="none",
-        metadata={VERBATIM: text},
+        metadata={VERBATIM: text, PURPOSE: purpose} if purpose else {VERBATIM: text},
     )
 
 
@@ -126,3 +130,8 @@ def connection_lost(response: Response, message: str) -> Response:
     """Return a response as failed because its server was lost; `message` is readable text."""
     error = FailedError(type="server_error", code="connection_lost", message=message)
     return replace(response, status="failed", status_details=Failed(error=error))
+
+
+def response_purpose(metadata: Mapping[str, str] | UnsetType | None) -> Purpose | None:
+    """Return the purpose of a response's words by its metadata; None for answers."""
+    return purpose_of((metadata or {}).get(PURPOSE))

@@ -21,8 +21,10 @@ from vivavoce.protocol.items import (
     Message,
     OutputAudio,
     OutputText,
+    Purpose,
+    purpose_of,
 )
-from vivavoce.protocol.responses import Response
+from vivavoce.protocol.responses import Response, response_purpose
 from vivavoce.protocol.session import Pcm, Session, output_settings
 from vivavoce.session.formats import bytes_per_ms
 
@@ -79,6 +81,8 @@ class Conversation:
         self._items: dict[str, Item] = {}
         self._spoken: dict[str, SpokenText] = {}
         self._bytes_per_ms: dict[str, int] = {}
+        self._purposes: dict[str, Purpose] = {}
+        """by response in progress, and by item, as far as ids do not say it"""
 
     @property
     def items(self) -> tuple[Item, ...]:
@@ -119,9 +123,22 @@ class Conversation:
         spoken = self._spoken.get(item_id)
         return spoken.until(min(ms, spoken.heard_ms)) if spoken else ""
 
+    def purpose(self, item: Item) -> Purpose | None:
+        """Return the purpose of the assistant's words in an item; None for an answer, and for other items."""
+        if not isinstance(item, Message) or item.role != "assistant":
+            return None
+        return self._purposes.get(item.id or "") or purpose_of(item.id)
+
+    def set_purpose(self, item_id: str, purpose: Purpose) -> None:
+        """Set the purpose of an item whose id does not tell it."""
+        self._purposes[item_id] = purpose
+
     def messages(self) -> tuple[Item, ...]:
-        """Return the items for a model: those with content, spoken messages up to their truncation."""
-        return tuple(item for item in self.items if not _is_empty(item))
+        """Return the items for a model: those with content, spoken messages up to their truncation.
+
+        What was said because something failed, or to fill the time, is not for a model.
+        """
+        return tuple(item for item in self.items if not _is_empty(item) and not self.purpose(item))
 
     def drop_images(self, most: int) -> None:
         """Keep the newest images, of at most `most` bytes as data URLs; replace others by a note."""
@@ -141,8 +158,13 @@ class Conversation:
                 self.session = session
             case e.ResponseCreated(response=response):
                 self._bytes_per_ms[response.id] = self._rate(response)
+                if purpose := response_purpose(response.metadata):
+                    self._purposes[response.id] = purpose
             case e.ResponseDone(response=response):
                 self._bytes_per_ms.pop(response.id, None)
+                self._purposes.pop(response.id, None)
+            case e.ResponseOutputItemAdded(response_id=response_id, item=item) if response_id in self._purposes:
+                self.set_purpose(item.id or "", self._purposes[response_id])
             case e.ConversationItemAdded(item=item, previous_item_id=previous):
                 self._add(item, previous)
             case e.ConversationItemDone(item=item):
@@ -150,6 +172,7 @@ class Conversation:
             case e.ConversationItemDeleted(item_id=item_id) if item_id in self._items:
                 del self._items[item_id]
                 self._spoken.pop(item_id, None)
+                self._purposes.pop(item_id, None)
             case e.ConversationItemTruncated(item_id=item_id, audio_end_ms=ms) if item_id in self._spoken:
                 self._spoken[item_id].heard_ms = ms
                 self._items[item_id] = self._as_heard(self._items[item_id])

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import anyio
 
 from vivavoce.protocol import events as e
+from vivavoce.protocol.items import Purpose
 from vivavoce.protocol.responses import verbatim
 from vivavoce.tools.types import ToolError
 
@@ -35,19 +36,20 @@ class SpeechQueue:
         self._waiting: dict[anyio.Event, e.ResponseCreate] = {}
         """requests in order, each by the event of being spoken"""
 
-    async def say(self, text: str) -> None:
-        """Queue a text, and return when it is about to be spoken. Cancelling removes it from the queue.
+    async def fill(self, text: str) -> None:
+        """Queue a text that fills the time, and return when it is about to be spoken.
 
-        Raises `ToolError` if `limit` texts are waiting.
+        Cancelling removes it from the queue. No model is shown it as an answer. Raises `ToolError` if `limit`
+        texts are waiting.
         """
         if len(self._waiting) >= self._limit:
             raise ToolError(f"{self._limit} texts wait to be spoken already (limits.tool_calls).")
-        await self.append(text)
+        await self.append(text, "filler")
 
-    async def append(self, text: str) -> None:
-        """Like `say`, without the limit."""
+    async def append(self, text: str, purpose: Purpose | None = None) -> None:
+        """Like `fill`, without the limit, for words with this purpose."""
         started = anyio.Event()
-        self._waiting[started] = e.ResponseCreate(event_id=e.new_id("event"), response=verbatim(text))
+        self._waiting[started] = e.ResponseCreate(event_id=e.new_id("event"), response=verbatim(text, purpose))
         self._notifier.notify()
         try:
             await started.wait()

@@ -277,7 +277,7 @@ class Toolbox:
         if self._active > limits.tool_calls:
             output = f"Not done: {limits.tool_calls} calls are at work already (limits.tool_calls)."
             return CallResult.failed(output, "was one call too many")
-        context = Context(call.call_id, self._caller, self.state, self._speech.say)
+        context = Context(call.call_id, self._caller, self.state, self._speech.fill)
         if tool.confirm and (refused := await self._confirm(call, tool, context, handle)):
             return refused
         return await self._run_call(call, tool, context)
@@ -329,7 +329,7 @@ class Toolbox:
             if words and not call.round.has_filler:
                 call.round.has_filler = True
                 with suppress(ToolError):  # the queue is full: the filler is not needed
-                    await self._speech.say(words)
+                    await self._speech.fill(words)
 
 
 def _short(name: str) -> str:

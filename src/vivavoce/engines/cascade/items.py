@@ -31,6 +31,7 @@ from vivavoce.protocol.items import (
 from vivavoce.protocol.session import AudioFormat
 from vivavoce.protocol.validation import invalid
 from vivavoce.providers.base import SupportsImages
+from vivavoce.providers.dialogue import content_text
 from vivavoce.session.formats import check_samples, decode_file
 
 _ROOT = "root"
@@ -105,6 +106,8 @@ class Items:
             item = replace(item, object="realtime.item", status="completed")
         self.context.revision += 1
         await self.context.add_item(item, before)
+        if isinstance(item, Message) and content_text(item.content) == self.responses.apology.text:
+            self.context.conversation.set_purpose(item_id, "apology")  # told again, under an id of the client's
         self.responses.read_ahead()
         parts = item.content if isinstance(item, Message) else ()
         if any(isinstance(part, InputImage) for part in parts):

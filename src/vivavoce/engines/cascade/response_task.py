@@ -257,9 +257,8 @@ class ResponseTask:
                     clause, sent = "", 0
                     await writer.write_tool_call(piece)
                 case ProviderError() | ProtocolError():
-                    if sent and not clause[sent - 1].isspace():
-                        await writer.write_text(" ")
-                    clause, self._failure = "", piece  # the words whose audio is missing are not sent
+                    await writer.begin_apology()
+                    clause, sent, self._failure = "", 0, piece  # words whose audio is missing are not sent
         await writer.write_text(clause[sent:])
 
 

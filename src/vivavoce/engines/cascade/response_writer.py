@@ -31,6 +31,7 @@ from vivavoce.protocol.responses import (
     StatusDetails,
     TokenDetails,
     Usage,
+    response_purpose,
 )
 from vivavoce.providers.base import ChatUsage, ToolCall
 from vivavoce.session.formats import AudioEncoder
@@ -61,6 +62,7 @@ class ResponseWriter:
         self._open_id: str | None = None
         self._text, self._encoder = "", AudioEncoder(settings.format)
         self._ms = self._message_start_ms = 0.0
+        self._purpose = response_purpose(metadata)
         output = ResponseOutput(format=settings.format, voice=settings.voice or "default")
         self.response = Response(
             id=e.new_id("resp"),
@@ -99,6 +101,11 @@ class ResponseWriter:
         if encoded := self._encoder.push(chunk):
             self._context.item_audio.append(message["item_id"], encoded)
             await self._send(e.ResponseOutputAudioDelta(**message, content_index=0, delta=encoded))
+
+    async def begin_apology(self) -> None:
+        """Put what follows into a message of its own, which no model is shown as an answer."""
+        await self._close_message("incomplete")
+        self._purpose = "apology"
 
     async def write_tool_call(self, call: ToolCall) -> None:
         """Send a tool call for the client or an MCP server. Shielded, since half a call would be invalid."""
@@ -165,7 +172,7 @@ class ResponseWriter:
 
     async def _open_message(self) -> e.OutputPlace:
         """Open a message and its part. Shielded, since a half-open message could not be closed."""
-        item = self._message_item(e.new_id("item"), "in_progress")
+        item = self._message_item(e.new_id(self._purpose or "item"), "in_progress")
         self._open_id = item.id or ""
         self._text, self._encoder, self._message_start_ms = "", AudioEncoder(self._settings.format), self._ms
         if self._is_spoken and self._conversation is not None:

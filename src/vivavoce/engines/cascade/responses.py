@@ -266,6 +266,7 @@ class Responses:
     ) -> ChatRequest:
         """Return a request with as much history as fits. Raises `ProtocolError` if truncation is disabled."""
         limits, max_tokens = self.context.limits, settings.max_output_tokens
+        items = [item for item in items if not self.context.conversation.purpose(item)]
         tools, choice = self.mcp_servers.offer(settings, aside=out_of_band)
         request = ChatRequest(
             items=items,

@@ -29,6 +29,7 @@ from vivavoce.errors import ProtocolError, ProviderError
 from vivavoce.limits import Limits
 from vivavoce.protocol import events as e
 from vivavoce.protocol.items import InputAudio, Item, McpApprovalResponse, Message
+from vivavoce.protocol.responses import Response
 from vivavoce.protocol.session import AnySession, Session
 from vivavoce.protocol.tools import check_tools
 from vivavoce.session.line import HungUp, Line
@@ -182,8 +183,17 @@ class Relay:
                 item_id
             ):
                 await self._send_client(e.ConversationItemDeleted(item_id=item_id))
+            case e.ConversationItemCreate(item=item) if conversation.purpose(item):
+                await self._withhold(item, conversation.last_id)
             case _:
                 yield event
+
+    async def _withhold(self, item: Item, previous: str | None) -> None:
+        """Add an item of the client's to the conversation without the server: an apology that is told again."""
+        item = replace(item, object="realtime.item", status="completed")
+        self._replay.withhold(item.id or "")
+        await self._send_client(e.ConversationItemAdded(item=item, previous_item_id=previous))
+        await self._send_client(e.ConversationItemDone(item=item, previous_item_id=previous))
 
     async def _send(self, upstream: Line, event: e.ClientEvent) -> None:
         """Send the server one event. A server that does not read for too long counts as lost."""
@@ -286,6 +296,16 @@ class Relay:
                     self._state.keep_audio(answered.item.id or "", audio)
         self._state.apply(event)
         await self.line.send(event)
+        if isinstance(event, e.ResponseDone):
+            self._forget_fillers(event.response)
+
+    def _forget_fillers(self, response: Response) -> None:
+        """Delete a response's words on the server if they are no answer, so that its model never reads them."""
+        for item in response.output if response.conversation_id else ():
+            if self._state.conversation.purpose(item) and self._upstream:
+                deletes = self._replay.delete(item.id or "")
+                if not self._upstream.try_send(deletes):
+                    log.warning("the upstream server is too slow to forget a filler")
 
     def _count(self, response_id: str, *, unasked: bool) -> None:
         """Count a response. One that the server began by itself cannot be refused, so it is cancelled."""

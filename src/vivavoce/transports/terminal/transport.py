@@ -13,8 +13,8 @@ import anyio
 
 from vivavoce.limits import Limits
 from vivavoce.protocol import events as e
-from vivavoce.protocol.items import InputText, Message
-from vivavoce.protocol.responses import Failed, Response
+from vivavoce.protocol.items import InputText, Message, Purpose, purpose_of
+from vivavoce.protocol.responses import Failed, Response, response_purpose
 from vivavoce.protocol.session import (
     InputSettings,
     Session,
@@ -42,6 +42,9 @@ _TRANSCRIBE = e.SessionUpdate(
 )
 
 
+_LABELS: dict[Purpose | None, str] = {None: "Answer", "apology": "Apology", "filler": "Meanwhile"}
+
+
 class Captions:
     """Prints both sides of the conversation; the answer's words as they arrive."""
 
@@ -53,9 +56,9 @@ class Captions:
         self.close()
         print(text, file=self._out, flush=True)
 
-    def words(self, text: str) -> None:
-        """Continue the answer's line."""
-        print(text if self._open else f"Answer: {text}", end="", file=self._out, flush=True)
+    def words(self, text: str, purpose: Purpose | None = None) -> None:
+        """Continue the line of the answer, or of words that are no answer."""
+        print(text if self._open else f"{_LABELS[purpose]}: {text}", end="", file=self._out, flush=True)
         self._open = True
 
     def close(self, last: str = "") -> None:
@@ -110,6 +113,9 @@ class _Call:
     _playout: PlayoutBuffer = field(default_factory=PlayoutBuffer)
     _truncated: set[str] = field(default_factory=set)
     _response: str | None = None
+    _purpose: Purpose | None = None
+    """of the response in progress, and of its message"""
+    _item_purpose: Purpose | None = None
     _unanswered: list[str] = field(default_factory=list)
     _active_at: float = field(default_factory=anyio.current_time)
 
@@ -185,10 +191,13 @@ class _Call:
             case e.TranscriptionFailed(error=error):
                 captions.line(f"(What you said could not be transcribed: {error.message})")
             case e.ResponseCreated(response=response):
-                self._response = response.id
+                self._response, self._purpose = response.id, response_purpose(response.metadata)
+            case e.ResponseOutputItemAdded(item=Message(id=item_id)):
+                captions.close()
+                self._item_purpose = purpose_of(item_id) or self._purpose
             case e.ResponseOutputAudioTranscriptDelta() | e.ResponseOutputTextDelta():
                 if event.item_id not in self._truncated:
-                    captions.words(event.delta)
+                    captions.words(event.delta, self._item_purpose)
             case e.ResponseOutputAudioDelta(item_id=item_id, delta=audio) if item_id not in self._truncated:
                 self._playout.append(item_id, audio)
             case e.ResponseOutputAudioDone(item_id=item_id):

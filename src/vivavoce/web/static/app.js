@@ -26,6 +26,7 @@ let userSpeaking = false; // the user is speaking
 let spokenItem = null; // the item that the user speaks, until it is committed
 let awaitingResponse = false; // the user has spoken, and no response has been created
 let response = null; // the id of the response in progress
+let responsePurpose; // of its words, if they are no answer
 let pendingCalls = new Set(); // function calls without an output, before the next message
 let receivingItem = null; // the item whose audio is being received
 let playingItem = null; // the item that is being played
@@ -261,6 +262,7 @@ function handleEvent(event) {
       break;
     case "response.created":
       response = event.response.id;
+      responsePurpose = event.response.metadata?.["vivavoce.purpose"];
       awaitingResponse = false;
       break;
     case "response.output_text.delta":
@@ -305,7 +307,7 @@ function onItemAdded({ id, type, role, content, call_id: call }) {
   if (type !== "message" || replayedItems.has(id)) return;
   if (role === "assistant") {
     pendingCalls.clear();
-    return captions.add(id, "assistant");
+    return captions.add(id, "assistant", "", /^(apology|filler)_/.exec(id)?.[1] ?? responsePurpose);
   }
   if (role === "user") captions.add(id, "user", content.map((part) => part.text ?? part.transcript ?? "").join(" "));
 }

@@ -51,6 +51,8 @@ export class Answer {
   }
 }
 
+const LABELS = { user: "You", assistant: "Answer", apology: "Apology", filler: "Meanwhile" };
+
 /** The list on the page. Text goes in as text only. */
 export class Captions {
   #turns = new Map(); // item id -> {element, who, answer?}
@@ -69,12 +71,13 @@ export class Captions {
   }
 
   /** Add a turn; its text may come later. */
-  add(id, who, text = "") {
+  add(id, who, text = "", purpose = undefined) {
     if (this.#turns.has(id)) return;
     const words = make("p", "words", text || "…");
-    const element = make("li", who, make("span", "who", who === "user" ? "You" : "Answer"), words);
+    const element = make("li", who, make("span", "who", LABELS[purpose] ?? LABELS[who]), words);
     element.classList.toggle("waiting", !text);
-    this.#turns.set(id, { element, words, who, text, answer: who === "assistant" ? new Answer() : undefined });
+    element.classList.toggle("aside", Boolean(purpose));
+    this.#turns.set(id, { element, words, who, text, purpose, answer: who === "assistant" ? new Answer() : undefined });
     this.#append(element);
   }
 
@@ -135,7 +138,8 @@ export class Captions {
 
   /** What was said and heard, for a new session: [{id, who, text}], the newest of it. */
   history() {
-    const turns = [...this.#turns].map(([id, { who, text, answer }]) => ({ id, who, text: answer ? answer.split()[0] : text }));
+    const answers = [...this.#turns].filter(([, { purpose }]) => !purpose); // no model is told the rest
+    const turns = answers.map(([id, { who, text, answer }]) => ({ id, who, text: answer ? answer.split()[0] : text }));
     const said = turns.filter(({ text }) => text.trim()).slice(-HISTORY_TURNS);
     while (said.length > 1 && said.reduce((sum, { text }) => sum + text.length, 0) > HISTORY_CHARS) said.shift();
     return said;
