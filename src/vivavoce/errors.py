@@ -32,3 +32,14 @@ class ProviderError(VivavoceError):
     def __init__(self, provider: str, message: str, *, retryable: bool = False) -> None:
         super().__init__(f"{provider}: {message}")
         self.provider, self.message, self.retryable = provider, message, retryable
+
+
+class UnknownLanguageError(ProviderError):
+    """The transcriber was given speech in a language that it does not know, and invents no words for it.
+
+    `words` is what the caller is told.
+    """
+
+    def __init__(self, provider: str, message: str, *, words: str) -> None:
+        super().__init__(provider, message)
+        self.words = words

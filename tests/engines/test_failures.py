@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from engines.simulations import TRANSCRIBED, ask, done, error, truncated
 from vivavoce.config.loading import load
-from vivavoce.errors import ProviderError
+from vivavoce.errors import ProviderError, UnknownLanguageError
 from vivavoce.limits import Limits
 from vivavoce.protocol import events as e
 from vivavoce.protocol.items import FunctionCall, InputAudio, InputText, Message
@@ -59,6 +59,17 @@ async def test_a_transcriber_that_fails_is_told_apart_and_apologised_for(failure
     assert timeline.of(e.TranscriptionFailed)
     assert done(timeline).response.status == "failed"
     assert not timeline.of(e.ErrorEvent)
+
+
+async def test_a_caller_whose_language_is_unknown_is_told_so() -> None:
+    failure = UnknownLanguageError("transcriber", "this is not English", words="I only understand English.")
+    simulation = Simulation(transcriber_failure=failure, session=TRANSCRIBED)
+    timeline = await simulation.run(CallerSays(0.5, "Guten Tag, wie geht es?"), until=8)
+    assert timeline.of(e.TranscriptionFailed)
+    response = done(timeline).response
+    assert response.status == "failed"
+    assert response.output[0].content[0].transcript == "I only understand English."
+    assert timeline.of(e.ResponseOutputAudioDelta)
 
 
 @pytest.mark.parametrize("failure", [ProviderError("synthesizer", "is mute"), Unresponsive()])

@@ -1,4 +1,5 @@
 import time
+from array import array
 
 import anyio
 import pytest
@@ -6,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from providers.offline import recording, weights
-from vivavoce.errors import ConfigError, ProviderError
+from vivavoce.errors import ConfigError, ProviderError, UnknownLanguageError
 from vivavoce.providers.local.moonshine import PLUGIN, Moonshine, MoonshineSettings, repeated_tokens, vocabulary
 
 pytestmark = [pytest.mark.anyio, pytest.mark.real_time]
@@ -107,3 +108,14 @@ def test_a_vocabulary_is_read_as_it_was_written(words: list[bytes]) -> None:
 def test_half_a_vocabulary_is_refused(file: bytes) -> None:
     with pytest.raises(ConfigError, match="ends in the middle of a word"):
         vocabulary(file)
+
+
+@pytest.mark.models
+@pytest.mark.parametrize("name", ["brooklyn", "jfk"])
+async def test_what_is_not_english_is_not_made_english(name: str) -> None:
+    """Speech that is played backwards stands for that of other languages."""
+    backwards = array("h", recording(name)[: 4 * 32_000])[::-1].tobytes()
+    transcriber = await moonshine()
+    with pytest.raises(UnknownLanguageError, match="does not sound like English"):
+        await transcriber.transcribe(backwards)
+    assert (await transcriber.transcribe(backwards, language="en")).text

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from openai import AsyncAzureOpenAI, AsyncOpenAI, BadRequestError
 
-from vivavoce.errors import ProviderError
+from vivavoce.errors import ProviderError, UnknownLanguageError
 from vivavoce.providers.base import Transcript
 from vivavoce.providers.dialogue import content_text
 from vivavoce.providers.scripted.providers import ScriptedTranscriber, TranscriberSettings
@@ -198,6 +198,25 @@ async def test_a_session_refuses_a_language_that_the_transcriber_does_not_know(s
         answers = [await connection.recv() for _ in range(3)]
     assert [answer.type for answer in answers] == ["error", "error", "session.updated"]
     assert answers[0].error.param == "session.audio.input.transcription.language"  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(("understood", "text"), [(1, "Hello."), (0, None)])
+async def test_an_unknown_language_is_not_made_up(site: Site, understood: int, text: str | None) -> None:
+    class KnowsTheFirst:
+        calls = 0
+
+        async def transcribe(self, audio: bytes, **_: object) -> Transcript:
+            self.calls += 1
+            if self.calls > understood:
+                raise UnknownLanguageError("ears", "this is not English", words="I only know English.")
+            return Transcript("Hello.")
+
+    async with site(with_transcriber(KnowsTheFirst())) as url, asking(url) as client:
+        answer = await transcribe(client, TWO_PARTS)
+        if text:
+            assert answer.json()["text"] == text
+        else:
+            assert error(answer, 400)["code"] == "unsupported_language"
 
 
 @pytest.mark.parametrize("format", ["audio/pcm", "audio/pcmu"])

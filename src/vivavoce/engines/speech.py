@@ -12,6 +12,7 @@ from vivavoce.audio.rates import INPUT_RATE
 from vivavoce.engines.cascade.context import Providers
 from vivavoce.engines.cascade.leveled_detector import LeveledDetector
 from vivavoce.engines.cascade.response_task import silence
+from vivavoce.errors import UnknownLanguageError
 from vivavoce.limits import Limits
 from vivavoce.providers.base import FRAME_BYTES, FRAME_MS, Transcript
 from vivavoce.text.sentences import Segmenter, pause_after
@@ -53,19 +54,28 @@ class Speech:
         """Yield the parts of PCM at `INPUT_RATE` that have words, as they are transcribed.
 
         `options` are further arguments that the transcriber supports. Raises `ProviderError` when it fails or
-        takes too long.
+        takes too long, and `UnknownLanguageError` if it knows the language of no part.
         """
+        unknown: UnknownLanguageError | None = None
+        understood = False
         queue, seconds = self.providers.transcriber_queue, self.limits.transcription_seconds
         probabilities = await anyio.to_thread.run_sync(self._detect_speech, pcm, limiter=self._threads)
         for begin, end in stretches(probabilities):
             part = pcm[begin * FRAME_BYTES : end * FRAME_BYTES]
-            transcript = await queue.transcribe(
-                part, seconds=seconds, language=language, prompt=prompt, options=options
-            )
+            try:
+                transcript = await queue.transcribe(
+                    part, seconds=seconds, language=language, prompt=prompt, options=options
+                )
+            except UnknownLanguageError as error:
+                unknown = error
+                continue
             if transcript.text:
+                understood = True
                 start = begin * FRAME_MS / 1000
                 mean = sum(probabilities[begin:end]) / (end - begin)
                 yield Segment(start, start + len(part) / 2 / INPUT_RATE, mean, transcript)
+        if unknown and not understood:
+            raise unknown
 
     async def synthesize(
         self, text: str, *, voice: str | None = None, speed: float = 1.0

@@ -6,7 +6,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
-from vivavoce.errors import ProtocolError, ProviderError
+from vivavoce.errors import ProtocolError, ProviderError, UnknownLanguageError
 from vivavoce.runtime import Runtime
 
 RETRY_AFTER = {"retry-after": "5"}
@@ -64,6 +64,8 @@ def error_response(error: Exception) -> Response:
             status = STATUSES.get(error.code, 400)
             headers = RETRY_AFTER if status == 503 else None
             return _response(status, error.message, error.code, error.param, headers)
+        case UnknownLanguageError():
+            return _response(400, str(error), "unsupported_language", "file")
         case ProviderError():
             headers = RETRY_AFTER if error.retryable else None
             return _response(502, str(error), "provider_error", headers=headers)

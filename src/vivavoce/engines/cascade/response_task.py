@@ -14,7 +14,7 @@ from vivavoce.engines.cascade.context import Providers
 from vivavoce.engines.cascade.pacing import Pacing
 from vivavoce.engines.cascade.response_writer import ResponseWriter
 from vivavoce.engines.cascade.settings import ResponseSettings
-from vivavoce.errors import ProtocolError, ProviderError
+from vivavoce.errors import ProtocolError, ProviderError, UnknownLanguageError
 from vivavoce.limits import Limits
 from vivavoce.protocol.responses import (
     Cancelled,
@@ -164,8 +164,24 @@ class ResponseTask:
             except (ProviderError, ProtocolError) as error:
                 await self._generated.send(error)
                 if self.settings.modality == "audio":  # written words stay as they are
+                    apology = await self._apology(error, apology)
                     await self._generated.send(apology.text)
                     await self._generated.send(apology.audio)
+
+    async def _apology(self, error: Failure, otherwise: Apology) -> Apology:
+        """Return what the caller is told: the error's own words, if it has some that can be spoken."""
+        if not isinstance(error, UnknownLanguageError):
+            return otherwise
+        settings, chunks = self.settings, list[bytes]()
+        audio = self._providers.synthesize(
+            error.words, self._limits, voice=settings.voice, speed=settings.speed
+        )
+        try:
+            async with aclosing(audio) as pieces:
+                chunks += [piece async for piece in pieces if isinstance(piece, bytes)]
+        except ProviderError:  # the synthesizer fails as well: what was made in advance is left
+            return otherwise
+        return Apology(error.words, b"".join(chunks))
 
     async def _generate_text(self, request: ChatRequest) -> bool:
         """Generate the text, clause by clause with its audio if it is spoken; return whether there was any."""
