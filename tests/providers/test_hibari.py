@@ -119,6 +119,23 @@ async def test_a_voice_that_was_not_fetched_is_not_fetched_now(
         await hibari(HibariSettings(voice="emma"))
 
 
+class Phonemes(list[str]):
+    """A voice that notes what it is to read."""
+
+    def phonemize(self, text: str) -> Sequence[str]:
+        self.append(text)
+        return ()
+
+    def from_phonemes(self, phonemes: str, speed: float, seed: int) -> "Floats":
+        raise RuntimeError(phonemes)
+
+
+async def test_a_letter_is_no_article() -> None:
+    read = Phonemes()
+    await said(Hibari(read, 1.0), "A man at gate A seven read A B C to a dog.")
+    assert read == ["A man at gate [A](/ˈA/) seven read [A](/ˈA/) B C to a dog."]
+
+
 class Hoarse:
     """A voice that cannot read."""
 

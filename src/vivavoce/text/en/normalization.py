@@ -6,7 +6,7 @@ match.
 
 import re
 import unicodedata
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from typing import NamedTuple, TypeAlias
 
@@ -72,7 +72,7 @@ def _with_parts(pattern: str) -> str:
 def _parts() -> Mapping[str, str]:
     full, short = "|".join(_MONTHS), _TABLE["parts"]["short_month"]
     spaced = {
-        unit: f"(?<= ){unit}" for unit in ("A", "N", "J", "d")
+        unit: f"(?<= ){unit}" for unit in ("A", "N", "J", "d", "t")
     }  # 105A is a house, 3d has three dimensions
     units = [spaced.get(unit, re.escape(unit)) for unit in sorted(_TABLE["units"], key=len, reverse=True)]
     return {
@@ -148,7 +148,7 @@ def _address(match: Match) -> str:
     if dot and ending.isalpha() and not re.search("[aeiouy]", ending):
         address = name + dot + ending.upper()  # letters, not a word
     spelled = "".join(f" {signs[char]} " if char in signs else char for char in address)
-    return f" {spelled.strip()}" + whole[len(address) :].replace("/", "")
+    return spelled.strip() + whole[len(address) :].replace("/", "")
 
 
 def _title(match: Match) -> str:
@@ -173,7 +173,9 @@ def _abbreviation(match: Match) -> str:
 
 
 def _letters(match: Match) -> str:
-    return " ".join(re.findall("[A-Z]", match[0].upper().replace("PH", "P H"))) + _full_stop(match)
+    after = re.match(r"\s+([A-Z]\w*)", match.string[match.end() :])
+    is_end = after is None or after[1] in _TABLE["beginnings"]  # a name may follow
+    return " ".join(re.findall("[A-Z]", match[0].upper())) + (_full_stop(match) if is_end else "")
 
 
 def _full_stop(match: Match) -> str:
@@ -185,7 +187,11 @@ def _full_stop(match: Match) -> str:
 def _spelled(text: str) -> str:
     """Return the letters and digits of a code one by one, with a short pause between its groups."""
     groups = re.split("[ -]+", text)
-    return ", ".join(" ".join(digits(char) if char.isdigit() else char for char in group) for group in groups)
+    return _groups_of(" ".join(digits(char) if char.isdigit() else char for char in group) for group in groups)
+
+
+def _groups_of(groups: Iterable[str]) -> str:
+    return re.sub(r"\b([A-Z]),(?= [a-z])", r"\1", ", ".join(groups))  # no pause from letters to digits
 
 
 def _alphanumeric(match: Match) -> str:
@@ -196,18 +202,13 @@ def _alphanumeric(match: Match) -> str:
         return match[0]
     if len(groups) == 2 and figures <= 2:
         return match[0]
-    parts = []
-    for part in match[0].split("-"):
-        groups = re.findall(r"[A-Z]+|\d+", part)
-        parts.append(
-            " ".join(group if len(group) > 3 and group.isalpha() else _spelled(group) for group in groups)
-        )
-    return ", ".join(parts)
+    parts = match[0].split("-")
+    return _groups_of(part if len(part) > 3 and part.isalpha() else _spelled(part) for part in parts)
 
 
 def _chemical(match: Match) -> str:
-    if not re.search("[a-z]", match[0]) and re.fullmatch(r"[A-Z]{1,2}\d{3,}", match[0]):
-        return match[0]  # a code
+    if re.fullmatch(r"[A-Z]{1,2}\d{3,}|[A-Z]{4,}\d+", match[0]):
+        return match[0]  # a code or a name
     return " ".join(
         number_words(part) if part.isdigit() else " ".join(part.upper())
         for part in re.findall(r"\d+|[A-Z][a-z]?", match[0])
@@ -294,7 +295,11 @@ def _years(match: Match) -> str:
 
 def _decade(number: str) -> str:
     words = year(int(number)) if len(number) == 4 else cardinal(int(number))
-    return words[:-1] + "ies" if words.endswith("y") else words + "s"
+    return _plural(words)
+
+
+def _plural(words: str) -> str:
+    return words[:-1] + "ies" if words.endswith("y") else words + ("es" if words.endswith("x") else "s")
 
 
 def _time(match: Match) -> str:
@@ -413,21 +418,20 @@ def _internet_address(match: Match) -> str:
 
 
 def _version(match: Match) -> str:
-    parts = match["number"].split(".")
-    words = " point ".join(
-        [
-            decimal(parts[0]),
-            *(digits(part) if part.startswith("0") else cardinal(int(part)) for part in parts[1:]),
-        ]
-    )
+    words = re.sub(r"\d[\d.]*", _version_number, match["number"])
     if (before := match.groupdict().get("v")) and before.lower().startswith("v"):
         words = f"{'Version' if before.startswith('Version') else 'version'} {words}"
     else:
-        words = (before or match.groupdict().get("software") or "") + words
+        words = f"{(before or match.groupdict().get('software') or '').strip()} {words}".strip()
     if pre := match["pre"]:
         name, number = re.findall("[a-z]+", pre)[0], re.findall(r"\d+", pre)
         words += f" {'R C' if name == 'rc' else name}" + "".join(f" {cardinal(int(one))}" for one in number)
     return words
+
+
+def _version_number(match: Match) -> str:
+    first, *rest = match[0].split(".")
+    return " point ".join([decimal(first), *(number_words(part) for part in rest)])
 
 
 def _european(match: Match) -> str:
@@ -436,11 +440,15 @@ def _european(match: Match) -> str:
 
 
 def _fraction(match: Match) -> str:
-    whole, over, under = match.groups()
+    whole, over, under = match.groups()[:3]
     words = fraction(int(over), int(under))
     if whole:
         return f"{decimal(whole)} and {'a' + words[3:] if words.startswith('one ') else words}"
     return words
+
+
+def _fraction_unit(match: Match) -> str:
+    return f"{_fraction(match)} {_unit_name(match['unit'], single=not match[1])}"
 
 
 def _house(match: Match) -> str:
@@ -458,7 +466,7 @@ def _number(match: Match) -> str:
         or (len(text) >= 5 and not text.endswith("00"))
     ):
         return digits(text)
-    if len(text) == 4 and "1900" <= text < "2100":
+    if len(text) == 4 and text.isdigit() and "1900" <= text < "2100":
         return year(int(text))
     return decimal(text)
 
@@ -482,6 +490,7 @@ _READERS: Mapping[str, Callable[[Match], str]] = {
     "feet": lambda match: f"{decimal(match['number'])} {'foot' if match['number'] == '1' else 'feet'}",
     "formula": _formula,
     "fraction": _fraction,
+    "fraction_unit": _fraction_unit,
     "greek": lambda match: f" {_TABLE['greek'][match[1]]} ",
     "groups": _groups,
     "height": lambda match: f"{decimal(match['feet'])} foot {decimal(match['inches'])}",
@@ -503,7 +512,9 @@ _READERS: Mapping[str, Callable[[Match], str]] = {
     "numbered_date": _numbered_date,
     "ordinal": lambda match: ordinal(int(match[1].replace(",", ""))),
     "out_of": lambda match: f"{cardinal(int(match['same']))} out of {cardinal(int(match['same']))}",
+    "per_money": lambda match: str(_TABLE["money"][match["sign"]][0]),
     "per_unit": lambda match: _unit_name(match["unit"], single=True, power=_power(match)),
+    "plural": lambda match: _plural(cardinal(int(match[1] or match[2]))),
     "position": _position,
     "regnal": _regnal,
     "roman": _roman,
