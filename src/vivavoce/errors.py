@@ -1,5 +1,12 @@
 """The expected errors, by their cause: configuration, client, or provider. Other exceptions are bugs."""
 
+import re
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from msgspec import Struct
+
 
 class VivavoceError(Exception):
     """The base class of all expected errors."""
@@ -43,3 +50,57 @@ class UnknownLanguageError(ProviderError):
     def __init__(self, provider: str, message: str, *, words: str) -> None:
         super().__init__(provider, message)
         self.words = words
+
+
+def alternatives(word: object, known: Iterable[str]) -> str:
+    """Return the end of a sentence about an unknown word: what it may mean, and all that there are."""
+    from difflib import get_close_matches
+
+    names = sorted(known)
+    alike = {name.lower().replace("_", "-"): name for name in names}
+    similar = get_close_matches(str(word).lower().replace("_", "-"), alike, 1)
+    nearest = alike[similar[0]] if similar else None
+    if nearest and len(names) > MANY:
+        return f"did you mean {nearest!r}? There are {len(names)} in all"
+    there_are = f"here are: {', '.join(names) or 'none'}"
+    return f"did you mean {nearest!r}? T{there_are}" if nearest else f"t{there_are}"
+
+
+MANY = 20
+"""names that are not all listed when one of them was probably meant"""
+
+_EXPECTED = re.compile(r"Expected `(?P<types>[^`]+)`(?P<bound> [<>]=? \S+)?(?P<rest>.*)")
+_KINDS = {
+    "int": "an integer",
+    "float": "a number",
+    "str": "a string",
+    "bool": "true or false",
+    "array": "a list",
+    "object": "a table",
+    "null": "nothing",
+}
+_BOUNDS = {">=": "at least", ">": "more than", "<=": "at most", "<": "less than"}
+
+
+def msgspec_problem(error: Exception, table: Mapping[str, object], kind: type["Struct"]) -> tuple[str, str]:
+    """Return the setting of a table that msgspec refused, such as `threads`, and what is wrong with it.
+
+    The name is empty if the problem is about several settings. `kind` is what the table was to become.
+    """
+    from msgspec import inspect
+
+    message, _, path = str(error).partition(" - at `$")
+    path = path.strip("`").removeprefix(".").replace("[...]", "")
+    info = inspect.type_info(kind)
+    named = [one.type for one in getattr(info, "fields", ()) if one.encode_name == path]
+    if values := [str(value) for one in named if isinstance(one, inspect.LiteralType) for value in one.values]:
+        return path, f"cannot be {table[path]!r}; {alternatives(table[path], values)}"
+    found = _EXPECTED.fullmatch(message)
+    if found is None:
+        return path, message
+    kinds = " or ".join(_KINDS.get(kind, kind) for kind in found["types"].split(" | "))
+    if found["bound"]:
+        sign, number = found["bound"].split()
+        return path, f"must be {kinds} of {_BOUNDS[sign]} {float(number):g}"
+    got = re.fullmatch(r", got `(\w+)`", found["rest"])
+    return path, f"must be {kinds}" + (f", not {_KINDS.get(got[1], got[1])}" if got else found["rest"])

@@ -24,7 +24,7 @@ from vivavoce.engines.failover import Failover
 from vivavoce.engines.remote.engine import Remote
 from vivavoce.engines.sessions import create_transcription
 from vivavoce.engines.speech import Speech
-from vivavoce.errors import ConfigError, ProviderError
+from vivavoce.errors import ConfigError, ProviderError, alternatives
 from vivavoce.mcp.servers import McpServers
 from vivavoce.protocol.session import AnySession, Session, TranscriptionSession
 from vivavoce.protocol.settings import DEFAULT, merge, without_voice
@@ -102,8 +102,19 @@ def choose_providers(config: Config, assistant: Assistant | None = None) -> Mapp
         table = slot.settings
         if "warm" in plugin.settings.__struct_fields__:  # a model that reads the instructions in advance
             table = {"warm": instructions, **table}
-        choices[role] = ProviderChoice(role, plugin, settings_for(plugin, table))
+        settings = settings_for(plugin, table)
+        plugin.check(settings)
+        choices[role] = ProviderChoice(role, plugin, settings)
+    voice, voices = config.session.voice, _voices(choices)
+    if config.engine == "cascade" and voice is not None and voice not in (voices or [voice]):
+        problem = f"[session] voice: {choices['synthesizer'].plugin.name!r} has no {voice!r}"
+        raise ConfigError(f"{problem}; {alternatives(voice, voices or ())}.")
     return choices
+
+
+def _voices(choices: Mapping[Role, ProviderChoice]) -> Sequence[str] | None:
+    """Return the voices that a session may choose; None if that is not known."""
+    return choices["synthesizer"].plugin.voices(choices["synthesizer"].settings)
 
 
 def _first_complete(role: Role) -> str:

@@ -13,6 +13,7 @@ from vivavoce.limits import Limits
 from vivavoce.protocol.session import InputSettings, SemanticVad, ServerVad, SessionAudio
 from vivavoce.providers.openai.client import ApiClient, ApiSettings
 from vivavoce.providers.registry import Role, find, settings_for
+from vivavoce.runtime import choose_providers
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
 
@@ -244,6 +245,79 @@ def test_a_mistake_in_the_environment_is_named(monkeypatch: pytest.MonkeyPatch) 
 
 def test_a_file_that_is_named_must_be_there() -> None:
     assert "nowhere.toml" in complaint(file=Path("nowhere.toml"))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[sever]\nport = 1", "did you mean 'server'?"),
+        ("[session]\nvocie = 'a'", "did you mean 'voice'?"),
+        ("engine = 'casacade'", "engine cannot be 'casacade'; did you mean 'cascade'?"),
+        ("preset = 'ofline'", "did you mean 'offline'?"),
+        ("[limits]\nitem = 1", "did you mean 'items'?"),
+        ("[session.turn_detection]\ntype = 'semantic-vad'", "did you mean 'semantic_vad'?"),
+        ("[session.turn_detection]\neagerness = 'hihg'", "eagerness cannot be 'hihg'; did you mean 'high'?"),
+        ("[session]\nspeed = 'fast'", "[session] speed must be a number, not 'fast'."),
+        ("[session]\ntranscription = 'maybe'", "must be true or false, not 'maybe'."),
+        ("[session]\ninstructions = ['a']", "must be a string in quotes, not a list."),
+        ("[webrtc]\nstun = 'x'", "'x' is not an address such as stun:"),
+    ],
+)
+def test_what_was_meant_is_said_in_plain_words(text: str, words: str) -> None:
+    write(text)
+    assert words in complaint()
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("VIVAVOCE_SERVER_PORT", "VIVAVOCE_SERVER__PORT"),
+        ("VIVAVOCE_SERVER_PROT", "VIVAVOCE_SERVER__PORT"),
+        ("VIVAVOCE_CHAT_MODEL", "VIVAVOCE_CHAT__MODEL"),
+        ("VIVAVOCE_LIMITS_TOOL_SECONDS", "VIVAVOCE_LIMITS__TOOL_SECONDS"),
+        ("VIVAVOCE_PORT", "VIVAVOCE_SERVER__PORT"),
+        ("VIVAVOCE_KEY", "VIVAVOCE_KEYS"),
+        ("VIVAVOCE_OFLINE", "VIVAVOCE_OFFLINE"),
+    ],
+)
+def test_a_variable_that_sets_nothing_is_named_with_what_was_meant(
+    monkeypatch: pytest.MonkeyPatch, name: str, meant: str
+) -> None:
+    monkeypatch.setenv(name, "1")
+    (warning,) = load().warnings
+    assert warning.startswith(f"{name} in the environment sets nothing; did you mean {meant}")
+
+
+@pytest.mark.parametrize(
+    "name", ["VIVAVOCE_CACHE", "VIVAVOCE_CHAT_KEY", "VIVAVOCE_ENGINE", "VIVAVOCE_CHAT__MODEL"]
+)
+def test_a_variable_that_is_read_is_no_mistake(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(name, "cascade")
+    assert load().warnings == []
+
+
+def test_a_voice_that_the_synthesizer_does_not_have_is_refused_before_anything_is_loaded() -> None:
+    for table, known in (("synthesizer", "emma, fable, fenrir, heart"), ("session", "heart")):
+        write(f"[{table}]\nvoice = 'bob'\n")
+        with pytest.raises(ConfigError, match=f"'bob'.*there are: {known}"):
+            choose_providers(load().config)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[chat]\nprovider = 'qwn'", "did you mean 'qwen'?"),
+        ("[chat]\ntread = 1", "did you mean 'threads'?"),
+        ("[chat]\nmodel = 'smal'", "did you mean 'small'?"),
+        ("[chat]\nthreads = 'two'", "[chat] threads of 'qwen' must be an integer"),
+        ("[chat]\nthreads = 0", "must be an integer of at least 1"),
+    ],
+)
+def test_a_mistake_about_a_provider_is_said_in_plain_words(text: str, words: str) -> None:
+    write(text)
+    with pytest.raises(ConfigError) as caught:
+        choose_providers(load().config)
+    assert words in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """The base class of the configuration's tables, and kinds of values that they share."""
 
+import re
 from collections.abc import Mapping
 from typing import Annotated
 
@@ -27,6 +28,17 @@ def check_http(address: str) -> str:
     if address:
         http_address(address)
     return address
+
+
+def matching(pattern: str, form: str) -> AfterValidator:
+    """Return a check that a text matches a pattern, which is described as `form`."""
+
+    def check(text: str | None) -> str | None:
+        if text is not None and not re.search(pattern, text):
+            raise ValueError(f"{text!r} is not {form}")
+        return text
+
+    return AfterValidator(check)
 
 
 HttpAddress = Annotated[str, AfterValidator(check_http)]

@@ -18,13 +18,15 @@ import msgspec
 from platformdirs import user_data_path
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
-from vivavoce.config.base import HttpAddress, HttpAddresses, SettingsTable, Table, Texts
+from vivavoce.config.base import HttpAddress, HttpAddresses, SettingsTable, Table, Texts, matching
 from vivavoce.config.tools import ToolsTable
-from vivavoce.errors import ProtocolError
+from vivavoce.errors import ProtocolError, alternatives, msgspec_problem
 from vivavoce.limits import Limits
 from vivavoce.protocol.session import (
     InputSettings,
     OutputSettings,
+    SemanticVad,
+    ServerVad,
     Session,
     SessionAudio,
     TranscriptionSettings,
@@ -34,6 +36,7 @@ from vivavoce.protocol.settings import check_session
 
 SLOTS = ("vad", "turn", "transcriber", "chat", "synthesizer", "denoiser")
 
+_TURN_DETECTIONS: Mapping[str, type[msgspec.Struct]] = {"semantic_vad": SemanticVad, "server_vad": ServerVad}
 _KEYS = {"openai": "OPENAI_API_KEY", "azure": "AZURE_OPENAI_API_KEY"}
 _OTHERS_KEY = "VIVAVOCE_REMOTE_KEY"
 _SECRETS = {"api-key", "key", "token"}
@@ -70,9 +73,17 @@ class ServerTable(SettingsTable):
 class WebRtcTable(SettingsTable):
     """`[webrtc]`: servers that connect callers by WebRTC where there is no direct way."""
 
-    stun: Annotated[str | None, Field(pattern=r"^stun:[^?\s]+$")] = None
+    stun: Annotated[
+        str | None, matching(r"^stun:[^?\s]+$", "an address such as stun:stun.example.org:3478")
+    ] = None
     """server that returns our address on the internet, such as `stun:stun.example.org:3478`"""
-    turn: Annotated[str | None, Field(pattern=r"^turns?:[^?\s]+(\?transport=(udp|tcp))?$")] = None
+    turn: Annotated[
+        str | None,
+        matching(
+            r"^turns?:[^?\s]+(\?transport=(udp|tcp))?$",
+            "an address such as turn:turn.example.org:3478?transport=udp",
+        ),
+    ] = None
     """relay where nothing else gets through, such as `turn:turn.example.org:3478?transport=udp`"""
     turn_username: str | None = None
     """our name at the relay"""
@@ -119,7 +130,10 @@ class SessionTable(SettingsTable):
         try:
             detection = _turn_detection(table)
             check_session(Session(audio=SessionAudio(input=InputSettings(turn_detection=detection))))
-        except (msgspec.ValidationError, ProtocolError) as error:
+        except msgspec.ValidationError as error:
+            kind = _TURN_DETECTIONS[str(table["type"])]
+            raise ValueError(" ".join(msgspec_problem(error, table, kind)).strip()) from error
+        except ProtocolError as error:
             raise ValueError(str(error)) from error
         return table
 
@@ -221,7 +235,7 @@ class Config(SettingsTable):
     def _check_limit_names(cls, table: object) -> object:
         known = {field.name for field in fields(Limits)}
         if isinstance(table, Mapping) and (unknown := sorted(set(table) - known)):
-            raise ValueError(f"{unknown[0]} is not a limit; there are: {', '.join(sorted(known))}")
+            raise ValueError(f"{unknown[0]} is not a limit; {alternatives(unknown[0], known)}")
         return table
 
     @field_validator("limits")
@@ -299,10 +313,11 @@ def _turn_detection(table: Table) -> TurnDetection | None:
     """Read `session.turn_detection`; `none` leaves it to the client to say when a turn is over."""
     if table.get("type") == "none":
         return None
+    if table.get("type") not in _TURN_DETECTIONS:
+        kind = table.get("type")
+        raise ValueError(f"type cannot be {kind!r}; {alternatives(kind, ('none', *_TURN_DETECTIONS))}")
     detection = cast("TurnDetection", msgspec.convert(table, TurnDetection, strict=False))
     known = {"type", *type(detection).__struct_fields__}
     if unknown := sorted(set(table) - known):
-        raise ValueError(
-            f"{unknown[0]} is not a setting of {table['type']}; it knows: {', '.join(sorted(known))}"
-        )
+        raise ValueError(f"{unknown[0]} is not a setting of {table['type']}; {alternatives(unknown[0], known)}")
     return detection

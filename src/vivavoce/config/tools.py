@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, urlsplit
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from vivavoce.addresses import http_address, is_plain
-from vivavoce.config.base import SettingsTable, check_http
+from vivavoce.config.base import SettingsTable, check_http, matching
 from vivavoce.errors import ConfigError
 from vivavoce.protocol.tools import HEADER_NAME, RESERVED_HEADERS
 
@@ -55,7 +55,7 @@ Headers = Annotated[Mapping[str, str], AfterValidator(_check_headers)]
 Questions = Annotated[Mapping[str, str], AfterValidator(_check_questions)]
 _NONE: Mapping[str, str] = {}
 Seconds = Annotated[float | None, Field(gt=0)]
-Name = Annotated[str, Field(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
+Name = Annotated[str, matching(r"^[a-zA-Z0-9_-]{1,64}$", "a name of 1 to 64 letters, digits, '-' and '_'")]
 
 
 class HttpToolTable(SettingsTable):

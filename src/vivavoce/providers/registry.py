@@ -14,7 +14,7 @@ from typing import Any, Generic, Literal, TypeVar, cast
 
 import msgspec
 
-from vivavoce.errors import ConfigError
+from vivavoce.errors import ConfigError, alternatives, msgspec_problem
 
 GROUP = "vivavoce.providers"
 Role = Literal["vad", "turn", "transcriber", "chat", "synthesizer", "denoiser"]
@@ -37,6 +37,8 @@ class Plugin(Generic[S]):
     threads that import the same package at once may see it half initialized.
     `about` describes the provider with these settings in a phrase, for users.
     `languages` are the languages that it supports (ISO 639-1); None if they are not limited.
+    `voices` are those that a session may choose; None if that is not known, or any name is one.
+    `check` raises `ConfigError` for settings with which `open` would fail, as far as that can be seen at once.
     """
 
     role: Role
@@ -49,6 +51,8 @@ class Plugin(Generic[S]):
     extra: str | None = None
     packages: Sequence[str] = ()
     languages: Sequence[str] | None = None
+    voices: Callable[[S], Sequence[str] | None] = lambda settings: None
+    check: Callable[[S], None] = lambda settings: None
 
 
 def without_weights(make: Callable[[S], object]) -> Callable[[S, Weights], Awaitable[object]]:
@@ -69,8 +73,9 @@ def find(role: Role, name: str) -> Plugin[Any]:
     """Load and return the provider with this name. Raises `ConfigError` if there is none."""
     installed = _installed(role)
     if name not in installed:
-        known = ", ".join(sorted(installed)) or "none"
-        raise ConfigError(f"There is no {role} called {name!r}; installed are: {known}.")
+        raise ConfigError(
+            f"There is no {role} called {name!r}; {alternatives(name, installed)} (installed here)."
+        )
     return cast("Plugin[Any]", installed[name].load())
 
 
@@ -84,16 +89,14 @@ def settings_for(plugin: Plugin[S], table: Mapping[str, object]) -> S:
     """Read a provider's table of the configuration. Raises `ConfigError` that names the invalid setting."""
     known = {field.encode_name for field in msgspec.structs.fields(plugin.settings)}
     if unknown := sorted(set(table) - known):
-        allowed = ", ".join(sorted(known)) or "nothing"
-        raise ConfigError(
-            f"[{plugin.role}] {unknown[0]} is not a setting of {plugin.name!r}; it knows: {allowed}."
-        )
+        problem = f"{unknown[0]} is not a setting of {plugin.name!r}; {alternatives(unknown[0], known)}"
+        raise ConfigError(f"[{plugin.role}] {problem}.")
     try:
         settings = msgspec.convert(table, plugin.settings, strict=False)
     except msgspec.ValidationError as error:
-        problem, _, setting = str(error).partition(" - at `$.")
-        place = " ".join(filter(None, (f"[{plugin.role}]", setting.rstrip("`"))))
-        raise ConfigError(f"{place} of {plugin.name!r}: {problem}.") from error
+        path, problem = msgspec_problem(error, table, plugin.settings)
+        what = f"{path} of {plugin.name!r} {problem}" if path else f"of {plugin.name!r}: {problem}"
+        raise ConfigError(f"[{plugin.role}] {what}.") from error
     for name in plugin.settings.__struct_fields__:
         value = getattr(settings, name)
         if isinstance(value, float) and not math.isfinite(value):

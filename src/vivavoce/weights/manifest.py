@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from vivavoce.errors import ConfigError
+from vivavoce.errors import ConfigError, alternatives
 
 Role = Literal["vad", "turn", "transcriber", "chat", "synthesizer"]
 Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
@@ -99,8 +99,9 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         for model in self.models:
             if model.id == id:
                 return model
+        ids = [model.id for model in self.models]
         raise ConfigError(
-            f"There is no model {id!r}; `viva models list` shows which there are. "
+            f"There is no model {id!r}; {alternatives(id, [*ids, *self.sets])} (`viva models list`). "
             "A model of your own is a path, or hf:OWNER/REPOSITORY/FILE@REVISION."
         )
 

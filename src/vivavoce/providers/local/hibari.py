@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Protocol, TypeVar
@@ -10,7 +11,7 @@ import msgspec
 from anyio import CapacityLimiter, to_thread
 
 from vivavoce.audio.rates import OUTPUT_RATE
-from vivavoce.errors import ConfigError, ProviderError
+from vivavoce.errors import ConfigError, ProviderError, alternatives
 from vivavoce.providers.registry import Plugin, Weights
 
 if TYPE_CHECKING:
@@ -90,19 +91,30 @@ class Hibari:
         return to_pcm(limited(words * self._gain, KNEE, CEILING))
 
 
+def _path(name: str) -> Path:
+    """Return the file of a voice. Raises `ConfigError` if there is none, or `ImportError`."""
+    from hibari.voices import VOICES, voice_path
+
+    if name not in VOICES:
+        raise ConfigError(f"[synthesizer] Hibari has no voice {name!r}; {alternatives(name, VOICES)}.")
+    try:
+        return Path(voice_path(name, download_missing=False))
+    except FileNotFoundError as error:
+        problem = f"[synthesizer] The voice {name!r} is not at {error}"
+        raise ConfigError(f"{problem}; write voice = 'heart', which comes with Hibari.") from error
+
+
+def _check(settings: HibariSettings) -> None:
+    with suppress(ImportError):  # that the package is missing is said elsewhere
+        _path(settings.voice)
+
+
 def _load(name: str) -> Voice:
     try:
         from hibari import Hibari as Model
-        from hibari.voices import VOICES, voice_path
     except ImportError as error:
         raise ConfigError("Local synthesizers need the extra: pip install 'vivavoce[local]'.") from error
-    if name not in VOICES:
-        raise ConfigError(f"Hibari has no voice {name!r}; there are: {', '.join(sorted(VOICES))}.")
-    try:
-        path = Path(voice_path(name, download_missing=False))
-    except FileNotFoundError as error:
-        raise ConfigError(f"The voice {name!r} is not at {error}; write voice = 'heart'.") from error
-    voice: Voice = Model(voice=name, model=str(path), threads=1)
+    voice: Voice = Model(voice=name, model=str(_path(name)), threads=1)
     return voice
 
 
@@ -124,4 +136,6 @@ PLUGIN = Plugin(
     extra="local",
     packages=("numpy", "onnxruntime", "hibari"),
     languages=("en",),
+    voices=lambda settings: (settings.voice,),
+    check=_check,
 )

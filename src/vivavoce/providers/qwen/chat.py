@@ -16,7 +16,7 @@ import anyio
 import anyio.to_thread
 import msgspec
 
-from vivavoce.errors import ConfigError, ProtocolError
+from vivavoce.errors import ConfigError, ProtocolError, alternatives
 from vivavoce.protocol.json_schema import fits_schema
 from vivavoce.protocol.validation import invalid
 from vivavoce.providers.base import ChatRequest, ChatUsage, ToolCall
@@ -34,6 +34,7 @@ from vivavoce.providers.qwen.slots import Lent, Prompt, Slots, Window
 from vivavoce.providers.qwen.tool_picker.router import FIXED, Router
 from vivavoce.providers.qwen.tool_results import verbatim_results
 from vivavoce.providers.registry import Plugin, Weights
+from vivavoce.weights.manifest import built_in_manifest
 
 SIZES = {"small": "llm/qwen2.5-coder-0.5b-instruct-q4", "large": "llm/qwen2.5-coder-1.5b-instruct-q4"}
 TITLES = {"small": "Qwen2.5-Coder 0.5B", "large": "Qwen2.5-Coder 1.5B"}
@@ -257,10 +258,18 @@ def _about(settings: QwenSettings) -> str:
     return f"{title}, offline; it may be wrong"
 
 
-async def _open(settings: QwenSettings, weights: Weights) -> Qwen:
+def _check(settings: QwenSettings) -> None:
     for name, least in (("threads", 1), ("slots", 1), ("context", MIN_CONTEXT)):
         if getattr(settings, name) < least:
             raise ConfigError(f"[chat] {name} must be at least {least}.")
+    model, ids = settings.model, [model.id for model in built_in_manifest().models]
+    if model not in (*SIZES, *ids) and not model.startswith("hf:") and not Path(model).expanduser().exists():
+        problem = f"[chat] model: there is no {model!r} and no file of that name; {alternatives(model, SIZES)}"
+        raise ConfigError(f"{problem}, a GGUF file, or hf:OWNER/REPOSITORY/FILE@REVISION.")
+
+
+async def _open(settings: QwenSettings, weights: Weights) -> Qwen:
+    _check(settings)
     files = await weights(_weights_of(settings))
     found = [path for path in files.values() if path.suffix == ".gguf"]
     if len(found) != 1:
@@ -278,4 +287,5 @@ PLUGIN = Plugin(
     about=_about,
     extra="local",
     packages=("xllamacpp",),
+    check=_check,
 )
