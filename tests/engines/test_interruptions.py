@@ -49,6 +49,19 @@ async def test_a_client_that_played_less_says_so() -> None:
     assert told.transcript == "Once upon a", "the words keep their cut though the answer went on"
 
 
+async def test_words_that_were_cut_off_never_come_back() -> None:
+    simulation = Simulation([STORY, "Fine."], word_timings=True)
+    cuts = [
+        ClientSends(at, lambda timeline, ms=ms: truncated(timeline.answer_id, ms))
+        for at, ms in ((9, 900), (9.1, 3000))
+    ]
+    timeline = await simulation.run(CallerSays(0.5, "Tell me a story"), *cuts, *ask(9.5, "Go on"), until=12)
+    assert len(timeline.of(e.ConversationItemTruncated)) == 2
+    told = messages(simulation)[1]
+    assert isinstance(told, OutputAudio)
+    assert told.transcript == "Once upon a"
+
+
 @pytest.mark.parametrize("ms", [-1, 60_000])
 async def test_nothing_can_be_truncated_to_more_than_there_is(ms: int) -> None:
     simulation = Simulation(["Paris."])

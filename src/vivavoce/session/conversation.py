@@ -174,7 +174,7 @@ class Conversation:
                 self._spoken.pop(item_id, None)
                 self._purposes.pop(item_id, None)
             case e.ConversationItemTruncated(item_id=item_id, audio_end_ms=ms) if item_id in self._spoken:
-                self._spoken[item_id].heard_ms = ms
+                self._spoken[item_id].heard_ms = min(ms, self._spoken[item_id].heard_ms)  # it never grows back
                 self._items[item_id] = self._as_heard(self._items[item_id])
             case e.TranscriptionCompleted(item_id=item_id, transcript=transcript):
                 if isinstance(known := self._items.get(item_id), Message):
