@@ -36,6 +36,7 @@ def serve(
 async def _serve(config: "Config", assistant: "Assistant | None") -> None:
     import anyio
 
+    from vivavoce.memory import keep
     from vivavoce.runtime import Runtime
     from vivavoce.tools.registry import open_tools
     from vivavoce.web.app import Web
@@ -50,6 +51,7 @@ async def _serve(config: "Config", assistant: "Assistant | None") -> None:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(cancel_on_signal, tasks.cancel_scope)
                 await runtime.open()
+                keep()
                 _print(f"Ready. {runtime.description}")
                 _print(f"Open {url} and talk, or connect a Realtime client to {url}/v1 (Ctrl-C ends).")
             _print("Goodbye.")

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from vivavoce.errors import ProtocolError
 from vivavoce.limits import Limits
+from vivavoce.memory import release_soon
 from vivavoce.protocol.codec import error_event
 from vivavoce.protocol.dialects import GA, Dialect
 from vivavoce.protocol.events import Event, SessionCreated, SessionUpdated, new_id
@@ -79,6 +80,7 @@ class OpenCalls:
         finally:
             self._ended.discard(ended)
             ended.set()
+            release_soon()
 
     async def hang_up(self) -> None:
         """As `Transport.hang_up`."""
