@@ -133,10 +133,12 @@ async def test_a_client_that_tells_an_apology_again_does_not_tell_it_to_an_upstr
     simulation = Simulation(["Yes."])
     upstream = remote(simulation)
     said = Message(id="apology_1", role="assistant", content=(OutputText(text="Sorry!"),))
-    timeline = await simulation.run(
-        ClientSends(0.3, e.ConversationItemCreate(item=said)), *ask(0.5, "Is it?"), until=3
-    )
+    aside = ResponseParams(conversation="none", input=(said, ItemReference(id="apology_1"), user("Sum it up.")))
+    create = ClientSends(0.3, e.ConversationItemCreate(item=said))
+    timeline = await simulation.run(create, ClientSends(1, e.ResponseCreate(response=aside)), until=3)
+    assert not timeline.of(e.ErrorEvent)
     assert "Sorry!" not in str(upstream.received)
+    assert read(simulation.chat.requests[-1]) == ["Sum it up."]
     assert timeline.of(e.ConversationItemAdded)[0].item.id == "apology_1"
 
 

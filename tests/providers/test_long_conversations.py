@@ -215,3 +215,13 @@ async def test_a_reply_does_not_wait_for_what_another_conversation_reads_ahead()
     items.append(user("Well?"))
     await answer(qwen, items)
     assert llama.late[-1].tokens <= MARKS, "it was read to its end after that"
+
+
+async def test_more_conversations_than_slots_do_not_read_over_each_other() -> None:
+    llama = CountingLlama()
+    qwen = open_qwen(llama, slots=1, context=4096)
+    talks = [[user(f"I am caller {number}."), *told(20)[1:]] for number in range(3)]
+    async with anyio.create_task_group() as tasks:
+        for talk in talks:
+            tasks.start_soon(qwen.prefill, request(talk))
+    assert sum(read.tokens for read in llama.reads) < 3 * 20 * (13 + 3 * MARKS), "each once"

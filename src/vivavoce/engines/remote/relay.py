@@ -28,8 +28,8 @@ from vivavoce.engines.sessions import (
 from vivavoce.errors import ProtocolError, ProviderError
 from vivavoce.limits import Limits
 from vivavoce.protocol import events as e
-from vivavoce.protocol.items import InputAudio, Item, McpApprovalResponse, Message
-from vivavoce.protocol.responses import Response
+from vivavoce.protocol.items import InputAudio, Item, ItemReference, McpApprovalResponse, Message
+from vivavoce.protocol.responses import Response, ResponseParams
 from vivavoce.protocol.session import AnySession, Session
 from vivavoce.protocol.tools import check_tools
 from vivavoce.session.line import HungUp, Line
@@ -185,6 +185,14 @@ class Relay:
                 await self._send_client(e.ConversationItemDeleted(item_id=item_id))
             case e.ConversationItemCreate(item=item) if conversation.purpose(item):
                 await self._withhold(item, conversation.last_id)
+            case e.ResponseCreate(response=ResponseParams(input=tuple(items)) as params):
+                found = [conversation.find(one.id) if isinstance(one, ItemReference) else one for one in items]
+                kept = [
+                    one
+                    for one, item in zip(items, found, strict=True)
+                    if not (item and conversation.purpose(item))
+                ]
+                yield replace(event, response=replace(params, input=tuple(kept)))
             case _:
                 yield event
 

@@ -133,11 +133,12 @@ class Slots:
     async def when_idle(self, work: Callable[[], Awaitable[bool]]) -> None:
         """Run `work` when no reply is in progress, again and again, until it returns True.
 
-        A reply cancels it; it then runs again afterwards. Several take turns.
+        A reply cancels it; it then runs again afterwards. Several wait for each other: if more conversations
+        than slots took turns in reading, each would take the slot of another before it has read to its end.
         """
         is_done = False
-        while not is_done:
-            async with self._turn_to_read:
+        async with self._turn_to_read:
+            while not is_done:
                 while self._replies:
                     await self._changed.wait()
                 try:
