@@ -17,7 +17,7 @@ import anyio.to_thread
 import msgspec
 
 from vivavoce.errors import ConfigError, ProtocolError, alternatives
-from vivavoce.protocol.json_schema import fits_schema
+from vivavoce.protocol.json_schema import Schema, as_schema, fits_schema
 from vivavoce.protocol.validation import invalid
 from vivavoce.providers.base import ChatRequest, ChatUsage, ToolCall
 from vivavoce.providers.dialogue import (
@@ -28,6 +28,7 @@ from vivavoce.providers.dialogue import (
     system_prompt,
     turns_of,
 )
+from vivavoce.providers.qwen.answer_schema import unenforceable
 from vivavoce.providers.qwen.llama import PROVIDER, ContextExceeded, FormatRefused, Llama
 from vivavoce.providers.qwen.prompts import EXAMPLES, FEW, STYLE, is_latin, max_sentences, speech_grammar
 from vivavoce.providers.qwen.slots import Lent, Prompt, Slots, Window
@@ -154,6 +155,8 @@ class Qwen:
         """
         if len(msgspec.json.encode(request.options)) > FORMAT_BYTES:
             raise _refused(f": it has more than {FORMAT_BYTES:,} bytes")
+        if where := unenforceable(_answer_schema(request)):
+            raise _refused(f" by this model: it cannot enforce {where}")
         reads_results = self._verbatim_results and request.spoken and request.tool_choice in ("auto", "none")
         if reads_results and (text := verbatim_results(request.items)):
             yield text
@@ -243,6 +246,11 @@ def _window(turns: Sequence[DialogueTurn], budget: int, *, ahead: bool = False) 
         if fitting[index + 1].role == "user":
             latest = index + 1
     return Window(fitting, first, latest)
+
+
+def _answer_schema(request: ChatRequest) -> Schema:
+    wanted = as_schema(as_schema(request.options.get("response_format")).get("json_schema"))
+    return as_schema(wanted.get("schema"))
 
 
 def _refused(reason: str) -> ProtocolError:
