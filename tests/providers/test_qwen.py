@@ -396,6 +396,7 @@ async def test_the_small_model_talks_calls_tools_and_stops() -> None:
     await _calls_the_right_tools(qwen)
     await _stops_and_goes_on(qwen)
     await _talks_with_two_at_once(qwen)
+    await _drops_its_oldest_turns(qwen._llama)
     with pytest.raises(ProviderError, match="more than fits"):
         await ask(qwen, user("word " * 6000))
 
@@ -434,6 +435,23 @@ async def _stops_and_goes_on(qwen: Qwen) -> None:
     usage = answer[-1]
     assert isinstance(usage, ChatUsage)
     assert usage.cached_tokens > usage.input_tokens * 0.8
+
+
+async def _drops_its_oldest_turns(llama: Llama) -> None:
+    """What follows the dropped turns is moved in llama.cpp's cache, and is not read again."""
+    system, asked = DialogueTurn("system", "Be kind."), DialogueTurn("user", "What is the name of my dog?")
+    talk = [DialogueTurn("user", "Hello!"), DialogueTurn("assistant", "Hello! How can I help you today?")]
+    kept = [
+        *(DialogueTurn("user", "I live in a small town."), DialogueTurn("assistant", "That sounds nice.")),
+        DialogueTurn("user", "My dog is called Rex, and my cat is called Mia."),
+        DialogueTurn("assistant", "What lovely names!"),
+    ]
+    await llama.complete([system, *talk, *kept, DialogueTurn("user", "Well?")], slot=0, max_tokens=1)
+    async with llama.stream([system, *kept, asked], {"max_tokens": 12}, slot=0, has_dropped=True) as pieces:
+        *words, usage = [piece async for piece in pieces]
+    assert isinstance(usage, ChatUsage)
+    assert usage.input_tokens - usage.cached_tokens < 20
+    assert "Rex" in "".join(map(str, words))
 
 
 async def _talks_with_two_at_once(qwen: Qwen) -> None:
