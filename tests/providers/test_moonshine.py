@@ -116,6 +116,6 @@ async def test_what_is_not_english_is_not_made_english(name: str) -> None:
     """Speech that is played backwards stands for that of other languages."""
     backwards = array("h", recording(name)[: 4 * 32_000])[::-1].tobytes()
     transcriber = await moonshine()
-    with pytest.raises(UnknownLanguageError, match="does not sound like English"):
+    with pytest.raises(UnknownLanguageError, match="not English"):
         await transcriber.transcribe(backwards)
     assert (await transcriber.transcribe(backwards, language="en")).text

@@ -108,7 +108,7 @@ class _Decoding:
     problem: str = ""
     """the first reason why something could not be decoded"""
     failures: int = 0
-    """damaged packets in a row"""
+    """packets in a row that are damaged, or have no sound"""
     mixed_energy: float = 0
     energies: dict[int, float] = field(default_factory=dict)
     """the energy of each channel"""
@@ -170,6 +170,7 @@ class _Decoding:
             except av.FFmpegError as error:
                 self._note(f"it cannot be read ({error.strerror or error})")
                 continue
+            self.failures += not frames
             for frame in frames:
                 if frame.sample_rate not in _RATES:
                     self._note(f"its sampling rate is {frame.sample_rate} Hz")

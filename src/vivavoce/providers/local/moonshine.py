@@ -42,7 +42,7 @@ DOUBT = -1.4
 INVENTED = frozenset({"", "you", "the", "thank you", "thank you for watching", "thanks for watching", "bye"})
 
 
-WORDS = "I'm sorry, I only understand English."
+WORDS = "I'm sorry, I didn't understand that. I only understand English."
 UNLIKELY = ((12, -0.62), (6, -0.7), (0, -0.95))
 """Mean log probability of at least so many tokens, below which they were made of another language's speech.
 
@@ -111,7 +111,7 @@ class Moonshine:
         sound = normalized(samples(audio))
         texts = [self._piece(piece, any_language) for piece in split(sound, INPUT_RATE, PIECE_SECONDS)]
         if None in texts and not any(texts):
-            message = "this does not sound like English, the only language that it knows"
+            message = "this is unclear, or not English, the only language that it knows"
             raise UnknownLanguageError("moonshine", message, words=WORDS)
         return " ".join(text for text in texts if text)
 
