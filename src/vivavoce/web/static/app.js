@@ -6,6 +6,7 @@ import { MicrophoneError, CallAudio } from "./audio.js";
 const RETRY_MS = [250, 1000, 2000, 4000, 8000];
 const LOADING_MS = 1500;
 const MAX_BUFFERED_FRAMES = 250; // five seconds of input, while the socket is connecting
+const STALLED_BYTES = 128000; // two seconds of input that do not leave this device
 const NO_INPUT_MS = 4000;
 const SLOW_RESPONSE_MS = 4000;
 const HARMLESS = new Set([
@@ -34,6 +35,7 @@ let discardedItems = new Set(); // items whose audio is not to be played any mor
 let whenResponseDone = []; // actions that wait until the response in progress is done
 let bufferedFrames = []; // input that waits for the session
 let attempts = 0;
+let stalled = false; // input waits for the network
 let lastInputAt = 0; // when the microphone last gave more than digital silence
 let stateSince = 0; // when the state was entered
 
@@ -51,6 +53,7 @@ async function talk() {
     setPhase(phase === "open" ? "open" : "connecting", "Opening the microphone");
     await opening.openMicrophone();
     if (audio !== opening) return; // ended meanwhile
+    showProblem("");
     lastInputAt = performance.now();
     requestWakeLock();
   } catch (error) {
@@ -524,6 +527,9 @@ function tick() {
     announce(now, "Still thinking");
   }
   keepHistory();
+  const waits = phase === "open" && socket.bufferedAmount > STALLED_BYTES;
+  if (waits !== stalled) showProblem(waits ? "The connection is slow, or lost. What you say waits for it." : "");
+  stalled = waits;
   const noInput = now === "listening" && performance.now() - lastInputAt > NO_INPUT_MS;
   if (now === "listening") $("hint").textContent = noInput ? "No sound comes from your microphone. Is it switched off?" : STATE_TEXTS[now][1];
 }
