@@ -7,6 +7,7 @@ import anyio
 import pytest
 
 from engines.simulations import ask, done, user
+from engines.upstream import DOWN, failing_over
 from vivavoce.engines.cascade.engine import Cascade
 from vivavoce.limits import Limits
 from vivavoce.protocol import events as e
@@ -104,3 +105,12 @@ async def test_a_model_that_reads_without_progress_or_for_ever_fails(seconds: fl
     response = (await reply_of(_Reading(seconds, step), Limits(reading_seconds=60))).response
     assert isinstance(response.status_details, Failed)
     assert "limits.reading_seconds" in str(response.status_details.error.message)
+
+
+async def test_after_a_failover_our_own_model_may_read_for_longer_than_a_server_may_be_silent() -> None:
+    simulation, then = Simulation(), Simulation()
+    reading = replace(then.engine.providers, chat=_Reading(seconds=80, step=10))
+    then.engine = replace(then.engine, providers=reading)
+    failing_over(simulation, then, refuses=[DOWN] * 9, down=0)
+    timeline = await simulation.run(*ask(40, "Is it?"), until=200)
+    assert done(timeline).response.status == "completed"

@@ -88,6 +88,7 @@ class Relay:
         """milliseconds of the client's audio that the current server has not received"""
         self._upstream: Line | None = None
         self._patience = anyio.CancelScope()
+        self._silence = limits.upstream_silence_seconds
         self._receiving = False
         """whether we are waiting for an event of the server"""
 
@@ -145,7 +146,9 @@ class Relay:
         """Relay both ways until the server is lost; return the error."""
         if reason := server.reason or self.reason:
             await self.line.send(e.EngineChanged(engine=server.engine, reason=reason))
-        self._upstream = upstream
+        self._upstream, self._silence = upstream, self.limits.upstream_silence_seconds
+        if server.engine == "cascade":  # it has limits of its own, and may read a long history in silence
+            self._silence = inf
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._send_all, server, upstream)
             error = await self._receive_all(server, upstream)
@@ -240,8 +243,7 @@ class Relay:
         if self._receiving:
             state = self._state
             due = state.has_open_response or state.response_due or self._outbox.has_response_create
-            wait = self.limits.upstream_silence_seconds if due else inf
-            self._patience.deadline = anyio.current_time() + wait
+            self._patience.deadline = anyio.current_time() + (self._silence if due else inf)
 
     # events of the server
 
