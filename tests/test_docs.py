@@ -16,6 +16,7 @@ import yaml
 from starlette.routing import BaseRoute, Mount
 from typer.main import get_command
 
+from refresh_samples import PAGES, SAMPLE, refreshed
 from samples.ask import ask
 from vivavoce.cli import GROUP
 from vivavoce.cli import commands as viva
@@ -71,10 +72,18 @@ async def test_the_ten_lines_of_the_readme_hold_a_spoken_conversation() -> None:
 
 
 def test_the_readme_and_the_first_page_show_those_ten_lines() -> None:
-    sample = (ROOT / "tests/samples/ask.py").read_text()
-    lines = sample.partition("[start:sample]\n")[2].partition("# --8<--")[0].strip()
-    assert lines in (ROOT / "README.md").read_text(encoding="utf-8")
-    assert "tests/samples/ask.py:sample" in page("start.md")
+    for path in (ROOT / "README.md", DOCS / "start.md"):
+        assert "<!-- sample: tests/samples/ask.py:sample -->" in path.read_text(encoding="utf-8"), path.name
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_a_page_shows_the_tested_code_itself_and_can_be_read_as_plain_text(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert text == refreshed(text), "the code on this page is not that of its samples; to copy it: make samples"
+    assert text.count("\n<!-- sample:") == len(SAMPLE.findall(text)), "a block of code must follow the comment"
+    assert not re.findall(r"--8<--|^`{3,} *\{|^!!!|^\?\?\?|^=== ", text, re.MULTILINE), (
+        "code hosts show this as it is"
+    )
 
 
 def test_every_setting_has_a_line() -> None:

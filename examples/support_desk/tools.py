@@ -110,7 +110,7 @@ def update_account(field: rules.Field, value: str, context: Context) -> str:
         return f"The {field} of {customer.name} is now {written}."
 
 
-# --8<-- [start:cancel]
+# [start:cancel]
 def can_be_cancelled(order_id: str, context: Context) -> None:
     """Before the caller is asked: is it their order, and has it not left yet?"""
     with sessions.begin() as session:
@@ -138,7 +138,7 @@ def cancel_order(order_id: str, context: Context, reason: str = "") -> tuple[str
         return output, cancellation_card(order)
 
 
-# --8<-- [end:cancel]
+# [end:cancel]
 
 
 @tool

@@ -120,8 +120,9 @@ def test_a_recording_is_written_down_offline(folder: Path, offline: str) -> None
 
 
 def test_every_example_fits_a_screen_and_says_how_it_is_run() -> None:
+    page = (ROOT / "docs/examples.md").read_text(encoding="utf-8")
     for example in (ROOT / "examples").glob("*.py"):
         text = example.read_text(encoding="utf-8")
         assert text.count("\n") <= SCREEN, example.name
         assert f"examples/{example.stem}." in text.split('"""')[1], example.name
-        assert f'--8<-- "examples/{example.name}"' in (ROOT / "docs/examples.md").read_text(), example.name
+        assert f"<!-- sample: examples/{example.name} -->" in page, example.name

@@ -1,4 +1,4 @@
-# --8<-- [start:sample]
+# [start:sample]
 from base64 import b64decode, b64encode
 
 from openai import AsyncOpenAI
@@ -17,4 +17,4 @@ async def ask(question: bytes, url: str = "http://127.0.0.1:8765/v1") -> bytes:
     return answer
 
 
-# --8<-- [end:sample]
+# [end:sample]

@@ -1,4 +1,4 @@
-# --8<-- [start:source]
+# [start:source]
 from collections.abc import Sequence
 
 import httpx
@@ -30,4 +30,4 @@ class CatalogueTools:
         return Tool(name, description, parameters, run)
 
 
-# --8<-- [end:source]
+# [end:source]

@@ -1,5 +1,5 @@
 # ruff: noqa: E402 (each section is shown on its own)
-# --8<-- [start:first]
+# [start:first]
 from vivavoce import RealtimeClient
 
 
@@ -11,8 +11,8 @@ async def ask(question: str, url: str = "http://127.0.0.1:8765") -> str:
         return answer.words
 
 
-# --8<-- [end:first]
-# --8<-- [start:bot]
+# [end:first]
+# [start:bot]
 from collections.abc import AsyncIterator, Callable
 
 from vivavoce import tool
@@ -51,8 +51,8 @@ async def answer_the_phone(
             await client.append_input_audio(frame)
 
 
-# --8<-- [end:bot]
-# --8<-- [start:servers]
+# [end:bot]
+# [start:servers]
 from vivavoce import Limits
 
 
@@ -68,8 +68,8 @@ def servers() -> list[RealtimeClient]:
     ]
 
 
-# --8<-- [end:servers]
-# --8<-- [start:run]
+# [end:servers]
+# [start:run]
 from anyio.abc import TaskGroup
 
 
@@ -85,8 +85,8 @@ async def on_end(client: RealtimeClient) -> None:
     await client.disconnect()
 
 
-# --8<-- [end:run]
-# --8<-- [start:again]
+# [end:run]
+# [start:again]
 from vivavoce.protocol.events import ResponseDone
 from vivavoce.protocol.responses import Failed, FailedError
 
@@ -101,4 +101,4 @@ def go_on(client: RealtimeClient) -> None:
                 await client.create_response()
 
 
-# --8<-- [end:again]
+# [end:again]

@@ -1,5 +1,5 @@
 # ruff: noqa: E402 (each section is shown on its own)
-# --8<-- [start:sample]
+# [start:sample]
 from dataclasses import dataclass, field
 from functools import partial
 from typing import ClassVar
@@ -70,8 +70,8 @@ class NdjsonTransport:
                 await connection.send(text.encode() + b"\n")
 
 
-# --8<-- [end:sample]
-# --8<-- [start:serve]
+# [end:sample]
+# [start:serve]
 from vivavoce.session.switchboard import Switchboard
 
 
@@ -82,4 +82,4 @@ async def serve(switchboard: Switchboard, port: int = 8766) -> None:
         await listener.serve(transport.accept)
 
 
-# --8<-- [end:serve]
+# [end:serve]

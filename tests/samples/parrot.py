@@ -1,4 +1,4 @@
-# --8<-- [start:provider]
+# [start:provider]
 from collections.abc import AsyncIterator
 
 import msgspec
@@ -41,4 +41,4 @@ PLUGIN = Plugin(
     open=open_parrot,
     about=lambda settings: f"a parrot that begins with {settings.prefix!r}",
 )
-# --8<-- [end:provider]
+# [end:provider]

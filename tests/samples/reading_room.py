@@ -1,4 +1,4 @@
-# --8<-- [start:first]
+# [start:first]
 from datetime import date, timedelta
 from typing import Literal
 
@@ -20,10 +20,10 @@ def find_book(title: str, shelf: Literal["novels", "maps"] = "novels") -> str:
 
 
 assistant = Assistant("You work in a library. Answer in one short sentence.", tools=[find_book])
-# --8<-- [end:first]
+# [end:first]
 
 
-# --8<-- [start:card]
+# [start:card]
 @tool
 def loans(context: Context) -> tuple[str, Card]:
     """Tell which books the caller has: "what have I borrowed?"."""
@@ -34,10 +34,10 @@ def loans(context: Context) -> tuple[str, Card]:
     )
 
 
-# --8<-- [end:card]
+# [end:card]
 
 
-# --8<-- [start:change]
+# [start:change]
 @tool(confirm="Shall I keep {title} for you?", filler="One moment.", seconds=10, at_once=4)
 async def keep_book(title: str, days: int = 7) -> str:
     """Keep a book for the caller: "keep Emma for me"."""
@@ -47,4 +47,4 @@ async def keep_book(title: str, days: int = 7) -> str:
     return f"{title} is kept for {days} days."
 
 
-# --8<-- [end:change]
+# [end:change]

@@ -1,5 +1,5 @@
 # ruff: noqa: E402 (each section is shown on its own)
-# --8<-- [start:listener]
+# [start:listener]
 from vivavoce.protocol import events as e
 from vivavoce.session.call import Caller
 from vivavoce.session.middleware import Listener, ObservedEvent
@@ -27,9 +27,9 @@ class ResponseTimes:
         return on_event
 
 
-# --8<-- [end:listener]
+# [end:listener]
 
-# --8<-- [start:measure]
+# [start:measure]
 from vivavoce.testing.simulation import CallerSays, Simulation
 
 
@@ -41,4 +41,4 @@ async def measure() -> list[float]:
     return times.seconds
 
 
-# --8<-- [end:measure]
+# [end:measure]
