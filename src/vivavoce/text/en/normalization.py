@@ -379,6 +379,12 @@ def _unit(match: Match) -> str:
     return f"{decimal(match['number'])} {name}{_per(match)}"
 
 
+def _per_unit(match: Match) -> str:
+    if match["unit"] == "s":
+        return "second" + {"2": " squared", "3": " cubed"}.get(match["raised"][-1:], "")
+    return _unit_name(match["unit"], single=True, power=_power(match))
+
+
 def _degrees(match: Match) -> str:
     scale = match["scale"] and f" {_TABLE['degrees'][match['scale']]}"
     return f"{_counted(match['number'], 'degree')}{scale or ''}"
@@ -391,9 +397,9 @@ def _position(match: Match) -> str:
 
 
 def _inches(match: Match) -> str:
-    if match["quoted"] and match.string[: match.start()].count('"') % 2:
-        return match[0]
-    return f"{decimal(match['number'] or match['quoted'])} inch"
+    if '"' in match[0] and match.string[: match.start()].count('"') % 2:
+        return match[0]  # the end of what is quoted
+    return _counted(match["number"], "inch", "inch" if match["noun"] is not None else "inches")
 
 
 # numbers
@@ -448,7 +454,8 @@ def _fraction(match: Match) -> str:
 
 
 def _fraction_unit(match: Match) -> str:
-    return f"{_fraction(match)} {_unit_name(match['unit'], single=not match[1])}"
+    single = not match[1] and int(match[2]) < int(match[3])
+    return f"{_fraction(match)} {_unit_name(match['unit'], single=single)}"
 
 
 def _house(match: Match) -> str:
@@ -513,7 +520,7 @@ _READERS: Mapping[str, Callable[[Match], str]] = {
     "ordinal": lambda match: ordinal(int(match[1].replace(",", ""))),
     "out_of": lambda match: f"{cardinal(int(match['same']))} out of {cardinal(int(match['same']))}",
     "per_money": lambda match: str(_TABLE["money"][match["sign"]][0]),
-    "per_unit": lambda match: _unit_name(match["unit"], single=True, power=_power(match)),
+    "per_unit": _per_unit,
     "plural": lambda match: _plural(cardinal(int(match[1] or match[2]))),
     "position": _position,
     "regnal": _regnal,
