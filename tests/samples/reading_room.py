@@ -38,7 +38,7 @@ def loans(context: Context) -> tuple[str, Card]:
 
 
 # [start:change]
-@tool(confirm="Shall I keep {title} for you?", filler="One moment.", seconds=10, at_once=4)
+@tool(confirm="Shall I keep {title} for you?", filler="One moment.", seconds=10, max_concurrency=4)
 async def keep_book(title: str, days: int = 7) -> str:
     """Keep a book for the caller: "keep Emma for me"."""
     if days > 14:

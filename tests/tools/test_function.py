@@ -296,11 +296,11 @@ async def test_a_tool_can_be_called_as_the_function_it_is() -> None:
 
 
 def test_what_is_said_at_the_function_is_kept() -> None:
-    @tool(name="cancel", seconds=3, at_once=2, filler="One moment.", interruption="cancels")
+    @tool(name="cancel", seconds=3, max_concurrency=2, filler="One moment.", on_interruption="cancel")
     async def cancel_order(order_id: str) -> None: ...
 
-    assert (cancel_order.name, cancel_order.seconds, cancel_order.at_once) == ("cancel", 3, 2)
-    assert (cancel_order.filler, cancel_order.interruption) == ("One moment.", "cancels")
+    assert (cancel_order.name, cancel_order.seconds, cancel_order.max_concurrency) == ("cancel", 3, 2)
+    assert (cancel_order.filler, cancel_order.on_interruption) == ("One moment.", "cancel")
 
 
 @pytest.mark.anyio

@@ -252,8 +252,8 @@ async def test_what_is_written_is_what_the_tool_is() -> None:
     written = {
         "filler": "One moment.",
         "confirm": "Cancel {order_id}?",
-        "at_once": 2,
-        "interruption": "cancels",
+        "max_concurrency": 2,
+        "on_interruption": "cancel",
     }
     parameters = {
         "order_id": {"type": "string", "pattern": r"^\d{4}$"},

@@ -76,7 +76,7 @@ def test_what_a_model_leaves_out_is_left_out_of_the_query() -> None:
         ({"headers": {"x-api-key": "mellon"}}, "x-api-key is a secret"),
         ({"headers": {"Host": "evil.example"}}, "Host is not a header that can be set"),
         ({"headers": {"X-A": "a\r\nX-B: b"}}, "printable ASCII"),
-        ({"name": "two words"}, "pattern"),
+        ({"name": "two words"}, "is not a name of 1 to 64 letters"),
         ({"seconds": 0}, "greater than 0"),
         ({"method": "TRACE"}, "GET"),
         ({"parameters": {"type": "object", "properties": []}}, "JSON Schema"),

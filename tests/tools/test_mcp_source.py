@@ -245,7 +245,7 @@ async def test_a_command_that_there_is_not_is_the_owners_mistake() -> None:
         ({"command": ["x"], "headers": {"X-A": "a"}}, "headers are for a server with a url"),
         ({"url": "https://a.example", "env": {"A": "a"}}, "env is for one with a command"),
         ({"command": ["x"], "confirm": {"who": "Really {}?"}}, "the name of an argument"),
-        ({"command": ["x"], "label": "a b"}, "pattern"),
+        ({"command": ["x"], "label": "a b"}, "is not a name of 1 to 64 letters"),
     ],
 )
 async def test_the_owner_is_told_what_is_wrong(written: dict[str, Any], sentence: str) -> None:

@@ -86,7 +86,7 @@ def test_an_argument_may_be_left_out_if_it_says_so_or_has_a_default() -> None:
         ),
         (
             SHOP + 'colour = "red"',
-            "[tools.http] colour is not a setting; there are: at_once, confirm,",
+            "[tools.http] colour is not a setting; there are: confirm,",
         ),
         (SHOP + SHOP, "tools: there are two called order_status."),
         (LIBRARY + 'url = "https://a.example"', "[tools] mcp: a server has either a url or a command."),

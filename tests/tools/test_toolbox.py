@@ -280,7 +280,7 @@ async def test_an_outcome_that_comes_while_an_answer_is_on_its_way_waits_for_it(
 
 async def test_an_interruption_cancels_a_tool_that_wants_it_and_nothing_is_told_of_it() -> None:
     made = Made()
-    simulation = desk(made.tool(run=slowly(9), interruption="cancels"), replies=[model(LOOK), "Well then."])
+    simulation = desk(made.tool(run=slowly(9), on_interruption="cancel"), replies=[model(LOOK), "Well then."])
     timeline = await simulation.run(ASKS, CallerSays(3, "No, leave it, I have it here"), until=14)
     assert outputs(timeline) == {"order_status": "Stopped: the caller interrupted."}
     assert timeline.at(e.ConversationItemCreate) == pytest.approx(
@@ -413,7 +413,7 @@ async def test_calls_of_a_tool_wait_for_one_another_where_it_can_do_only_so_many
         busy[0] -= 1
         return Outcome("done")
 
-    one_at_a_time = Made().tool(run=run, at_once=1)
+    one_at_a_time = Made().tool(run=run, max_concurrency=1)
     stages = [desk(one_at_a_time, replies=[model(LOOK, LOOK)]) for _ in range(2)]
     scores = []
 

@@ -103,7 +103,7 @@ def plays(draw: st.DrawFn, calls: Sequence[ToolCall] = CALLS) -> Play:
 
 def _tools(draw: st.DrawFn, made: Made) -> list[Any]:
     fillers = st.sampled_from(["", "One moment."])
-    interruptions = st.sampled_from(["goes on", "cancels"])
+    interruptions = st.sampled_from(["continue", "cancel"])
     seconds, error = draw(tenths(1, 35)), draw(st.sampled_from([ToolError("No."), ZeroDivisionError("No.")]))
 
     async def slow(arguments: str, context: Context) -> Outcome:
@@ -120,8 +120,8 @@ def _tools(draw: st.DrawFn, made: Made) -> list[Any]:
 
     return [
         made.tool("quick"),
-        made.tool("slow", slow, filler=draw(fillers), interruption=draw(interruptions), at_once=2),
-        made.tool("endless", endless, interruption=draw(interruptions)),
+        made.tool("slow", slow, filler=draw(fillers), on_interruption=draw(interruptions), max_concurrency=2),
+        made.tool("endless", endless, on_interruption=draw(interruptions)),
         made.tool("broken", broken),
         made.canceller(),
     ]

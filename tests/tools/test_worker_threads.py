@@ -112,7 +112,7 @@ async def test_one_who_gives_up_waiting_for_a_thread_has_none() -> None:
 async def test_as_many_work_at_once_as_may() -> None:
     together = threading.Barrier(3, timeout=10)
 
-    @tool(at_once=3)
+    @tool(max_concurrency=3)
     def meet() -> None:
         together.wait()
 

@@ -75,13 +75,13 @@ class HttpToolTable(SettingsTable):
     """sent with each request; secrets as `${VARIABLE}`, from the environment"""
     seconds: Seconds = None
     """how long it may take; without it `limits.tool_seconds`"""
-    at_once: Annotated[int | None, Field(gt=0)] = None
+    max_concurrency: Annotated[int | None, Field(gt=0)] = None
     """how many calls of it may run at the same time, in all conversations together"""
     filler: str = ""
     """spoken when it is slow"""
     confirm: str = ""
     """a question that the caller must confirm first; `{argument}` stands for its value"""
-    interruption: Literal["goes on", "cancels"] = "goes on"
+    on_interruption: Literal["continue", "cancel"] = "continue"
     """what happens to a call when the caller speaks"""
 
     @property

@@ -63,7 +63,7 @@ async def check_call(tool: Tool, arguments: str, context: Context, limits: Limit
         await check(arguments, context)
         return passed
 
-    result = await run_call(replace(tool, run=run, at_once=None), arguments, context, limits)
+    result = await run_call(replace(tool, run=run, max_concurrency=None), arguments, context, limits)
     return None if result.outcome is passed else result
 
 
@@ -135,13 +135,13 @@ _slots: RunVar[dict[int, _Slots]] = RunVar("tool_slots")
 
 @asynccontextmanager
 async def _slot(tool: Tool) -> AsyncIterator[None]:
-    """Wait until fewer than `at_once` calls of a tool run."""
-    if tool.at_once is None:
+    """Wait until fewer than `max_concurrency` calls of a tool run."""
+    if tool.max_concurrency is None:
         yield
         return
     by_tool = _slots.get({})
     _slots.set(by_tool)
-    slots = by_tool.setdefault(id(tool), _Slots(anyio.Semaphore(tool.at_once)))
+    slots = by_tool.setdefault(id(tool), _Slots(anyio.Semaphore(tool.max_concurrency)))
     slots.users += 1
     try:
         async with slots.semaphore:

@@ -20,7 +20,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 _THREADS = 16
-"""threads for concurrent calls of one plain function, unless `at_once` is set"""
+"""threads for concurrent calls of one plain function, unless `max_concurrency` is set"""
 _NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 
 
@@ -39,10 +39,10 @@ class ToolOptions(TypedDict, total=False):
     """The options of `@tool`; `Tool` describes them."""
 
     seconds: float | None
-    at_once: int | None
+    max_concurrency: int | None
     filler: str
     confirm: str
-    interruption: Literal["goes on", "cancels"]
+    on_interruption: Literal["continue", "cancel"]
 
 
 @overload
@@ -88,7 +88,7 @@ def tool(
     descriptions = {one.arg_name: " ".join((one.description or "").split()) for one in docstring.params}
     parameters = Parameters.of(function, descriptions, place)
     _check_question(options.get("confirm", ""), parameters, place)
-    call = _caller(function, name, options.get("at_once") or _THREADS)
+    call = _caller(function, name, options.get("max_concurrency") or _THREADS)
 
     async def run(arguments: str, context: Context) -> Outcome:
         return outcome_of(await call(parameters.read(arguments), context), name)

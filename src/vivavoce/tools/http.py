@@ -34,7 +34,7 @@ def http_tool(table: HttpToolTable, client: httpx.AsyncClient, limits: Limits) -
     async def run(arguments: str, context: Context) -> Outcome:  # noqa: ARG001
         return Outcome(await endpoint.request(parameters.read(arguments)))
 
-    options = table.model_dump(include={"seconds", "at_once", "filler", "confirm", "interruption"})
+    options = table.model_dump(include={"seconds", "max_concurrency", "filler", "confirm", "on_interruption"})
     return Tool(table.name, table.description, table.parameters_schema, run, **options)
 
 

@@ -173,10 +173,10 @@ class Toolbox:
             log.warning("%s: the output of a tool was refused: %s", self._caller, error.message)
 
     def _interrupt(self) -> None:
-        """Cancel fillers, and calls with `interruption="cancels"`, because the caller speaks."""
+        """Cancel fillers, and calls with `on_interruption="cancel"`, because the caller speaks."""
         for call, tool in self._running.values():
             call.filler.cancel()
-            if tool.interruption == "cancels":
+            if tool.on_interruption == "cancel":
                 call.scope.cancel()
 
     # running

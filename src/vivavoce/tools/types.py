@@ -78,11 +78,11 @@ class Tool:
     """A function that the model may call by its name, with arguments that match `parameters` (JSON Schema).
 
     `run` receives the arguments as JSON text; its `ToolError` is read by the model. `seconds` is the timeout
-    (None: `limits.tool_seconds`), and `at_once` the number of calls that may run at the same time, in all
-    conversations together. `filler` is spoken when the call is slow. `confirm` is a question in which `{name}`
-    stands for the value of an argument; the call is made only if the caller answers yes. `check` runs before
-    the question, and raises `ToolError` if the call cannot be made anyway. `interruption` is what happens to
-    the call when the caller starts to speak.
+    (None: `limits.tool_seconds`), and `max_concurrency` the number of calls that may run at the same time, in
+    all conversations together. `filler` is spoken when the call is slow. `confirm` is a question in which
+    `{name}` stands for the value of an argument; the call is made only if the caller answers yes. `check` runs
+    before the question, and raises `ToolError` if the call cannot be made anyway. `on_interruption` is what
+    happens to the call when the caller starts to speak.
     """
 
     name: str
@@ -90,10 +90,10 @@ class Tool:
     parameters: dict[str, object]
     run: Callable[[str, Context], Awaitable[Outcome]]
     seconds: float | None = None
-    at_once: int | None = None
+    max_concurrency: int | None = None
     filler: str = ""
     confirm: str = ""
-    interruption: Literal["goes on", "cancels"] = "goes on"
+    on_interruption: Literal["continue", "cancel"] = "continue"
     check: Callable[[str, Context], Awaitable[None]] | None = field(default=None, repr=False)
 
     @property
