@@ -236,6 +236,8 @@ async def _transcribe(server: MeasuredServer, clip: Clip) -> str | None:
             files={"file": (clip.path.name, audio)},
             data={"model": "default", "response_format": "json"},
         )
+    if answer.status_code == httpx.codes.BAD_REQUEST and "unsupported_language" in answer.text:
+        return ""
     if answer.status_code != httpx.codes.OK:
         raise ProviderError("viva serve", f"{clip.name} was not transcribed: {answer.text[:200]}")
     return str(answer.json()["text"])

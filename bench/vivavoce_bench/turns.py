@@ -18,6 +18,7 @@ from vivavoce.engines.cascade.input_turns import (
     NEXT_LISTEN_MS,
 )
 from vivavoce.engines.cascade.leveled_detector import LeveledDetector
+from vivavoce.errors import UnknownLanguageError
 from vivavoce.providers.base import (
     FRAME_BYTES,
     FRAME_MS,
@@ -103,9 +104,12 @@ class Evidence:
         return self._finished[audio]
 
     async def words(self, audio: bytes) -> str:
-        """Return the transcript."""
+        """Return the transcript, empty if the transcriber does not understand it."""
         if audio not in self._words:
-            self._words[audio] = (await self.transcriber.transcribe(audio)).text
+            try:
+                self._words[audio] = (await self.transcriber.transcribe(audio)).text
+            except UnknownLanguageError:
+                self._words[audio] = ""
         return self._words[audio]
 
 

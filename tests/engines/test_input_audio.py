@@ -13,12 +13,12 @@ from engines.simulations import errors, types
 from engines.transcription import deltas, transcribed, transcripts
 from vivavoce.audio import g711
 from vivavoce.audio.dtmf import tone
-from vivavoce.audio.rates import G711_RATE
+from vivavoce.audio.rates import G711_RATE, INPUT_RATE
 from vivavoce.audio.resample import resample
 from vivavoce.dates import unix_now
 from vivavoce.engines.cascade.context import TranscriberQueue
 from vivavoce.engines.cascade.settings import InputProcessing
-from vivavoce.errors import ProviderError
+from vivavoce.errors import ProviderError, UnknownLanguageError
 from vivavoce.limits import Limits
 from vivavoce.protocol import events as e
 from vivavoce.protocol.items import InputAudio, Message
@@ -34,7 +34,7 @@ from vivavoce.protocol.session import (
     SessionAudio,
     TranscriptionSettings,
 )
-from vivavoce.providers.base import Transcript
+from vivavoce.providers.base import Transcriber, Transcript
 from vivavoce.testing.simulation import CallerSays, ClientSends, Simulation, Timeline, Unresponsive
 
 pytestmark = pytest.mark.anyio
@@ -294,6 +294,31 @@ class Slow:
     ) -> Transcript:
         await anyio.sleep(1)
         return Transcript(audio.decode())
+
+
+@dataclass
+class UnsureOfFewWords:
+    """Takes what is shorter than two seconds for another language."""
+
+    transcriber: Transcriber
+    supports_partials = True
+
+    async def transcribe(
+        self, audio: bytes, *, language: str | None = None, prompt: str | None = None
+    ) -> Transcript:
+        if len(audio) < 2 * 2 * INPUT_RATE:
+            raise UnknownLanguageError("ears", "this may be English", words="I only know English.")
+        return await self.transcriber.transcribe(audio, language=language, prompt=prompt)
+
+
+async def test_a_doubt_about_the_first_words_does_not_silence_the_rest() -> None:
+    simulation = Simulation(session=transcribed())
+    providers = simulation.engine.providers
+    unsure = UnsureOfFewWords(providers.transcriber)
+    simulation.engine.providers = dataclass_replace(providers, transcriber=unsure)
+    timeline = await simulation.run(CallerSays(1.0, QUESTION, seconds=8), until=12)
+    assert len(timeline.of(e.TranscriptionDelta)) > 3
+    assert list(deltas(timeline).values()) == [QUESTION]
 
 
 async def test_work_goes_before_glimpses() -> None:

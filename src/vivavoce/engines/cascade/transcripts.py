@@ -16,7 +16,7 @@ import anyio
 from vivavoce.audio.rates import INPUT_RATE
 from vivavoce.engines.cascade.context import CascadeContext
 from vivavoce.engines.cascade.input_audio import InputAudioStream, has_speech
-from vivavoce.errors import ProviderError
+from vivavoce.errors import ProviderError, UnknownLanguageError
 from vivavoce.protocol import events as e
 from vivavoce.protocol.items import Item
 from vivavoce.session.conversation import user_message
@@ -130,6 +130,9 @@ class PartialTranscripts:
                 language=settings.language,
                 prompt=settings.prompt,
             )
+        except UnknownLanguageError:  # of so few words, that is not certain
+            self._wait()
+            return
         except ProviderError as error:  # it is sent when the turn is over, if it is still so
             log.debug("%s", error)
             self._due_ms = inf
