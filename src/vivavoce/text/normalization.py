@@ -127,27 +127,37 @@ def _replaced(reading: Reading, rules: Iterable[Rule]) -> Reading:
             old, new = match[0], match.expand(words) if isinstance(words, str) else words(match)
             if old == new:
                 continue
-            if new and (at := old.find(new)) >= 0:  # something is only removed around it
-                part = sources[match.start() + at : match.start() + at + len(new)]
-            else:
-                same = _shared(old, new)
-                more = _shared(old[same:][::-1], new[same:][::-1])
-                begin, end = match.start() + same, match.end() - more
-                middle = [_span(sources, begin, end)] * (len(new) - same - more)
-                part = sources[match.start() : begin] + middle + sources[end : match.end()]
-            sources[match.start() : match.end()] = part
-            text = text[: match.start()] + new + text[match.end() :]
+            begin, end = match.span()
+            place = sources[begin][0] if begin < len(sources) else sources[-1][1] if sources else 0
+            sources[begin:end] = _aligned(old, new, sources[begin:end], place)
+            text = text[:begin] + new + text[end:]
     return Reading(text, sources)
+
+
+def _aligned(old: str, new: str, sources: Sequence[tuple[int, int]], place: int) -> Sequence[tuple[int, int]]:
+    """Return the sources of `new`, from those of `old` in whose place it is; what has none stands at `place`.
+
+    What is the same at both ends keeps its source, and so does each part of an enumeration. The rest is read as
+    one.
+    """
+    if new and (at := old.find(new)) >= 0:
+        return sources[at : at + len(new)]
+    if ", " in old and old.count(", ") == new.count(", "):
+        (first, comma, others), (words, _, more) = old.partition(", "), new.partition(", ")
+        at = len(first) + len(comma)
+        return [
+            *_aligned(first, words, sources[: len(first)], place),
+            *sources[len(first) : at],
+            *_aligned(others, more, sources[at:], sources[at - 1][1]),
+        ]
+    same = _shared(old, new)
+    rest = _shared(old[same:][::-1], new[same:][::-1])
+    end = len(old) - rest
+    place = sources[same - 1][1] if same else place
+    whole = (sources[same][0], max(source[1] for source in sources[same:end])) if same < end else (place, place)
+    return [*sources[:same], *[whole] * (len(new) - same - rest), *sources[end:]]
 
 
 def _shared(one: str, other: str) -> int:
     """Return how many characters two texts share at the beginning."""
     return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
-
-
-def _span(sources: Sequence[tuple[int, int]], begin: int, end: int) -> tuple[int, int]:
-    """Return the part of the written text that these characters read; of none, the place between them."""
-    if begin < end:
-        return sources[begin][0], max(b for _, b in sources[begin:end])
-    place = sources[begin][0] if begin < len(sources) else sources[-1][1] if sources else 0
-    return place, place
