@@ -214,12 +214,16 @@ class Runtime:
 
     def resolve_session(self, requested: AnySession) -> AnySession:
         """Return the complete session for one that a client requests. Raises `ProtocolError`."""
-        if self._speech and self.config.engine == "cascade":
-            self._speech.providers.transcriber_queue.check_session(requested)
+        self.check_language(requested)
         if isinstance(requested, TranscriptionSession):
             return create_transcription(self.session, requested)
         session = merge(self.session, self.assistants.allowed(requested), tools=self.config.limits.tools)
         return replace(session, model=requested.model or session.model)
+
+    def check_language(self, session: AnySession) -> None:
+        """Raise `ProtocolError` if the transcriber of this server knows none of a session's languages."""
+        if self._speech and self.config.engine == "cascade":
+            self._speech.providers.transcriber_queue.check_session(session)
 
     @property
     def switchboard(self) -> Switchboard:

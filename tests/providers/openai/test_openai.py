@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from providers.openai.endpoint import (
+    URL,
     Answer,
     Endpoint,
     body,
@@ -31,7 +32,7 @@ from vivavoce.protocol.items import (
     OutputAudio,
 )
 from vivavoce.protocol.session import FunctionTool, ToolChoiceFunction, ToolChoiceMcp
-from vivavoce.providers.base import ChatRequest, ChatUsage, ToolCall, Transcript
+from vivavoce.providers.base import ChatRequest, ChatUsage, TimedWord, ToolCall, Transcript
 from vivavoce.providers.dialogue import SPOKEN_STYLE
 from vivavoce.providers.openai.chat import PLUGIN as CHAT
 from vivavoce.providers.openai.chat import OpenAIChat, OpenAIChatSettings, chat_body
@@ -40,6 +41,7 @@ from vivavoce.providers.openai.completion import EventLines
 from vivavoce.providers.openai.synthesizer import PLUGIN as SYNTHESIZER
 from vivavoce.providers.openai.synthesizer import Chunks
 from vivavoce.providers.openai.transcriber import PLUGIN as TRANSCRIBER
+from vivavoce.providers.openai.transcriber import OpenAITranscriber, OpenAITranscriberSettings
 
 pytestmark = pytest.mark.anyio
 
@@ -378,6 +380,24 @@ def test_a_line_does_not_grow_without_end() -> None:
 
 
 # transcriber
+
+
+async def test_the_times_of_words_are_those_of_the_endpoint(far: Far) -> None:
+    words = [
+        {"word": " Hello", "start": 0, "end": 0.4},
+        {"word": "there.", "start": 0.4, "end": 0.9},
+        {"word": 7},
+    ]
+    far.answer = body(json.dumps({"text": "Hello there.", "language": "english", "words": words}))
+    settings = OpenAITranscriberSettings(base_url=URL, key_env="", word_times=True)
+    transcriber = OpenAITranscriber(far.client(settings, "transcriber"), settings)
+    assert transcriber.supported_options == {"prompt", "temperature", "words"}
+    found = await transcriber.transcribe(b"\1\0" * 160, temperature=0.5, words=True)
+    assert found.words == (TimedWord("Hello", 0, 0.4), TimedWord("there.", 0.4, 0.9))
+    form = far.asked[-1].content
+    fields = {"response_format": "verbose_json", "timestamp_granularities[]": "word", "temperature": "0.5"}
+    for name, value in fields.items():
+        assert f'name="{name}"\r\n\r\n{value}\r\n'.encode() in form
 
 
 async def test_a_recording_is_sent_as_wav_and_comes_back_as_words(far: Far) -> None:

@@ -71,6 +71,7 @@ class CallsEndpoint:
         if session:
             default = self.runtime.session if isinstance(session, Session) else DEFAULT_TRANSCRIPTION
             self._merge(default, session)
+            self.runtime.check_language(session)
         return session
 
     def _merge(self, session: AnySession, update: AnySession) -> AnySession:
