@@ -10,7 +10,12 @@ from pathlib import Path
 from textwrap import dedent
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), *sorted((ROOT / "examples").rglob("*.md"))]
+PAGES = [
+    ROOT / "README.md",
+    *sorted((ROOT / "docs").rglob("*.md")),
+    *sorted((ROOT / "examples").rglob("*.md")),
+    ROOT / "bench/README.md",
+]
 SAMPLE = re.compile(r"(<!-- sample: ([\w/.-]+)(?::(\w+))? -->\n+```\w+\n).*?(^```$)", re.DOTALL | re.MULTILINE)
 
 

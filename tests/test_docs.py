@@ -9,11 +9,12 @@ from collections.abc import Iterator
 from dataclasses import fields
 from importlib.metadata import entry_points
 from pathlib import Path
+from typing import get_args
 
-import click
 import pytest
 import yaml
 from starlette.routing import BaseRoute, Mount
+from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
 from refresh_samples import PAGES, SAMPLE, refreshed
@@ -28,7 +29,7 @@ from vivavoce.runtime import Runtime
 from vivavoce.testing.simulation import CallerSays, Simulation
 from vivavoce.web.app import Web
 from vivavoce.web.server import listen, serving
-from vivavoce.weights.manifest import built_in_manifest
+from vivavoce_bench.command import What
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -44,8 +45,8 @@ def scripted_runtime() -> Runtime:
     return Runtime(Config.model_validate({job: {"provider": "scripted"} for job in jobs}))
 
 
-def commands(command: click.Command, path: str = "viva") -> Iterator[tuple[str, click.Command]]:
-    if isinstance(command, click.Group):
+def commands(command: TyperCommand | TyperGroup, path: str = "viva") -> Iterator[tuple[str, TyperCommand]]:
+    if isinstance(command, TyperGroup):
         for name, each in command.commands.items():
             yield from commands(each, f"{path} {name}")
     else:
@@ -102,14 +103,21 @@ def test_every_limit_has_a_line() -> None:
         assert f"`{field.name}`" in text, field.name
 
 
+def section_of(text: str, command: str) -> str:
+    return text.partition(f"## `{command}")[2].partition("\n## ")[0]
+
+
 def test_every_command_and_option_has_a_line() -> None:
     text = page("reference/commands.md")
-    for path, command in commands(get_command(viva(entry_points(group=GROUP)))):
+    found = dict(commands(get_command(viva(entry_points(group=GROUP)))))
+    assert {"viva serve", "viva models pull", "viva bench"} <= found.keys()
+    for path, command in found.items():
         assert f"## `{path}" in text, path
-        section = text.partition(f"## `{path}")[2].partition("\n## ")[0]
+        section = section_of(text, path)
         for parameter in command.params:
             for option in [o for o in parameter.opts if o.startswith("--") and o != "--help"]:
                 assert f"`{option}" in section, f"{path} {option}"
+    assert [what for what in get_args(What) if f"`{what}`" not in section_of(text, "viva bench")] == []
 
 
 def test_every_endpoint_has_a_line() -> None:
@@ -151,8 +159,3 @@ def test_the_lock_files_name_no_address() -> None:
         text = lock.read_text()
         assert "://" not in text, lock.name
         assert text.count("--hash=sha256:") >= text.count("=="), lock.name
-
-
-def test_every_model_set_is_named() -> None:
-    for name in built_in_manifest().sets:
-        assert f"`{name}`" in page("models.md")
