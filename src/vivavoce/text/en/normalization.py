@@ -147,6 +147,7 @@ def _address(match: Match) -> str:
     name, dot, ending = address.rpartition(".")
     if dot and ending.isalpha() and not re.search("[aeiouy]", ending):
         address = name + dot + ending.upper()  # letters, not a word
+    address = re.sub(r"(?<=[A-Za-z])(?=\d)|(?<=\d)(?=[A-Za-z])", " ", address)
     spelled = "".join(f" {signs[char]} " if char in signs else char for char in address)
     return spelled.strip() + whole[len(address) :].replace("/", "")
 
