@@ -47,7 +47,7 @@ class OnlyEnglish:
     async def transcribe(
         self, audio: bytes, *, language: str | None = None, prompt: str | None = None
     ) -> Transcript:
-        return Transcript("Hello.", "en")
+        return Transcript("Hello.", "en", logprob=-0.25)
 
 
 async def test_a_stream_has_the_parts_as_they_are_transcribed(site: Site) -> None:
@@ -164,6 +164,12 @@ async def test_a_field_that_cannot_be_honoured_is_refused(
 async def test_a_field_that_is_what_happens_anyway_is_honoured(site: Site, fields: dict[str, Any]) -> None:
     async with site(with_transcriber(OnlyEnglish())) as url, asking(url) as client:
         assert (await transcribe(client, TWO_PARTS, **fields)).json()["text"] == "Hello. Hello."
+
+
+async def test_a_transcriber_may_say_how_certain_it_is(site: Site) -> None:
+    async with site(with_transcriber(OnlyEnglish())) as url, asking(url) as client:
+        verbose = (await transcribe(client, TWO_PARTS, response_format="verbose_json")).json()
+        assert [one["avg_logprob"] for one in verbose["segments"]] == [-0.25, -0.25]
 
 
 @pytest.mark.filterwarnings("ignore:deprecated:DeprecationWarning")

@@ -64,12 +64,14 @@ class TimedWord:
 class Transcript:
     """The words in some audio, empty if there are none; `language` is an ISO 639-1 code, if known.
 
-    `words` has the words with their times, if they were requested.
+    `words` has the words with their times, if they were requested. `logprob` is the mean log probability of the
+    tokens, if known.
     """
 
     text: str
     language: str | None = None
     words: Sequence[TimedWord] = ()
+    logprob: float | None = None
 
 
 class Transcriber(Protocol):

@@ -91,8 +91,7 @@ class Moonshine:
                 "moonshine", f"knows English only, not {language!r}; choose another transcriber"
             )
         transcribe = partial(self._transcribe, audio, any_language=not language)
-        text = await to_thread.run_sync(transcribe, limiter=self._one_at_a_time)
-        return Transcript(text, "en" if text else None)
+        return await to_thread.run_sync(transcribe, limiter=self._one_at_a_time)
 
     async def warm(self) -> None:
         """Run both networks once, on silence."""
@@ -105,30 +104,34 @@ class Moonshine:
         self._has_speech(silence)
         self._write(silence, LEADS[0])
 
-    def _transcribe(self, audio: bytes, *, any_language: bool) -> str:
+    def _transcribe(self, audio: bytes, *, any_language: bool) -> Transcript:
         from vivavoce.audio.samples import normalized, samples, split
 
         sound = normalized(samples(audio))
-        texts = [self._piece(piece, any_language) for piece in split(sound, INPUT_RATE, PIECE_SECONDS)]
-        if None in texts and not any(texts):
+        pieces = [self._piece(piece, any_language) for piece in split(sound, INPUT_RATE, PIECE_SECONDS)]
+        texts = [text for text, _ in pieces if text]
+        if not texts and any(text is None for text, _ in pieces):
             message = "this is unclear, or not English, the only language that it knows"
             raise UnknownLanguageError("moonshine", message, words=WORDS)
-        return " ".join(text for text in texts if text)
+        if not texts:
+            return Transcript("")
+        certainties = [one for text, certainties in pieces if text for one in certainties]
+        return Transcript(" ".join(texts), "en", logprob=sum(certainties) / len(certainties))
 
-    def _piece(self, sound: "Floats", any_language: bool) -> str | None:
-        """Return the words of at most `PIECE_SECONDS`; None if they are in another language."""
+    def _piece(self, sound: "Floats", any_language: bool) -> tuple[str | None, Sequence[float]]:
+        """Return the words of a piece, None in another language, and the log probability of each token."""
         if not self._has_speech(sound):
-            return ""
+            return "", ()
         for lead in LEADS:
             written = self._write(sound, lead)
             if not written.looped:
                 break
         text = self._spelled(written.tokens)
         if written.certainties[0] < DOUBT and text.lower().strip(" .,!?") in INVENTED:
-            return ""
+            return "", ()
         least = next(least for tokens, least in UNLIKELY if len(written.tokens) >= tokens)
         mean = sum(written.certainties) / len(written.certainties)
-        return None if any_language and mean < least else text
+        return None if any_language and mean < least else text, written.certainties
 
     def _has_speech(self, sound: "Floats") -> bool:
         from vivavoce.audio.samples import to_pcm

@@ -52,7 +52,7 @@ def joined(segments: Sequence[Segment]) -> str:
 
 def _segment(number: int, segment: Segment, temperature: float) -> dict[str, object]:
     """Return a segment with the fields of Whisper's. Null and an empty list are what is not known."""
-    text = segment.transcript.text
+    text, logprob = segment.transcript.text, segment.transcript.logprob
     return {
         "id": number,
         "seek": round(segment.start * 100),
@@ -61,7 +61,7 @@ def _segment(number: int, segment: Segment, temperature: float) -> dict[str, obj
         "text": text,
         "tokens": [],
         "temperature": temperature,
-        "avg_logprob": None,
+        "avg_logprob": None if logprob is None else round(logprob, 3),
         "compression_ratio": round(len(text.encode()) / len(zlib.compress(text.encode())), 3),
         "no_speech_prob": round(1 - segment.speech, 3),
     }
