@@ -225,3 +225,28 @@ async def test_more_conversations_than_slots_do_not_read_over_each_other() -> No
         for talk in talks:
             tasks.start_soon(qwen.prefill, request(talk))
     assert sum(read.tokens for read in llama.reads) < 3 * 20 * (13 + 3 * MARKS), "each once"
+
+
+async def test_a_question_that_comes_while_turns_are_dropped_does_not_bring_them_back() -> None:
+    """Reading ahead is cancelled after llama.cpp has moved its cache, and before it has read the rest."""
+    is_reading, may_read = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        is_reading.set()
+        may_read.wait()
+
+    llama, items = CountingLlama(context=2048, hold=hold), list[Item]()
+    qwen = open_qwen(llama)
+    may_read.set()
+    for number in range(80):
+        await ask(qwen, items, question(number), ahead=False)
+        is_reading.clear()
+        may_read.clear()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(qwen.prefill, request(items))
+            await anyio.to_thread.run_sync(is_reading.wait)
+            items.append(user("Well?"))
+            tasks.start_soon(answer, qwen, items)
+            await anyio.lowlevel.checkpoint()
+            may_read.set()
+    assert max(read.tokens for read in llama.late[1:]) <= 20 + 2 * MARKS

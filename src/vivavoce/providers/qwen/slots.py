@@ -59,6 +59,8 @@ class _Slot:
     number: int
     read: Prompt
     """what is in its cache: at least this"""
+    is_dropping: bool = False
+    """whether older turns may be in the cache as well: a request that was to drop them may be cancelled"""
     used: int = 0
 
 
@@ -160,14 +162,14 @@ class Slots:
         prompt = (*opening, *turns[place.start :])
 
         def on_read() -> None:
-            slot.read = prompt
+            slot.read, slot.is_dropping = prompt, False
 
         self._clock += 1
         slot.used = self._clock
-        if not place.has_dropped:  # otherwise they are dropped when the prompt is read, which may be cancelled
-            slot.read = prompt[: len(opening) + place.known] if place.spared else ()
+        slot.read = prompt[: len(opening) + place.known] if place.spared else ()
+        slot.is_dropping = bool(place.spared) and (place.has_dropped or slot.is_dropping)
         try:
-            yield Lent(slot.number, prompt, place.has_dropped, on_read)
+            yield Lent(slot.number, prompt, slot.is_dropping, on_read)
         finally:
             self._idle.append(slot)
 
