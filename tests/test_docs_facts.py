@@ -10,6 +10,7 @@ from contextlib import redirect_stdout
 from functools import cache
 from importlib.metadata import entry_points
 from itertools import chain
+from math import log10
 from pathlib import Path
 
 import msgspec
@@ -19,20 +20,36 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 from refresh_samples import PAGES, ROOT
+from vivavoce.assistants.greeting import SETTLED_SECONDS
 from vivavoce.cli import GROUP
 from vivavoce.cli import commands as viva
+from vivavoce.client.realtime import GOODBYE_SECONDS
 from vivavoce.config.loading import load
 from vivavoce.config.schema import PRESETS, SLOTS, Config
+from vivavoce.engines.cascade.leveled_detector import MAX_GAIN
+from vivavoce.engines.remote.engine import CONNECT_ATTEMPTS, LOSSES_PER_MINUTE
+from vivavoce.engines.speech import LONGEST
 from vivavoce.limits import Limits
 from vivavoce.protocol.codec import decode_client
+from vivavoce.protocol.responses import METADATA_CHARS
+from vivavoce.providers.base import FRAME_MS
+from vivavoce.providers.local.hibari import PAUSE_SECONDS
+from vivavoce.providers.local.moonshine import PIECE_SECONDS
+from vivavoce.providers.openai.client import ATTEMPTS
+from vivavoce.providers.qwen.tool_results import MAX_CHARS
 from vivavoce.providers.registry import find, names, settings_for
 from vivavoce.runtime import Runtime
+from vivavoce.tools.execution import BLOCKED_SECONDS
+from vivavoce.turn_taking import MODEL_WEIGHT, PAUSE_WEIGHT, TurnRules
 from vivavoce.web.app import Web
+from vivavoce.web.server import SHUTDOWN_SECONDS
 from vivavoce.weights.manifest import built_in_manifest
 
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 SPAN = re.compile(r"`([^`\n]+)`")
 ROW = re.compile(r"^\| `(\w+)` \| ([^|]+?) \|", re.MULTILINE)
+DOCS = ROOT / "docs"
+NUMBERS = ("no", "one", "two", "three", "four", "five")
 CODE = ("src", "bench", "examples", "tests", "scripts")
 KNOWN = {".py", ".js", ".toml", ".json", ".html", ".in", ".mjs"}
 OTHERS = {"delete_all", "label_name", "ip_local_port_range", "UV_DEFAULT_INDEX", "waitForSessionCreated"}
@@ -109,7 +126,7 @@ def test_commands_and_their_options_exist(path: Path) -> None:
 
 
 def test_what_the_table_of_limits_says_is_the_default() -> None:
-    written = ROW.findall(read(ROOT / "docs/reference/limits.md"))
+    written = ROW.findall(read(DOCS / "reference/limits.md"))
     assert {name: float(value.replace(",", "")) for name, value in written} == {
         name: float(getattr(Limits(), name)) for name, _ in written
     }
@@ -150,7 +167,7 @@ def test_variables_of_the_environment_set_something(monkeypatch: pytest.MonkeyPa
 
 
 def test_what_the_tables_of_settings_say_is_the_default() -> None:
-    sections = re.split(r"^## \[(\w+)\]$", read(ROOT / "docs/reference/settings.md"), flags=re.MULTILINE)
+    sections = re.split(r"^## \[(\w+)\]$", read(DOCS / "reference/settings.md"), flags=re.MULTILINE)
     for table, text in zip(sections[1::2], sections[2::2], strict=True):
         if table not in ("tools", "limits"):
             defaults = getattr(Config(), table).model_dump(mode="json")
@@ -163,7 +180,7 @@ def test_what_the_tables_of_settings_say_is_the_default() -> None:
 
 def test_the_pages_of_providers_state_the_defaults() -> None:
     for role, name in names():
-        page = read(ROOT / f"docs/providers/{name}.md")
+        page = read(DOCS / f"providers/{name}.md")
         for setting, default in msgspec.to_builtins(find(role, name).settings()).items():
             cells = re.findall(rf"\| `{setting}` \| ([^|]*?) \|", page)
             assert not cells or any(states(cell, default) for cell in cells), f"{role} {name}: {setting}"
@@ -196,7 +213,7 @@ def test_addresses_of_the_server_are_among_its_routes(path: Path) -> None:
 
 
 def test_sizes_of_models_are_those_of_the_manifest() -> None:
-    manifest, listed = built_in_manifest(), read(ROOT / "docs/models.md")
+    manifest, listed = built_in_manifest(), read(DOCS / "models.md")
     for model in manifest.models:
         megabytes = f"{model.size / 1e6:,.1f}" if model.size < 1e7 else f"{model.size / 1e6:,.0f}"
         assert re.search(rf"^{model.id} +{model.role} +{megabytes} +{model.licence} ", listed, re.MULTILINE)
@@ -251,7 +268,52 @@ def test_python_can_be_compiled_and_finds_what_it_imports(path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["turns.md", "why/protocol.md"])
 def test_what_python_prints_is_what_the_page_says(name: str) -> None:
-    (code,), (printed,) = (blocks(read(ROOT / "docs" / name), language) for language in ("python", ""))
+    (code,), (printed,) = (blocks(read(DOCS / name), language) for language in ("python", ""))
     with redirect_stdout(io.StringIO()) as output:
         exec(code, {})  # noqa: S102
     assert output.getvalue() == printed
+
+
+def test_the_layers_that_the_pages_draw_are_those_that_are_checked() -> None:
+    settings = tomllib.loads(read(ROOT / "pyproject.toml"))["tool"]["importlinter"]
+    layers = [re.findall(r"\w+", layer) for layer in settings["contracts"][0]["layers"]]
+    drawn = next(block for block in blocks(read(DOCS / "why/architecture.md"), "") if "runtime" in block)
+    for layer, line in zip(layers, drawn.splitlines(), strict=True):
+        assert set(layer) <= set(line.split()), line
+    listed = re.findall(r"\w+", next(blocks(read(DOCS / "contributing.md"), "text")))
+    assert set(chain.from_iterable(layers)) <= set(listed)
+
+
+PHRASES = [
+    ("assistants.md", f"begins {SETTLED_SECONDS} s after `session.created`"),
+    ("assistants.md", f"word for word, {METADATA_CHARS} characters at most"),
+    ("answers.md", f"At most {METADATA_CHARS} characters"),
+    ("tools.md", f"for more than {BLOCKED_SECONDS} s is named"),
+    ("serve.md", f"within {NUMBERS[SHUTDOWN_SECONDS]} seconds"),
+    ("ask.md", f"by default {NUMBERS[Limits.input_buffer_seconds // 60]} minutes"),
+    ("client.md", f"handlers have {NUMBERS[GOODBYE_SECONDS]} seconds to finish"),
+    ("remote.md", f"lost {NUMBERS[LOSSES_PER_MINUTE]} times within a minute"),
+    ("remote.md", f"for which {NUMBERS[CONNECT_ATTEMPTS]} attempts to connect fail"),
+    ("providers/openai.md", f"is retried up to {NUMBERS[ATTEMPTS - 1]} times"),
+    ("providers/moonshine.md", f"pieces of at most {PIECE_SECONDS:.0f} seconds"),
+    ("providers/hibari.md", f"there are {PAUSE_SECONDS} seconds"),
+    ("providers/silero.md", f"by up to {20 * log10(MAX_GAIN):.0f} dB"),
+    ("providers/qwen.md", f"text of at most {MAX_CHARS} characters"),
+    ("reference/endpoints.md", f"segments of {round(LONGEST * FRAME_MS / 1000)} seconds at most"),
+    ("why/turns.md", f"{TurnRules.start_ms} ms of speech begin a turn"),
+    ("why/turns.md", f"{TurnRules.suspect_ms} ms of sound pause its audio"),
+    ("why/turns.md", f"nothing must last {TurnRules.backchannel_ms} ms"),
+    ("why/turns.md", f"{TurnRules.wordless_ms} ms of speech interrupt"),
+    ("why/turns.md", f"After {TurnRules.pause_ms} ms of silence three things"),
+    ("why/turns.md", f"Its weight is {MODEL_WEIGHT} at most"),
+    (
+        "why/turns.md",
+        f"{PAUSE_WEIGHT} × longest pause) × doubt`, and at most {TurnRules.max_silence_ms / 1000} s",
+    ),
+    ("why/drafts.md", f"**A pause** of {TurnRules.pause_ms} ms"),
+]
+
+
+@pytest.mark.parametrize(("name", "phrase"), PHRASES)
+def test_numbers_in_sentences_are_those_of_the_program(name: str, phrase: str) -> None:
+    assert phrase in " ".join(read(DOCS / name).split())
