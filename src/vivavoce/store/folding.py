@@ -1,0 +1,363 @@
+"""Folds what was said to words that search compares, whatever the transcriber's spelling was.
+
+"Twenty-one", "21" and "21st" fold to the same word, and so do "U.S.A." and "U S A", "3:30" and "three thirty",
+"Müller" and "Mueller". The folded words are indexed; queries are folded alike (see docs/store.md). Pure.
+"""
+
+import re
+import unicodedata
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache, lru_cache
+from itertools import islice, pairwise, product
+from typing import NamedTuple
+
+from vivavoce.text.en.numbers import VALUES, ordinal
+
+VERSION = 1
+"""Increased when the same text folds to other words: then the folded column must be built again."""
+QUERY_WORDS, QUERY_CHARS, QUERY_ALTERNATIVES = 32, 2000, 8
+"""What is used of a query: a database takes seconds for one of 100 kB."""
+_RUN = 12
+"""numbers that are joined at most, such as the digits of a telephone number"""
+
+_FILLERS = {"um", "uh", "er", "erm", "uhm"}
+_SPELLINGS = {
+    "dr": "doctor",
+    "mr": "mister",
+    "mrs": "missus",
+    "prof": "professor",
+    "ok": "okay",
+    "vs": "versus",
+}
+_SIGNS = {
+    "$": "dollar",
+    "€": "euro",
+    "£": "pound",
+    "¥": "yen",
+    "%": "percent",
+    "&": "and",
+    "@": "at",
+    "+": "plus",
+}
+_LETTERS = {"ł": "l", "ø": "o", "æ": "ae", "œ": "oe", "đ": "d", "ð": "d", "þ": "th", "ħ": "h", "ı": "i"}
+_SCALES = {"hundred": 100, "thousand": 1000, "million": 10**6, "billion": 10**9}
+_SMALL = {"first": "1", "second": "2", "third": "3"}
+"""Alone they stay words, which "1st" is indexed as too: most seconds are no 2."""
+_ORDINALS = {ordinal(value): value for value in [*range(20), *range(20, 100, 10)]}
+_SUFFIXES = ("st", "nd", "rd", "th", "s")
+_DIGITS = 15
+"""digits that are read or joined as one number"""
+_HYPHENS, _JOINTS, _APART = ("-", "‐", "‑"), (" ", "-"), (" ", ". ")
+
+_MARKS = "".join(chr(code) for code in range(0x300, 0x3100) if unicodedata.category(chr(code))[0] == "M")
+_DROPPED = re.compile("[\u0300-\u036f\u0591-\u05bd\u05bf-\u05c7\u064b-\u065f\u0670]")
+_DIAERESIS = "\u0308"
+_PAIRED = (
+    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005\u3007\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff"
+    "\U00020000-\U0003ffff"
+)
+"""Letters of scripts that do not put blanks between words, and of Korean, whose words end in particles."""
+_WORD = rf"(?![{_PAIRED}])[^\W\d_](?:(?![{_PAIRED}])(?:[^\W\d_]|[{_MARKS}]))*"
+_TOKEN = re.compile(
+    rf"(?P<initials>(?<!\w)[^\W\d_](?:\.[^\W\d_])+(?!\w)\.?)|(?P<number>\d{{1,3}}(?:,\d{{3}})+(?!\d)|\d+)"
+    rf"|(?P<paired>[{_PAIRED}])|(?P<word>{_WORD}(?:['’ʼ`]{_WORD})*)|(?P<sign>[{re.escape(''.join(_SIGNS))}])"
+)
+_APOSTROPHES = re.compile("['’ʼ`]s$|['’ʼ`]")
+_BETWEEN_NUMBERS = re.compile(r"[\s:/‐-–,.-]{1,3}")
+
+
+class _Token(NamedTuple):
+    kind: str
+    text: str
+    start: int
+    end: int
+    gap: str
+    """what stands between it and the token before"""
+
+
+_NOTHING = _Token("", "", 0, 0, " ")
+
+
+class _Unit(NamedTuple):
+    """What belongs together: the words to index, with their places, and alternatives of words to search for."""
+
+    entries: Sequence[tuple[str, int, int]]
+    wanted: Sequence[tuple[str, ...]]
+    raw: str = ""
+    """a plain word as it was written, which may be one half of `e mail`"""
+
+
+def fold(text: str) -> str:
+    """Return the words to index for a text, separated by blanks."""
+    return " ".join(word for unit in _units(text) for word, _, _ in unit.entries)
+
+
+def fold_query(text: str) -> list[list[str]]:
+    """Return alternatives for a query: a text is found if all words of one of them are in its folded words.
+
+    At most `QUERY_WORDS` words of the query are used. Without any word (`"um?"`) there is no alternative.
+    """
+    cut = text if len(text) <= QUERY_CHARS else text[:QUERY_CHARS].rpartition(" ")[0] or text[:QUERY_CHARS]
+    units = [unit for unit in _units(cut) if unit.wanted][:QUERY_WORDS]
+    choices = [[unit.wanted for unit in units]]
+    for at, (one, two) in enumerate(pairwise(units)):
+        if one.raw and two.raw and min(len(one.raw), len(two.raw)) <= 2 and len(one.raw + two.raw) <= 8:
+            choices.append([*choices[0][:at], [(_stem(one.raw + two.raw),)], *choices[0][at + 2 :]])
+    found = (chosen for choice in choices if choice for chosen in product(*choice))
+    words = ([word for group in chosen for word in group] for chosen in islice(found, QUERY_ALTERNATIVES))
+    return [list(dict.fromkeys(one))[:QUERY_WORDS] for one in words]
+
+
+def highlights(text: str, query: str) -> list[tuple[int, int]]:
+    """Return where in `text` the words stand that `query` finds, as (start, end); empty if it is not found."""
+    entries = [entry for unit in _units(text) for entry in unit.entries]
+    words = {word for word, _, _ in entries}
+    wanted = {word for one in fold_query(query) if words.issuperset(one) for word in one}
+    marked: list[tuple[int, int]] = []
+    for start, end in sorted((start, end) for word, start, end in entries if word in wanted):
+        if marked and start <= marked[-1][1]:
+            start, end = marked[-1][0], max(end, marked.pop()[1])
+        marked.append((start, end))
+    return marked
+
+
+def _units(text: str) -> list[_Unit]:
+    plain, places = _plain(text)
+    units = _fold_tokens(list(_tokens(plain)))
+    if places is None:
+        return list(units)
+    return [
+        _Unit(
+            [(word, places[start][0], places[end - 1][1]) for word, start, end in unit.entries],
+            unit.wanted,
+            unit.raw,
+        )
+        for unit in units
+    ]
+
+
+# letters
+
+
+def _plain(text: str) -> tuple[str, list[tuple[int, int]] | None]:
+    """Return `text` in small letters without diacritics, and where each letter was; None if all are in place.
+
+    The dots of ä, ö and ü are kept, as combining marks.
+    """
+    if text.isascii():
+        return text.lower(), None
+    letters, places, start = list[str](), list[tuple[int, int]](), 0
+    for end in range(1, len(text) + 1):
+        if end < len(text) and (unicodedata.combining(text[end]) or "\u1160" <= text[end] <= "\u11ff"):
+            continue  # a mark, or the next part of a Korean syllable
+        letter = _letter(text[start:end])
+        letters.append(letter)
+        places += [(start, end)] * len(letter)
+        start = end
+    return "".join(letters), places
+
+
+@lru_cache(maxsize=4096)
+def _letter(cluster: str) -> str:
+    parts = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", cluster).casefold())
+    keeps_dots = parts[:1] in ("a", "o", "u") and _DIAERESIS in parts
+    if unicodedata.category(cluster[0]) == "Cf":
+        return ""  # a soft hyphen, or a joiner without a width
+    plain = unicodedata.normalize("NFC", _DROPPED.sub("", parts)) + _DIAERESIS * keeps_dots
+    digits = (str(unicodedata.decimal(one, one)) for one in plain)
+    return "".join(_LETTERS.get(one, one) for one in digits)
+
+
+def _tokens(plain: str) -> Iterator[_Token]:
+    before = 0
+    for found in _TOKEN.finditer(plain):
+        kind, gap = str(found.lastgroup), plain[before : found.start()]
+        before = found.end()
+        text = found[0]
+        if kind == "number":
+            text = text.replace(",", "")
+        elif kind == "word":
+            text = _APOSTROPHES.sub("", text)
+        yield _Token(kind, text, found.start(), found.end(), gap)
+
+
+# words
+
+
+@cache
+def _stemmer() -> Callable[[str], str]:
+    from snowballstemmer import stemmer
+
+    stem_word: Callable[[str], str] = stemmer("english").stemWord
+    return stem_word
+
+
+@lru_cache(maxsize=1 << 14)
+def _stem(word: str) -> str:
+    """Return the stem of a word in its usual spelling. It is its own stem, which Snowball does not promise."""
+    while True:
+        spelled = _SPELLINGS.get(word) or str(VALUES.get(word, _SCALES.get(word, word)))
+        stem = spelled if spelled.isdecimal() else _stemmer()(spelled)
+        if stem == word:
+            return stem
+        word = stem
+
+
+def _fold_tokens(tokens: Sequence[_Token]) -> Iterator[_Unit]:
+    at, last = 0, len(tokens) - 1
+    while at <= last:
+        unit, at = _compound(tokens, at) or _numbers(tokens, at) or _initials(tokens, at) or _single(tokens, at)
+        yield unit
+
+
+def _compound(tokens: Sequence[_Token], at: int) -> tuple[_Unit, int] | None:
+    """wi-fi: joined, and in parts."""
+    end = at + 1
+    while (
+        tokens[at].kind == "word"
+        and end < len(tokens)
+        and tokens[end].kind == "word"
+        and tokens[end].gap in _HYPHENS
+    ):
+        end += 1
+    if end == at + 1:
+        return None
+    parts = [token._replace(gap=" ") for token in tokens[at:end]]
+    if all(part.text in VALUES or part.text in _ORDINALS for part in parts):
+        return None
+    units = list(_fold_tokens(parts))
+    joined = _stem("".join(part.text for part in parts).replace(_DIAERESIS, ""))
+    entries = [(joined, parts[0].start, parts[-1].end), *(entry for unit in units for entry in unit.entries)]
+    apart = tuple(word for unit in units if unit.wanted for word in unit.wanted[0])
+    return _Unit(entries, [(joined,), apart]), end
+
+
+def _initials(tokens: Sequence[_Token], at: int) -> tuple[_Unit, int] | None:
+    """U.S.A., and U S A: joined, and letter by letter."""
+    end = at + 1
+    if tokens[at].kind == "initials":
+        letters = tokens[at].text.replace(".", "")
+    else:
+        while (
+            _is_letter(tokens[end - 1])
+            and end < len(tokens)
+            and _is_letter(tokens[end])
+            and tokens[end].gap in _APART
+        ):
+            end += 1
+        letters = "".join(token.text for token in tokens[at:end])
+        if end == at + 1:
+            return None
+    start, stop, joined = tokens[at].start, tokens[end - 1].end, _stem(letters)
+    wanted = tuple(letters) if joined in _FILLERS else (joined,)
+    return _Unit([(word, start, stop) for word in (*wanted, *letters)], [wanted]), end
+
+
+def _is_letter(token: _Token) -> bool:
+    return token.kind == "word" and len(token.text) == 1
+
+
+def _single(tokens: Sequence[_Token], at: int) -> tuple[_Unit, int]:
+    token = tokens[at]
+    text, start, end = token.text, token.start, token.end
+    wanted: list[tuple[str, ...]]
+    after = tokens[at + 1] if at + 1 < len(tokens) else _NOTHING
+    if token.kind == "sign":
+        return _Unit([(_stem(_SIGNS[text]), start, end)], [(_stem(_SIGNS[text]),)]), at + 1
+    if token.kind == "paired":
+        entries, wanted = [(text, start, end)], [(text,)]
+        if after.kind == "paired" and not after.gap:
+            entries.append((text + after.text, start, after.end))
+            wanted = [(text + after.text,)]
+        elif at and tokens[at - 1].kind == "paired" and not token.gap:
+            wanted = []  # it is the second of a pair
+        return _Unit(entries, wanted), at + 1
+    if (text, after.text) == ("per", "cent"):
+        return _Unit([("percent", start, after.end)], [("percent",)]), at + 2
+    forms = dict.fromkeys(_stem(text.replace(_DIAERESIS, letter)) for letter in ("", "e"))
+    entries = [(form, start, end) for form in forms if form not in _FILLERS]
+    wanted = [(word,) for word, _, _ in entries]
+    if text in _SMALL:
+        entries.append((_SMALL[text], start, end))
+    if (
+        len(text) == 1
+        and text not in "ai"
+        and after.kind == "word"
+        and after.gap == " "
+        and len(after.text) > 2
+    ):
+        entries.append((_stem(text + after.text.replace(_DIAERESIS, "")), start, after.end))  # e mail
+    if token.gap == "." and at:
+        entries.append(("dot", start - 1, start))  # example.com
+        wanted = [("dot", *words) for words in wanted]
+    return _Unit(entries, wanted, text if _DIAERESIS not in text and entries else ""), at + 1
+
+
+# numbers
+
+
+def _numbers(tokens: Sequence[_Token], at: int) -> tuple[_Unit, int] | None:
+    """Numbers in a row: each, and joined as a time or a telephone number is, all of it and parts of it."""
+    parts, ohs, end = list[tuple[str, int, int, str]](), list[tuple[str, int, int]](), at
+    while end < len(tokens) and len(parts) < _RUN:
+        gap = tokens[end].gap
+        if parts and not _BETWEEN_NUMBERS.fullmatch(gap):
+            break
+        found = _number(tokens, end)
+        if parts and tokens[end].text in ("oh", "o") and end + 1 < len(tokens) and _number(tokens, end + 1):
+            found = "0", end + 1
+            ohs.append((tokens[end].text, tokens[end].start, tokens[end].end))
+        if found is None:
+            break
+        parts.append((found[0], tokens[end].start, tokens[found[1] - 1].end, gap.strip() if parts else ""))
+        end = found[1]
+    if not parts:
+        return None
+    digits = [part[0] for part in parts]
+    entries = [(text, start, stop) for text, start, stop, _ in parts] + ohs
+    for first in range(len(parts)):
+        for last in range(first + 1, len(parts)):
+            joined = "".join(digits[first : last + 1])
+            if 2 < len(joined) <= _DIGITS or (first, last + 1) == (0, len(parts)):
+                entries.append((joined, parts[first][1], parts[last][2]))
+    if len(parts) > 1 and all(gap == "." for *_, gap in parts[1:]):  # 3.5
+        entries.append(("point", parts[0][2], parts[1][1]))
+        is_money = at and tokens[at - 1].kind == "sign"
+        decimal = tuple(digits) if is_money else (digits[0], "point", *digits[1:])
+        return _Unit(entries, [decimal, ("".join(digits),)]), end  # or it is 3:30, as the British write it
+    groups = [""]
+    for text, _, _, gap in parts:  # a comma parts what is looked for: it may be a list
+        groups = [*groups, text] if gap == "," else [*groups[:-1], groups[-1] + text]
+    if len(parts) == 1 and tokens[end - 1].text in _SUFFIXES and digits[0] in _SMALL.values():
+        entries += [(word, parts[0][1], parts[0][2]) for word, digit in _SMALL.items() if digit == digits[0]]
+    return _Unit(entries, [tuple(groups)]), end
+
+
+def _number(tokens: Sequence[_Token], at: int) -> tuple[str, int] | None:
+    """Return the digits of the number in digits or words that begins here, and the token after it."""
+    total, part, room, limit, end, first = 0, 0, 10**_DIGITS, 10**_DIGITS, at, tokens[at]
+    if first.kind == "number":
+        after = tokens[at + 1] if at + 1 < len(tokens) else _NOTHING
+        if not after.gap and after.text in _SUFFIXES:
+            return first.text, at + 2
+        if len(first.text) > _DIGITS or after.text not in _SCALES or after.gap not in _JOINTS:
+            return first.text, at + 1
+        part, room, end = int(first.text), 0, at + 1
+    while end < len(tokens) and (end == at or tokens[end].gap in _JOINTS):
+        skip = tokens[end].text == "and" and end > at and tokens[end - 1].text in _SCALES
+        word = tokens[end + skip].text if end + skip < len(tokens) else ""
+        scale, value = _SCALES.get(word), VALUES.get(word)
+        if value is None and (word not in _SMALL or room == 10):
+            value = _ORDINALS.get(word)
+        if value is not None and value < room and (value or end == at):
+            part, end = part + value, end + skip + 1
+            if word in _ORDINALS:
+                break
+            room = 10 if value >= 20 else 0
+        elif scale == 100 and not skip and part < 100 and (part or end == at):
+            part, room, end = max(part, 1) * scale, 100, end + 1
+        elif scale and scale != 100 and not skip and scale < limit and (part or end == at):
+            total, part, room, limit, end = total + max(part, 1) * scale, 0, 1000, scale, end + 1
+        else:
+            break
+    return (str(total + part), end) if end > at else None

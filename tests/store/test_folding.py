@@ -1,0 +1,84 @@
+"""What people search for is found, however the transcriber spelled it."""
+
+import tomllib
+import unicodedata
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vivavoce.store.folding import QUERY_ALTERNATIVES, QUERY_WORDS, fold, fold_query, highlights
+
+UTTERANCES = tomllib.loads(Path(__file__).with_name("utterances.toml").read_text(encoding="utf-8"))
+WORDS = (
+    "a I o e the two five twenty thirty first second 21st 3:30 555-1234 3.5 $50 % hundred thousand and oh um U.S.A. "
+    "Dr. o'clock wi-fi mail naïve Müller Straße łódź 東京 都 서울 दिल्ली fives ones drs ums running, x-ray 1,200 4 007 ½ ok"
+).split()
+texts = st.lists(st.sampled_from(WORDS), min_size=1, max_size=12).map(" ".join)
+
+
+def finds(query: str, text: str) -> bool:
+    """Whether one alternative has all its words in the folded text, as both databases decide it."""
+    folded = set(fold(text).split())
+    return any(folded.issuperset(words) for words in fold_query(query))
+
+
+def cases(name: str) -> list[tuple[str, str, bool]]:
+    return [
+        (case["said"], query, expected)
+        for case in UTTERANCES[name]
+        for key, expected in (("found", True), ("missed", False), ("beyond", False))
+        for query in case.get(key, [])
+    ]
+
+
+@pytest.mark.parametrize("name", ["written", "held_out"])
+def test_a_query_finds_what_was_said_and_nothing_else(name: str) -> None:
+    assert len(UTTERANCES[name]) >= (60 if name == "written" else 20)
+    assert [case for case in cases(name) if finds(case[1], case[0]) != case[2]] == []
+
+
+def test_the_words_that_were_found_are_marked_where_they_were_said() -> None:
+    text = "Dr. Müller's wi-fi stopped at 3:30."
+    marks = highlights(text, "mueller WiFi three thirty")
+    assert [text[start:end] for start, end in marks] == ["Müller's", "wi-fi", "3:30"]
+
+
+def test_places_are_those_of_the_original_when_letters_take_more_or_less_room() -> None:
+    text = "½ Straße, cafe\u0301 und ﬁsch"
+    assert [text[start:end] for start, end in highlights(text, "fisch café")] == ["cafe\u0301", "ﬁsch"]
+
+
+def test_neighbours_are_one_mark_and_what_is_not_found_has_none() -> None:
+    assert highlights("in 東京都", "東京都") == [(3, 6)]
+    assert highlights("in 東京都", "京都 paris") == []
+
+
+def test_a_long_query_is_cut_and_an_empty_one_finds_nothing() -> None:
+    assert fold_query(" um ?! ") == []
+    huge = fold_query(" ".join(f"word{number} ö" for number in range(20_000)))
+    assert 0 < len(huge) <= QUERY_ALTERNATIVES
+    assert all(len(words) <= QUERY_WORDS for words in huge)
+    assert len(fold_query("x" * 100_000)[0][0]) < 2001
+
+
+@settings(max_examples=60, deadline=None)
+@given(texts)
+def test_what_was_said_finds_itself(text: str) -> None:
+    assert finds(text, text) or not fold_query(text)
+    assert bool(highlights(text, text)) == bool(fold_query(text))
+
+
+@settings(max_examples=60, deadline=None)
+@given(texts)
+def test_folding_twice_loses_no_word(text: str) -> None:
+    assert set(fold(text).split()) <= set(fold(fold(text)).split())
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.text(max_size=40))
+def test_any_text_folds_the_same_composed_decomposed_and_in_capitals(text: str) -> None:
+    assert fold(unicodedata.normalize("NFD", text)) == fold(unicodedata.normalize("NFC", text))
+    assert all(0 <= start < end <= len(text) for start, end in highlights(text, text))
+    assert fold(text) == fold(text).strip()
