@@ -37,6 +37,11 @@ def test_what_is_quiet_beside_the_speech_is_not_amplified() -> None:
     assert probabilities(LeveledDetector(LoudIsSpeech()), 20_000, 200, 200) == [1, 0, 0]
 
 
+def test_in_a_recording_those_at_a_distance_count_as_well() -> None:
+    detector = LeveledDetector(LoudIsSpeech(), is_recording=True)
+    assert probabilities(detector, 20_000, 200, 0, 20_000) == [1, 1, 0, 1]
+
+
 def test_who_goes_on_more_quietly_is_followed() -> None:
     detector = LeveledDetector(LoudIsSpeech())
     assert probabilities(detector, 8000, *[4000] * 40, 2500) == [1] * 42

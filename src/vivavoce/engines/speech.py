@@ -99,7 +99,7 @@ class Speech:
 
     def _detect_speech(self, pcm: bytes) -> Sequence[float]:
         """Return the probability of speech in each frame."""
-        vad = LeveledDetector(self.providers.vad.detector())
+        vad = LeveledDetector(self.providers.vad.detector(), is_recording=True)
         frames = (pcm[at : at + FRAME_BYTES] for at in range(0, len(pcm), FRAME_BYTES))
         return [vad.probability(frame.ljust(FRAME_BYTES, b"\0")) for frame in frames]
 

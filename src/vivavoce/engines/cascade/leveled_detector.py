@@ -17,11 +17,12 @@ class LeveledDetector:
     """Wraps the detector of one conversation, and amplifies by the level of the speech so far.
 
     Before any speech, each frame is amplified by its own level: noise remains noise, and the first word counts.
-    Afterwards, only what is about as loud as the speech is detected: not a television in the background.
+    Afterwards, only what is about as loud as the speech is detected: not a television in the background. In a
+    recording, where everybody counts, it goes on as in the beginning.
     """
 
-    def __init__(self, detector: VoiceActivityDetector) -> None:
-        self._detector = detector
+    def __init__(self, detector: VoiceActivityDetector, *, is_recording: bool = False) -> None:
+        self._detector, self._is_recording = detector, is_recording
         self._level = self._offset = 0.0
         self.adapts = True
         """False while a response is played: what may be its echo is neither amplified on its own, nor counts"""
@@ -39,7 +40,7 @@ class LeveledDetector:
         if gain > 1 and peak:  # of a constant nothing is left to amplify
             frame = np.rint(samples * gain).astype("<i2").tobytes()
         probability = self._detector.probability(frame)
-        if self.adapts and probability >= SPEECH:
+        if self.adapts and probability >= SPEECH and not self._is_recording:
             self._level = max(peak, self._level * DECAY)
         if probability < SPEECH:
             self._offset += FOLLOW * (mean - self._offset)
