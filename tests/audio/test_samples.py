@@ -51,6 +51,13 @@ def test_a_faint_and_a_loud_voice_become_equal(loud: float) -> None:
     assert np.abs(normalized(wave)).max() == pytest.approx(0.5, abs=0.01)
 
 
+def test_a_click_is_no_level() -> None:
+    wave = np.sin(np.arange(8000, dtype=np.float32)) * np.float32(0.02)
+    wave[:200] = 0.9
+    assert np.abs(normalized(wave)[400:]).max() == pytest.approx(0.5, abs=0.03)
+    assert np.abs(normalized(wave)).max() <= 1
+
+
 def test_silence_stays_silence() -> None:
     assert not normalized(np.zeros(100, np.float32)).any()
     assert not len(normalized(np.zeros(0, np.float32)))
