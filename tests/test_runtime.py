@@ -129,7 +129,7 @@ async def test_a_house_is_opened_once_and_tells_what_it_loads() -> None:
 
 @given(st.lists(st.floats(0, 1), max_size=3 * LONGEST))
 def test_stretches_are_in_order_apart_and_inside_the_recording(probabilities: list[float]) -> None:
-    found = list(stretches(probabilities))
+    found = list(stretches(probabilities, [1] * len(probabilities)))
     edges = [edge for stretch in found for edge in stretch]
     assert edges == sorted(edges)
     assert all(0 <= begin < end <= len(probabilities) for begin, end in found)
@@ -137,21 +137,30 @@ def test_stretches_are_in_order_apart_and_inside_the_recording(probabilities: li
 
 @given(st.lists(st.sampled_from([0.0, 1.0]), max_size=3 * LONGEST))
 def test_every_frame_of_speech_is_heard(probabilities: list[float]) -> None:
-    covered = {at for begin, end in stretches(probabilities) for at in range(begin, end)}
+    covered = {
+        at for begin, end in stretches(probabilities, [1] * len(probabilities)) for at in range(begin, end)
+    }
     assert {at for at, speech in enumerate(probabilities) if speech} <= covered
 
 
 def test_a_breath_keeps_two_utterances_together_and_a_long_pause_parts_them() -> None:
     def parts(pause: int) -> int:
-        return len(list(stretches([1.0] * 20 + [0.0] * pause + [1.0] * 20)))
+        return len(list(stretches([1.0] * 20 + [0.0] * pause + [1.0] * 20, [1] * (40 + pause))))
 
     assert parts(TOGETHER) == 1
     assert parts(TOGETHER + PAUSE) == 2
 
 
+@pytest.mark.parametrize(("quiet", "parts"), [(3000, 1), (2000, 2)])
+def test_a_loud_and_a_quiet_speaker_are_brought_to_their_levels_apart(quiet: int, parts: int) -> None:
+    probabilities = [1.0] * 20 + [0.0] * TOGETHER + [1.0] * 20
+    peaks = [quiet] * 20 + [1] * TOGETHER + [10_000] * 20
+    assert len(list(stretches(probabilities, peaks))) == parts
+
+
 def test_long_speech_is_cut_in_its_pauses() -> None:
     sentence = [1.0] * (LONGEST // 3) + [0.0] * (PAUSE + 1)
-    found = list(stretches(sentence * 6))
+    found = list(stretches(sentence * 6, [1] * len(sentence) * 6))
     assert len(found) == 3
     assert all(end - begin <= LONGEST for begin, end in found)
 
@@ -159,8 +168,8 @@ def test_long_speech_is_cut_in_its_pauses() -> None:
 def test_speech_without_a_pause_is_cut_at_its_quietest() -> None:
     speech = [0.9] * (2 * LONGEST)
     speech[LONGEST - 20] = 0.6
-    assert next(stretches(speech)) == (0, LONGEST - 20)
+    assert next(stretches(speech, [1] * len(speech))) == (0, LONGEST - 20)
 
 
 def test_silence_is_nobody_speaking() -> None:
-    assert list(stretches([0.1] * 1000)) == []
+    assert list(stretches([0.1] * 1000, [1] * 1000)) == []

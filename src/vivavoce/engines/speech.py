@@ -21,6 +21,8 @@ SPEECH = 0.5
 PAUSE = 800 // FRAME_MS
 MARGIN = 256 // FRAME_MS
 TOGETHER = 2000 // FRAME_MS
+LEVELS = 4
+"""Utterances are as loud as each other within this factor: 12 dB."""
 LONGEST = 15_000 // FRAME_MS
 """Transcribers are trained on utterances: longer speech is cut, if necessary where it is least like speech."""
 
@@ -59,8 +61,8 @@ class Speech:
         unknown: UnknownLanguageError | None = None
         understood = False
         queue, seconds = self.providers.transcriber_queue, self.limits.transcription_seconds
-        probabilities = await anyio.to_thread.run_sync(self._detect_speech, pcm, limiter=self._threads)
-        for begin, end in stretches(probabilities):
+        probabilities, peaks = await anyio.to_thread.run_sync(self._detect_speech, pcm, limiter=self._threads)
+        for begin, end in stretches(probabilities, peaks):
             part = pcm[begin * FRAME_BYTES : end * FRAME_BYTES]
             try:
                 transcript = await queue.transcribe(
@@ -97,21 +99,27 @@ class Speech:
                         pause = b""
             pause = silence(pause_after(words) / speed)
 
-    def _detect_speech(self, pcm: bytes) -> Sequence[float]:
-        """Return the probability of speech in each frame."""
+    def _detect_speech(self, pcm: bytes) -> tuple[Sequence[float], Sequence[int]]:
+        """Return the probability of speech in each frame, and its peak."""
+        import numpy as np
+
         vad = LeveledDetector(self.providers.vad.detector(), is_recording=True)
-        frames = (pcm[at : at + FRAME_BYTES] for at in range(0, len(pcm), FRAME_BYTES))
-        return [vad.probability(frame.ljust(FRAME_BYTES, b"\0")) for frame in frames]
+        pcm += bytes(-len(pcm) % FRAME_BYTES)
+        starts = range(0, len(pcm), FRAME_BYTES)
+        frames = np.abs(np.frombuffer(pcm, "<i2").astype(np.int32)).reshape(-1, FRAME_BYTES // 2)
+        return [vad.probability(pcm[at : at + FRAME_BYTES]) for at in starts], frames.max(axis=1).tolist()
 
 
-def stretches(probabilities: Sequence[float]) -> Iterator[tuple[int, int]]:
-    """Yield the ranges of frames that contain speech, as (start, end), from each frame's speech probability.
+def stretches(probabilities: Sequence[float], peaks: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Yield the ranges of frames that contain speech, as (start, end), from each frame's probability and peak.
 
-    Utterances with a short pause between them are joined while they are no longer than `LONGEST`.
+    Utterances with a short pause between them are joined while they are no longer than `LONGEST`, and about as
+    loud: transcribers bring their audio to one level.
     """
     part: tuple[int, int] | None = None
     for begin, end in _utterances(probabilities):
-        if part and begin - part[1] < TOGETHER and end - part[0] <= LONGEST:
+        is_near = part and begin - part[1] < TOGETHER and end - part[0] <= LONGEST
+        if part and is_near and _are_alike(max(peaks[slice(*part)]), max(peaks[begin:end])):
             part = part[0], end
             continue
         if part:
@@ -119,6 +127,10 @@ def stretches(probabilities: Sequence[float]) -> Iterator[tuple[int, int]]:
         part = begin, end
     if part:
         yield part
+
+
+def _are_alike(peak: int, other: int) -> bool:
+    return max(peak, other) <= LEVELS * min(peak, other)
 
 
 def _utterances(probabilities: Sequence[float]) -> Iterator[tuple[int, int]]:
