@@ -3,7 +3,7 @@
 # make setup   only makes the environment in .venv      make docs    builds the documentation into site/
 # make size    prints the lines of every room           make check   style, types, layers and sizes
 # make lock    renews requirements/                     make clean   takes away what the others made
-# make samples copies the code of the tests' samples and of the examples into the pages that show it
+# make samples copies tested code into the pages          make recordings  records their picture and output again
 
 # Python keeps what it has compiled: the tests start it some three hundred times.
 unexport PYTHONDONTWRITEBYTECODE
@@ -24,7 +24,7 @@ HAS_CHROMIUM := { command -v chromium || command -v chromium-browser || command 
 WITHOUT_CHROMIUM := { [ -z "$$CI" ] && ! $(HAS_CHROMIUM); }
 TOGETHER := --jobs $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
 
-.PHONY: run test setup docs samples lock clean check size chromium models clients tests-covered tests-jumping tests-waiting tests-models tests-browser
+.PHONY: run test setup docs samples recordings lock clean check size chromium models clients tests-covered tests-jumping tests-waiting tests-models tests-browser
 
 run: $(VENV)/.can-run
 	@echo "Starting vivavoce. The first time, the models of about 560 MB are fetched."
@@ -89,6 +89,9 @@ docs: setup
 
 samples:
 	@$(PYTHON) scripts/refresh_samples.py
+
+recordings: models chromium
+	@PYTHONPATH=tests:scripts $(BIN)/python -m record_docs
 
 $(VENV)/.has-tools: requirements/tools.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
