@@ -112,7 +112,7 @@ def test_names_in_code_are_names_in_the_program(path: Path) -> None:
 @every_page
 def test_commands_and_their_options_exist(path: Path) -> None:
     for line in lines_of_a_shell(read(path)):
-        for written in re.findall(r"(?:^|[\s(])viva((?: [^#\s]+)+)", line):
+        for written in re.findall(r"(?:^|[\s(])viva((?: [^#|\s]+)+)", line):
             command, arguments = program(), written.split()
             while isinstance(command, TyperGroup) and arguments and arguments[0][0] != "-":
                 assert arguments[0] in command.commands, line
