@@ -248,6 +248,12 @@ def anchors(page: Path) -> list[str]:
     return [re.sub(r"[^\w\s-]", "", heading.lower()).strip().replace(" ", "-") for heading in headings]
 
 
+def test_every_error_code_is_on_a_page() -> None:
+    code = "\n".join(map(read, (ROOT / "src").rglob("*.py")))
+    shown = set(chain.from_iterable(map(spans, map(read, PAGES))))
+    assert set(re.findall(r'\bcode="(\w+)"', code)) - shown == set()
+
+
 @every_page
 def test_events_in_json_are_valid(path: Path) -> None:
     for block in blocks(read(path), "json"):
