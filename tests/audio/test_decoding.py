@@ -283,6 +283,17 @@ def test_endless_damage_is_given_up(broken: int, read: float) -> None:
     assert seconds(file[:middle] + tag * broken + file[middle:]) == pytest.approx(read, abs=0.2)
 
 
+def test_a_recording_in_tiny_pieces_is_given_up() -> None:
+    pieces = b"".join(_sample_tag() for _ in range(4000))
+    file = b"FLV\x01\x04\0\0\0\x09\0\0\0\0" + pieces
+    assert 0 < seconds(file) < 0.1
+
+
+def _sample_tag() -> bytes:
+    """Return an FLV tag with one sample of 16 bits at 44.1 kHz."""
+    return b"\x08\0\0\x03" + bytes(7) + b"\x3e\0\1" + struct.pack(">I", 14)
+
+
 def _tag_after(file: bytes, least: int) -> int:
     """Return where a tag of an FLV file begins."""
     at = 13

@@ -32,6 +32,9 @@ _RATES = range(4_000, 384_001)
 _FAILURES = 2000
 """Packets in a row that may be damaged, which is 40 s of speech; the rest is then given up."""
 
+_SHORTEST = 0.001
+"""Seconds of sound in a packet, on average: the shortest of a real format (Opus) has 0.0025."""
+
 _STARTS = [
     re.compile(start, re.DOTALL)
     for start in (
@@ -107,6 +110,9 @@ class _Decoding:
     channel: int | None = None
     problem: str = ""
     """the first reason why something could not be decoded"""
+    seconds: float = 2
+    """of sound that packets had, and a few to begin with"""
+    packets: int = 0
     failures: int = 0
     """packets in a row that are damaged, or have no sound"""
     mixed_energy: float = 0
@@ -176,6 +182,7 @@ class _Decoding:
                     self._note(f"its sampling rate is {frame.sample_rate} Hz")
                 elif frame.samples:
                     self.failures = 0
+                    self.seconds += frame.samples / frame.sample_rate
                     yield frame
 
     def _packets(self, container: "InputContainer") -> "Iterator[Packet[AudioStream]]":
@@ -186,7 +193,8 @@ class _Decoding:
             try:
                 for packet in container.demux(stream):
                     yield cast("Packet[AudioStream]", packet)
-                    if self.failures >= _FAILURES:
+                    self.packets += 1
+                    if self.failures >= _FAILURES or self.packets * _SHORTEST > self.seconds:
                         return
                 return
             except (av.FFmpegError, IndexError) as error:  # IndexError: PyAV does not know a stream begun later
