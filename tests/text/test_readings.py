@@ -40,6 +40,7 @@ def test_there_are_phrases_of_all_kinds() -> None:
 @pytest.mark.parametrize(("written", "spoken"), PHRASES)
 def test_a_phrase_is_read_as_people_read_it(written: str, spoken: str) -> None:
     assert words(speakable(written)) == words(spoken)
+    assert speakable(speakable(written)) == speakable(written)
 
 
 @settings(max_examples=200)

@@ -18,7 +18,7 @@ from vivavoce.text.en.normalization import Rule, compile_rules, early_rules, pla
 def speakable(text: str, *, language: str = "en") -> str:
     """Return `text` in the words to be spoken; an empty text if there are none.
 
-    Text that is speakable already is unchanged. `language` is an ISO 639-1 code.
+    What was written as people write, and is speakable already, is unchanged. `language` is an ISO 639-1 code.
     """
     return read(text, language=language).between(0, len(text)).words
 
@@ -63,6 +63,7 @@ def read(text: str, *, language: str = "en") -> Reading:
     english = language.lower().startswith("en")
     reading = _replaced(Reading(text, [(at, at + 1) for at in range(len(text))]), ENTITIES)
     if english:
+        reading = _each_char(reading, lambda char: char if char in READ_SYMBOLS else _without_symbols(char))
         reading = _each_char(reading, plain_digits)
         reading = _replaced(reading, (*LINKS, *early_rules(), *MARKUP, *word_rules()))
     else:
@@ -78,6 +79,8 @@ ENTITIES = (
 )
 UNSPEAKABLE = {"So", "Sk", "Cn", "Co", "Cs", "Me"}
 """Unicode categories of emoji and other symbols without words"""
+READ_SYMBOLS = "°℃℉№♭^`"
+"""symbols of these categories that English rules read, or remove as markup"""
 
 LINKS = compile_rules(
     (r"[\t\u00a0\u2000-\u200a\u202f\u205f][ \t]*| [ \t]+", " "),

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from typing import NamedTuple, TypeAlias
 
-from vivavoce.text.en.numbers import amount, cardinal, decimal, digits, fraction, ordinal, year
+from vivavoce.text.en.numbers import VALUES, amount, cardinal, decimal, digits, fraction, ordinal, year
 from vivavoce.text.languages import language_table
 
 Match: TypeAlias = re.Match[str]
@@ -81,6 +81,7 @@ def _parts() -> Mapping[str, str]:
         "months": rf"(?:(?:{full})\b|{short}\b\.?)",
         "month": rf"(?P<month>(?:{full})|{short}\b\.?)",
         "unit": "|".join(units),
+        "number_word": "|".join(VALUES),  # X0 becomes "X zero", which is no tenth of its kind
         "currency": f"(?:{'|'.join(map(_sign, _longest('money')))})",
         **{name: "|".join(_longest(name)) for name in ("titles", "numbered", "before_words", "abbreviations")},
     }
