@@ -27,7 +27,7 @@ TOGETHER := --jobs $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
 .PHONY: run test setup docs samples recordings lock clean check size chromium models clients tests-covered tests-jumping tests-waiting tests-models tests-browser
 
 run: $(VENV)/.can-run
-	@echo "Starting vivavoce. The first time, the models of about 560 MB are fetched."
+	@echo "Starting vivavoce. The first time, the models of about 710 MB are fetched."
 	@exec $(BIN)/viva serve $(ARGS)
 
 test:
@@ -125,7 +125,7 @@ chromium:
 LOCK := env -u UV_FIND_LINKS -u UV_EXTRA_INDEX_URL $(UV) pip compile --quiet --upgrade --universal --python-version 3.11 \
 	--generate-hashes --no-emit-index-url --no-emit-find-links --no-header
 
-WHOLE := --extra local --extra terminal --extra webrtc --extra mcp --extra store
+WHOLE := --extra local --extra languages --extra terminal --extra webrtc --extra mcp --extra store
 
 lock: $(VENV)/.has-tools
 	@$(LOCK) requirements/tools.in --output-file requirements/tools.txt

@@ -41,15 +41,19 @@ class ProviderError(VivavoceError):
         self.provider, self.message, self.retryable = provider, message, retryable
 
 
+LANGUAGE_NOT_SUPPORTED = "language_not_supported"
+"""The code by which clients are told of an `UnknownLanguageError`."""
+
+
 class UnknownLanguageError(ProviderError):
     """The transcriber was given speech in a language that it does not know, and invents no words for it.
 
-    `words` is what the caller is told.
+    `words` is what the caller is told, and `own_words` the same in the caller's language, if it is known.
     """
 
-    def __init__(self, provider: str, message: str, *, words: str) -> None:
+    def __init__(self, provider: str, message: str, *, words: str, own_words: str = "") -> None:
         super().__init__(provider, message)
-        self.words = words
+        self.words, self.own_words = words, own_words
 
 
 def alternatives(word: object, known: Iterable[str]) -> str:

@@ -1,6 +1,8 @@
 """What the world and a client may do wrong, and how the conversation goes on."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import anyio
 import pytest
@@ -11,12 +13,13 @@ from vivavoce.config.loading import load
 from vivavoce.errors import ProviderError, UnknownLanguageError
 from vivavoce.limits import Limits
 from vivavoce.protocol import events as e
-from vivavoce.protocol.items import FunctionCall, InputAudio, InputText, Message
+from vivavoce.protocol.items import FunctionCall, InputAudio, InputText, Message, purpose_of
 from vivavoce.protocol.responses import Failed
 from vivavoce.protocol.session import OutputSettings, Session, SessionAudio, TranscriptionSession
 from vivavoce.providers.base import ToolCall
+from vivavoce.providers.dialogue import content_text
 from vivavoce.runtime import Runtime
-from vivavoce.testing.simulation import CallerSays, ClientSends, Simulation, Unresponsive
+from vivavoce.testing.simulation import CallerSays, ClientSends, Simulation, Timeline, Unresponsive
 
 pytestmark = pytest.mark.anyio
 
@@ -61,15 +64,52 @@ async def test_a_transcriber_that_fails_is_told_apart_and_apologised_for(failure
     assert not timeline.of(e.ErrorEvent)
 
 
-async def test_a_caller_whose_language_is_unknown_is_told_so() -> None:
-    failure = UnknownLanguageError("transcriber", "this is not English", words="I only understand English.")
-    simulation = Simulation(transcriber_failure=failure, session=TRANSCRIBED)
+GERMAN = UnknownLanguageError(
+    "transcriber", "this sounds like German", words="I only understand English.", own_words="Nur Englisch."
+)
+
+
+@pytest.mark.parametrize(
+    ("modality", "languages", "said"),
+    [
+        ("audio", ("en",), "I only understand English."),
+        ("audio", None, "Nur Englisch. I only understand English."),
+        ("text", ("en",), "Nur Englisch. I only understand English."),
+    ],
+)
+async def test_a_caller_whose_language_is_unknown_is_told_so(
+    modality: Literal["audio", "text"], languages: Sequence[str] | None, said: str
+) -> None:
+    simulation = Simulation(
+        transcriber_failure=GERMAN, session=replace(TRANSCRIBED, output_modalities=(modality,))
+    )
+    if languages:
+        simulation.engine.providers.synthesizer.languages = languages
     timeline = await simulation.run(CallerSays(0.5, "Guten Tag, wie geht es?"), until=8)
-    assert timeline.of(e.TranscriptionFailed)
+    (failed,) = timeline.of(e.TranscriptionFailed)
+    assert (failed.error.code, failed.error.message) == ("language_not_supported", "This sounds like German.")
     response = done(timeline).response
-    assert response.status == "failed"
-    assert response.output[0].content[0].transcript == "I only understand English."
-    assert timeline.of(e.ResponseOutputAudioDelta)
+    assert response.status == "completed", "what could be done was done"
+    assert content_text(response.output[0].content).strip() == said
+    assert purpose_of(response.output[0].id) == "apology", "no model reads it"
+    assert bool(timeline.of(e.ResponseOutputAudioDelta)) == (modality == "audio")
+    assert not simulation.chat.requests
+    assert not timeline.of(e.ErrorEvent)
+
+
+async def test_a_caller_who_goes_on_in_english_is_answered() -> None:
+    simulation = Simulation(["Paris."], transcriber_failure=GERMAN, session=TRANSCRIBED)
+    transcriber = simulation.engine.providers.transcriber
+
+    def understands(timeline: Timeline) -> e.ClientEvent:
+        transcriber.failure = None
+        return e.SessionUpdate(session=Session())
+
+    steps = [CallerSays(0.5, "Guten Tag"), ClientSends(6, understands), CallerSays(7, "what is the capital")]
+    timeline = await simulation.run(*steps, until=12)
+    assert [event.response.status for event in timeline.of(e.ResponseDone)] == ["completed"] * 2
+    (request,) = simulation.chat.requests
+    assert [content_text(item.content) for item in request.items] == ["what is the capital"]
 
 
 @pytest.mark.parametrize("failure", [ProviderError("synthesizer", "is mute"), Unresponsive()])

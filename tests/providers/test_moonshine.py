@@ -1,14 +1,18 @@
 import time
-from array import array
+from collections.abc import Mapping
 
 import anyio
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from providers.offline import recording, weights
 from vivavoce.errors import ConfigError, ProviderError, UnknownLanguageError
+from vivavoce.providers.base import LanguageIdentifier
 from vivavoce.providers.local.moonshine import PLUGIN, Moonshine, MoonshineSettings, repeated_tokens, vocabulary
+from vivavoce.providers.local.whisper_language import MODEL as WHISPER
+from vivavoce.providers.local.whisper_language import WhisperLanguageHead
 
 pytestmark = [pytest.mark.anyio, pytest.mark.real_time]
 
@@ -110,12 +114,46 @@ def test_half_a_vocabulary_is_refused(file: bytes) -> None:
         vocabulary(file)
 
 
+class Sure:
+    """A language identifier that is as sure as it is told to be."""
+
+    def __init__(self, **languages: float) -> None:
+        self.languages, self.asked = languages, 0
+
+    async def identify(self, audio: bytes) -> Mapping[str, float]:
+        self.asked += 1
+        return self.languages
+
+
 @pytest.mark.models
-@pytest.mark.parametrize("name", ["brooklyn", "jfk"])
-async def test_what_is_not_english_is_not_made_english(name: str) -> None:
-    """Speech that is played backwards stands for that of other languages."""
-    backwards = array("h", recording(name)[: 4 * 32_000])[::-1].tobytes()
+async def test_what_is_not_english_is_not_made_english() -> None:
+    german, settings = recording("lp-de"), MoonshineSettings()
     transcriber = await moonshine()
-    with pytest.raises(UnknownLanguageError, match="not English"):
-        await transcriber.transcribe(backwards)
-    assert (await transcriber.transcribe(backwards, language="en")).text
+    networks = {"encoder": transcriber._encoder, "decoder": transcriber._decoder, "silero": transcriber._silero}
+
+    def asking(identifier: LanguageIdentifier | None, **changed: object) -> Moonshine:
+        return Moonshine(networks, transcriber._words, replace(settings, **changed), identifier)
+
+    with pytest.raises(UnknownLanguageError, match="sounds like German, and only English") as noticed:
+        await asking(WhisperLanguageHead((await weights(WHISPER))["model.bin"].parent)).transcribe(german)
+    assert noticed.value.own_words == "Es tut mir leid, ich verstehe nur Englisch."
+    assert (await transcriber.transcribe(german, language="en")).text, "who names English is believed"
+    unsure = Sure(de=0.5, nl=0.3, en=0.15)
+    assert (await asking(unsure).transcribe(german)).text
+    with pytest.raises(UnknownLanguageError, match="German"):
+        await asking(unsure, doubt=-0.3).transcribe(german)
+    with pytest.raises(UnknownLanguageError, match="another language"):
+        await asking(None, doubt=-0.3).transcribe(german)
+    assert (await asking(None).transcribe(german)).text, "alone it must doubt more"
+    assert (await asking(Sure(de=1.0), notice_languages=False).transcribe(german)).text
+
+
+@pytest.mark.models
+async def test_no_language_is_asked_for_where_english_is_plain_or_short() -> None:
+    whoever = Sure(de=1.0)
+    transcriber = await moonshine()
+    transcriber._identifier = whoever
+    assert (heard := await transcriber.transcribe(recording("brooklyn"))).text
+    assert -0.5 < (heard.logprob or -9) < 0
+    assert (await transcriber.transcribe(recording("lp-de")[24_000 : 24_000 + 32_000 * 9 // 10])).text
+    assert not whoever.asked

@@ -22,7 +22,7 @@ from vivavoce.cli.common import (
     open_conversation,
     print_status,
 )
-from vivavoce.errors import ConfigError, ProviderError
+from vivavoce.errors import LANGUAGE_NOT_SUPPORTED, ConfigError, ProviderError
 
 if TYPE_CHECKING:
     from vivavoce.protocol.events import Event
@@ -91,6 +91,8 @@ class Answer:
             case e.TranscriptionCompleted(transcript=transcript):
                 self.question = transcript
                 self.times["transcribed"] = at
+            case e.TranscriptionFailed(error=error) if error.code == LANGUAGE_NOT_SUPPORTED:
+                self.question = f"({error.message})"  # the answer says so too
             case e.TranscriptionFailed(error=error):
                 raise ProviderError("transcriber", error.message)
             case e.ResponseOutputAudioTranscriptDelta(delta=words) | e.ResponseOutputTextDelta(delta=words):

@@ -1,5 +1,6 @@
 """Speech outside conversations: transcription of recordings, and synthesis of texts."""
 
+import logging
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -16,6 +17,8 @@ from vivavoce.errors import UnknownLanguageError
 from vivavoce.limits import Limits
 from vivavoce.providers.base import FRAME_BYTES, FRAME_MS, Transcript
 from vivavoce.text.sentences import Segmenter, pause_after
+
+log = logging.getLogger(__name__)
 
 SPEECH = 0.5
 PAUSE = 800 // FRAME_MS
@@ -56,10 +59,10 @@ class Speech:
         """Yield the parts of PCM at `INPUT_RATE` that have words, as they are transcribed.
 
         `options` are further arguments that the transcriber supports. Raises `ProviderError` when it fails or
-        takes too long, and `UnknownLanguageError` if it knows the language of no part.
+        takes too long, and at the end `UnknownLanguageError` if it does not know the language of most of them.
         """
         unknown: UnknownLanguageError | None = None
-        understood = False
+        balance = 0
         queue, seconds = self.providers.transcriber_queue, self.limits.transcription_seconds
         probabilities, peaks = await anyio.to_thread.run_sync(self._detect_speech, pcm, limiter=self._threads)
         for begin, end in stretches(probabilities, peaks):
@@ -69,14 +72,15 @@ class Speech:
                     part, seconds=seconds, language=language, prompt=prompt, options=options
                 )
             except UnknownLanguageError as error:
-                unknown = error
+                unknown, balance = error, balance - len(part)
+                log.info("%s; %.1f s of a recording are left out", error, len(part) / 2 / INPUT_RATE)
                 continue
             if transcript.text:
-                understood = True
+                balance += len(part)
                 start = begin * FRAME_MS / 1000
                 mean = sum(probabilities[begin:end]) / (end - begin)
                 yield Segment(start, start + len(part) / 2 / INPUT_RATE, mean, transcript)
-        if unknown and not understood:
+        if unknown and balance < 0:
             raise unknown
 
     async def synthesize(

@@ -64,8 +64,9 @@ class TimedWord:
 class Transcript:
     """The words in some audio, empty if there are none; `language` is an ISO 639-1 code, if known.
 
-    `words` has the words with their times, if they were requested. `logprob` is the mean log probability of the
-    tokens, if known.
+    `words` has the words with their times, if they were requested. `logprob` is the mean log probability of
+    the tokens, if known. A transcriber that notices a language which it does not know raises
+    `UnknownLanguageError`.
     """
 
     text: str
@@ -82,10 +83,16 @@ class Transcriber(Protocol):
 
 @runtime_checkable
 class LanguageLimited(Protocol):
-    """A transcriber that knows only these languages (ISO 639-1). Others know any."""
+    """A transcriber or synthesizer that knows only these languages (ISO 639-1). Others know any."""
 
     @property
     def languages(self) -> Sequence[str]: ...
+
+
+class LanguageIdentifier(Protocol):
+    async def identify(self, audio: bytes) -> Mapping[str, float]:
+        """Return the probability of each language (ISO 639-1) that is known, for speech of some seconds."""
+        ...
 
 
 @runtime_checkable

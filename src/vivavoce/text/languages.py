@@ -15,6 +15,11 @@ def language_name(code: str) -> str:
     return _names().get(base_language(code), f"the language {code!r}")
 
 
+def only_english(code: str | None) -> str:
+    """Return the sentence by which a language's speakers are told that only English is understood, or ""."""
+    return _only_english().get(base_language(code or ""), "")
+
+
 def language_code(name: str) -> str:
     """Return the code of a language, for its English name or for the code itself: `de` for `German`."""
     return _codes().get(name.lower(), name)
@@ -44,6 +49,11 @@ def word_lists(file: str) -> Mapping[str, Mapping[str, list[str]]]:
 @cache
 def _codes() -> Mapping[str, str]:
     return {name.lower(): code for code, name in _names().items()}
+
+
+@cache
+def _only_english() -> Mapping[str, str]:
+    return tomllib.loads((files("vivavoce.text") / "only_english.toml").read_text(encoding="utf-8"))
 
 
 @cache

@@ -6,7 +6,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
-from vivavoce.errors import ProtocolError, ProviderError, UnknownLanguageError
+from vivavoce.errors import LANGUAGE_NOT_SUPPORTED, ProtocolError, ProviderError, UnknownLanguageError
 from vivavoce.runtime import Runtime
 
 RETRY_AFTER = {"retry-after": "5"}
@@ -65,7 +65,7 @@ def error_response(error: Exception) -> Response:
             headers = RETRY_AFTER if status == 503 else None
             return _response(status, error.message, error.code, error.param, headers)
         case UnknownLanguageError():
-            return _response(400, str(error), "unsupported_language", "file")
+            return _response(400, f"{error}.", LANGUAGE_NOT_SUPPORTED)
         case ProviderError():
             headers = RETRY_AFTER if error.retryable else None
             return _response(502, str(error), "provider_error", headers=headers)

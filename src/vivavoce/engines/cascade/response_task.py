@@ -3,7 +3,7 @@
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 from typing import Literal
 
@@ -24,7 +24,7 @@ from vivavoce.protocol.responses import (
     ResponseStatus,
     StatusDetails,
 )
-from vivavoce.providers.base import ChatRequest, ChatUsage, ToolCall, WordTiming
+from vivavoce.providers.base import ChatRequest, ChatUsage, LanguageLimited, ToolCall, WordTiming
 from vivavoce.text.sentences import Clause, clauses, pause_after
 
 CancelReason = Literal["turn_detected", "client_cancelled"]
@@ -135,6 +135,8 @@ class ResponseTask:
         if cut_short:
             return "cancelled", Cancelled(reason=self.cancel_reason)
         match self._failure:
+            case UnknownLanguageError():  # the caller was told, which is all that could be done
+                return "completed", None
             case ProtocolError() as error:
                 failed = FailedError(type="invalid_request_error", code=error.code, message=error.message)
                 return "failed", Failed(error=failed)
@@ -154,7 +156,7 @@ class ResponseTask:
             if self._request is None:
                 return
             try:
-                request = await self._request()
+                request = await self._read_request(self._request)
                 has_text = await self._generate_text(request)
                 cut_short = self._usage and self._usage.finish != "stop"
                 if not has_text and not self._tool_calls and not cut_short:
@@ -164,24 +166,20 @@ class ResponseTask:
             except (ProviderError, ProtocolError) as error:
                 await self._generated.send(error)
                 if self.settings.modality == "audio":  # written words stay as they are
-                    apology = await self._apology(error, apology)
                     await self._generated.send(apology.text)
                     await self._generated.send(apology.audio)
 
-    async def _apology(self, error: Failure, otherwise: Apology) -> Apology:
-        """Return what the caller is told: the error's own words, if it has some that can be spoken."""
-        if not isinstance(error, UnknownLanguageError):
-            return otherwise
-        settings, chunks = self.settings, list[bytes]()
-        audio = self._providers.synthesize(
-            error.words, self._limits, voice=settings.voice, speed=settings.speed
-        )
+    async def _read_request(self, read: Callable[[], Awaitable[ChatRequest]]) -> ChatRequest:
+        """Return the request; if the caller's language is unknown, one that is answered by saying so."""
         try:
-            async with aclosing(audio) as pieces:
-                chunks += [piece async for piece in pieces if isinstance(piece, bytes)]
-        except ProviderError:  # the synthesizer fails as well: what was made in advance is left
-            return otherwise
-        return Apology(error.words, b"".join(chunks))
+            return await read()
+        except UnknownLanguageError as error:
+            await self._generated.send(error)
+            synthesizer = self._providers.synthesizer
+            is_limited = isinstance(synthesizer, LanguageLimited) and self.settings.modality == "audio"
+            words = error.words if is_limited else f"{error.own_words} {error.words}".lstrip()
+            self._providers = replace(self._providers, chat=VerbatimChat(words))
+            return ChatRequest(())
 
     async def _generate_text(self, request: ChatRequest) -> bool:
         """Generate the text, clause by clause with its audio if it is spoken; return whether there was any."""

@@ -16,7 +16,7 @@ import anyio
 from vivavoce.audio.rates import INPUT_RATE
 from vivavoce.engines.cascade.context import CascadeContext
 from vivavoce.engines.cascade.input_audio import InputAudioStream, has_speech
-from vivavoce.errors import ProviderError, UnknownLanguageError
+from vivavoce.errors import LANGUAGE_NOT_SUPPORTED, ProviderError, UnknownLanguageError
 from vivavoce.protocol import events as e
 from vivavoce.protocol.items import Item
 from vivavoce.session.conversation import user_message
@@ -247,6 +247,11 @@ class Transcripts:
         if pending.failure:
             self._failures[item_id] = pending.failure
             problem = e.TranscriptionError(type="server_error", message=str(pending.failure))
+            if isinstance(pending.failure, UnknownLanguageError):
+                kind, message = "invalid_request_error", f"{pending.failure.message}."
+                problem = e.TranscriptionError(
+                    type=kind, code=LANGUAGE_NOT_SUPPORTED, message=message[0].upper() + message[1:]
+                )
             event = e.TranscriptionFailed(item_id=item_id, content_index=0, error=problem)
         else:
             usage = e.DurationUsage(seconds=round(seconds, 3))

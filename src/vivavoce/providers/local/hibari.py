@@ -52,7 +52,7 @@ class Voice(Protocol):
 class Hibari:
     """The loaded voice. One sentence is synthesized at a time; further ones wait."""
 
-    speeds = (0.5, 2.0)
+    speeds, languages = (0.5, 2.0), ("en",)
 
     def __init__(self, voice: Voice, gain: float) -> None:
         self._voice, self._gain = voice, gain

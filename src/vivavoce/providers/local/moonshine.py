@@ -3,9 +3,12 @@
 The network invents words for noise ("You", "Thank you for watching") and repeats itself on spelled digits.
 Therefore it gets only audio in which Silero finds speech, normalized and padded with silence; the length of its
 output is limited by the duration; and repetitions are transcribed again or cut.
+
+It writes fluent English for every other language, but doubts each word of it. Where it does, a language
+identifier is asked, if there is one, and what is not English gets no words.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,11 +19,15 @@ from anyio import CapacityLimiter, from_thread, to_thread
 
 from vivavoce.audio.rates import INPUT_RATE
 from vivavoce.errors import ConfigError, ProviderError, UnknownLanguageError
-from vivavoce.providers.base import FRAME_BYTES, FRAME_MS, Transcript
+from vivavoce.providers.base import FRAME_BYTES, FRAME_MS, LanguageIdentifier, Transcript
 from vivavoce.providers.local.onnx import OnnxSession, open_session
 from vivavoce.providers.local.silero import MODEL as SILERO
 from vivavoce.providers.local.silero import SileroDetector
+from vivavoce.providers.local.whisper_language import MODEL as WHISPER
+from vivavoce.providers.local.whisper_language import WhisperLanguageHead
 from vivavoce.providers.registry import Plugin, Weights
+from vivavoce.text.languages import language_name, only_english
+from vivavoce.weights.sources import is_installed
 
 if TYPE_CHECKING:
     from vivavoce.audio.samples import Floats
@@ -43,18 +50,21 @@ INVENTED = frozenset({"", "you", "the", "thank you", "thank you for watching", "
 
 
 WORDS = "I'm sorry, I didn't understand that. I only understand English."
-UNLIKELY = ((12, -0.62), (6, -0.7), (0, -0.95))
-"""Mean log probability of at least so many tokens, below which they were made of another language's speech.
-
-Of 62 English prompts with 12 tokens or more, also with noise, reverberation or a telephone's band, none was
-below; of 199 Spanish, French, Italian and Russian ones, 197 were.
-"""
+SECONDS, PROBABLE, ENGLISH = 1.0, 0.6, 0.2
+"""Seconds of speech without which no other language is noticed, since short words say little; its probability;
+and where the words are doubted twice as much, as if that is shared by Hindi and Urdu, the most of English."""
 
 
 class MoonshineSettings(msgspec.Struct, frozen=True):
-    """`threads` is the number of cores for one transcription; a second one makes it slower here."""
+    """`threads` is the number of cores for one transcription; a second one makes it slower here.
+
+    `notice_languages` refuses speech in other languages than English: a language identifier is asked where the
+    mean log probability of the tokens is below `doubt`. Without one, twice that doubt decides.
+    """
 
     threads: Annotated[int, msgspec.Meta(gt=0)] = 1
+    notice_languages: bool = True
+    doubt: Annotated[float, msgspec.Meta(lt=0)] = -0.5
 
 
 @dataclass(frozen=True)
@@ -73,9 +83,15 @@ class Moonshine:
     languages = ("en",)
     supported_options = frozenset[str]()
 
-    def __init__(self, files: dict[str, OnnxSession], words: Sequence[bytes]) -> None:
+    def __init__(
+        self,
+        files: dict[str, OnnxSession],
+        words: Sequence[bytes],
+        settings: MoonshineSettings,
+        identifier: LanguageIdentifier | None = None,
+    ) -> None:
         self._encoder, self._decoder, self._silero = files["encoder"], files["decoder"], files["silero"]
-        self._words = words
+        self._words, self._settings, self._identifier = words, settings, identifier
         self._one_at_a_time = CapacityLimiter(1)
 
     async def transcribe(
@@ -90,8 +106,34 @@ class Moonshine:
             raise ProviderError(
                 "moonshine", f"knows English only, not {language!r}; choose another transcriber"
             )
-        transcribe = partial(self._transcribe, audio, any_language=not language)
-        return await to_thread.run_sync(transcribe, limiter=self._one_at_a_time)
+        text, certainties = await to_thread.run_sync(self._transcribe, audio, limiter=self._one_at_a_time)
+        if not text:
+            return Transcript("")
+        logprob = sum(certainties) / len(certainties)
+        if self._settings.notice_languages and not language:
+            await self._check_language(audio, logprob)
+        return Transcript(text, "en", logprob=logprob)
+
+    async def _check_language(self, audio: bytes, logprob: float) -> None:
+        """Raise `UnknownLanguageError` if `audio` is probably in another language than English."""
+        doubt, language = self._settings.doubt, None
+        if logprob >= doubt or await to_thread.run_sync(self._speech_seconds, audio) < SECONDS:
+            return
+        if self._identifier:
+            languages = await self._identifier.identify(audio)
+            language = max(languages, key=languages.__getitem__)
+            is_doubted = logprob < 2 * doubt and languages.get("en", 0.0) < ENGLISH
+            if language == "en" or not (languages[language] >= PROBABLE or is_doubted):
+                return
+        elif logprob >= 2 * doubt:
+            return
+        name = language_name(language) if language else "another language"
+        raise UnknownLanguageError(
+            "moonshine",
+            f"this sounds like {name}, and only English is understood",
+            words=WORDS,
+            own_words=only_english(language),
+        )
 
     async def warm(self) -> None:
         """Run both networks once, on silence."""
@@ -101,25 +143,22 @@ class Moonshine:
         import numpy as np
 
         silence = np.zeros(INPUT_RATE // 2, np.float32)
-        self._has_speech(silence)
+        any(self._speech(silence))
         self._write(silence, LEADS[0])
 
-    def _transcribe(self, audio: bytes, *, any_language: bool) -> Transcript:
+    def _transcribe(self, audio: bytes) -> tuple[str, Sequence[float]]:
+        """Return the words, and the log probabilities of their tokens."""
         from vivavoce.audio.samples import normalized, samples, split
 
-        sound = normalized(samples(audio))
-        pieces = [self._piece(piece, any_language) for piece in split(sound, INPUT_RATE, PIECE_SECONDS)]
-        texts = [text for text, _ in pieces if text]
-        if not texts and any(text is None for text, _ in pieces):
-            message = "this is unclear, or not English, the only language that it knows"
-            raise UnknownLanguageError("moonshine", message, words=WORDS)
-        if not texts:
-            return Transcript("")
-        certainties = [one for text, certainties in pieces if text for one in certainties]
-        return Transcript(" ".join(texts), "en", logprob=sum(certainties) / len(certainties))
+        texts, certainties = list[str](), list[float]()
+        for piece in split(normalized(samples(audio)), INPUT_RATE, PIECE_SECONDS):
+            text, certain = self._piece(piece)
+            if text:
+                texts.append(text)
+                certainties += certain
+        return " ".join(texts), certainties
 
-    def _piece(self, sound: "Floats", any_language: bool) -> tuple[str | None, Sequence[float]]:
-        """Return the words of a piece, None in another language, and the log probability of each token."""
+    def _piece(self, sound: "Floats") -> tuple[str, Sequence[float]]:
         if not self._has_speech(sound):
             return "", ()
         for lead in LEADS:
@@ -129,20 +168,29 @@ class Moonshine:
         text = self._spelled(written.tokens)
         if written.certainties[0] < DOUBT and text.lower().strip(" .,!?") in INVENTED:
             return "", ()
-        least = next(least for tokens, least in UNLIKELY if len(written.tokens) >= tokens)
-        mean = sum(written.certainties) / len(written.certainties)
-        return None if any_language and mean < least else text, written.certainties
+        return text, written.certainties
 
     def _has_speech(self, sound: "Floats") -> bool:
-        from vivavoce.audio.samples import to_pcm
-
-        silero, pcm, run = SileroDetector(self._silero, 1.0), to_pcm(sound), 0
-        pcm += bytes(-len(pcm) % FRAME_BYTES)
-        for start in range(0, len(pcm), FRAME_BYTES):
-            run = run + 1 if silero.probability(pcm[start : start + FRAME_BYTES]) >= SPEECH else 0
+        run = 0
+        for is_speech in self._speech(sound):
+            run = run + 1 if is_speech else 0
             if run * FRAME_MS >= SPEECH_MS:
                 return True
         return False
+
+    def _speech_seconds(self, audio: bytes) -> float:
+        from vivavoce.audio.samples import normalized, samples
+
+        return sum(self._speech(normalized(samples(audio)))) * FRAME_MS / 1000
+
+    def _speech(self, sound: "Floats") -> Iterator[bool]:
+        """Yield whether there is speech in each frame."""
+        from vivavoce.audio.samples import to_pcm
+
+        silero, pcm = SileroDetector(self._silero, 1.0), to_pcm(sound)
+        pcm += bytes(-len(pcm) % FRAME_BYTES)
+        for start in range(0, len(pcm), FRAME_BYTES):
+            yield silero.probability(pcm[start : start + FRAME_BYTES]) >= SPEECH
 
     def _write(self, sound: "Floats", lead: float) -> _Written:
         import numpy as np
@@ -231,9 +279,28 @@ async def open_moonshine(settings: MoonshineSettings, weights: Weights) -> Moons
         "words": moonshine["tokenizer.bin"],
         "silero": silero["silero_vad.onnx"],
     }
-    transcriber = Moonshine(*await to_thread.run_sync(partial(_load, files, settings.threads)))
+    asked = WHISPER in _models(settings)
+    identifier = WhisperLanguageHead((await weights(WHISPER))["model.bin"].parent) if asked else None
+    networks, words = await to_thread.run_sync(partial(_load, files, settings.threads))
+    transcriber = Moonshine(networks, words, settings, identifier)
     await transcriber.warm()
     return transcriber
+
+
+def _models(settings: MoonshineSettings) -> Sequence[str]:
+    asks = settings.notice_languages and is_installed("ctranslate2")
+    return (MODEL, SILERO, WHISPER) if asks else (MODEL, SILERO)
+
+
+def _about(settings: MoonshineSettings) -> str:
+    about = "Moonshine tiny, on this machine, English only"
+    if WHISPER in _models(settings):
+        return f"{about}; Whisper base notices other languages"
+    return (
+        f"{about}; notices more other languages with vivavoce[languages]"
+        if settings.notice_languages
+        else about
+    )
 
 
 PLUGIN = Plugin(
@@ -242,8 +309,8 @@ PLUGIN = Plugin(
     summary="Transcribes English speech. Runs on this machine.",
     settings=MoonshineSettings,
     open=open_moonshine,
-    models=lambda settings: (MODEL, SILERO),
-    about=lambda settings: "Moonshine tiny, on this machine, English only",
+    models=_models,
+    about=_about,
     extra="local",
     packages=("numpy", "onnxruntime"),
     languages=("en",),

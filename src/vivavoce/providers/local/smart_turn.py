@@ -1,10 +1,9 @@
 """Smart Turn: predicts in a pause, from the sound of the turn, whether the caller has finished.
 
-It does not know the words. The network (Daily, smart-turn v3.2) reads the last 8 s as Whisper's features: 80
-bands of logarithmic energy every 10 ms (Radford et al., 2022, section 2.2).
+It does not know the words. The network (Daily, smart-turn v3.2) reads the last 8 s as Whisper's features.
 """
 
-from functools import cache, partial
+from functools import partial
 from typing import TYPE_CHECKING
 
 import anyio
@@ -12,6 +11,7 @@ import anyio.to_thread
 import msgspec
 
 from vivavoce.audio.rates import INPUT_RATE
+from vivavoce.providers.local.log_mel import log_mel
 from vivavoce.providers.local.onnx import OnnxSession, open_session
 from vivavoce.providers.registry import Plugin, Weights
 
@@ -20,13 +20,6 @@ if TYPE_CHECKING:
 
 MODEL = "turn/smart-turn-v3.2"
 WINDOW = 8 * INPUT_RATE
-FFT, HOP, BANDS = 400, 160, 80
-FLOOR = 8.0
-"""dynamic range of the features, in decades of power below the loudest"""
-
-AT_ONCE = 16
-"""frames multiplied at once: few enough that OpenBLAS uses one thread. Several wait for one another for up to
-130 ms when the machine is busy, instead of 0.3"""
 
 
 class SmartTurnSettings(msgspec.Struct, frozen=True):
@@ -52,39 +45,14 @@ class SmartTurn:
 
 
 def _features(audio: "Floats") -> "Floats":
-    """Return the features, `BANDS` x 800, of the last 8 s; shorter audio is preceded by silence."""
+    """Return the features, 80 x 800, of the last 8 s; shorter audio is preceded by silence."""
     import numpy as np
-    from numpy.lib.stride_tricks import sliding_window_view
 
     window = np.zeros(WINDOW, np.float32)
     window[WINDOW - len(audio[-WINDOW:]) :] = audio[-WINDOW:]
     window -= window.mean()
     window /= np.sqrt(window.var() + np.float32(1e-7))
-    frames = sliding_window_view(np.pad(window, FFT // 2, mode="reflect"), FFT)[::HOP][:-1]
-    hann = np.hanning(FFT + 1)[:-1].astype(np.float32)
-    spectrum = np.fft.rfft(frames * hann)
-    power = np.square(spectrum.real) + np.square(spectrum.imag)
-    parts = _mel_bands() @ power.reshape(-1, AT_ONCE, power.shape[1]).transpose(0, 2, 1)
-    energy = np.log10(np.maximum(parts.transpose(1, 0, 2).reshape(BANDS, -1), np.float32(1e-10)))
-    features: Floats = (np.maximum(energy, energy.max() - FLOOR) + 4) / 4
-    return features
-
-
-@cache
-def _mel_bands() -> "Floats":
-    """Return Slaney's triangular bands (Auditory Toolbox, 1998): linear to 1 kHz, then logarithmic."""
-    import numpy as np
-
-    step, knee = 200 / 3, 1000.0
-    ratio = np.log(6.4) / 27
-    mels = np.linspace(0, knee / step + np.log(INPUT_RATE / 2 / knee) / ratio, BANDS + 2)
-    hertz = np.where(mels < knee / step, mels * step, knee * np.exp(ratio * (mels - knee / step)))
-    bins = np.fft.rfftfreq(FFT, 1 / INPUT_RATE)
-    rise = (bins - hertz[:-2, None]) / np.diff(hertz)[:-1, None]
-    fall = (hertz[2:, None] - bins) / np.diff(hertz)[1:, None]
-    bands = np.maximum(0, np.minimum(rise, fall)) * (2 / (hertz[2:] - hertz[:-2]))[:, None]
-    matrix: Floats = bands.astype(np.float32)
-    return matrix
+    return log_mel(window)
 
 
 async def open_smart_turn(settings: SmartTurnSettings, weights: Weights) -> SmartTurn:

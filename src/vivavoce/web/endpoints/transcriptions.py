@@ -14,7 +14,7 @@ from starlette.types import Receive, Scope, Send
 
 from vivavoce.audio.rates import INPUT_RATE
 from vivavoce.engines.speech import Segment
-from vivavoce.errors import ProviderError
+from vivavoce.errors import LANGUAGE_NOT_SUPPORTED, ProviderError, UnknownLanguageError
 from vivavoce.protocol.validation import invalid, unknown, validate
 from vivavoce.runtime import Runtime
 from vivavoce.text.languages import language_code
@@ -148,6 +148,8 @@ async def _stream(first: Segment, segments: AsyncGenerator[Segment, None], send:
             text += delta
             await send_event(send, {"type": "transcript.text.delta", "delta": delta})
         await send_event(send, {"type": "transcript.text.done", "text": text})
+    except UnknownLanguageError as error:
+        await send_event(send, error_body(400, f"{error}.", LANGUAGE_NOT_SUPPORTED))
     except ProviderError as error:
         await send_event(send, error_body(502, str(error), "provider_error"))
     await send_chunk(send, b"", more=False)

@@ -261,7 +261,8 @@ function handleEvent(event) {
       if (!event.transcript.trim()) awaitingResponse = false;
       break;
     case "conversation.item.input_audio_transcription.failed":
-      captions.setText(event.item_id, "(What you said could not be written down.)");
+      captions.setText(event.item_id, event.error.code === "language_not_supported"
+        ? `(${event.error.message})` : "(What you said could not be written down.)");
       break;
     case "response.created":
       response = event.response.id;
