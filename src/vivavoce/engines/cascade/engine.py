@@ -37,6 +37,7 @@ from vivavoce.protocol.session import AnySession, Session, TranscriptionSession
 from vivavoce.protocol.settings import DEFAULT, check_response, merge
 from vivavoce.providers.base import ChatRequest, Prefillable
 from vivavoce.session.line import Line
+from vivavoce.text.sentences import Segmenter
 
 log = logging.getLogger(__name__)
 
@@ -71,9 +72,10 @@ class Cascade:
             await chat.prefill(
                 ChatRequest((), settings.instructions, settings.tools, settings.tool_choice, spoken=spoken)
             )
-        audio = self.providers.synthesize(
-            self.apology.text, self.limits, voice=settings.voice, speed=settings.speed
-        )
+        segmenter = Segmenter()  # when it is first used, it compiles its rules, which takes 0.1 s
+        clauses = segmenter.push(self.apology.text) + segmenter.flush()
+        words = " ".join(clause.spoken.words for clause in clauses)
+        audio = self.providers.synthesize(words, self.limits, voice=settings.voice, speed=settings.speed)
         async with aclosing(audio) as chunks:
             apology = [chunk async for chunk in chunks if isinstance(chunk, bytes)]
         self.apology.audio = b"".join(apology)
