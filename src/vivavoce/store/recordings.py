@@ -44,7 +44,7 @@ was played, and otherwise."""
 _MS = OUTPUT_RATE // 1000
 _BLOCK = OUTPUT_RATE // 5
 _SEEK_SECONDS = 0.6
-"""A decoder needs so much of Opus before a place to give the same samples there as a full decode does, measured;
+"""So much of Opus before a place makes a decoder give the same samples there as a full decode does, measured;
 the 0.08 s of RFC 7845, section 4.6, leave them up to 7 % of full scale apart."""
 _MARGIN_SECONDS = 0.01
 """what the resampler needs on both sides"""
