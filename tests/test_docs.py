@@ -1,5 +1,7 @@
 """What the documentation shows runs, and what there is, it mentions."""
 
+import ast
+import inspect
 import os
 import re
 import subprocess
@@ -9,8 +11,10 @@ from collections.abc import Iterator
 from dataclasses import fields
 from importlib.metadata import entry_points
 from pathlib import Path
+from types import FunctionType
 from typing import get_args
 
+import anyio
 import pytest
 import yaml
 from starlette.routing import BaseRoute, Mount
@@ -74,6 +78,44 @@ async def test_the_ten_lines_of_the_readme_hold_a_spoken_conversation() -> None:
     async with serving(Web(runtime), listen("127.0.0.1", 0)) as url:
         answer = await ask(question, f"{url}/v1")
     assert len(answer) > SECOND
+
+
+@pytest.mark.anyio
+@pytest.mark.real_time
+@pytest.mark.parametrize(
+    ("name", "number"),
+    [
+        ("clients.md", 0),
+        ("keys.md", 0),
+        ("reference/dialects.md", 0),
+        ("reference/dialects.md", 1),
+        ("reference/endpoints.md", 0),
+        ("reference/endpoints.md", 1),
+        ("transcription.md", 0),
+    ],
+)
+async def test_programs_on_the_pages_run(
+    name: str, number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    await anyio.Path("speech.pcm").write_bytes(array("h", [1000] * 2 * SECOND).tobytes())
+    simulation = Simulation(transcriber_delay=0, chat_delay=0, synthesizer_delay=0, replies=["Good morning."])
+    simulation.caller.utterances = [CallerSays(0, "Good morning to you all.")]
+    runtime = scripted_runtime()
+    await runtime.use_providers(simulation.engine.providers)
+    text = re.findall(r"^```python\n(.*?)^```$", page(name), re.DOTALL | re.MULTILINE)[number]
+    async with serving(Web(runtime), listen("127.0.0.1", 0)) as url:
+        address = re.sub(r"(127\.0\.0\.1|localhost):8765", url.removeprefix("http://"), text)
+        code = compile(address, name, "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+        await anyio.to_thread.run_sync(run, FunctionType(code, {"__name__": "__main__"}))
+    assert capsys.readouterr().out
+
+
+def run(program: FunctionType) -> None:
+    if inspect.iscoroutinefunction(program):
+        anyio.run(program)
+    else:
+        program()
 
 
 def test_the_readme_and_the_first_page_show_those_ten_lines() -> None:
