@@ -83,7 +83,8 @@ def _parts() -> Mapping[str, str]:
         "unit": "|".join(units),
         "number_word": "|".join(VALUES),  # X0 becomes "X zero", which is no tenth of its kind
         "currency": f"(?:{'|'.join(map(_sign, _longest('money')))})",
-        **{name: "|".join(_longest(name)) for name in ("titles", "numbered", "before_words", "abbreviations")},
+        **{name: "|".join(_longest(name)) for name in ("titles", "numbered", "before_words")},
+        "abbreviations": "|".join(f"[{one[0]}{one[0].upper()}]{one[1:]}" for one in _longest("abbreviations")),
     }
 
 
@@ -169,9 +170,9 @@ _STREETS = {"St": "Street", "Dr": "Drive"}
 
 
 def _abbreviation(match: Match) -> str:
-    short = match[1]
-    words = next(_TABLE[table][short] for table in ("abbreviations", "before_words") if short in _TABLE[table])
-    return f"{words}{'' if short in ('Mr', 'Mrs', 'Ms') else _full_stop(match)}"
+    tables = {**_TABLE["before_words"], **_TABLE["abbreviations"]}
+    words = tables.get(match[1]) or tables[match[1].lower()]
+    return f"{words}{'' if match[1] in ('Mr', 'Mrs', 'Ms') else _full_stop(match)}"
 
 
 def _letters(match: Match) -> str:
