@@ -128,6 +128,7 @@ def test_a_page_shows_the_tested_code_itself_and_can_be_read_as_plain_text(path:
     text = path.read_text(encoding="utf-8")
     assert text == refreshed(text), "the code on this page is not that of its samples; to copy it: make samples"
     assert text.count("\n<!-- sample:") == len(SAMPLE.findall(text)), "a block of code must follow the comment"
+    assert not re.findall(r"`[^`\n]*\\\|[^`\n]*`", text), "the site shows a backslash before a bar in code"
     assert not re.findall(r"--8<--|^`{3,} *\{|^!!!|^\?\?\?|^=== ", text, re.MULTILINE), (
         "code hosts show this as it is"
     )
