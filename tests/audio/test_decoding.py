@@ -255,6 +255,13 @@ def test_what_stands_before_a_file_is_skipped(junk: bytes) -> None:
     assert decode(junk + BROOKLYN, rate=16_000, max_seconds=60) == frames("brooklyn.wav")
 
 
+@pytest.mark.parametrize("kind", ["mp3", "aac", "flac"])
+def test_a_large_picture_in_a_tag_is_skipped(kind: str) -> None:
+    size = 3_000_000
+    tag = b"ID3\3\0\0" + bytes(size >> 7 * place & 127 for place in (3, 2, 1, 0)) + b"\x55" * size
+    assert seconds(tag + recorded(kind, JFK[:32_000])) == pytest.approx(1, abs=0.06)
+
+
 @pytest.mark.parametrize("kind", ["mp3", "aac", "m4a", "m4a in fragments", "ts", "3gp", "amr", "flac"])
 def test_damage_costs_no_more_than_what_is_damaged(kind: str) -> None:
     file = bytearray(recorded(kind, JFK))

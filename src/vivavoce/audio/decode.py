@@ -35,6 +35,9 @@ _FAILURES = 2000
 _SHORTEST = 0.001
 """Seconds of sound in a packet, on average: the shortest of a real format (Opus) has 0.0025."""
 
+_PROBED = "1000000"
+"""Bytes that FFmpeg reads to find the tracks; what it reads is kept meanwhile, at many times its size."""
+
 _STARTS = [
     re.compile(start, re.DOTALL)
     for start in (
@@ -140,7 +143,7 @@ class _Decoding:
     def _read(self, file: bytes) -> "Iterator[Floats]":
         import av
 
-        options = {"format_whitelist": _FORMATS}
+        options = {"format_whitelist": _FORMATS, "probesize": _PROBED}
         try:
             with av.open(BytesIO(file), "r", options=options, metadata_errors="ignore") as container:
                 if container.streams.audio:
@@ -235,7 +238,10 @@ def _samples(frame: "AudioFrame") -> "Floats":
 
 
 def _split(data: bytes) -> Iterator[bytes]:
-    """Yield the files of which a recording consists, mostly one."""
+    """Yield the files of which a recording consists, mostly one, without a tag (ID3v2) before the first."""
+    if data[:3] == b"ID3" and len(data) > 10:  # 28 bits of size; FFmpeg finds nothing but MP3 after a large one
+        size = sum((byte & 127) << 7 * place for place, byte in enumerate(reversed(data[6:10])))
+        data = data[10 + size :] or data
     firsts = [(found.start(), start) for start in _STARTS if (found := start.search(data, 0, _LEAD))]
     if not firsts:
         yield data
