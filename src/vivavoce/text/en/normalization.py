@@ -213,12 +213,12 @@ def _chemical(match: Match) -> str:
     if re.fullmatch(r"[A-Z]{1,2}\d{3,}|[A-Z]{4,}\d+", match[0]):
         return match[0]  # a code or a name
     return " ".join(
-        number_words(part) if part.isdigit() else " ".join(part.upper())
+        _short_number(part) if part.isdigit() else " ".join(part.upper())
         for part in re.findall(r"\d+|[A-Z][a-z]?", match[0])
     )
 
 
-def number_words(number: str) -> str:
+def _short_number(number: str) -> str:
     """Return a short number in words, and a longer one or one with a leading zero digit by digit."""
     return digits(number) if len(number) > 2 or number.startswith("0") else cardinal(int(number))
 
@@ -422,8 +422,8 @@ def _code(match: Match) -> str:
 def _internet_address(match: Match) -> str:
     address, _, rest = match[0].partition(":")
     address, _, bits = address.partition("/")
-    words = " dot ".join(number_words(part) for part in address.split("."))
-    return words + (f" port {digits(rest)}" if rest else "") + (f" slash {number_words(bits)}" if bits else "")
+    words = " dot ".join(_short_number(part) for part in address.split("."))
+    return words + (f" port {digits(rest)}" if rest else "") + (f" slash {_short_number(bits)}" if bits else "")
 
 
 def _version(match: Match) -> str:
@@ -440,7 +440,7 @@ def _version(match: Match) -> str:
 
 def _version_number(match: Match) -> str:
     first, *rest = match[0].split(".")
-    return " point ".join([decimal(first), *(number_words(part) for part in rest)])
+    return " point ".join([decimal(first), *(_short_number(part) for part in rest)])
 
 
 def _european(match: Match) -> str:
