@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vivavoce.text.sentences import FIRST_WORDS, Segmenter, clauses, pause_after
+from vivavoce.text.sentences import FIRST_WORDS, HELD_CHARS, LONGEST_CHARS, Segmenter, clauses, pause_after
 
 pytestmark = pytest.mark.anyio
 
@@ -48,6 +48,11 @@ def test_nothing_is_lost_however_the_text_comes(pieces: list[str]) -> None:
 def test_the_first_clause_is_never_longer_than_a_few_words(words: list[str]) -> None:
     first = Segmenter().push(" ".join(words))[0]
     assert len(first.text.split()) <= FIRST_WORDS
+
+
+def test_what_remains_undecided_is_held_back_only_so_long() -> None:
+    assert len(Segmenter().push("3 + " * 99)[0].text) <= HELD_CHARS + 4
+    assert len(Segmenter().push("4111 " * 99)[0].text) <= LONGEST_CHARS + 5, "even if all of it is read as one"
 
 
 async def test_clauses_come_while_the_words_still_do() -> None:

@@ -83,8 +83,11 @@ def _parts() -> Mapping[str, str]:
         "unit": "|".join(units),
         "number_word": "|".join(VALUES),  # X0 becomes "X zero", which is no tenth of its kind
         "currency": f"(?:{'|'.join(map(_sign, _longest('money')))})",
-        **{name: "|".join(_longest(name)) for name in ("titles", "numbered", "before_words")},
-        "abbreviations": "|".join(f"[{one[0]}{one[0].upper()}]{one[1:]}" for one in _longest("abbreviations")),
+        **{name: "|".join(_longest(name)) for name in ("titles", "numbered")},
+        **{
+            name: "|".join(f"[{one[0]}{one[0].upper()}]{one[1:]}" for one in _longest(name))
+            for name in ("before_words", "abbreviations")
+        },
     }
 
 
