@@ -1,7 +1,8 @@
 """The expected errors, by their cause: configuration, client, or provider. Other exceptions are bugs."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from errno import EHOSTUNREACH, ENETUNREACH
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -108,3 +109,41 @@ def msgspec_problem(error: Exception, table: Mapping[str, object], kind: type["S
         return path, f"must be {kinds} of {_BOUNDS[sign]} {float(number):g}"
     got = re.fullmatch(r", got `(\w+)`", found["rest"])
     return path, f"must be {kinds}" + (f", not {_KINDS.get(got[1], got[1])}" if got else found["rest"])
+
+
+def connection_problem(error: BaseException) -> str:
+    """Return why a server cannot be reached, in plain words, from the errors that led to this one."""
+    import socket
+    import ssl
+
+    causes = [*_causes(error)]
+    for cause in causes:
+        number = cause.errno if isinstance(cause, OSError) else None
+        match cause:
+            case socket.gaierror():
+                return "there is no host of this name"
+            case ssl.SSLCertVerificationError():
+                return f"its certificate is not trusted: {cause.verify_message}"
+            case ssl.SSLError():
+                return "it does not answer in TLS"
+            case TimeoutError():
+                return "it does not answer"
+            case ConnectionRefusedError():
+                return "nothing listens there"
+            case ConnectionError():
+                return "it broke the connection off"
+            case OSError() if number in (ENETUNREACH, EHOSTUNREACH):
+                return "no network leads there"
+            case OSError() if "Connect call failed" in str(cause):  # asyncio's, of several addresses
+                return "nothing listens there"
+    strerror = next((cause.strerror for cause in causes if isinstance(cause, OSError) and cause.strerror), None)
+    return strerror or str(error) or type(error).__name__
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error and what led to it, the nearest first."""
+    yield error
+    for one in error.exceptions if isinstance(error, BaseExceptionGroup) else ():
+        yield from _causes(one)
+    if (cause := error.__cause__ or error.__context__) is not None:
+        yield from _causes(cause)

@@ -49,6 +49,12 @@ State = Literal["waiting", "loading", "ready"]
 OnStatus = Callable[[str], None]
 """Receives sentences for the user: what was loaded, and warnings about the configuration."""
 
+OnLoading = Callable[[Sequence[str], int, float], None]
+"""Receives the roles that are not ready and the number of all, when one changes, with 0 seconds, and every
+`LOADING_SECONDS` with the seconds so far."""
+
+LOADING_SECONDS = 10
+
 
 @runtime_checkable
 class Closable(Protocol):
@@ -170,7 +176,8 @@ class Runtime:
     """Providers, engine and switchboard, shared by all conversations. Nothing is loaded before `open`.
 
     `tools` are those of the configuration. `on_status` receives sentences for the user, `on_progress` the
-    progress of downloads. `listeners` create the listeners of each conversation. Raises `ConfigError`.
+    progress of downloads, `on_loading` that of loading. `listeners` create the listeners of each conversation.
+    Raises `ConfigError`.
     """
 
     def __init__(
@@ -181,6 +188,7 @@ class Runtime:
         tools: ToolRegistry | None = None,
         on_status: OnStatus = lambda sentence: None,
         on_progress: OnProgress | None = None,
+        on_loading: OnLoading = lambda waiting, total, seconds: None,
         store: Store | None = None,
         listeners: Sequence[ListenerFactory] = (),
     ) -> None:
@@ -189,7 +197,7 @@ class Runtime:
         self.assistants = AssistantRegistry(assistant, self._tools, config.limits)
         self.choices = choose_providers(config, assistant)
         self.states: dict[Role, State] = dict.fromkeys(self.choices, "waiting")
-        self._on_status, self._on_progress = on_status, on_progress
+        self._on_status, self._on_progress, self._on_loading = on_status, on_progress, on_loading
         self._store, self._listeners = store or user_store(), listeners
         self._providers: dict[Role, object] = {}
         self._switchboard: Switchboard | None = None
@@ -257,12 +265,15 @@ class Runtime:
         for warning in language_warnings(self.choices, self.config, self.assistants.team):
             self._on_status(warning)
         await self._fetch_weights()
-        await anyio.to_thread.run_sync(_import_packages, list(self.choices.values()))
         try:
-            async with anyio.create_task_group() as tasks:
-                for choice in self.choices.values():
-                    tasks.start_soon(self._open, choice)
-                tasks.start_soon(self._tools.wait_loaded)
+            async with anyio.create_task_group() as reporting:
+                reporting.start_soon(self._report_loading)
+                await anyio.to_thread.run_sync(_import_packages, list(self.choices.values()))
+                async with anyio.create_task_group() as tasks:
+                    for choice in self.choices.values():
+                        tasks.start_soon(self._open, choice)
+                    tasks.start_soon(self._tools.wait_loaded)
+                reporting.cancel_scope.cancel()
         except ExceptionGroup as failures:
             raise _first(failures) from failures
         if not self.config.has_cascade:
@@ -317,11 +328,23 @@ class Runtime:
         finally:
             stop.set()
 
+    async def _report_loading(self) -> None:
+        began = anyio.current_time()
+        while True:
+            await anyio.sleep(LOADING_SECONDS)
+            self._tell_loading(anyio.current_time() - began)
+
+    def _tell_loading(self, seconds: float = 0) -> None:
+        waiting = [role for role, state in self.states.items() if state != "ready"]
+        self._on_loading(waiting, len(self.states), seconds)
+
     async def _open(self, choice: ProviderChoice) -> None:
         began = anyio.current_time()
         self.states[choice.role] = "loading"
+        self._tell_loading()
         self._providers[choice.role] = await choice.plugin.open(choice.settings, self._store.weights)
         self.states[choice.role] = "ready"
+        self._tell_loading()
         self._on_status(f"{choice.role}: {choice.about} ({anyio.current_time() - began:.1f} s)")
 
 
@@ -355,6 +378,7 @@ async def open_runtime(
     assistant: Assistant | None = None,
     on_status: OnStatus = lambda sentence: None,
     on_progress: OnProgress | None = None,
+    on_loading: OnLoading = lambda waiting, total, seconds: None,
     listeners: Sequence[ListenerFactory] = (),
 ) -> AsyncIterator[Runtime]:
     """Yield a runtime that is open (`Runtime.open`), and close it when the block is left.
@@ -368,6 +392,7 @@ async def open_runtime(
             tools=tools,
             on_status=on_status,
             on_progress=on_progress,
+            on_loading=on_loading,
             listeners=listeners,
         )
         try:

@@ -44,6 +44,30 @@ async def test_a_recorded_question_is_answered_in_words_times_and_sound(
         assert any(answer.readframes(answer.getnframes()))
 
 
+async def test_a_server_that_runs_on_this_machine_is_asked_instead_of_loading_the_models(
+    viva: Viva, serve: Serve, recording: Recording
+) -> None:
+    question = str(recording((0, 0.3), (1000, 1), (0, 0.3)))
+    async with serve(simulation()) as url:
+        here = {"VIVAVOCE_SERVER__PORT": url.rpartition(":")[2]}
+        done = await viva("ask", question, **here)
+        quiet = await viva("ask", question, "--quiet", **here)
+    assert b"Answer:  Paris, of course." in done.stdout
+    assert f"the server at {url}".encode() in done.stderr
+    assert (quiet.returncode, quiet.stderr) == (0, b"")
+
+
+async def test_an_answer_that_cannot_be_written_is_refused_before_the_question(
+    viva: Viva, recording: Recording, tmp_path: Path
+) -> None:
+    question = str(recording((1000, 1)))
+    for command in (["ask", question, "-o"], ["talk", "--input", question, "--output"]):
+        done = await viva(*command, "nowhere/answer.wav", "--url", "ws://127.0.0.1:9")
+        assert done.returncode == 2
+        assert b"nowhere/answer.wav cannot be written: there is no folder nowhere; write:" in done.stderr
+        assert done.stderr.count(b"\n") == 1
+
+
 async def test_a_question_may_come_on_standard_input(viva: Viva, serve: Serve, recording: Recording) -> None:
     async with serve(simulation()) as url:
         done = await viva("ask", "-", "--url", url, said=recording((1000, 1)).read_bytes())

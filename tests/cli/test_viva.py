@@ -3,7 +3,7 @@ import os
 import socket
 import subprocess
 import sys
-from importlib.metadata import EntryPoint
+from importlib.metadata import EntryPoint, version
 from pathlib import Path
 
 import pytest
@@ -45,6 +45,40 @@ def test_importing_the_package_and_the_command_loads_nothing_heavy() -> None:
 def test_help_names_the_commands(tmp_path: Path) -> None:
     said = viva(tmp_path, "--help").stdout
     assert [name for name in ("serve", "check", "models", "bench") if f"\n  {name}" not in said] == []
+
+
+def test_the_version_and_the_short_help_are_there_everywhere() -> None:
+    assert CliRunner().invoke(commands([]), ["--version"]).stdout == f"viva {version('vivavoce')}\n"
+    for command in ([], ["serve"], ["models"], ["models", "pull"]):
+        assert "Usage: viva" in CliRunner().invoke(commands([]), [*command, "-h"], prog_name="viva").stdout
+    assert "--install-completion" in CliRunner().invoke(commands([]), ["-h"]).stdout
+
+
+def test_a_misspelt_command_is_answered_with_the_right_one() -> None:
+    for words in (["srve"], ["models", "lst"]):
+        done = CliRunner().invoke(commands([]), words)
+        assert done.exit_code == 2
+        assert "Did you mean" in done.stderr
+
+
+def test_a_variable_that_sets_nothing_is_named_by_check_and_at_start(tmp_path: Path) -> None:
+    wrong = {"VIVAVOCE_SERVER_PORT": "1"}
+    facts = json.loads(viva(tmp_path, "check", "--preset", "scripted", "--json", **wrong).stdout)
+    assert any("did you mean VIVAVOCE_SERVER__PORT" in warning for warning in facts["warnings"])
+    done = viva(tmp_path, "serve", "--preset", "scripted", "--port", "0", **wrong)
+    assert "did you mean VIVAVOCE_SERVER__PORT" in done.stderr
+
+
+def test_check_warns_of_what_will_not_work(tmp_path: Path) -> None:
+    (tmp_path / "cache").write_text("a file where a folder should be")
+    chat = "[chat]\nprovider = 'openai'\nbase_url = 'http://127.0.0.1:9/v1'\nkey_env = ''\n"
+    (tmp_path / "vivavoce.toml").write_text("preset = 'scripted'\n" + chat)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        said = viva(tmp_path, "check", "--connect", VIVAVOCE_SERVER__PORT=port).stdout
+    assert f"Warning: viva serve: Port {port} of 127.0.0.1 is not available" in said
+    assert f"Warning: {tmp_path / 'cache'} cannot be written" in said
+    assert "Warning: [chat] http://127.0.0.1:9/v1 cannot be reached" in said
 
 
 def test_a_package_adds_a_command() -> None:

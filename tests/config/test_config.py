@@ -74,7 +74,7 @@ def test_each_value_says_where_it_came_from(monkeypatch: pytest.MonkeyPatch) -> 
     loaded = load(flags={"server": {"port": 1}})
     assert loaded.origin("server.host") == "vivavoce.toml"
     assert loaded.origin("server.port") == "command line"
-    assert loaded.origin("server.data") == "default"
+    assert loaded.origin("server.origins") == "default"
     assert loaded.origin("chat.provider") == "preset offline"
     assert loaded.origin("chat.model") == "vivavoce.toml"
     assert loaded.origin("chat.temperature") == "VIVAVOCE_CHAT__TEMPERATURE in .env"

@@ -7,7 +7,8 @@ refers to a function or a `typer.Typer`.
 import os
 import sys
 from collections.abc import Iterable
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint, entry_points, version
+from typing import Annotated
 
 import typer
 
@@ -31,10 +32,11 @@ def commands(added: Iterable[EntryPoint]) -> typer.Typer:
         name="viva",
         help="Talk with an AI by voice, from anywhere, on any models.",
         no_args_is_help=True,
-        add_completion=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
         rich_markup_mode=None,
         pretty_exceptions_enable=False,
     )
+    app.callback()(_with_version)
     for command in (serve, ask, talk, check):
         app.command()(command)
     app.add_typer(models, name="models")
@@ -47,6 +49,19 @@ def commands(added: Iterable[EntryPoint]) -> typer.Typer:
     for name in SEPARATE.keys() - installed.keys():
         _add_missing(app, name)
     return app
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"viva {version('vivavoce')}")
+        raise typer.Exit
+
+
+def _with_version(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None: ...
 
 
 def _add_missing(app: typer.Typer, name: str) -> None:

@@ -1,5 +1,6 @@
 """`viva ask`: asks one recorded question, and measures the spoken answer."""
 
+import os
 import sys
 import wave
 from dataclasses import dataclass, field, replace
@@ -15,13 +16,16 @@ from vivavoce.cli.common import (
     Chat,
     File,
     KeyVariable,
+    Local,
     Preset,
+    Quiet,
     configuration,
     connection_error,
     key_from,
     open_conversation,
-    print_status,
+    server_for,
 )
+from vivavoce.cli.progress import print_status
 from vivavoce.errors import LANGUAGE_NOT_SUPPORTED, ConfigError, ProviderError
 
 if TYPE_CHECKING:
@@ -41,31 +45,41 @@ def ask(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Write the answer here, as WAV.")
     ] = None,
-    url: Annotated[str | None, typer.Option(help="Ask this server instead of models of our own.")] = None,
+    url: Annotated[
+        str | None, typer.Option(help="Ask this server; else ours if it runs here, else load the models.")
+    ] = None,
     key_env: KeyVariable = None,
     config: File = None,
     preset: Preset = None,
     chat: Chat = None,
+    local: Local = False,
+    quiet: Quiet = False,
 ) -> None:
     """Ask a recorded question, and print its transcript, the answer, and how long it took."""
     import anyio
 
     loaded = configuration(file=config, preset=preset, chat=chat).config
+    if output is not None:
+        check_output(output)
     limits = loaded.limits
     audio = read_recording(recording, min(limits.input_buffer_seconds, limits.upload_seconds))
     # nobody is listening live, so the answer need not be paced
     unpaced = loaded.model_copy(update={"limits": replace(limits, audio_ahead_seconds=inf)})
     who, key = load_assistant(assistant, url=url), key_from(key_env)
 
+    local = local or any(option is not None for option in (assistant, preset, chat, config))
+
     async def converse() -> Answer:
-        async with open_conversation(unpaced, "file", assistant=who, url=url, key=key) as line:
+        at, with_key = await server_for(loaded, url, key, local=local, quiet=quiet)
+        async with open_conversation(unpaced, "file", assistant=who, url=at, key=with_key, quiet=quiet) as line:
             return await _ask(line, audio, _name(recording))
 
     answer = anyio.run(converse)
     print(_report(answer, audio))
     if output is not None:
         _write(output, answer.audio)
-        print_status(f"The answer is in {output}.")
+        if not quiet:
+            print_status(f"The answer is in {output}.")
 
 
 @dataclass
@@ -203,10 +217,21 @@ def _length(audio: bytes) -> str:
     return f"{len(audio) / BYTES_PER_SECOND:.1f} s of audio"
 
 
+def check_output(path: Path) -> None:
+    """Raise `ConfigError` if a file cannot be written there, before anything is asked."""
+    folder = path.parent
+    if not folder.is_dir():
+        raise ConfigError(f"{path} cannot be written: there is no folder {folder}; write: mkdir -p {folder}")
+    if path.is_dir():
+        raise ConfigError(f"{path} cannot be written: it is a folder; name a file in it.")
+    if not os.access(path if path.exists() else folder, os.W_OK):
+        raise ConfigError(f"{path} cannot be written: you have no permission; name another place.")
+
+
 def _write(path: Path, audio: bytes) -> None:
     try:
-        with wave.open(str(path), "wb") as file:
-            file.setparams((1, 2, OUTPUT_RATE, 0, "NONE", ""))
-            file.writeframes(audio)
+        with path.open("wb") as file, wave.open(file) as recording:
+            recording.setparams((1, 2, OUTPUT_RATE, 0, "NONE", ""))
+            recording.writeframes(audio)
     except OSError as error:
         raise ConfigError(f"{path} cannot be written: {error.strerror}.") from error

@@ -2,20 +2,26 @@
 
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from vivavoce.cli.assistants import AssistantPlace, load_assistant
-from vivavoce.cli.common import Chat, File, Preset, configuration
+from vivavoce.cli.common import Chat, File, Preset, configuration, server_for
+from vivavoce.errors import ConfigError, ProviderError
 
 if TYPE_CHECKING:
     from vivavoce.assistants.team import Team
     from vivavoce.config.loading import Loaded
+    from vivavoce.config.schema import Config
+    from vivavoce.providers.registry import Role
     from vivavoce.runtime import ProviderChoice
     from vivavoce.weights.store import Store
 
+CONNECT_SECONDS = 5
 WHERE = "in the environment or in .env"
 
 
@@ -53,9 +59,12 @@ def check(
     config: File = None,
     preset: Preset = None,
     chat: Chat = None,
+    connect: Annotated[
+        bool, typer.Option("--connect", help="Also see whether the endpoints can be reached.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON, for programs.")] = False,
 ) -> None:
-    """Print what is configured, from where, and what is missing.
+    """Print what is configured, from where, what is missing, and what will not work.
 
     Exit code 1 if something is missing.
     """
@@ -66,7 +75,8 @@ def check(
     from vivavoce.tools.registry import missing_for_tools
     from vivavoce.weights.store import user_store
 
-    loaded = configuration(file=config, preset=preset, chat=chat)
+    warnings: list[str] = []
+    loaded = configuration(file=config, preset=preset, chat=chat, warn=warnings.append)
     who = load_assistant(assistant)
     team = Team(who) if who else None
     choices, store = choose_providers(loaded.config, who), user_store()
@@ -74,7 +84,10 @@ def check(
     providers = [_provider(loaded, choice, store) for choice in choices.values()]
     missing = [each for part in (*remote, *providers) for each in part.missing]
     missing += [Missing(what, write) for what, write in missing_for_tools(loaded.config.tools)]
-    warnings = language_warnings(choices, loaded.config, team)
+    warnings += language_warnings(choices, loaded.config, team)
+    warnings += (*_port_warnings(loaded.config), *_cache_warnings(store, missing), *_talk_warnings())
+    if connect:
+        warnings += _connection_warnings(loaded.config, choices)
     shared, assistants = _shared_tools(loaded), _assistants(team)
     description = describe(loaded.config, choices, who)
     facts = {
@@ -94,7 +107,7 @@ def check(
         typer.echo(json.dumps(facts, indent=2))
     else:
         lines = [*_lines(loaded, [*remote, *providers]), *_tool_lines(shared, assistants)]
-        lines += ["", description, *warnings]
+        lines += ["", description, *(f"Warning: {warning}" for warning in warnings)]
         lines.append("Something is missing. Write:" if missing else "Nothing is missing.")
         lines += [f"  {write}" for write in dict.fromkeys(each.write for each in missing)]
         typer.echo("\n".join(lines))
@@ -151,9 +164,73 @@ def _remote(loaded: "Loaded") -> ConfiguredPart:
     )
 
 
+def _port_warnings(config: "Config") -> Iterator[str]:
+    """Yield why `viva serve` cannot listen, unless it is it that does."""
+    import anyio
+
+    from vivavoce.web.server import listen
+
+    try:
+        listen(config.server.host, config.server.port).close()
+    except ConfigError as error:
+        with suppress(ProviderError):  # it is loading: that is one, too
+            url, _ = anyio.run(partial(server_for, config, None, "any", local=False, quiet=True))
+            if url is None:
+                yield f"viva serve: {error}"
+
+
+def _cache_warnings(store: "Store", missing: list[Missing]) -> Iterator[str]:
+    """Yield why missing weights cannot be kept."""
+    there = next(folder for folder in (store.folder, *store.folder.parents) if folder.exists())
+    needed = any(each.what.startswith("weights") for each in missing)
+    if needed and not (there.is_dir() and os.access(there, os.W_OK)):
+        yield f"{there} cannot be written, so no weights can be kept; set VIVAVOCE_CACHE to a folder that can."
+
+
+def _talk_warnings() -> Iterator[str]:
+    """Yield why `viva talk` has no microphone or no loudspeaker."""
+    try:
+        from vivavoce.transports.terminal.devices import CardLoudspeaker, CardMicrophone
+
+        CardMicrophone(), CardLoudspeaker()
+    except ConfigError as error:
+        yield f"viva talk: {error}"
+
+
+def _connection_warnings(config: "Config", choices: "Mapping[Role, ProviderChoice]") -> Iterator[str]:
+    """Yield which endpoints cannot be reached, or refuse the key."""
+    import anyio
+    import httpx
+
+    from vivavoce.connect import connect
+    from vivavoce.upstream import endpoint_of
+
+    async def call() -> None:
+        async with connect(endpoint_of(config.remote)):
+            pass
+
+    if config.engine == "remote":
+        try:
+            anyio.run(call)
+        except* (ConfigError, ProviderError) as failures:
+            yield f"[remote] {failures.exceptions[0]}"
+    for role, choice in choices.items():
+        if not (url := getattr(choice.settings, "base_url", "")):
+            continue
+        key = os.environ.get(getattr(choice.settings, "key_env", ""), "")
+        headers = {"Authorization": f"Bearer {key}", "api-key": key} if key else {}
+        try:
+            answer = httpx.get(f"{url.rstrip('/')}/models", headers=headers, timeout=CONNECT_SECONDS)
+        except httpx.HTTPError:
+            yield f"[{role}] {url} cannot be reached, or does not answer within {CONNECT_SECONDS} s."
+        else:
+            if answer.status_code in (401, 403):
+                yield f"[{role}] {url} refuses the key ({answer.status_code})."
+
+
 def _server(loaded: "Loaded") -> dict[str, str]:
     server, keys = loaded.config.server, len(loaded.config.secrets)
-    values = {"host": server.host, "port": server.port, "data": server.data}
+    values = {"host": server.host, "port": server.port}
     shown = {name: _setting(loaded, f"server.{name}", value) for name, value in values.items()}
     return {**shown, "keys": _setting(loaded, "keys", keys) if keys else "none needed on this machine"}
 

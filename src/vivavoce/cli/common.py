@@ -2,14 +2,15 @@
 
 import os
 import signal
-import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vivavoce.cli.progress import Progress, print_status
 from vivavoce.errors import ConfigError, ProviderError
 
 if TYPE_CHECKING:
@@ -20,11 +21,21 @@ if TYPE_CHECKING:
     from vivavoce.session.line import Line
     from vivavoce.tools.types import Assistant
 
+STATUS_SECONDS = 1
+READY_SECONDS = 300
+
 File = Annotated[
     Path | None, typer.Option("--config", help="The configuration; else ./vivavoce.toml, if there is one.")
 ]
 Preset = Annotated[
     str | None, typer.Option(help="offline (the default), scripted, openai-realtime or azure-realtime.")
+]
+Quiet = Annotated[
+    bool, typer.Option("--quiet", "-q", help="Print no progress, only what was asked for and errors.")
+]
+Local = Annotated[
+    bool,
+    typer.Option("--local", help="Load the models into this process, even if a server runs on this machine."),
 ]
 Chat = Annotated[str | None, typer.Option(help="The chat model; offline: small or large.")]
 KeyVariable = Annotated[str | None, typer.Option("--key-env", help="Variable with the server's key.")]
@@ -37,22 +48,23 @@ def configuration(
     chat: str | None = None,
     host: str | None = None,
     port: int | None = None,
-    data: Path | None = None,
+    warn: Callable[[str], None] = print_status,
 ) -> "Loaded":
-    """Load all layers of the configuration; the command line's come last. Raises `ConfigError`."""
+    """Load all layers of the configuration; the command line's come last. Raises `ConfigError`.
+
+    `warn` is told what looks like a mistake.
+    """
     from vivavoce.config.loading import load
 
-    server = {"host": host, "port": port, "data": data}
+    server = {"host": host, "port": port}
     flags: dict[str, object] = {
         "server": {key: value for key, value in server.items() if value is not None},
         "chat": {} if chat is None else {"model": chat},
     }
-    return load(file=file, flags=flags if preset is None else {"preset": preset, **flags})
-
-
-def print_status(sentence: str) -> None:
-    """Print a sentence to standard error, apart from the command's output."""
-    print(sentence, file=sys.stderr, flush=True)
+    loaded = load(file=file, flags=flags if preset is None else {"preset": preset, **flags})
+    for warning in loaded.warnings:
+        warn(warning)
+    return loaded
 
 
 def key_from(variable: str | None) -> str | None:
@@ -66,7 +78,13 @@ def key_from(variable: str | None) -> str | None:
 
 @asynccontextmanager
 async def open_conversation(
-    config: "Config", transport: str, *, assistant: "Assistant | None", url: str | None, key: str | None
+    config: "Config",
+    transport: str,
+    *,
+    assistant: "Assistant | None",
+    url: str | None,
+    key: str | None,
+    quiet: bool = False,
 ) -> AsyncIterator["Line"]:
     """Yield a line to the server at `url`, or without one to models that are loaded in this process."""
     if url is not None:
@@ -77,15 +95,58 @@ async def open_conversation(
         return
     from vivavoce.runtime import open_runtime
     from vivavoce.session.call import Caller
-    from vivavoce.weights.store import every_tenth
 
-    progress = every_tenth(print_status)
-    async with open_runtime(
-        config, assistant=assistant, on_status=print_status, on_progress=progress
-    ) as runtime:
-        print_status(runtime.description)
-        async with runtime.switchboard.connect(Caller(transport)) as line:
-            yield line
+    progress = Progress(quiet=quiet)
+    opening = open_runtime(
+        config,
+        assistant=assistant,
+        on_status=progress.on_status,
+        on_progress=progress.on_progress,
+        on_loading=progress.on_loading,
+    )
+    async with AsyncExitStack() as stack:
+        with progress:
+            runtime = await stack.enter_async_context(opening)
+        progress.on_status(runtime.description)
+        yield await stack.enter_async_context(runtime.switchboard.connect(Caller(transport)))
+
+
+async def server_for(
+    config: "Config", url: str | None, key: str | None, *, local: bool, quiet: bool
+) -> tuple[str | None, str | None]:
+    """Return the URL and key of the server to connect to: the given one, or ours if it runs on this machine.
+
+    It is asked for where the configuration has `viva serve` listen, and not if `local`; while its models are
+    loading, this waits. Without a server the URL is None. Raises `ProviderError`.
+    """
+    import anyio
+    import httpx
+
+    if url is not None or local:
+        return url, key
+    key = key or next(iter(config.secrets), None)
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(config.server.host, config.server.host)  # noqa: S104
+    ours = f"http://{f'[{host}]' if ':' in host else host}:{config.server.port}"
+    say = Progress(quiet=quiet).on_status
+    with anyio.move_on_after(READY_SECONDS):
+        async with httpx.AsyncClient(timeout=STATUS_SECONDS, trust_env=False) as client:
+            for attempt in count():
+                try:
+                    status = (await client.get(f"{ours}/v1/status")).json()
+                except (httpx.HTTPError, httpx.InvalidURL, ValueError):
+                    return None, None
+                if not isinstance(status, dict) or "ready" not in status:
+                    return None, None
+                if status.get("key_needed") and not key:
+                    say(f"The server at {ours} asks for a key (--key-env); the models are loaded here instead.")
+                    return None, None
+                if status["ready"]:
+                    say(f"{status.get('description', '')} That is the server at {ours}; --local asks none.")
+                    return ours, key
+                if not attempt:
+                    say(f"The server at {ours} is still loading its models; waiting for it (--local does not).")
+                await anyio.sleep(STATUS_SECONDS)
+    raise ProviderError("server", f"{ours} has not loaded its models in {READY_SECONDS} s; try --local")
 
 
 def connection_error(line: "Line") -> ProviderError | None:
@@ -96,10 +157,13 @@ def connection_error(line: "Line") -> ProviderError | None:
 
 
 async def cancel_on_signal(scope: "CancelScope") -> None:
-    """Cancel a scope at the first SIGINT (Ctrl-C) or SIGTERM."""
+    """Cancel a scope at the first SIGINT (Ctrl-C), SIGTERM, or SIGHUP unless it is ignored, as by `nohup`."""
     import anyio
 
-    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+    ending = [signal.SIGINT, signal.SIGTERM]
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        ending.append(signal.SIGHUP)
+    with anyio.open_signal_receiver(*ending) as signals:
         async for _ in signals:
             scope.cancel()
             return

@@ -1,14 +1,13 @@
 """`viva models`: lists, downloads and verifies the weights of models."""
 
-import sys
-from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-if TYPE_CHECKING:
-    from rich.progress import TaskID
+from vivavoce.cli.common import Quiet
+from vivavoce.cli.progress import Progress
 
+if TYPE_CHECKING:
     from vivavoce.weights.manifest import Model
 
 app = typer.Typer(no_args_is_help=True, help="Weights: which exist, which are here, how to fetch the others.")
@@ -19,7 +18,6 @@ WIDTH = 90
 Names = Annotated[
     list[str] | None, typer.Argument(help="Sets and models; also hf:OWNER/REPOSITORY/FILE@REVISION.")
 ]
-Quiet = Annotated[bool, typer.Option("--quiet", help="Print nothing unless something is wrong.")]
 
 
 @app.command("list")
@@ -61,29 +59,12 @@ def _presence(model: "Model", here: bool) -> str:
 @app.command()
 def pull(names: Names = None, quiet: Quiet = False) -> None:
     """Fetch models that are not here, and check all of them; without a name, what a first talk needs."""
-    from rich import progress
-    from rich.console import Console
+    from vivavoce.weights.store import user_store
 
-    from vivavoce.weights.store import every_tenth, user_store
-
-    fetch = partial(user_store().pull, names or ["default"], thorough=True)
-    if quiet:
-        fetch(on_progress=lambda model, arrived, total: None)
-        return
-    if sys.stderr.isatty():
-        columns = "{task.description}", progress.BarColumn(), progress.DownloadColumn()
-        with progress.Progress(*columns, progress.TransferSpeedColumn(), console=Console(stderr=True)) as bars:
-            tasks: dict[str, TaskID] = {}
-
-            def show(model: str, arrived: int, total: int) -> None:
-                if model not in tasks:
-                    tasks[model] = bars.add_task(model)
-                bars.update(tasks[model], completed=arrived, total=total)
-
-            pulled = fetch(on_progress=show)
-    else:
-        pulled = fetch(on_progress=every_tenth(partial(typer.echo, err=True)))
-    typer.echo(f"Complete: {', '.join(pulled)}.")
+    with Progress(quiet=quiet) as progress:
+        pulled = user_store().pull(names or ["default"], thorough=True, on_progress=progress.on_progress)
+    if not quiet:
+        typer.echo(f"Complete: {', '.join(pulled)}.")
 
 
 @app.command()

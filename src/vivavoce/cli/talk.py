@@ -9,20 +9,23 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vivavoce.cli.ask import read_recording
+from vivavoce.cli.ask import check_output, read_recording
 from vivavoce.cli.assistants import AssistantPlace, load_assistant
 from vivavoce.cli.common import (
     Chat,
     File,
     KeyVariable,
+    Local,
     Preset,
+    Quiet,
     cancel_on_signal,
     configuration,
     connection_error,
     key_from,
     open_conversation,
-    print_status,
+    server_for,
 )
+from vivavoce.cli.progress import print_status
 
 if TYPE_CHECKING:
     from vivavoce.config.schema import Config
@@ -31,8 +34,6 @@ if TYPE_CHECKING:
     from vivavoce.tools.types import Assistant
     from vivavoce.transports.terminal.devices import LoudspeakerDevice, MicrophoneDevice
     from vivavoce.transports.terminal.transport import Terminal
-
-STATUS_SECONDS = 1
 
 
 def talk(
@@ -56,6 +57,8 @@ def talk(
     config: File = None,
     preset: Preset = None,
     chat: Chat = None,
+    local: Local = False,
+    quiet: Quiet = False,
 ) -> None:
     """Talk by microphone and loudspeaker, with captions; what you type is sent too. Ctrl-C ends."""
     import anyio
@@ -79,8 +82,8 @@ def talk(
     )
     if not may_interrupt:
         print_status("The microphone is closed while the voice speaks; with headphones write --headphones.")
-    may_use_local = all(option is None for option in (assistant, preset, chat, config))
-    anyio.run(_talk, terminal, loaded, who, url, key, may_use_local)
+    local = local or any(option is not None for option in (assistant, preset, chat, config))
+    anyio.run(_talk, terminal, loaded, who, url, key, local, quiet)
 
 
 async def _talk(
@@ -89,7 +92,8 @@ async def _talk(
     assistant: "Assistant | None",
     url: str | None,
     key: str | None,
-    may_use_local: bool,
+    local: bool,
+    quiet: bool,
 ) -> None:
     import anyio
 
@@ -98,10 +102,10 @@ async def _talk(
 
     @asynccontextmanager
     async def connect(_: "Caller") -> "AsyncIterator[Line]":
-        server = url or (await _local_server(config) if may_use_local else None)
-        if server:
-            print_status(f"Connecting to {server}.")
-        async with open_conversation(config, "terminal", assistant=assistant, url=server, key=key) as line:
+        at, with_key = await server_for(config, url, key, local=local, quiet=quiet)
+        async with open_conversation(
+            config, "terminal", assistant=assistant, url=at, key=with_key, quiet=quiet
+        ) as line:
             print_status("Speak, or type. Enter interrupts, Ctrl-C ends.")
             yield line
             if error := connection_error(line):
@@ -113,23 +117,6 @@ async def _talk(
         await transport.accept(terminal)
         tasks.cancel_scope.cancel()
     print_status("Goodbye.")
-
-
-async def _local_server(config: "Config") -> str | None:
-    """Return the URL of a vivavoce server on this machine, if one is running and ready."""
-    import httpx
-
-    host = f"[{config.server.host}]" if ":" in config.server.host else config.server.host
-    url = f"http://{host}:{config.server.port}"
-    try:
-        async with httpx.AsyncClient(timeout=STATUS_SECONDS, trust_env=False) as client:
-            status = (await client.get(f"{url}/v1/status")).json()
-    except (httpx.HTTPError, ValueError):
-        return None
-    if not isinstance(status, dict) or not status.get("ready"):
-        return None
-    print_status(str(status.get("description", "")))
-    return url
 
 
 def _is_file(name: str | None) -> bool:
@@ -148,6 +135,7 @@ def _loudspeaker(name: str | None) -> "LoudspeakerDevice":
     from vivavoce.transports.terminal.devices import CardLoudspeaker, FileLoudspeaker
 
     if name is not None and _is_file(name):
+        check_output(Path(name))
         return FileLoudspeaker(Path(name))
     return CardLoudspeaker(_device(name))
 

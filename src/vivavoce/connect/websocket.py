@@ -12,7 +12,7 @@ from websockets.asyncio.client import connect as open_websocket
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
 
 from vivavoce.connect.endpoint import Endpoint
-from vivavoce.errors import ConfigError, ProtocolError, ProviderError
+from vivavoce.errors import ConfigError, ProtocolError, ProviderError, connection_problem
 from vivavoce.limits import Limits
 from vivavoce.session.line import EventQueue, HungUp, Line
 
@@ -105,9 +105,8 @@ async def _open(endpoint: Endpoint, message_bytes: int, seconds: float) -> Clien
     except (InvalidURI, UnicodeError) as error:  # the latter of a name that no host can have
         raise ConfigError(f"{endpoint.name} is no address of a server.") from error
     except (OSError, InvalidHandshake) as error:
-        timed_out = isinstance(error, TimeoutError)
-        why = "it does not answer" if timed_out else str(error) or type(error).__name__
-        raise _error(endpoint, f"cannot be reached ({why})", retryable=True) from error
+        why = f"cannot be reached ({connection_problem(error)})"
+        raise _error(endpoint, why, retryable=True) from error
 
 
 def _error(endpoint: Endpoint, message: str, *, retryable: bool) -> ProviderError:

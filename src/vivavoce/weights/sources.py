@@ -24,6 +24,7 @@ from zipfile import BadZipFile, ZipFile
 
 import httpx
 
+from vivavoce.errors import connection_problem
 from vivavoce.weights.files import CHUNK, read_chunks
 from vivavoce.weights.manifest import HubSource, WeightsPart
 
@@ -260,7 +261,7 @@ def _get(client: httpx.Client, url: str, start: int) -> httpx.Response:
     try:
         response = client.send(client.build_request("GET", url, headers=headers), stream=True)
     except httpx.HTTPError as error:
-        raise Unreachable(f"{url} cannot be reached: {error}") from error
+        raise Unreachable(f"{url} cannot be reached: {connection_problem(error)}") from error
     if response.status_code != (206 if start else 200):
         response.close()
         raise Unreachable(f"{url} answered {response.status_code} {response.reason_phrase}")

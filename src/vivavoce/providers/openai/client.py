@@ -19,7 +19,7 @@ from msgspec import Meta
 from vivavoce.addresses import http_address, is_plain
 from vivavoce.backoff import backoff, jittered
 from vivavoce.dates import unix_now
-from vivavoce.errors import ConfigError, ProviderError
+from vivavoce.errors import ConfigError, ProviderError, connection_problem
 from vivavoce.protocol.tools import HEADER_NAME
 from vivavoce.providers.openai.errors import EndpointError, is_temporary, parameter, parsed, reason
 from vivavoce.providers.registry import Plugin, Role, without_weights
@@ -163,7 +163,7 @@ class ApiClient:
     def _lost(self, error: httpx.HTTPError) -> ProviderError:
         if isinstance(error, httpx.TimeoutException):
             return self.failure("took too long to answer", retryable=True)
-        return self.failure(f"the connection failed: {error or type(error).__name__}", retryable=True)
+        return self.failure(f"the connection failed: {connection_problem(error)}", retryable=True)
 
     async def _refused(self, response: httpx.Response) -> ProviderError:
         status = response.status_code
