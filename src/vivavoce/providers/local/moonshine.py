@@ -116,15 +116,18 @@ class Moonshine:
 
     async def _check_language(self, audio: bytes, logprob: float) -> None:
         """Raise `UnknownLanguageError` if `audio` is probably in another language than English."""
-        doubt, language = self._settings.doubt, None
+        doubt = self._settings.doubt
+        language: str | None = None
         if logprob >= doubt or await to_thread.run_sync(self._speech_seconds, audio) < SECONDS:
             return
         if self._identifier:
             languages = await self._identifier.identify(audio)
-            language = max(languages, key=languages.__getitem__)
+            first = max(languages, key=languages.__getitem__)
+            is_probable = languages[first] >= PROBABLE
             is_doubted = logprob < 2 * doubt and languages.get("en", 0.0) < ENGLISH
-            if language == "en" or not (languages[language] >= PROBABLE or is_doubted):
+            if first == "en" or not (is_probable or is_doubted):
                 return
+            language = first if is_probable else None
         elif logprob >= 2 * doubt:
             return
         name = language_name(language) if language else "another language"
