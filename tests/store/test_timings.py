@@ -130,10 +130,10 @@ async def test_a_turn_that_the_client_closes_has_no_speech() -> None:
 
 async def test_the_same_conversation_through_the_remote_engine_has_the_same_times() -> None:
     steps = CallerSays(0.5, "Tell me a story"), CallerSays(3.5, "Stop it now.")
-    beside = await Simulation([STORY]).run(*steps, until=9)
+    beside = await Simulation([STORY]).run(*steps, until=14)
     simulation = Simulation([STORY])
     remote(simulation)
-    timeline = await simulation.run(*steps, until=9)
+    timeline = await simulation.run(*steps, until=14)
     here, there = fold_timings(beside.entries), fold_timings(timeline.entries)
     assert len(here) == len(there) == 2
     for one, other in zip(here, there, strict=True):
