@@ -28,7 +28,7 @@ def pieces(text: str, ends: Sequence[int], *, begun: bool = False) -> list[str]:
     """Return what is spoken of a text that arrives in parts, piece by piece."""
     segmenter, ends = Segmenter(begun=begun), [0, *sorted(end for end in ends if end < len(text)), len(text)]
     parts = (text[begin:end] for begin, end in pairwise(ends))
-    clauses = [clause for part in parts for clause in segmenter.push(part)] + segmenter.flush()
+    clauses = [clause for part in parts for clause in segmenter.push(part)] + [*segmenter.flush()]
     assert "".join(clause.text for clause in clauses) == text
     return [clause.spoken.words for clause in clauses]
 

@@ -11,7 +11,7 @@ pytestmark = pytest.mark.anyio
 
 def cut(text: str) -> list[str]:
     segmenter = Segmenter()
-    return [clause.text for clause in segmenter.push(text) + segmenter.flush()]
+    return [clause.text for clause in (*segmenter.push(text), *segmenter.flush())]
 
 
 @pytest.mark.parametrize(
@@ -40,19 +40,21 @@ def test_the_first_clause_comes_early_and_later_ones_are_whole_sentences(text: s
 @given(st.lists(st.text(alphabet="ab ,.!?\n1D'—", max_size=12), max_size=20))
 def test_nothing_is_lost_however_the_text_comes(pieces: list[str]) -> None:
     segmenter = Segmenter()
-    clauses = [clause for piece in pieces for clause in segmenter.push(piece)] + segmenter.flush()
+    clauses = [clause for piece in pieces for clause in segmenter.push(piece)] + [*segmenter.flush()]
     assert "".join(clause.text for clause in clauses) == "".join(pieces)
 
 
 @given(st.lists(st.text(alphabet="abc", min_size=1, max_size=6), min_size=FIRST_WORDS + 1, max_size=40))
 def test_the_first_clause_is_never_longer_than_a_few_words(words: list[str]) -> None:
-    first = Segmenter().push(" ".join(words))[0]
+    first = next(Segmenter().push(" ".join(words)))
     assert len(first.text.split()) <= FIRST_WORDS
 
 
 def test_what_remains_undecided_is_held_back_only_so_long() -> None:
-    assert len(Segmenter().push("3 + " * 99)[0].text) <= HELD_CHARS + 4
-    assert len(Segmenter().push("4111 " * 99)[0].text) <= LONGEST_CHARS + 5, "even if all of it is read as one"
+    assert len(next(Segmenter().push("3 + " * 99)).text) <= HELD_CHARS + 4
+    assert len(next(Segmenter().push("4111 " * 99)).text) <= LONGEST_CHARS + 5, (
+        "even if all of it is read as one"
+    )
 
 
 async def test_clauses_come_while_the_words_still_do() -> None:

@@ -8,6 +8,7 @@ from types import MappingProxyType
 
 import anyio
 import anyio.to_thread
+from anyio.lowlevel import checkpoint
 
 from vivavoce.audio.rates import INPUT_RATE
 from vivavoce.engines.cascade.context import Providers
@@ -91,9 +92,11 @@ class Speech:
         Closing the iterator stops the synthesizer. Raises `ProviderError` if it fails or takes too long.
         """
         segmenter, pause = Segmenter(begun=True), b""
-        for sentence in [*segmenter.push(text), *segmenter.flush()]:
+        pushed = segmenter.push(text)
+        while sentence := next(pushed, None) or next(segmenter.flush(), None):
             words = sentence.spoken.words
             if not words:
+                await checkpoint()
                 continue
             audio = self.providers.synthesize(words, self.limits, voice=voice, speed=speed)
             async with aclosing(audio) as chunks:

@@ -45,17 +45,15 @@ class Segmenter:
     begun: bool = False
     before: str = ""
 
-    def push(self, text: str) -> list[Clause]:
-        """Append text; return the clauses that are complete. All clauses together are the whole text."""
+    def push(self, text: str) -> Iterator[Clause]:
+        """Append text; iterate over the clauses that are complete. All clauses together are the whole text."""
         self.rest += text
-        ready = []
-        while (clause := self._next()) is not None:
-            ready.append(clause)
-        return ready
+        return iter(self._next, None)
 
-    def flush(self) -> list[Clause]:
-        """Return the rest at the end of the text, if there is any."""
-        return [self._take(len(self.rest), self._read(len(self.rest)))] if self.rest else []
+    def flush(self) -> Iterator[Clause]:
+        """Yield the rest at the end of the text, if there is any."""
+        if self.rest:
+            yield self._take(len(self.rest), self._read(len(self.rest)))
 
     def _next(self) -> Clause | None:
         for end in self._ends(_SENTENCE_END) if self.begun else self._first_ends():

@@ -73,7 +73,7 @@ class Cascade:
                 ChatRequest((), settings.instructions, settings.tools, settings.tool_choice, spoken=spoken)
             )
         segmenter = Segmenter()  # when it is first used, it compiles its rules, which takes 0.1 s
-        clauses = segmenter.push(self.apology.text) + segmenter.flush()
+        clauses = [*segmenter.push(self.apology.text), *segmenter.flush()]
         words = " ".join(clause.spoken.words for clause in clauses)
         audio = self.providers.synthesize(words, self.limits, voice=settings.voice, speed=settings.speed)
         async with aclosing(audio) as chunks:
