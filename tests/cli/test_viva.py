@@ -72,12 +72,12 @@ def test_a_variable_that_sets_nothing_is_named_by_check_and_at_start(tmp_path: P
 def test_check_warns_of_what_will_not_work(tmp_path: Path) -> None:
     (tmp_path / "cache").write_text("a file where a folder should be")
     chat = "[chat]\nprovider = 'openai'\nbase_url = 'http://127.0.0.1:9/v1'\nkey_env = ''\n"
-    (tmp_path / "vivavoce.toml").write_text("preset = 'scripted'\n" + chat)
+    (tmp_path / "vivavoce.toml").write_text("preset = 'scripted'\n[server]\ndata = 'cache/data'\n" + chat)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         said = viva(tmp_path, "check", "--connect", VIVAVOCE_SERVER__PORT=port).stdout
     assert f"Warning: viva serve: Port {port} of 127.0.0.1 is not available" in said
-    assert f"Warning: {tmp_path / 'cache'} cannot be written" in said
+    assert said.count(f"Warning: {tmp_path / 'cache'} cannot be written; ") == 2
     assert "Warning: [chat] http://127.0.0.1:9/v1 cannot be reached" in said
 
 

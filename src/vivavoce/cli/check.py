@@ -85,7 +85,11 @@ def check(
     missing = [each for part in (*remote, *providers) for each in part.missing]
     missing += [Missing(what, write) for what, write in missing_for_tools(loaded.config.tools)]
     warnings += language_warnings(choices, loaded.config, team)
-    warnings += (*_port_warnings(loaded.config), *_cache_warnings(store, missing), *_talk_warnings())
+    warnings += (
+        *_port_warnings(loaded.config),
+        *_folder_warnings(loaded.config, store, missing),
+        *_talk_warnings(),
+    )
     if connect:
         warnings += _connection_warnings(loaded.config, choices)
     shared, assistants = _shared_tools(loaded), _assistants(team)
@@ -179,12 +183,15 @@ def _port_warnings(config: "Config") -> Iterator[str]:
                 yield f"viva serve: {error}"
 
 
-def _cache_warnings(store: "Store", missing: list[Missing]) -> Iterator[str]:
-    """Yield why missing weights cannot be kept."""
-    there = next(folder for folder in (store.folder, *store.folder.parents) if folder.exists())
-    needed = any(each.what.startswith("weights") for each in missing)
-    if needed and not (there.is_dir() and os.access(there, os.W_OK)):
-        yield f"{there} cannot be written, so no weights can be kept; set VIVAVOCE_CACHE to a folder that can."
+def _folder_warnings(config: "Config", store: "Store", missing: list[Missing]) -> Iterator[str]:
+    """Yield which folder cannot be written that has to be."""
+    folders = {config.server.data.absolute(): "name another folder in [server] data"}
+    if any(each.what.startswith("weights") for each in missing):
+        folders[store.folder.absolute()] = "set VIVAVOCE_CACHE to a folder that can"
+    for folder, advice in folders.items():
+        there = next(each for each in (folder, *folder.parents) if each.exists())
+        if not (there.is_dir() and os.access(there, os.W_OK)):
+            yield f"{there} cannot be written; {advice}."
 
 
 def _talk_warnings() -> Iterator[str]:
@@ -230,7 +237,7 @@ def _connection_warnings(config: "Config", choices: "Mapping[Role, ProviderChoic
 
 def _server(loaded: "Loaded") -> dict[str, str]:
     server, keys = loaded.config.server, len(loaded.config.secrets)
-    values = {"host": server.host, "port": server.port}
+    values = {"host": server.host, "port": server.port, "data": server.data}
     shown = {name: _setting(loaded, f"server.{name}", value) for name, value in values.items()}
     return {**shown, "keys": _setting(loaded, "keys", keys) if keys else "none needed on this machine"}
 

@@ -48,6 +48,7 @@ def configuration(
     chat: str | None = None,
     host: str | None = None,
     port: int | None = None,
+    data: Path | None = None,
     warn: Callable[[str], None] = print_status,
 ) -> "Loaded":
     """Load all layers of the configuration; the command line's come last. Raises `ConfigError`.
@@ -56,7 +57,7 @@ def configuration(
     """
     from vivavoce.config.loading import load
 
-    server = {"host": host, "port": port}
+    server = {"host": host, "port": port, "data": data}
     flags: dict[str, object] = {
         "server": {key: value for key, value in server.items() if value is not None},
         "chat": {} if chat is None else {"model": chat},

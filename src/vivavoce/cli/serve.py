@@ -2,6 +2,7 @@
 
 from functools import partial
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -21,6 +22,7 @@ def serve(
         str | None, typer.Option(help="Address to listen on; beyond this machine, set a key.")
     ] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on; 0 takes any free one.")] = None,
+    data: Annotated[Path | None, typer.Option(help="Folder for what is written down.")] = None,
     config: File = None,
     preset: Preset = None,
     chat: Chat = None,
@@ -29,7 +31,7 @@ def serve(
     """Serve conversations by WebSocket, WebRTC and HTTP."""
     import anyio
 
-    loaded = configuration(file=config, preset=preset, chat=chat, host=host, port=port).config
+    loaded = configuration(file=config, preset=preset, chat=chat, host=host, port=port, data=data).config
     who = load_assistant(assistant)
     anyio.run(_serve, loaded, who, quiet, backend_options={"use_uvloop": find_spec("uvloop") is not None})
 

@@ -10,10 +10,12 @@ from dataclasses import fields
 from importlib.resources import files
 from ipaddress import ip_address
 from math import inf
+from pathlib import Path
 from typing import Annotated, Literal, Self, cast
 from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
+from platformdirs import user_data_path
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from vivavoce.config.base import HttpAddress, HttpAddresses, SettingsTable, Table, Texts, matching
@@ -53,6 +55,8 @@ class ServerTable(SettingsTable):
     """address to listen on; beyond loopback a key is required"""
     port: Annotated[int, Field(ge=0, le=65535)] = 8765
     """port to listen on; 0 takes any free one"""
+    data: Path = Field(default_factory=lambda: user_data_path("vivavoce", appauthor=False))
+    """folder for files that vivavoce writes"""
     origins: Texts = ()
     """web pages, such as `https://example.org`, that may connect besides our own and those of this machine"""
     hosts: Texts = ()
