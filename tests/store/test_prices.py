@@ -7,9 +7,11 @@ from importlib.resources import files
 
 import pytest
 
+from engines.simulations import done
 from vivavoce.protocol.events import DurationUsage, TokensUsage
 from vivavoce.protocol.responses import CachedTokens, InputTokens, TokenDetails, Usage
 from vivavoce.store.prices import AnyUsage, Cost, SpeechUsage, cost
+from vivavoce.testing.simulation import CallerSays, Simulation
 
 TODAY = date(2026, 11, 30)
 SPOKEN = Usage(
@@ -49,7 +51,9 @@ def test_a_spoken_response_costs_its_tokens_by_kind_and_cached_ones_less() -> No
     ("usage", "model", "dollars"),
     [
         (DurationUsage(seconds=90), "whisper-1", "0.009"),
-        (SpeechUsage(characters=200), "tts-1", "0.003"),
+        (SpeechUsage(characters=200, seconds=12), "tts-1", "0.003"),
+        (SpeechUsage(characters=200, seconds=12), "gpt-4o-mini-tts", "0.003"),
+        (DurationUsage(seconds=10), "gpt-4o-transcribe", "0.001"),
         (tokens(1000, 200), "gpt-4o-mini", "0.00027"),
         (tokens(1000, 200, text_tokens=1000, cached_tokens=400), "gpt-4o-mini", "0.00024"),
         (
@@ -70,6 +74,16 @@ def test_other_models_are_paid_by_the_minute_the_character_or_the_token(
     assert cost(usage, "openai", model, TODAY) == Cost(Decimal(dollars), "USD")
 
 
+@pytest.mark.anyio
+async def test_the_sound_of_a_cascade_is_not_the_chat_models() -> None:
+    timeline = await Simulation(["Paris, of course."]).run(CallerSays(0.5, "What is the capital?"), until=6)
+    usage = done(timeline).response.usage
+    assert usage
+    assert usage.output_token_details.audio_tokens
+    expected = Decimal("0.15") * usage.input_tokens + Decimal("0.6") * usage.output_token_details.text_tokens
+    assert cost(usage, "openai", "gpt-4o-mini", TODAY) == Cost(expected / 10**6, "USD")
+
+
 def test_local_models_cost_nothing() -> None:
     assert cost(SPOKEN, "qwen", "Qwen3", TODAY) == Cost(Decimal(0), "USD")
 
@@ -87,8 +101,8 @@ def test_a_snapshot_has_the_price_of_its_model() -> None:
         (SPOKEN, "azure", "gpt-realtime", TODAY),
         (SPOKEN, "openai", "gpt-realtime", date(2025, 8, 27)),
         (SPOKEN, "openai", "gpt-4o-mini", TODAY),
-        (DurationUsage(seconds=1), "openai", "gpt-4o-transcribe", TODAY),
-        (SpeechUsage(characters=1), "openai", "gpt-4o-mini-tts", TODAY),
+        (DurationUsage(seconds=1), "openai", "gpt-4o-mini-transcribe", TODAY),
+        (SpeechUsage(characters=1, seconds=1), "openai", "gpt-realtime", TODAY),
     ],
 )
 def test_a_price_that_is_not_known_is_unknown_and_not_nothing(
@@ -103,4 +117,7 @@ def test_every_price_says_whence_and_when_it_was_taken() -> None:
     for price in table["price"]:
         assert price["source"]
         assert price["read"] >= price["from"]
-        assert set(price) - {"provider", "models", "from", "source", "read"} <= units | {"minute", "characters"}
+        assert set(price) - {"provider", "models", "from", "source", "read", "speaks"} <= units | {
+            "minute",
+            "characters",
+        }

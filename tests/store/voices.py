@@ -27,9 +27,9 @@ def speech(seconds: int) -> Samples:
     return np.resize(np.frombuffer(sound, "<i2"), seconds * OUTPUT_RATE)
 
 
-def write(url: str, format: str, left: Samples, right: Samples, **options: int) -> Recorded:
+def write(url: str, left: Samples, right: Samples, **options: int) -> Recorded:
     """Record two voices that begin at once, in frames of 20 ms."""
-    writer = RecordingWriter(url, format, **options)
+    writer = RecordingWriter(url, **options)
     frame = OUTPUT_RATE // 50
     for at in range(0, len(left), frame):
         now = at / OUTPUT_RATE

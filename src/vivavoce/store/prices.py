@@ -28,9 +28,10 @@ class Cost:
 
 @dataclass(frozen=True)
 class SpeechUsage:
-    """The usage of a synthesizer that is paid by the character."""
+    """The usage of a synthesizer, which is paid by the character or by the minute."""
 
     characters: int
+    seconds: float
 
 
 AnyUsage = Usage | DurationUsage | TokensUsage | SpeechUsage
@@ -40,6 +41,7 @@ AnyUsage = Usage | DurationUsage | TokensUsage | SpeechUsage
 def cost(usage: AnyUsage, provider: str, model: str, at: date) -> Cost | None:
     """Return what the usage of a provider's model on the day `at` cost.
 
+    A cascade's response is the chat model's usage; its sound is to be paid as `SpeechUsage` of the synthesizer.
     None means unknown: the table has not this model, no price on that day, or none for a part of the usage.
     """
     table = _table()
@@ -49,10 +51,10 @@ def cost(usage: AnyUsage, provider: str, model: str, at: date) -> Cost | None:
     if price is None:
         return None
     amount = Decimal(0)
-    for unit, quantity in _quantities(usage):
-        if quantity and unit not in price:
+    for unit, quantity in _quantities(usage, price):
+        if quantity > 0 and unit not in price:
             return None
-        amount += Decimal(str(quantity)) * price.get(unit, 0) / _UNITS.get(unit, _TOKENS)
+        amount += Decimal(str(max(0, quantity))) * price.get(unit, 0) / _UNITS.get(unit, _TOKENS)
     return Cost(amount, table["currency"])
 
 
@@ -70,13 +72,13 @@ def _price(provider: str, model: str, at: date) -> Mapping[str, Any] | None:
     return None
 
 
-def _quantities(usage: AnyUsage) -> Iterator[tuple[str, float]]:
+def _quantities(usage: AnyUsage, price: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
     """Yield what is paid for, by the name of its price. Tokens of which no kind is told are text."""
     match usage:
         case DurationUsage(seconds=seconds):
             yield "minute", seconds
-        case SpeechUsage(characters=characters):
-            yield "characters", characters
+        case SpeechUsage(characters=characters, seconds=seconds):
+            yield ("characters", characters) if "characters" in price else ("minute", seconds)
         case TokensUsage(input_token_details=told):
             yield "audio_in", told.audio_tokens
             yield "text_in", usage.input_tokens - told.audio_tokens
@@ -90,7 +92,7 @@ def _quantities(usage: AnyUsage) -> Iterator[tuple[str, float]]:
             yield "audio_in", told.audio_tokens - cached.audio_tokens
             yield "image_in", told.image_tokens - cached.image_tokens
             yield "text_in", usage.input_tokens - told.audio_tokens - told.image_tokens - cached_text
-            yield "audio_out", output.audio_tokens
+            yield "audio_out", output.audio_tokens if price.get("speaks", True) else 0
             yield "text_out", usage.output_tokens - output.audio_tokens
 
 

@@ -41,6 +41,8 @@ Channel = Literal["user", "assistant"]
 HOLD_SECONDS, JITTER_SECONDS = 2.0, 0.3
 """Sound is written so long after its time: while the assistant speaks, of which a client may still report what
 was played, and otherwise."""
+_AHEAD_SECONDS = 600
+"""of sound may come before its time; more is dropped"""
 _MS = OUTPUT_RATE // 1000
 _BLOCK = OUTPUT_RATE // 5
 _SEEK_SECONDS = 0.6
@@ -48,7 +50,7 @@ _SEEK_SECONDS = 0.6
 the 0.08 s of RFC 7845, section 4.6, leave them up to 7 % of full scale apart."""
 _MARGIN_SECONDS = 0.01
 """what the resampler needs on both sides"""
-_FORMATS = {"opus": ("ogg", "libopus"), "flac": ("flac", "flac")}
+_CODECS = {"ogg": "libopus", "flac": "flac"}
 # A page for every 0.2 s, written at once: otherwise FFmpeg keeps a quarter of a megabyte back.
 _OPTIONS = {"ogg": {"page_duration": "200000", "flush_packets": "1"}, "flac": {"flush_packets": "1"}}
 
@@ -67,7 +69,8 @@ class Spoken:
 class Gap:
     """Where sound is missing in the recording, which is silent there, in samples at `OUTPUT_RATE`.
 
-    `not_sent`: the client sent none. `dropped`: more waited to be written than `depth` allows.
+    `not_sent`: the client sent none. `dropped`: more waited to be written, or came before its time,
+    than is allowed.
     """
 
     channel: Channel
@@ -168,6 +171,8 @@ class Mixer:
                     start = self._place(self._committed)
                     self.spoken["user", item_id] = Spoken(item_id, "user", start, self._ends["user"])
                 self._committed = self._received
+            case e.InputAudioBufferCleared():
+                self._committed = self._received
             case e.OutputAudioBufferCleared() | e.OutputAudioBufferClear():
                 self._interrupt()
             case e.ConversationItemTruncated(item_id=item_id, audio_end_ms=ms):
@@ -245,12 +250,16 @@ class Mixer:
         self.spoken["assistant", item_id] = Spoken(item_id, "assistant", begun, self._ends["assistant"])
 
     def _add(self, channel: Channel, item_id: str, start: int, sound: bytes) -> None:
-        pieces = self._pieces[channel]
+        pieces, end = self._pieces[channel], start + len(sound) // 2
+        if end - max(self._now, self.taken) > _AHEAD_SECONDS * OUTPUT_RATE:
+            if not self.gaps or self.gaps[-1].start != start:
+                self.gaps.append(Gap(channel, start, end, "dropped"))
+            return
         if pieces and (pieces[-1].item_id, pieces[-1].end) == (item_id, start):
             pieces[-1].sound += sound
         else:
             pieces.append(_Piece(item_id, start, bytearray(sound)))
-        self._ends[channel] = start + len(sound) // 2
+        self._ends[channel] = end
 
     def _interrupt(self) -> None:
         """Drop what was not yet played, and what is still to come of it."""
@@ -301,19 +310,17 @@ class RecordingWriter:
     """Writes the recording of one conversation, in a thread of its own.
 
     `url` is a path, or the URL of any store that fsspec knows, where the finished file is put; until then it is
-    in the folder `spool`. `format` is `opus` or `flac`. `max_bytes` of sound may wait to be written; more is
-    dropped, and noted as a gap. Needs the extra `store`.
+    in the folder `spool`. It is FLAC if its name ends so, else Ogg Opus. `max_bytes` of sound may wait to be
+    written; more is dropped, and noted as a gap. Needs the extra `store`.
     """
 
-    def __init__(
-        self, url: str, format: str = "opus", *, max_bytes: int = 1 << 23, spool: Path | None = None
-    ) -> None:
+    def __init__(self, url: str, *, max_bytes: int = 1 << 23, spool: Path | None = None) -> None:
         from fsspec.core import url_to_fs
 
         self._store, target = url_to_fs(url)
         self._target = None if _is_local(self._store) else target
         self._path = Path(target) if self._target is None else (spool or Path(gettempdir())) / Path(target).name
-        self._format, self._max_bytes = format, max_bytes
+        self._max_bytes = max_bytes
         self._recorded = Recorded(url)
         self._queue = Queue[ObservedEvent | _Dropped | None]()
         self._put = self._got = 0  # bytes; each is changed by one thread only
@@ -354,7 +361,7 @@ class RecordingWriter:
         mixer = Mixer()
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            with _Encoder(self._path, self._format) as encoder:
+            with _Encoder(self._path) as encoder:
                 while (observed := self._queue.get()) is not None:
                     if isinstance(observed, _Dropped):
                         mixer.on_dropped(observed)
@@ -385,13 +392,15 @@ class RecordingWriter:
 
 
 class _Encoder:
-    def __init__(self, path: Path, format: str) -> None:
+    def __init__(self, path: Path) -> None:
         import av
 
-        container, codec = _FORMATS[format]
+        container = _container(str(path))
         self._file = av.open(str(path), "w", format=container, options=_OPTIONS[container])
-        self._stream = cast("AudioStream", self._file.add_stream(codec, rate=OUTPUT_RATE, layout="stereo"))
-        if format == "opus":
+        self._stream = cast(
+            "AudioStream", self._file.add_stream(_CODECS[container], rate=OUTPUT_RATE, layout="stereo")
+        )
+        if container == "ogg":
             self._stream.bit_rate = 48_000  # below that, one voice leaks into the other
         self._written = 0
 
@@ -423,6 +432,10 @@ def _sound(event: e.Event) -> tuple[str, str, int]:
     return "", "", 0
 
 
+def _container(name: str) -> str:
+    return "flac" if name.endswith(".flac") else "ogg"
+
+
 def _is_local(store: "AbstractFileSystem") -> bool:
     return "file" in ((store.protocol,) if isinstance(store.protocol, str) else store.protocol)
 
@@ -439,8 +452,7 @@ def read(url: str, start: int = 0, end: int | None = None) -> "Stereo":
     import numpy as np
     from fsspec.core import open as open_url
 
-    container = "flac" if url.endswith(".flac") else "ogg"
-    with open_url(url, "rb") as file, av.open(file, "r", format=container) as recording:
+    with open_url(url, "rb") as file, av.open(file, "r", format=_container(url)) as recording:
         stream = recording.streams.audio[0]
         scale = stream.rate // OUTPUT_RATE
         first = max(0, start * scale - round(_MARGIN_SECONDS * stream.rate))
