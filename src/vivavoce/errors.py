@@ -49,7 +49,8 @@ LANGUAGE_NOT_SUPPORTED = "language_not_supported"
 class UnknownLanguageError(ProviderError):
     """The transcriber was given speech in a language that it does not know, and invents no words for it.
 
-    `words` is what the caller is told, and `own_words` the same in the caller's language, if it is known.
+    `message` is a sentence for clients, `words` is what the caller is told, and `own_words` the same in the
+    caller's language, if it is known.
     """
 
     def __init__(self, provider: str, message: str, *, words: str, own_words: str = "") -> None:

@@ -65,7 +65,7 @@ async def test_a_transcriber_that_fails_is_told_apart_and_apologised_for(failure
 
 
 GERMAN = UnknownLanguageError(
-    "transcriber", "this sounds like German", words="I only understand English.", own_words="Nur Englisch."
+    "transcriber", "This sounds like German.", words="I only understand English.", own_words="Nur Englisch."
 )
 
 

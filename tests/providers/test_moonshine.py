@@ -1,5 +1,6 @@
 import time
 from collections.abc import Mapping
+from pathlib import Path
 
 import anyio
 import pytest
@@ -157,3 +158,8 @@ async def test_no_language_is_asked_for_where_english_is_plain_or_short() -> Non
     assert -0.5 < (heard.logprob or -9) < 0
     assert (await transcriber.transcribe(recording("lp-de")[24_000 : 24_000 + 32_000 * 9 // 10])).text
     assert not whoever.asked
+
+
+async def test_a_head_that_cannot_be_loaded_is_a_failure_by_name(tmp_path: Path) -> None:
+    with pytest.raises(ProviderError, match=r"whisper: .* try: viva models verify"):
+        await WhisperLanguageHead(tmp_path).identify(bytes(32_000))

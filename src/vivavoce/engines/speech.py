@@ -74,7 +74,7 @@ class Speech:
                 )
             except UnknownLanguageError as error:
                 unknown, balance = error, balance - len(part)
-                log.info("%s; %.1f s of a recording are left out", error, len(part) / 2 / INPUT_RATE)
+                log.info("%s %.1f s of a recording are left out.", error, len(part) / 2 / INPUT_RATE)
                 continue
             if transcript.text:
                 balance += len(part)

@@ -65,7 +65,7 @@ def error_response(error: Exception) -> Response:
             headers = RETRY_AFTER if status == 503 else None
             return _response(status, error.message, error.code, error.param, headers)
         case UnknownLanguageError():
-            return _response(400, f"{error}.", LANGUAGE_NOT_SUPPORTED)
+            return _response(400, error.message, LANGUAGE_NOT_SUPPORTED)
         case ProviderError():
             headers = RETRY_AFTER if error.retryable else None
             return _response(502, str(error), "provider_error", headers=headers)

@@ -248,10 +248,8 @@ class Transcripts:
             self._failures[item_id] = pending.failure
             problem = e.TranscriptionError(type="server_error", message=str(pending.failure))
             if isinstance(pending.failure, UnknownLanguageError):
-                kind, message = "invalid_request_error", f"{pending.failure.message}."
-                problem = e.TranscriptionError(
-                    type=kind, code=LANGUAGE_NOT_SUPPORTED, message=message[0].upper() + message[1:]
-                )
+                kind, message = "invalid_request_error", pending.failure.message
+                problem = e.TranscriptionError(type=kind, code=LANGUAGE_NOT_SUPPORTED, message=message)
             event = e.TranscriptionFailed(item_id=item_id, content_index=0, error=problem)
         else:
             usage = e.DurationUsage(seconds=round(seconds, 3))

@@ -133,7 +133,7 @@ class Moonshine:
         name = language_name(language) if language else "another language"
         raise UnknownLanguageError(
             "moonshine",
-            f"this sounds like {name}, and only English is understood",
+            f"This sounds like {name}, and only English is understood.",
             words=WORDS,
             own_words=only_english(language),
         )

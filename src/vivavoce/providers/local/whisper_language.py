@@ -46,12 +46,13 @@ class WhisperLanguageHead:
 
     def _identify(self, audio: bytes) -> Mapping[str, float]:
         import numpy as np
-        from ctranslate2 import StorageView
 
         from vivavoce.audio.samples import normalized, samples
 
         if self._head is None:
             self._head = self._load()
+        from ctranslate2 import StorageView
+
         sound: Floats = np.zeros(WINDOW, np.float32)
         first = normalized(samples(audio[: 2 * WINDOW]))
         sound[: len(first)] = first
@@ -59,11 +60,11 @@ class WhisperLanguageHead:
         return {token.strip("<|>"): probability for token, probability in ranked}
 
     def _load(self) -> _Head:
-        from ctranslate2.models import Whisper
-
         try:
+            from ctranslate2.models import Whisper
+
             head: _Head = Whisper(str(self._folder), compute_type="int8", intra_threads=self._threads)
-        except RuntimeError as error:
-            message = f"{self._folder} cannot be opened as a model ({error}); try: viva models verify"
+        except (ImportError, OSError, RuntimeError) as error:
+            message = f"{self._folder} cannot be opened by CTranslate2 ({error}); try: viva models verify"
             raise ProviderError("whisper", message) from error
         return head

@@ -149,7 +149,7 @@ async def _stream(first: Segment, segments: AsyncGenerator[Segment, None], send:
             await send_event(send, {"type": "transcript.text.delta", "delta": delta})
         await send_event(send, {"type": "transcript.text.done", "text": text})
     except UnknownLanguageError as error:
-        await send_event(send, error_body(400, f"{error}.", LANGUAGE_NOT_SUPPORTED))
+        await send_event(send, error_body(400, error.message, LANGUAGE_NOT_SUPPORTED))
     except ProviderError as error:
         await send_event(send, error_body(502, str(error), "provider_error"))
     await send_chunk(send, b"", more=False)
