@@ -20,11 +20,12 @@ ALONE := models or browser
 PURE := tests/protocol tests/session tests/text tests/tools tests/test_turn_taking.py
 # What needs no clock fills the time in which others wait.
 BESIDE := nice -n 19
+HAS_POSTGRESQL := { command -v initdb || ls /usr/lib/postgresql/*/bin/initdb || [ -n "$$VIVAVOCE_TEST_POSTGRESQL" ]; } >/dev/null 2>&1
 HAS_CHROMIUM := { command -v chromium || command -v chromium-browser || command -v google-chrome; } >/dev/null 2>&1
 WITHOUT_CHROMIUM := { [ -z "$$CI" ] && ! $(HAS_CHROMIUM); }
 TOGETHER := --jobs $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
 
-.PHONY: run test setup docs samples recordings lock clean check size chromium models clients tests-covered tests-jumping tests-waiting tests-models tests-browser
+.PHONY: run test setup docs samples recordings lock clean check size chromium postgresql models clients tests-covered tests-jumping tests-waiting tests-models tests-browser
 
 run: $(VENV)/.can-run
 	@echo "Starting vivavoce. The first time, the models of about 710 MB are fetched."
@@ -47,7 +48,7 @@ tests-jumping: setup
 	@echo "Running the other tests that need no clock."
 	@$(BESIDE) $(BIN)/pytest -v -n 2 -m "not ($(CLOCK) or $(ALONE))" $(PURE:%=--ignore=%)
 
-tests-waiting: setup
+tests-waiting: setup postgresql
 	@echo "Running the tests with sockets and processes, which mostly wait, several at once."
 	@$(BIN)/pytest -v -n 4 --dist loadfile -m "$(CLOCK) and not ($(ALONE))"
 
@@ -120,6 +121,13 @@ chromium:
 		root=$$([ "$$(id -u)" = 0 ] || echo "sudo -n"); \
 		$$root apt-get update -qq && $$root apt-get install -qq -y chromium >/dev/null; } || \
 		echo "Chromium cannot be installed from here, so the page is not tested; install it and try again."
+
+postgresql:
+	@$(HAS_POSTGRESQL) || { \
+		echo "Installing PostgreSQL, which the tests start."; \
+		root=$$([ "$$(id -u)" = 0 ] || echo "sudo -n"); \
+		$$root apt-get update -qq && $$root apt-get install -qq -y postgresql >/dev/null; } || \
+		echo "PostgreSQL cannot be installed from here, so only SQLite is tested; install it and try again."
 
 # pip's and uv's own settings on some machine must not end up in what everybody gets.
 LOCK := env -u UV_FIND_LINKS -u UV_EXTRA_INDEX_URL $(UV) pip compile --quiet --upgrade --universal --python-version 3.11 \

@@ -1,11 +1,17 @@
 """Time jumps in these tests, unless they are `real_time`. Two real servers are there for whoever needs them."""
 
+import os
 from collections.abc import Iterator
+from tempfile import TemporaryDirectory
 
 import pytest
 
 from clients.serving import running
+from postgresql import postgresql
 from vivavoce.testing.clock import JumpingClock
+
+DATA = TemporaryDirectory(prefix="viva-data-")
+os.environ["XDG_DATA_HOME"] = DATA.name  # what servers of tests store is not the user's
 
 
 @pytest.fixture
@@ -24,4 +30,10 @@ def scripted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def offline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with running(folder=tmp_path_factory.mktemp("offline")) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def postgresql_server() -> Iterator[str]:
+    with postgresql() as url:
         yield url

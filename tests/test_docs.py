@@ -25,7 +25,7 @@ from refresh_samples import PAGES, SAMPLE, refreshed
 from samples.ask import ask
 from vivavoce.cli import GROUP
 from vivavoce.cli import commands as viva
-from vivavoce.config.schema import Config, ServerTable, SessionTable, WebRtcTable
+from vivavoce.config.schema import Config, ServerTable, SessionTable, StoreTable, WebRtcTable
 from vivavoce.config.tools import HttpToolTable, McpToolsTable
 from vivavoce.limits import Limits
 from vivavoce.providers.registry import find, names
@@ -137,6 +137,7 @@ def test_a_page_shows_the_tested_code_itself_and_can_be_read_as_plain_text(path:
 def test_every_setting_has_a_line() -> None:
     text = page("reference/settings.md")
     tables = {"": Config, "server": ServerTable, "session": SessionTable, "webrtc": WebRtcTable}
+    tables |= {"store": StoreTable}
     tables |= {"tools.http": HttpToolTable, "tools.mcp": McpToolsTable}
     for table, model in tables.items():
         for name in model.model_fields:

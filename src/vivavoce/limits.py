@@ -151,6 +151,11 @@ class Limits:
     speech_chars: int = 4096
     """characters of one text to be spoken (`POST /v1/audio/speech`)"""
 
+    # store: what conversations leave behind
+
+    journal_bytes: int = 256 * 1024 * 1024
+    """bytes of what is said that wait for the database; half of it for the event log; more is lost, as a gap"""
+
     # client: `RealtimeClient`
 
     connect_attempts: int = 3

@@ -14,6 +14,8 @@ import typer
 
 from vivavoce.cli.ask import ask
 from vivavoce.cli.check import check
+from vivavoce.cli.db import app as db
+from vivavoce.cli.history import app as history
 from vivavoce.cli.models import app as models
 from vivavoce.cli.serve import serve
 from vivavoce.cli.talk import talk
@@ -39,7 +41,8 @@ def commands(added: Iterable[EntryPoint]) -> typer.Typer:
     app.callback()(_with_version)
     for command in (serve, ask, talk, check):
         app.command()(command)
-    app.add_typer(models, name="models")
+    for name, group in {"models": models, "history": history, "db": db}.items():
+        app.add_typer(group, name=name)
     installed = {point.name: point.load() for point in added}
     for name, found in sorted(installed.items()):
         if isinstance(found, typer.Typer):

@@ -1,13 +1,14 @@
 """Loading of assistants by reference: `my_desk.py:assistant` or `package.module:name`."""
 
 import sys
+from collections.abc import Callable
 from importlib import import_module
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from sysconfig import get_path
 from traceback import extract_tb
 from types import ModuleType
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -45,6 +46,15 @@ def load_assistant(place: str | None, *, url: str | None = None) -> "Assistant |
     known = ", ".join(key for key, value in vars(module).items() if isinstance(value, Assistant))
     wrong = "there is no such name" if found is None else f"it is no Assistant but {type(found).__name__}"
     raise ConfigError(f"{place}: {wrong}; {where} has: {known or 'no assistant'}.")
+
+
+def load_function(place: str) -> Callable[[str], str]:
+    """Return the function of `[store] redact`, such as `my_company.privacy:redact`. Raises `ConfigError`."""
+    where, _, name = place.rpartition(":")
+    found = getattr(_import(where), name, None)
+    if not callable(found):
+        raise ConfigError(f"[store] redact: {where} has no function {name!r}.")
+    return cast("Callable[[str], str]", found)
 
 
 def _load_file(path: Path) -> ModuleType:

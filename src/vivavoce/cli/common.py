@@ -2,7 +2,7 @@
 
 import os
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from itertools import count
 from pathlib import Path
@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
     from vivavoce.config.loading import Loaded
     from vivavoce.config.schema import Config
+    from vivavoce.runtime import Runtime
     from vivavoce.session.line import Line
+    from vivavoce.session.switchboard import ListenerFactory
+    from vivavoce.store.recorder import Recorder
     from vivavoce.tools.types import Assistant
 
 STATUS_SECONDS = 1
@@ -98,16 +101,19 @@ async def open_conversation(
     from vivavoce.session.call import Caller
 
     progress = Progress(quiet=quiet)
-    opening = open_runtime(
-        config,
-        assistant=assistant,
-        on_status=progress.on_status,
-        on_progress=progress.on_progress,
-        on_loading=progress.on_loading,
-    )
     async with AsyncExitStack() as stack:
+        recorder = await stack.enter_async_context(open_recorder(config, progress.on_status))
+        opening = open_runtime(
+            config,
+            assistant=assistant,
+            on_status=progress.on_status,
+            on_progress=progress.on_progress,
+            on_loading=progress.on_loading,
+            listeners=listeners(recorder),
+        )
         with progress:
             runtime = await stack.enter_async_context(opening)
+        describe_to(recorder, runtime)
         progress.on_status(runtime.description)
         yield await stack.enter_async_context(runtime.switchboard.connect(Caller(transport)))
 
@@ -148,6 +154,54 @@ async def server_for(
                     say(f"The server at {ours} is still loading its models; waiting for it (--local does not).")
                 await anyio.sleep(STATUS_SECONDS)
     raise ProviderError("server", f"{ours} has not loaded its models in {READY_SECONDS} s; try --local")
+
+
+@asynccontextmanager
+async def open_recorder(config: "Config", on_status: Callable[[str], None]) -> AsyncIterator["Recorder | None"]:
+    """Yield the recorder that `[store]` describes, or None if nothing is to be recorded, or can be.
+
+    Raises `ConfigError` for an invalid setting. A database that fails is reported, and does not matter here.
+    """
+    from vivavoce.runtime import missing_packages
+
+    if not config.store.enabled:
+        yield None
+        return
+    if missing := ", ".join(missing_packages("store")):
+        write = "write: pip install 'vivavoce[store]', or enabled = false in [store]"
+        on_status(f"Conversations are not stored, because {missing} is not installed; {write}.")
+        yield None
+        return
+    from vivavoce.cli.assistants import load_function
+    from vivavoce.store.database import Database
+    from vivavoce.store.recorder import Recorder, recording
+
+    settings = config.store
+    recorder = Recorder(
+        Database(config.store_url),
+        config.server.data / "journal",
+        journal_bytes=config.limits.journal_bytes,
+        events=settings.events,
+        redact=load_function(settings.redact) if settings.redact else None,
+        on_status=on_status,
+    )
+    async with recording(recorder):
+        yield recorder
+
+
+def listeners(recorder: "Recorder | None") -> "Sequence[ListenerFactory]":
+    """Return the listeners of a runtime: the recorder, if there is one."""
+    return [recorder.listen] if recorder else []
+
+
+def describe_to(recorder: "Recorder | None", runtime: "Runtime") -> None:
+    """Tell a recorder which engine and models answer."""
+    if recorder:
+        config = runtime.config
+        recorder.engine = config.engine
+        recorder.models = {role: choice.about for role, choice in runtime.choices.items()}
+        if config.engine == "remote":
+            recorder.models = {**recorder.models, "realtime": config.remote.model}
 
 
 def connection_error(line: "Line") -> ProviderError | None:

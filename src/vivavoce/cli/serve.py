@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vivavoce.cli.assistants import AssistantPlace, load_assistant
-from vivavoce.cli.common import Chat, File, Preset, Quiet, cancel_on_signal, configuration
+from vivavoce.cli.common import (
+    Chat,
+    File,
+    Preset,
+    Quiet,
+    cancel_on_signal,
+    configuration,
+    describe_to,
+    listeners,
+    open_recorder,
+)
 from vivavoce.cli.progress import Progress, print_status
 
 if TYPE_CHECKING:
@@ -47,7 +57,7 @@ async def _serve(config: "Config", assistant: "Assistant | None", quiet: bool) -
 
     progress = Progress(quiet=quiet, write=partial(print_status, to_log=True))
     say = progress.on_status
-    async with open_tools(config.tools, config.limits) as tools:
+    async with open_recorder(config, say) as recorder, open_tools(config.tools, config.limits) as tools:
         runtime = Runtime(
             config,
             assistant=assistant,
@@ -55,7 +65,9 @@ async def _serve(config: "Config", assistant: "Assistant | None", quiet: bool) -
             on_status=say,
             on_progress=progress.on_progress,
             on_loading=progress.on_loading,
+            listeners=listeners(recorder),
         )
+        describe_to(recorder, runtime)
         async with serving(Web(runtime), listen(config.server.host, config.server.port)) as url:
             say(f"Listening on {url}. Loading the models.")
             async with anyio.create_task_group() as tasks:

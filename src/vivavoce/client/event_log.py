@@ -11,14 +11,10 @@ import msgspec
 
 from vivavoce.dates import iso_now
 from vivavoce.errors import ConfigError
-from vivavoce.protocol import events as e
-from vivavoce.protocol.tools import event_without_secrets
+from vivavoce.session.loggable import loggable
 from vivavoce.session.middleware import ObservedEvent
 
 log = logging.getLogger(__name__)
-
-_LONG = 2000
-"""characters of one string that the log keeps; the data URL of an image can have millions"""
 
 
 @dataclass(frozen=True)
@@ -53,7 +49,7 @@ class EventLog:
 
     def on_event(self, observed: ObservedEvent) -> None:
         """Append an event. This is a `Listener`, so a log can record a server's conversation as well."""
-        logged = Logged(iso_now(), observed.at, observed.source, _shown(observed.event))
+        logged = Logged(iso_now(), observed.at, observed.source, loggable(observed.event))
         self._entries.append(logged)
         log.debug("%s %s", logged.source, logged.event)
 
@@ -68,28 +64,3 @@ class EventLog:
             Path(path).write_bytes(b"".join(lines))
         except OSError as error:
             raise ConfigError(f"{path} cannot be written: {error.strerror}.") from error
-
-
-def _shown(event: e.Event) -> dict[str, object]:
-    match event:
-        case e.InputAudioBufferAppend(audio=sound):
-            return {"type": "input_audio_buffer.append", "audio": len(sound)}
-        case e.ResponseOutputAudioDelta(delta=sound):
-            return {"type": "response.output_audio.delta", "item_id": event.item_id, "delta": len(sound)}
-        case _:
-            plain: dict[str, object] = msgspec.to_builtins(event_without_secrets(event), builtin_types=(bytes,))
-            return {name: _shortened(value) for name, value in plain.items()}
-
-
-def _shortened(value: object) -> object:
-    match value:
-        case bytes():
-            return len(value)
-        case str() if len(value) > _LONG:
-            return value[:_LONG] + "…"
-        case dict():
-            return {name: _shortened(one) for name, one in value.items()}
-        case list() | tuple():
-            return [_shortened(one) for one in value]
-        case _:
-            return value

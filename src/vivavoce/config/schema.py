@@ -196,6 +196,19 @@ class RemoteTable(SettingsTable):
         return f"{self.model} at {names.get(self.server) or urlsplit(self.server).netloc}"
 
 
+class StoreTable(SettingsTable):
+    """`[store]`: where conversations are written down."""
+
+    enabled: bool = True
+    """whether conversations are written down"""
+    url: str = ""
+    """the database, such as `postgresql://host/name`; without it, `conversations.db` in `[server] data`"""
+    events: bool = True
+    """whether all events of a conversation are written down too, for replay and for reports"""
+    redact: Annotated[str, matching(r"^$|^[\w.]+:\w+$", "a function such as my_company.privacy:redact")] = ""
+    """a function that returns each text as it may be written down, such as `my_company.privacy:redact`"""
+
+
 class McpTable(SettingsTable):
     """`[mcp]`: which MCP servers a client may have us call (`tools: [{"type": "mcp"}]`)."""
 
@@ -227,6 +240,7 @@ class Config(SettingsTable):
     webrtc: WebRtcTable = WebRtcTable()
     mcp: McpTable = McpTable()
     remote: RemoteTable = RemoteTable()
+    store: StoreTable = StoreTable()
     tools: ToolsTable = ToolsTable()
     limits: Limits = Limits()
 
@@ -285,6 +299,11 @@ class Config(SettingsTable):
         server = self.server
         alone = server.is_local and not (self.secrets or server.hosts or server.origins)
         return None if self.mcp.allow == "any" or (self.mcp.allow == "auto" and alone) else self.mcp.servers
+
+    @property
+    def store_url(self) -> str:
+        """The URL of the database."""
+        return self.store.url or f"sqlite:///{self.server.data.absolute() / 'conversations.db'}"
 
     @property
     def has_cascade(self) -> bool:

@@ -17,7 +17,7 @@ from vivavoce.protocol.codec import error_event
 from vivavoce.protocol.session import AnySession
 from vivavoce.protocol.tools import event_without_secrets
 from vivavoce.session.line import EventQueue, Line
-from vivavoce.session.middleware import Listener, Middleware, ObservedEvent
+from vivavoce.session.middleware import EndedBy, Listener, Middleware, ObservedEvent, SupportsEnd
 
 log = logging.getLogger(__name__)
 
@@ -73,6 +73,7 @@ class ActiveCall:
         """by event id: receives the error about an event that was not sent by the caller"""
         self.session: AnySession | None = None
         """as it was sent to the client"""
+        self.ended_by: EndedBy | None = None
 
     @property
     def initial_session(self) -> AnySession | None:
@@ -137,10 +138,14 @@ class ActiveCall:
             await self.to_client.put(event)
 
     def close(self) -> None:
-        """Close the lines of all sidebands."""
+        """Close the lines of all sidebands, and tell the listeners."""
         for queue in self.sidebands:
             queue.close()
         self.sidebands.clear()
+        listeners: tuple[object, ...] = self._listeners
+        for listener in listeners:
+            if isinstance(listener, SupportsEnd):
+                listener.on_end(self.ended_by or "caller")
 
 
 class EngineLine(Line):

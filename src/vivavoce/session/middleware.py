@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from vivavoce.protocol.events import ClientEvent, Event, OwnEvent
 
@@ -19,6 +19,17 @@ class ObservedEvent:
 Listener = Callable[[ObservedEvent], None]
 """Observes the events of one conversation in order, for example to record or measure them. Called synchronously
 for each event, audio included, so it must not block; slow work belongs in a queue of the listener."""
+
+
+EndedBy = Literal["caller", "server", "error"]
+"""Who ended a conversation: the caller hung up; the engine or `Switchboard.hang_up`; or an internal error."""
+
+
+@runtime_checkable
+class SupportsEnd(Protocol):
+    """A listener that is also told when the conversation is over."""
+
+    def on_end(self, by: EndedBy) -> None: ...
 
 
 class SessionHandle(Protocol):

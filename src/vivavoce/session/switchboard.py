@@ -130,10 +130,12 @@ class Switchboard:
                     if call.middleware:
                         tasks.start_soon(call.middleware.run, MiddlewareHandle(call))
                     await self._engine.converse(line, call.initial_session)
+                    call.ended_by = "server"
                     tasks.cancel_scope.cancel()
             except* HungUp:
                 log.debug("%s hung up", call.caller.id)
             except* Exception:  # a bug: it ends this conversation only, and the client is told so
+                call.ended_by = "error"
                 log.exception("conversation %s ended by an internal error", call.caller.id)
                 message = "An internal error ended this conversation; others go on. Please connect again."
                 details = e.ErrorDetails(type="server_error", code="internal_error", message=message)

@@ -1,0 +1,160 @@
+"""`viva history`: conversations that were stored."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+import typer
+
+from vivavoce.cli.common import File, configuration
+from vivavoce.errors import ConfigError, alternatives
+
+if TYPE_CHECKING:
+    from vivavoce.store.database import Database
+
+app = typer.Typer(
+    no_args_is_help=True, help="Conversations that were stored: list, show, search, export, delete."
+)
+
+Result = TypeVar("Result")
+Id = Annotated[str, typer.Argument(metavar="ID", help="A conversation, or the beginning of its id.")]
+AsJson = Annotated[bool, typer.Option("--json", help="As JSON, for programs.")]
+Limit = Annotated[int, typer.Option(min=1, max=1000, help="How many at most.")]
+LINE = 100
+"""characters of a line of a list"""
+
+
+@app.command("list")
+def list_(
+    limit: Limit = 20,
+    before: Annotated[str | None, typer.Option(help="Only those before this conversation.")] = None,
+    as_json: AsJson = False,
+    config: File = None,
+) -> None:
+    """List conversations, newest first."""
+    from vivavoce.store.queries import list_conversations
+
+    found = _ask(lambda database: list_conversations(database, limit=limit, before=before), config)
+    if as_json:
+        _print_json(found)
+        return
+    for one in found:
+        print(f"{one['id']}  {one['started']:%Y-%m-%d %H:%M}  {one['items']:4}  {_line(one['first'])}")
+
+
+@app.command()
+def show(conversation: Id, as_json: AsJson = False, config: File = None) -> None:
+    """Show a conversation: who said what, and what was heard of it."""
+    _export(conversation, "json" if as_json else "markdown", None, config)
+
+
+@app.command()
+def search(
+    words: Annotated[list[str], typer.Argument(help="What was said, however it was spelled.")],
+    limit: Limit = 20,
+    as_json: AsJson = False,
+    config: File = None,
+) -> None:
+    """Find what was said, newest first; all the words must be in what one of both said at once."""
+    from vivavoce.store.export import speaker
+    from vivavoce.store.queries import search
+
+    found = _ask(lambda database: search(database, " ".join(words), limit=limit), config)
+    if as_json:
+        _print_json(found)
+        return
+    for one in found:
+        print(
+            f"{one['conversation_id']}  {one['created']:%Y-%m-%d %H:%M}  {speaker(one)}: {_line(one['text'])}"
+        )
+
+
+@app.command()
+def export(
+    conversation: Id,
+    as_: Annotated[str, typer.Option("--format", help="json, markdown or srt.")] = "json",
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="A file; else standard output.")] = None,
+    config: File = None,
+) -> None:
+    """Write a conversation as JSON, Markdown or subtitles."""
+    _export(conversation, as_, output, config)
+
+
+@app.command()
+def delete(
+    conversations: Annotated[list[str], typer.Argument(metavar="IDS...", help="Conversations.")],
+    config: File = None,
+) -> None:
+    """Delete conversations with all that belongs to them, so that nothing of them is left in the file."""
+    from vivavoce.store.queries import delete_conversations, find_conversation
+
+    async def run(database: "Database") -> tuple[int, bool]:
+        ids = [(await find_conversation(database, each))["id"] for each in conversations]
+        await delete_conversations(database, ids)
+        return len(ids), await database.scrub()
+
+    count, is_scrubbed = _ask(run, config)
+    print(f"Deleted: {count}.")
+    if not is_scrubbed:
+        problem = "somebody reads the database, so deleted words are still in its log"
+        raise ConfigError(f"{problem}; write, when nobody does: viva db check --scrub")
+
+
+def _export(conversation: str, kind: str, output: Path | None, config: Path | None) -> None:
+    from vivavoce.store.export import FORMATS
+    from vivavoce.store.queries import find_conversation
+
+    if kind not in FORMATS:
+        raise ConfigError(f"--format cannot be {kind!r}; {alternatives(kind, FORMATS)}.")
+    text = FORMATS[kind](_ask(lambda database: find_conversation(database, conversation), config))
+    if output is None:
+        print(text, end="")
+        return
+    try:
+        output.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{output} cannot be written: {error.strerror}.") from error
+
+
+@asynccontextmanager
+async def open_database(config: Path | None) -> "AsyncIterator[Database]":
+    """Yield the database that the configuration names, as it is. Raises `ConfigError` if it cannot be read."""
+    database = configured_database(config)
+    await database.open(upgrade=False)
+    try:
+        yield database
+    finally:
+        await database.close()
+
+
+def configured_database(config: Path | None) -> "Database":
+    """Return the database that the configuration names, without opening it. Raises `ConfigError`."""
+    from vivavoce.runtime import missing_packages
+
+    if missing := ", ".join(missing_packages("store")):
+        raise ConfigError(f"Stored conversations need {missing}; write: pip install 'vivavoce[store]'")
+    from vivavoce.store.database import Database
+
+    return Database(configuration(file=config).config.store_url)
+
+
+def _ask(question: "Callable[[Database], Awaitable[Result]]", config: Path | None) -> Result:
+    import anyio
+
+    async def run() -> Result:
+        async with open_database(config) as database:
+            return await question(database)
+
+    return anyio.run(run)
+
+
+def _print_json(records: "object") -> None:
+    import msgspec
+
+    print(msgspec.json.format(msgspec.json.encode(records), indent=2).decode())
+
+
+def _line(text: str | None) -> str:
+    line = " ".join((text or "").split())
+    return line if len(line) <= LINE else f"{line[:LINE]}…"

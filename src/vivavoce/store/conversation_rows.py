@@ -1,0 +1,347 @@
+"""The rows of one conversation, made of its events as they pass."""
+
+import logging
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from typing import Literal, Protocol
+
+import anyio
+import msgspec
+from msgspec import UNSET
+
+from vivavoce.dates import iso_now
+from vivavoce.protocol import events as e
+from vivavoce.protocol.items import (
+    FunctionCall,
+    FunctionCallOutput,
+    InputAudio,
+    InputText,
+    Item,
+    McpCall,
+    Message,
+    OutputAudio,
+    OutputText,
+)
+from vivavoce.protocol.responses import Usage
+from vivavoce.protocol.session import AnySession, Session, input_settings
+from vivavoce.session.call import Caller
+from vivavoce.session.conversation import Conversation
+from vivavoce.session.loggable import loggable
+from vivavoce.session.middleware import ObservedEvent
+
+log = logging.getLogger(__name__)
+
+Row = dict[str, object]
+
+Redact = Callable[[str], str]
+"""Returns a text as it may be written down. Called in passing for every text, so it must be fast."""
+
+_WORDS = {"text", "transcript", "arguments", "output", "instructions", "delta"}
+"""fields of events with what people and models say, which are redacted"""
+UNREADABLE = "[not stored: the redaction failed]"
+
+
+class ItemRow(msgspec.Struct, kw_only=True):
+    """A row of `items`. `began` and `ended` are seconds since the conversation began."""
+
+    conversation_id: str
+    id: str
+    position: float
+    type: str
+    created: str
+    role: str | None = None
+    text: str | None = None
+    heard: str | None = None
+    language: str | None = None
+    status: str | None = None
+    name: str | None = None
+    call_id: str | None = None
+    arguments: str | None = None
+    output: str | None = None
+    began: float | None = None
+    ended: float | None = None
+
+
+class Put(Protocol):
+    """Writes a row of a table; `new` is the conversation's first. Returns whether there was room for it."""
+
+    def __call__(self, table: str, row: Row, new: bool = False) -> bool: ...
+
+
+class ConversationRows:
+    """The listener of one conversation, which passes rows to `put`. A bug here ends only the recording."""
+
+    def __init__(
+        self,
+        caller: Caller,
+        put: Put,
+        *,
+        journal_id: str,
+        engine: str,
+        models: Mapping[str, str],
+        events: bool,
+        redact: Redact | None,
+    ) -> None:
+        self._put, self._events, self._redact = put, events, redact
+        self._row: Row = {
+            "id": caller.id,
+            "session_id": None,
+            "transport": caller.transport,
+            "caller": caller.address or None,
+            "identity": None,
+            "engine": engine,
+            "models": dict(models),
+            "instructions": None,
+            "started": None,
+            "ended": None,
+            "ended_by": None,
+            "journal_id": journal_id,
+        }
+        self._models = models
+        self._language: str | None = None
+        self._conversation = Conversation()
+        self._items: dict[str, ItemRow] = {}
+        self._truncated = set[str]()
+        self._spans: dict[str, tuple[float, float | None]] = {}
+        """by user item that is not there yet: when its speech began and ended"""
+        self._started: datetime | None = None
+        self._began, self._at = 0.0, 0.0
+        self._is_known, self._has_failed = False, False
+        self._number = 0
+        self._lost: dict[str, tuple[float, int]] = {}
+        """by kind: when rows began to find no room, and how many did"""
+
+    def __call__(self, observed: ObservedEvent) -> None:
+        if self._has_failed or isinstance(observed.event, e.InputAudioBufferAppend):
+            return
+        try:
+            self._record(observed)
+        except Exception:  # a bug here must not end the conversation, which it would
+            log.exception("conversation %s is not recorded any further", self._row["id"])
+            self._has_failed = True
+
+    def on_end(self, by: str) -> None:
+        """Write down that the conversation is over, and who ended it."""
+        if self._is_known:
+            self._at = anyio.current_time() - self._began
+            self._row |= {"ended": self._time(), "ended_by": by}
+            self._write("conversations", self._row)
+            for kind in tuple(self._lost):
+                self._write_gap(kind)
+
+    def _record(self, observed: ObservedEvent) -> None:
+        event = observed.event
+        if self._started is None:
+            self._row["started"] = now = iso_now()
+            self._started, self._began = datetime.fromisoformat(now), observed.at
+        self._at = observed.at - self._began
+        self._conversation.apply(event)
+        is_first = True
+        match event:
+            case e.SessionCreated(session=session) | e.SessionUpdated(session=session):
+                self._on_session(session)
+            case e.InputAudioBufferSpeechStarted(item_id=item_id):
+                self._spans[item_id] = self._at, None
+            case e.InputAudioBufferSpeechStopped(item_id=item_id) if item_id in self._spans:
+                self._spans[item_id] = self._spans[item_id][0], self._at
+            case e.ConversationItemAdded(item=item) | e.ConversationItemDone(item=item):
+                self._on_item(item)
+            case e.TranscriptionCompleted(item_id=item_id, transcript=words):
+                language = event.languages[0].code if event.languages else self._language
+                self._change(item_id, text=self._redacted(words), language=language)
+                self._on_transcribed(event)
+            case e.TranscriptionFailed(item_id=item_id):
+                self._change(item_id, status="failed")
+            case e.ResponseOutputAudioTranscriptDone(item_id=item_id, transcript=words):
+                self._change(item_id, text=self._redacted(words))
+            case e.ConversationItemTruncated(item_id=item_id, audio_end_ms=ms) if item_id in self._items:
+                self._truncated.add(item_id)
+                began = self._items[item_id].began or 0
+                self._change(item_id, ended=began + ms / 1000)
+            case e.ConversationItemDeleted(item_id=item_id):
+                self._change(item_id, status="deleted")
+            case e.ResponseOutputAudioDelta(item_id=item_id):
+                row = self._items.get(item_id)
+                is_first = row is not None and row.began is None
+                if row and is_first:
+                    row.began = self._at
+            case e.ResponseDone(response=response):
+                self._on_usage(response.id, "response", "chat", response.usage, status=response.status)
+        if self._events and is_first:
+            self._on_event(observed)
+
+    def _on_session(self, session: AnySession) -> None:
+        self._row["session_id"] = session.id or None
+        if isinstance(session, Session):
+            self._row["instructions"] = self._redacted(session.instructions or None)
+        transcription = input_settings(session).transcription
+        self._language = (transcription.language or None) if transcription else None
+        self._write("conversations", self._row)
+
+    def _on_item(self, item: Item) -> None:
+        item_id = item.id
+        if not item_id:
+            return
+        row = self._items.get(item_id)
+        if row is None:
+            began, ended = self._spans.pop(item_id, (None, None))
+            row = self._items[item_id] = ItemRow(
+                conversation_id=str(self._row["id"]),
+                id=item_id,
+                position=self._position(item_id),
+                type=str(item.__struct_config__.tag),
+                created=self._time(),
+                began=began,
+                ended=ended,
+            )
+        match item:
+            case Message(role=role):
+                row.role = role
+                words = self._redacted(spoken_words(item) or None)
+                if words and not (row.text and item_id in self._truncated):
+                    row.text = words
+                if row.began is not None and role == "assistant" and item_id not in self._truncated:
+                    row.ended = row.began + (self._conversation.spoken_ms(item_id) or 0) / 1000
+            case FunctionCall(name=name, arguments=arguments, call_id=call_id):
+                row.name, row.arguments, row.call_id = name, self._redacted(arguments), call_id or None
+            case McpCall(name=name, arguments=arguments, output=output):
+                row.name, row.arguments = name, self._redacted(arguments)
+                row.output = self._redacted(output or None)
+            case FunctionCallOutput(call_id=call_id, output=output):
+                row.call_id, row.output = call_id, self._redacted(output)
+            case _:
+                pass
+        self._change(item_id, status=getattr(item, "status", UNSET) or row.status)
+
+    def _position(self, item_id: str) -> float:
+        """Return a number that sorts a new item behind the one before it."""
+        before = self._conversation.before(item_id) if item_id in self._conversation else None
+        last = self._items[before].position if before in self._items else None
+        after = min(
+            (row.position for row in self._items.values() if last is None or row.position > last), default=None
+        )
+        if last is None:
+            return 1 if after is None else after - 1
+        return last + 1 if after is None else (last + after) / 2
+
+    def _change(self, item_id: str, **changes: object) -> None:
+        row = self._items.get(item_id)
+        if row is None:
+            return
+        for name, value in changes.items():
+            setattr(row, name, value)
+        heard = (
+            self._redacted(self._conversation.heard_text(item_id)) if item_id in self._truncated else row.text
+        )
+        row.heard = heard
+        self._write("items", msgspec.structs.asdict(row))
+
+    def _on_transcribed(self, event: e.TranscriptionCompleted) -> None:
+        usage = event.usage
+        seconds = usage.seconds if isinstance(usage, e.DurationUsage) else None
+        tokens = usage if isinstance(usage, e.TokensUsage) else None
+        self._on_usage(event.item_id, "transcription", "transcriber", tokens, seconds=seconds)
+
+    def _on_usage(
+        self,
+        source_id: str,
+        kind: Literal["response", "transcription"],
+        role: str,
+        usage: Usage | e.TokensUsage | None,
+        *,
+        status: str | None = None,
+        seconds: float | None = None,
+    ) -> None:
+        cached = usage.input_token_details.cached_tokens if isinstance(usage, Usage) else None
+        self._write(
+            "usage",
+            {
+                "conversation_id": self._row["id"],
+                "source_id": source_id,
+                "kind": kind,
+                "model": self._models.get(role) or self._models.get("realtime"),
+                "status": status,
+                "input_tokens": usage.input_tokens if usage else None,
+                "cached_tokens": cached,
+                "output_tokens": usage.output_tokens if usage else None,
+                "tokens": msgspec.to_builtins(usage),
+                "seconds": seconds,
+                "cost": None,
+                "currency": None,
+                "created": self._time(),
+            },
+        )
+
+    def _on_event(self, observed: ObservedEvent) -> None:
+        body = loggable(observed.event)
+        if self._redact:
+            if "delta" in body:  # a number or a name may be cut in two, and would not be found
+                return
+            body = self._redacted_words(body)
+        self._number += 1
+        row: Row = {
+            "conversation_id": self._row["id"],
+            "number": self._number,
+            "at": round(self._at, 4),
+            "source": observed.source,
+            "type": str(body["type"]),
+            "body": msgspec.json.encode(body).decode(),
+        }
+        self._write("events", row)
+
+    def _redacted_words(self, value: Mapping[str, object]) -> dict[str, object]:
+        return {
+            name: self._redacted(one) if name in _WORDS and isinstance(one, str) else self._redacted_within(one)
+            for name, one in value.items()
+        }
+
+    def _redacted_within(self, value: object) -> object:
+        if isinstance(value, dict):
+            return self._redacted_words(value)
+        return [self._redacted_within(one) for one in value] if isinstance(value, list) else value
+
+    def _redacted(self, text: str | None) -> str | None:
+        if self._redact is None or not text:
+            return text
+        try:
+            return self._redact(text)
+        except Exception:  # the owner's function: nothing is written that it has not seen
+            log.exception("the function of [store] redact failed")
+            return UNREADABLE
+
+    def _write(self, table: str, row: Row) -> None:
+        """Write a row, after the conversation's own. What finds no room is counted, and is a gap later."""
+        if not self._is_known:
+            self._is_known = self._put("conversations", self._row, new=True)
+            if table == "conversations" and self._is_known:
+                return
+        kind = "events" if table == "events" else "words"
+        if not self._is_known or not self._put(table, row):
+            began, lost = self._lost.get(kind, (self._at, 0))
+            self._lost[kind] = began, lost + 1
+        elif kind in self._lost:
+            self._write_gap(kind)
+
+    def _write_gap(self, kind: str) -> None:
+        began, lost = self._lost.pop(kind)
+        gap = {"kind": kind, "began": began, "ended": self._at, "lost": lost}
+        self._put("gaps", {"conversation_id": self._row["id"], **gap})
+
+    def _time(self) -> str:
+        """Return the time of the event in UTC: by the loop's clock since the start, as dates may jump back."""
+        started = self._started or datetime.fromisoformat(iso_now())
+        return (started + timedelta(seconds=self._at)).isoformat(timespec="milliseconds")
+
+
+def spoken_words(item: Message) -> str:
+    """Return the text and transcripts of a message."""
+    texts = []
+    for part in item.content:
+        match part:
+            case InputText(text=text) | OutputText(text=text):
+                texts.append(text)
+            case InputAudio(transcript=text) | OutputAudio(transcript=text):
+                texts.append(text or "")
+            case _:
+                pass
+    return " ".join(text for text in texts if text)

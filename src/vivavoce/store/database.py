@@ -1,0 +1,280 @@
+"""The database: SQLite in a file, or PostgreSQL by its address; made and upgraded when it is opened."""
+
+import sqlite3
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, closing, contextmanager
+from pathlib import Path
+from shutil import move
+from typing import Any
+
+import anyio
+import anyio.to_thread
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from vivavoce.errors import ConfigError, ProviderError
+from vivavoce.store.tables import KEYS
+
+DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg"}
+BUSY_SECONDS = 10
+"""seconds that SQLite waits for another process that writes"""
+CONNECT_SECONDS = 10
+"""seconds in which PostgreSQL must accept a connection"""
+CHECKPOINTS = 50
+"""times that emptying SQLite's log is tried, 0.1 s apart, while others read"""
+_UPGRADING = 0x76697661
+"""PostgreSQL's advisory lock of whoever upgrades the tables"""
+_MIGRATIONS = str(Path(__file__).with_name("migrations"))
+
+
+class Database:
+    """A database by its URL, such as `sqlite:////folder/file` or `postgresql://user@host/name`.
+
+    Raises `ConfigError` for another URL. Its methods raise `ProviderError` where the database fails, which is
+    not `retryable` if it refuses a row as such; and `ConfigError` where its owner has to do something.
+    """
+
+    def __init__(self, url: str) -> None:
+        try:
+            parsed = sa.make_url(url)
+            self.url = parsed.set(drivername=DRIVERS[parsed.drivername])
+        except (ArgumentError, KeyError) as error:
+            known = "such as sqlite:////folder/conversations.db or postgresql://user@host/database"
+            raise ConfigError(f"[store] url is no address of a database, {known}.") from error
+        self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        self.file = Path(self.url.database or "conversations.db")
+        self._engine = self._connect()
+
+    @property
+    def about(self) -> str:
+        """The file; or the address, without its password."""
+        return str(self.file) if self.is_sqlite else self.url.render_as_string(hide_password=True)
+
+    @asynccontextmanager
+    async def writing(self) -> AsyncIterator[AsyncConnection]:
+        """Yield a connection in a transaction that writes, and is committed if nothing is raised."""
+        with self._describing():
+            async with self._engine.begin() as connection:
+                yield connection
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[AsyncConnection]:
+        """Yield a connection in a transaction that reads one state."""
+        with self._describing():
+            async with self._engine.connect() as connection:
+                await connection.execution_options(vivavoce="BEGIN")
+                yield connection
+
+    async def open(self, *, upgrade: bool = True) -> None:
+        """Check the database and make or upgrade its tables; with `upgrade=False` raise if they are not new.
+
+        Before an SQLite file is upgraded, it is copied. Both are done in one transaction.
+        """
+        if self.is_sqlite:
+            await anyio.to_thread.run_sync(self._check_file, upgrade)
+        async with self.writing() if upgrade else self.reading() as connection:
+            if not self.is_sqlite and upgrade:
+                await connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_UPGRADING)))
+            await connection.run_sync(self._upgrade if upgrade else self._compare_revision)
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._engine.dispose()
+
+    async def upsert(
+        self, connection: AsyncConnection, table: sa.Table, rows: Sequence[Mapping[str, object]]
+    ) -> None:
+        """Insert rows, or change those that are there. All have the same columns, of which some are its key."""
+        insert = (sqlite.insert if self.is_sqlite else postgresql.insert)(table)
+        changed = {name: insert.excluded[name] for name in rows[0] if name not in KEYS[table.name]}
+        statement = insert.on_conflict_do_update(index_elements=KEYS[table.name], set_=changed)
+        await connection.execute(statement, [dict(row) for row in rows])
+
+    async def scrub(self) -> bool:
+        """Remove what deleted rows have left behind; return whether nothing of it can be read any more.
+
+        SQLite overwrites deleted rows (`secure_delete`), but FTS5 keeps deleted words until it is optimized,
+        and the log keeps old pages until it is emptied, which waits for others that read. PostgreSQL is asked
+        for VACUUM, after which the space is used again; its own log and backups are its administrator's.
+        """
+        with self._describing():
+            async with self._engine.connect() as connection:
+                if not self.is_sqlite:
+                    await connection.execution_options(isolation_level="AUTOCOMMIT")
+                    await connection.exec_driver_sql("VACUUM items, events, usage, timings, conversations")
+                    return True
+                await connection.execution_options(vivavoce="")
+                await connection.exec_driver_sql("INSERT INTO items_words (items_words) VALUES ('optimize')")
+                for _ in range(CHECKPOINTS):
+                    checkpoint = await connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+                    if not checkpoint.scalar_one():
+                        return True
+                    await anyio.sleep(0.1)
+        return False
+
+    async def problems(self) -> Sequence[str]:
+        """Return what is wrong with the tables and the index for searching; reads all of it."""
+        await self.open(upgrade=False)
+        with self._describing():
+            if not self.is_sqlite:
+                async with self.reading() as connection:
+                    bad = "SELECT count(*) FROM items WHERE folded IS NOT NULL AND words IS NULL"
+                    missing = (await connection.exec_driver_sql(bad)).scalar_one()
+                return [f"{missing} items are not in the index"] if missing else []
+            async with self._engine.connect() as connection:
+                await connection.execution_options(vivavoce="")
+                found = (await connection.exec_driver_sql("PRAGMA integrity_check")).scalars().all()
+                orphans = (await connection.exec_driver_sql("PRAGMA foreign_key_check")).all()
+                try:
+                    verify = "INSERT INTO items_words (items_words, rank) VALUES ('integrity-check', 1)"
+                    await connection.exec_driver_sql(verify)
+                    index = []
+                except DBAPIError as error:
+                    index = [f"the index for searching: {error.orig}"]
+        rows = [f"a row of {row[0]} belongs to no conversation" for row in orphans]
+        return [*(one for one in found if one != "ok"), *rows, *index]
+
+    async def rebuild_index(self) -> None:
+        """Make SQLite's index for searching anew; PostgreSQL's is always right."""
+        if self.is_sqlite:
+            async with self.writing() as connection:
+                await connection.exec_driver_sql("INSERT INTO items_words (items_words) VALUES ('rebuild')")
+
+    def backup(self, target: Path) -> None:
+        """Write a copy of a database in a file, also while it is used. Raises `ConfigError` for PostgreSQL."""
+        if not self.is_sqlite:
+            raise ConfigError(
+                f"{self.about} is backed up by PostgreSQL's own means; write: pg_dump --format=custom"
+            )
+        if target.exists():
+            raise ConfigError(f"{target} is there already; name another file.")
+        self._check_file(False)
+        with self._describing(), closing(sqlite3.connect(self.file, timeout=BUSY_SECONDS)) as source:
+            source.execute("VACUUM INTO ?", (str(target),))
+
+    def restore(self, source: Path) -> Path | None:
+        """Replace a database in a file by a copy, while nobody uses it; return where the old one is, if any.
+
+        Raises `ConfigError` for PostgreSQL, for a damaged copy, and while the database is used.
+        """
+        if not self.is_sqlite:
+            raise ConfigError(f"{self.about} is restored by PostgreSQL's own means; write: pg_restore")
+        copy = Database(f"sqlite:///{source}")
+        copy._check_file(False)
+        old = self.file.with_name(f"{self.file.name}.before-restore")
+        if self.file.exists():
+            if old.exists():
+                raise ConfigError(f"{old} is there already, from an earlier restore; move it away.")
+            self._check_unused()
+            for end in ("-wal", "-shm", ""):
+                if (part := self.file.with_name(self.file.name + end)).exists():
+                    move(part, old.with_name(old.name + end))
+        with self._describing(), closing(sqlite3.connect(source)) as taken:
+            taken.execute("VACUUM INTO ?", (str(self.file),))
+        return old if old.exists() else None
+
+    def _check_unused(self) -> None:
+        """Raise if another process has the file open: then SQLite cannot leave its log."""
+        with closing(sqlite3.connect(self.file, timeout=0)) as connection:
+            try:
+                connection.execute("PRAGMA journal_mode=DELETE")
+            except sqlite3.OperationalError as error:
+                raise ConfigError(f"{self.file} is in use ({error}); stop the server first.") from error
+            except sqlite3.DatabaseError:  # damaged, which is why it is replaced
+                return
+
+    def _connect(self) -> AsyncEngine:
+        options: dict[str, Any] = {"connect_args": {"timeout": BUSY_SECONDS}}
+        if not self.is_sqlite:
+            options = {"connect_args": {"connect_timeout": CONNECT_SECONDS}, "pool_pre_ping": True}
+        try:
+            engine = create_async_engine(self.url, **options)
+        except ImportError as error:
+            raise ConfigError(f"{error}; write: pip install 'vivavoce[store,postgres]'") from error
+        if self.is_sqlite:
+            sa.event.listen(engine.sync_engine, "connect", _prepare_sqlite)
+            sa.event.listen(engine.sync_engine, "begin", _begin_sqlite)
+        return engine
+
+    @contextmanager
+    def _describing(self) -> Iterator[None]:
+        try:
+            yield
+        except DBAPIError as error:
+            refused = isinstance(error, IntegrityError | DataError)
+            raise ProviderError("store", f"{self.about}: {error.orig}", retryable=not refused) from error
+        except (SQLAlchemyError, sqlite3.Error, OSError) as error:
+            raise ProviderError("store", f"{self.about}: {error}", retryable=True) from error
+
+    def _check_file(self, make: bool) -> None:
+        """Make the folder of an SQLite file, or raise `ConfigError` if the file is missing or damaged."""
+        if not self.file.exists():
+            if not make:
+                raise ConfigError(f"{self.file}: there is no such file; nothing was stored yet.")
+            with self._describing():
+                self.file.parent.mkdir(parents=True, exist_ok=True)
+            return
+        try:
+            with closing(sqlite3.connect(self.file, timeout=BUSY_SECONDS)) as connection:
+                found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+        except sqlite3.OperationalError as error:
+            raise ProviderError("store", f"{self.file}: {error}", retryable=True) from error
+        except sqlite3.DatabaseError as error:
+            found = str(error)
+        if found != "ok":
+            raise ConfigError(f"{self.file} is damaged ({found}); write: viva db restore a-backup")
+
+    def _compare_revision(self, connection: sa.Connection) -> bool:
+        """Return whether the tables are made and current; raise if they are newer, or older."""
+        current, known = self._revisions(connection)
+        if current != known[0]:
+            raise ConfigError(f"{self.about} has an older form; write: viva db upgrade")
+        return True
+
+    def _revisions(self, connection: sa.Connection) -> tuple[str | None, Sequence[str]]:
+        """Return the revision of the tables, and those that we know, newest first. Raise if it is newer."""
+        from alembic.migration import MigrationContext
+        from alembic.script import ScriptDirectory
+
+        current = MigrationContext.configure(connection).get_current_revision()
+        known = [script.revision for script in ScriptDirectory(_MIGRATIONS).walk_revisions()]
+        if current is not None and current not in known:
+            raise ConfigError(
+                f"{self.about} was made by a newer vivavoce (revision {current}; this one knows {known[0]}); "
+                "update vivavoce. Nothing was changed."
+            )
+        return current, known
+
+    def _upgrade(self, connection: sa.Connection) -> None:
+        from alembic import command
+        from alembic.config import Config
+
+        current, known = self._revisions(connection)
+        if current == known[0]:
+            return
+        if current is not None and self.is_sqlite:
+            copy = self.file.with_name(f"{self.file.name}.before-{known[0]}")
+            copy.unlink(missing_ok=True)
+            with closing(sqlite3.connect(self.file)) as source:
+                source.execute("VACUUM INTO ?", (str(copy),))
+        config = Config()
+        config.set_main_option("script_location", _MIGRATIONS)
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+
+
+def _prepare_sqlite(connection: sqlite3.Connection, _: object) -> None:
+    """Let transactions begin where we say so, and set what belongs to each connection."""
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin_sqlite(connection: sa.Connection) -> None:
+    """Begin: to write at once (else, after another process has written, SQLite fails), unless we only read."""
+    if begin := connection.get_execution_options().get("vivavoce", "BEGIN IMMEDIATE"):
+        connection.exec_driver_sql(str(begin))

@@ -1,0 +1,147 @@
+"""Entries of the journal, and how they get into the database: each once, several in one transaction."""
+
+import logging
+from collections.abc import Sequence
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from vivavoce.errors import ProviderError
+from vivavoce.store import tables
+from vivavoce.store.database import Database
+from vivavoce.store.folding import VERSION, fold
+
+log = logging.getLogger(__name__)
+
+AT_ONCE = 1000
+"""rows of one transaction"""
+
+
+class Entry(msgspec.Struct, array_like=True, frozen=True):
+    """A row in the journal, by its number. `new` is the first of a conversation; later ones need it."""
+
+    number: int
+    table: str
+    row: dict[str, object]
+    new: bool = False
+
+    @property
+    def conversation_id(self) -> str:
+        return str(self.row["id" if self.table == "conversations" else "conversation_id"])
+
+
+_decoder = msgspec.json.Decoder(Entry)
+
+
+async def write(database: Database, journal_id: str, lines: bytes) -> None:
+    """Put entries of a journal into the database. Raises `ProviderError` while that fails.
+
+    A row that the database refuses is left out and logged, and the others are written. What belongs to a
+    conversation that was deleted is left out.
+    """
+    entries = []
+    for line in lines.splitlines():
+        try:
+            entries.append(_decoder.decode(line))
+        except msgspec.MsgspecError as error:
+            log.error("an entry of %s cannot be read and is left out: %s", journal_id, error)
+    for start in range(0, len(entries), AT_ONCE):
+        await _write(database, journal_id, entries[start : start + AT_ONCE])
+
+
+async def _write(database: Database, journal_id: str, entries: Sequence[Entry]) -> None:
+    if not entries:
+        return
+    try:
+        async with database.writing() as connection:
+            known = sa.select(tables.journals.c.applied).where(tables.journals.c.id == journal_id)
+            applied = (await connection.execute(known)).scalar_one_or_none() or 0
+            new = [entry for entry in entries if entry.number > applied]
+            there = {entry.conversation_id for entry in new if entry.new}
+            mentioned = {entry.conversation_id for entry in new} - there
+            column = tables.conversations.c.id
+            if mentioned:
+                found = sa.select(column).where(column.in_(mentioned)).with_for_update(key_share=True)
+                there.update((await connection.execute(found)).scalars())
+            rows: dict[tuple[object, ...], dict[str, object]] = {}
+            for entry in new:
+                if entry.conversation_id in there:
+                    key = (entry.table, *(entry.row[name] for name in tables.KEYS[entry.table]))
+                    rows.setdefault(key, {}).update(entry.row)
+            for table in tables.metadata.sorted_tables:
+                await _upsert(
+                    database, connection, table, [row for key, row in rows.items() if key[0] == table.name]
+                )
+            last = {"id": journal_id, "applied": max(applied, entries[-1].number)}
+            await database.upsert(connection, tables.journals, [last])
+    except ProviderError as error:
+        if error.retryable:
+            raise
+        if len(entries) == 1:
+            log.error("a row of %s is not stored: %s", entries[0].conversation_id, error.message)
+            return
+        half = len(entries) // 2
+        await _write(database, journal_id, entries[:half])
+        await _write(database, journal_id, entries[half:])
+
+
+async def _upsert(
+    database: Database,
+    connection: AsyncConnection,
+    table: sa.Table,
+    rows: Sequence[dict[str, object]],
+) -> None:
+    """Write rows of one table; rows with the same columns are written together."""
+    by_columns: dict[frozenset[str], list[dict[str, object]]] = {}
+    for row in rows:
+        row = {name: _without_nul(value) for name, value in row.items()}
+        if table is tables.items:
+            row["folded"] = fold(str(row["text"] or ""))
+        by_columns.setdefault(frozenset(row), []).append(row)
+    for alike in by_columns.values():
+        await database.upsert(connection, table, alike)
+
+
+def _without_nul(value: object) -> object:
+    """Return a value as PostgreSQL accepts it, which has no NUL in texts."""
+    return value.replace("\0", "") if isinstance(value, str) and "\0" in value else value
+
+
+async def finish(database: Database, journal_id: str) -> None:
+    """Forget a journal whose entries are all written. Conversations of it that have no end were cut off."""
+    ours = tables.conversations.c.journal_id == journal_id
+    last = sa.select(sa.func.max(tables.items.c.created)).where(
+        tables.items.c.conversation_id == tables.conversations.c.id
+    )
+    ended = sa.func.coalesce(last.scalar_subquery(), tables.conversations.c.started)
+    cut_off = sa.update(tables.conversations).where(ours, tables.conversations.c.ended.is_(None))
+    async with database.writing() as connection:
+        await connection.execute(cut_off.values(ended=ended, ended_by="crash"))
+        await connection.execute(sa.delete(tables.journals).where(tables.journals.c.id == journal_id))
+
+
+async def refold(database: Database) -> None:
+    """Fold all items anew if they were folded by another version, and note the version."""
+    facts, items = tables.facts, tables.items
+    async with database.writing() as connection:
+        stored = sa.select(facts.c.value).where(facts.c.name == "folding")
+        version = (await connection.execute(stored)).scalar_one_or_none()
+        if version == str(VERSION):
+            return
+        last = 0
+        while True:
+            some = (
+                sa.select(items.c.row, items.c.text)
+                .where(items.c.row > last)
+                .order_by(items.c.row)
+                .limit(AT_ONCE)
+            )
+            found = (await connection.execute(some)).all()
+            if not found:
+                break
+            folded = [{"at": row, "words": fold(text or "")} for row, text in found]
+            change = sa.update(items).where(items.c.row == sa.bindparam("at"))
+            await connection.execute(change.values(folded=sa.bindparam("words")), folded)
+            last = found[-1].row
+        await database.upsert(connection, facts, [{"name": "folding", "value": str(VERSION)}])

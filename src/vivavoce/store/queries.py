@@ -1,0 +1,159 @@
+"""What is asked of the store: list, show, search, delete."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
+
+from vivavoce.errors import ConfigError
+from vivavoce.store import tables
+from vivavoce.store.database import Database
+from vivavoce.store.folding import fold_query
+
+Record = dict[str, Any]
+"""a row by the names of its columns"""
+
+PAGE = 20
+"""conversations or items of one page"""
+MOST = 1000
+"""conversations or items of the longest page"""
+
+_CONVERSATIONS, _ITEMS = tables.conversations, tables.items
+_FIRST = (
+    sa.select(_ITEMS.c.text)
+    .where(_ITEMS.c.conversation_id == _CONVERSATIONS.c.id, _ITEMS.c.role == "user", _ITEMS.c.text != "")
+    .order_by(_ITEMS.c.position)
+    .limit(1)
+    .scalar_subquery()
+)
+_COUNT = sa.select(sa.func.count()).where(_ITEMS.c.conversation_id == _CONVERSATIONS.c.id).scalar_subquery()
+
+
+async def list_conversations(
+    database: Database, *, limit: int = PAGE, before: str | None = None
+) -> Sequence[Record]:
+    """Return conversations, newest first, each with `items` (how many) and `first` (what the user said first).
+
+    `before` is the id of the last one of the page before. Raises `ConfigError` if there is none with this id.
+    """
+    listed = sa.select(_CONVERSATIONS, _COUNT.label("items"), _FIRST.label("first"))
+    order = _CONVERSATIONS.c.started, _CONVERSATIONS.c.id
+    async with database.reading() as connection:
+        if before is not None:
+            started = sa.select(_CONVERSATIONS.c.started).where(_CONVERSATIONS.c.id == _plain(before))
+            after = (await connection.execute(started)).scalar_one_or_none()
+            if after is None:
+                raise no_such(before)
+            listed = listed.where(
+                sa.tuple_(*order) < sa.tuple_(sa.literal(after, tables.Moment), sa.literal(before))
+            )
+        newest = listed.order_by(*(column.desc() for column in order)).limit(min(limit, MOST))
+        return [dict(row) for row in (await connection.execute(newest)).mappings()]
+
+
+async def find_conversation(database: Database, conversation_id: str) -> Record:
+    """Return a conversation, with its `items`, `usage`, `timings`, `recordings` and `gaps` as lists.
+
+    The id is the conversation's, its session's, or the beginning of one that fits only once. Raises
+    `ConfigError` if there is none.
+    """
+    conversation_id = _plain(conversation_id)
+    async with database.reading() as connection:
+        named = sa.or_(_CONVERSATIONS.c.id == conversation_id, _CONVERSATIONS.c.session_id == conversation_id)
+        found = (await connection.execute(sa.select(_CONVERSATIONS).where(named).limit(1))).mappings().first()
+        if found is None:
+            begins = _CONVERSATIONS.c.id.startswith(conversation_id, autoescape=True)
+            some = (await connection.execute(sa.select(_CONVERSATIONS).where(begins).limit(2))).mappings().all()
+            if len(some) != 1:
+                raise no_such(conversation_id)
+            found = some[0]
+        record = dict(found)
+        for table, order in _PARTS.items():
+            own = sa.select(table).where(table.c.conversation_id == record["id"]).order_by(*order)
+            rows = (await connection.execute(own)).mappings()
+            hidden = {"conversation_id", "row", "folded"}
+            record[table.name] = [{name: row[name] for name in row if name not in hidden} for row in rows]
+    return record
+
+
+_PARTS = {
+    _ITEMS: (_ITEMS.c.position, _ITEMS.c.row),
+    tables.usage: (tables.usage.c.created,),
+    tables.timings: (tables.timings.c.began,),
+    tables.recordings: (tables.recordings.c.began,),
+    tables.gaps: (tables.gaps.c.began,),
+}
+
+
+async def list_events(database: Database, conversation_id: str) -> Sequence[Record]:
+    """Return the event log of a conversation, in order; empty if none was kept."""
+    events = tables.events
+    own = sa.select(events).where(events.c.conversation_id == conversation_id).order_by(events.c.number)
+    async with database.reading() as connection:
+        return [dict(row) for row in (await connection.execute(own)).mappings()]
+
+
+async def search(
+    database: Database, query: str, *, limit: int = PAGE, before: int | None = None
+) -> Sequence[Record]:
+    """Return the items that say what the query says, newest first; it may be spelled otherwise.
+
+    All its words must be in an item; what is beyond the fold's limits is not used. `before` is `row` of the
+    last item of the page before.
+    """
+    alternatives = fold_query(query)
+    if not alternatives:
+        return []
+    columns = [column for column in _ITEMS.c if column.name != "folded"]
+    found = sa.select(*columns)
+    if database.is_sqlite:
+        index = sa.table(tables.SEARCH_TABLE, sa.column("rowid"), sa.column(tables.SEARCH_TABLE))
+        found = found.join(index, index.c.rowid == _ITEMS.c.row)
+        found = found.where(index.c[tables.SEARCH_TABLE].op("MATCH")(fts_query(alternatives)))
+        order = index.c.rowid
+    else:
+        found = found.where(sa.column("words").op("@@")(sa.cast(ts_query(alternatives), postgresql.TSQUERY)))
+        order = _ITEMS.c.row
+    if before is not None:
+        found = found.where(order < before)
+    async with database.reading() as connection:
+        rows = await connection.execute(found.order_by(order.desc()).limit(min(limit, MOST)))
+        return [dict(row) for row in rows.mappings()]
+
+
+async def delete_conversations(database: Database, ids: Sequence[str]) -> Sequence[Record]:
+    """Delete conversations with all that belongs to them; return their recordings, whose files are left.
+
+    Nothing of them can be read in an SQLite file afterwards if `Database.scrub` then returns true.
+    """
+    recordings = sa.select(tables.recordings).where(tables.recordings.c.conversation_id.in_(ids))
+    async with database.writing() as connection:
+        found = [dict(row) for row in (await connection.execute(recordings)).mappings()]
+        await connection.execute(sa.delete(_CONVERSATIONS).where(_CONVERSATIONS.c.id.in_(ids)))
+    return found
+
+
+def no_such(conversation_id: str) -> ConfigError:
+    """Return the error about an id that is no conversation's."""
+    shown = conversation_id if len(conversation_id) <= 80 else f"{conversation_id[:80]}…"
+    return ConfigError(f"There is no conversation {shown!r}, or several begin so; write: viva history list")
+
+
+def _plain(text: str) -> str:
+    """Return a text without what no database accepts: halves of characters, and NUL."""
+    return text.encode(errors="replace").decode().replace("\0", "")
+
+
+def fts_query(alternatives: Sequence[Sequence[str]]) -> str:
+    """Return a query of FTS5 that is fulfilled by all words of one of the alternatives."""
+    quoted = (['"' + word.replace('"', '""') + '"' for word in words] for words in alternatives)
+    return " OR ".join(f"({' AND '.join(words)})" for words in quoted)
+
+
+def ts_query(alternatives: Sequence[Sequence[str]]) -> str:
+    """Return the same for PostgreSQL, whose parser and dictionaries have no part in it."""
+    quoted = (
+        ["'" + word.replace("\\", "\\\\").replace("'", "''") + "'" for word in words] for words in alternatives
+    )
+    return " | ".join(f"({' & '.join(words)})" for words in quoted)

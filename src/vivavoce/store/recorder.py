@@ -1,0 +1,178 @@
+"""The recorder: writes conversations down while they happen.
+
+A listener writes each row into the journal, in one system call, before the event reaches the client. A task
+puts what is in the journal into the database, several rows at once. Nobody waits for the database.
+"""
+
+import logging
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import anyio
+import msgspec
+
+from vivavoce.backoff import backoff
+from vivavoce.errors import ConfigError, ProviderError
+from vivavoce.session.call import Caller
+from vivavoce.store.conversation_rows import ConversationRows, Redact
+from vivavoce.store.database import Database
+from vivavoce.store.entries import Entry, finish, refold, write
+from vivavoce.store.journal import Journal, left_journals
+
+log = logging.getLogger(__name__)
+
+GATHER_SECONDS = 0.1
+"""seconds for which rows are gathered into one transaction"""
+RETRY_SECONDS = 60
+"""the longest wait until a database that failed is tried again"""
+CLOSE_SECONDS = 5
+"""seconds that the last rows may take when the server stops; then the next one finds them in the journal"""
+EVENTS_SHARE = 0.5
+"""share of the journal that the event log may fill, so that words find room after it"""
+
+
+class Recorder:
+    """Writes the conversations of this process into a database, by way of a journal in a folder.
+
+    `events` is whether the event log is kept; `redact` is applied to all words before they are written.
+    `on_status` receives sentences about a database that fails, and that works again.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        folder: Path,
+        *,
+        journal_bytes: int,
+        events: bool = True,
+        redact: Redact | None = None,
+        on_status: Callable[[str], None] = lambda sentence: None,
+    ) -> None:
+        self.engine = ""
+        self.models: Mapping[str, str] = {}
+        """by role: what answers, as it is written down"""
+        self.problem: str | None = None
+        """why nothing gets into the database at the moment"""
+        self._database, self._folder = database, folder
+        self._journal = Journal(folder, journal_bytes)
+        self._events, self._redact, self._on_status = events, redact, on_status
+        self._number, self._encoder = 0, msgspec.json.Encoder()
+        self._work: anyio.Event | None = None
+        self._stopped = anyio.Event()
+
+    def listen(self, caller: Caller) -> ConversationRows:
+        """Return the listener of a conversation (a `ListenerFactory`)."""
+        return ConversationRows(
+            caller,
+            self.put,
+            journal_id=self._journal.id,
+            engine=self.engine,
+            models=self.models,
+            events=self._events,
+            redact=self._redact,
+        )
+
+    def put(self, table: str, row: dict[str, object], new: bool = False) -> bool:
+        """Write a row into the journal; return whether there was room (`limits.journal_bytes`)."""
+        self._number += 1
+        entry = self._encoder.encode(Entry(self._number, table, row, new)) + b"\n"
+        self._wake()
+        return self._journal.append(entry, share=EVENTS_SHARE if table == "events" else 1)
+
+    async def run(self) -> None:
+        """Put what is in the journal into the database; return after `stop`, when all is there or that fails.
+
+        A database that fails is tried again, after up to `RETRY_SECONDS`.
+        """
+        failures, is_open = 0, False
+        while True:
+            try:
+                if not is_open:
+                    await self._open()
+                    is_open = True
+                while self._journal.pending:
+                    entries = self._journal.read()
+                    await write(self._database, self._journal.id, entries)
+                    self._journal.forget(entries)
+            except (ConfigError, ProviderError) as error:
+                failures += 1
+                self._tell(str(error))
+                with anyio.move_on_after(backoff(failures, first=1, longest=RETRY_SECONDS)):
+                    await self._stopped.wait()
+                    return
+                continue
+            self._tell(None)
+            failures = 0
+            if self._stopped.is_set():
+                return
+            self._work = anyio.Event()
+            await self._work.wait()
+            with anyio.move_on_after(GATHER_SECONDS):
+                await self._stopped.wait()
+
+    def stop(self) -> None:
+        """Let `run` return when the database has everything."""
+        self._stopped.set()
+        self._wake()
+
+    async def close(self) -> None:
+        """Close the database, and the journal, which stays if the database does not have all of it."""
+        if not self._journal.pending and not self.problem:
+            await finish(self._database, self._journal.id)
+        self._journal.close()
+        await self._database.close()
+
+    def _wake(self) -> None:
+        if self._work:
+            self._work.set()
+
+    async def _open(self) -> None:
+        await self._database.open()
+        await refold(self._database)
+        for left in left_journals(self._folder):
+            log.info("a server that was killed has left %d bytes; they are stored now", len(left.entries))
+            await write(self._database, left.id, left.entries)
+            left.done()
+            await finish(self._database, left.id)
+
+    def _tell(self, problem: str | None) -> None:
+        if problem is None and not self._journal.on_disk:
+            problem = f"{self._folder} cannot be written, so a server that is killed loses the last words."
+        if problem == self.problem:
+            return
+        self.problem = problem
+        sentence = (
+            f"Conversations go on, but are not stored: {problem}"
+            if problem
+            else "Conversations are stored again."
+        )
+        log.log(logging.ERROR if problem else logging.INFO, "%s", sentence)
+        self._on_status(sentence)
+
+
+@asynccontextmanager
+async def recording(recorder: Recorder) -> AsyncIterator[Recorder]:
+    """Run a recorder within the block; when it is left, its last rows have `CLOSE_SECONDS`."""
+    async with anyio.create_task_group() as tasks:
+        finished = anyio.Event()
+
+        async def run() -> None:
+            try:
+                await recorder.run()
+            except (
+                Exception
+            ):  # a bug in the recorder ends no conversation; the journal stays for the next start
+                log.exception("conversations are not stored any more")
+            finished.set()
+
+        tasks.start_soon(run)
+        try:
+            yield recorder
+        finally:
+            recorder.stop()
+            with anyio.CancelScope(shield=True):
+                with anyio.move_on_after(CLOSE_SECONDS):
+                    await finished.wait()
+                tasks.cancel_scope.cancel()
+                await recorder.close()
