@@ -16,7 +16,7 @@ from vivavoce.protocol.responses import Failed
 from vivavoce_bench.caller import Dial
 
 ANSWER_TOKENS = 40
-ANSWER_SECONDS = 300.0
+ANSWER_SECONDS = 400.0
 """seconds that an answer may take: longer than any limit of a server, which is to report it itself"""
 PAUSE_SECONDS = 0.5
 """seconds between an answer and the next question"""

@@ -76,7 +76,7 @@ class Limits:
     """seconds that a transcriber may take"""
     first_token_seconds: float = 15
     """seconds that a chat model may take to its first token, or to the next sign that it reads its prompt"""
-    reading_seconds: float = 120
+    reading_seconds: float = 300
     """seconds that a chat model may read its prompt, before a reply or ahead of it, and think"""
     next_token_seconds: float = 10
     """seconds between two tokens of a chat model"""
