@@ -77,6 +77,7 @@ def run(command: str, folder: Path) -> str:
 
 def main() -> None:
     os.environ["VIVAVOCE_DENOISER__PROVIDER"] = "none"  # as `make run` installs it
+    os.environ["VIVAVOCE_SERVER__PORT"] = "1"  # where no server answers in place of these commands
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for link in ("tests", "README.md"):
