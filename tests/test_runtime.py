@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import anyio
@@ -110,6 +111,23 @@ async def test_missing_weights_are_named_with_the_line_that_brings_them(tmp_path
     with pytest.raises(ConfigError, match="viva models pull vad/silero"):
         await runtime.open()
     assert not runtime.ready
+
+
+@pytest.mark.anyio
+@pytest.mark.real_time
+async def test_weights_that_a_provider_can_do_without_may_be_missing(tmp_path: Path) -> None:
+    async def opened(*_: object) -> object:
+        return object()
+
+    told: list[str] = []
+    runtime = Runtime(scripted(), store=Store(tmp_path, offline=True), on_status=told.append)
+    vad = runtime.choices["vad"]
+    plugin = replace(vad.plugin, models=lambda _: (), optional_models=vad.plugin.models, open=opened)
+    runtime.choices = {**runtime.choices, "vad": replace(vad, plugin=plugin)}
+    await runtime.open()
+    assert runtime.ready
+    assert "viva models pull vad/silero" in told[0]
+    assert "[vad] does without for now." in told[0]
 
 
 @pytest.mark.anyio

@@ -88,6 +88,11 @@ class ProviderChoice:
         return self.plugin.models(self.settings)
 
     @property
+    def optional_models(self) -> Sequence[str]:
+        """Names of the model weights that it can do without."""
+        return self.plugin.optional_models(self.settings)
+
+    @property
     def about(self) -> str:
         """The name of the model, for users."""
         return self.plugin.about(self.settings) or self.plugin.name
@@ -320,7 +325,14 @@ class Runtime:
                 await provider.aclose()
 
     async def _fetch_weights(self) -> None:
-        models = [model for choice in self.choices.values() for model in choice.models]
+        await self._pull([model for choice in self.choices.values() for model in choice.models])
+        for choice in self.choices.values():
+            try:
+                await self._pull(choice.optional_models)
+            except ConfigError as error:
+                self._on_status(f"{error} [{choice.role}] does without for now.")
+
+    async def _pull(self, models: Sequence[str]) -> None:
         stop = Event()
         pull = partial(self._store.pull, models, on_progress=self._on_progress, stop=stop)
         try:

@@ -143,8 +143,6 @@ async def test_what_is_not_english_is_not_made_english() -> None:
     assert (await asking(unsure).transcribe(german)).text
     with pytest.raises(UnknownLanguageError, match="another language"):
         await asking(unsure, doubt=-0.3).transcribe(german)
-    with pytest.raises(UnknownLanguageError, match="another language"):
-        await asking(None, doubt=-0.3).transcribe(german)
     assert (await asking(None).transcribe(german)).text, "alone it must doubt more"
     assert (await asking(Sure(de=1.0), notice_languages=False).transcribe(german)).text
 
@@ -158,6 +156,18 @@ async def test_no_language_is_asked_for_where_english_is_plain_or_short() -> Non
     assert -0.5 < (heard.logprob or -9) < 0
     assert (await transcriber.transcribe(recording("lp-de")[24_000 : 24_000 + 32_000 * 9 // 10])).text
     assert not whoever.asked
+
+
+@pytest.mark.models
+async def test_without_whisper_its_own_doubt_is_left() -> None:
+    async def without_whisper(model: str) -> Mapping[str, Path]:
+        if model == WHISPER:
+            raise ConfigError("It is not here.")
+        return await weights(model)
+
+    transcriber = await PLUGIN.open(MoonshineSettings(doubt=-0.3), without_whisper)
+    with pytest.raises(UnknownLanguageError, match="another language"):
+        await transcriber.transcribe(recording("lp-de"))  # type: ignore[attr-defined]
 
 
 async def test_a_head_that_cannot_be_loaded_is_a_failure_by_name(tmp_path: Path) -> None:

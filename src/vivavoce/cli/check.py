@@ -144,7 +144,7 @@ def _missing(choice: "ProviderChoice", store: "Store") -> Iterator[Missing]:
     key_env = getattr(choice.settings, "key_env", "")
     if key_env and not os.environ.get(key_env):
         yield Missing(f"key {key_env}", f"{key_env}=… {WHERE}")
-    for name in choice.models:
+    for name in (*choice.models, *choice.optional_models):
         if store.present(name) is None:
             yield Missing(f"weights {name}", f"viva models pull {name}")
 

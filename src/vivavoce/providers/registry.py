@@ -32,7 +32,8 @@ class Plugin(Generic[S]):
 
     `settings` is a `msgspec.Struct` with a default for every field: its own table in `vivavoce.toml`.
     `open` loads the model off the event loop, warms it up and returns the provider, once per process.
-    `models` are the ids of the models in the manifest that it needs. `extra` is vivavoce's extra to install.
+    `models` are the ids of the models in the manifest that it needs, `optional_models` of those that it can do
+    without. `extra` is vivavoce's extra to install.
     `packages` are the packages that `open` imports: they are imported in advance, one after the other, because
     threads that import the same package at once may see it half initialized.
     `about` describes the provider with these settings in a phrase, for users.
@@ -47,6 +48,7 @@ class Plugin(Generic[S]):
     settings: type[S]
     open: Callable[[S, Weights], Awaitable[object]]
     models: Callable[[S], Sequence[str]] = lambda settings: ()
+    optional_models: Callable[[S], Sequence[str]] = lambda settings: ()
     about: Callable[[S], str] = lambda settings: ""
     extra: str | None = None
     packages: Sequence[str] = ()

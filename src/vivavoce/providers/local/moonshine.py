@@ -9,6 +9,7 @@ identifier is asked, if there is one, and what is not English gets no words.
 """
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -282,22 +283,23 @@ async def open_moonshine(settings: MoonshineSettings, weights: Weights) -> Moons
         "words": moonshine["tokenizer.bin"],
         "silero": silero["silero_vad.onnx"],
     }
-    asked = WHISPER in _models(settings)
-    identifier = WhisperLanguageHead((await weights(WHISPER))["model.bin"].parent) if asked else None
+    identifier = None
+    if WHISPER in _optional_models(settings):
+        with suppress(ConfigError):  # the runtime has said so
+            identifier = WhisperLanguageHead((await weights(WHISPER))["model.bin"].parent)
     networks, words = await to_thread.run_sync(partial(_load, files, settings.threads))
     transcriber = Moonshine(networks, words, settings, identifier)
     await transcriber.warm()
     return transcriber
 
 
-def _models(settings: MoonshineSettings) -> Sequence[str]:
-    asks = settings.notice_languages and is_installed("ctranslate2")
-    return (MODEL, SILERO, WHISPER) if asks else (MODEL, SILERO)
+def _optional_models(settings: MoonshineSettings) -> Sequence[str]:
+    return [WHISPER] if settings.notice_languages and is_installed("ctranslate2") else []
 
 
 def _about(settings: MoonshineSettings) -> str:
     about = "Moonshine tiny, on this machine, English only"
-    if WHISPER in _models(settings):
+    if WHISPER in _optional_models(settings):
         return f"{about}; Whisper base notices other languages"
     return (
         f"{about}; notices more other languages with vivavoce[languages]"
@@ -312,7 +314,8 @@ PLUGIN = Plugin(
     summary="Transcribes English speech. Runs on this machine.",
     settings=MoonshineSettings,
     open=open_moonshine,
-    models=_models,
+    models=lambda settings: (MODEL, SILERO),
+    optional_models=_optional_models,
     about=_about,
     extra="local",
     packages=("numpy", "onnxruntime"),
