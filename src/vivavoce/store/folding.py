@@ -8,7 +8,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache, lru_cache
-from itertools import islice, pairwise, product
+from itertools import combinations, islice, pairwise, product
 from typing import NamedTuple
 
 from vivavoce.text.en.numbers import VALUES, ordinal
@@ -57,9 +57,10 @@ _PAIRED = (
     "\U00020000-\U0003ffff"
 )
 """Letters of scripts that do not put blanks between words, and of Korean, whose words end in particles."""
-_WORD = rf"(?![{_PAIRED}])[^\W\d_](?:(?![{_PAIRED}])(?:[^\W\d_]|[{_MARKS}]))*"
+_LETTER = rf"(?![{_PAIRED}])[^\W\d_]"
+_WORD = rf"{_LETTER}(?:(?![{_PAIRED}])(?:[^\W\d_]|[{_MARKS}]))*"
 _TOKEN = re.compile(
-    rf"(?P<initials>(?<!\w)[^\W\d_](?:\.[^\W\d_])+(?!\w)\.?)|(?P<number>\d{{1,3}}(?:,\d{{3}})+(?!\d)|\d+)"
+    rf"(?P<initials>(?<!\w){_LETTER}(?:\.{_LETTER})+(?!\w)\.?)|(?P<number>\d{{1,3}}(?:,\d{{3}})+(?!\d)|\d+)"
     rf"|(?P<paired>[{_PAIRED}])|(?P<word>{_WORD}(?:['’ʼ`]{_WORD})*)|(?P<sign>[{re.escape(''.join(_SIGNS))}])"
 )
 _APOSTROPHES = re.compile("['’ʼ`]s$|['’ʼ`]")
@@ -227,9 +228,11 @@ def _compound(tokens: Sequence[_Token], at: int) -> tuple[_Unit, int] | None:
         return None
     units = list(_fold_tokens(parts))
     joined = _stem("".join(part.text for part in parts).replace(_DIAERESIS, ""))
-    entries = [(joined, parts[0].start, parts[-1].end), *(entry for unit in units for entry in unit.entries)]
+    entries = [entry for unit in units for entry in unit.entries]
     apart = tuple(word for unit in units if unit.wanted for word in unit.wanted[0])
-    return _Unit(entries, [(joined,), apart]), end
+    if joined in _FILLERS or not apart:  # e-r, um-um
+        return _Unit(entries, [apart] if apart else []), end
+    return _Unit([(joined, parts[0].start, parts[-1].end), *entries], [(joined,), apart]), end
 
 
 def _initials(tokens: Sequence[_Token], at: int) -> tuple[_Unit, int] | None:
@@ -315,22 +318,21 @@ def _numbers(tokens: Sequence[_Token], at: int) -> tuple[_Unit, int] | None:
         return None
     digits = [part[0] for part in parts]
     entries = [(text, start, stop) for text, start, stop, _ in parts] + ohs
-    for first in range(len(parts)):
-        for last in range(first + 1, len(parts)):
-            joined = "".join(digits[first : last + 1])
-            if 2 < len(joined) <= _DIGITS or (first, last + 1) == (0, len(parts)):
-                entries.append((joined, parts[first][1], parts[last][2]))
+    commas = [at for at, part in enumerate(parts) if part[3] == ","]  # these may part the numbers of a list
+    groups = list(pairwise([0, *commas, len(parts)]))
+    for first, last in combinations(range(len(parts) + 1), 2):
+        joined = "".join(digits[first:last])
+        if 2 < len(joined) <= _DIGITS or (first, last) in (*groups, (0, len(parts))):
+            entries.append((joined, parts[first][1], parts[last - 1][2]))
     if len(parts) > 1 and all(gap == "." for *_, gap in parts[1:]):  # 3.5
         entries.append(("point", parts[0][2], parts[1][1]))
         is_money = at and tokens[at - 1].kind == "sign"
         decimal = tuple(digits) if is_money else (digits[0], "point", *digits[1:])
         return _Unit(entries, [decimal, ("".join(digits),)]), end  # or it is 3:30, as the British write it
-    groups = [""]
-    for text, _, _, gap in parts:  # a comma parts what is looked for: it may be a list
-        groups = [*groups, text] if gap == "," else [*groups[:-1], groups[-1] + text]
+    wanted = tuple("".join(digits[first:last]) for first, last in groups)
     if len(parts) == 1 and tokens[end - 1].text in _SUFFIXES and digits[0] in _SMALL.values():
         entries += [(word, parts[0][1], parts[0][2]) for word, digit in _SMALL.items() if digit == digits[0]]
-    return _Unit(entries, [tuple(groups)]), end
+    return _Unit(entries, [wanted]), end
 
 
 def _number(tokens: Sequence[_Token], at: int) -> tuple[str, int] | None:
