@@ -204,9 +204,26 @@ def _stem(word: str) -> str:
         word = stem
 
 
+@lru_cache(maxsize=1 << 14)
+def _is_plain(word: str) -> bool:
+    special = VALUES, _ORDINALS, _SCALES, _SMALL, _FILLERS, ("per", "oh")
+    return (
+        len(word) > 2
+        and word.isascii()
+        and word.isalpha()
+        and not any({word, _stem(word)} & set(words) for words in special)
+    )
+
+
 def _fold_tokens(tokens: Sequence[_Token]) -> Iterator[_Unit]:
     at, last = 0, len(tokens) - 1
     while at <= last:
+        token = tokens[at]
+        if token.gap != "." and _is_plain(token.text) and (at == last or tokens[at + 1].gap not in _HYPHENS):
+            stem = _stem(token.text)  # as the rules below do with most words, only faster
+            yield _Unit([(stem, token.start, token.end)], [(stem,)], token.text)
+            at += 1
+            continue
         unit, at = _compound(tokens, at) or _numbers(tokens, at) or _initials(tokens, at) or _single(tokens, at)
         yield unit
 
@@ -322,7 +339,8 @@ def _numbers(tokens: Sequence[_Token], at: int) -> tuple[_Unit, int] | None:
     groups = list(pairwise([0, *commas, len(parts)]))
     for first, last in combinations(range(len(parts) + 1), 2):
         joined = "".join(digits[first:last])
-        if 2 < len(joined) <= _DIGITS or (first, last) in (*groups, (0, len(parts))):
+        is_whole = (first, last) in (*groups, (0, len(parts)))
+        if last - first > 1 and (is_whole or 2 < len(joined) <= _DIGITS):
             entries.append((joined, parts[first][1], parts[last - 1][2]))
     if len(parts) > 1 and all(gap == "." for *_, gap in parts[1:]):  # 3.5
         entries.append(("point", parts[0][2], parts[1][1]))
