@@ -20,7 +20,9 @@ def http_address(text: str) -> SplitResult:
         parts = urlsplit(text)
         port = parts.port
     except ValueError as error:  # a port that is no number, or too high; brackets without an IPv6 address
-        raise ValueError(f"{problem}: {error}") from error
+        named = "IPv6" in str(error) or "[" in text
+        why = "what is in brackets is no IPv6 address" if named else "its port is none"
+        raise ValueError(f"{problem}: {why}") from error
     is_named = parts.scheme in ("http", "https") and parts.hostname and port != 0
     if not is_named or not is_plain(text) or set(" \\") & set(text):
         raise ValueError(problem)

@@ -88,7 +88,7 @@ def test_check_tells_what_an_assistant_can_do_and_what_everyone_can(folder: Path
     [
         ("nowhere.py:assistant", ["nowhere.py", "no such file"]),
         ("no.such:assistant", ["no.such", "no such module"]),
-        ("my_desk.py:desk", ["no such name", "my_desk.py has: assistant"]),
+        ("my_desk.py:desk", ["no such name", "there are: assistant"]),
         ("my_desk.py:order_status", ["no Assistant but PythonTool"]),
         ("broken.py:assistant", ["broken.py, line 5", "JSONDecodeError"]),
         ("unreadable.py:a", ["unreadable.py, line 1", "invalid syntax"]),

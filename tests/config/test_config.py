@@ -261,6 +261,10 @@ def test_a_file_that_is_named_must_be_there() -> None:
         ("[session]\ntranscription = 'maybe'", "must be true or false, not 'maybe'."),
         ("[session]\ninstructions = ['a']", "must be a string in quotes, not a list."),
         ("[webrtc]\nstun = 'x'", "'x' is not an address such as stun:"),
+        ("[server]\nport = true", "must be a number, not true."),
+        ("[server]\norigins = ['a.example']", "'a.example' is not an origin such as"),
+        ("[session]\nlanguage = 'english'", "'english' is not a code of ISO 639-1"),
+        ("[remote]\nserver = 'opnai'", "did you mean 'openai'?"),
     ],
 )
 def test_what_was_meant_is_said_in_plain_words(text: str, words: str) -> None:

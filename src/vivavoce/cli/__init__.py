@@ -7,6 +7,7 @@ refers to a function or a `typer.Typer`.
 import os
 import sys
 from collections.abc import Iterable
+from errno import EIO, ENOSPC, EPIPE
 from importlib.metadata import EntryPoint, entry_points, version
 from typing import Annotated
 
@@ -85,6 +86,11 @@ def main() -> None:
         commands(entry_points(group=GROUP))()
     except* (ConfigError, ProviderError) as failures:
         failure = _first(failures)
+    except* OSError as failures:
+        failure = _first(failures)
+        if not isinstance(failure, OSError) or failure.errno not in (EIO, ENOSPC, EPIPE):
+            raise
+        failure = ProviderError("standard output", f"cannot be written: {failure.strerror}")
     if failure:
         print(f"viva: {failure}", file=sys.stderr)
         sys.exit(2 if isinstance(failure, ConfigError) else 1)

@@ -160,7 +160,8 @@ def _read(recording: str) -> bytes:
     try:
         return Path(recording).read_bytes()
     except OSError as error:
-        reason = "there is no such file" if isinstance(error, FileNotFoundError) else error.strerror
+        known = {FileNotFoundError: "there is no such file", IsADirectoryError: "it is a folder"}
+        reason = known.get(type(error), error.strerror)
         raise ConfigError(f"{recording} cannot be read: {reason}.") from error
 
 

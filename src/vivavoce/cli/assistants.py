@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from vivavoce.errors import ConfigError
+from vivavoce.errors import ConfigError, alternatives
 
 if TYPE_CHECKING:
     from vivavoce.tools.types import Assistant
@@ -43,9 +43,10 @@ def load_assistant(place: str | None, *, url: str | None = None) -> "Assistant |
     found = getattr(module, name, None)
     if isinstance(found, Assistant):
         return found
-    known = ", ".join(key for key, value in vars(module).items() if isinstance(value, Assistant))
+    known = [key for key, value in vars(module).items() if isinstance(value, Assistant)]
+    has = alternatives(name, known) if known else "it has no assistant"
     wrong = "there is no such name" if found is None else f"it is no Assistant but {type(found).__name__}"
-    raise ConfigError(f"{place}: {wrong}; {where} has: {known or 'no assistant'}.")
+    raise ConfigError(f"{place}: {wrong} in {where}; {has}.")
 
 
 def load_function(place: str) -> Callable[[str], str]:

@@ -1,6 +1,7 @@
 """Options, configuration and connections that several commands share."""
 
 import os
+import re
 import signal
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -42,6 +43,13 @@ Local = Annotated[
 ]
 Chat = Annotated[str | None, typer.Option(help="The chat model; offline: small or large.")]
 KeyVariable = Annotated[str | None, typer.Option("--key-env", help="Variable with the server's key.")]
+
+
+def integer(text: str) -> int:
+    """Return the integer of an option."""
+    if not re.fullmatch(r"[+-]?[0-9]{1,18}", text.strip()):
+        raise typer.BadParameter(f"must be an integer, not {text!r}.")
+    return int(text)
 
 
 def configuration(

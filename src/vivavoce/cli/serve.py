@@ -16,6 +16,7 @@ from vivavoce.cli.common import (
     cancel_on_signal,
     configuration,
     describe_to,
+    integer,
     listeners,
     open_recorder,
 )
@@ -31,7 +32,10 @@ def serve(
     host: Annotated[
         str | None, typer.Option(help="Address to listen on; beyond this machine, set a key.")
     ] = None,
-    port: Annotated[int | None, typer.Option(help="Port to listen on; 0 takes any free one.")] = None,
+    port: Annotated[
+        int | None,
+        typer.Option(help="Port to listen on; 0 takes any.", parser=integer, metavar="NUMBER"),
+    ] = None,
     data: Annotated[Path | None, typer.Option(help="Folder for what is written down.")] = None,
     config: File = None,
     preset: Preset = None,

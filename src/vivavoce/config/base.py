@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationInfo, field_validator
 
 from vivavoce.addresses import http_address
 
@@ -16,6 +16,14 @@ class SettingsTable(BaseModel):
     """A table of the configuration, which rejects unknown settings."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _check_that_true_is_no_number(cls, value: object, info: ValidationInfo) -> object:
+        kind = cls.model_fields[str(info.field_name)].annotation
+        if isinstance(value, bool) and kind in (int, float):
+            raise ValueError(f"must be a number, not {str(value).lower()}")
+        return value
 
 
 def _split(value: object) -> object:
@@ -43,4 +51,13 @@ def matching(pattern: str, form: str) -> AfterValidator:
 
 HttpAddress = Annotated[str, AfterValidator(check_http)]
 Texts = Annotated[tuple[str, ...], BeforeValidator(_split)]
+Origins = Annotated[
+    tuple[
+        Annotated[
+            str, matching(r"^([a-z][a-z0-9+.-]*://[^/\s]+|null)$", "an origin such as https://example.org")
+        ],
+        ...,
+    ],
+    BeforeValidator(_split),
+]
 HttpAddresses = Annotated[tuple[HttpAddress, ...], BeforeValidator(_split)]

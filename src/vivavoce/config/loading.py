@@ -81,7 +81,7 @@ def load(*, file: Path | None = None, flags: Table | None = None, dotenv: Path =
         config = Config(**merged)
     except ValidationError as error:
         raise ConfigError(_sentence(error, Loaded(Config(), found, origins))) from error
-    return Loaded(config, found, origins, list(_misspelt_variables()))
+    return Loaded(config, found, origins, list(_misspelt_variables(from_dotenv)))
 
 
 def _read_dotenv(path: Path) -> set[str]:
@@ -101,7 +101,7 @@ def _from_environment() -> Table:
     return EnvSettingsSource(_Environment)()
 
 
-def _misspelt_variables() -> Iterator[str]:
+def _misspelt_variables(from_dotenv: Collection[str]) -> Iterator[str]:
     """Yield a warning for each variable that sets nothing, and is like one that does.
 
     It is no error: a container platform sets VIVAVOCE_SERVER_PORT itself for a service of this name.
@@ -122,7 +122,8 @@ def _misspelt_variables() -> Iterator[str]:
             meant = by_letters[similar[0]] if similar else ""
         if meant:
             underscores = " (two underscores after the table)" if "__" in meant else ""
-            yield f"{variable} in the environment sets nothing; did you mean {meant}{underscores}?"
+            place = ".env" if variable in from_dotenv else "the environment"
+            yield f"{variable} in {place} sets nothing; did you mean {meant}{underscores}?"
 
 
 def _settings() -> Iterator[str]:

@@ -18,7 +18,7 @@ import msgspec
 from platformdirs import user_data_path
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
-from vivavoce.config.base import HttpAddress, HttpAddresses, SettingsTable, Table, Texts, matching
+from vivavoce.config.base import HttpAddress, HttpAddresses, Origins, SettingsTable, Table, Texts, matching
 from vivavoce.config.tools import ToolsTable
 from vivavoce.errors import ProtocolError, alternatives, msgspec_problem
 from vivavoce.limits import Limits
@@ -51,13 +51,13 @@ PRESETS: Mapping[str, Table] = {name: {**_PRESETS["offline"], **table} for name,
 class ServerTable(SettingsTable):
     """`[server]`: the address and port, and the clients that may connect."""
 
-    host: str = "127.0.0.1"
+    host: Annotated[str, matching(r"^\S+$", "an address to listen on")] = "127.0.0.1"
     """address to listen on; beyond loopback a key is required"""
     port: Annotated[int, Field(ge=0, le=65535)] = 8765
     """port to listen on; 0 takes any free one"""
     data: Path = Field(default_factory=lambda: user_data_path("vivavoce", appauthor=False))
     """folder for files that vivavoce writes"""
-    origins: Texts = ()
+    origins: Origins = ()
     """web pages, such as `https://example.org`, that may connect besides our own and those of this machine"""
     hosts: Texts = ()
     """names, besides `localhost`, under which a server on loopback may be asked for"""
@@ -117,7 +117,9 @@ class SessionTable(SettingsTable):
     """voice of the answers; without one the synthesizer uses its own"""
     speed: Annotated[float, Field(ge=0.25, le=1.5)] = 1.0
     """speed of the answers, 0.25 to 1.5"""
-    language: str | None = None
+    language: Annotated[
+        str | None, matching(r"^[a-z]{2,3}(-[A-Za-z0-9]+)*$", "a code of ISO 639-1, such as 'en' or 'hi'")
+    ] = None
     """language of the callers as ISO 639-1, for the transcriber"""
     transcription: bool = True
     """whether clients are sent what the caller said"""
@@ -174,7 +176,8 @@ class RemoteTable(SettingsTable):
         parts = urlsplit(server)
         is_address = parts.scheme in ("ws", "wss", "http", "https") and parts.hostname and parts.port != 0
         if server not in _KEYS and not is_address:
-            raise ValueError(f"{server!r} is not openai, azure, or the address of a server (ws://…, wss://…)")
+            known = alternatives(server, ("openai", "azure"))
+            raise ValueError(f"{server!r} is no address of a server (ws://…, wss://…); {known}")
         if parts.username or {name.lower() for name, _ in parse_qsl(parts.query)} & _SECRETS:
             raise ValueError(f"it has a key; write {_OTHERS_KEY}=… into the environment or into .env")
         return server

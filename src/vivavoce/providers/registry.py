@@ -75,9 +75,8 @@ def find(role: Role, name: str) -> Plugin[Any]:
     """Load and return the provider with this name. Raises `ConfigError` if there is none."""
     installed = _installed(role)
     if name not in installed:
-        raise ConfigError(
-            f"There is no {role} called {name!r}; {alternatives(name, installed)} (installed here)."
-        )
+        known = [*installed, *(["none"] if role in ("turn", "denoiser") else [])]
+        raise ConfigError(f"[{role}] There is no {role} called {name!r}; {alternatives(name, known)}.")
     return cast("Plugin[Any]", installed[name].load())
 
 
