@@ -15,7 +15,7 @@ WORDS = (
     "a I o e the two five twenty thirty first second 21st 3:30 555-1234 3.5 $50 % hundred thousand and oh um "
     "U.S.A. Dr. o'clock wi-fi mail naïve Müller Straße łódź 東京 都 서울 दिल्ली "
     "fives ones drs ums running, x-ray 1,200 4 007 ½ ok "
-    "e-r 0,0:0"
+    "e-r 0,0:0 ʼ ers"
 ).split()
 texts = st.lists(st.sampled_from(WORDS), min_size=1, max_size=12).map(" ".join)
 

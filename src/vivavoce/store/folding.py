@@ -172,14 +172,14 @@ def _letter(cluster: str) -> str:
 def _tokens(plain: str) -> Iterator[_Token]:
     before = 0
     for found in _TOKEN.finditer(plain):
-        kind, gap = str(found.lastgroup), plain[before : found.start()]
-        before = found.end()
-        text = found[0]
+        kind, text = str(found.lastgroup), found[0]
         if kind == "number":
             text = text.replace(",", "")
         elif kind == "word":
             text = _APOSTROPHES.sub("", text)
-        yield _Token(kind, text, found.start(), found.end(), gap)
+        if text:  # an apostrophe alone may be a letter to Unicode
+            yield _Token(kind, text, found.start(), found.end(), plain[before : found.start()])
+            before = found.end()
 
 
 # words
