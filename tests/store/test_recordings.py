@@ -11,6 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from clients.environments import python_of
 from engines.simulations import MANUAL, STORY, truncated, with_input
@@ -104,6 +106,39 @@ def test_a_client_that_sends_nothing_leaves_silence_and_a_gap() -> None:
 def test_a_late_frame_moves_nothing() -> None:
     sound, mixer = mixed(*[user(at, 100) for at in (0.02, 0.04, 0.2, 0.2, 0.2)], until=0.2)
     assert (spans(sound[:, 0]), mixer.gaps) == ([(100, 0, 100)], [])
+
+
+STEPS = st.lists(
+    st.tuples(st.sampled_from(["user", "assistant", "interrupts", "next"]), st.integers(0, 700)), max_size=30
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(STEPS)
+def test_it_does_not_matter_when_it_is_written(steps: list[tuple[str, int]]) -> None:
+    """Each step takes some ms; a voice says a sample's value once."""
+    at, item, observed = 0.0, 0, []
+    for number, (step, ms) in enumerate(steps, 1):
+        at += ms / 1000
+        match step:
+            case "user":
+                observed.append(user(at, number, max(20, ms)))
+            case "assistant":
+                observed.append(assistant(at, number, 1 + ms * 3, f"item_{item}"))
+            case "interrupts":
+                observed.append(seen(at, e.InputAudioBufferSpeechStarted(item_id="u", audio_start_ms=0)))
+            case _:
+                item += 1
+    written, _ = mixed(*observed, until=at)
+    mixer = Mixer()
+    for one in observed:
+        mixer.on_event(one)
+    mixer.advance(at)
+    at_once = mixer.take(mixer.end)
+    assert written.shape == at_once.shape
+    assert (written == at_once).all()
+    spoken = [one for one in mixer.spoken.values() if one.channel == "assistant"]
+    assert all(one.start <= other.start for one, other in pairwise(spoken))
 
 
 def test_sound_far_before_its_time_is_dropped_and_takes_no_memory() -> None:
