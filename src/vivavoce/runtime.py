@@ -116,6 +116,10 @@ def choose_providers(config: Config, assistant: Assistant | None = None) -> Mapp
         settings = settings_for(plugin, table)
         plugin.check(settings)
         choices[role] = ProviderChoice(role, plugin, settings)
+    language, plugin = config.session.language, choices["transcriber"].plugin
+    if config.engine == "cascade" and language is not None and not _knows(plugin, language):
+        problem = f"[session] language: {plugin.name!r} transcribes no {language_name(language)}"
+        raise ConfigError(f"{problem}; {alternatives(language, plugin.languages or ())}.")
     voice, voices = config.session.voice, _voices(choices)
     if config.engine == "cascade" and voice is not None and voice not in (voices or [voice]):
         problem = f"[session] voice: {choices['synthesizer'].plugin.name!r} has no {voice!r}"

@@ -40,6 +40,7 @@ def test_who_wants_quiet_sees_nothing(capsys: pytest.CaptureFixture[str]) -> Non
 def test_a_terminal_has_bars_and_the_sentences_stay(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stderr", screen := Screen())
     monkeypatch.delenv("CI", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
     show(Progress())
     assert "stt/moonshine" in screen.getvalue()
     assert "chat: a model (21.0 s)" in screen.getvalue()

@@ -310,6 +310,8 @@ def test_a_voice_that_the_synthesizer_does_not_have_is_refused_before_anything_i
 @pytest.mark.parametrize(
     ("text", "words"),
     [
+        ("[session]\nlanguage = 'de'", "'moonshine' transcribes no German; there are: en."),
+        ("[turn]\nprovider = 'nonn'", "did you mean 'none'?"),
         ("[chat]\nprovider = 'qwn'", "did you mean 'qwen'?"),
         ("[chat]\ntread = 1", "did you mean 'threads'?"),
         ("[chat]\nmodel = 'smal'", "did you mean 'small'?"),

@@ -27,7 +27,8 @@ class Progress:
         from vivavoce.weights.store import every_tenth
 
         self._write: Callable[[str], None] = (lambda sentence: None) if quiet else write
-        self._has_bars = not quiet and sys.stderr.isatty() and not os.environ.get("CI")
+        is_log = os.environ.get("CI") or os.environ.get("TERM") == "dumb" or not sys.stderr.isatty()
+        self._has_bars = not quiet and not is_log
         self._lines = every_tenth(self._write)
         self._tasks: dict[str, TaskID] = {}
         self._stack = ExitStack()
