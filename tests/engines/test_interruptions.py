@@ -185,6 +185,16 @@ async def test_a_yes_that_begins_before_our_question_ends_is_the_answer_to_it(ea
     assert len(timeline.of(e.ResponseDone)) == 2
 
 
+@pytest.mark.parametrize("mark", ["? 🙂", "?!", "？"])
+async def test_a_question_may_end_in_other_signs(mark: str) -> None:
+    said = ASKED.replace("?", mark)
+    end = await _end_of_the_answer(said)
+    timeline = await Simulation([said, "Done."]).run(
+        CallerSays(0.5, "Cancel my order please"), CallerSays(end - 0.3, "yes", seconds=0.35), until=18
+    )
+    assert len(timeline.of(e.ResponseDone)) == 2
+
+
 @pytest.mark.parametrize("said", [ASKED.replace("?", "."), "Shall I? " + ASKED.replace("?", ".")])
 async def test_a_nod_to_the_end_of_a_statement_stays_a_nod(said: str) -> None:
     end = await _end_of_the_answer(said)

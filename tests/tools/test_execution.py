@@ -1,6 +1,7 @@
 """What a tool does can harm nothing but its own call."""
 
 import logging
+from asyncio import CancelledError
 from threading import Event
 
 import pytest
@@ -19,7 +20,9 @@ class OfItsOwn(BaseException):
     pass
 
 
-@pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt(), OfItsOwn(), ValueError()])
+@pytest.mark.parametrize(
+    "error", [SystemExit(3), KeyboardInterrupt(), GeneratorExit(), CancelledError(), OfItsOwn(), ValueError()]
+)
 @pytest.mark.parametrize("in_a_thread", [False, True])
 async def test_no_tool_ends_the_process(
     error: BaseException, in_a_thread: bool, caplog: pytest.LogCaptureFixture

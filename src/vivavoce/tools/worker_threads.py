@@ -68,7 +68,7 @@ def _do(job: "Future[T]", work: Callable[[], T]) -> None:
     job.set_running_or_notify_cancel()  # it cannot be cancelled from here on
     try:
         job.set_result(work())
-    except (StopIteration, SystemExit) as error:  # futures reject StopIteration; SystemExit would end the loop
+    except (StopIteration, SystemExit, GeneratorExit) as error:  # no future carries these to a task unharmed
         failure = RuntimeError(f"it has raised {error!r}")
         failure.__cause__ = error
         job.set_exception(failure)

@@ -38,7 +38,7 @@ _CHUNK_BYTES = OUTPUT_RATE // 10 * 2
 """size of one audio delta, 100 ms: each can be paused individually"""
 _ANSWERED_EARLY = 1.0
 """seconds before the end of a question at which people begin to answer it"""
-_AFTER_A_QUESTION = " \n\"'”’)*_"
+_QUESTION = re.compile(r"[?？؟][\W_]*$")
 _REST_OF_WORD = re.compile(r"\S*\s*")
 
 
@@ -203,9 +203,10 @@ class ResponseTask:
                         if isinstance(chunk, bytes):
                             has_audio, seconds = True, seconds + len(chunk) / (2 * OUTPUT_RATE)
                         await self._generated.send(chunk)
-                gap, last = pause_after(text) if has_audio else 0.0, text
+                if piece.spoken.words:  # an emoji after it changes neither
+                    gap, last = pause_after(text) if has_audio else 0.0, text
                 await self.released.wait()
-        if last.rstrip(_AFTER_A_QUESTION).endswith("?"):
+        if _QUESTION.search(last):
             self._question_seconds = seconds
         if self._is_speakable and not has_audio:
             raise ProviderError("synthesizer", "made no sound")
