@@ -1,7 +1,9 @@
 """What people search for is found, however the transcriber spelled it."""
 
+import sqlite3
 import tomllib
 import unicodedata
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -39,6 +41,28 @@ def cases(name: str) -> list[tuple[str, str, bool]]:
 def test_a_query_finds_what_was_said_and_nothing_else(name: str) -> None:
     assert len(UTTERANCES[name]) >= (60 if name == "written" else 20)
     assert [case for case in cases(name) if finds(case[1], case[0]) != case[2]] == []
+
+
+def test_sqlite_finds_the_same_as_comparing_words_does() -> None:
+    """As PostgreSQL does, whose index holds the folded words as they are."""
+    said = [case["said"] for name in UTTERANCES for case in UTTERANCES[name]] + ["दुल्लो", "が", "か"]
+    queries = [query for name in UTTERANCES for _, query, _ in cases(name)] + ["か", "が"]
+    database = sqlite3.connect(":memory:")
+    tokenizer = import_module("vivavoce.store.migrations.versions.r0001_conversations")._TOKENIZER
+    database.execute(f'CREATE VIRTUAL TABLE words USING fts5 (folded, tokenize="{tokenizer}")')
+    database.executemany("INSERT INTO words (folded) VALUES (?)", [(fold(text),) for text in said])
+    folded = [set(fold(text).split()) for text in said]
+    for query in queries:
+        alternatives = [[f'"{word}"' for word in words] for words in fold_query(query)]
+        match = " OR ".join(f"({' AND '.join(words)})" for words in alternatives)
+        found = {
+            row - 1 for (row,) in database.execute("SELECT rowid FROM words WHERE words MATCH ?", (match,))
+        }
+        expected = {
+            at for at, has in enumerate(folded) if any(has.issuperset(one) for one in fold_query(query))
+        }
+        assert found == expected, query
+    database.close()
 
 
 def test_the_words_that_were_found_are_marked_where_they_were_said() -> None:

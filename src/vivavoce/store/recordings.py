@@ -173,7 +173,7 @@ class Mixer:
                 self._committed = self._received
             case e.InputAudioBufferCleared():
                 self._committed = self._received
-            case e.OutputAudioBufferCleared() | e.OutputAudioBufferClear():
+            case e.OutputAudioBufferCleared():
                 self._interrupt()
             case e.ConversationItemTruncated(item_id=item_id, audio_end_ms=ms):
                 self._truncate(item_id, ms * _MS)
@@ -283,9 +283,10 @@ class Mixer:
         if piece.end <= end:
             return
         del piece.sound[2 * max(0, end - piece.start) :]
-        known = self.spoken["assistant", piece.item_id]
-        end = max(known.start, min(known.end, piece.end))
-        self.spoken["assistant", piece.item_id] = Spoken(piece.item_id, "assistant", known.start, end)
+        known = self.spoken.pop(("assistant", piece.item_id), None)
+        if known and min(known.end, piece.end) > known.start:  # of what was not heard at all there is none
+            heard = Spoken(piece.item_id, "assistant", known.start, min(known.end, piece.end))
+            self.spoken["assistant", piece.item_id] = heard
         self._ends["assistant"] = max((one.end for one in self._pieces["assistant"] if one.sound), default=0)
 
     def _place(self, sample: int) -> int:

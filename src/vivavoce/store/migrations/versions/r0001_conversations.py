@@ -151,9 +151,11 @@ def upgrade() -> None:
 
 _REMOVE = "INSERT INTO items_words (items_words, rowid, folded) VALUES ('delete', old.row, old.folded);"
 _ADD = "INSERT INTO items_words (rowid, folded) VALUES (new.row, new.folded);"
+# Without M, the vowels that Indian scripts write as marks would part words, and any vowel be found.
+_TOKENIZER = "unicode61 categories 'L* N* M* Co'"
 _SQLITE = (
     "CREATE VIRTUAL TABLE items_words"
-    " USING fts5 (folded, content=items, content_rowid=row, tokenize=unicode61)",
+    f' USING fts5 (folded, content=items, content_rowid=row, tokenize="{_TOKENIZER}")',
     f"CREATE TRIGGER items_added AFTER INSERT ON items BEGIN {_ADD} END",
     f"CREATE TRIGGER items_deleted AFTER DELETE ON items BEGIN {_REMOVE} END",
     f"CREATE TRIGGER items_changed AFTER UPDATE OF folded ON items BEGIN {_REMOVE} {_ADD} END",
