@@ -31,6 +31,8 @@ async def test_stored_conversations_are_listed_shown_found_copied_and_deleted(
     name = found[0]["conversation_id"]
     assert oldest.startswith(name)
     assert "Remember the xylophone." in await say("history", "show", name[:12])
+    assert "has no recording" in await say("history", "export", name, "--format", "wav", code=2)
+    assert "first_audio" in await say("history", "show", name[:12])
     await say("history", "export", name, "--format", "srt", "-o", str(tmp_path / "it.srt"))
     assert "00:00:00,660 -->" in (tmp_path / "it.srt").read_text()
     assert "did you mean 'markdown'" in await say("history", "export", name, "--format", "markdwn", code=2)

@@ -3,16 +3,19 @@
 import sqlite3
 from pathlib import Path
 
+import anyio.lowlevel
 import pytest
 
 from store.played import PARIS, play, record, recorder
+from vivavoce.errors import ConfigError
 from vivavoce.protocol import events as e
 from vivavoce.protocol.items import FunctionCallOutput, InputText, Message
 from vivavoce.providers.base import ToolCall
 from vivavoce.store.database import Database
 from vivavoce.store.journal import left_journals
-from vivavoce.store.queries import Record, find_conversation, list_conversations, list_events
+from vivavoce.store.queries import Record, find_conversation, list_conversations, list_events, stored_waterfall
 from vivavoce.store.recorder import Recorder, recording
+from vivavoce.store.recordings import read
 from vivavoce.testing.simulation import CallerSays, ClientSends
 
 pytestmark = [pytest.mark.anyio, pytest.mark.real_time]
@@ -33,14 +36,53 @@ async def test_a_spoken_conversation_is_written_down(url: str, database: Databas
     assert (asked["role"], asked["text"], asked["language"]) == ("user", "What is the capital of France?", "en")
     assert (answered["text"].strip(), answered["heard"]) == ("Paris, of course.", answered["text"])
     assert 0.5 < asked["began"] < asked["ended"] < answered["began"] + 0.3 < answered["ended"]
-    assert {one["kind"]: one["model"] for one in found["usage"]} == {
-        "response": "scripted",
-        "transcription": "scripted",
+    assert {one["kind"]: (one["model"], one["cost"]) for one in found["usage"]} == {
+        "response": ("scripted", 0),
+        "transcription": ("scripted", 0),
+        "speech": ("scripted", 0),
     }
+    stages = {row.stage.name: row.stage for row in stored_waterfall(found)}
+    assert stages["speech"].began == pytest.approx(0.5, abs=0.1)
+    assert stages["first_audio"].seconds == 0  # it was drafted
+    assert stages["speaking"].ended > stages["transcript"].ended
     events = await list_events(database, found["id"])
     assert [one["number"] for one in events] == list(range(1, len(events) + 1))
     assert sum(one["type"] == "response.output_audio.delta" for one in events) == 1
     assert (await list_conversations(database))[0]["first"] == asked["text"]
+
+
+async def test_the_sound_of_a_conversation_is_recorded_with_the_places_of_its_turns(
+    url: str, database: Database, tmp_path: Path
+) -> None:
+    loud = recorder(url, tmp_path, recordings=str(tmp_path / "recordings"))
+    play(loud)
+    async with recording(loud):
+        pass
+    found = await only(database)
+    (recorded,) = found["recordings"]
+    assert recorded["seconds"] == pytest.approx(6, abs=0.1)
+    assert [one["item_id"] for one in recorded["spoken"]] == [item["id"] for item in found["items"]]
+    assert found["gaps"] == []
+    assert len(read(recorded["url"])) == round(recorded["seconds"] * 24_000)
+
+
+async def test_a_place_for_recordings_that_cannot_be_is_refused_at_the_start(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="recordings_url 'nothing://x'"):
+        recorder("sqlite:///unused.db", tmp_path, recordings="nothing://x")
+
+
+async def test_a_conversation_whose_sound_cannot_be_written_is_written_down(tmp_path: Path) -> None:
+    (tmp_path / "recordings").write_text("a file where a folder should be")
+    url = f"sqlite:///{tmp_path}/conversations.db"
+    mute = recorder(url, tmp_path, recordings=str(tmp_path / "recordings"))
+    play(mute)
+    async with recording(mute):
+        pass
+    database = Database(url)
+    found = await only(database)
+    await database.close()
+    assert len(found["items"]) == 2
+    assert "incomplete" in found["recordings"][0]["problem"]
 
 
 async def test_of_an_interrupted_answer_both_is_kept_what_was_said_and_what_was_heard(
@@ -155,10 +197,12 @@ async def test_entries_are_applied_once_so_that_a_deleted_conversation_stays_del
 async def test_when_the_journal_is_full_the_event_log_is_lost_before_words_and_the_gap_is_told(
     url: str, database: Database, tmp_path: Path
 ) -> None:
-    small = recorder(url, tmp_path, journal_bytes=24_000)
+    small = recorder(url, tmp_path, journal_bytes=30_000)
     play(small, PARIS, CallerSays(6, "And of Italy?"), CallerSays(12, "And of Spain?"), until=18)
     async with recording(small):
-        play(small)  # there is room again
+        while small._journal.pending:
+            await anyio.lowlevel.checkpoint()
+        play(small)
     first, second = reversed(await list_conversations(database))
     assert len((await find_conversation(database, second["id"]))["items"]) == 2
     found = await find_conversation(database, first["id"])

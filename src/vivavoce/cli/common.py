@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
+from urllib.parse import urlsplit
 
 import typer
 
@@ -19,9 +20,10 @@ if TYPE_CHECKING:
 
     from vivavoce.config.loading import Loaded
     from vivavoce.config.schema import Config
-    from vivavoce.runtime import Runtime
+    from vivavoce.runtime import ProviderChoice, Runtime
     from vivavoce.session.line import Line
     from vivavoce.session.switchboard import ListenerFactory
+    from vivavoce.store.conversation_rows import Model
     from vivavoce.store.recorder import Recorder
     from vivavoce.tools.types import Assistant
 
@@ -184,12 +186,13 @@ async def open_recorder(config: "Config", on_status: Callable[[str], None]) -> A
     from vivavoce.store.database import Database
     from vivavoce.store.recorder import Recorder, recording
 
-    settings = config.store
+    settings, folder = config.store, config.server.data.absolute()
     recorder = Recorder(
         Database(config.store_url),
-        config.server.data / "journal",
+        folder / "journal",
         journal_bytes=config.limits.journal_bytes,
         events=settings.events,
+        recordings=(settings.recordings_url or str(folder / "recordings")) if settings.recordings else None,
         redact=load_function(settings.redact) if settings.redact else None,
         on_status=on_status,
     )
@@ -205,11 +208,27 @@ def listeners(recorder: "Recorder | None") -> "Sequence[ListenerFactory]":
 def describe_to(recorder: "Recorder | None", runtime: "Runtime") -> None:
     """Tell a recorder which engine and models answer."""
     if recorder:
+        from vivavoce.store.conversation_rows import Model
+
         config = runtime.config
         recorder.engine = config.engine
-        recorder.models = {role: choice.about for role, choice in runtime.choices.items()}
+        recorder.models = {role: priced_model(choice) for role, choice in runtime.choices.items()}
         if config.engine == "remote":
-            recorder.models = {**recorder.models, "realtime": config.remote.model}
+            server = config.remote.server
+            recorder.models = {
+                "realtime": Model(server, config.remote.model),
+                "transcriber": Model(server, config.remote.transcriber),
+            }
+
+
+def priced_model(choice: "ProviderChoice") -> "Model":
+    """Return a provider and its model as the table of prices names them, which knows no other servers."""
+    from vivavoce.store.conversation_rows import Model
+
+    address = getattr(choice.settings, "base_url", "")
+    elsewhere = choice.plugin.name == "openai" and urlsplit(address).hostname != "api.openai.com"
+    provider = address if elsewhere else choice.plugin.name
+    return Model(provider, str(getattr(choice.settings, "model", "") or choice.about))
 
 
 def connection_error(line: "Line") -> ProviderError | None:

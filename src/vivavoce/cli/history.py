@@ -12,6 +12,7 @@ from vivavoce.errors import ConfigError, alternatives
 
 if TYPE_CHECKING:
     from vivavoce.store.database import Database
+    from vivavoce.store.queries import Record
 
 app = typer.Typer(
     no_args_is_help=True, help="Conversations that were stored: list, show, search, export, delete."
@@ -45,8 +46,19 @@ def list_(
 
 @app.command()
 def show(conversation: Id, as_json: AsJson = False, config: File = None) -> None:
-    """Show a conversation: who said what, and what was heard of it."""
-    _export(conversation, "json" if as_json else "markdown", None, config)
+    """Show a conversation: who said what, what was heard of it, and how long each stage took."""
+    from rich.console import Console
+
+    from vivavoce.store.queries import find_conversation, stored_waterfall
+    from vivavoce.store.timings import draw_waterfall
+
+    if as_json:
+        _export(conversation, "json", None, config)
+        return
+    _export(conversation, "markdown", None, config)
+    rows = stored_waterfall(_ask(lambda database: find_conversation(database, conversation), config))
+    if rows:
+        Console().print("\n", draw_waterfall(rows))
 
 
 @app.command()
@@ -73,11 +85,11 @@ def search(
 @app.command()
 def export(
     conversation: Id,
-    as_: Annotated[str, typer.Option("--format", help="json, markdown or srt.")] = "json",
+    as_: Annotated[str, typer.Option("--format", help="json, markdown, srt or wav.")] = "json",
     output: Annotated[Path | None, typer.Option("--output", "-o", help="A file; else standard output.")] = None,
     config: File = None,
 ) -> None:
-    """Write a conversation as JSON, Markdown or subtitles."""
+    """Write a conversation as JSON, Markdown, subtitles or sound."""
     _export(conversation, as_, output, config)
 
 
@@ -87,11 +99,15 @@ def delete(
     config: File = None,
 ) -> None:
     """Delete conversations with all that belongs to them, so that nothing of them is left in the file."""
+    import anyio.to_thread
+
     from vivavoce.store.queries import delete_conversations, find_conversation
+    from vivavoce.store.recordings import delete as delete_recording
 
     async def run(database: "Database") -> tuple[int, bool]:
         ids = [(await find_conversation(database, each))["id"] for each in conversations]
-        await delete_conversations(database, ids)
+        for recording in await delete_conversations(database, ids):
+            await anyio.to_thread.run_sync(delete_recording, recording["url"])
         return len(ids), await database.scrub()
 
     count, is_scrubbed = _ask(run, config)
@@ -105,16 +121,29 @@ def _export(conversation: str, kind: str, output: Path | None, config: Path | No
     from vivavoce.store.export import FORMATS
     from vivavoce.store.queries import find_conversation
 
-    if kind not in FORMATS:
-        raise ConfigError(f"--format cannot be {kind!r}; {alternatives(kind, FORMATS)}.")
-    text = FORMATS[kind](_ask(lambda database: find_conversation(database, conversation), config))
-    if output is None:
-        print(text, end="")
-        return
+    if kind not in (*FORMATS, "wav"):
+        raise ConfigError(f"--format cannot be {kind!r}; {alternatives(kind, (*FORMATS, 'wav'))}.")
+    record = _ask(lambda database: find_conversation(database, conversation), config)
     try:
-        output.write_text(text, encoding="utf-8")
+        if kind == "wav":
+            _write_wav(record, output)
+        elif output:
+            output.write_text(FORMATS[kind](record), encoding="utf-8")
+        else:
+            print(FORMATS[kind](record), end="")
     except OSError as error:
-        raise ConfigError(f"{output} cannot be written: {error.strerror}.") from error
+        raise ConfigError(f"{output or 'The recording'}: {error}.") from error
+
+
+def _write_wav(record: "Record", output: Path | None) -> None:
+    from vivavoce.store.recordings import write_wav
+
+    if not record["recordings"]:
+        raise ConfigError(f"{record['id']} has no recording.")
+    if output is None:
+        raise ConfigError("Sound needs a file; write: --output conversation.wav")
+    with output.open("wb") as sink:
+        write_wav(record["recordings"][0]["url"], sink)
 
 
 @asynccontextmanager

@@ -208,6 +208,10 @@ class StoreTable(SettingsTable):
     """the database, such as `postgresql://host/name`; without it, `conversations.db` in `[server] data`"""
     events: bool = True
     """whether all events of a conversation are written down too, for replay and for reports"""
+    recordings: bool = True
+    """whether the sound is recorded"""
+    recordings_url: str = ""
+    """folder or URL, such as `s3://calls/2026`, of recordings; without it, `recordings` in `[server] data`"""
     redact: Annotated[str, matching(r"^$|^[\w.]+:\w+$", "a function such as my_company.privacy:redact")] = ""
     """a function that returns each text as it may be written down, such as `my_company.privacy:redact`"""
 

@@ -3,12 +3,13 @@
 import logging
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 import anyio
 import msgspec
 from msgspec import UNSET
 
+from vivavoce.audio.rates import OUTPUT_RATE
 from vivavoce.dates import iso_now
 from vivavoce.protocol import events as e
 from vivavoce.protocol.items import (
@@ -22,12 +23,15 @@ from vivavoce.protocol.items import (
     OutputAudio,
     OutputText,
 )
-from vivavoce.protocol.responses import Usage
+from vivavoce.protocol.responses import Response, Usage
 from vivavoce.protocol.session import AnySession, Session, input_settings
 from vivavoce.session.call import Caller
 from vivavoce.session.conversation import Conversation
 from vivavoce.session.loggable import loggable
 from vivavoce.session.middleware import ObservedEvent
+from vivavoce.store.prices import AnyUsage, SpeechUsage, cost
+from vivavoce.store.recordings import Recorded, RecordingWriter
+from vivavoce.store.timings import ConversationTimings, Stage
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +42,16 @@ Redact = Callable[[str], str]
 
 _WORDS = {"text", "transcript", "arguments", "output", "instructions", "delta"}
 """fields of events with what people and models say, which are redacted"""
+TURNS = 3
+"""turns whose stages may still change: the transcript of one may come after the answer to the next"""
 UNREADABLE = "[not stored: the redaction failed]"
+
+
+class Model(NamedTuple):
+    """What answers in one role: its provider and model, as the table of prices names them."""
+
+    provider: str
+    name: str
 
 
 class ItemRow(msgspec.Struct, kw_only=True):
@@ -78,11 +91,15 @@ class ConversationRows:
         *,
         journal_id: str,
         engine: str,
-        models: Mapping[str, str],
+        models: Mapping[str, Model],
         events: bool,
         redact: Redact | None,
+        recording: RecordingWriter | None = None,
+        on_ended: "Callable[[ConversationRows], None]" = lambda rows: None,
     ) -> None:
-        self._put, self._events, self._redact = put, events, redact
+        self.recording = recording
+        """its sound, to be closed when the conversation is over"""
+        self._put, self._events, self._redact, self._on_ended = put, events, redact, on_ended
         self._row: Row = {
             "id": caller.id,
             "session_id": None,
@@ -90,7 +107,7 @@ class ConversationRows:
             "caller": caller.address or None,
             "identity": None,
             "engine": engine,
-            "models": dict(models),
+            "models": {role: model.name for role, model in models.items()},
             "instructions": None,
             "started": None,
             "ended": None,
@@ -102,6 +119,9 @@ class ConversationRows:
         self._conversation = Conversation()
         self._items: dict[str, ItemRow] = {}
         self._truncated = set[str]()
+        self._timings = ConversationTimings()
+        self._stages: dict[str, list[Stage]] = {}
+        """by turn: what is written"""
         self._spans: dict[str, tuple[float, float | None]] = {}
         """by user item that is not there yet: when its speech began and ended"""
         self._started: datetime | None = None
@@ -112,10 +132,14 @@ class ConversationRows:
         """by kind: when rows began to find no room, and how many did"""
 
     def __call__(self, observed: ObservedEvent) -> None:
-        if self._has_failed or isinstance(observed.event, e.InputAudioBufferAppend):
+        if self._has_failed:
             return
         try:
-            self._record(observed)
+            if self.recording:
+                self.recording.on_event(observed)
+            self._timings.on_event(observed)
+            if not isinstance(observed.event, e.InputAudioBufferAppend):
+                self._record(observed)
         except Exception:  # a bug here must not end the conversation, which it would
             log.exception("conversation %s is not recorded any further", self._row["id"])
             self._has_failed = True
@@ -125,9 +149,20 @@ class ConversationRows:
         if self._is_known:
             self._at = anyio.current_time() - self._began
             self._row |= {"ended": self._time(), "ended_by": by}
+            self._write_stages()
             self._write("conversations", self._row)
             for kind in tuple(self._lost):
                 self._write_gap(kind)
+        self._on_ended(self)
+
+    def on_recorded(self, recorded: Recorded) -> None:
+        """Write down what was recorded, and which sound is missing."""
+        spoken = [msgspec.to_builtins(one) for one in recorded.spoken]
+        self._write_recording(recorded.samples / OUTPUT_RATE, spoken, recorded.problem or None)
+        for gap in recorded.gaps:
+            times = {"began": gap.start / OUTPUT_RATE, "ended": gap.end / OUTPUT_RATE}
+            row = {"kind": f"{gap.channel}_audio", **times, "lost": gap.end - gap.start}
+            self._write("gaps", {"conversation_id": self._row["id"], **row})
 
     def _record(self, observed: ObservedEvent) -> None:
         event = observed.event
@@ -166,7 +201,8 @@ class ConversationRows:
                 if row and is_first:
                     row.began = self._at
             case e.ResponseDone(response=response):
-                self._on_usage(response.id, "response", "chat", response.usage, status=response.status)
+                self._on_response(response)
+                self._write_stages()
         if self._events and is_first:
             self._on_event(observed)
 
@@ -176,7 +212,10 @@ class ConversationRows:
             self._row["instructions"] = self._redacted(session.instructions or None)
         transcription = input_settings(session).transcription
         self._language = (transcription.language or None) if transcription else None
+        is_new = not self._is_known
         self._write("conversations", self._row)
+        if is_new:
+            self._write_recording(None, None, None)
 
     def _on_item(self, item: Item) -> None:
         item_id = item.id
@@ -237,40 +276,72 @@ class ConversationRows:
         self._write("items", msgspec.structs.asdict(row))
 
     def _on_transcribed(self, event: e.TranscriptionCompleted) -> None:
-        usage = event.usage
-        seconds = usage.seconds if isinstance(usage, e.DurationUsage) else None
-        tokens = usage if isinstance(usage, e.TokensUsage) else None
-        self._on_usage(event.item_id, "transcription", "transcriber", tokens, seconds=seconds)
+        seconds = event.usage.seconds if isinstance(event.usage, e.DurationUsage) else None
+        self._write_usage(
+            event.item_id, "transcription", self._models.get("transcriber"), event.usage, seconds=seconds
+        )
 
-    def _on_usage(
+    def _on_response(self, response: Response) -> None:
+        model = self._models.get("realtime") or self._models.get("chat")
+        self._write_usage(response.id, "response", model, response.usage, status=response.status)
+        spoken = [item for item in response.output if isinstance(item, Message) and item.id]
+        seconds = sum(self._conversation.spoken_ms(str(item.id)) or 0 for item in spoken) / 1000
+        if seconds and "realtime" not in self._models:
+            usage = SpeechUsage(sum(len(spoken_words(item)) for item in spoken), seconds)
+            self._write_usage(response.id, "speech", self._models.get("synthesizer"), usage, seconds=seconds)
+
+    def _write_usage(
         self,
         source_id: str,
-        kind: Literal["response", "transcription"],
-        role: str,
-        usage: Usage | e.TokensUsage | None,
+        kind: Literal["response", "transcription", "speech"],
+        model: Model | None,
+        usage: AnyUsage | None,
         *,
         status: str | None = None,
         seconds: float | None = None,
     ) -> None:
-        cached = usage.input_token_details.cached_tokens if isinstance(usage, Usage) else None
-        self._write(
-            "usage",
-            {
-                "conversation_id": self._row["id"],
-                "source_id": source_id,
-                "kind": kind,
-                "model": self._models.get(role) or self._models.get("realtime"),
-                "status": status,
-                "input_tokens": usage.input_tokens if usage else None,
-                "cached_tokens": cached,
-                "output_tokens": usage.output_tokens if usage else None,
-                "tokens": msgspec.to_builtins(usage),
-                "seconds": seconds,
-                "cost": None,
-                "currency": None,
-                "created": self._time(),
-            },
-        )
+        created = self._time()
+        price = cost(usage, *model, datetime.fromisoformat(created).date()) if usage and model else None
+        tokens = usage if isinstance(usage, Usage | e.TokensUsage) else None
+        row: Row = {
+            "conversation_id": self._row["id"],
+            "source_id": source_id,
+            "kind": kind,
+            "provider": model and model.provider,
+            "model": model and model.name,
+            "status": status,
+            "input_tokens": tokens and tokens.input_tokens,
+            "cached_tokens": usage.input_token_details.cached_tokens if isinstance(usage, Usage) else None,
+            "output_tokens": tokens and tokens.output_tokens,
+            "tokens": msgspec.to_builtins(tokens),
+            "seconds": seconds,
+            "cost": price and float(price.amount),
+            "currency": price and price.currency,
+            "created": created,
+        }
+        self._write("usage", row)
+
+    def _write_stages(self) -> None:
+        """Write the stages of the last turns, as far as they have changed."""
+        for turn in self._timings.turns[-TURNS:]:
+            stages = turn.stages
+            written = self._stages.get(turn.id, [])
+            for number, stage in enumerate(stages):
+                if written[number : number + 1] != [stage]:
+                    row = {"turn_id": turn.id, "number": number, "kind": turn.kind}
+                    row |= {
+                        "stage": stage.name,
+                        "detail": stage.detail,
+                        "began": stage.began,
+                        "ended": stage.ended,
+                    }
+                    self._write("timings", {"conversation_id": self._row["id"], **row})
+            self._stages[turn.id] = stages
+
+    def _write_recording(self, seconds: float | None, spoken: object, problem: str | None) -> None:
+        if self.recording:
+            row = {"url": self.recording.url, "seconds": seconds, "spoken": spoken, "problem": problem}
+            self._write("recordings", {"conversation_id": self._row["id"], **row})
 
     def _on_event(self, observed: ObservedEvent) -> None:
         body = loggable(observed.event)

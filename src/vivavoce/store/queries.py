@@ -1,6 +1,7 @@
 """What is asked of the store: list, show, search, delete."""
 
 from collections.abc import Sequence
+from math import inf
 from typing import Any
 
 import sqlalchemy as sa
@@ -10,6 +11,7 @@ from vivavoce.errors import ConfigError
 from vivavoce.store import tables
 from vivavoce.store.database import Database
 from vivavoce.store.folding import fold_query
+from vivavoce.store.timings import Stage, WaterfallRow
 
 Record = dict[str, Any]
 """a row by the names of its columns"""
@@ -80,8 +82,8 @@ async def find_conversation(database: Database, conversation_id: str) -> Record:
 _PARTS = {
     _ITEMS: (_ITEMS.c.position, _ITEMS.c.row),
     tables.usage: (tables.usage.c.created,),
-    tables.timings: (tables.timings.c.began,),
-    tables.recordings: (tables.recordings.c.began,),
+    tables.timings: (tables.timings.c.turn_id, tables.timings.c.number),
+    tables.recordings: (tables.recordings.c.url,),
     tables.gaps: (tables.gaps.c.began,),
 }
 
@@ -132,6 +134,19 @@ async def delete_conversations(database: Database, ids: Sequence[str]) -> Sequen
         found = [dict(row) for row in (await connection.execute(recordings)).mappings()]
         await connection.execute(sa.delete(_CONVERSATIONS).where(_CONVERSATIONS.c.id.in_(ids)))
     return found
+
+
+def stored_waterfall(record: Record) -> list[WaterfallRow]:
+    """Return the stages of all turns of a conversation, as `timings.waterfall` does while it goes on."""
+    rows, firsts = record["timings"], dict[str, float]()
+    for row in rows:
+        firsts[row["turn_id"]] = min(row["began"], firsts.get(row["turn_id"], inf))
+    return [
+        WaterfallRow(
+            row["turn_id"], row["kind"], Stage(row["stage"], row["began"], row["ended"], row["detail"])
+        )
+        for row in sorted(rows, key=lambda row: (firsts[row["turn_id"]], row["turn_id"], row["number"]))
+    ]
 
 
 def no_such(conversation_id: str) -> ConfigError:

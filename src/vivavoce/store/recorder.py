@@ -10,15 +10,18 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import anyio
+import anyio.to_thread
 import msgspec
 
 from vivavoce.backoff import backoff
 from vivavoce.errors import ConfigError, ProviderError
 from vivavoce.session.call import Caller
-from vivavoce.store.conversation_rows import ConversationRows, Redact
+from vivavoce.store.conversation_rows import ConversationRows, Model, Redact
 from vivavoce.store.database import Database
 from vivavoce.store.entries import Entry, finish, refold, write
+from vivavoce.store.folding import fold
 from vivavoce.store.journal import Journal, left_journals
+from vivavoce.store.recordings import RecordingWriter
 
 log = logging.getLogger(__name__)
 
@@ -28,14 +31,15 @@ RETRY_SECONDS = 60
 """the longest wait until a database that failed is tried again"""
 CLOSE_SECONDS = 5
 """seconds that the last rows may take when the server stops; then the next one finds them in the journal"""
-EVENTS_SHARE = 0.5
-"""share of the journal that the event log may fill, so that words find room after it"""
+SHARES = {"events": 0.5, "gaps": 1.1, "conversations": 1.1}
+"""shares of the journal that rows may fill: the event log leaves room for words, and these for what was lost"""
 
 
 class Recorder:
     """Writes the conversations of this process into a database, by way of a journal in a folder.
 
     `events` is whether the event log is kept; `redact` is applied to all words before they are written.
+    `recordings` is a folder, or the URL of one that fsspec knows, for the sound; without it none is kept.
     `on_status` receives sentences about a database that fails, and that works again.
     """
 
@@ -47,22 +51,29 @@ class Recorder:
         journal_bytes: int,
         events: bool = True,
         redact: Redact | None = None,
+        recordings: str | None = None,
         on_status: Callable[[str], None] = lambda sentence: None,
     ) -> None:
         self.engine = ""
-        self.models: Mapping[str, str] = {}
+        self.models: Mapping[str, Model] = {}
         """by role: what answers, as it is written down"""
         self.problem: str | None = None
         """why nothing gets into the database at the moment"""
         self._database, self._folder = database, folder
         self._journal = Journal(folder, journal_bytes)
         self._events, self._redact, self._on_status = events, redact, on_status
+        self._recordings = recordings
+        if recordings:
+            _prepare_recordings(recordings)
+        self._ended: list[tuple[ConversationRows, float]] = []
+        """conversations whose recording is to be closed, and when they ended"""
         self._number, self._encoder = 0, msgspec.json.Encoder()
         self._work: anyio.Event | None = None
         self._stopped = anyio.Event()
 
     def listen(self, caller: Caller) -> ConversationRows:
         """Return the listener of a conversation (a `ListenerFactory`)."""
+        url = f"{self._recordings}/{caller.id}.ogg" if self._recordings else None
         return ConversationRows(
             caller,
             self.put,
@@ -71,14 +82,27 @@ class Recorder:
             models=self.models,
             events=self._events,
             redact=self._redact,
+            recording=RecordingWriter(url, spool=self._folder) if url else None,
+            on_ended=self._on_ended,
         )
+
+    def _on_ended(self, rows: ConversationRows) -> None:
+        self._ended.append((rows, anyio.current_time()))
+        self._wake()
+
+    async def _close_recordings(self) -> None:
+        """Finish the recordings of conversations that are over; that takes a moment, in threads."""
+        while self._ended:
+            rows, at = self._ended.pop()
+            if rows.recording:
+                rows.on_recorded(await anyio.to_thread.run_sync(rows.recording.close, at))
 
     def put(self, table: str, row: dict[str, object], new: bool = False) -> bool:
         """Write a row into the journal; return whether there was room (`limits.journal_bytes`)."""
         self._number += 1
         entry = self._encoder.encode(Entry(self._number, table, row, new)) + b"\n"
         self._wake()
-        return self._journal.append(entry, share=EVENTS_SHARE if table == "events" else 1)
+        return self._journal.append(entry, share=SHARES.get(table, 1))
 
     async def run(self) -> None:
         """Put what is in the journal into the database; return after `stop`, when all is there or that fails.
@@ -91,6 +115,7 @@ class Recorder:
                 if not is_open:
                     await self._open()
                     is_open = True
+                await self._close_recordings()
                 while self._journal.pending:
                     entries = self._journal.read()
                     await write(self._database, self._journal.id, entries)
@@ -128,6 +153,7 @@ class Recorder:
             self._work.set()
 
     async def _open(self) -> None:
+        fold("words")  # it reads its word lists when it is first used
         await self._database.open()
         await refold(self._database)
         for left in left_journals(self._folder):
@@ -149,6 +175,18 @@ class Recorder:
         )
         log.log(logging.ERROR if problem else logging.INFO, "%s", sentence)
         self._on_status(sentence)
+
+
+def _prepare_recordings(url: str) -> None:
+    """Import what recordings need, before a conversation waits for that. Raises `ConfigError` for a bad URL."""
+    import av  # noqa: F401
+    import numpy as np  # noqa: F401
+    from fsspec.core import url_to_fs
+
+    try:
+        url_to_fs(url)
+    except (ImportError, ValueError) as error:
+        raise ConfigError(f"[store] recordings_url {url!r}: {error}") from error
 
 
 @asynccontextmanager

@@ -322,6 +322,7 @@ class RecordingWriter:
         self._target = None if _is_local(self._store) else target
         self._path = Path(target) if self._target is None else (spool or Path(gettempdir())) / Path(target).name
         self._max_bytes = max_bytes
+        self.url = url
         self._recorded = Recorded(url)
         self._queue = Queue[ObservedEvent | _Dropped | None]()
         self._put = self._got = 0  # bytes; each is changed by one thread only

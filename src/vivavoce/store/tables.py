@@ -80,7 +80,8 @@ usage = sa.Table(
     metadata,
     _of_conversation(),
     sa.Column("source_id", sa.Text, primary_key=True),
-    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("kind", sa.Text, primary_key=True),
+    sa.Column("provider", sa.Text),
     sa.Column("model", sa.Text),
     sa.Column("status", sa.Text),
     sa.Column("input_tokens", sa.Integer),
@@ -98,9 +99,12 @@ timings = sa.Table(
     metadata,
     _of_conversation(),
     sa.Column("turn_id", sa.Text, primary_key=True),
-    sa.Column("stage", sa.Text, primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("stage", sa.Text, nullable=False),
+    sa.Column("detail", sa.Text, nullable=False),
     sa.Column("began", sa.Double, nullable=False),
-    sa.Column("seconds", sa.Double, nullable=False),
+    sa.Column("ended", sa.Double, nullable=False),
 )
 
 events = sa.Table(
@@ -118,13 +122,10 @@ recordings = sa.Table(
     "recordings",
     metadata,
     _of_conversation(),
-    sa.Column("id", sa.Text, primary_key=True),
-    sa.Column("path", sa.Text, nullable=False),
-    sa.Column("format", sa.Text, nullable=False),
-    sa.Column("channels", sa.Integer, nullable=False),
-    sa.Column("began", sa.Double, nullable=False),
+    sa.Column("url", sa.Text, primary_key=True),
     sa.Column("seconds", sa.Double),
-    sa.Column("bytes", sa.BigInteger),
+    sa.Column("spoken", sa.JSON),
+    sa.Column("problem", sa.Text),
 )
 
 gaps = sa.Table(

@@ -63,6 +63,7 @@ def upgrade() -> None:
         sa.Column("conversation_id", sa.Text, nullable=False),
         sa.Column("source_id", sa.Text, nullable=False),
         sa.Column("kind", sa.Text, nullable=False),
+        sa.Column("provider", sa.Text),
         sa.Column("model", sa.Text),
         sa.Column("status", sa.Text),
         sa.Column("input_tokens", sa.Integer),
@@ -73,7 +74,7 @@ def upgrade() -> None:
         sa.Column("cost", sa.Double),
         sa.Column("currency", sa.Text),
         sa.Column("created", moment, nullable=False),
-        sa.PrimaryKeyConstraint("conversation_id", "source_id", name="pk_usage"),
+        sa.PrimaryKeyConstraint("conversation_id", "source_id", "kind", name="pk_usage"),
         sa.ForeignKeyConstraint(
             ["conversation_id"], ["conversations.id"], "fk_usage_conversation_id", ondelete="CASCADE"
         ),
@@ -82,10 +83,13 @@ def upgrade() -> None:
         "timings",
         sa.Column("conversation_id", sa.Text, nullable=False),
         sa.Column("turn_id", sa.Text, nullable=False),
+        sa.Column("number", sa.Integer, nullable=False),
+        sa.Column("kind", sa.Text, nullable=False),
         sa.Column("stage", sa.Text, nullable=False),
+        sa.Column("detail", sa.Text, nullable=False),
         sa.Column("began", sa.Double, nullable=False),
-        sa.Column("seconds", sa.Double, nullable=False),
-        sa.PrimaryKeyConstraint("conversation_id", "turn_id", "stage", name="pk_timings"),
+        sa.Column("ended", sa.Double, nullable=False),
+        sa.PrimaryKeyConstraint("conversation_id", "turn_id", "number", name="pk_timings"),
         sa.ForeignKeyConstraint(
             ["conversation_id"], ["conversations.id"], "fk_timings_conversation_id", ondelete="CASCADE"
         ),
@@ -106,14 +110,11 @@ def upgrade() -> None:
     op.create_table(
         "recordings",
         sa.Column("conversation_id", sa.Text, nullable=False),
-        sa.Column("id", sa.Text, nullable=False),
-        sa.Column("path", sa.Text, nullable=False),
-        sa.Column("format", sa.Text, nullable=False),
-        sa.Column("channels", sa.Integer, nullable=False),
-        sa.Column("began", sa.Double, nullable=False),
+        sa.Column("url", sa.Text, nullable=False),
         sa.Column("seconds", sa.Double),
-        sa.Column("bytes", sa.BigInteger),
-        sa.PrimaryKeyConstraint("conversation_id", "id", name="pk_recordings"),
+        sa.Column("spoken", sa.JSON),
+        sa.Column("problem", sa.Text),
+        sa.PrimaryKeyConstraint("conversation_id", "url", name="pk_recordings"),
         sa.ForeignKeyConstraint(
             ["conversation_id"], ["conversations.id"], "fk_recordings_conversation_id", ondelete="CASCADE"
         ),
@@ -163,5 +164,5 @@ _SQLITE = (
 _POSTGRESQL = (
     "ALTER TABLE items ADD COLUMN words tsvector"
     " GENERATED ALWAYS AS (array_to_tsvector(string_to_array(folded, ' '))) STORED",
-    "CREATE INDEX ix_items_words ON items USING gin (words)",
+    "CREATE INDEX ix_items_words ON items USING gin (words) WITH (fastupdate = off)",
 )
