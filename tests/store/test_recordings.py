@@ -310,13 +310,19 @@ store.mkdir("calls")
 spool = Path({spool!r})
 recorded = write("s3://calls/2026/a.ogg", speech(5), speech(5), spool=spool)
 refused = write("s3://nobody/a.ogg", speech(1), speech(1), spool=spool)
+os.environ["FSSPEC_S3_ENDPOINT_URL"] = "http://127.0.0.1:9"
+fsspec.config.set_conf_env(fsspec.config.conf)
+unreachable = write("s3://calls/b.ogg", speech(1), speech(1), spool=spool)
+os.environ["FSSPEC_S3_ENDPOINT_URL"] = f"http://{{host}}:{{port}}"
+fsspec.config.set_conf_env(fsspec.config.conf)
 told = {{
     "problem": recorded.problem,
     "listed": store.find("calls"),
     "type": store.info("calls/2026/a.ogg", refresh=True)["ContentType"],
     "samples": [len(read(recorded.url)), len(read(recorded.url, 24_000, 48_000))],
     "refused": refused.problem,
-    "spooled": [path.name for path in spool.iterdir()],
+    "unreachable": unreachable.problem,
+    "spooled": sorted(path.name for path in spool.iterdir()),
 }}
 delete(recorded.url)
 store.invalidate_cache()
@@ -333,11 +339,12 @@ def test_a_finished_recording_is_put_into_s3_and_read_there(tmp_path: Path) -> N
     assert ran.returncode == 0, ran.stderr[-3000:]
     told = json.loads(ran.stdout.splitlines()[-1])
     assert told.pop("refused").startswith(f"The recording {tmp_path}/a.ogg is incomplete, or was not put")
+    assert "Could not connect" in told.pop("unreachable")
     assert told == {
         "problem": "",
         "listed": ["calls/2026/a.ogg"],
         "type": "audio/ogg",
         "samples": [5 * OUTPUT_RATE, OUTPUT_RATE],
-        "spooled": ["a.ogg"],
+        "spooled": ["a.ogg", "b.ogg"],
         "left": [],
     }

@@ -7,6 +7,7 @@ A thread for each conversation does that, and writes. What is in the file surviv
 import logging
 import wave
 from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from math import inf
@@ -376,13 +377,21 @@ class RecordingWriter:
                 mixer.advance(self._ended_at)
                 encoder.write(mixer.take(mixer.end))
             if self._target is not None:
-                self._store.put(str(self._path), self._target)
-                self._path.unlink()
+                self._put_into_store(self._target)
         except (OSError, FFmpegError) as error:
             self._fail(error)
         self._recorded.samples = mixer.taken
         self._recorded.spoken = sorted(mixer.spoken.values(), key=lambda one: (one.start, one.channel))
         self._recorded.gaps = mixer.gaps
+
+    def _put_into_store(self, target: str) -> None:
+        with ThreadPoolExecutor(
+            1
+        ) as pool:  # the library of a store may raise anything: botocore's are no OSErrors
+            error = pool.submit(self._store.put, str(self._path), target).exception()
+        if error:
+            raise OSError(error) from error
+        self._path.unlink()
 
     def _fail(self, error: Exception) -> None:
         """Say why, and read on, so that nobody waits."""
