@@ -240,10 +240,13 @@ async def test_a_session_that_expires_upstream_is_begun_anew() -> None:
     assert not timeline.of(e.ErrorEvent)
 
 
-async def test_an_upstream_server_that_falls_silent_is_lost() -> None:
+@pytest.mark.parametrize(
+    "microphone", [[], [ClientSends(at / 2, e.InputAudioBufferAppend(audio=bytes(4800))) for at in range(18)]]
+)
+async def test_an_upstream_server_that_falls_silent_is_lost(microphone: list[ClientSends]) -> None:
     simulation = Simulation(["Fine."], limits=Limits(upstream_silence_seconds=3))
     upstream = remote(simulation, stalls=1.0, up=3.0)
-    timeline = await simulation.run(*ask(1.5, "Well?"), until=9)
+    timeline = await simulation.run(*ask(1.5, "Well?"), *microphone, until=9)
     check_rules(timeline)
     assert engines(timeline)[0] == (
         "lost",

@@ -239,11 +239,17 @@ class Relay:
         return server.lost("it fell silent (limits.upstream_silence_seconds, limits.send_seconds)")
 
     def _set_deadline(self) -> None:
-        """Set the deadline for the next event, if the server is expected to send one."""
+        """Set the deadline for the next event, if the server is expected to send one.
+
+        What the client sends meanwhile, such as audio, does not move it.
+        """
         if self._receiving:
             state = self._state
             due = state.has_open_response or state.response_due or self._outbox.has_response_create
-            self._patience.deadline = anyio.current_time() + (self._silence if due else inf)
+            if not due:
+                self._patience.deadline = inf
+            elif self._patience.deadline == inf:
+                self._patience.deadline = anyio.current_time() + self._silence
 
     # events of the server
 
