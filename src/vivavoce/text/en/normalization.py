@@ -84,6 +84,7 @@ def _parts() -> Mapping[str, str]:
         "number_word": "|".join(VALUES),  # X0 becomes "X zero", which is no tenth of its kind
         "currency": f"(?:{'|'.join(map(_sign, _longest('money')))})",
         **{name: "|".join(_longest(name)) for name in ("titles", "numbered")},
+        "keys": "|".join([*_longest("keys"), *_TABLE["other_keys"], r"F\d\d?"]),
         **{
             name: "|".join(f"[{one[0]}{one[0].upper()}]{one[1:]}" for one in _longest(name))
             for name in ("before_words", "abbreviations")
@@ -447,8 +448,8 @@ def _version_number(match: Match) -> str:
 
 
 def _european(match: Match) -> str:
-    """Write 1.234,56 as 1,234.56."""
-    return match[0].translate(str.maketrans(".,", ",."))
+    """Write 1.234,56 and 1 234,56 as 1,234.56."""
+    return match[0].strip().translate(str.maketrans(". ,", ",,."))
 
 
 def _fraction(match: Match) -> str:
@@ -511,6 +512,7 @@ _READERS: Mapping[str, Callable[[Match], str]] = {
     "inches": _inches,
     "initials": lambda match: " and ".join(" ".join(part) for part in match[0].split("&")),
     "internet_address": _internet_address,
+    "keys": lambda match: " ".join(_TABLE["keys"].get(key, key) for key in re.split(r" ?[+-] ?", match[0])),
     "letters": _letters,
     "mixed": lambda match: _spelled(match[0]),
     "money": _money,
