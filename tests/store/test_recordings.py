@@ -150,6 +150,13 @@ def test_sound_far_before_its_time_is_dropped_and_takes_no_memory() -> None:
     ]
 
 
+def test_sound_that_the_network_held_back_is_where_it_was_spoken() -> None:
+    late = [user(2, 200 if frame == 0 else 100) for frame in range(50)]
+    frames = [user(at / 50, 100) for at in range(1, 51)] + late + [user(at / 50, 100) for at in range(101, 151)]
+    sound, mixer = mixed(seen(0, e.InputAudioBufferCleared()), *frames, until=3)
+    assert (spans(sound[:, 0]), mixer.gaps) == ([(100, 0, 1000), (200, 1000, 1020), (100, 1020, 3000)], [])
+
+
 def test_a_turn_is_where_it_was_spoken_though_sound_was_missing_before() -> None:
     frames = [user(at / 50, 100) for at in [*range(1, 51), *range(150, 251)]]
     started = seen(4, e.InputAudioBufferSpeechStarted(item_id="item_1", audio_start_ms=1500))

@@ -9,7 +9,7 @@ import wave
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import inf
 from pathlib import Path
 from queue import Queue
@@ -44,6 +44,7 @@ HOLD_SECONDS, JITTER_SECONDS = 2.0, 0.3
 was played, and otherwise."""
 _AHEAD_SECONDS = 600
 """of sound may come before its time; more is dropped"""
+_HOLD, _JITTER = round(HOLD_SECONDS * OUTPUT_RATE), round(JITTER_SECONDS * OUTPUT_RATE)
 _MS = OUTPUT_RATE // 1000
 _BLOCK = OUTPUT_RATE // 5
 _SEEK_SECONDS = 0.6
@@ -135,6 +136,8 @@ class Mixer:
         """samples of each item that were taken"""
         self._received = self._committed = 0
         """samples of the user's that were received, and committed"""
+        self._pause: tuple[int, int] | None = None
+        """the last gap in the user's sound, while it may prove to be a delay"""
         self._shifts: list[tuple[int, int]] = [(0, 0)]
         """how many samples later than by counting the user's sound stands, from which sample of it on"""
 
@@ -200,9 +203,10 @@ class Mixer:
     @property
     def settled(self) -> int:
         """The samples that will not change any more."""
-        hold = round(HOLD_SECONDS * OUTPUT_RATE)
-        speaks = self._ends["assistant"] > max(self._now - hold, self.taken)
-        return self._now - (hold if speaks else round(JITTER_SECONDS * OUTPUT_RATE))
+        speaks = self._ends["assistant"] > max(self._now - _HOLD, self.taken)
+        user = self._pause[0] if self._pause else self._ends["user"]
+        awaits_user = max(user, self._now - _HOLD)  # what is missing may only be late
+        return min(self._now - (_HOLD if speaks else _JITTER), awaits_user if self._received else self._now)
 
     def take(self, until: int) -> "Stereo":
         """Return the samples from those taken before to `until`, in two columns: user and assistant."""
@@ -231,14 +235,34 @@ class Mixer:
     def _append_user(self, sound: bytes) -> None:
         begun, samples = self._ends["user"], len(sound) // 2
         start = max(begun, self.taken)
-        if not self._received or self._now - samples - begun > JITTER_SECONDS * OUTPUT_RATE:
+        if not self._received or self._now - samples - begun > _JITTER:
             start = max(start, self._now - samples)
-        if start > begun and self._received:
-            self.gaps.append(Gap("user", begun, start, "not_sent"))
         if start > begun:
+            if self._received:
+                self.gaps.append(Gap("user", begun, start, "not_sent"))
             self._shifts.append((self._received, start - self._received))
+            self._pause = (begun, start) if self._received and self._now - begun <= _HOLD else None
         self._received += samples
         self._add("user", "", start, sound)
+        self._close_pause(self._ends["user"] - self._now)
+
+    def _close_pause(self, ahead: int) -> None:
+        """Move the user's sound back into the last pause if so much of it came that it was only late."""
+        if self._pause and self._now - self._pause[0] > _HOLD:
+            self._pause = None
+        if self._pause is None or ahead <= 0:
+            return
+        begun, start = self._pause
+        back = min(ahead, start - begun)
+        for piece in self._pieces["user"]:
+            piece.start -= back if piece.start >= start else 0
+        self._ends["user"] -= back
+        self._shifts[-1] = self._shifts[-1][0], self._shifts[-1][1] - back
+        gap = next(gap for gap in reversed(self.gaps) if gap.channel == "user" and gap.reason == "not_sent")
+        self.gaps[self.gaps.index(gap)] = replace(gap, end=gap.end - back)
+        if back == start - begun:
+            self.gaps = [gap for gap in self.gaps if gap.end > gap.start]
+        self._pause = (begun, start - back) if back < start - begun else None
 
     def _append_assistant(self, item_id: str, sound: bytes) -> None:
         if item_id in self._cut:
