@@ -66,6 +66,18 @@ async def test_the_sound_of_a_conversation_is_recorded_with_the_places_of_its_tu
     assert len(read(recorded["url"])) == round(recorded["seconds"] * 24_000)
 
 
+async def test_only_the_owner_can_read_what_was_said(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/data/conversations.db"
+    private = recorder(url, tmp_path / "data", recordings=str(tmp_path / "data" / "recordings"))
+    play(private)
+    async with recording(private):
+        pass
+    modes = {
+        name: (tmp_path / "data" / name).stat().st_mode & 0o077 for name in ("conversations.db", "recordings")
+    }
+    assert modes == {"conversations.db": 0, "recordings": 0}
+
+
 async def test_a_place_for_recordings_that_cannot_be_is_refused_at_the_start(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="recordings_url 'nothing://x'"):
         recorder("sqlite:///unused.db", tmp_path, recordings="nothing://x")

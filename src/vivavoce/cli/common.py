@@ -194,6 +194,7 @@ async def open_recorder(config: "Config", on_status: Callable[[str], None]) -> A
         events=settings.events,
         recordings=(settings.recordings_url or str(folder / "recordings")) if settings.recordings else None,
         redact=load_function(settings.redact) if settings.redact else None,
+        keep_days=settings.keep_days,
         on_status=on_status,
     )
     async with recording(recorder):

@@ -99,16 +99,12 @@ def delete(
     config: File = None,
 ) -> None:
     """Delete conversations with all that belongs to them, so that nothing of them is left in the file."""
-    import anyio.to_thread
-
-    from vivavoce.store.queries import delete_conversations, find_conversation
-    from vivavoce.store.recordings import delete as delete_recording
+    from vivavoce.store.queries import find_conversation
+    from vivavoce.store.retention import delete_with_recordings
 
     async def run(database: "Database") -> tuple[int, bool]:
         ids = [(await find_conversation(database, each))["id"] for each in conversations]
-        for recording in await delete_conversations(database, ids):
-            await anyio.to_thread.run_sync(delete_recording, recording["url"])
-        return len(ids), await database.scrub()
+        return len(ids), await delete_with_recordings(database, ids)
 
     count, is_scrubbed = _ask(run, config)
     print(f"Deleted: {count}.")

@@ -208,6 +208,8 @@ class StoreTable(SettingsTable):
     """the database, such as `postgresql://host/name`; without it, `conversations.db` in `[server] data`"""
     events: bool = True
     """whether all events of a conversation are written down too, for replay and for reports"""
+    keep_days: Annotated[float, Field(ge=0)] = 0
+    """days after which a conversation is deleted; 0 keeps it"""
     recordings: bool = True
     """whether the sound is recorded"""
     recordings_url: str = ""

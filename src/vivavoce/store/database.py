@@ -204,7 +204,8 @@ class Database:
             yield
         except DBAPIError as error:
             refused = isinstance(error, IntegrityError | DataError)
-            raise ProviderError("store", f"{self.about}: {error.orig}", retryable=not refused) from error
+            problem = " ".join(str(error.orig).split())
+            raise ProviderError("store", f"{self.about}: {problem}", retryable=not refused) from error
         except (SQLAlchemyError, sqlite3.Error, OSError) as error:
             raise ProviderError("store", f"{self.about}: {error}", retryable=True) from error
 
@@ -215,6 +216,7 @@ class Database:
                 raise ConfigError(f"{self.file}: there is no such file; nothing was stored yet.")
             with self._describing():
                 self.file.parent.mkdir(parents=True, exist_ok=True)
+                self.file.touch(mode=0o600)  # SQLite gives its log the same
             return
         try:
             with closing(sqlite3.connect(self.file, timeout=BUSY_SECONDS)) as connection:

@@ -22,10 +22,11 @@ from vivavoce.store.entries import Entry, finish, refold, write
 from vivavoce.store.folding import fold
 from vivavoce.store.journal import Journal, left_journals
 from vivavoce.store.recordings import RecordingWriter
+from vivavoce.store.retention import keep
 
 log = logging.getLogger(__name__)
 
-GATHER_SECONDS = 0.1
+GATHER_SECONDS = 1.0
 """seconds for which rows are gathered into one transaction"""
 RETRY_SECONDS = 60
 """the longest wait until a database that failed is tried again"""
@@ -40,7 +41,8 @@ class Recorder:
 
     `events` is whether the event log is kept; `redact` is applied to all words before they are written.
     `recordings` is a folder, or the URL of one that fsspec knows, for the sound; without it none is kept.
-    `on_status` receives sentences about a database that fails, and that works again.
+    Conversations are deleted `keep_days` after they have ended, if that is not 0. `on_status` receives
+    sentences about a database that fails, and that works again.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class Recorder:
         events: bool = True,
         redact: Redact | None = None,
         recordings: str | None = None,
+        keep_days: float = 0,
         on_status: Callable[[str], None] = lambda sentence: None,
     ) -> None:
         self.engine = ""
@@ -62,14 +65,14 @@ class Recorder:
         self._database, self._folder = database, folder
         self._journal = Journal(folder, journal_bytes)
         self._events, self._redact, self._on_status = events, redact, on_status
-        self._recordings = recordings
+        self._recordings, self._keep_days = recordings, keep_days
         if recordings:
             _prepare_recordings(recordings)
         self._ended: list[tuple[ConversationRows, float]] = []
         """conversations whose recording is to be closed, and when they ended"""
         self._number, self._encoder = 0, msgspec.json.Encoder()
         self._work: anyio.Event | None = None
-        self._stopped = anyio.Event()
+        self._stopped, self._opened = anyio.Event(), anyio.Event()
 
     def listen(self, caller: Caller) -> ConversationRows:
         """Return the listener of a conversation (a `ListenerFactory`)."""
@@ -115,6 +118,7 @@ class Recorder:
                 if not is_open:
                     await self._open()
                     is_open = True
+                    self._opened.set()
                 await self._close_recordings()
                 while self._journal.pending:
                     entries = self._journal.read()
@@ -135,6 +139,12 @@ class Recorder:
             await self._work.wait()
             with anyio.move_on_after(GATHER_SECONDS):
                 await self._stopped.wait()
+
+    async def keep(self) -> None:
+        """Delete conversations when they are too old, until cancelled."""
+        if self._keep_days:
+            await self._opened.wait()
+            await keep(self._database, self._keep_days)
 
     def stop(self) -> None:
         """Let `run` return when the database has everything."""
@@ -205,6 +215,7 @@ async def recording(recorder: Recorder) -> AsyncIterator[Recorder]:
             finished.set()
 
         tasks.start_soon(run)
+        tasks.start_soon(recorder.keep)
         try:
             yield recorder
         finally:

@@ -387,7 +387,7 @@ class RecordingWriter:
 
         mixer = Mixer()
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             with _Encoder(self._path) as encoder:
                 while (observed := self._queue.get()) is not None:
                     if isinstance(observed, _Dropped):
