@@ -1,5 +1,6 @@
 """What passes on a line is in the database, whatever happens to the database or to the server."""
 
+import os
 import sqlite3
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from vivavoce.protocol import events as e
 from vivavoce.protocol.items import FunctionCallOutput, InputText, Message
 from vivavoce.providers.base import ToolCall
 from vivavoce.store.database import Database
-from vivavoce.store.journal import left_journals
+from vivavoce.store.journal import FILE_BYTES, RETRY, Journal, left_journals
 from vivavoce.store.queries import Record, find_conversation, list_conversations, list_events, stored_waterfall
 from vivavoce.store.recorder import Recorder, recording
 from vivavoce.store.recordings import read
@@ -326,8 +327,6 @@ async def test_without_a_folder_for_the_journal_it_is_in_memory_and_the_owner_is
 
 
 def test_the_journal_moves_to_a_new_file_and_loses_nothing(tmp_path: Path) -> None:
-    from vivavoce.store.journal import FILE_BYTES, Journal
-
     journal = Journal(tmp_path, 10 * FILE_BYTES)
     entry = b"x" * 99_999 + b"\n"
     for _ in range(FILE_BYTES // len(entry) + 3):
@@ -346,3 +345,39 @@ def test_the_journal_moves_to_a_new_file_and_loses_nothing(tmp_path: Path) -> No
     assert second.stat().st_size == 0
     journal.close()
     assert list(left_journals(tmp_path)) == []
+
+
+def test_a_journal_in_memory_keeps_what_comes_after_it_was_emptied(tmp_path: Path) -> None:
+    (tmp_path / "journal").write_text("a file where a folder should be")
+    journal = Journal(tmp_path / "journal", 1000)
+    for entry in (b"one\n", b"two\n"):
+        journal.append(entry)
+        assert journal.read() == entry
+        journal.forget(entry)
+    journal.close()
+
+
+def test_on_a_full_disk_the_journal_goes_on_in_memory_and_returns_to_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal, write = Journal(tmp_path, 1000), os.pwrite
+    journal.append(b"one\n")
+    is_full = True
+
+    def full(file: int, entry: bytes, at: int) -> int:
+        on_disk = Path(f"/proc/self/fd/{file}").resolve().is_relative_to(tmp_path)
+        return write(file, entry[:2], at) if is_full and on_disk else write(file, entry, at)
+
+    monkeypatch.setattr("os.pwrite", full)
+    journal.append(b"two\n")
+    assert not journal.on_disk
+    assert journal.read() == b"one\ntwo\n"
+    assert [left.read_bytes() for left in tmp_path.iterdir()] == [b"one\n"]  # still safe
+    journal.forget(b"one\ntwo\n")
+    is_full = False
+    for _ in range(RETRY):
+        journal.append(b"on\n")
+        journal.forget(journal.read())
+    assert journal.on_disk
+    journal.close()
+    assert list(tmp_path.iterdir()) == []

@@ -90,7 +90,7 @@ class Journal:
                 _remove(file, path)
 
     def _write(self, entry: bytes) -> None:
-        if os.write(self._file, entry) < len(entry):
+        if os.pwrite(self._file, entry, self._end) < len(entry):
             os.ftruncate(self._file, self._end)
             raise OSError(0, "the disk is full")
         self._end += len(entry)
@@ -109,7 +109,7 @@ class Journal:
             if in_memory:
                 raise OSError
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_EXCL, 0o600)
+            file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             self.on_disk, self._path = False, None
