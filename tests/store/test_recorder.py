@@ -347,6 +347,15 @@ def test_the_journal_moves_to_a_new_file_and_loses_nothing(tmp_path: Path) -> No
     assert list(left_journals(tmp_path)) == []
 
 
+def test_a_bug_in_the_recorder_ends_no_conversation(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    buggy = recorder("sqlite:///unused.db", tmp_path, recordings=str(tmp_path / "recordings"))
+    buggy.put = None  # type: ignore[assignment]
+    buggy._recordings = "nothing://x"
+    play(buggy)
+    assert "is not recorded" in caplog.text
+    assert "is not recorded any further" in caplog.text
+
+
 def test_a_journal_in_memory_keeps_what_comes_after_it_was_emptied(tmp_path: Path) -> None:
     (tmp_path / "journal").write_text("a file where a folder should be")
     journal = Journal(tmp_path / "journal", 1000)

@@ -146,14 +146,20 @@ class ConversationRows:
 
     def on_end(self, by: str) -> None:
         """Write down that the conversation is over, and who ended it."""
-        if self._is_known:
-            self._at = anyio.current_time() - self._began
-            self._row |= {"ended": self._time(), "ended_by": by}
-            self._write_stages()
-            self._write("conversations", self._row)
-            for kind in tuple(self._lost):
-                self._write_gap(kind)
+        try:
+            if self._is_known:
+                self._write_end(by)
+        except Exception:  # as above
+            log.exception("the end of conversation %s is not recorded", self._row["id"])
         self._on_ended(self)
+
+    def _write_end(self, by: str) -> None:
+        self._at = anyio.current_time() - self._began
+        self._row |= {"ended": self._time(), "ended_by": by}
+        self._write_stages()
+        self._write("conversations", self._row)
+        for kind in tuple(self._lost):
+            self._write_gap(kind)
 
     def on_recorded(self, recorded: Recorded) -> None:
         """Write down what was recorded, and which sound is missing."""

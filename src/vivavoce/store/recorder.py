@@ -76,7 +76,6 @@ class Recorder:
 
     def listen(self, caller: Caller) -> ConversationRows:
         """Return the listener of a conversation (a `ListenerFactory`)."""
-        url = f"{self._recordings}/{caller.id}.ogg" if self._recordings else None
         return ConversationRows(
             caller,
             self.put,
@@ -85,9 +84,17 @@ class Recorder:
             models=self.models,
             events=self._events,
             redact=self._redact,
-            recording=RecordingWriter(url, spool=self._folder) if url else None,
+            recording=self._open_recording(caller),
             on_ended=self._on_ended,
         )
+
+    def _open_recording(self, caller: Caller) -> RecordingWriter | None:
+        try:
+            url = f"{self._recordings}/{caller.id}.ogg"
+            return RecordingWriter(url, spool=self._folder) if self._recordings else None
+        except Exception:  # a store of files may raise anything, and the conversation goes on
+            log.exception("conversation %s is not recorded", caller.id)
+            return None
 
     def _on_ended(self, rows: ConversationRows) -> None:
         self._ended.append((rows, anyio.current_time()))
