@@ -147,10 +147,12 @@ def test_a_call_grows_as_its_arguments_come() -> None:
 def test_what_was_not_heard_is_forgotten() -> None:
     conversation = after(added(ANSWER), words("One two. "), sound(1000), words("Three four. "), sound(1000))
     conversation.apply(finished("completed", "One two. Three four. "))
+    conversation.apply(truncated(1700))
+    assert told(conversation) == "One two. Three"
     conversation.apply(truncated(1000))
     assert told(conversation) == "One two."
     conversation.apply(truncated(1700))
-    assert told(conversation) == "One two. Three"
+    assert told(conversation) == "One two.", "what was cut off never comes back"
 
 
 def test_an_answer_truncated_while_it_goes_on_stays_truncated() -> None:
