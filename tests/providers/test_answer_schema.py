@@ -5,6 +5,8 @@ import pytest
 from vivavoce.providers.qwen.answer_schema import unenforceable
 
 CAT = {"type": "object", "properties": {"kind": {"const": "cat"}}, "required": ["kind"]}
+DROPPED = [r"(?=a)b", r"\bfoo\b", r"(a)\1", "a$|^b", "a\\", "(?P<x>a)"]
+"""patterns of which llama.cpp makes any text"""
 DOG = {"type": "object", "properties": {"kind": {"const": "dog"}}, "required": ["kind"]}
 
 
@@ -19,6 +21,7 @@ def holding(part: dict[str, object]) -> dict[str, object]:
         {"type": ["integer", "null"], "maximum": 9},
         {"type": "string", "minLength": 1, "maxLength": 9, "title": "Name", "description": "…", "default": ""},
         {"type": "string", "pattern": "^[a-z]+$"},
+        {"type": "string", "pattern": r"^(?:\d{2}|[^$\]]\$)+$"},
         {"type": "string", "format": "date-time"},
         {"type": "array", "items": {"enum": [1, "two", None]}, "minItems": 1, "maxItems": 3},
         {"anyOf": [{"type": "string"}, {"$ref": "#/$defs/cat"}], "$defs": {"cat": CAT}},
@@ -41,6 +44,7 @@ def test_what_a_grammar_enforces_is_accepted(part: dict[str, object]) -> None:
         ({"not": {"type": "string"}}, "not"),
         ({"type": "string", "format": "email"}, "format"),
         ({"type": "string", "pattern": "[a-z]"}, "pattern"),
+        *(({"type": "string", "pattern": f"^{dropped}$"}, "pattern") for dropped in DROPPED),
         ({"type": "string", "pattern": "^a+$", "maxLength": 3}, "pattern"),
         ({"type": "array", "contains": {"const": 1}}, "contains"),
         ({"type": "object", "minProperties": 1}, "minProperties"),

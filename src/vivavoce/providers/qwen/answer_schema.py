@@ -3,6 +3,7 @@
 Source: its `common/json-schema-to-grammar.cpp`, and `grammars/README.md`, "JSON Schemas → GBNF".
 """
 
+import re
 from collections.abc import Iterator, Mapping
 
 from vivavoce.protocol.json_schema import Schema, as_schema
@@ -17,6 +18,8 @@ _ENFORCED = frozenset(
 )
 _BOUNDS = frozenset({"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"})
 _FORMATS = frozenset({"date", "time", "date-time", "uuid"})
+_PATTERN = re.compile(r"\^(?:\\[^bBAZzGpPk1-9]|\[(?:\\.|[^\]\\])+\]|\(\?:|\((?!\?)|[^\\\[(^$])*\$", re.DOTALL)
+"""one whole pattern that looks neither ahead nor back: other patterns are dropped"""
 _PARTS = ("additionalProperties", "items")
 _LISTS = ("anyOf", "oneOf", "allOf", "prefixItems")
 _MAPS = ("properties", "$defs", "definitions")
@@ -53,8 +56,11 @@ def _is_enforced(key: str, value: object, schema: Schema) -> bool:
     if key == "format":
         return value in _FORMATS
     if key == "pattern":  # which also replaces the bounds of the length
-        is_whole = isinstance(value, str) and value.startswith("^") and value.endswith("$")
-        return is_whole and not schema.keys() & {"minLength", "maxLength", "format"}
+        return (
+            isinstance(value, str)
+            and _PATTERN.fullmatch(value) is not None
+            and not schema.keys() & {"minLength", "maxLength", "format"}
+        )
     if key == "oneOf":
         return isinstance(value, list) and _are_disjoint([as_schema(one) for one in value])
     return key in _ENFORCED or key in _ANNOTATIONS
