@@ -6,15 +6,14 @@ A thread for each conversation does that, and writes. What is in the file surviv
 
 import logging
 import wave
-from collections import defaultdict
+from collections import defaultdict, deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from math import inf
 from pathlib import Path
-from queue import Queue
 from tempfile import gettempdir
-from threading import Thread
+from threading import Event, Thread
 from typing import TYPE_CHECKING, BinaryIO, Literal, cast
 
 from msgspec import UNSET
@@ -46,6 +45,8 @@ _AHEAD_SECONDS = 600
 """of sound may come before its time; more is dropped"""
 _HOLD, _JITTER = round(HOLD_SECONDS * OUTPUT_RATE), round(JITTER_SECONDS * OUTPUT_RATE)
 _MS = OUTPUT_RATE // 1000
+WRITE_SECONDS = 1.0
+"""how often what was said is written"""
 _BLOCK = OUTPUT_RATE // 5
 _SEEK_SECONDS = 0.6
 """So much of Opus before a place makes a decoder give the same samples there as a full decode does, measured;
@@ -349,10 +350,10 @@ class RecordingWriter:
         self._max_bytes = max_bytes
         self.url = url
         self._recorded = Recorded(url)
-        self._queue = Queue[ObservedEvent | _Dropped | None]()
+        self._queue = deque[ObservedEvent | _Dropped]()
         self._put = self._got = 0  # bytes; each is changed by one thread only
         self._dropped: dict[str, _Dropped] = {}
-        self._ended, self._ended_at = False, 0.0
+        self._ended, self._ended_at = Event(), 0.0
         self._thread = Thread(target=self._run, name=f"recording {self._path.name}", daemon=True)
         self._thread.start()
 
@@ -363,22 +364,20 @@ class RecordingWriter:
             dropped = self._dropped.setdefault(item_id, _Dropped(item_id, response_id, observed.at))
             dropped.size += size
             return
-        for dropped in self._dropped.values():
-            self._queue.put_nowait(dropped)
+        self._queue.extend(self._dropped.values())
         self._dropped.clear()
         if size or not isinstance(observed.event, e.ClientEvent):
             self._put += size
-            self._queue.put_nowait(observed)
+            self._queue.append(observed)  # without waking the thread, which would cost more than encoding does
 
     def close(self, at: float) -> Recorded:
         """Finish the file at a time of the events' clock, and put it where it belongs.
 
         Blocks until that is done, so call it in a thread.
         """
-        for dropped in self._dropped.values():
-            self._queue.put_nowait(dropped)
+        self._queue.extend(self._dropped.values())
         self._ended_at = at
-        self._queue.put_nowait(None)
+        self._ended.set()
         self._thread.join()
         return self._recorded
 
@@ -389,15 +388,10 @@ class RecordingWriter:
         try:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             with _Encoder(self._path) as encoder:
-                while (observed := self._queue.get()) is not None:
-                    if isinstance(observed, _Dropped):
-                        mixer.on_dropped(observed)
-                    else:
-                        mixer.on_event(observed)
-                        self._got += _sound(observed.event)[2]
-                    if mixer.settled - mixer.taken >= _BLOCK:
-                        encoder.write(mixer.take(mixer.settled))
-                self._ended = True
+                is_over = False
+                while not is_over:
+                    is_over = self._ended.wait(WRITE_SECONDS)
+                    self._mix(mixer, encoder)
                 mixer.advance(self._ended_at)
                 encoder.write(mixer.take(mixer.end))
             if self._target is not None:
@@ -407,6 +401,20 @@ class RecordingWriter:
         self._recorded.samples = mixer.taken
         self._recorded.spoken = sorted(mixer.spoken.values(), key=lambda one: (one.start, one.channel))
         self._recorded.gaps = mixer.gaps
+
+    def _mix(self, mixer: Mixer, encoder: "_Encoder") -> None:
+        """Write what has come so far."""
+        size = 0
+        while self._queue:
+            observed = self._queue.popleft()
+            if isinstance(observed, _Dropped):
+                mixer.on_dropped(observed)
+            else:
+                mixer.on_event(observed)
+                size += _sound(observed.event)[2]
+        if mixer.settled - mixer.taken >= _BLOCK:
+            encoder.write(mixer.take(mixer.settled))
+        self._got += size
 
     def _put_into_store(self, target: str) -> None:
         with ThreadPoolExecutor(
@@ -418,12 +426,12 @@ class RecordingWriter:
         self._path.unlink()
 
     def _fail(self, error: Exception) -> None:
-        """Say why, and read on, so that nobody waits."""
+        """Say why, and keep nothing more."""
         self._recorded.problem = f"The recording {self._path} is incomplete, or was not put: {error}"
         log.warning("%s", self._recorded.problem)
         self._max_bytes = -1
-        while not self._ended:
-            self._ended = self._queue.get() is None
+        while not self._ended.wait(WRITE_SECONDS):
+            self._queue.clear()
 
 
 class _Encoder:
@@ -437,6 +445,9 @@ class _Encoder:
         )
         if container == "ogg":
             self._stream.bit_rate = 48_000  # below that, one voice leaks into the other
+            self._stream.options = {
+                "compression_level": "3"
+            }  # two thirds of the work of 10, for speech as good
         self._written = 0
 
     def __enter__(self) -> "_Encoder":
