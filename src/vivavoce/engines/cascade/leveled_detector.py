@@ -32,16 +32,15 @@ class LeveledDetector:
         import numpy as np
 
         samples = np.frombuffer(frame, "<i2")
-        mean = float(samples.mean())
-        samples = samples - self._offset
-        peak = float(np.abs(samples).max()) / 32768
+        high, low = int(samples.max()), int(samples.min())
+        peak = max(high - self._offset, self._offset - low) / 32768
         level = max(peak, self._level) if self.adapts or self._level else 1.0
         gain = min(MAX_GAIN, TARGET / max(level, 1e-9))
         if gain > 1 and peak:  # of a constant nothing is left to amplify
-            frame = np.rint(samples * gain).astype("<i2").tobytes()
+            frame = np.rint((samples - np.float32(self._offset)) * np.float32(gain)).astype("<i2").tobytes()
         probability = self._detector.probability(frame)
         if self.adapts and probability >= SPEECH and not self._is_recording:
             self._level = max(peak, self._level * DECAY)
         if probability < SPEECH:
-            self._offset += FOLLOW * (mean - self._offset)
+            self._offset += FOLLOW * ((high + low) / 2 - self._offset)
         return probability
