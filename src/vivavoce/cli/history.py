@@ -49,15 +49,12 @@ def show(conversation: Id, as_json: AsJson = False, config: File = None) -> None
     """Show a conversation: who said what, what was heard of it, and how long each stage took."""
     from rich.console import Console
 
-    from vivavoce.store.queries import find_conversation, stored_waterfall
+    from vivavoce.store.queries import stored_waterfall
     from vivavoce.store.timings import draw_waterfall
 
-    if as_json:
-        _export(conversation, "json", None, config)
-        return
-    _export(conversation, "markdown", None, config)
-    rows = stored_waterfall(_ask(lambda database: find_conversation(database, conversation), config))
-    if rows:
+    record = _find(conversation, config)
+    _export(record, "json" if as_json else "markdown", None)
+    if not as_json and (rows := stored_waterfall(record)):
         Console().print("\n", draw_waterfall(rows))
 
 
@@ -90,7 +87,11 @@ def export(
     config: File = None,
 ) -> None:
     """Write a conversation as JSON, Markdown, subtitles or sound."""
-    _export(conversation, as_, output, config)
+    from vivavoce.store.export import FORMATS
+
+    if as_ not in (*FORMATS, "wav"):
+        raise ConfigError(f"--format cannot be {as_!r}; {alternatives(as_, (*FORMATS, 'wav'))}.")
+    _export(_find(conversation, config), as_, output)
 
 
 @app.command()
@@ -113,13 +114,15 @@ def delete(
         raise ConfigError(f"{problem}; write, when nobody does: viva db check --scrub")
 
 
-def _export(conversation: str, kind: str, output: Path | None, config: Path | None) -> None:
-    from vivavoce.store.export import FORMATS
+def _find(conversation: str, config: Path | None) -> "Record":
     from vivavoce.store.queries import find_conversation
 
-    if kind not in (*FORMATS, "wav"):
-        raise ConfigError(f"--format cannot be {kind!r}; {alternatives(kind, (*FORMATS, 'wav'))}.")
-    record = _ask(lambda database: find_conversation(database, conversation), config)
+    return _ask(lambda database: find_conversation(database, conversation), config)
+
+
+def _export(record: "Record", kind: str, output: Path | None) -> None:
+    from vivavoce.store.export import FORMATS
+
     try:
         if kind == "wav":
             _write_wav(record, output)
