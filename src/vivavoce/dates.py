@@ -3,11 +3,16 @@
 from datetime import UTC, datetime
 
 
+def utc_now() -> datetime:
+    """Return the time in UTC."""
+    return datetime.now(UTC)  # noqa: TID251  # people, and the wire, want a date
+
+
 def unix_now() -> int:
     """Return the Unix time in seconds, for fields such as `expires_at` and `created`."""
-    return int(datetime.now(UTC).timestamp())  # noqa: TID251  # the wire wants a date
+    return int(utc_now().timestamp())
 
 
 def iso_now() -> str:
     """Return the time in UTC as ISO 8601, to the millisecond."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds")  # noqa: TID251  # people want a date
+    return utc_now().isoformat(timespec="milliseconds")

@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, closing, contextmanager
+from functools import partial
 from pathlib import Path
 from shutil import move
 from typing import Any
@@ -73,7 +74,7 @@ class Database:
         Before an SQLite file is upgraded, it is copied. Both are done in one transaction.
         """
         if self.is_sqlite:
-            await anyio.to_thread.run_sync(self._check_file, upgrade)
+            await anyio.to_thread.run_sync(self._make_file if upgrade else partial(_check, self.file))
         async with self.writing() if upgrade else self.reading() as connection:
             if not self.is_sqlite and upgrade:
                 await connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_UPGRADING)))
@@ -150,9 +151,9 @@ class Database:
             )
         if target.exists():
             raise ConfigError(f"{target} is there already; name another file.")
-        self._check_file(False)
-        with self._describing(), closing(sqlite3.connect(self.file, timeout=BUSY_SECONDS)) as source:
-            source.execute("VACUUM INTO ?", (str(target),))
+        _check(self.file)
+        with self._describing():
+            _copy(self.file, target)
 
     def restore(self, source: Path) -> Path | None:
         """Replace a database in a file by a copy, while nobody uses it; return where the old one is, if any.
@@ -161,8 +162,7 @@ class Database:
         """
         if not self.is_sqlite:
             raise ConfigError(f"{self.about} is restored by PostgreSQL's own means; write: pg_restore")
-        copy = Database(f"sqlite:///{source}")
-        copy._check_file(False)
+        _check(source)
         old = self.file.with_name(f"{self.file.name}.before-restore")
         if self.file.exists():
             if old.exists():
@@ -171,8 +171,8 @@ class Database:
             for end in ("-wal", "-shm", ""):
                 if (part := self.file.with_name(self.file.name + end)).exists():
                     move(part, old.with_name(old.name + end))
-        with self._describing(), closing(sqlite3.connect(source)) as taken:
-            taken.execute("VACUUM INTO ?", (str(self.file),))
+        with self._describing():
+            _copy(source, self.file)
         return old if old.exists() else None
 
     def _check_unused(self) -> None:
@@ -209,24 +209,14 @@ class Database:
         except (SQLAlchemyError, sqlite3.Error, OSError) as error:
             raise ProviderError("store", f"{self.about}: {error}", retryable=True) from error
 
-    def _check_file(self, make: bool) -> None:
-        """Make the folder of an SQLite file, or raise `ConfigError` if the file is missing or damaged."""
-        if not self.file.exists():
-            if not make:
-                raise ConfigError(f"{self.file}: there is no such file; nothing was stored yet.")
-            with self._describing():
-                self.file.parent.mkdir(parents=True, exist_ok=True)
-                self.file.touch(mode=0o600)  # SQLite gives its log the same
+    def _make_file(self) -> None:
+        """Make an SQLite file, or check the one that is there."""
+        if self.file.exists():
+            _check(self.file)
             return
-        try:
-            with closing(sqlite3.connect(self.file, timeout=BUSY_SECONDS)) as connection:
-                found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
-        except sqlite3.OperationalError as error:
-            raise ProviderError("store", f"{self.file}: {error}", retryable=True) from error
-        except sqlite3.DatabaseError as error:
-            found = str(error)
-        if found != "ok":
-            raise ConfigError(f"{self.file} is damaged ({found}); write: viva db restore a-backup")
+        with self._describing():
+            self.file.parent.mkdir(parents=True, exist_ok=True)
+            self.file.touch(mode=0o600)  # SQLite gives its log the same
 
     def _compare_revision(self, connection: sa.Connection) -> bool:
         """Return whether the tables are made and current; raise if they are newer, or older."""
@@ -259,12 +249,32 @@ class Database:
         if current is not None and self.is_sqlite:
             copy = self.file.with_name(f"{self.file.name}.before-{known[0]}")
             copy.unlink(missing_ok=True)
-            with closing(sqlite3.connect(self.file)) as source:
-                source.execute("VACUUM INTO ?", (str(copy),))
+            _copy(self.file, copy)
         config = Config()
         config.set_main_option("script_location", _MIGRATIONS)
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
+
+
+def _check(file: Path) -> None:
+    """Raise `ConfigError` if an SQLite file is missing or damaged."""
+    if not file.exists():
+        raise ConfigError(f"{file}: there is no such file; nothing was stored yet.")
+    try:
+        with closing(sqlite3.connect(file, timeout=BUSY_SECONDS)) as connection:
+            found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+    except sqlite3.OperationalError as error:
+        raise ProviderError("store", f"{file}: {error}", retryable=True) from error
+    except sqlite3.DatabaseError as error:
+        found = str(error)
+    if found != "ok":
+        raise ConfigError(f"{file} is damaged ({found}); write: viva db restore a-backup")
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy an SQLite file that may be in use, its log included."""
+    with closing(sqlite3.connect(source, timeout=BUSY_SECONDS)) as connection:
+        connection.execute("VACUUM INTO ?", (str(target),))
 
 
 def _prepare_sqlite(connection: sqlite3.Connection, _: object) -> None:

@@ -1,13 +1,13 @@
 """Retention: what is older than its owner wants to keep is deleted, with its recording."""
 
 import logging
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import anyio
 import anyio.to_thread
 import sqlalchemy as sa
 
-from vivavoce.dates import iso_now
+from vivavoce.dates import utc_now
 from vivavoce.errors import ConfigError, ProviderError
 from vivavoce.store.database import Database
 from vivavoce.store.queries import delete_conversations
@@ -30,7 +30,7 @@ async def delete_with_recordings(database: Database, ids: list[str]) -> bool:
 
 async def expire(database: Database, days: float) -> int:
     """Delete the conversations that ended more than `days` days ago; return how many."""
-    before = datetime.fromisoformat(iso_now()) - timedelta(days=days)
+    before = utc_now() - timedelta(days=days)
     old = sa.select(conversations.c.id).where(conversations.c.ended < before).limit(AT_ONCE)
     count = 0
     while True:

@@ -29,9 +29,9 @@ class Moment(sa.TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
-def _of_conversation() -> sa.Column[str]:
+def _of_conversation(*, primary_key: bool = True) -> sa.Column[str]:
     key = sa.ForeignKey("conversations.id", ondelete="CASCADE")
-    return sa.Column("conversation_id", sa.Text, key, primary_key=True)
+    return sa.Column("conversation_id", sa.Text, key, primary_key=primary_key, nullable=False)
 
 
 conversations = sa.Table(
@@ -55,7 +55,7 @@ items = sa.Table(
     "items",
     metadata,
     sa.Column("row", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True),
-    sa.Column("conversation_id", sa.ForeignKey("conversations.id", ondelete="CASCADE"), nullable=False),
+    _of_conversation(primary_key=False),
     sa.Column("id", sa.Text, nullable=False),
     sa.Column("position", sa.Double, nullable=False),
     sa.Column("type", sa.Text, nullable=False),

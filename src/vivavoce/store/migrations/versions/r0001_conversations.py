@@ -53,9 +53,7 @@ def upgrade() -> None:
         sa.Column("ended", sa.Double),
         sa.Column("folded", sa.Text),
         sa.PrimaryKeyConstraint("row", name="pk_items"),
-        sa.ForeignKeyConstraint(
-            ["conversation_id"], ["conversations.id"], "fk_items_conversation_id", ondelete="CASCADE"
-        ),
+        _of_conversation("items"),
         sa.UniqueConstraint("conversation_id", "id", name="uq_items_conversation_id"),
     )
     op.create_table(
@@ -75,9 +73,7 @@ def upgrade() -> None:
         sa.Column("currency", sa.Text),
         sa.Column("created", moment, nullable=False),
         sa.PrimaryKeyConstraint("conversation_id", "source_id", "kind", name="pk_usage"),
-        sa.ForeignKeyConstraint(
-            ["conversation_id"], ["conversations.id"], "fk_usage_conversation_id", ondelete="CASCADE"
-        ),
+        _of_conversation("usage"),
     )
     op.create_table(
         "timings",
@@ -90,9 +86,7 @@ def upgrade() -> None:
         sa.Column("began", sa.Double, nullable=False),
         sa.Column("ended", sa.Double, nullable=False),
         sa.PrimaryKeyConstraint("conversation_id", "turn_id", "number", name="pk_timings"),
-        sa.ForeignKeyConstraint(
-            ["conversation_id"], ["conversations.id"], "fk_timings_conversation_id", ondelete="CASCADE"
-        ),
+        _of_conversation("timings"),
     )
     op.create_table(
         "events",
@@ -103,9 +97,7 @@ def upgrade() -> None:
         sa.Column("type", sa.Text, nullable=False),
         sa.Column("body", sa.Text, nullable=False),
         sa.PrimaryKeyConstraint("conversation_id", "number", name="pk_events"),
-        sa.ForeignKeyConstraint(
-            ["conversation_id"], ["conversations.id"], "fk_events_conversation_id", ondelete="CASCADE"
-        ),
+        _of_conversation("events"),
     )
     op.create_table(
         "recordings",
@@ -115,9 +107,7 @@ def upgrade() -> None:
         sa.Column("spoken", sa.JSON),
         sa.Column("problem", sa.Text),
         sa.PrimaryKeyConstraint("conversation_id", "url", name="pk_recordings"),
-        sa.ForeignKeyConstraint(
-            ["conversation_id"], ["conversations.id"], "fk_recordings_conversation_id", ondelete="CASCADE"
-        ),
+        _of_conversation("recordings"),
     )
     op.create_table(
         "gaps",
@@ -127,9 +117,7 @@ def upgrade() -> None:
         sa.Column("ended", sa.Double, nullable=False),
         sa.Column("lost", sa.Integer, nullable=False),
         sa.PrimaryKeyConstraint("conversation_id", "kind", "began", name="pk_gaps"),
-        sa.ForeignKeyConstraint(
-            ["conversation_id"], ["conversations.id"], "fk_gaps_conversation_id", ondelete="CASCADE"
-        ),
+        _of_conversation("gaps"),
     )
     op.create_table(
         "journals",
@@ -148,6 +136,11 @@ def upgrade() -> None:
     op.create_index("ix_usage_created", "usage", ["created"])
     for statement in _SQLITE if op.get_bind().dialect.name == "sqlite" else _POSTGRESQL:
         op.execute(statement)
+
+
+def _of_conversation(table: str) -> sa.ForeignKeyConstraint:
+    name = f"fk_{table}_conversation_id"
+    return sa.ForeignKeyConstraint(["conversation_id"], ["conversations.id"], name, ondelete="CASCADE")
 
 
 _REMOVE = "INSERT INTO items_words (items_words, rowid, folded) VALUES ('delete', old.row, old.folded);"
