@@ -51,6 +51,17 @@ class OutputAudio(Struct, tag_field="type", tag="output_audio", frozen=True, kw_
 ContentPart = InputText | InputAudio | InputImage | OutputText | OutputAudio
 
 
+def part_text(part: ContentPart) -> str:
+    """Return what was written, or the transcript of what was spoken; empty if it is not known."""
+    match part:
+        case InputText(text=text) | OutputText(text=text):
+            return text
+        case InputAudio(transcript=str(text)) | OutputAudio(transcript=str(text)):
+            return text
+        case _:
+            return ""
+
+
 # parts as `response.content_part.*` spells them: without `output_` (the inconsistency is the protocol's)
 
 

@@ -10,13 +10,10 @@ from vivavoce.protocol.items import (
     ContentPart,
     FunctionCall,
     FunctionCallOutput,
-    InputAudio,
-    InputText,
     Item,
     McpCall,
     Message,
-    OutputAudio,
-    OutputText,
+    part_text,
 )
 
 _RESULT_CHARS = 4000
@@ -46,16 +43,7 @@ def system_prompt(instructions: str, style: str) -> str:
 
 def content_text(content: Sequence[ContentPart]) -> str:
     """Return the text of a message: what was written, or the transcript where it was spoken."""
-    return " ".join(text.strip() for part in content if (text := _part_text(part)).strip())
-
-
-def _part_text(part: ContentPart) -> str:
-    match part:
-        case InputText(text=text) | OutputText(text=text):
-            return text
-        case InputAudio(transcript=str(text)) | OutputAudio(transcript=str(text)):
-            return text
-    return ""
+    return " ".join(text.strip() for part in content if (text := part_text(part)).strip())
 
 
 def turns_of(items: Sequence[Item]) -> list[DialogueTurn]:

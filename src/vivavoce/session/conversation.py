@@ -22,6 +22,7 @@ from vivavoce.protocol.items import (
     OutputAudio,
     OutputText,
     Purpose,
+    part_text,
     purpose_of,
 )
 from vivavoce.protocol.responses import Response, response_purpose
@@ -273,10 +274,4 @@ def _is_empty(item: Item) -> bool:
 
 
 def _has_content(part: ContentPart) -> bool:
-    match part:
-        case InputText(text=text) | OutputText(text=text):
-            return bool(text.strip())
-        case InputAudio(transcript=text) | OutputAudio(transcript=text):
-            return bool(text and text.strip())
-        case _:
-            return True
+    return isinstance(part, InputImage) or bool(part_text(part).strip())

@@ -10,18 +10,15 @@ import msgspec
 from msgspec import UNSET
 
 from vivavoce.audio.rates import OUTPUT_RATE
-from vivavoce.dates import iso_now
+from vivavoce.dates import iso_now, utc_now
 from vivavoce.protocol import events as e
 from vivavoce.protocol.items import (
     FunctionCall,
     FunctionCallOutput,
-    InputAudio,
-    InputText,
     Item,
     McpCall,
     Message,
-    OutputAudio,
-    OutputText,
+    part_text,
 )
 from vivavoce.protocol.responses import Response, Usage
 from vivavoce.protocol.session import AnySession, Session, input_settings
@@ -406,19 +403,10 @@ class ConversationRows:
 
     def _time(self) -> str:
         """Return the time of the event in UTC: by the loop's clock since the start, as dates may jump back."""
-        started = self._started or datetime.fromisoformat(iso_now())
+        started = self._started or utc_now()
         return (started + timedelta(seconds=self._at)).isoformat(timespec="milliseconds")
 
 
 def spoken_words(item: Message) -> str:
-    """Return the text and transcripts of a message."""
-    texts = []
-    for part in item.content:
-        match part:
-            case InputText(text=text) | OutputText(text=text):
-                texts.append(text)
-            case InputAudio(transcript=text) | OutputAudio(transcript=text):
-                texts.append(text or "")
-            case _:
-                pass
-    return " ".join(text for text in texts if text)
+    """Return the text and transcripts of a message, with every blank that they have."""
+    return " ".join(filter(None, map(part_text, item.content)))
