@@ -3,6 +3,8 @@
 import logging
 from collections.abc import Sequence
 
+import anyio
+import anyio.to_thread
 import msgspec
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -69,6 +71,8 @@ async def _write(database: Database, journal_id: str, entries: Sequence[Entry]) 
                 if entry.conversation_id in there:
                     key = (entry.table, *(entry.row[name] for name in tables.KEYS[entry.table]))
                     rows.setdefault(key, {}).update(entry.row)
+            said = [row for key, row in rows.items() if key[0] == tables.items.name]
+            await anyio.to_thread.run_sync(_fold_all, said)  # a long text takes seconds
             for table in tables.metadata.sorted_tables:
                 await _upsert(
                     database, connection, table, [row for key, row in rows.items() if key[0] == table.name]
@@ -96,11 +100,14 @@ async def _upsert(
     by_columns: dict[frozenset[str], list[dict[str, object]]] = {}
     for row in rows:
         row = {name: _without_nul(value) for name, value in row.items()}
-        if table is tables.items:
-            row["folded"] = fold(str(row["text"] or ""))
         by_columns.setdefault(frozenset(row), []).append(row)
     for alike in by_columns.values():
         await database.upsert(connection, table, alike)
+
+
+def _fold_all(rows: Sequence[dict[str, object]]) -> None:
+    for row in rows:
+        row["folded"] = fold(str(_without_nul(row["text"]) or ""))
 
 
 def _without_nul(value: object) -> object:
@@ -140,7 +147,10 @@ async def refold(database: Database) -> None:
             found = (await connection.execute(some)).all()
             if not found:
                 break
-            folded = [{"at": row, "words": fold(text or "")} for row, text in found]
+            words = await anyio.to_thread.run_sync(
+                lambda texts: [*map(fold, texts)], [text or "" for _, text in found]
+            )
+            folded = [{"at": row, "words": one} for (row, _), one in zip(found, words, strict=True)]
             change = sa.update(items).where(items.c.row == sa.bindparam("at"))
             await connection.execute(change.values(folded=sa.bindparam("words")), folded)
             last = found[-1].row

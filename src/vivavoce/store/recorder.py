@@ -170,7 +170,7 @@ class Recorder:
             self._work.set()
 
     async def _open(self) -> None:
-        fold("words")  # it reads its word lists when it is first used
+        await anyio.to_thread.run_sync(fold, "words")  # it reads its word lists when it is first used
         await self._database.open()
         await refold(self._database)
         for left in left_journals(self._folder):
