@@ -126,7 +126,7 @@ class ApiClient:
     ) -> tuple[str, bytes]:
         """Send a form; return media type and body, of at most `ANSWER_BYTES`. Raises `ProviderError`."""
         async with self._sent(self._client.build_request("POST", path, data=data, files=files)) as response:
-            answer = await _at_most(ANSWER_BYTES, response)
+            answer = await at_most(ANSWER_BYTES, response.aiter_bytes())
         if len(answer) > ANSWER_BYTES:
             raise self.failure(f"answered with more than {ANSWER_BYTES} bytes")
         return _media_type(response), answer
@@ -169,7 +169,7 @@ class ApiClient:
         status = response.status_code
         if location := response.headers.get("location"):
             return self.failure(f"answered {status}, it has moved to {location}: write that into base_url")
-        error = parsed(await _at_most(ERROR_BYTES, response))
+        error = parsed(await at_most(ERROR_BYTES, response.aiter_bytes()))
         wait = _retry_after(response.headers)
         asked = f" (Retry-After: {wait:g} s)" if wait else ""
         retryable = is_temporary(status, error) and response.headers.get("x-should-retry") != "false"
@@ -225,10 +225,10 @@ def _media_type(response: httpx.Response) -> str:
     return media_type.strip().lower()
 
 
-async def _at_most(limit: int, response: httpx.Response) -> bytes:
-    """Return the body of a response, cut off after `limit` bytes."""
+async def at_most(limit: int, chunks: AsyncIterator[bytes]) -> bytes:
+    """Return a body, cut off soon after `limit` bytes."""
     body = bytearray()
-    async for chunk in response.aiter_bytes():
+    async for chunk in chunks:
         body += chunk
         if len(body) > limit:
             break

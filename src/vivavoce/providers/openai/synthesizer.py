@@ -18,7 +18,7 @@ from vivavoce.audio.decode import NotAudio, TooLong, decode
 from vivavoce.audio.rates import OUTPUT_RATE
 from vivavoce.audio.resample import Resampler
 from vivavoce.providers.base import WordTiming
-from vivavoce.providers.openai.client import ApiClient, ApiSettings, Body, api_plugin
+from vivavoce.providers.openai.client import ApiClient, ApiSettings, Body, api_plugin, at_most
 from vivavoce.providers.openai.errors import EndpointError, parsed, reason, refused_parameter
 
 CHUNK_BYTES = OUTPUT_RATE // 10 * 2
@@ -129,10 +129,10 @@ class OpenAISynthesizer:
         header["content-type"] = response.media_type
         media_type = response.media_type.partition(";")[0].strip()
         if name := _not_sound(media_type, opening):
-            said = parsed(await _whole(opening, response, 1024))
+            said = parsed(await at_most(1024, _from(opening, response)))
             raise self.client.failure(f"sent {name} instead of sound: {reason(said) or said}")
         if opening and (name := _container(media_type, opening)):
-            yield await self._decoded(name, await _whole(opening, response, FILE_BYTES))
+            yield await self._decoded(name, await at_most(FILE_BYTES, _from(opening, response)))
             return
         if str(header.get_param("channels", "1")) != "1":
             raise self.client.failure(f"sent {response.media_type}; one channel is needed")
@@ -165,16 +165,6 @@ async def _from(opening: bytes, response: Body) -> AsyncIterator[bytes]:
     yield opening
     async for piece in response.data:
         yield piece
-
-
-async def _whole(opening: bytes, response: Body, limit: int) -> bytes:
-    """Return the body, cut off soon after `limit` bytes."""
-    body = bytearray()
-    async for piece in _from(opening, response):
-        body += piece
-        if len(body) > limit:
-            break
-    return bytes(body)
 
 
 def _not_sound(media_type: str, opening: bytes) -> str:
