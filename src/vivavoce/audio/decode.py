@@ -90,6 +90,8 @@ def decode(data: bytes, *, rate: int, max_seconds: float) -> bytes:
     """
     import numpy as np
 
+    from vivavoce.audio.samples import to_int16
+
     decoding = _Decoding(rate, max_seconds)
     sound = decoding.run(data)
     if (channel := decoding.cancelled()) is not None:
@@ -101,7 +103,7 @@ def decode(data: bytes, *, rate: int, max_seconds: float) -> bytes:
     beyond = np.count_nonzero(np.abs(sound) > 1)
     if beyond > np.count_nonzero(sound) / 10:  # floating-point samples that are no fractions of full scale
         sound /= np.quantile(np.abs(sound), 0.999)
-    return np.clip(np.rint(sound * 32768), -32768, 32767).astype("<i2").tobytes()
+    return to_int16(sound).tobytes()
 
 
 @dataclass
@@ -166,8 +168,8 @@ class _Decoding:
                 samples = np.ascontiguousarray(self._mono(frame)[None])
                 mono = av.AudioFrame.from_ndarray(samples, format="flt", layout="mono")
                 mono.sample_rate = rate
-                yield from (_samples(part)[0] for part in resampler.resample(mono))
-            yield from (_samples(part)[0] for part in resampler.resample(None))
+                yield from (channels_of(part)[0] for part in resampler.resample(mono))
+            yield from (channels_of(part)[0] for part in resampler.resample(None))
 
     def _frames(self, container: "InputContainer") -> "Iterator[AudioFrame]":
         """Yield what can be decoded; reading goes on after a damaged packet."""
@@ -206,7 +208,7 @@ class _Decoding:
     def _mono(self, frame: "AudioFrame") -> "Floats":
         import numpy as np
 
-        channels = _samples(frame)
+        channels = channels_of(frame)
         mixed: Floats = channels.mean(axis=0, dtype=np.float32)
         self.mixed_energy += float(mixed @ mixed)
         for number, one in enumerate(channels):
@@ -218,7 +220,7 @@ class _Decoding:
         self.failures += 1
 
 
-def _samples(frame: "AudioFrame") -> "Floats":
+def channels_of(frame: "AudioFrame") -> "Floats":
     """Return the samples of a frame by channel, in fractions of full scale."""
     import numpy as np
 

@@ -21,6 +21,12 @@ def to_pcm(sound: Floats) -> bytes:
     return (np.clip(sound, -1, 1) * np.float32(32767)).astype("<i2").tobytes()
 
 
+def to_int16(sound: Floats) -> NDArray[np.int16]:
+    """Return floats as 16-bit samples, rounded, so that what was 16-bit before is the same again."""
+    whole: NDArray[np.int16] = np.clip(np.rint(sound * 32768), -32768, 32767).astype("<i2")
+    return whole
+
+
 def normalized(sound: Floats) -> Floats:
     """Return `sound` without its mean, scaled so that its 99.9th percentile is at half of full scale.
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, BinaryIO, Literal, cast
 
 from msgspec import UNSET
 
+from vivavoce.audio.decode import channels_of
 from vivavoce.audio.rates import OUTPUT_RATE
 from vivavoce.audio.resample import resample
 from vivavoce.protocol import events as e
@@ -27,7 +28,6 @@ from vivavoce.session.middleware import ObservedEvent
 
 if TYPE_CHECKING:
     import numpy as np
-    from av import AudioFrame
     from av.audio.stream import AudioStream
     from fsspec import AbstractFileSystem
     from numpy.typing import NDArray
@@ -498,6 +498,8 @@ def read(url: str, start: int = 0, end: int | None = None) -> "Stereo":
     import numpy as np
     from fsspec.core import open as open_url
 
+    from vivavoce.audio.samples import to_int16
+
     with open_url(url, "rb") as file, av.open(file, "r", format=_container(url)) as recording:
         stream = recording.streams.audio[0]
         scale = stream.rate // OUTPUT_RATE
@@ -510,23 +512,15 @@ def read(url: str, start: int = 0, end: int | None = None) -> "Stereo":
             at = cast("int", frame.pts)
             if at >= last:
                 break
-            part = _columns(frame)[max(0, first - at) : max(0, int(min(last - at, frame.samples)))]
+            part = to_int16(channels_of(frame).T)[
+                max(0, first - at) : max(0, int(min(last - at, frame.samples)))
+            ]
             parts.append(part)
     found = np.concatenate(parts)
     skip, count = start - first // scale, None if end is None else end - start
     rate = scale * OUTPUT_RATE
     columns = [np.frombuffer(resample(found[:, n].tobytes(), rate, OUTPUT_RATE), "<i2") for n in (0, 1)]
     return np.stack(columns, axis=1)[skip : None if count is None else skip + count]
-
-
-def _columns(frame: "AudioFrame") -> "Stereo":
-    import numpy as np
-
-    samples = frame.to_ndarray()
-    samples = samples.T if frame.format.is_planar else samples.reshape(-1, 2)
-    if samples.dtype.kind == "f":
-        samples = np.clip(np.rint(samples * 32768), -32768, 32767)
-    return samples.astype(np.int16)
 
 
 def write_wav(url: str, sink: BinaryIO, start: int = 0, end: int | None = None) -> None:
