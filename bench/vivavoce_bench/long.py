@@ -85,9 +85,9 @@ async def _return(dial: Dial, told: Sequence[tuple[str, str]], seconds: float) -
     """Tell earlier turns on a new connection, wait so many seconds, and ask."""
     async with _calling(dial) as caller:
         for question, answer in told:
-            await caller.tell(Message(role="user", content=(InputText(text=question),)))
+            await caller.create_item(Message(role="user", content=(InputText(text=question),)))
             if answer:
-                await caller.tell(Message(role="assistant", content=(OutputText(text=answer),)))
+                await caller.create_item(Message(role="assistant", content=(OutputText(text=answer),)))
         await anyio.sleep(seconds)
         return await caller.ask(_question(len(told)))
 
@@ -105,14 +105,14 @@ class _Writer:
         self._changed.set()
         self._changed = anyio.Event()
 
-    async def tell(self, item: Message) -> None:
+    async def create_item(self, item: Message) -> None:
         """Add an item to the conversation."""
         await self._client.send(e.ConversationItemCreate(item=item))
 
     async def ask(self, text: str) -> LongTurn:
         """Ask in writing, and wait for the whole answer. Raises `ProviderError` if there is none."""
         self._events.clear()
-        await self.tell(Message(role="user", content=(InputText(text=text),)))
+        await self.create_item(Message(role="user", content=(InputText(text=text),)))
         began = anyio.current_time()
         await self._client.create_response()
         with anyio.move_on_after(ANSWER_SECONDS):

@@ -4,7 +4,7 @@ import anyio
 import pytest
 
 from vivavoce.providers.dialogue import DialogueTurn
-from vivavoce.providers.qwen.slots import Lent, Place, Slots, Window, find_place
+from vivavoce.providers.qwen.slots import Lent, Place, PromptWindow, Slots, find_place
 
 pytestmark = pytest.mark.anyio
 
@@ -15,8 +15,8 @@ def turns(*texts: str) -> tuple[DialogueTurn, ...]:
     return tuple(DialogueTurn("assistant" if i % 2 else "user", text) for i, text in enumerate(texts))
 
 
-def window(*texts: str) -> Window:
-    return Window(turns(*texts))
+def window(*texts: str) -> PromptWindow:
+    return PromptWindow(turns(*texts))
 
 
 def test_a_conversation_returns_to_its_slot() -> None:
@@ -37,11 +37,11 @@ def test_a_new_conversation_takes_no_others_slot() -> None:
 
 def test_turns_are_dropped_from_a_slot_and_stay_dropped() -> None:
     talk = turns("one", "1", "two", "2", "three", "3", "four")
-    dropped = find_place((*SYSTEM, *talk), SYSTEM, Window(talk[2:]))
+    dropped = find_place((*SYSTEM, *talk), SYSTEM, PromptWindow(talk[2:]))
     assert (dropped.start, dropped.known, dropped.has_dropped) == (0, 5, True)
-    stays = find_place((*SYSTEM, *talk[2:]), SYSTEM, Window(talk, 0, 2))
+    stays = find_place((*SYSTEM, *talk[2:]), SYSTEM, PromptWindow(talk, 0, 2))
     assert (stays.start, stays.known, stays.has_dropped) == (2, 5, False)
-    assert find_place((*SYSTEM, *talk[2:]), SYSTEM, Window(talk, 0, 1)).spared == 0
+    assert find_place((*SYSTEM, *talk[2:]), SYSTEM, PromptWindow(talk, 0, 1)).spared == 0
 
 
 async def test_who_finds_no_free_slot_waits_for_one() -> None:

@@ -6,13 +6,13 @@ from threading import Thread
 from typing import Any
 
 from vivavoce.protocol.session import InputSettings, Session, SessionAudio, TranscriptionSettings
-from vivavoce.store.conversation_rows import Model
+from vivavoce.store.conversation_rows import PricedModel
 from vivavoce.store.database import Database
 from vivavoce.store.recorder import Recorder, recording
 from vivavoce.testing.clock import JumpingClock
 from vivavoce.testing.simulation import CallerSays, Simulation, Step
 
-MODELS = {role: Model("scripted", "scripted") for role in ("chat", "transcriber", "synthesizer")}
+MODELS = {role: PricedModel("scripted", "scripted") for role in ("chat", "transcriber", "synthesizer")}
 PARIS = CallerSays(0.5, "What is the capital of France?")
 TRANSCRIBED = Session(
     audio=SessionAudio(input=InputSettings(transcription=TranscriptionSettings(language="en")))

@@ -43,9 +43,9 @@ def mixed(*observed: ObservedEvent, until: float) -> tuple[Samples, Mixer]:
     mixer, blocks = Mixer(), []
     for one in observed:
         mixer.on_event(one)
-        blocks.append(mixer.take(mixer.settled))
+        blocks.append(mixer.pop(mixer.settled))
     mixer.advance(until)
-    blocks.append(mixer.take(mixer.end))
+    blocks.append(mixer.pop(mixer.end))
     return np.concatenate(blocks), mixer
 
 
@@ -134,7 +134,7 @@ def test_it_does_not_matter_when_it_is_written(steps: list[tuple[str, int]]) -> 
     for one in observed:
         mixer.on_event(one)
     mixer.advance(at)
-    at_once = mixer.take(mixer.end)
+    at_once = mixer.pop(mixer.end)
     assert written.shape == at_once.shape
     assert (written == at_once).all()
     spoken = [one for one in mixer.spoken.values() if one.channel == "assistant"]

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from vivavoce.runtime import ProviderChoice, Runtime
     from vivavoce.session.line import Line
     from vivavoce.session.switchboard import ListenerFactory
-    from vivavoce.store.conversation_rows import Model
+    from vivavoce.store.conversation_rows import PricedModel
     from vivavoce.store.recorder import Recorder
     from vivavoce.tools.types import Assistant
 
@@ -209,7 +209,7 @@ def listeners(recorder: "Recorder | None") -> "Sequence[ListenerFactory]":
 def describe_to(recorder: "Recorder | None", runtime: "Runtime") -> None:
     """Tell a recorder which engine and models answer."""
     if recorder:
-        from vivavoce.store.conversation_rows import Model
+        from vivavoce.store.conversation_rows import PricedModel
 
         config = runtime.config
         recorder.engine = config.engine
@@ -217,19 +217,19 @@ def describe_to(recorder: "Recorder | None", runtime: "Runtime") -> None:
         if config.engine == "remote":
             server = config.remote.server
             recorder.models = {
-                "realtime": Model(server, config.remote.model),
-                "transcriber": Model(server, config.remote.transcriber),
+                "realtime": PricedModel(server, config.remote.model),
+                "transcriber": PricedModel(server, config.remote.transcriber),
             }
 
 
-def priced_model(choice: "ProviderChoice") -> "Model":
+def priced_model(choice: "ProviderChoice") -> "PricedModel":
     """Return a provider and its model as the table of prices names them, which knows no other servers."""
-    from vivavoce.store.conversation_rows import Model
+    from vivavoce.store.conversation_rows import PricedModel
 
     address = getattr(choice.settings, "base_url", "")
     elsewhere = choice.plugin.name == "openai" and urlsplit(address).hostname != "api.openai.com"
     provider = address if elsewhere else choice.plugin.name
-    return Model(provider, str(getattr(choice.settings, "model", "") or choice.about))
+    return PricedModel(provider, str(getattr(choice.settings, "model", "") or choice.about))
 
 
 def connection_error(line: "Line") -> ProviderError | None:

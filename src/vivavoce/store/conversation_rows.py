@@ -44,7 +44,7 @@ TURNS = 3
 UNREADABLE = "[not stored: the redaction failed]"
 
 
-class Model(NamedTuple):
+class PricedModel(NamedTuple):
     """What answers in one role: its provider and model, as the table of prices names them."""
 
     provider: str
@@ -88,7 +88,7 @@ class ConversationRows:
         *,
         journal_id: str,
         engine: str,
-        models: Mapping[str, Model],
+        models: Mapping[str, PricedModel],
         events: bool,
         redact: Redact | None,
         recording: RecordingWriter | None = None,
@@ -297,7 +297,7 @@ class ConversationRows:
         self,
         source_id: str,
         kind: Literal["response", "transcription", "speech"],
-        model: Model | None,
+        model: PricedModel | None,
         usage: AnyUsage | None,
         *,
         status: str | None = None,

@@ -16,7 +16,7 @@ import msgspec
 from vivavoce.backoff import backoff
 from vivavoce.errors import ConfigError, ProviderError
 from vivavoce.session.call import Caller
-from vivavoce.store.conversation_rows import ConversationRows, Model, Redact
+from vivavoce.store.conversation_rows import ConversationRows, PricedModel, Redact
 from vivavoce.store.database import Database
 from vivavoce.store.entries import Entry, finish, refold, write
 from vivavoce.store.folding import fold
@@ -58,7 +58,7 @@ class Recorder:
         on_status: Callable[[str], None] = lambda sentence: None,
     ) -> None:
         self.engine = ""
-        self.models: Mapping[str, Model] = {}
+        self.models: Mapping[str, PricedModel] = {}
         """by role: what answers, as it is written down"""
         self.problem: str | None = None
         """why nothing gets into the database at the moment"""

@@ -59,7 +59,7 @@ _OPTIONS = {"ogg": {"page_duration": "200000", "flush_packets": "1"}, "flac": {"
 
 
 @dataclass(frozen=True)
-class Spoken:
+class SpokenRange:
     """Where an item of the conversation is in the recording; `start` and `end` are samples at `OUTPUT_RATE`."""
 
     item_id: str
@@ -88,7 +88,7 @@ class Recorded:
 
     url: str
     samples: int = 0
-    spoken: list[Spoken] = field(default_factory=list)
+    spoken: list[SpokenRange] = field(default_factory=list)
     gaps: list[Gap] = field(default_factory=list)
     problem: str = ""
 
@@ -120,10 +120,10 @@ class Mixer:
     """Mixes the sound of a conversation by the times of its events. Pure; samples are at `OUTPUT_RATE`."""
 
     def __init__(self) -> None:
-        self.spoken: dict[tuple[Channel, str], Spoken] = {}
+        self.spoken: dict[tuple[Channel, str], SpokenRange] = {}
         self.gaps: list[Gap] = []
         self.taken = 0
-        """samples that `take` has returned"""
+        """samples that `pop` has returned"""
         self._began: float | None = None
         self._now = 0
         self._pieces: dict[Channel, list[_Piece]] = {"user": [], "assistant": []}
@@ -166,7 +166,7 @@ class Mixer:
                 self._formats.pop(response.id, None)
             case e.InputAudioBufferSpeechStarted(item_id=item_id, audio_start_ms=ms):
                 start = self._place(ms * _MS)
-                self.spoken["user", item_id] = Spoken(item_id, "user", start, start)
+                self.spoken["user", item_id] = SpokenRange(item_id, "user", start, start)
                 if self._interruptible:
                     self._interrupt()
             case e.InputAudioBufferSpeechStopped(item_id=item_id, audio_end_ms=ms):
@@ -174,7 +174,7 @@ class Mixer:
             case e.InputAudioBufferCommitted(item_id=item_id):
                 if ("user", item_id) not in self.spoken:  # turns without speech detection
                     start = self._place(self._committed)
-                    self.spoken["user", item_id] = Spoken(item_id, "user", start, self._ends["user"])
+                    self.spoken["user", item_id] = SpokenRange(item_id, "user", start, self._ends["user"])
                 self._committed = self._received
             case e.InputAudioBufferCleared():
                 self._committed = self._received
@@ -209,7 +209,7 @@ class Mixer:
         awaits_user = max(user, self._now - _HOLD)  # what is missing may only be late
         return min(self._now - (_HOLD if speaks else _JITTER), awaits_user if self._received else self._now)
 
-    def take(self, until: int) -> "Stereo":
+    def pop(self, until: int) -> "Stereo":
         """Return the samples from those taken before to `until`, in two columns: user and assistant."""
         import numpy as np
 
@@ -273,7 +273,7 @@ class Mixer:
         self._add("assistant", item_id, start, sound)
         known = self.spoken.get(("assistant", item_id))
         begun = known.start if known else start
-        self.spoken["assistant", item_id] = Spoken(item_id, "assistant", begun, self._ends["assistant"])
+        self.spoken["assistant", item_id] = SpokenRange(item_id, "assistant", begun, self._ends["assistant"])
 
     def _add(self, channel: Channel, item_id: str, start: int, sound: bytes) -> None:
         pieces, end = self._pieces[channel], start + len(sound) // 2
@@ -311,7 +311,7 @@ class Mixer:
         del piece.sound[2 * max(0, end - piece.start) :]
         known = self.spoken.pop(("assistant", piece.item_id), None)
         if known and min(known.end, piece.end) > known.start:  # of what was not heard at all there is none
-            heard = Spoken(piece.item_id, "assistant", known.start, min(known.end, piece.end))
+            heard = SpokenRange(piece.item_id, "assistant", known.start, min(known.end, piece.end))
             self.spoken["assistant", piece.item_id] = heard
         self._ends["assistant"] = max((one.end for one in self._pieces["assistant"] if one.sound), default=0)
 
@@ -321,7 +321,7 @@ class Mixer:
 
     def _end_user(self, item_id: str, end: int) -> None:
         if known := self.spoken.get(("user", item_id)):
-            self.spoken["user", item_id] = Spoken(item_id, "user", known.start, end)
+            self.spoken["user", item_id] = SpokenRange(item_id, "user", known.start, end)
 
     def _format(self, response_id: str) -> AudioFormat:
         return self._formats.get(response_id) or self._formats[""]
@@ -393,7 +393,7 @@ class RecordingWriter:
                     is_over = self._ended.wait(WRITE_SECONDS)
                     self._mix(mixer, encoder)
                 mixer.advance(self._ended_at)
-                encoder.write(mixer.take(mixer.end))
+                encoder.write(mixer.pop(mixer.end))
             if self._target is not None:
                 self._put_into_store(self._target)
         except (OSError, FFmpegError) as error:
@@ -413,7 +413,7 @@ class RecordingWriter:
                 mixer.on_event(observed)
                 size += _sound(observed.event)[2]
         if mixer.settled - mixer.taken >= _BLOCK:
-            encoder.write(mixer.take(mixer.settled))
+            encoder.write(mixer.pop(mixer.settled))
         self._got += size
 
     def _put_into_store(self, target: str) -> None:

@@ -16,7 +16,7 @@ from providers.openai.endpoint import Answer, Endpoint, asking, body, delta, eve
 from vivavoce.dates import unix_now
 from vivavoce.errors import ProviderError
 from vivavoce.providers.base import ChatUsage, ToolCall
-from vivavoce.providers.openai.completion import Completion
+from vivavoce.providers.openai.completion import StreamedCompletion
 
 pytestmark = pytest.mark.anyio
 
@@ -494,7 +494,7 @@ CHUNKS = st.lists(
 @settings(max_examples=40)
 @given(CHUNKS)
 def test_whatever_arrives_is_words_and_calls_or_a_failure(chunks: list[object]) -> None:
-    completion = Completion(lambda message, error: ProviderError("openai", message), ["look"])
+    completion = StreamedCompletion(lambda message, error: ProviderError("openai", message), ["look"])
     stream = "".join(f"data: {json.dumps(chunk)}\n\n" for chunk in chunks).encode()
     words = [*completion.push(stream), *completion.flush()]
     for text in [*words, *(call.arguments for call, _ in completion.calls())]:

@@ -44,7 +44,7 @@ class AudioBuffer:
         """Return the audio from `start_ms` on, as far as it is kept."""
         return bytes(self._audio[self._index(start_ms) :])
 
-    def take(self) -> bytes:
+    def pop_all(self) -> bytes:
         """Remove the audio, and return it; the end is where it began."""
         audio = bytes(self._audio)
         self._audio.clear()
@@ -113,7 +113,7 @@ class InputAudioStream:
             else:
                 self.turn_taking.use(settings.rules)
             if self.settings.rules is None:
-                self._rest = self.buffer.take()
+                self._rest = self.buffer.pop_all()
                 self.turn_taking.now_ms = self.buffer.end_ms
         if settings.format != self.settings.format:
             self._use_format(settings)

@@ -31,7 +31,7 @@ from vivavoce.providers.dialogue import (
     system_prompt,
 )
 from vivavoce.providers.openai.client import ApiClient, ApiSettings, api_plugin
-from vivavoce.providers.openai.completion import Completion
+from vivavoce.providers.openai.completion import StreamedCompletion
 from vivavoce.providers.openai.errors import EndpointError, is_temporary
 from vivavoce.providers.openai.refusals import WRONG_NUMBER, Objects, adapt, find_refused
 
@@ -130,7 +130,7 @@ class OpenAIChat:
         self, request: ChatRequest, body: Mapping[str, object]
     ) -> AsyncGenerator[str | ToolCall | ChatUsage, None]:
         names = [tool.name for tool in request.tools]
-        completion = Completion(
+        completion = StreamedCompletion(
             self._failed,
             names,
             implicit_thoughts=self._implicit_thoughts,
@@ -165,7 +165,7 @@ class OpenAIChat:
         return call
 
 
-async def _next(data: AsyncIterator[bytes], completion: Completion) -> bytes:
+async def _next(data: AsyncIterator[bytes], completion: StreamedCompletion) -> bytes:
     """Return the next bytes, or nothing at the end. What follows a complete answer may be late, or fail.
 
     It is read to its end all the same, because only then the connection can be used again.

@@ -254,7 +254,7 @@ class _Calls:
 # the completion
 
 
-class Completion:
+class StreamedCompletion:
     """One completion as far as it has arrived. `tools` are the names of those that may be called.
 
     `fail` makes the error for a message and the value that the endpoint has sent. `on_progress` is called for

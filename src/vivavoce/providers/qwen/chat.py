@@ -31,7 +31,7 @@ from vivavoce.providers.dialogue import (
 from vivavoce.providers.qwen.answer_schema import unenforceable
 from vivavoce.providers.qwen.llama import PROVIDER, ContextExceeded, FormatRefused, Llama
 from vivavoce.providers.qwen.prompts import EXAMPLES, FEW, STYLE, is_latin, max_sentences, speech_grammar
-from vivavoce.providers.qwen.slots import Lent, Prompt, Slots, Window
+from vivavoce.providers.qwen.slots import Lent, Prompt, PromptWindow, Slots
 from vivavoce.providers.qwen.tool_picker.router import FIXED, Router
 from vivavoce.providers.qwen.tool_results import verbatim_results
 from vivavoce.providers.registry import Plugin, Weights
@@ -230,7 +230,7 @@ def _opening(request: ChatRequest) -> Prompt:
     return tuple(turn for turn in (system, *(EXAMPLES if request.spoken else ())) if turn.text)
 
 
-def _window(turns: Sequence[DialogueTurn], budget: int, *, ahead: bool = False) -> Window:
+def _window(turns: Sequence[DialogueTurn], budget: int, *, ahead: bool = False) -> PromptWindow:
     """Return the turns that fit, and where a prompt may begin; reading `ahead` leaves `RESERVE` of the budget.
 
     A prompt goes on to begin where it does in a slot as long as that fits, and fills enough of the context.
@@ -245,7 +245,7 @@ def _window(turns: Sequence[DialogueTurn], budget: int, *, ahead: bool = False) 
             break
         if fitting[index + 1].role == "user":
             latest = index + 1
-    return Window(fitting, first, latest)
+    return PromptWindow(fitting, first, latest)
 
 
 def _answer_schema(request: ChatRequest) -> Schema:

@@ -33,7 +33,7 @@ class Place(NamedTuple):
     """whether the slot has read older turns than these, which are dropped from its cache"""
 
 
-class Window(NamedTuple):
+class PromptWindow(NamedTuple):
     """The turns of a conversation that fit into the context, of which a prompt has the last ones.
 
     A prompt begins with the turn `first`, unless a slot has begun with another one, not after `latest`.
@@ -92,7 +92,7 @@ class Slots:
             self._notify()
 
     @asynccontextmanager
-    async def lend(self, opening: Prompt, window: Window) -> AsyncIterator[Lent]:
+    async def lend(self, opening: Prompt, window: PromptWindow) -> AsyncIterator[Lent]:
         """Yield the slot for a conversation; it is free again when the block is left.
 
         The prompt consists of `opening` and of turns of the window.
@@ -104,7 +104,7 @@ class Slots:
                 yield lent
 
     async def read_ahead(
-        self, opening: Prompt, window: Window, read: Callable[[Lent], Awaitable[None]]
+        self, opening: Prompt, window: PromptWindow, read: Callable[[Lent], Awaitable[None]]
     ) -> None:
         """Read a conversation, a piece at a time, when no reply is in progress; return when it is read.
 
@@ -150,7 +150,7 @@ class Slots:
                     self._piece = None
                     self._notify()
 
-    def _best(self, opening: Prompt, window: Window) -> tuple[int, Place]:
+    def _best(self, opening: Prompt, window: PromptWindow) -> tuple[int, Place]:
         """Return which idle slot spares most reading, or else was idle longest, and the place in it."""
         places = [find_place(slot.read, opening, window) for slot in self._idle]
         best = max(range(len(places)), key=lambda i: (places[i].spared, -self._idle[i].used))
@@ -178,7 +178,7 @@ class Slots:
         self._changed = anyio.Event()
 
 
-def find_place(read: Prompt, opening: Prompt, window: Window) -> Place:
+def find_place(read: Prompt, opening: Prompt, window: PromptWindow) -> Place:
     """Return where a conversation continues in a slot that has read `read`.
 
     Either the slot begins with one of the turns that the prompt may begin with, or it has read older ones. It
