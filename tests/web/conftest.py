@@ -1,12 +1,13 @@
 """A real server on a free port of this machine, with the stage's models."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import pytest
 
 from vivavoce.config.schema import Config
 from vivavoce.runtime import Runtime
+from vivavoce.session.switchboard import ListenerFactory
 from vivavoce.testing.simulation import Simulation
 from vivavoce.web.app import Web
 from vivavoce.web.server import listen, serving
@@ -16,12 +17,17 @@ Site = Callable[..., AbstractAsyncContextManager[str]]
 
 @asynccontextmanager
 async def open_site(
-    simulation: Simulation | None = None, *, furnished: bool = True, **tables: object
+    simulation: Simulation | None = None,
+    *,
+    furnished: bool = True,
+    listeners: Sequence[ListenerFactory] = (),
+    **tables: object,
 ) -> AsyncIterator[str]:
     """Serve with these tables of the configuration; give the URL."""
     slots = {role: {"provider": "scripted"} for role in ("turn", "transcriber", "chat", "synthesizer")}
     session = {"turn_detection": {"type": "server_vad", "silence_duration_ms": 200}}
-    runtime = Runtime(Config(**{**slots, "session": session, **tables}))  # type: ignore[arg-type]
+    config = Config(**{**slots, "session": session, **tables})  # type: ignore[arg-type]
+    runtime = Runtime(config, listeners=listeners)
     if furnished:
         await runtime.use_providers(
             (simulation or Simulation(chat_delay=0, transcriber_delay=0, synthesizer_delay=0)).engine.providers

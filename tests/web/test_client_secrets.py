@@ -21,7 +21,7 @@ from vivavoce.errors import ProtocolError
 from vivavoce.protocol.session import Session, TranscriptionSession
 from vivavoce.runtime import Runtime
 from vivavoce.web.app import Web
-from vivavoce.web.security.client_secrets import ClientSecrets
+from vivavoce.web.security.client_secrets import Binding, ClientSecrets
 
 pytestmark = pytest.mark.anyio
 
@@ -74,17 +74,17 @@ async def refusal(url: str, key: str, query: str = "") -> tuple[int, str]:
 
 async def test_a_secret_finds_what_it_is_bound_to_until_it_expires() -> None:
     secrets, session = ClientSecrets(max_secrets=10), Session(instructions="Hi.")
-    value = secrets.issue(session, 600)
+    value = secrets.issue(Binding(session), 600)
     await anyio.sleep(599)
-    assert secrets.session(value) is session
+    assert secrets.binding(value) == Binding(session)
     await anyio.sleep(1)
-    assert secrets.session(value) is None
-    assert secrets.session("ek_unheard_of") is None
+    assert secrets.binding(value) is None
+    assert secrets.binding("ek_unheard_of") is None
 
 
 async def test_the_secret_itself_is_not_kept() -> None:
     secrets = ClientSecrets(max_secrets=10)
-    value = secrets.issue(Session(), 600)
+    value = secrets.issue(Binding(Session()), 600)
     assert value not in repr(secrets)
     assert value.encode() not in repr(secrets).encode()
 
@@ -92,11 +92,11 @@ async def test_the_secret_itself_is_not_kept() -> None:
 async def test_secrets_are_bounded_and_make_room_when_they_expire() -> None:
     secrets = ClientSecrets(max_secrets=2)
     for session in (Session(), TranscriptionSession()):
-        secrets.issue(session, 10)
+        secrets.issue(Binding(session), 10)
     with pytest.raises(ProtocolError, match=r"limits\.client_secrets"):
-        secrets.issue(Session(), 10)
+        secrets.issue(Binding(Session()), 10)
     await anyio.sleep(10)
-    assert secrets.session(secrets.issue(Session(), 10)) == Session()
+    assert secrets.binding(secrets.issue(Binding(Session()), 10)) == Binding(Session())
 
 
 # by HTTP

@@ -37,7 +37,8 @@ class Caller:
 
     `transport` is the transport's name, `address` the client's IP address or the like. `plays_audio` means
     that the transport plays the audio itself, and reports that (`output_audio_buffer.*`). `refer` transfers the
-    call, if the transport can. `extras` means that the client understands vivavoce's own events.
+    call, if the transport can. `extras` means that the client understands vivavoce's own events. `identity` is
+    the person, as whoever holds a key of the server names them; None is nobody in particular.
     """
 
     transport: str
@@ -47,6 +48,7 @@ class Caller:
     plays_audio: bool = False
     refer: Refer | None = None
     extras: bool = False
+    identity: str | None = None
     id: str = field(default_factory=lambda: e.new_id("sess"))
 
 

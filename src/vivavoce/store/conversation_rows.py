@@ -102,7 +102,7 @@ class ConversationRows:
             "session_id": None,
             "transport": caller.transport,
             "caller": caller.address or None,
-            "identity": None,
+            "identity": caller.identity,
             "engine": engine,
             "models": {role: model.name for role, model in models.items()},
             "instructions": None,

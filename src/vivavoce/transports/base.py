@@ -143,7 +143,7 @@ class Handshake:
     """The request that opens a call, or joins the call `call_id`.
 
     `session` is the session of the caller's client secret, or of `intent`. `extras` requests vivavoce's
-    extensions to the protocol.
+    extensions to the protocol. `identity` is the caller's, as authentication has found it.
     """
 
     address: str = ""
@@ -152,6 +152,7 @@ class Handshake:
     call_id: str | None = None
     dialect: Dialect = GA
     extras: bool = False
+    identity: str | None = None
 
     def caller(self, transport: str, *, plays_audio: bool, id_prefix: str = "sess") -> Caller:
         """Return the `Caller` for this request, with a new id."""
@@ -162,6 +163,7 @@ class Handshake:
             self.session,
             plays_audio=plays_audio,
             extras=self.extras,
+            identity=self.identity,
             id=new_id(id_prefix),
         )
 

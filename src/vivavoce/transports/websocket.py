@@ -103,19 +103,21 @@ class WebSocketTransport:
 
 
 def read_handshake(scope: Scope) -> Handshake:
-    """Read a WebSocket's opening request. The session of a client secret is in the scope's `state`."""
+    """Read a WebSocket's opening request. The scope's `state` has what its key says: session and identity."""
     query = dict(reversed(parse_qsl(scope["query_string"].decode("latin-1"))))  # the first of two values counts
     address, call_id = (scope.get("client") or ("",))[0], query.get("call_id")
     dialect, extras = _dialect(scope, query), wants_extras(query)
     if call_id is not None:
         return Handshake(address, call_id=call_id, dialect=dialect, extras=extras)
-    session: AnySession | None = scope.get("state", {}).get("session")
+    state = scope.get("state", {})
+    session: AnySession | None = state.get("session")
     if session is None and query.get("intent") == "transcription":
         session = TranscriptionSession()
     model = query.get("model") or query.get("deployment")
     if model is None and isinstance(session, Session) and session.model:
         model = session.model
-    return Handshake(address, model, session, dialect=dialect, extras=extras)
+    identity = state.get("identity")
+    return Handshake(address, model, session, dialect=dialect, extras=extras, identity=identity)
 
 
 def _dialect(scope: Scope, query: Mapping[str, str]) -> Dialect:

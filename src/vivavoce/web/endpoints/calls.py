@@ -63,7 +63,9 @@ class CallsEndpoint:
             model = session.model
         address = request.client.host if request.client else ""
         dialect = BETA if request.url.path == BETA_PATH else GA
-        return Handshake(address, model, session, dialect=dialect, extras=wants_extras(request.query_params))
+        identity = getattr(request.state, "identity", None)
+        extras = wants_extras(request.query_params)
+        return Handshake(address, model, session, dialect=dialect, extras=extras, identity=identity)
 
     def _resolve(self, bound: AnySession | None, wanted: AnySession | None) -> AnySession | None:
         """Return the session of the client secret, merged with that of the request. Raises if it is invalid."""

@@ -17,7 +17,7 @@ from vivavoce.protocol.session import AnySession, Session
 from vivavoce.protocol.tools import without_secrets
 from vivavoce.runtime import Runtime
 from vivavoce.web.requests import read_bytes
-from vivavoce.web.security.client_secrets import ClientSecrets
+from vivavoce.web.security.client_secrets import Binding, ClientSecrets
 
 
 class ExpiresAfter(Struct, frozen=True):
@@ -65,7 +65,7 @@ class ClientSecretsEndpoint:
         """Create a secret for a session, as in GA."""
         body = await read_bytes(request, self.limits, "session_bytes")
         wanted = read_body(body, ClientSecretRequest, self.limits)
-        return _json(self._issue(wanted.session, wanted.expires_after.seconds))
+        return _json(self._issue(request, wanted.session, wanted.expires_after.seconds))
 
     async def sessions(self, request: Request) -> Response:
         """Create a secret for a session, as in the beta."""
@@ -83,16 +83,16 @@ class ClientSecretsEndpoint:
         event = msgspec.json.encode({"type": event_type, "session": session})
         update = beta.decode_client(event, self.limits)
         expires = terms.expires_after or terms.expires_at or ExpiresAfter()
-        secret = self._issue(cast("SessionUpdate", update).session, expires.seconds)
+        secret = self._issue(request, cast("SessionUpdate", update).session, expires.seconds)
         client_secret = {"value": secret.value, "expires_at": secret.expires_at}
         return _json({**beta.session_to_beta(secret.session), "client_secret": client_secret})
 
-    def _issue(self, wanted: AnySession, seconds: int) -> ClientSecret:
+    def _issue(self, request: Request, wanted: AnySession, seconds: int) -> ClientSecret:
         session = self.runtime.resolve_session(wanted)
         shown = without_secrets(session) if isinstance(session, Session) else session
         expires_at = self._now() + seconds
         return ClientSecret(
-            value=self.secrets.issue(wanted, seconds),
+            value=self.secrets.issue(Binding(wanted, getattr(request.state, "identity", None)), seconds),
             expires_at=expires_at,
             session=replace(shown, id=new_id("sess"), expires_at=expires_at),
         )

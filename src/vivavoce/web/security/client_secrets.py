@@ -13,6 +13,14 @@ PREFIX = "ek_"
 """prefix of client secrets (OpenAI: ephemeral keys)"""
 
 
+@dataclass(frozen=True)
+class Binding:
+    """What a client secret is bound to: the session of its calls, and who makes them."""
+
+    session: AnySession
+    identity: str | None = None
+
+
 @dataclass
 class ClientSecrets:
     """The valid client secrets, at most `max_secrets`; only their digests are stored.
@@ -21,26 +29,26 @@ class ClientSecrets:
     """
 
     max_secrets: int
-    _sessions: dict[bytes, tuple[AnySession, float]] = field(default_factory=dict)
-    """by digest: the session, and when the secret expires"""
+    _bindings: dict[bytes, tuple[Binding, float]] = field(default_factory=dict)
+    """by digest: what the secret is bound to, and when it expires"""
 
-    def issue(self, session: AnySession, seconds: float) -> str:
+    def issue(self, binding: Binding, seconds: float) -> str:
         """Return a new secret, valid for `seconds`. Raises `ProtocolError` if there are too many."""
         now = anyio.current_time()
-        self._sessions = {digest: bound for digest, bound in self._sessions.items() if bound[1] > now}
-        if len(self._sessions) >= self.max_secrets:
+        self._bindings = {digest: bound for digest, bound in self._bindings.items() if bound[1] > now}
+        if len(self._bindings) >= self.max_secrets:
             problem = (
                 f"{self.max_secrets} client secrets (limits.client_secrets) are valid; wait until some expire."
             )
             raise ProtocolError(problem, code="rate_limit_exceeded")
         secret = PREFIX + token_hex(24)
-        self._sessions[_digest(secret)] = session, now + seconds
+        self._bindings[_digest(secret)] = binding, now + seconds
         return secret
 
-    def session(self, secret: str) -> AnySession | None:
-        """Return the session that a secret is bound to; None if it is unknown or has expired."""
-        session, expires_at = self._sessions.get(_digest(secret), (None, 0.0))
-        return session if expires_at > anyio.current_time() else None
+    def binding(self, secret: str) -> Binding | None:
+        """Return what a secret is bound to; None if it is unknown or has expired."""
+        binding, expires_at = self._bindings.get(_digest(secret), (None, 0.0))
+        return binding if expires_at > anyio.current_time() else None
 
 
 def _digest(secret: str) -> bytes:

@@ -5,6 +5,7 @@ Therefore pages of other origins are rejected by their `Origin`, and unknown hos
 """
 
 import hmac
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
@@ -23,6 +24,10 @@ API_KEY = "api-key"
 """Azure's header for the key, and in its preview the query parameter"""
 KEY_PARAMETERS = frozenset({API_KEY, "authorization"})
 """headers, and in Azure's preview query parameters, with a key: browsers cannot set headers on a WebSocket"""
+IDENTITY = "openai-safety-identifier"
+"""OpenAI's header by which whoever holds a key names the person for whom it makes a request"""
+IDENTITY_CHARS = 255
+"""characters of an identity, as many as a subject of OpenID Connect may have"""
 OPEN_PATHS = frozenset({"/", "/healthz", "/readyz", "/v1/status"})
 CALL_PATHS = frozenset({*PATHS, *(f"{path}/calls" for path in PATHS)})
 """paths where calls begin, by WebSocket or by WebRTC"""
@@ -78,26 +83,38 @@ class Guard:
             self._check_keys(keys, scope)
 
     def _check_keys(self, keys: Sequence[str], scope: Scope) -> None:
+        headers, state = Headers(scope=scope), scope.setdefault("state", {})
         matches = [hmac.compare_digest(key.encode(), known.encode()) for key in keys for known in self.keys]
         if any(matches):
-            return
-        if secret := next((key for key in keys if key.startswith(PREFIX)), None):
+            state["identity"] = _identity(headers)
+        elif secret := next((key for key in keys if key.startswith(PREFIX)), None):
             self._check_client_secret(secret, scope)
         elif self.keys:
             message = "The key is not valid for this server." if keys else "This server needs a key (bearer)."
             raise HttpError(401, message, code="invalid_api_key")
+        elif "origin" not in headers:  # a program of this machine; a page may not say who its user is
+            state["identity"] = _identity(headers)
 
     def _check_client_secret(self, secret: str, scope: Scope) -> None:
-        """Bind a request to the session of its client secret, even if no key is required."""
-        session = self.secrets.session(secret)
-        if session is None:
+        """Bind a request to what its client secret is bound to, even if no key is required."""
+        binding = self.secrets.binding(secret)
+        if binding is None:
             message = "This client secret was not issued by this server, or has expired."
             raise HttpError(401, message, code="invalid_api_key")
         query = parse_qsl(scope["query_string"].decode("latin-1"))
         if scope["path"] not in CALL_PATHS or any(name == "call_id" for name, _ in query):
             message = "A client secret can only begin a Realtime call."
             raise HttpError(403, message, code="client_secret_not_allowed")
-        scope.setdefault("state", {})["session"] = session
+        scope["state"] |= {"session": binding.session, "identity": binding.identity}
+
+
+def _identity(headers: Headers) -> str | None:
+    """Return the identity that a trusted request names, if any. Raises `HttpError` for what is none."""
+    identity = headers.get(IDENTITY)
+    if identity is None or re.fullmatch(rf"[!-~]{{1,{IDENTITY_CHARS}}}", identity):
+        return identity
+    message = f"OpenAI-Safety-Identifier must have 1 to {IDENTITY_CHARS} characters of ASCII without blanks."
+    raise HttpError(400, message, code="invalid_value", param="OpenAI-Safety-Identifier")
 
 
 def is_allowed_origin(server: ServerTable, origin: str, host: str) -> bool:
