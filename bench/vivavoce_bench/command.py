@@ -7,21 +7,24 @@ import typer
 
 from vivavoce.cli.common import Chat, File
 
-What = Literal["all", "latency", "load", "barge-in", "hearing", "turns", "transport", "tools", "long"]
+What = Literal[
+    "all", "latency", "load", "barge-in", "hearing", "turns", "transport", "tools", "long", "history"
+]
 
 
 def bench(
     what: Annotated[
         What,
         typer.Argument(
-            help="latency, load, barge-in, hearing, turns, transport, tools or long; all is a short round."
+            help="latency, load, barge-in, hearing, turns, transport, tools, long, history; all: a short round."
         ),
     ] = "all",
     preset: Annotated[str, typer.Option(help="offline, or scripted: providers of fixed delays.")] = "offline",
     chat: Chat = None,
     config: File = None,
     conversations: Annotated[
-        str | None, typer.Option(help="How many at once, one level after another, such as 1,5,10,20,50.")
+        str | None,
+        typer.Option(help="How many at once (history: stored), one level after another, such as 1,5,10."),
     ] = None,
     turns: Annotated[int | None, typer.Option(min=1, help="Questions in each conversation.")] = None,
     recordings: Annotated[
@@ -47,6 +50,9 @@ def bench(
         bool, typer.Option("--held-out", help="Ask also what is kept apart from tuning (tools).")
     ] = False,
     aloud: Annotated[bool, typer.Option("--aloud", help="Ask everything by voice (tools).")] = False,
+    url: Annotated[
+        str | None, typer.Option(help="An empty database to fill; else a file that is deleted (history).")
+    ] = None,
     json: Annotated[Path | None, typer.Option(help="Write what was measured to this file, too.")] = None,
     quick: Annotated[bool, typer.Option("--quick", help="As few as makes sense.")] = False,
 ) -> None:
@@ -70,6 +76,7 @@ def bench(
         requests,
         held_out,
         aloud,
+        url,
         quick,
     )
     found = anyio.run(run, options)

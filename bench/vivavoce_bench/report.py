@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from rich.console import Console
 from rich.table import Table
 
+from vivavoce_bench.history import Measured
 from vivavoce_bench.long import BEFORE, LongReport, ratios
 from vivavoce_bench.measures import STAGES, MeasuredTurn, percentile, slope
 from vivavoce_bench.tools import Tried
@@ -158,6 +159,20 @@ def show_long(found: LongReport, console: Console) -> None:
     _table(console, "A client that returns", titles, returned)
     for problem in sorted({turn.failed for turn in turns if turn.failed}):
         console.print(f"Some turns had no answer: {problem}")
+
+
+def show_history(measured: Sequence[Measured], console: Console) -> None:
+    """Print how long listing, searching and opening took, for each number of conversations."""
+    rows = []
+    for one in measured:
+        times = [
+            f"{1000 * seconds:.1f}"
+            for values in (one.cold, one.warm)
+            for seconds in (percentile(values, 50) or 0, max(values))
+        ]
+        rows.append((f"{one.conversations:,}", one.operation, one.found, *times))
+    columns = "stored", "operation", "found", "cold p50 ms", "max", "warm p50 ms", "max"
+    _table(console, "Stored conversations", columns, rows)
 
 
 def show_tools(tried: Sequence[Tried], console: Console) -> None:

@@ -3,13 +3,14 @@
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import msgspec
 from rich.console import Console
 
 from vivavoce.cli.assistants import load_assistant
 from vivavoce.errors import ConfigError
-from vivavoce_bench import long, report, tools, transport, trials, turns
+from vivavoce_bench import history, long, report, tools, transport, trials, turns
 from vivavoce_bench.clips import BUILT_IN, Clip, clips_in
 from vivavoce_bench.machine import busy_neighbours, describe
 from vivavoce_bench.server import MeasuredServer, Setup, open_providers, running
@@ -17,6 +18,7 @@ from vivavoce_bench.server import MeasuredServer, Setup, open_providers, running
 SCRIPTED_SILENCE_MS = 200
 INPUT_SECONDS = 30
 TRANSPORT_SECONDS = 12
+HISTORY_TURNS = 20
 
 Json = dict[str, object]
 
@@ -36,6 +38,7 @@ class Options:
     requests: Path | None
     held_out: bool
     aloud: bool
+    url: str | None
     quick: bool
 
     @property
@@ -67,6 +70,8 @@ class Options:
             match self.what:
                 case "transport":
                     return [10] if self.quick else [20, 50]
+                case "history":
+                    return [100] if self.quick else [1000, 10_000]
                 case "load":
                     return many if self.scripted else [1, 2]
                 case _:
@@ -85,9 +90,13 @@ async def run(options: Options) -> Json:
     console, machine = Console(), describe()
     busy = f"; {options.busy} other busy processes" if options.busy else ""
     console.print(f"{machine}{busy}. Preset {options.setup.preset}.", highlight=False)
-    measure = {"turns": _turns, "transport": _transport, "tools": _tools, "long": _long}.get(
-        options.what, _calls
-    )
+    measure = {
+        "turns": _turns,
+        "transport": _transport,
+        "tools": _tools,
+        "long": _long,
+        "history": _history,
+    }.get(options.what, _calls)
     with busy_neighbours(options.busy):
         found = await measure(options, console)
     return {"machine": machine, "busy": options.busy, "preset": options.setup.preset, **found}
@@ -151,6 +160,14 @@ async def _long(options: Options, console: Console) -> Json:
             found = await long.run(server.dial, options.turns or (60 if options.quick else 300), status.update)
     report.show_long(found, console)
     return {"long": found}
+
+
+async def _history(options: Options, console: Console) -> Json:
+    with TemporaryDirectory() as folder, console.status("Making a database.") as status:
+        url = options.url or f"sqlite:///{folder}/conversations.db"
+        found = await history.run(url, options.levels, options.turns or HISTORY_TURNS, status.update)
+    report.show_history(found, console)
+    return {"history": found}
 
 
 async def _tools(options: Options, console: Console) -> Json:
