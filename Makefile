@@ -22,10 +22,11 @@ PURE := tests/protocol tests/session tests/text tests/tools tests/test_turn_taki
 BESIDE := nice -n 19
 HAS_POSTGRESQL := { command -v initdb || ls /usr/lib/postgresql/*/bin/initdb || [ -n "$$VIVAVOCE_TEST_POSTGRESQL" ]; } >/dev/null 2>&1
 HAS_CHROMIUM := { command -v chromium || command -v chromium-browser || command -v google-chrome; } >/dev/null 2>&1
+HAS_NODE := { command -v node && command -v npm; } >/dev/null 2>&1
 WITHOUT_CHROMIUM := { [ -z "$$CI" ] && ! $(HAS_CHROMIUM); }
 TOGETHER := --jobs $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
 
-.PHONY: run test setup docs samples recordings lock clean check size chromium postgresql models clients tests-covered tests-jumping tests-waiting tests-models tests-browser
+.PHONY: run test setup docs samples recordings lock clean check types size chromium postgresql models clients tests-covered tests-jumping tests-waiting tests-models tests-browser
 
 run: $(VENV)/.can-run
 	@echo "Starting vivavoce. The first time, the models of about 710 MB are fetched."
@@ -77,6 +78,12 @@ check: setup
 	@for room in . bench; do (cd $$room && $(BESIDE) "$$OLDPWD/$(BIN)/lint-imports" --verbose) >$(VENV)/imports.txt || \
 		{ cat $(VENV)/imports.txt; exit 1; }; done
 	@$(BIN)/python scripts/size.py
+	@$(HAS_NODE) || [ -n "$$CI" ] || { echo "Node.js 20 is not installed, so the types of the page are not checked."; exit 0; } && \
+		$(MAKE) --no-print-directory types
+
+# The page is plain JavaScript, with its types in comments. Users need no Node.js; whoever changes it does.
+types: $(VENV)/.has-page-tools
+	@$(BESIDE) tests/web/node/node_modules/.bin/tsc --project tests/web/node
 
 size:
 	@$(PYTHON) scripts/size.py
@@ -115,6 +122,10 @@ $(VENV)/.can-develop: $(VENV)/.has-tools requirements/dev.txt pyproject.toml ben
 	@$(INSTALL) --editable . --editable bench
 	@touch $@ $(VENV)/.can-run
 
+$(VENV)/.has-page-tools: tests/web/node/package-lock.json $(VENV)/.has-tools
+	@cd tests/web/node && npm ci --no-progress
+	@touch $@
+
 chromium:
 	@$(HAS_CHROMIUM) || { \
 		echo "Installing Chromium, in which the page is tested."; \
@@ -144,5 +155,5 @@ lock: $(VENV)/.has-tools
 	@! grep -rn --include='*.txt' '://' requirements || { echo "An address has got into the lock files."; exit 1; }
 
 clean:
-	rm -rf $(VENV) .venv-clients tests/clients/node/node_modules site build dist .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-clients tests/clients/node/node_modules tests/web/node/node_modules site build dist .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -225,7 +225,7 @@ async def test_whoever_has_no_microphone_is_told_so_and_writes(opened: Open) -> 
         await expect(said(page, "user")).to_have_text("Say exactly good morning.")
         await in_state(page, "speaking")
         await expect(page.locator("#hint")).to_have_text("Press the circle to stop the voice.")
-        await in_state(page, "writing")
+        await in_state(page, "ready")
         await expect(said(page, "assistant")).to_have_text(re.compile("good morning", re.IGNORECASE))
         assert (await seen(page))["playedMs"] > 500
 
@@ -235,7 +235,7 @@ async def test_who_has_a_browser_without_live_sound_reads_the_answer(opened: Ope
         await page.evaluate(WITHOUT_LIVE_SOUND)
         await write(page, "Say exactly good morning.")
         await expect(said(page, "assistant")).to_have_text(re.compile("good morning", re.IGNORECASE))
-        await in_state(page, "writing")
+        await in_state(page, "ready")
         await expect(page.get_by_role("alert")).to_contain_text("over https")
 
 
@@ -295,9 +295,9 @@ async def test_the_words_of_the_caller_show_while_they_are_spoken(opened: Open) 
     await runtime.open()
     async with opened(1.0, "jfk", 20.0, runtime=runtime) as page:
         await talk(page)
-        await in_state(page, "user-speaking")
+        await in_state(page, "hearing")
         await expect(said(page, "user")).to_have_text(re.compile("…|And so"))
-        await expect(page.locator("[data-state=user-speaking] li.user:last-child")).to_contain_text("And so")
+        await expect(page.locator("[data-state=hearing] li.user:last-child")).to_contain_text("And so")
 
 
 async def test_what_was_said_outlasts_a_server_that_is_lost_and_a_reload(opened: Open) -> None:
@@ -314,7 +314,7 @@ async def test_what_was_said_outlasts_a_server_that_is_lost_and_a_reload(opened:
         await page.route_web_socket("**/v1/realtime?*", listen_in)
         await write(page, "My code word is marmalade.")
         await in_state(page, "speaking")
-        await in_state(page, "writing")
+        await in_state(page, "ready")
         healthy = await page.evaluate(COLOUR)
         await page.evaluate(IMPATIENT)
         await lines[0].close(code=1001)
@@ -324,7 +324,7 @@ async def test_what_was_said_outlasts_a_server_that_is_lost_and_a_reload(opened:
         lines.clear()
         await write(page, "What is my code word?")
         await expect(said(page, "assistant", 1)).to_have_text(re.compile("marmalade"))
-        await in_state(page, "writing")
+        await in_state(page, "ready")
         lines.clear()
         await page.reload()
         await expect(page.locator("#state")).to_have_text("Press and go on")
@@ -349,13 +349,13 @@ async def test_a_line_that_drops_is_called_again_and_told_what_was_said(opened: 
         await page.route_web_socket("**/v1/realtime?*", listen_in)
         await write(page, "My code word is marmalade.")
         await in_state(page, "speaking")
-        await in_state(page, "writing")
+        await in_state(page, "ready")
         await write(page, "Tell me a story.")
         await in_state(page, "speaking")
         for times, line in enumerate(("first", "second"), 1):
             await lines[-1].close(code=3000, reason=f"the {line} line dropped")
             await expect(page.get_by_text("The line is back.")).to_have_count(times)
-            await in_state(page, "writing")
+            await in_state(page, "ready")
         await write(page, "What is my code word?")
         await expect(page.locator("#turns li.assistant .words").last).to_have_text(re.compile("marmalade"))
         assert len(lines) == 3
@@ -376,7 +376,7 @@ async def test_whoever_ends_before_the_microphone_is_open_is_not_heard(opened: O
     async with opened(30.0) as page:
         await page.evaluate(SLOW_MICROPHONE)
         await talk(page)
-        await in_state(page, "connecting")
+        await in_state(page, "asking")
         await page.get_by_role("button", name="End", exact=True).click()
         await in_state(page, "idle")
         await page.evaluate("window.allow()")
@@ -421,7 +421,7 @@ async def test_a_tool_shows_a_card_while_the_voice_speaks(opened: Open) -> None:
         await expect(said(page, "assistant")).to_contain_text("It is on its way.")
         await expect(card).to_contain_text("<script>")
         assert await page.evaluate("window.harm") is None, "what could do harm is words"
-        await in_state(page, "writing")
+        await in_state(page, "ready")
 
 
 async def test_the_caller_is_greeted_and_sees_who_takes_over(opened: Open) -> None:

@@ -6,15 +6,27 @@ export class MicrophoneError extends Error {}
 
 const CONSTRAINTS = { echoCancellation: true, noiseSuppression: true, autoGainControl: true, channelCount: 1 };
 
+/** @typedef {{item: string, ms: number}} Played milliseconds of an item */
+
 export class CallAudio {
-  /** Called with {frame, level} (20 ms at 24 kHz, Int16). */
+  /** 20 ms of the microphone at 24 kHz, Int16. @type {(input: {frame: ArrayBuffer, level: number}) => void} */
   onframe = () => {};
-  /** Called with {item, ms, level} while an answer plays. */
+  /** While an answer plays. @type {(played: Played & {level: number}) => void} */
   onplayed = () => {};
-  /** Called with the item that was played to its end. */
+  /** An item was played to its end. @type {(item: string) => void} */
   onfinished = () => {};
-  /** Called when the microphone was disconnected. */
+  /** The microphone was disconnected. @type {() => void} */
   onlost = () => {};
+
+  /** @type {MediaStream | undefined} */
+  stream;
+  /** @type {AudioWorkletNode | undefined} */
+  #playback;
+  /** @type {AudioWorkletNode | undefined} */
+  #capture;
+  /** @type {((truncations: Played[]) => void)[]} that wait for what was truncated, in order */
+  #interrupts = [];
+  #closed = false;
 
   /** Must be called in a gesture, before its first `await`: browsers block autoplay. */
   constructor() {
@@ -28,21 +40,26 @@ export class CallAudio {
     if (!this.context.audioWorklet)
       throw new MicrophoneError("This browser is too old for live sound. You can talk in a newer one, or over https.");
     await this.context.audioWorklet.addModule(new URL("worklet.js", import.meta.url));
-    const options = { numberOfInputs: 0, outputChannelCount: [2] };
-    this.playback = new AudioWorkletNode(this.context, "playback", options);
-    this.playback.port.onmessage = ({ data }) => this.#onMessage(data);
-    this.playback.connect(this.context.destination);
+    this.#playback = new AudioWorkletNode(this.context, "playback", { numberOfInputs: 0, outputChannelCount: [2] });
+    this.#playback.port.onmessage = ({ data }) => this.#onMessage(data);
+    this.#playback.connect(this.context.destination);
   }
 
-  #onMessage(data) {
-    if (data.truncations) this.#interrupts.shift()(data.truncations.map(({ item, ms }) => ({ item, ms: this.#audibleMs(ms) })));
-    else if (data.finished) this.onfinished(data.finished);
-    else this.onplayed({ ...data, ms: this.#audibleMs(data.ms) });
+  /** @param {{truncations: Played[]} | {finished: string} | Played & {level: number}} message */
+  #onMessage(message) {
+    if ("truncations" in message) this.#interrupts.shift()?.(message.truncations.map((played) => this.#audible(played)));
+    else if ("finished" in message) this.onfinished(message.finished);
+    else this.onplayed(this.#audible(message));
   }
 
-  /** What has left the worklet is not yet played. */
-  #audibleMs(ms) {
-    return Math.max(0, Math.round(ms - (this.context.outputLatency || 0) * 1000));
+  /**
+   * What has left the worklet is not yet played.
+   * @template {Played} Report
+   * @param {Report} played
+   * @returns {Report}
+   */
+  #audible(played) {
+    return { ...played, ms: Math.max(0, Math.round(played.ms - (this.context.outputLatency || 0) * 1000)) };
   }
 
   /** Open the microphone. Throws `MicrophoneError`. */
@@ -51,49 +68,53 @@ export class CallAudio {
     this.stream = await getMicrophone();
     await this.ready;
     if (this.#closed) return this.#stopTracks();
-    const [track] = this.stream.getAudioTracks();
-    track.onended = () => this.onlost();
-    this.capture?.disconnect(); // of a microphone that was lost
-    if (this.capture) this.capture.port.onmessage = null;
-    this.capture = new AudioWorkletNode(this.context, "capture", { numberOfOutputs: 0 });
-    this.capture.port.onmessage = ({ data }) => this.onframe(data);
-    this.context.createMediaStreamSource(this.stream).connect(this.capture);
+    for (const track of this.stream.getAudioTracks()) track.onended = () => this.onlost();
+    this.#capture?.disconnect(); // of a microphone that was lost
+    if (this.#capture) this.#capture.port.onmessage = null;
+    this.#capture = new AudioWorkletNode(this.context, "capture", { numberOfOutputs: 0 });
+    this.#capture.port.onmessage = ({ data }) => this.onframe(data);
+    this.context.createMediaStreamSource(this.stream).connect(this.#capture);
   }
 
-  get hasMicrophone() {
-    return this.stream !== undefined;
-  }
-
-  /** A muted microphone sends silence, so that a turn begun before can end. */
+  /**
+   * A muted microphone sends silence, so that a turn begun before can end.
+   * @param {boolean} muted
+   */
   mute(muted) {
     for (const track of this.stream?.getAudioTracks() ?? []) track.enabled = !muted;
   }
 
   get canPlay() {
-    return this.playback !== undefined;
+    return this.#playback !== undefined;
   }
 
-  /** Queue `samples` (Int16Array, 24 kHz) of an answer. */
+  /**
+   * Queue samples of an answer.
+   * @param {string} item
+   * @param {Int16Array<ArrayBuffer>} samples at 24 kHz
+   */
   play(item, samples) {
-    this.playback.port.postMessage({ item, samples }, [samples.buffer]);
+    this.#playback?.port.postMessage({ item, samples }, [samples.buffer]);
   }
 
-  /** All audio of an answer is queued. */
+  /**
+   * All audio of an answer is queued.
+   * @param {string} item
+   */
   finish(item) {
-    this.playback?.port.postMessage({ finish: item });
+    this.#playback?.port.postMessage({ finish: item });
   }
 
-  #interrupts = []; // resolvers that wait for what was truncated, in order
-
-  /** Stop playing at once; resolve to what was played of each unfinished answer: [{item, ms}]. */
+  /**
+   * Stop playing at once; resolve to what was played of each unfinished answer.
+   * @returns {Promise<Played[]>}
+   */
   interrupt() {
     return new Promise((resolve) => {
       this.#interrupts.push(resolve);
-      this.playback.port.postMessage({ clear: true });
+      this.#playback?.port.postMessage({ clear: true });
     });
   }
-
-  #closed = false;
 
   async close() {
     this.#closed = true;
@@ -117,10 +138,12 @@ async function getMicrophone() {
   try {
     return await navigator.mediaDevices.getUserMedia({ audio: CONSTRAINTS });
   } catch (error) {
-    throw new MicrophoneError(GET_USER_MEDIA_ERRORS[error.name] ?? `The microphone could not be opened (${error.message}).`);
+    const { name, message } = /** @type {DOMException} */ (error);
+    throw new MicrophoneError(GET_USER_MEDIA_ERRORS[name] ?? `The microphone could not be opened (${message}).`);
   }
 }
 
+/** @type {Record<string, string>} */
 const GET_USER_MEDIA_ERRORS = {
   NotAllowedError:
     "This page may not use the microphone. Allow it with the sign beside the page's address, then talk again.",

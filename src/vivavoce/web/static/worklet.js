@@ -8,10 +8,16 @@ const FADE_SAMPLES = 256; // samples over which interrupted audio fades out, so 
 const SILENCE = new Float32Array(128); // of a microphone that was lost, so that a turn begun before can end
 const REPORT_EVERY = 8; // quanta of 128 samples
 
-// A windowed sinc in 512 phases: low-pass and interpolation in one. Audio is pushed in chunks of any length.
+/** A windowed sinc in 512 phases: low-pass and interpolation in one. Audio is pushed in chunks of any length. */
 class Resampler {
   static PHASES = 512;
+  history = new Float32Array(0);
+  at = 0; // where in `history` the next output sample lies
 
+  /**
+   * @param {number} from samples a second
+   * @param {number} to samples a second
+   */
   constructor(from, to) {
     this.step = from / to;
     const cutoff = Math.min(1, to / from) * 0.94;
@@ -21,6 +27,10 @@ class Resampler {
     this.clear();
   }
 
+  /**
+   * @param {number} fraction of a sample between two input samples
+   * @param {number} cutoff of the low-pass, as a part of half the rate
+   */
   #row(fraction, cutoff) {
     const row = new Float32Array(this.taps);
     let sum = 0;
@@ -35,9 +45,10 @@ class Resampler {
 
   clear() {
     this.history = new Float32Array(this.half);
-    this.at = this.half - 1; // where in `history` the next output sample lies
+    this.at = this.half - 1;
   }
 
+  /** @param {Float32Array} samples */
   push(samples) {
     const all = new Float32Array(this.history.length + samples.length);
     all.set(this.history);
@@ -63,13 +74,14 @@ class Resampler {
   }
 }
 
+/** @param {Float32Array} samples */
 function loudness(samples) {
   let sum = 0;
   for (const value of samples) sum += value * value;
   return Math.sqrt(sum / Math.max(1, samples.length));
 }
 
-// The microphone, as 20 ms frames of 16-bit audio at 24 kHz: {frame, level}.
+/** The microphone, as 20 ms frames of 16-bit audio at 24 kHz: {frame, level}. */
 class CaptureProcessor extends AudioWorkletProcessor {
   constructor() {
     super();
@@ -78,6 +90,7 @@ class CaptureProcessor extends AudioWorkletProcessor {
     this.filled = 0;
   }
 
+  /** @param {Float32Array[][]} inputs */
   process([input]) {
     for (const value of this.resampler.push(input.length ? this.#mono(input) : SILENCE)) {
       this.frame[this.filled++] = value;
@@ -86,6 +99,7 @@ class CaptureProcessor extends AudioWorkletProcessor {
     return true;
   }
 
+  /** @param {Float32Array[]} channels */
   #mono(channels) {
     if (channels.length === 1) return channels[0];
     return channels[0].map((_, i) => channels.reduce((sum, channel) => sum + channel[i], 0) / channels.length);
@@ -98,38 +112,55 @@ class CaptureProcessor extends AudioWorkletProcessor {
   }
 }
 
-// Playback. Receives {item, samples}, {finish: item} and {clear: true}; sends {item, ms, level} as it plays,
-// {finished: item}, and {truncations: [{item, ms}]}: how much of each answer was played when it was cleared.
+/**
+ * Playback. Receives {item, samples}, {finish: item} and {clear: true}; sends {item, ms, level} as it plays,
+ * {finished: item}, and {truncations: [{item, ms}]}: how much of each answer was played when it was cleared.
+ */
 class PlaybackProcessor extends AudioWorkletProcessor {
+  /** @type {{item: string, samples: Float32Array}[]} not yet played, the first one from `at` on */
+  chunks = [];
+  at = 0;
+  queued = 0; // samples in `chunks`
+  /** @type {string | null} the answer that plays */
+  item = null;
+  played = 0; // samples of it
+  /** @type {Set<string>} answers of which all audio is queued */
+  ended = new Set();
+  playing = false;
+  /** @type {Float32Array | null} what was interrupted, fading out */
+  tail = null;
+  quanta = 0;
+
   constructor() {
     super();
     this.resampler = new Resampler(WIRE_RATE, sampleRate);
     this.prebuffer = (PREBUFFER_MS / 1000) * sampleRate;
-    this.quanta = 0;
-    this.#reset();
     this.port.onmessage = ({ data }) => {
       if (data.clear) this.#clear();
       else if (data.finish) this.#finish(data.finish);
-      else this.#queue(data.item, this.resampler.push(Float32Array.from(data.samples, (value) => value / 32768)));
+      else this.#queue(data.item, this.resampler.push(floats(data.samples)));
     };
   }
 
   #reset() {
-    this.chunks = []; // {item, samples} not yet played, the first one from `at` on
-    this.at = 0;
-    this.queued = 0; // samples in `chunks`
-    this.item = null; // the answer that plays
-    this.played = 0; // samples of it
-    this.ended = new Set(); // answers of which all audio is queued
+    this.chunks = [];
+    this.at = this.queued = this.played = 0;
+    this.item = null;
+    this.ended.clear();
     this.playing = false;
   }
 
+  /**
+   * @param {string} item
+   * @param {Float32Array} samples
+   */
   #queue(item, samples) {
     this.item ??= item;
     this.chunks.push({ item, samples });
     this.queued += samples.length;
   }
 
+  /** @param {string} item */
   #finish(item) {
     if (this.item === null) return; // it was cleared
     this.#queue(item, this.resampler.drain());
@@ -140,19 +171,24 @@ class PlaybackProcessor extends AudioWorkletProcessor {
     const played = new Map();
     if (this.item !== null) played.set(this.item, this.#ms(this.played));
     for (const { item } of this.chunks) if (!played.has(item)) played.set(item, 0);
-    this.tail = this.playing ? this.#read(Math.min(FADE_SAMPLES, this.queued)) : null;
-    this.tail?.forEach((value, i) => (this.tail[i] = value * (1 - i / this.tail.length)));
+    const tail = this.playing ? this.#read(Math.min(FADE_SAMPLES, this.queued)) : null;
+    this.tail = tail && tail.map((value, i) => value * (1 - i / tail.length));
     this.resampler.clear();
     this.#reset();
     this.port.postMessage({ truncations: [...played].map(([item, ms]) => ({ item, ms })) });
   }
 
+  /** @param {number} samples */
   #ms(samples) {
     return Math.floor((samples / sampleRate) * 1000);
   }
 
+  /**
+   * @param {Float32Array[][]} _
+   * @param {Float32Array[][]} outputs
+   */
   process(_, [[out, ...others]]) {
-    if (this.tail) this.#fade(out);
+    if (this.tail) this.#fade(out, this.tail);
     else this.#play(out);
     for (const other of others) other.set(out);
     if (++this.quanta % REPORT_EVERY === 0 && this.item !== null)
@@ -160,23 +196,33 @@ class PlaybackProcessor extends AudioWorkletProcessor {
     return true;
   }
 
-  #fade(out) {
-    out.set(this.tail.subarray(0, out.length));
-    this.tail = this.tail.length > out.length ? this.tail.slice(out.length) : null;
+  /**
+   * @param {Float32Array} out
+   * @param {Float32Array} tail
+   */
+  #fade(out, tail) {
+    out.set(tail.subarray(0, out.length));
+    this.tail = tail.length > out.length ? tail.slice(out.length) : null;
   }
 
+  /** @param {Float32Array} out */
   #play(out) {
-    if (!this.playing && this.queued > 0) this.playing = this.queued >= this.prebuffer || this.ended.has(this.item);
+    if (!this.playing && this.queued > 0) this.playing = this.queued >= this.prebuffer || this.#hasEnded();
     if (!this.playing) return;
     out.set(this.#read(Math.min(out.length, this.queued)));
     if (this.queued > 0) return;
     this.playing = false; // either all was played, or the network is slow: then buffer again
-    if (this.ended.has(this.item)) {
+    if (this.#hasEnded()) {
       this.port.postMessage({ finished: this.item });
       this.#reset();
     }
   }
 
+  #hasEnded() {
+    return this.item !== null && this.ended.has(this.item);
+  }
+
+  /** @param {number} count samples, of which so many are queued */
   #read(count) {
     const out = new Float32Array(count);
     for (let filled = 0; filled < count; ) {
@@ -193,11 +239,17 @@ class PlaybackProcessor extends AudioWorkletProcessor {
     return out;
   }
 
+  /** @param {string} item */
   #next(item) {
     this.port.postMessage({ finished: this.item });
     this.item = item;
     this.played = 0;
   }
+}
+
+/** @param {Int16Array} samples */
+function floats(samples) {
+  return Float32Array.from(samples, (value) => value / 32768);
 }
 
 registerProcessor("capture", CaptureProcessor);

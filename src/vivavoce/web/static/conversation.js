@@ -1,0 +1,507 @@
+// A conversation: a client of the Realtime protocol like any other. The server knows nothing about it in advance.
+
+import { CallAudio, MicrophoneError } from "./audio.js";
+import { key, readStatus } from "./server.js";
+import { START, next, stateOf } from "./state.js";
+import { Transcript } from "./transcript.js";
+
+const RETRY_MS = [250, 1000, 2000, 4000, 8000];
+const LOADING_MS = 1500;
+const MAX_BUFFERED_FRAMES = 250; // five seconds of input, while the socket is connecting
+const STALLED_BYTES = 128000; // two seconds of input that do not leave this device
+const TICK_MS = 500;
+const KEPT = `vivavoce ${location.pathname}`;
+const HARMLESS = new Set([
+  "response_cancel_not_active", // it had just ended
+  "item_truncate_invalid_item_id", // the item was deleted before anything of it was played
+]);
+/** @type {Record<string, string>} */
+const ENGINE_NOTES = {
+  lost: "The upstream server does not answer. Trying again.",
+  remote: "The upstream server is back.",
+  cascade: "The upstream server does not answer. From here on the models of this server do.",
+};
+const STALLED = "The connection is slow, or lost. What you say waits for it.";
+
+/** @typedef {import("./state.js").ServerEvent} ServerEvent */
+
+/**
+ * Dispatches `change` when `state`, `words`, `problem` or anything else that is shown has changed, and `level` as a
+ * CustomEvent with `{who, level}` for each 20 ms of sound.
+ */
+export class Conversation extends EventTarget {
+  transcript = new Transcript();
+  model = START;
+  words = ""; // about the state, where there is more to say than its name
+  problem = "";
+  over = false; // somebody ended it: the next one is a new one
+  lastInputAt = 0; // when the microphone last gave more than digital silence
+  /** For tests and debugging. */
+  stats = { playedMs: 0, peak: 0, truncations: /** @type {{item: string, ms: number}[]} */ ([]), framesSent: 0 };
+  /** @type {CallAudio | undefined} from the first gesture to the end of the conversation */
+  audio;
+  /** @type {WebSocket | undefined} */
+  #socket;
+  /** @type {string | undefined} of the words of the response in progress, if they are no answer */
+  #purpose;
+  /** @type {string | null} the item whose audio is being received */
+  #receiving = null;
+  /** @type {Set<string>} items whose audio is not to be played any more */
+  #discarded = new Set();
+  /** @type {Set<string>} items of an earlier session: they are text, and on the page already */
+  #replayed = new Set();
+  /** @type {(() => void)[]} actions that wait until the response in progress is done */
+  #whenResponseDone = [];
+  /** @type {ArrayBuffer[]} input that waits for the session */
+  #bufferedFrames = [];
+  #attempts = 0;
+
+  constructor() {
+    super();
+    this.#restore();
+    addEventListener("pagehide", () => this.#keep());
+    setInterval(() => this.#tick(), TICK_MS);
+  }
+
+  get state() {
+    return stateOf(this.model);
+  }
+
+  get hasMicrophone() {
+    return this.model.microphone === "open";
+  }
+
+  /** Whether there is something that the next session goes on with. */
+  get goesOn() {
+    return !this.over && !this.transcript.empty;
+  }
+
+  // what people do
+
+  /** Open the microphone, and begin a conversation or go on with the one on the page. Must be called in a gesture. */
+  async talk() {
+    if (this.model.microphone !== "none") return;
+    const fresh = this.model.line === "closed" || this.model.line === "failed";
+    const opening = (this.audio ??= this.#createAudio());
+    if (fresh) this.#begin();
+    this.#on({ type: "microphone", is: "asking" });
+    try {
+      await opening.openMicrophone();
+      if (this.audio !== opening) return; // ended meanwhile
+      this.#on({ type: "microphone", is: "open" });
+      this.problem = "";
+      this.lastInputAt = performance.now();
+      requestWakeLock();
+    } catch (error) {
+      if (!(error instanceof MicrophoneError)) throw error;
+      if (this.audio !== opening) return;
+      if (fresh) return this.#fail(`${error.message} You can also write.`);
+      this.problem = error.message;
+      this.#on({ type: "microphone", is: "none" });
+    }
+    if (fresh) this.#connect();
+    this.#changed();
+  }
+
+  /**
+   * Say something in writing.
+   * @param {string} text
+   */
+  async write(text) {
+    const audio = (this.audio ??= this.#createAudio());
+    const silent = await audio.ready.then(() => "", ({ message }) => message);
+    this.problem = silent;
+    if (this.model.line === "closed" || this.model.line === "failed") {
+      this.#begin();
+      this.problem = silent;
+      this.#whenResponseDone.push(() => this.#sendText(text));
+      return this.#connect();
+    }
+    await this.stop();
+    if (this.model.response || this.model.line !== "open") this.#whenResponseDone.push(() => this.#sendText(text));
+    else this.#sendText(text);
+  }
+
+  /** Stop the response without speaking. */
+  async stop() {
+    const { playing, response } = this.model;
+    if (!playing && !response) return;
+    if (response) this.#send({ type: "response.cancel", response_id: response });
+    await this.#interrupt();
+    this.#changed();
+  }
+
+  /** @param {boolean} muted */
+  mute(muted) {
+    if (!this.hasMicrophone) return;
+    this.audio?.mute(muted);
+    this.#on({ type: "muted", is: muted });
+  }
+
+  end() {
+    this.over = true;
+    this.#keep();
+    this.problem = "";
+    this.#close("closed");
+  }
+
+  // begin and end
+
+  #createAudio() {
+    const opened = new CallAudio();
+    opened.onframe = (input) => this.#onInputFrame(input);
+    opened.onplayed = (played) => this.#onPlayed(played);
+    opened.onfinished = (item) => this.#onFinished(item);
+    opened.onlost = () => {
+      opened.stream = undefined;
+      this.problem = "The microphone went away. Connect it and talk again; until then you can write.";
+      this.#on({ type: "microphone", is: "none" });
+    };
+    return opened;
+  }
+
+  #begin() {
+    if (this.over) this.transcript.clear();
+    this.over = false;
+    this.problem = "";
+    this.#attempts = 0;
+    Object.assign(this.stats, { playedMs: 0, peak: 0, truncations: [], framesSent: 0 });
+  }
+
+  /** @param {string} sentence */
+  #fail(sentence) {
+    this.problem = sentence;
+    this.#close("failed");
+  }
+
+  /** @param {"closed" | "failed"} line */
+  #close(line) {
+    if (this.#socket) this.#socket.onclose = this.#socket.onmessage = null;
+    this.#socket?.close();
+    this.#socket = undefined;
+    this.audio?.close();
+    this.audio = undefined;
+    this.#receiving = null;
+    this.#discarded.clear();
+    this.#whenResponseDone = [];
+    this.#bufferedFrames = [];
+    this.transcript.dropWaiting();
+    this.words = "";
+    this.#on({ type: "line", is: line });
+  }
+
+  // the connection
+
+  #connect(words = "") {
+    const url = new URL("v1/realtime?extras=1", document.baseURI); // for the events that only vivavoce has
+    url.protocol = url.protocol.replace("http", "ws");
+    url.hash = "";
+    const socket = new WebSocket(url, key ? ["realtime", `openai-insecure-api-key.${key}`] : ["realtime"]);
+    this.#socket = socket;
+    this.words = words;
+    this.#on({ type: "line", is: this.#attempts ? "reconnecting" : "connecting" });
+    socket.onmessage = ({ data }) => this.#onEvent(JSON.parse(data));
+    socket.onclose = ({ code }) => this.#onClose(code);
+  }
+
+  /** @param {number} code */
+  #onClose(code) {
+    this.#socket = undefined;
+    const wasOpen = this.model.line === "open";
+    this.over = wasOpen && code === 1000;
+    if (this.over) return this.#fail("The conversation is over. Press to begin a new one.");
+    if (this.model.line === "connecting") return this.#explainRefusal();
+    const wait = RETRY_MS[this.#attempts++];
+    if (wait === undefined) return this.#fail("The server cannot be reached. Press to try again: the conversation goes on.");
+    if (wasOpen) this.transcript.note("The line dropped. Trying again.");
+    this.transcript.dropWaiting();
+    this.#onAudioDone(this.#receiving);
+    setTimeout(() => this.model.line === "reconnecting" && this.#connect(), wait * (0.8 + 0.4 * Math.random()));
+    this.#on({ type: "line", is: "reconnecting" });
+  }
+
+  /** A browser does not say why a WebSocket was refused; the server does by HTTP. */
+  async #explainRefusal() {
+    const loading = "The models are loading";
+    let status;
+    try {
+      status = await readStatus();
+    } catch (error) {
+      return this.#fail(/** @type {Error} */ (error).message);
+    }
+    if (this.model.line !== "connecting") return; // ended meanwhile
+    if (status.key_needed && !key)
+      return this.#fail("This server asks for a key: write #key= and the key behind this page's address.");
+    if (status.ready) return this.#fail("The server takes no conversation just now. Try again in a moment.");
+    this.words = loading;
+    this.#changed();
+    setTimeout(() => this.model.line === "connecting" && this.#connect(loading), LOADING_MS);
+  }
+
+  /** @param {object} event */
+  #send(event) {
+    if (this.#socket?.readyState === WebSocket.OPEN) this.#socket.send(JSON.stringify(event));
+  }
+
+  #onSessionCreated() {
+    this.#replayHistory();
+    this.#attempts = 0;
+    this.words = "";
+    this.#on({ type: "line", is: "open" });
+    for (const frame of this.#bufferedFrames.splice(0)) this.#appendInputAudio(frame);
+    for (const action of this.#whenResponseDone.splice(0)) action();
+  }
+
+  /** A new session is empty: send it what was said in the old one. */
+  #replayHistory() {
+    const said = this.transcript.history();
+    this.#replayed = new Set(said.map(({ id }) => id));
+    for (const { id, who, text } of said) {
+      const part = { type: who === "user" ? "input_text" : "output_text", text };
+      this.#send({ type: "conversation.item.create", item: { id, type: "message", role: who, content: [part] } });
+    }
+    if (this.#attempts) this.transcript.note("The line is back.");
+    else if (said.length) this.transcript.note("The conversation goes on.");
+  }
+
+  /** Keep what was said for this tab, should it be loaded again: words only, and nothing of a conversation that is over. */
+  #keep() {
+    try {
+      const said = this.over ? [] : this.transcript.history();
+      if (said.length) sessionStorage.setItem(KEPT, JSON.stringify(said));
+      else sessionStorage.removeItem(KEPT);
+    } catch {
+      // a browser that keeps nothing for this page loses the words with it
+    }
+  }
+
+  #restore() {
+    try {
+      this.transcript.restore(JSON.parse(sessionStorage.getItem(KEPT) ?? "[]"));
+    } catch {
+      // nothing is kept, or nothing that can be read
+    }
+  }
+
+  /** Show what has taken too long. */
+  #tick() {
+    this.#keep();
+    const stalled = this.model.line === "open" && (this.#socket?.bufferedAmount ?? 0) > STALLED_BYTES;
+    if (stalled !== (this.problem === STALLED)) this.problem = stalled ? STALLED : "";
+    this.#changed();
+  }
+
+  // server events
+
+  /** @param {ServerEvent} event */
+  #onEvent(event) {
+    const { spoken } = this.model;
+    this.model = next(this.model, event);
+    this.#handle(event, spoken);
+    this.#changed();
+  }
+
+  /**
+   * @param {ServerEvent} event
+   * @param {string | null} spoken the item that the user spoke until now
+   */
+  #handle(event, spoken) {
+    const { transcript } = this;
+    switch (event.type) {
+      case "session.created":
+        return this.#onSessionCreated();
+      case "input_audio_buffer.speech_started":
+        transcript.remove(spoken); // it was dropped
+        transcript.add(event.item_id, "user");
+        return this.#interrupt();
+      case "input_audio_buffer.cleared":
+        return transcript.remove(spoken);
+      case "conversation.item.added":
+        return this.#onItemAdded(event.item);
+      case "conversation.item.deleted":
+        return transcript.remove(event.item_id);
+      case "conversation.item.input_audio_transcription.delta":
+        return transcript.appendText(event.item_id, event.delta);
+      case "conversation.item.input_audio_transcription.completed":
+        return transcript.setText(event.item_id, event.transcript);
+      case "conversation.item.input_audio_transcription.failed":
+        return transcript.setText(event.item_id, event.error.code === "language_not_supported"
+          ? `(${event.error.message})` : "(What you said could not be written down.)");
+      case "response.created":
+        this.#purpose = event.response.metadata?.["vivavoce.purpose"];
+        return;
+      case "response.output_text.delta":
+      case "response.output_audio_transcript.delta":
+        transcript.answer(event.item_id)?.appendText(event.delta);
+        return transcript.touch(event.item_id);
+      case "response.output_audio.delta":
+        return this.#onAudioDelta(event.item_id, event.delta);
+      case "response.output_audio.done":
+        return this.#onAudioDone(event.item_id);
+      case "response.done":
+        return this.#onResponseDone(event.response);
+      case "vivavoce.card":
+        return transcript.card(event.title, event.html);
+      case "vivavoce.assistant":
+        return transcript.note(`You now talk with ${event.name}.`);
+      case "vivavoce.engine":
+        return transcript.note(ENGINE_NOTES[event.engine] ?? event.engine);
+      case "error":
+        return this.#onError(event.error);
+    }
+  }
+
+  /** @param {any} item */
+  #onItemAdded({ id, type, role, content }) {
+    if (type !== "message" || this.#replayed.has(id)) return;
+    if (role === "assistant") this.transcript.add(id, role, "", /^(apology|filler)_/.exec(id)?.[1] ?? this.#purpose);
+    if (role === "user") this.transcript.add(id, role, content.map(textOf).join(" "));
+  }
+
+  /** @param {any} response */
+  #onResponseDone({ status, status_details: details }) {
+    const reason = details?.error?.message ?? "the server did not say why";
+    if (status === "failed") this.transcript.note(`The answer failed: ${reason}`);
+    for (const action of this.#whenResponseDone.splice(0)) action();
+  }
+
+  /** @param {{code: string, message: string}} error */
+  #onError({ code, message }) {
+    if (HARMLESS.has(code)) return;
+    if (code === "conversation_already_has_active_response") // a greeting, for example
+      return void this.#whenResponseDone.push(() => this.#createResponse());
+    if (code === "session_expired")
+      return this.#fail("This conversation has lasted as long as it may. Press to go on in another one.");
+    this.problem = message;
+  }
+
+  // input
+
+  /** @param {{frame: ArrayBuffer, level: number}} input */
+  #onInputFrame({ frame, level }) {
+    if (level > 1e-5) this.lastInputAt = performance.now();
+    this.#tellLevel("user", level);
+    if (this.model.line === "open") this.#appendInputAudio(frame);
+    else if (this.#bufferedFrames.push(frame) > MAX_BUFFERED_FRAMES) this.#bufferedFrames.shift();
+  }
+
+  /** @param {ArrayBuffer} frame */
+  #appendInputAudio(frame) {
+    this.stats.framesSent++;
+    this.#send({ type: "input_audio_buffer.append", audio: btoa(String.fromCharCode(...new Uint8Array(frame))) });
+  }
+
+  /** @param {string} text */
+  #sendText(text) {
+    const item = { type: "message", role: "user", content: [{ type: "input_text", text }] };
+    this.#send({ type: "conversation.item.create", item });
+    this.#createResponse();
+  }
+
+  #createResponse() {
+    this.#send({ type: "response.create" });
+    this.#on({ type: "asked" });
+  }
+
+  // output audio
+
+  /**
+   * @param {string} item
+   * @param {string} base64
+   */
+  #onAudioDelta(item, base64) {
+    if (this.#discarded.has(item) || !this.audio?.canPlay) return;
+    const samples = new Int16Array(Uint8Array.from(atob(base64), (char) => char.charCodeAt(0)).buffer);
+    this.transcript.answer(item)?.appendAudio(samples.length);
+    this.#receiving = item;
+    if (!this.model.playing) this.model = next(this.model, { type: "playing", is: item });
+    this.audio.play(item, samples);
+  }
+
+  /**
+   * No more audio of this item comes: all was sent, or the connection was lost.
+   * @param {string | null} item
+   */
+  #onAudioDone(item) {
+    this.#receiving = null;
+    this.transcript.answer(item)?.finish();
+    if (item && !this.#discarded.has(item)) this.audio?.finish(item);
+  }
+
+  /** @param {{item: string, ms: number, level: number}} played */
+  #onPlayed({ item, ms, level }) {
+    if (this.#discarded.has(item)) return;
+    const answer = this.transcript.answer(item);
+    if (answer) answer.playedMs = ms;
+    this.stats.playedMs = Math.max(this.stats.playedMs, ms);
+    this.stats.peak = Math.max(this.stats.peak, level);
+    this.#tellLevel("assistant", level);
+    this.transcript.touch(item);
+    if (this.model.playing !== item) this.#on({ type: "playing", is: item });
+  }
+
+  /** @param {string} item */
+  #onFinished(item) {
+    const answer = this.transcript.answer(item);
+    if (answer) answer.playedMs = Infinity;
+    this.transcript.touch(item);
+    if (this.model.playing === item) this.#on({ type: "playing", is: null });
+  }
+
+  /** Stop playing, and send how much of the answer was played. */
+  async #interrupt() {
+    const { playing } = this.model;
+    if (!playing || !this.audio) return;
+    this.#discarded.add(playing); // it plays on until the audio thread has the message
+    this.#on({ type: "playing", is: null });
+    for (const { item, ms } of await this.audio.interrupt()) this.#truncate(item, ms);
+  }
+
+  /**
+   * @param {string} item
+   * @param {number} ms
+   */
+  #truncate(item, ms) {
+    this.#discarded.add(item);
+    if (this.model.playing === item) this.#on({ type: "playing", is: null });
+    const answer = this.transcript.answer(item);
+    if (answer) Object.assign(answer, { playedMs: ms, truncated: true });
+    this.transcript.touch(item);
+    this.stats.truncations.push({ item, ms });
+    if (this.#replayed.has(item)) return;
+    this.#send({ type: "conversation.item.truncate", item_id: item, content_index: 0, audio_end_ms: ms });
+  }
+
+  // telling
+
+  /** @param {import("./state.js").PageEvent} event */
+  #on(event) {
+    this.model = next(this.model, event);
+    this.#changed();
+  }
+
+  #changed() {
+    this.dispatchEvent(new Event("change"));
+  }
+
+  /**
+   * @param {"user" | "assistant"} who
+   * @param {number} level
+   */
+  #tellLevel(who, level) {
+    this.dispatchEvent(new CustomEvent("level", { detail: { who, level } }));
+  }
+}
+
+/** @param {{text?: string, transcript?: string}} part */
+function textOf(part) {
+  return part.text ?? part.transcript ?? "";
+}
+
+async function requestWakeLock() {
+  try {
+    await navigator.wakeLock?.request("screen");
+  } catch {
+    // without a wake lock the screen may darken
+  }
+}

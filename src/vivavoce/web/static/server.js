@@ -1,0 +1,74 @@
+// The server that this page comes from, by HTTP.
+
+const KEPT = "vivavoce key";
+
+/** What the server said why not, in words for people. */
+export class ServerError extends Error {
+  /**
+   * @param {number} status of HTTP; 0 if the server could not be reached
+   * @param {string} message
+   */
+  constructor(status, message) {
+    super(message);
+    this.status = status;
+  }
+}
+
+/**
+ * The key for a server that needs one: it comes behind the address (`/#key=…`), which is in no request, and is kept
+ * for this tab.
+ */
+export const key = readKey();
+
+function readKey() {
+  const given = new URLSearchParams(location.hash.slice(1)).get("key");
+  try {
+    if (given) sessionStorage.setItem(KEPT, given);
+    return given ?? sessionStorage.getItem(KEPT);
+  } catch {
+    return given; // a browser that keeps nothing for this page needs the key in its address
+  }
+}
+
+/**
+ * Make a request, with the key. Throws `ServerError`.
+ * @param {string} path relative to the page, such as `v1/status`
+ * @param {RequestInit} [init]
+ */
+export async function request(path, init = {}) {
+  const headers = new Headers(init.headers);
+  if (key) headers.set("authorization", `Bearer ${key}`);
+  let response;
+  try {
+    response = await fetch(new URL(path, document.baseURI), { ...init, headers });
+  } catch (error) {
+    if (init.signal?.aborted) throw error;
+    throw new ServerError(0, "The server cannot be reached. Is it running?");
+  }
+  if (response.ok) return response;
+  throw new ServerError(response.status, await reason(response));
+}
+
+/** @param {Response} response */
+async function reason(response) {
+  try {
+    return (await response.json()).error.message;
+  } catch {
+    return `The server refused this (${response.status}).`; // what refused is something in between
+  }
+}
+
+/**
+ * `GET /v1/status`. Throws `ServerError`.
+ * @returns {Promise<Status>}
+ */
+export async function readStatus() {
+  return (await request("v1/status")).json();
+}
+
+/**
+ * @typedef {object} Status
+ * @property {boolean} ready
+ * @property {boolean} key_needed
+ * @property {string} description of what answers, for people
+ */

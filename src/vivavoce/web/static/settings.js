@@ -1,0 +1,87 @@
+// What people chose in this browser. Every setting has a default and its allowed values here, so that a view can show
+// it, and what an older version of the page has kept cannot break a newer one.
+
+/**
+ * @typedef {object} Choices
+ * @property {"hands-free" | "hold"} talking
+ * @property {"off" | "touch" | "speech" | "words"} interrupting
+ * @property {"spoken" | "karaoke" | "full"} captions
+ * @property {string} microphone id of the device; "" is the browser's choice
+ * @property {number} volume 0 to 1
+ * @property {number} speed of answers that are played again
+ */
+
+/** @type {{readonly [Name in keyof Choices]: {readonly initial: Choices[Name], allows: (value: unknown) => boolean}}} */
+export const SCHEMA = {
+  talking: { initial: "hands-free", allows: oneOf("hands-free", "hold") },
+  interrupting: { initial: "speech", allows: oneOf("off", "touch", "speech", "words") },
+  captions: { initial: "karaoke", allows: oneOf("spoken", "karaoke", "full") },
+  microphone: { initial: "", allows: (value) => typeof value === "string" && value.length <= 256 },
+  volume: { initial: 1, allows: within(0, 1) },
+  speed: { initial: 1, allows: within(0.5, 2) },
+};
+
+const KEPT = "vivavoce settings";
+
+/** Reads and writes the choices. `changed` is dispatched as a CustomEvent with the name of the setting as detail. */
+export class Settings extends EventTarget {
+  /** @type {Partial<Choices>} */
+  #chosen = read();
+
+  /**
+   * @template {keyof Choices} Name
+   * @param {Name} name
+   * @returns {Choices[Name]}
+   */
+  get(name) {
+    return /** @type {Choices[Name]} */ (this.#chosen[name] ?? SCHEMA[name].initial);
+  }
+
+  /**
+   * Keep a choice in this browser. A value that the schema does not allow is an error of ours.
+   * @template {keyof Choices} Name
+   * @param {Name} name
+   * @param {Choices[Name]} value
+   */
+  set(name, value) {
+    if (!SCHEMA[name].allows(value)) throw new RangeError(`${value} is no value of the setting ${name}.`);
+    this.#chosen = { ...this.#chosen, [name]: value };
+    try {
+      localStorage.setItem(KEPT, JSON.stringify(this.#chosen));
+    } catch {
+      // a browser that keeps nothing for this page forgets the choice with it
+    }
+    this.dispatchEvent(new CustomEvent("changed", { detail: name }));
+  }
+}
+
+/** @returns {Partial<Choices>} */
+function read() {
+  try {
+    const kept = Object.entries(JSON.parse(localStorage.getItem(KEPT) ?? "{}"));
+    return Object.fromEntries(kept.filter(([name, value]) => isAllowed(name, value)));
+  } catch {
+    return {}; // nothing is kept, or nothing that can be read
+  }
+}
+
+/**
+ * @param {string} name
+ * @param {unknown} value
+ */
+function isAllowed(name, value) {
+  return Object.hasOwn(SCHEMA, name) && SCHEMA[/** @type {keyof Choices} */ (name)].allows(value);
+}
+
+/** @param {...unknown} values */
+function oneOf(...values) {
+  return (/** @type {unknown} */ value) => values.includes(value);
+}
+
+/**
+ * @param {number} lowest
+ * @param {number} highest
+ */
+function within(lowest, highest) {
+  return (/** @type {unknown} */ value) => typeof value === "number" && value >= lowest && value <= highest;
+}
