@@ -45,6 +45,12 @@ class Limits:
     """bytes of one image that a client sends"""
     conversation_image_bytes: int = 16 * 1024 * 1024
     """bytes of images, as they were sent, that one conversation keeps; older ones are dropped"""
+    recall_seconds: float = 3
+    """seconds that an earlier conversation may take to be read; then this one begins without it"""
+    recalled_items: int = 200
+    """items, the newest, of an earlier conversation with which one begins that continues it"""
+    recalled_chars: int = 100_000
+    """characters of these items, all together"""
     out_of_band_responses: int = 4
     """responses outside the conversation that one conversation may have running"""
     drafts: int = 8

@@ -29,6 +29,7 @@ from vivavoce.mcp.servers import McpServers
 from vivavoce.protocol.session import AnySession, Session, TranscriptionSession
 from vivavoce.protocol.settings import DEFAULT, merge, without_voice
 from vivavoce.providers.registry import ROLES, Plugin, Role, find, names, settings_for
+from vivavoce.session.call import Recall
 from vivavoce.session.line import Engine, Line
 from vivavoce.session.ringing import IncomingCalls
 from vivavoce.session.switchboard import ListenerFactory, Switchboard
@@ -185,8 +186,8 @@ class Runtime:
     """Providers, engine and switchboard, shared by all conversations. Nothing is loaded before `open`.
 
     `tools` are those of the configuration. `on_status` receives sentences for the user, `on_progress` the
-    progress of downloads, `on_loading` that of loading. `listeners` create the listeners of each conversation.
-    Raises `ConfigError`.
+    progress of downloads, `on_loading` that of loading. `listeners` create the listeners of each conversation,
+    `recall` finds the earlier one that it continues. Raises `ConfigError`.
     """
 
     def __init__(
@@ -200,6 +201,7 @@ class Runtime:
         on_loading: OnLoading = lambda waiting, total, seconds: None,
         store: Store | None = None,
         listeners: Sequence[ListenerFactory] = (),
+        recall: Recall | None = None,
     ) -> None:
         self.config, self.assistant = config, assistant
         self._tools = tools or ToolRegistry()
@@ -207,7 +209,7 @@ class Runtime:
         self.choices = choose_providers(config, assistant)
         self.states: dict[Role, State] = dict.fromkeys(self.choices, "waiting")
         self._on_status, self._on_progress, self._on_loading = on_status, on_progress, on_loading
-        self._store, self._listeners = store or user_store(), listeners
+        self._store, self._listeners, self._recall = store or user_store(), listeners, recall
         self._providers: dict[Role, object] = {}
         self._switchboard: Switchboard | None = None
         self._incoming_calls: IncomingCalls | None = None
@@ -316,7 +318,11 @@ class Runtime:
         assistants, limits = self.assistants, self.config.limits
         middleware = (lambda caller: assistants.middleware(caller.id)) if assistants.is_needed else None
         self._switchboard = Switchboard(
-            _WithTools(engine, assistants), limits=limits, listeners=self._listeners, middleware=middleware
+            _WithTools(engine, assistants),
+            limits=limits,
+            listeners=self._listeners,
+            middleware=middleware,
+            recall=self._recall,
         )
         url, secret = self.config.server.webhook, self.config.webhook_secret.get_secret_value()
         webhook = Webhook(url, secret, limits).send if url else None
@@ -396,6 +402,7 @@ async def open_runtime(
     on_progress: OnProgress | None = None,
     on_loading: OnLoading = lambda waiting, total, seconds: None,
     listeners: Sequence[ListenerFactory] = (),
+    recall: Recall | None = None,
 ) -> AsyncIterator[Runtime]:
     """Yield a runtime that is open (`Runtime.open`), and close it when the block is left.
 
@@ -410,6 +417,7 @@ async def open_runtime(
             on_progress=on_progress,
             on_loading=on_loading,
             listeners=listeners,
+            recall=recall,
         )
         try:
             await runtime.open()

@@ -64,7 +64,7 @@ async def test_newer_tables_are_refused_and_left_as_they_are(
     assert "newer vivavoce (revision 9999" in said[0]
     assert await list_conversations(database) == []
     async with database.writing() as connection:
-        await connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0001'")
+        await connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0002'")
     async with recording(recorder(url, tmp_path)):
         pass
     assert len(await list_conversations(database)) == 1

@@ -45,8 +45,10 @@ class Greeting:
         return event
 
     def on_event(self, event: e.Event) -> None:
-        """Observe a server event."""
+        """Observe a server event, or an item that is created, as those of an earlier conversation are."""
         match event:
+            case e.ConversationItemCreate():
+                self._caller_is_first()
             case e.SessionCreated(session=session) | e.SessionUpdated(session=session):
                 self._is_open = isinstance(session, Session)
                 self._notifier.notify()

@@ -50,6 +50,8 @@ class AssistantSession:
         """Process an event of the client or the server."""
         self._toolbox.on_event(observed)
         if observed.source == "client":
+            if isinstance(observed.event, e.ConversationItemCreate):
+                self._greeting.on_event(observed.event)
             return
         self._greeting.on_event(observed.event)
         match observed.event:

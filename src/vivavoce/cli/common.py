@@ -120,6 +120,7 @@ async def open_conversation(
             on_progress=progress.on_progress,
             on_loading=progress.on_loading,
             listeners=listeners(recorder),
+            recall=recorder.recall if recorder else None,
         )
         with progress:
             runtime = await stack.enter_async_context(opening)
@@ -191,6 +192,7 @@ async def open_recorder(config: "Config", on_status: Callable[[str], None]) -> A
         Database(config.store_url),
         folder / "journal",
         journal_bytes=config.limits.journal_bytes,
+        limits=config.limits,
         events=settings.events,
         recordings=(settings.recordings_url or str(folder / "recordings")) if settings.recordings else None,
         redact=load_function(settings.redact) if settings.redact else None,

@@ -70,6 +70,7 @@ async def _serve(config: "Config", assistant: "Assistant | None", quiet: bool) -
             on_progress=progress.on_progress,
             on_loading=progress.on_loading,
             listeners=listeners(recorder),
+            recall=recorder.recall if recorder else None,
         )
         describe_to(recorder, runtime)
         async with serving(Web(runtime), listen(config.server.host, config.server.port)) as url:

@@ -523,6 +523,13 @@ class EngineChanged(OwnEvent, tag="vivavoce.engine", frozen=True, kw_only=True):
     reason: str
 
 
+class ConversationContinued(OwnEvent, tag="vivavoce.continued", frozen=True, kw_only=True):
+    """The conversation continues an earlier one, whose last `items` items are added next."""
+
+    conversation_id: str
+    items: int
+
+
 class OutputPlace(TypedDict):
     """The item and response that an event is about."""
 

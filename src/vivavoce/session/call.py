@@ -1,6 +1,7 @@
 """An active call: its caller, sidebands, middleware and listeners, and the routing of events among them."""
 
 import logging
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from vivavoce.errors import ProtocolError
 from vivavoce.limits import Limits
 from vivavoce.protocol import events as e
 from vivavoce.protocol.codec import error_event
+from vivavoce.protocol.items import Item
 from vivavoce.protocol.session import AnySession
 from vivavoce.protocol.tools import event_without_secrets
 from vivavoce.session.line import EventQueue, Line
@@ -38,7 +40,8 @@ class Caller:
     `transport` is the transport's name, `address` the client's IP address or the like. `plays_audio` means
     that the transport plays the audio itself, and reports that (`output_audio_buffer.*`). `refer` transfers the
     call, if the transport can. `extras` means that the client understands vivavoce's own events. `identity` is
-    the person, as whoever holds a key of the server names them; None is nobody in particular.
+    the person, as whoever holds a key of the server names them; None is nobody in particular. `continues` is
+    the id of an earlier conversation that this one continues, or `LAST`.
     """
 
     transport: str
@@ -49,7 +52,25 @@ class Caller:
     refer: Refer | None = None
     extras: bool = False
     identity: str | None = None
+    continues: str | None = None
     id: str = field(default_factory=lambda: e.new_id("sess"))
+
+
+LAST = "last"
+"""`Caller.continues` for the newest conversation that the caller may continue"""
+
+
+@dataclass(frozen=True)
+class Recalled:
+    """The earlier conversation that a caller continues: its id, and its items as a client can create them."""
+
+    id: str
+    items: Sequence[Item]
+
+
+Recall = Callable[[Caller], Awaitable[Recalled]]
+"""Finds the conversation that `Caller.continues` names. Raises `ProtocolError` if there is none that she may
+continue, `ProviderError` if it cannot be read now."""
 
 
 class _RoutedEvent(e.Event, frozen=True, kw_only=True):
@@ -75,6 +96,14 @@ class ActiveCall:
         """by event id: receives the error about an event that was not sent by the caller"""
         self.session: AnySession | None = None
         """as it was sent to the client"""
+        self.begun = anyio.Event()
+        """set when the session was created"""
+        self.recalled = anyio.Event()
+        """set when `earlier` is complete; until then, the engine receives nothing"""
+        self.earlier = deque[e.Event]()
+        """what the engine receives before all else"""
+        if caller.continues is None:
+            self.recalled.set()
         self.ended_by: EndedBy | None = None
 
     @property
@@ -111,6 +140,7 @@ class ActiveCall:
         """Pass a server event to the listeners and the sidebands, but not to the caller."""
         if isinstance(event, e.SessionCreated | e.SessionUpdated):
             self.session = event.session
+            self.begun.set()
         self.observe(event, "server")
         if self.caller.plays_audio and isinstance(event, e.ResponseOutputAudioDelta):
             return  # audio that the transport plays is sent to the caller's transport only
@@ -138,6 +168,18 @@ class ActiveCall:
         """Send an event to the caller; own events only if it has `extras`. Raises `HungUp`."""
         if self.caller.extras or not isinstance(event, e.OwnEvent):
             await self.to_client.put(event)
+
+    async def continue_from(self, recalled: Recalled) -> None:
+        """Have the engine create the items of an earlier conversation before anything else. Raises `HungUp`.
+
+        An item that the engine refuses is missing then, which is no fault of the client's.
+        """
+        for item in recalled.items:
+            create = e.ConversationItemCreate(event_id=e.new_id("event"), item=item)
+            self.earlier.append(_RoutedEvent(event=create, on_error=_log_refusal, by_middleware=True))
+        continued = e.ConversationContinued(conversation_id=recalled.id, items=len(recalled.items))
+        self.publish(continued)
+        await self.send_to_caller(continued)
 
     def close(self) -> None:
         """Close the lines of all sidebands, and tell the listeners."""
@@ -182,7 +224,10 @@ class EngineLine(Line):
 
     async def __anext__(self) -> e.Event:
         while True:
-            passed = self._intercept(await super().__anext__())
+            if not self._call.recalled.is_set():
+                await self._call.recalled.wait()
+            earlier = self._call.earlier
+            passed = self._intercept(earlier.popleft() if earlier else await super().__anext__())
             if isinstance(passed, e.ErrorEvent):
                 await self.refuse(passed)
             elif passed is not None:
@@ -280,6 +325,10 @@ class MiddlewareHandle:
     async def notify(self, event: e.OwnEvent) -> None:
         self.call.publish(event)
         await self.call.send_to_caller(event)
+
+
+def _log_refusal(error: e.ErrorEvent) -> None:
+    log.warning("an item of the earlier conversation is missing: %s", error.error.message)
 
 
 def _with_id(event: e.Event) -> e.Event:

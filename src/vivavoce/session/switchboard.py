@@ -7,11 +7,22 @@ from dataclasses import replace
 
 import anyio
 
-from vivavoce.errors import ProtocolError
+from vivavoce.errors import ProtocolError, ProviderError
 from vivavoce.limits import Limits
 from vivavoce.protocol import events as e
+from vivavoce.protocol.codec import error_event
+from vivavoce.protocol.session import TranscriptionSession
 from vivavoce.protocol.tools import without_secrets
-from vivavoce.session.call import ActiveCall, Caller, ClientLine, EngineLine, MiddlewareHandle, Sideband
+from vivavoce.session.call import (
+    ActiveCall,
+    Caller,
+    ClientLine,
+    EngineLine,
+    MiddlewareHandle,
+    Recall,
+    Recalled,
+    Sideband,
+)
 from vivavoce.session.line import Engine, HungUp, Line
 from vivavoce.session.middleware import Listener, Middleware
 
@@ -39,8 +50,16 @@ def no_such_call(call_id: str) -> ProtocolError:
     return ProtocolError(f"There is no call '{call_id}', or it is over.", code="call_id_not_found")
 
 
+def _not_continued(why: str) -> ProtocolError:
+    message = f"The earlier conversation cannot be continued, because {why}; this one begins without it."
+    return ProtocolError(message, code="conversation_unavailable", param="conversation")
+
+
 class Switchboard:
-    """Connects callers to one engine, at most `limits.conversations` at a time."""
+    """Connects callers to one engine, at most `limits.conversations` at a time.
+
+    `recall` finds what a caller continues (`Caller.continues`); without it nothing is stored.
+    """
 
     def __init__(
         self,
@@ -49,9 +68,11 @@ class Switchboard:
         limits: Limits | None = None,
         listeners: Sequence[ListenerFactory] = (),
         middleware: MiddlewareFactory | None = None,
+        recall: Recall | None = None,
     ) -> None:
         self.limits = limits or Limits()
         self._engine, self._listeners, self._middleware = engine, tuple(listeners), middleware
+        self._recall = recall
         self._calls: dict[str, ActiveCall] = {}
 
     @property
@@ -122,13 +143,47 @@ class Switchboard:
                 return call
         raise no_such_call(call_id)
 
+    async def _begin(self, call: ActiveCall) -> None:
+        """Give the engine what the caller continues, if anything; then run the middleware."""
+        if call.caller.continues is not None:
+            await self._continue(call)
+        if call.middleware:
+            await call.middleware.run(MiddlewareHandle(call))
+
+    async def _continue(self, call: ActiveCall) -> None:
+        """Have the earlier conversation continued, or tell the client why it is not."""
+        try:
+            recalled, error = await self._recalled(call.caller), None
+        except ProtocolError as refusal:
+            recalled, error = None, error_event(refusal)
+        await call.begun.wait()
+        if recalled:
+            await call.continue_from(recalled)
+        if error:
+            call.observe(error, "server")
+            await call.send_to_caller(error)
+        call.recalled.set()
+
+    async def _recalled(self, caller: Caller) -> Recalled:
+        if self._recall is None:
+            raise _not_continued("nothing is stored here ([store] enabled)")
+        if isinstance(caller.session, TranscriptionSession):
+            raise _not_continued("this session only transcribes")
+        try:
+            with anyio.fail_after(self.limits.recall_seconds):
+                return await self._recall(caller)
+        except TimeoutError as error:
+            raise _not_continued("reading it takes too long (limits.recall_seconds)") from error
+        except ProviderError as error:
+            log.warning("%s cannot continue a conversation: %s", caller.id, error)
+            raise _not_continued("it cannot be read at the moment") from error
+
     async def _serve(self, call: ActiveCall) -> None:
         """Run the engine, and meanwhile the middleware."""
         async with EngineLine(call) as line:
             try:
                 async with anyio.create_task_group() as tasks:
-                    if call.middleware:
-                        tasks.start_soon(call.middleware.run, MiddlewareHandle(call))
+                    tasks.start_soon(self._begin, call)
                     await self._engine.converse(line, call.initial_session)
                     call.ended_by = "server"
                     tasks.cancel_scope.cancel()

@@ -68,6 +68,7 @@ class ItemRow(msgspec.Struct, kw_only=True):
     call_id: str | None = None
     arguments: str | None = None
     output: str | None = None
+    purpose: str | None = None
     began: float | None = None
     ended: float | None = None
 
@@ -94,7 +95,7 @@ class ConversationRows:
         recording: RecordingWriter | None = None,
         on_ended: "Callable[[ConversationRows], None]" = lambda rows: None,
     ) -> None:
-        self.recording = recording
+        self.id, self.recording = caller.id, recording
         """its sound, to be closed when the conversation is over"""
         self._put, self._events, self._redact, self._on_ended = put, events, redact, on_ended
         self._row: Row = {
@@ -110,11 +111,14 @@ class ConversationRows:
             "ended": None,
             "ended_by": None,
             "journal_id": journal_id,
+            "continues": None,
         }
         self._models = models
         self._language: str | None = None
         self._conversation = Conversation()
         self._items: dict[str, ItemRow] = {}
+        self._earlier: dict[str, float] = {}
+        """by item of the conversation that this one continues: its position, which goes on here"""
         self._truncated = set[str]()
         self._timings = ConversationTimings()
         self._stages: dict[str, list[Stage]] = {}
@@ -132,6 +136,9 @@ class ConversationRows:
         if self._has_failed:
             return
         try:
+            if self._is_earlier(observed.event):
+                self._conversation.apply(observed.event)
+                return
             if self.recording:
                 self.recording.on_event(observed)
             self._timings.on_event(observed)
@@ -140,6 +147,26 @@ class ConversationRows:
         except Exception:  # a bug here must not end the conversation, which it would
             log.exception("conversation %s is not recorded any further", self._row["id"])
             self._has_failed = True
+
+    def continue_from(self, conversation_id: str, positions: Mapping[str, float]) -> None:
+        """Note which conversation this one continues; its items, which come next, are there already."""
+        self._earlier = dict(positions)
+        self._row["continues"] = conversation_id
+        if self._is_known:
+            self._write("conversations", self._row)
+
+    def _is_earlier(self, event: e.Event) -> bool:
+        """Return whether an event only repeats an item of the conversation that this one continues."""
+        match event:
+            case (
+                e.ConversationItemCreate(item=item)
+                | e.ConversationItemAdded(item=item)
+                | e.ConversationItemDone(item=item)
+                | e.ConversationItemRetrieved(item=item)
+            ):
+                return item.id in self._earlier
+            case _:
+                return False
 
     def on_end(self, by: str) -> None:
         """Write down that the conversation is over, and who ended it."""
@@ -152,11 +179,28 @@ class ConversationRows:
 
     def _write_end(self, by: str) -> None:
         self._at = anyio.current_time() - self._began
+        self._cut_off()
         self._row |= {"ended": self._time(), "ended_by": by}
         self._write_stages()
         self._write("conversations", self._row)
         for kind in tuple(self._lost):
             self._write_gap(kind)
+
+    def _cut_off(self) -> None:
+        """Truncate the answer that is being played when the conversation ends: nobody hears the rest of it."""
+        until = 0.0
+        for row in self._items.values():
+            spoken_ms = self._conversation.spoken_ms(row.id)
+            if row.began is None or spoken_ms is None:
+                continue
+            start, until = max(row.began, until), max(row.began, until) + spoken_ms / 1000
+            if self._at < until and row.id not in self._truncated:
+                text = row.text or self._redacted(self._conversation.heard_text(row.id))
+                heard_ms = max(0, int((self._at - start) * 1000))
+                truncated = e.ConversationItemTruncated(item_id=row.id, content_index=0, audio_end_ms=heard_ms)
+                self._conversation.apply(truncated)
+                self._truncated.add(row.id)
+                self._change(row.id, text=text, ended=start + heard_ms / 1000)
 
     def on_recorded(self, recorded: Recorded) -> None:
         """Write down what was recorded, and which sound is missing."""
@@ -197,6 +241,7 @@ class ConversationRows:
                 began = self._items[item_id].began or 0
                 self._change(item_id, ended=began + ms / 1000)
             case e.ConversationItemDeleted(item_id=item_id):
+                self._forget_earlier(item_id)
                 self._change(item_id, status="deleted")
             case e.ResponseOutputAudioDelta(item_id=item_id):
                 row = self._items.get(item_id)
@@ -225,7 +270,7 @@ class ConversationRows:
         if not item_id:
             return
         row = self._items.get(item_id)
-        if row is None:
+        if row is None or row.status == "deleted":  # its id may be used again
             began, ended = self._spans.pop(item_id, (None, None))
             row = self._items[item_id] = ItemRow(
                 conversation_id=str(self._row["id"]),
@@ -238,7 +283,7 @@ class ConversationRows:
             )
         match item:
             case Message(role=role):
-                row.role = role
+                row.role, row.purpose = role, self._conversation.purpose(item)
                 words = self._redacted(spoken_words(item) or None)
                 if words and not (row.text and item_id in self._truncated):
                     row.text = words
@@ -255,13 +300,25 @@ class ConversationRows:
                 pass
         self._change(item_id, status=getattr(item, "status", UNSET) or row.status)
 
+    def _forget_earlier(self, item_id: str) -> None:
+        """Have a row, without words, say that an item of the earlier conversation is deleted in this one."""
+        position = self._earlier.pop(item_id, None)
+        if position is not None:
+            row = ItemRow(
+                conversation_id=str(self._row["id"]),
+                id=item_id,
+                position=position,
+                type="message",
+                created=self._time(),
+            )
+            self._items[item_id] = row
+
     def _position(self, item_id: str) -> float:
         """Return a number that sorts a new item behind the one before it."""
         before = self._conversation.before(item_id) if item_id in self._conversation else None
-        last = self._items[before].position if before in self._items else None
-        after = min(
-            (row.position for row in self._items.values() if last is None or row.position > last), default=None
-        )
+        positions = {**self._earlier, **{row.id: row.position for row in self._items.values()}}
+        last = positions.get(before or "")
+        after = min((one for one in positions.values() if last is None or one > last), default=None)
         if last is None:
             return 1 if after is None else after - 1
         return last + 1 if after is None else (last + after) / 2

@@ -43,7 +43,7 @@ async def list_conversations(
     order = _CONVERSATIONS.c.started, _CONVERSATIONS.c.id
     async with database.reading() as connection:
         if before is not None:
-            started = sa.select(_CONVERSATIONS.c.started).where(_CONVERSATIONS.c.id == _plain(before))
+            started = sa.select(_CONVERSATIONS.c.started).where(_CONVERSATIONS.c.id == plain(before))
             after = (await connection.execute(started)).scalar_one_or_none()
             if after is None:
                 raise no_such(before)
@@ -60,7 +60,7 @@ async def find_conversation(database: Database, conversation_id: str) -> Record:
     The id is the conversation's, its session's, or the beginning of one that fits only once. Raises
     `ConfigError` if there is none.
     """
-    conversation_id = _plain(conversation_id)
+    conversation_id = plain(conversation_id)
     async with database.reading() as connection:
         named = sa.or_(_CONVERSATIONS.c.id == conversation_id, _CONVERSATIONS.c.session_id == conversation_id)
         found = (await connection.execute(sa.select(_CONVERSATIONS).where(named).limit(1))).mappings().first()
@@ -155,7 +155,7 @@ def no_such(conversation_id: str) -> ConfigError:
     return ConfigError(f"There is no conversation {shown!r}, or several begin so; write: viva history list")
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Return a text without what no database accepts: halves of characters, and NUL."""
     return text.encode(errors="replace").decode().replace("\0", "")
 

@@ -15,11 +15,13 @@ import msgspec
 
 from vivavoce.backoff import backoff
 from vivavoce.errors import ConfigError, ProviderError
-from vivavoce.session.call import Caller
+from vivavoce.limits import Limits
+from vivavoce.session.call import Caller, Recalled
 from vivavoce.store.conversation_rows import ConversationRows, PricedModel, Redact
 from vivavoce.store.database import Database
 from vivavoce.store.entries import Entry, finish, refold, write
 from vivavoce.store.folding import fold
+from vivavoce.store.history import History, read_history
 from vivavoce.store.journal import Journal, left_journals
 from vivavoce.store.recordings import RecordingWriter
 from vivavoce.store.retention import keep
@@ -51,6 +53,7 @@ class Recorder:
         folder: Path,
         *,
         journal_bytes: int,
+        limits: Limits | None = None,
         events: bool = True,
         redact: Redact | None = None,
         recordings: str | None = None,
@@ -65,18 +68,21 @@ class Recorder:
         self._database, self._folder = database, folder
         self._journal = Journal(folder, journal_bytes)
         self._events, self._redact, self._on_status = events, redact, on_status
-        self._recordings, self._keep_days = recordings, keep_days
+        self._recordings, self._keep_days, self._limits = recordings, keep_days, limits or Limits()
         if recordings:
             _prepare_recordings(recordings)
         self._ended: list[tuple[ConversationRows, float]] = []
         """conversations whose recording is to be closed, and when they ended"""
-        self._number, self._encoder = 0, msgspec.json.Encoder()
+        self._number, self._applied, self._encoder = 0, 0, msgspec.json.Encoder()
+        self._live: dict[str, ConversationRows] = {}
+        """by id: the conversations in progress"""
         self._work: anyio.Event | None = None
         self._stopped, self._opened = anyio.Event(), anyio.Event()
+        self._hurried, self._stored = anyio.Event(), anyio.Event()
 
     def listen(self, caller: Caller) -> ConversationRows:
         """Return the listener of a conversation (a `ListenerFactory`)."""
-        return ConversationRows(
+        rows = self._live[caller.id] = ConversationRows(
             caller,
             self.put,
             journal_id=self._journal.id,
@@ -87,6 +93,28 @@ class Recorder:
             recording=self._open_recording(caller),
             on_ended=self._on_ended,
         )
+        return rows
+
+    async def recall(self, caller: Caller) -> Recalled:
+        """Return the conversation that a caller continues, with the last words of it (a `Recall`).
+
+        Waits until the database has what this process has written so far. Raises `ProtocolError` if there is
+        none that this caller may continue, `ProviderError` if the database fails.
+        """
+        await self._store_now()
+        return self._continue(caller, await read_history(self._database, caller, self._limits))
+
+    def _continue(self, caller: Caller, history: History) -> History:
+        if rows := self._live.get(caller.id):
+            rows.continue_from(history.id, history.positions)
+        return history
+
+    async def _store_now(self) -> None:
+        await self._opened.wait()
+        number = self._number
+        while self._applied < number:
+            self._hurried.set()
+            await self._stored.wait()
 
     def _open_recording(self, caller: Caller) -> RecordingWriter | None:
         try:
@@ -97,6 +125,7 @@ class Recorder:
             return None
 
     def _on_ended(self, rows: ConversationRows) -> None:
+        self._live.pop(rows.id, None)
         self._ended.append((rows, anyio.current_time()))
         self._wake()
 
@@ -139,13 +168,16 @@ class Recorder:
                     return
                 continue
             self._tell(None)
-            failures = 0
+            failures, self._applied = 0, self._number
+            self._stored.set()
+            self._stored = anyio.Event()
             if self._stopped.is_set():
                 return
             self._work = anyio.Event()
             await self._work.wait()
             with anyio.move_on_after(GATHER_SECONDS):
-                await self._stopped.wait()
+                await self._hurried.wait()
+            self._hurried = anyio.Event()
 
     async def keep(self) -> None:
         """Delete conversations when they are too old, until cancelled."""
@@ -156,6 +188,7 @@ class Recorder:
     def stop(self) -> None:
         """Let `run` return when the database has everything."""
         self._stopped.set()
+        self._hurried.set()
         self._wake()
 
     async def close(self) -> None:

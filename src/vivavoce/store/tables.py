@@ -49,6 +49,7 @@ conversations = sa.Table(
     sa.Column("ended", Moment),
     sa.Column("ended_by", sa.Text),
     sa.Column("journal_id", sa.Text, index=True),
+    sa.Column("continues", sa.Text, index=True),
 )
 
 items = sa.Table(
@@ -72,7 +73,17 @@ items = sa.Table(
     sa.Column("began", sa.Double),
     sa.Column("ended", sa.Double),
     sa.Column("folded", sa.Text),
+    sa.Column("purpose", sa.Text),
     sa.UniqueConstraint("conversation_id", "id"),
+)
+
+summaries = sa.Table(
+    "summaries",
+    metadata,
+    _of_conversation(),
+    sa.Column("position", sa.Double, primary_key=True),
+    sa.Column("text", sa.Text),
+    sa.Column("created", Moment, nullable=False),
 )
 
 usage = sa.Table(

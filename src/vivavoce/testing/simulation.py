@@ -27,7 +27,7 @@ from vivavoce.protocol.items import Message
 from vivavoce.protocol.session import AnySession, Pcm, Session, input_settings
 from vivavoce.protocol.settings import DEFAULT
 from vivavoce.providers.base import ChatRequest, ChatUsage, ToolCall, Transcript, WordTiming
-from vivavoce.session.call import Caller
+from vivavoce.session.call import Caller, Recall
 from vivavoce.session.formats import AudioEncoder
 from vivavoce.session.line import Engine, HungUp, Line
 from vivavoce.session.middleware import ObservedEvent
@@ -291,8 +291,9 @@ class Simulation:
     `replies` answer the caller's turns in order, the last one all further turns; each is text, a `ToolCall`, a
     `ProviderError`, `Unresponsive`, several of these, or a `Script` that computes them. Delays are in seconds.
     `end_of_turn` is the probability that the turn detector returns (None: there is no turn detector).
-    `client_session` is the session that the client requests at first; audio is sent in its format. `middleware`
-    and `listeners` are passed to the switchboard. The attribute `engine` may be replaced.
+    `client_session` is the session that the client requests at first; audio is sent in its format. `continues`
+    is the earlier conversation that it names. `middleware`, `listeners` and `recall` are passed to the
+    switchboard. The attribute `engine` may be replaced.
     """
 
     replies: Sequence[Reply | Sequence[Reply] | Script] = ("Yes.",)
@@ -309,6 +310,8 @@ class Simulation:
     client_session: AnySession | None = None
     middleware: MiddlewareFactory | None = None
     listeners: Sequence[ListenerFactory] = ()
+    continues: str | None = None
+    recall: Recall | None = None
 
     def __post_init__(self) -> None:
         self.caller = SimulatedCaller()
@@ -334,8 +337,9 @@ class Simulation:
             limits=self.limits,
             listeners=[lambda caller: timeline.entries.append, *self.listeners],
             middleware=self.middleware,
+            recall=self.recall,
         )
-        caller = Caller("simulation", session=self.client_session)
+        caller = Caller("simulation", session=self.client_session, continues=self.continues)
         async with switchboard.connect(caller) as line, anyio.create_task_group() as tasks:
             tasks.start_soon(_drain, line)
             await self._act(line, steps, timeline, until)

@@ -143,7 +143,8 @@ class Handshake:
     """The request that opens a call, or joins the call `call_id`.
 
     `session` is the session of the caller's client secret, or of `intent`. `extras` requests vivavoce's
-    extensions to the protocol. `identity` is the caller's, as authentication has found it.
+    extensions to the protocol. `identity` is the caller's, as authentication has found it. `continues` is
+    the id of an earlier conversation.
     """
 
     address: str = ""
@@ -153,6 +154,7 @@ class Handshake:
     dialect: Dialect = GA
     extras: bool = False
     identity: str | None = None
+    continues: str | None = None
 
     def caller(self, transport: str, *, plays_audio: bool, id_prefix: str = "sess") -> Caller:
         """Return the `Caller` for this request, with a new id."""
@@ -164,6 +166,7 @@ class Handshake:
             plays_audio=plays_audio,
             extras=self.extras,
             identity=self.identity,
+            continues=self.continues,
             id=new_id(id_prefix),
         )
 

@@ -116,8 +116,15 @@ def read_handshake(scope: Scope) -> Handshake:
     model = query.get("model") or query.get("deployment")
     if model is None and isinstance(session, Session) and session.model:
         model = session.model
-    identity = state.get("identity")
-    return Handshake(address, model, session, dialect=dialect, extras=extras, identity=identity)
+    return Handshake(
+        address,
+        model,
+        session,
+        dialect=dialect,
+        extras=extras,
+        identity=state.get("identity"),
+        continues=query.get("conversation") or None,
+    )
 
 
 def _dialect(scope: Scope, query: Mapping[str, str]) -> Dialect:

@@ -58,14 +58,21 @@ class CallsEndpoint:
 
     def _handshake(self, request: Request, session: AnySession | None) -> Handshake:
         session = self._resolve(getattr(request.state, "session", None), session)
-        model = request.query_params.get("model")
+        query = request.query_params
+        model = query.get("model")
         if model is None and isinstance(session, Session) and session.model:
             model = session.model
         address = request.client.host if request.client else ""
         dialect = BETA if request.url.path == BETA_PATH else GA
-        identity = getattr(request.state, "identity", None)
-        extras = wants_extras(request.query_params)
-        return Handshake(address, model, session, dialect=dialect, extras=extras, identity=identity)
+        return Handshake(
+            address,
+            model,
+            session,
+            dialect=dialect,
+            extras=wants_extras(query),
+            identity=getattr(request.state, "identity", None),
+            continues=query.get("conversation") or None,
+        )
 
     def _resolve(self, bound: AnySession | None, wanted: AnySession | None) -> AnySession | None:
         """Return the session of the client secret, merged with that of the request. Raises if it is invalid."""
