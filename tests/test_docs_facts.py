@@ -204,9 +204,11 @@ def _from_toml(value: str) -> object:
 
 @every_page
 def test_addresses_of_the_server_are_among_its_routes(path: Path) -> None:
-    addresses = re.findall(r"(?:127\.0\.0\.1|localhost):8765(/[\w/.]*\w)", read(path))
+    addresses = re.findall(r"(?:127\.0\.0\.1|localhost):8765(/[\w/.-]*\w)", read(path))
     for span in spans(read(path)):
-        addresses += re.findall(r"^(?:[A-Z]+ )?(/(?:v1|openai|realtime|healthz|readyz)[\w/{}.]*)", span)
+        addresses += re.findall(
+            r"^(?:[A-Z]+ )?(/(?:v1|openai|realtime|healthz|readyz|voice|test|ws)[\w/{}.-]*)", span
+        )
     shown = [route.path.replace(":path", "") for route in routes()]
     for address in {re.sub(r"//+", "/", address).rstrip("/") for address in addresses}:
         matching = [route for route in routes() if route.path_regex.match(address)]

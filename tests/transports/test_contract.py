@@ -4,7 +4,7 @@ import inspect
 import io
 import json
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -25,6 +25,7 @@ from vivavoce.session.switchboard import Switchboard
 from vivavoce.transports.base import Handshake, Transport
 from vivavoce.transports.playout import PlayoutBuffer
 from vivavoce.transports.terminal.transport import Captions, Terminal, TerminalTransport
+from vivavoce.transports.upload import Upload, UploadedQuestion, UploadTransport
 from vivavoce.transports.webrtc.transport import Offer, WebRtcTransport
 from vivavoce.transports.websocket import AsgiConnection, WebSocketTransport
 
@@ -164,10 +165,35 @@ class NdjsonClient:
         await self._ours.aclose()
 
 
+class UploadClient:
+    transport = UploadTransport
+
+    def __init__(self) -> None:
+        self._asked, self._questions = anyio.create_memory_object_stream[UploadedQuestion](10)
+        self._question: UploadedQuestion | None = None
+
+    async def connection(self) -> Upload:
+        return Upload(self._questions)
+
+    async def write(self, text: str) -> None:
+        self._question = UploadedQuestion(text)
+        await self._asked.send(self._question)
+        await anyio.wait_all_tasks_blocked()  # it has been asked
+
+    async def until(self, text: str) -> None:
+        assert self._question
+        assert text in repr(await self._question.receive())
+
+    async def close(self) -> None:
+        with self._question or nullcontext(), self._asked, self._questions:
+            return
+
+
 CLIENTS = [
     pytest.param(WebSocketClient, id="websocket"),
     pytest.param(WebRtcClient, id="webrtc", marks=pytest.mark.real_time),
     pytest.param(TerminalClient, id="terminal"),
+    pytest.param(UploadClient, id="upload"),
     pytest.param(NdjsonClient, id="ndjson"),
 ]
 every_transport = pytest.mark.parametrize("new_client", CLIENTS)

@@ -21,8 +21,13 @@ _CODECS = {
     "flac": ("flac", "flac"),
     "aac": ("adts", "aac"),
 }
-_OPTIONS = {"ogg": {"page_duration": "20000"}}
-"""Microseconds: a page is written for every packet, not for every second."""
+_OPTIONS = {"ogg": {"page_duration": "20000"}, "mp3": {"write_xing": "0"}}
+"""A page is written for every packet (in microseconds), not for every second. Xing's header would have to be
+completed at the end, and without that names a wrong length."""
+_BIT_RATES = {"libmp3lame": 64_000}
+"""FFmpeg's default is half of that, at which sibilants ring."""
+_CODEC_OPTIONS = {"libmp3lame": {"compression_level": "7"}}
+"""half the work of the default, for speech as good at this rate"""
 _UNKNOWN = 0xFFFFFFFF
 
 
@@ -79,6 +84,9 @@ class _Packed:
         )
         stream = self._file.add_stream(codec, rate=rate, layout="mono")
         self._stream = cast("AudioStream", stream)
+        self._stream.options = {**_CODEC_OPTIONS.get(codec, {})}
+        if codec in _BIT_RATES:
+            self._stream.bit_rate = _BIT_RATES[codec]
 
     def push(self, audio: bytes) -> bytes:
         import av

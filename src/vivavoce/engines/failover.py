@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from math import inf
 
 import anyio
@@ -29,7 +30,8 @@ class Failover:
 
     async def converse(self, line: Line, session: AnySession | None = None) -> None:
         """Serve one conversation, with the client's `session`. Cancelling ends all tasks of it."""
-        cascade = UpstreamServer("the cascade", self._connect, adapt=for_cascade, engine="cascade")
+        connect = partial(self._connect, line.in_real_time)
+        cascade = UpstreamServer("the cascade", connect, adapt=for_cascade, engine="cascade")
         if anyio.current_time() < self._down_until:
             servers = [replace(cascade, reason=f"{self.first.name} was down a moment ago")]
         else:
@@ -40,8 +42,9 @@ class Failover:
         self._down_until = anyio.current_time() + self.first.limits.upstream_cooldown_seconds
 
     @asynccontextmanager
-    async def _connect(self, _: AnySession) -> AsyncIterator[Line]:
+    async def _connect(self, in_real_time: bool, _: AnySession) -> AsyncIterator[Line]:
         ours, cascades = open_line(self.first.limits.line_depth)
+        cascades.in_real_time = in_real_time
         async with anyio.create_task_group() as tasks, ours:
             tasks.start_soon(self.then.converse, cascades)
             yield ours

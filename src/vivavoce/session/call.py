@@ -41,7 +41,8 @@ class Caller:
     that the transport plays the audio itself, and reports that (`output_audio_buffer.*`). `refer` transfers the
     call, if the transport can. `extras` means that the client understands vivavoce's own events. `identity` is
     the person, as whoever holds a key of the server names them; None is nobody in particular. `continues` is
-    the id of an earlier conversation that this one continues, or `LAST`.
+    the id of an earlier conversation that this one continues, or `LAST`. `in_real_time` means that the caller
+    listens while an answer arrives; to others it is sent as fast as it is made.
     """
 
     transport: str
@@ -53,6 +54,7 @@ class Caller:
     extras: bool = False
     identity: str | None = None
     continues: str | None = None
+    in_real_time: bool = True
     id: str = field(default_factory=lambda: e.new_id("sess"))
 
 
@@ -201,6 +203,7 @@ class EngineLine(Line):
 
     def __init__(self, call: ActiveCall) -> None:
         super().__init__(call.to_engine, call.to_client)
+        self.in_real_time = call.caller.in_real_time
         self._call = call
         self._on_error: OnError | None = None
         """receives an error about the last event; None if the caller sent it"""

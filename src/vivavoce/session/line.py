@@ -81,6 +81,9 @@ class Line:
     Both directions are bounded: `send` waits while the other end is behind.
     """
 
+    in_real_time = True
+    """whether the other end plays audio while it arrives, so that an engine paces it"""
+
     def __init__(self, incoming: EventQueue, outgoing: EventQueue) -> None:
         self._incoming, self._outgoing = incoming, outgoing
 

@@ -17,6 +17,7 @@ from starlette.types import ASGIApp
 from vivavoce.runtime import Runtime
 from vivavoce.session.call import Caller
 from vivavoce.session.line import Line
+from vivavoce.transports.upload import UploadTransport
 from vivavoce.transports.websocket import PATHS, WebSocketTransport
 from vivavoce.web.endpoints.call_control import CallControlEndpoint
 from vivavoce.web.endpoints.calls import CallsEndpoint
@@ -25,6 +26,7 @@ from vivavoce.web.endpoints.client_secrets import ClientSecretsEndpoint
 from vivavoce.web.endpoints.models import ModelsEndpoint
 from vivavoce.web.endpoints.speech import SpeechEndpoint
 from vivavoce.web.endpoints.transcriptions import TranscriptionsEndpoint, refuse_translation
+from vivavoce.web.endpoints.voice_chat import VoiceChatEndpoint
 from vivavoce.web.errors import HANDLERS, RETRY_AFTER, handle_error, require_ready
 from vivavoce.web.requests import Admission
 from vivavoce.web.security.client_secrets import ClientSecrets
@@ -43,6 +45,7 @@ class Web:
         self.realtime = WebSocketTransport(self._connect, config.limits, self._join)
         self.calls = CallsEndpoint(runtime, self._connect)
         admission, secrets = Admission(runtime), ClientSecrets(config.limits.client_secrets)
+        self.uploads = UploadTransport(self._connect, config.limits)
         models = ModelsEndpoint(runtime)
         sessions, control = ClientSecretsEndpoint(runtime, secrets), CallControlEndpoint(runtime)
         by_model: dict[str, Callable[[Request], Awaitable[Response]] | ASGIApp] = {
@@ -78,6 +81,7 @@ class Web:
                 ),
                 *(Route(path, models.list) for path in MODELS),
                 *(Route(f"{path}/{{model:path}}", models.retrieve) for path in MODELS),
+                Route("/voice-chat", VoiceChatEndpoint(runtime, admission, self.uploads), methods=["POST"]),
                 Route("/v1/status", self._status),
                 Route("/healthz", self._healthz),
                 Route("/readyz", self._readyz),
@@ -95,6 +99,7 @@ class Web:
         """End all calls, because the server shuts down; return when all have ended."""
         await self.realtime.hang_up()
         await self.calls.webrtc.hang_up()
+        await self.uploads.hang_up()
 
     def _connect(self, caller: Caller) -> AbstractAsyncContextManager[Line]:
         require_ready(self.runtime)

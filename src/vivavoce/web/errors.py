@@ -14,8 +14,17 @@ STATUSES = {
     "call_id_not_found": 404,
     "call_not_accepted": 409,
     "call_not_ringing": 409,
+    "no_speech": 422,
     "rate_limit_exceeded": 429,
+    "internal_error": 500,
+    "connection_lost": 502,
+    "no_sound": 502,
+    "provider_error": 502,
+    "server_error": 502,
+    "upstream_unreachable": 502,
+    "call_ended": 503,
     "server_busy": 503,
+    "session_expired": 503,
 }
 """HTTP status by the code of a `ProtocolError`; others are 400"""
 TYPES = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
@@ -62,7 +71,7 @@ def error_response(error: Exception) -> Response:
             return _response(error.status, error.message, error.code, error.param, error.headers)
         case ProtocolError():
             status = STATUSES.get(error.code, 400)
-            headers = RETRY_AFTER if status == 503 else None
+            headers = RETRY_AFTER if status in (429, 503) else None
             return _response(status, error.message, error.code, error.param, headers)
         case UnknownLanguageError():
             return _response(400, error.message, LANGUAGE_NOT_SUPPORTED)

@@ -4,6 +4,7 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
+from types import MappingProxyType
 
 import anyio
 import msgspec
@@ -27,11 +28,14 @@ class Admission:
         self._runtime, self._active = runtime, 0
 
     @contextmanager
-    def admit(self) -> Iterator[None]:
-        """Count a request for as long as the block lasts. Raises `HttpError` if it cannot be admitted."""
+    def admit(self, *, needs_models: bool = True) -> Iterator[None]:
+        """Count a request for as long as the block lasts. Raises `HttpError` if it cannot be admitted.
+
+        `needs_models` is whether it uses the models of this server, which has none if another one answers.
+        """
         limit = self._runtime.config.limits.http_requests
         require_ready(self._runtime)
-        if not self._runtime.config.has_cascade:
+        if needs_models and not self._runtime.config.has_cascade:
             message = (
                 "Calls are answered by an upstream server here, so no model is loaded on this one. "
                 "To load them, set [remote] failover = true, or engine = 'cascade'."
@@ -122,7 +126,9 @@ async def respond_while_connected(
             await respond(partial(_send_in_time, send, limits))
             tasks.cancel_scope.cancel()
     except ExceptionGroup as failures:  # of one: `watch` does not fail
-        failure = failures.exceptions[0]
+        failure: Exception = failures
+        while isinstance(failure, ExceptionGroup):  # `respond` may have a group of its own
+            failure = failure.exceptions[0]
         if not isinstance(failure, _NotRead):
             raise failure from failure.__cause__
         log.info("a client took longer than limits.send_seconds to read; its response is dropped")
@@ -140,9 +146,11 @@ async def _send_in_time(send: Send, limits: Limits, message: Message) -> None:
         raise _NotRead from error
 
 
-async def start_response(send: Send, content_type: str) -> None:
-    """Send status 200 and the media type."""
-    headers = [(b"content-type", content_type.encode())]
+async def start_response(send: Send, content_type: str, more: Mapping[str, str] = MappingProxyType({})) -> None:
+    """Send status 200, the media type, and more headers."""
+    headers = [
+        (name.encode(), value.encode()) for name, value in {"content-type": content_type, **more}.items()
+    ]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
 
 

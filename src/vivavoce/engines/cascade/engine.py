@@ -1,9 +1,11 @@
 """The cascade engine: transcriber, chat model, synthesizer. `_Conversation._handle` lists the client events."""
 
+import dataclasses
 import logging
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from itertools import count
+from math import inf
 
 import anyio
 from msgspec import UNSET
@@ -103,7 +105,10 @@ class Cascade:
                 own = merge(own, session, tools=self.limits.tools)
             expires_at = unix_now() + round(self.limits.conversation_minutes * 60)
             own = replace(own, id=e.new_id("sess"), object="realtime.session", expires_at=expires_at)
-            context = CascadeContext(line, self.providers, self.limits, own, tasks)
+            limits = (
+                self.limits if line.in_real_time else dataclasses.replace(self.limits, audio_ahead_seconds=inf)
+            )
+            context = CascadeContext(line, self.providers, limits, own, tasks)
             if isinstance(session, TranscriptionSession):
                 context.transcription = create_transcription(own, session)
             await _Conversation(context, self.apology, self.mcp).run()

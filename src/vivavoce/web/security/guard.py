@@ -43,8 +43,11 @@ HEADERS = {
     "x-content-type-options": "nosniff",
     "cache-control": "no-cache",
 }
-EXPOSED = "Location, Retry-After"
-"""headers that a page of an allowed origin may read: a call's URL, and when to retry"""
+EXPOSED = (
+    "Content-Disposition, Location, Retry-After, "
+    "X-AI-Response, X-AI-Response-Complete, X-Conversation-Id, X-Transcript"
+)
+"""headers that a page of an allowed origin may read: of a call, of a request to be tried again, of an answer"""
 PREFLIGHT = {"access-control-allow-methods": "GET, POST, OPTIONS", "access-control-max-age": "600"}
 
 

@@ -1,0 +1,126 @@
+"""What the endpoints for recorded questions share: the form, the format of the answer, and texts in headers."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from starlette.datastructures import FormData, UploadFile
+from starlette.requests import Request
+
+from vivavoce.audio.encode import CONTENT_TYPES
+from vivavoce.audio.rates import OUTPUT_RATE
+from vivavoce.errors import alternatives
+from vivavoce.limits import Limits
+from vivavoce.web.errors import HttpError, invalid_request
+from vivavoce.web.recordings import Recordings
+from vivavoce.web.requests import body_too_large, limited_body, require_media_type
+
+FIELD = "audio"
+FORM_BYTES = 16 * 1024
+"""bytes of a form besides its recording"""
+HEADER_BYTES = 3000
+"""bytes of a text in a header, encoded; servers and proxies refuse more than 8 KB of headers in all"""
+SHORTEST_SECONDS = 0.1
+"""of a recording: the protocol refuses less"""
+DEFAULT_FORMAT = "mp3"
+EXTENSIONS = {**{name: name for name in CONTENT_TYPES}, "opus": "ogg"}
+"""of file names, by format"""
+_NAMES = {kind: name for name, kind in CONTENT_TYPES.items()} | {
+    "audio/mp3": "mp3",
+    "audio/x-wav": "wav",
+    "audio/wave": "wav",
+    "audio/opus": "opus",
+    "audio/x-flac": "flac",
+    "audio/*": DEFAULT_FORMAT,
+    "*/*": DEFAULT_FORMAT,
+}
+"""formats by media type, as clients spell them"""
+_PLAIN = "".join(map(chr, range(0x20, 0x7F))).replace("%", "")
+
+
+@dataclass(frozen=True)
+class UploadForm:
+    """A recording that was uploaded, and the fields beside it; those of the query count first."""
+
+    recording: bytes
+    fields: Mapping[str, str]
+
+
+async def read_form(request: Request, limits: Limits) -> UploadForm:
+    """Read a form with a recording in `audio`. Raises `HttpError`."""
+    require_media_type(request, "multipart/form-data")
+    max_bytes = limits.upload_bytes + FORM_BYTES
+    async with (
+        limited_body(request, limits, max_bytes, "upload_bytes") as body,
+        body.form(max_files=1, max_fields=16) as form,
+    ):
+        recording = await _recording(form, limits)
+        fields = {name: value for name, value in form.items() if isinstance(value, str)}
+    return UploadForm(recording, {**fields, **request.query_params})
+
+
+async def _recording(form: FormData, limits: Limits) -> bytes:
+    file = form.get(FIELD)
+    if not isinstance(file, UploadFile):
+        message = "The form has no recording in its field 'audio'; with curl: -F audio=@question.webm."
+        raise invalid_request(FIELD, message, code="missing_recording")
+    if (file.size or 0) > limits.upload_bytes:
+        raise body_too_large(limits.upload_bytes, "upload_bytes")
+    return await file.read()
+
+
+def turn_recordings(limits: Limits) -> Recordings:
+    """Return a decoder for recordings that are turns of a conversation."""
+    return Recordings(limits, rate=OUTPUT_RATE, is_turn=True, not_audio=415, no_sound=422)
+
+
+async def decode_turn(recordings: Recordings, recording: bytes) -> bytes:
+    """Return a recording as PCM at `OUTPUT_RATE`. Raises `HttpError`."""
+    pcm = await recordings.decode(recording, FIELD)
+    if len(pcm) < 2 * SHORTEST_SECONDS * OUTPUT_RATE:
+        message = f"This recording is shorter than {SHORTEST_SECONDS:g} seconds; speak, then stop."
+        raise HttpError(422, message, code="recording_too_short", param=FIELD)
+    return pcm
+
+
+def answer_format(wanted: str | None, accept: str = "") -> str:
+    """Return the format that a client wants by name, or else by its `Accept`. Raises `HttpError`."""
+    if wanted:
+        if wanted not in CONTENT_TYPES:
+            raise invalid_request(
+                "format", f"format cannot be {wanted!r}; {alternatives(wanted, CONTENT_TYPES)}."
+            )
+        return wanted
+    by_quality = sorted(map(_media_range, accept.split(",")), key=lambda one: -one[1])
+    kinds = [kind for kind, quality in by_quality if kind and quality > 0]
+    if not kinds:
+        return DEFAULT_FORMAT
+    for kind in kinds:
+        if kind in _NAMES:
+            return _NAMES[kind]
+    message = f"Accept has none of the media types of answers: {', '.join(sorted(CONTENT_TYPES.values()))}."
+    raise HttpError(406, message, code="not_acceptable", param="Accept")
+
+
+def _media_range(text: str) -> tuple[str, float]:
+    """Return a media type of an `Accept` and its quality."""
+    kind, *parameters = (part.strip().lower() for part in text.split(";"))
+    quality = next((value[2:] for value in parameters if value.startswith("q=")), "1")
+    try:
+        return kind, float(quality)
+    except ValueError:
+        return kind, 0.0
+
+
+def header_text(text: str) -> str:
+    """Return a text for a header: what is not ASCII is percent-encoded, so `decodeURIComponent` reads it.
+
+    A text of more than `HEADER_BYTES` is cut off, and ends with "…".
+    """
+    encoded = [quote(character, safe=_PLAIN, errors="replace") for character in " ".join(text.split())]
+    size, ellipsis = 0, quote("…")
+    for at, character in enumerate(encoded):
+        size += len(character)
+        if size > HEADER_BYTES - len(ellipsis):
+            return "".join(encoded[:at]) + ellipsis
+    return "".join(encoded)
