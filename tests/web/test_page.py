@@ -42,7 +42,7 @@ SLOW_MICROPHONE = """() => {
     media.getUserMedia = async (wish) => (await allowed, (window.stream = await open(wish)));
 }"""
 IMPATIENT = "() => { const wait = window.setTimeout; window.setTimeout = (done, ms) => wait(done, ms / 100); }"
-COLOUR = "getComputedStyle(document.querySelector('.ring')).borderTopColor"
+COLOUR = "getComputedStyle(document.querySelector('.core')).backgroundColor"
 CLOSED = "window.stream?.getTracks().every((track) => track.readyState === 'ended')"
 
 WITHOUT_LIVE_SOUND = "() => Object.defineProperty(BaseAudioContext.prototype, 'audioWorklet', { value: null })"
@@ -224,7 +224,7 @@ async def test_whoever_has_no_microphone_is_told_so_and_writes(opened: Open) -> 
         await write(page, "Say exactly good morning.")
         await expect(said(page, "user")).to_have_text("Say exactly good morning.")
         await in_state(page, "speaking")
-        await expect(page.locator("#hint")).to_have_text("Press the circle to stop the voice.")
+        await expect(page.locator("#hint")).to_have_text("Press the square, or Esc, to stop.")
         await in_state(page, "ready")
         await expect(said(page, "assistant")).to_have_text(re.compile("good morning", re.IGNORECASE))
         assert (await seen(page))["playedMs"] > 500
@@ -266,7 +266,6 @@ async def test_a_muted_microphone_is_not_heard(opened: Open) -> None:
         await in_state(page, "muted")
         mute = page.get_by_role("button", name="Unmute", exact=True)
         await expect(mute).to_have_attribute("aria-pressed", "true")
-        await expect(mute).to_have_attribute("data-level", "0")
         await expect(page.get_by_role("status")).to_have_text("Muted")
         frames = (await seen(page))["framesSent"]
         while (await seen(page))["framesSent"] < frames + 350:  # seven seconds, in which the question is asked

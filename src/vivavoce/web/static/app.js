@@ -26,8 +26,9 @@ import { TalkView } from "./views/talk.js";
  */
 const VIEWS = {};
 
+const settings = new Settings();
 /** @type {App} */
-const app = { conversation: new Conversation(), settings: new Settings(), status: readStatus().catch(() => undefined) };
+const app = { conversation: new Conversation(settings), settings, status: readStatus().catch(() => undefined) };
 const talk = find(document, "talk-view", TalkView);
 const place = find(document, "#view", HTMLElement);
 /** @type {{name: string, view: View} | undefined} */

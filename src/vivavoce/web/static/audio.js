@@ -4,6 +4,8 @@
 /** Why there is no microphone, in words for the user. */
 export class MicrophoneError extends Error {}
 
+const DUCKED = 0.25; // -12 dB, while it is not clear whether somebody interrupts
+const GLIDE_SECONDS = 0.015; // in which the volume changes, so that it does not click
 const CONSTRAINTS = { echoCancellation: true, noiseSuppression: true, autoGainControl: true, channelCount: 1 };
 
 /** @typedef {{item: string, ms: number}} Played milliseconds of an item */
@@ -27,10 +29,14 @@ export class CallAudio {
   /** @type {((truncations: Played[]) => void)[]} that wait for what was truncated, in order */
   #interrupts = [];
   #closed = false;
+  #volume = 1;
+  #ducked = false;
 
   /** Must be called in a gesture, before its first `await`: browsers block autoplay. */
   constructor() {
     this.context = new AudioContext({ latencyHint: "interactive" });
+    this.output = this.context.createGain();
+    this.output.connect(this.context.destination);
     this.ready = this.#build();
     this.ready.catch(() => {}); // reported where it is awaited
   }
@@ -42,7 +48,7 @@ export class CallAudio {
     await this.context.audioWorklet.addModule(new URL("worklet.js", import.meta.url));
     this.#playback = new AudioWorkletNode(this.context, "playback", { numberOfInputs: 0, outputChannelCount: [2] });
     this.#playback.port.onmessage = ({ data }) => this.#onMessage(data);
-    this.#playback.connect(this.context.destination);
+    this.#playback.connect(this.output);
   }
 
   /** @param {{truncations: Played[]} | {finished: string} | Played & {level: number}} message */
@@ -62,10 +68,15 @@ export class CallAudio {
     return { ...played, ms: Math.max(0, Math.round(played.ms - (this.context.outputLatency || 0) * 1000)) };
   }
 
-  /** Open the microphone. Throws `MicrophoneError`. */
-  async openMicrophone() {
+  /**
+   * Open the microphone, or another one. Throws `MicrophoneError`.
+   * @param {string} [device] its id; "" is the browser's choice
+   */
+  async openMicrophone(device = "") {
     if (navigator.audioSession) navigator.audioSession.type = "play-and-record";
-    this.stream = await getMicrophone();
+    const stream = await getMicrophone(device);
+    this.#stopTracks();
+    this.stream = stream;
     await this.ready;
     if (this.#closed) return this.#stopTracks();
     for (const track of this.stream.getAudioTracks()) track.onended = () => this.onlost();
@@ -82,6 +93,26 @@ export class CallAudio {
    */
   mute(muted) {
     for (const track of this.stream?.getAudioTracks() ?? []) track.enabled = !muted;
+  }
+
+  /** @param {number} volume 0 to 1 */
+  setVolume(volume) {
+    this.#volume = volume;
+    this.#adjust();
+  }
+
+  /**
+   * Play more quietly, until it is clear whether somebody interrupts.
+   * @param {boolean} ducked
+   */
+  duck(ducked) {
+    this.#ducked = ducked;
+    this.#adjust();
+  }
+
+  #adjust() {
+    const loudness = this.#volume ** 2; // as people sense it, more or less
+    this.output.gain.setTargetAtTime(loudness * (this.#ducked ? DUCKED : 1), this.context.currentTime, GLIDE_SECONDS);
   }
 
   get canPlay() {
@@ -129,17 +160,29 @@ export class CallAudio {
   }
 }
 
-async function getMicrophone() {
+/** @param {string} device */
+async function getMicrophone(device) {
   if (!window.isSecureContext)
     throw new MicrophoneError(
       "Browsers give a microphone only to pages from this computer or over https. " +
         "Open this page on the computer that runs vivavoce, or put https before it.",
     );
   try {
-    return await navigator.mediaDevices.getUserMedia({ audio: CONSTRAINTS });
+    return await getUserMedia(device);
   } catch (error) {
     const { name, message } = /** @type {DOMException} */ (error);
     throw new MicrophoneError(GET_USER_MEDIA_ERRORS[name] ?? `The microphone could not be opened (${message}).`);
+  }
+}
+
+/** @param {string} device that was chosen; if it is gone, the browser's choice has to do */
+async function getUserMedia(device) {
+  const audio = device ? { ...CONSTRAINTS, deviceId: { exact: device } } : CONSTRAINTS;
+  try {
+    return await navigator.mediaDevices.getUserMedia({ audio });
+  } catch (error) {
+    if (!device || !(error instanceof OverconstrainedError)) throw error;
+    return navigator.mediaDevices.getUserMedia({ audio: CONSTRAINTS });
   }
 }
 

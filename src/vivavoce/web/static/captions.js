@@ -16,11 +16,19 @@ export class CaptionList extends HTMLElement {
   #list = h("ol", { id: "turns", tabIndex: 0 });
 
   connectedCallback() {
+    this.role = "log";
+    this.ariaLive = "off"; // it would be heard by the microphone
+    this.ariaLabel = "What was said";
     this.append(this.#list);
   }
 
-  /** @param {Transcript} transcript */
-  show(transcript) {
+  /**
+   * @param {Transcript} transcript
+   * @param {import("./settings.js").Settings} settings
+   */
+  show(transcript, settings) {
+    this.dataset.mode = settings.get("captions");
+    settings.addEventListener("changed", () => (this.dataset.mode = settings.get("captions")));
     for (const turn of transcript.turns) this.#add(turn);
     transcript.addEventListener("change", (event) => {
       const { detail } = /** @type {CustomEvent<import("./transcript.js").Change>} */ (event);

@@ -10,6 +10,9 @@ const LOADING_MS = 1500;
 const MAX_BUFFERED_FRAMES = 250; // five seconds of input, while the socket is connecting
 const STALLED_BYTES = 128000; // two seconds of input that do not leave this device
 const TICK_MS = 500;
+const TAIL_MS = 150; // heard after the button is released: people let go in their last syllable
+const ECHO_MS = 250; // after an answer, in which a loudspeaker may still be heard
+const UNENDING_MS = 60000; // a pause that ends no turn, where a button does
 const KEPT = `vivavoce ${location.pathname}`;
 const HARMLESS = new Set([
   "response_cancel_not_active", // it had just ended
@@ -27,7 +30,7 @@ const STALLED = "The connection is slow, or lost. What you say waits for it.";
 
 /**
  * Dispatches `change` when `state`, `words`, `problem` or anything else that is shown has changed, and `level` as a
- * CustomEvent with `{who, level}` for each 20 ms of sound.
+ * CustomEvent with `{who, level}` for each 20 ms of sound that is for somebody, and `input` with the level of the microphone.
  */
 export class Conversation extends EventTarget {
   transcript = new Transcript();
@@ -35,6 +38,7 @@ export class Conversation extends EventTarget {
   words = ""; // about the state, where there is more to say than its name
   problem = "";
   over = false; // somebody ended it: the next one is a new one
+  settings;
   lastInputAt = 0; // when the microphone last gave more than digital silence
   /** For tests and debugging. */
   stats = { playedMs: 0, peak: 0, truncations: /** @type {{item: string, ms: number}[]} */ ([]), framesSent: 0 };
@@ -55,10 +59,18 @@ export class Conversation extends EventTarget {
   /** @type {ArrayBuffer[]} input that waits for the session */
   #bufferedFrames = [];
   #attempts = 0;
+  /** @type {any} the session's turn detection as the server made it, for hands-free */
+  #detection = null;
+  #pressed = false; // the button of push-to-talk
+  #lastPlayedAt = -Infinity;
 
-  constructor() {
+  /** @param {import("./settings.js").Settings} settings */
+  constructor(settings) {
     super();
+    this.settings = settings;
+    this.model = next(START, { type: "byHand", is: settings.get("talking") === "hold" });
     this.#restore();
+    settings.addEventListener("changed", (event) => this.#onSetting(/** @type {CustomEvent} */ (event).detail));
     addEventListener("pagehide", () => this.#keep());
     setInterval(() => this.#tick(), TICK_MS);
   }
@@ -86,7 +98,7 @@ export class Conversation extends EventTarget {
     if (fresh) this.#begin();
     this.#on({ type: "microphone", is: "asking" });
     try {
-      await opening.openMicrophone();
+      await opening.openMicrophone(this.settings.get("microphone"));
       if (this.audio !== opening) return; // ended meanwhile
       this.#on({ type: "microphone", is: "open" });
       this.problem = "";
@@ -131,6 +143,40 @@ export class Conversation extends EventTarget {
     this.#changed();
   }
 
+  /** The button of push-to-talk is pressed: the answer stops, and the microphone is heard. Must be called in a gesture. */
+  async press() {
+    this.#pressed = true;
+    if (!this.hasMicrophone) await this.talk();
+    if (!this.#pressed || !this.hasMicrophone || this.model.held) return;
+    const { playing, response } = this.model;
+    this.#on({ type: "held", is: true });
+    if (playing || response) this.stop();
+  }
+
+  /**
+   * It is released: what was said is answered, or dropped.
+   * @param {{drop?: boolean}} [how]
+   */
+  async release({ drop = false } = {}) {
+    this.#pressed = false;
+    if (!this.model.held) return;
+    if (!drop) await new Promise((done) => setTimeout(done, TAIL_MS));
+    if (!this.model.held || this.#pressed) return;
+    const spoken = this.model.spoken !== null;
+    this.#on({ type: "held", is: false });
+    if (spoken && !drop) return this.commit();
+    if (!drop) this.problem = "I heard nothing. Speak while you hold.";
+    this.#bufferedFrames = [];
+    this.#send({ type: "input_audio_buffer.clear" });
+    this.#changed();
+  }
+
+  /** What was said is all: answer it now. */
+  commit() {
+    this.#send({ type: "input_audio_buffer.commit" });
+    this.#createResponse();
+  }
+
   /** @param {boolean} muted */
   mute(muted) {
     if (!this.hasMicrophone) return;
@@ -149,6 +195,7 @@ export class Conversation extends EventTarget {
 
   #createAudio() {
     const opened = new CallAudio();
+    opened.setVolume(this.settings.get("volume"));
     opened.onframe = (input) => this.#onInputFrame(input);
     opened.onplayed = (played) => this.#onPlayed(played);
     opened.onfinished = (item) => this.#onFinished(item);
@@ -243,13 +290,53 @@ export class Conversation extends EventTarget {
     if (this.#socket?.readyState === WebSocket.OPEN) this.#socket.send(JSON.stringify(event));
   }
 
-  #onSessionCreated() {
+  /** @param {any} session */
+  #onSessionCreated(session) {
+    this.#detection = session.audio?.input?.turn_detection;
+    this.#told = JSON.stringify(this.#detection);
+    this.#configure();
     this.#replayHistory();
     this.#attempts = 0;
     this.words = "";
     this.#on({ type: "line", is: "open" });
     for (const frame of this.#bufferedFrames.splice(0)) this.#appendInputAudio(frame);
     for (const action of this.#whenResponseDone.splice(0)) action();
+  }
+
+  /** Tell the session how turns begin and end, unless it does so already. */
+  #configure() {
+    if (!this.#detection) return; // turns are not detected here
+    const { byHand } = this.model;
+    const off = this.settings.get("interrupting") === "off" || this.settings.get("interrupting") === "touch";
+    const wanted = byHand
+      ? { type: "server_vad", silence_duration_ms: UNENDING_MS, create_response: false, interrupt_response: false }
+      : { ...this.#detection, interrupt_response: !off && this.#detection.interrupt_response };
+    const session = { type: "realtime", audio: { input: { turn_detection: wanted } } };
+    const told = JSON.stringify(wanted);
+    if (told !== this.#told) this.#send({ type: "session.update", session });
+    this.#told = told;
+  }
+
+  #told = ""; // the turn detection that the session has
+
+  /** @param {keyof import("./settings.js").Choices} name */
+  #onSetting(name) {
+    if (name === "talking") this.#on({ type: "byHand", is: this.settings.get("talking") === "hold" });
+    if (name === "talking" || name === "interrupting") this.#configure();
+    if (name === "volume") this.audio?.setVolume(this.settings.get("volume"));
+    if (name === "microphone" && this.hasMicrophone) this.#changeMicrophone();
+    this.#changed();
+  }
+
+  async #changeMicrophone() {
+    try {
+      await this.audio?.openMicrophone(this.settings.get("microphone"));
+      this.audio?.mute(this.model.muted);
+    } catch (error) {
+      if (!(error instanceof MicrophoneError)) throw error;
+      this.problem = error.message;
+      this.#changed();
+    }
   }
 
   /** A new session is empty: send it what was said in the old one. */
@@ -309,11 +396,11 @@ export class Conversation extends EventTarget {
     const { transcript } = this;
     switch (event.type) {
       case "session.created":
-        return this.#onSessionCreated();
+        return this.#onSessionCreated(event.session);
       case "input_audio_buffer.speech_started":
         transcript.remove(spoken); // it was dropped
         transcript.add(event.item_id, "user");
-        return this.#interrupt();
+        return this.#interruptible ? this.#interrupt() : undefined;
       case "input_audio_buffer.cleared":
         return transcript.remove(spoken);
       case "conversation.item.added":
@@ -377,10 +464,26 @@ export class Conversation extends EventTarget {
 
   // input
 
+  /** Whether somebody interrupts the answer by speaking. */
+  get #interruptible() {
+    const interrupting = this.settings.get("interrupting");
+    return !this.model.byHand && (interrupting === "speech" || interrupting === "words");
+  }
+
+  /** Whether what the microphone gives now is for the server. */
+  get #heard() {
+    if (this.model.byHand) return this.model.held;
+    if (this.settings.get("interrupting") !== "touch") return true;
+    return !this.model.playing && performance.now() - this.#lastPlayedAt > ECHO_MS;
+  }
+
   /** @param {{frame: ArrayBuffer, level: number}} input */
   #onInputFrame({ frame, level }) {
     if (level > 1e-5) this.lastInputAt = performance.now();
-    this.#tellLevel("user", level);
+    const heard = this.#heard;
+    this.#tellLevel("user", heard ? level : 0);
+    this.dispatchEvent(new CustomEvent("input", { detail: level }));
+    if (!heard) return;
     if (this.model.line === "open") this.#appendInputAudio(frame);
     else if (this.#bufferedFrames.push(frame) > MAX_BUFFERED_FRAMES) this.#bufferedFrames.shift();
   }
@@ -435,6 +538,7 @@ export class Conversation extends EventTarget {
     if (answer) answer.playedMs = ms;
     this.stats.playedMs = Math.max(this.stats.playedMs, ms);
     this.stats.peak = Math.max(this.stats.peak, level);
+    this.#lastPlayedAt = performance.now();
     this.#tellLevel("assistant", level);
     this.transcript.touch(item);
     if (this.model.playing !== item) this.#on({ type: "playing", is: item });

@@ -34,3 +34,28 @@ export function find(root, selector, kind) {
   if (!(found instanceof kind)) throw new Error(`This page has no ${selector}.`);
   return found;
 }
+
+const SVG = "http://www.w3.org/2000/svg";
+
+/**
+ * An icon of those in index.html.
+ * @param {string} name
+ */
+export function icon(name) {
+  const picture = document.createElementNS(SVG, "svg");
+  const use = document.createElementNS(SVG, "use");
+  picture.setAttribute("viewBox", "0 0 24 24");
+  picture.setAttribute("aria-hidden", "true");
+  use.setAttribute("href", `#i-${name}`);
+  picture.append(use);
+  return picture;
+}
+
+/**
+ * Write a text, unless it is there already: that would be a change to a screen reader.
+ * @param {Element} element
+ * @param {string} text
+ */
+export function write(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}

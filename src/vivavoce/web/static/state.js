@@ -16,6 +16,8 @@
  * @property {"closed" | "connecting" | "open" | "reconnecting" | "failed"} line the connection to the server
  * @property {"none" | "asking" | "open"} microphone
  * @property {boolean} muted
+ * @property {boolean} byHand push-to-talk: the microphone is heard while a button is held
+ * @property {boolean} held that button is
  * @property {boolean} hearing the user is speaking
  * @property {string | null} spoken the item that the user speaks, until it is committed
  * @property {boolean} awaiting the user's turn is over, and no response has been created
@@ -27,7 +29,8 @@
 /**
  * The page's own events; all others are the server's.
  * @typedef {{type: "line", is: Model["line"]} | {type: "microphone", is: Model["microphone"]} |
- *   {type: "muted", is: boolean} | {type: "playing", is: string | null} | {type: "asked"}} PageEvent
+ *   {type: "muted", is: boolean} | {type: "byHand", is: boolean} |
+ *   {type: "held", is: boolean} | {type: "playing", is: string | null} | {type: "asked"}} PageEvent
  */
 /** @typedef {{type: string, [field: string]: any}} ServerEvent */
 
@@ -36,6 +39,8 @@ export const START = Object.freeze({
   line: "closed",
   microphone: "none",
   muted: false,
+  byHand: false,
+  held: false,
   hearing: false,
   spoken: null,
   awaiting: false,
@@ -57,11 +62,15 @@ export function next(model, event) {
     case "line":
       if (event.is === "open") return { ...model, line: "open" };
       if (event.is === "connecting" || event.is === "reconnecting") return { ...model, ...NO_SESSION, line: event.is };
-      return { ...START, line: event.is };
+      return { ...START, byHand: model.byHand, line: event.is };
     case "microphone":
       return { ...model, microphone: event.is, muted: event.is === "open" && model.muted };
     case "muted":
       return { ...model, muted: event.is };
+    case "byHand":
+      return { ...model, byHand: event.is, held: false, muted: false };
+    case "held":
+      return { ...model, held: event.is, hearing: event.is && model.hearing };
     case "playing":
       return { ...model, playing: event.is };
     case "asked":
@@ -118,8 +127,9 @@ export function stateOf(model) {
   if (model.line === "closed") return "idle";
   if (model.line !== "open") return model.line;
   if (model.hearing) return "hearing";
+  if (model.held) return "listening";
   if (model.playing) return "speaking";
   if (model.response || model.awaiting || model.calls.length) return "thinking";
-  if (model.microphone !== "open") return "ready";
+  if (model.microphone !== "open" || model.byHand) return "ready";
   return model.muted ? "muted" : "listening";
 }

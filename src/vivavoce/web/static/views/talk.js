@@ -1,69 +1,164 @@
 // <talk-view>: the conversation on the page. Its elements are in index.html, so that they are there at once.
 
-import { CaptionList } from "../captions.js";
-import { find } from "../dom.js";
+import { find, write } from "../dom.js";
 
 const NO_INPUT_MS = 4000;
-const SLOW_RESPONSE_MS = 4000;
+const SLOW_MS = 4000; // after which thinking is still thinking,
+const VERY_SLOW_MS = 10000; // and takes long
+const CLICK_MS = 300; // a shorter press of push-to-talk is a click: the next one releases
+const SLIDE_PX = 70; // from the circle, where letting go drops what was said
 
 /** @typedef {import("../state.js").State} State */
+/** @typedef {import("../conversation.js").Conversation} Conversation */
 
-/** @type {Record<State, [string, string]>} */
+/** What is said about a state, and what one can do in it. @type {Record<State, [string, string]>} */
 const STATE_TEXTS = {
   idle: ["Press and speak", "You may interrupt at any time."],
-  asking: ["Opening the microphone", ""],
+  asking: ["May I hear you?", "Your browser asks whether this page may use the microphone."],
   connecting: ["Connecting", ""],
   ready: ["Write to me", "Or press the circle to talk."],
   listening: ["Listening", "Speak whenever you like."],
-  hearing: ["I hear you", ""],
-  thinking: ["Thinking", ""],
-  speaking: ["Speaking", "Talk to interrupt, or press the circle."],
+  hearing: ["I hear you", "A pause ends your turn. Or press the circle."],
+  thinking: ["Thinking", "Press the circle to stop."],
+  speaking: ["Speaking", "Just talk to interrupt, or press the square."],
   muted: ["Muted", "I do not hear you until you unmute."],
   reconnecting: ["The line dropped", "Trying to get it back."],
   error: ["That did not work", ""],
 };
-/** @type {Partial<Record<State, string>>} */
-const BUTTON_LABELS = {
+const BY_HAND = {
+  idle: ["Hold to talk", "Press the circle and keep it pressed, or click it twice: before and after."],
+  ready: ["Hold to talk", "Or click: once to begin, once to send. Space does the same."],
+  listening: ["Listening", "Let go to send. Slide away to drop it."],
+  hearing: ["I hear you", "Let go to send. Slide away to drop it."],
+};
+const LATCHED = "Press again to send.";
+const GOES_ON = /** @type {const} */ (["Press and go on", "Or press End, and then begin anew."]);
+const INTERRUPT_HINTS = {
+  off: "It finishes before it answers you. Press the square to stop it.",
+  touch: "Press the square, or Esc, to interrupt. It does not hear you while it speaks.",
+  speech: "Just talk to interrupt, or press the square.",
+  words: "Say something to interrupt, or press the square.",
+};
+/** What pressing the circle does. @type {Partial<Record<State, string>>} */
+const ACTIONS = {
   idle: "Talk",
   ready: "Talk",
-  error: "Talk again",
-  speaking: "Stop the voice",
+  listening: "Pause listening",
+  hearing: "Answer now",
   thinking: "Stop the answer",
+  speaking: "Stop the voice",
+  muted: "Listen again",
+  error: "Talk again",
 };
 const TURNS = new Set(["listening", "hearing", "thinking", "speaking"]); // the states of people who talk
-const GOES_ON = /** @type {const} */ (["Press and go on", "Or press End, and then begin anew."]);
 
 export class TalkView extends HTMLElement {
-  /** @type {import("../conversation.js").Conversation} */
+  /** @type {Conversation} */
   #conversation;
+  /** @type {import("../settings.js").Settings} */
+  #settings;
   #orb = find(this, "#orb", HTMLButtonElement);
   #mute = find(this, "#mute", HTMLButtonElement);
-  #words = find(this, "#words", HTMLInputElement);
+  #end = find(this, "#end", HTMLButtonElement);
+  #words = find(this, "#words", HTMLTextAreaElement);
+  #state = find(this, "#state", HTMLElement);
+  #hint = find(this, "#hint", HTMLElement);
   #news = find(document, "#news", HTMLElement);
   #since = 0; // when the state was entered
+  #pressedAt = 0; // when the button of push-to-talk was pressed
+  #latched = false; // it was clicked, not held
+  /** @type {import("../sound-picture.js").SoundPicture | undefined} */
+  #picture;
+  #loading = false; // what the first conversation needs
 
   /** @param {import("../app.js").App} app */
-  open({ conversation, status }) {
+  open({ conversation, settings, status }) {
     this.#conversation = conversation;
-    find(this, "caption-list", CaptionList).show(conversation.transcript);
+    this.#settings = settings;
     conversation.addEventListener("change", () => this.#render());
     conversation.transcript.addEventListener("change", () => this.#render());
     conversation.addEventListener("level", (event) => this.#onLevel(/** @type {CustomEvent} */ (event).detail));
-    this.#orb.addEventListener("click", () => this.#press());
-    this.#mute.addEventListener("click", () => this.#toggleMute());
-    find(this, "#end", HTMLButtonElement).addEventListener("click", () => conversation.end());
-    find(this, "#write", HTMLFormElement).addEventListener("submit", (event) => this.#submit(event));
-    document.addEventListener("keydown", (event) => this.#onKey(event));
+    this.#listen();
     status.then((known) => known && write(find(this, "#about", HTMLElement), known.description));
     this.#render();
   }
 
+  #listen() {
+    this.#orb.addEventListener("click", (event) => this.#onClick(event));
+    this.#orb.addEventListener("pointerdown", (event) => this.#onPointer(event));
+    this.#mute.addEventListener("click", () => this.#toggleMute());
+    this.#end.addEventListener("click", () => this.#conversation.end());
+    find(this, "#write", HTMLFormElement).addEventListener("submit", (event) => this.#submit(event));
+    find(document, "#options", HTMLButtonElement).addEventListener("click", () => this.#showOptions());
+    for (const example of this.querySelectorAll("#examples button"))
+      example.addEventListener("click", () => this.#conversation.write(example.textContent ?? ""));
+    this.#words.addEventListener("keydown", (event) => this.#onWriting(event));
+    document.addEventListener("keydown", (event) => this.#onKey(event));
+    document.addEventListener("keyup", ({ key }) => key === " " && this.#letGo());
+  }
+
   // what people do
 
-  #press() {
-    const { state, hasMicrophone, model } = this.#conversation;
+  /** Do what the circle does in this state, where talking is hands-free. */
+  #act() {
+    const { state, model, hasMicrophone } = this.#conversation;
     if (state === "speaking" || state === "thinking") return this.#conversation.stop();
+    if (state === "hearing") return this.#conversation.commit();
+    if (state === "listening" || state === "muted") return this.#toggleMute();
     if (!hasMicrophone && model.line !== "connecting" && model.line !== "reconnecting") return this.#conversation.talk();
+  }
+
+  /** @param {MouseEvent} event */
+  #onClick({ detail }) {
+    const { model, state } = this.#conversation;
+    if (detail > 1 && state === "listening") return; // a double click begins a conversation, and does not mute it
+    if (!model.byHand) return this.#act();
+    if (detail === 0) this.#holdOrRelease(); // by Enter, or by a screen reader: fingers and mice are pointers
+  }
+
+  /** @param {PointerEvent} event */
+  #onPointer(event) {
+    if (!this.#conversation.model.byHand || event.button !== 0) return;
+    this.#orb.setPointerCapture(event.pointerId);
+    this.#hold();
+    const isAway = (/** @type {PointerEvent} */ { clientX, clientY }) => {
+      const { left, top, width, height } = this.#orb.getBoundingClientRect();
+      return Math.hypot(clientX - left - width / 2, clientY - top - height / 2) > width / 2 + SLIDE_PX;
+    };
+    const end = new AbortController();
+    const done = (/** @type {PointerEvent} */ last) => {
+      end.abort();
+      this.#letGo(last.type === "pointercancel" || isAway(last));
+    };
+    this.#orb.addEventListener("pointerup", done, { signal: end.signal });
+    this.#orb.addEventListener("pointercancel", done, { signal: end.signal });
+  }
+
+  /** Press the button of push-to-talk; or release it, if it was clicked. */
+  #hold() {
+    if (this.#latched) {
+      this.#latched = false;
+      this.#pressedAt = 0;
+      return this.#conversation.release();
+    }
+    this.#pressedAt = performance.now();
+    return this.#conversation.press();
+  }
+
+  #letGo(drop = false) {
+    if (!this.#pressedAt || this.#latched) return;
+    if (!drop && performance.now() - this.#pressedAt < CLICK_MS) {
+      this.#latched = true;
+      return this.#render();
+    }
+    this.#pressedAt = 0;
+    this.#conversation.release({ drop });
+  }
+
+  #holdOrRelease() {
+    this.#hold();
+    this.#latched = this.#pressedAt > 0;
+    this.#render();
   }
 
   #toggleMute() {
@@ -80,44 +175,86 @@ export class TalkView extends HTMLElement {
   }
 
   /** @param {KeyboardEvent} event */
+  #onWriting(event) {
+    if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+    event.preventDefault();
+    this.#words.form?.requestSubmit();
+  }
+
+  /** @param {KeyboardEvent} event */
   #onKey(event) {
-    if (this.hidden || !(event.target instanceof Element)) return;
+    if (this.hidden || !(event.target instanceof Element) || event.target.closest("dialog")) return;
     if (event.key === "Escape") return this.#conversation.stop();
     if (event.target.closest("input, textarea, select") || event.ctrlKey || event.metaKey || event.altKey) return;
     if (event.key === " ") {
-      if (event.target.closest("button:not([aria-disabled=true]), a")) return; // the element's own key
-      if (!event.repeat) this.#conversation.hasMicrophone ? this.#toggleMute() : this.#press();
+      const other = event.target.closest("button, a");
+      if (other && (other !== this.#orb || !this.#conversation.model.byHand)) return; // the element's own key
+      if (!event.repeat) this.#conversation.model.byHand ? this.#hold() : this.#act();
     } else if (event.key === "/") this.#words.focus();
+    else if (event.key === "m") this.#toggleMute();
     else return;
     event.preventDefault();
+  }
+
+  async #showOptions() {
+    const { TalkOptions } = await import("../talk-options.js");
+    new TalkOptions(this.#conversation, this.#settings).open();
   }
 
   // rendering
 
   #render() {
     const { state, words, problem, model, goesOn, hasMicrophone, transcript } = this.#conversation;
-    const [name, hint] = state === "idle" && goesOn ? GOES_ON : STATE_TEXTS[state];
-    this.#announce(state, words || name);
     if (document.body.dataset.state !== state) {
       this.#since = performance.now();
-      if (state !== "speaking" && state !== "hearing") this.#showLevel(0);
+      this.#showLevel(0);
     }
+    if (!model.held) this.#latched = this.#latched && model.line !== "open";
+    const [name, hint] = this.#texts(state);
+    this.#announce(state, words || name);
     document.body.dataset.state = state;
-    const slow = state === "thinking" && performance.now() - this.#since > SLOW_RESPONSE_MS;
-    if (slow) this.#announce(state, "Still thinking");
-    const noInput = state === "listening" && performance.now() - this.#conversation.lastInputAt > NO_INPUT_MS;
-    write(find(this, "#state", HTMLElement), slow ? "Still thinking" : words || name);
-    write(find(this, "#hint", HTMLElement), noInput ? "No sound comes from your microphone. Is it switched off?"
-      : state === "speaking" && !hasMicrophone ? "Press the circle to stop the voice." : hint);
+    write(this.#state, words || name);
+    write(this.#hint, hint);
     write(find(this, "#trouble", HTMLElement), problem);
-    write(find(this, "#orb-name", HTMLElement), BUTTON_LABELS[state] ?? "Talk");
-    this.#orb.setAttribute("aria-disabled", String(!(state in BUTTON_LABELS)));
-    find(this, "#controls", HTMLElement).hidden = state === "error" ? !goesOn : state === "idle" && !goesOn;
-    this.#mute.hidden = !hasMicrophone;
+    write(find(this, "#orb-name", HTMLElement), (model.byHand && model.held ? "Send" : ACTIONS[state]) ?? "Talk");
+    this.#orb.setAttribute("aria-disabled", String(!(state in ACTIONS)));
+    this.#end.toggleAttribute("data-idle", (state === "idle" || state === "error") && !goesOn);
+    this.#mute.toggleAttribute("data-idle", !hasMicrophone || model.byHand);
     this.#mute.setAttribute("aria-pressed", String(model.muted));
-    if (model.muted) this.#mute.dataset.level = "0";
     write(find(this, "#mute-name", HTMLElement), model.muted ? "Unmute" : "Mute");
-    find(this, "#talk", HTMLElement).hidden = transcript.empty;
+    find(this, "#welcome", HTMLElement).hidden = state !== "idle" && state !== "error" || !transcript.empty;
+    if (state !== "idle" || !transcript.empty) this.#load();
+  }
+
+  /**
+   * @param {State} state
+   * @returns {readonly [string, string]}
+   */
+  #texts(state) {
+    const { model, goesOn, hasMicrophone, lastInputAt } = this.#conversation;
+    const waited = performance.now() - this.#since;
+    if (state === "idle" && goesOn) return GOES_ON;
+    if (state === "thinking" && waited > VERY_SLOW_MS) return ["Still thinking", "This takes long. Press the circle to stop."];
+    if (state === "thinking" && waited > SLOW_MS) return ["Still thinking", STATE_TEXTS.thinking[1]];
+    if (state === "speaking" && (!hasMicrophone || model.byHand)) return ["Speaking", "Press the square, or Esc, to stop."];
+    if (state === "speaking") return ["Speaking", INTERRUPT_HINTS[this.#settings.get("interrupting")]];
+    if (state === "listening" && performance.now() - lastInputAt > NO_INPUT_MS)
+      return ["Listening", "No sound comes from your microphone. Is it switched off?"];
+    if (!model.byHand || !(state in BY_HAND) || (state === "ready" && !hasMicrophone)) return STATE_TEXTS[state];
+    const [name, hint] = BY_HAND[/** @type {keyof typeof BY_HAND} */ (state)];
+    return [name, this.#latched && model.held ? LATCHED : hint];
+  }
+
+  /** Load what nobody needs before there is a conversation. */
+  async #load() {
+    if (this.#loading) return;
+    this.#loading = true;
+    const [{ CaptionList }, { SoundPicture }] = await Promise.all([import("../captions.js"), import("../sound-picture.js")]);
+    const captions = new CaptionList();
+    find(this, "#conversation", HTMLElement).prepend(captions);
+    captions.show(this.#conversation.transcript, this.#settings);
+    this.#picture = new SoundPicture();
+    this.#orb.before(this.#picture);
   }
 
   /**
@@ -129,33 +266,23 @@ export class TalkView extends HTMLElement {
   #announce(state, words) {
     if (this.#news.textContent === words) return;
     const { hasMicrophone, model } = this.#conversation;
-    const turn = TURNS.has(state) && TURNS.has(document.body.dataset.state ?? "") && hasMicrophone && !model.muted;
+    const open = hasMicrophone && !model.muted && !model.byHand;
+    const turn = open && TURNS.has(state) && TURNS.has(document.body.dataset.state ?? "");
     this.#news.setAttribute("aria-live", turn || state === "speaking" || state === "hearing" ? "off" : "polite");
     this.#news.textContent = words;
   }
 
   /** @param {{who: "user" | "assistant", level: number}} sound */
   #onLevel({ who, level }) {
-    const { state, model } = this.#conversation;
-    if (who === "assistant") return this.#showLevel(level);
-    const bars = model.muted ? 0 : Math.min(4, Math.max(0, Math.round((20 * Math.log10(level + 1e-6) + 58) / 10)));
-    this.#mute.dataset.level = String(bars);
-    if (state === "hearing" || state === "listening") this.#showLevel(level);
+    const { state } = this.#conversation;
+    this.#picture?.push(who, level);
+    if (who === "assistant" ? state === "speaking" : state === "listening" || state === "hearing") this.#showLevel(level);
   }
 
   /** @param {number} level of the microphone or the answer, which moves the circle (--level) */
   #showLevel(level) {
-    this.#orb.style.setProperty("--level", Math.min(1, Math.sqrt(level) * 1.8).toFixed(3));
+    this.#orb.style.setProperty("--level", Math.min(1, Math.sqrt(level) * 1.8).toFixed(2));
   }
-}
-
-/**
- * Writing what is there already would be a change to a screen reader.
- * @param {HTMLElement} element
- * @param {string} text
- */
-function write(element, text) {
-  if (element.textContent !== text) element.textContent = text;
 }
 
 customElements.define("talk-view", TalkView);
