@@ -7,7 +7,7 @@ from rich.console import Console
 
 from vivavoce.errors import ConfigError
 from vivavoce.store import tables
-from vivavoce.store.database import Database
+from vivavoce.store.database import Database, upsert
 from vivavoce_bench.history import COLD, WARM, fill, only_in, run
 from vivavoce_bench.report import show_history
 
@@ -36,7 +36,7 @@ async def test_a_database_of_people_is_not_filled(tmp_path: Path) -> None:
     await database.open()
     theirs = {"id": "sess_1", "transport": "websocket", "started": "2026-11-30T12:00:00+00:00"}
     async with database.writing() as connection:
-        await database.upsert(connection, tables.conversations, [theirs])
+        await connection.run_sync(upsert, tables.conversations, [theirs])
     with pytest.raises(ConfigError, match="conversations of people"):
         await fill(database, 10, 1, lambda sentence: None)
     await database.close()

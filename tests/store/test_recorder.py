@@ -2,10 +2,12 @@
 
 import os
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 
 import anyio.lowlevel
 import pytest
+import sqlalchemy as sa
 
 from store.played import PARIS, play, record, recorder
 from vivavoce.errors import ConfigError
@@ -290,12 +292,12 @@ async def test_a_full_database_keeps_what_it_has_and_the_journal_the_rest(tmp_pa
     await record(f"sqlite:///{file}", tmp_path)
 
     class Full(Database):
-        pages = 1
+        async def write(self, work: Callable[[sa.Connection], None]) -> None:
+            def without_room(connection: sa.Connection) -> None:
+                connection.exec_driver_sql("PRAGMA max_page_count=1")  # it cannot grow
+                work(connection)
 
-        async def open(self, *, upgrade: bool = True) -> None:
-            await super().open(upgrade=upgrade)
-            async with self._engine.connect() as connection:
-                await connection.exec_driver_sql(f"PRAGMA max_page_count={self.pages}")
+            await super().write(without_room)
 
     full = Recorder(Full(f"sqlite:///{file}"), tmp_path / "journal", journal_bytes=10**7)
     play(full, PARIS, CallerSays(6, "And of Italy?"), until=12)

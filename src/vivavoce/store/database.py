@@ -1,9 +1,9 @@
 """The database: SQLite in a file, or PostgreSQL by its address; made and upgraded when it is opened."""
 
 import sqlite3
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, closing, contextmanager
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from shutil import move
 from typing import Any
@@ -21,6 +21,7 @@ from vivavoce.store.tables import KEYS
 DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg"}
 BUSY_SECONDS = 10
 """seconds that SQLite waits for another process that writes"""
+_SQLITE = {"timeout": BUSY_SECONDS}
 CONNECT_SECONDS = 10
 """seconds in which PostgreSQL must accept a connection"""
 CHECKPOINTS = 50
@@ -47,6 +48,8 @@ class Database:
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self.file = Path(self.url.database or "conversations.db")
         self._engine = self._connect()
+        self._writer = _prepared(sa.create_engine(parsed, connect_args=_SQLITE)) if self.is_sqlite else None
+        """writes into SQLite, in a thread"""
 
     @property
     def about(self) -> str:
@@ -59,6 +62,24 @@ class Database:
         with self._describing():
             async with self._engine.begin() as connection:
                 yield connection
+
+    async def write(self, work: Callable[[sa.Connection], None]) -> None:
+        """Call `work` with a connection in a transaction that is committed if it raises nothing.
+
+        For SQLite that is in a thread: its async driver changes threads four times for each statement, which
+        takes more CPU than the statements do. For PostgreSQL it is here, so `work` must not compute for long.
+        """
+        with self._describing():
+            if self._writer:
+                await anyio.to_thread.run_sync(self._in_transaction, self._writer, work)
+            else:
+                async with self._engine.begin() as connection:
+                    await connection.run_sync(work)
+
+    @staticmethod
+    def _in_transaction(engine: sa.Engine, work: Callable[[sa.Connection], None]) -> None:
+        with engine.begin() as connection:
+            work(connection)
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
@@ -83,15 +104,8 @@ class Database:
     async def close(self) -> None:
         """Close all connections."""
         await self._engine.dispose()
-
-    async def upsert(
-        self, connection: AsyncConnection, table: sa.Table, rows: Sequence[Mapping[str, object]]
-    ) -> None:
-        """Insert rows, or change those that are there. All have the same columns, of which some are its key."""
-        insert = (sqlite.insert if self.is_sqlite else postgresql.insert)(table)
-        changed = {name: insert.excluded[name] for name in rows[0] if name not in KEYS[table.name]}
-        statement = insert.on_conflict_do_update(index_elements=KEYS[table.name], set_=changed)
-        await connection.execute(statement, [dict(row) for row in rows])
+        if self._writer:
+            self._writer.dispose()
 
     async def scrub(self) -> bool:
         """Remove what deleted rows have left behind; return whether nothing of it can be read any more.
@@ -186,7 +200,7 @@ class Database:
                 return
 
     def _connect(self) -> AsyncEngine:
-        options: dict[str, Any] = {"connect_args": {"timeout": BUSY_SECONDS}}
+        options: dict[str, Any] = {"connect_args": _SQLITE}
         if not self.is_sqlite:
             options = {"connect_args": {"connect_timeout": CONNECT_SECONDS}, "pool_pre_ping": True}
         try:
@@ -194,8 +208,7 @@ class Database:
         except ImportError as error:
             raise ConfigError(f"{error}; write: pip install 'vivavoce[store,postgres]'") from error
         if self.is_sqlite:
-            sa.event.listen(engine.sync_engine, "connect", _prepare_sqlite)
-            sa.event.listen(engine.sync_engine, "begin", _begin_sqlite)
+            _prepared(engine.sync_engine)
         return engine
 
     @contextmanager
@@ -256,6 +269,20 @@ class Database:
         command.upgrade(config, "head")
 
 
+def upsert(connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, object]]) -> None:
+    """Insert rows, or change those that are there. All have the same columns, of which some are its key."""
+    statement = _upsert(table, tuple(rows[0]), connection.dialect.name == "sqlite")
+    connection.execute(statement, [dict(row) for row in rows])
+
+
+@lru_cache
+def _upsert(table: sa.Table, columns: tuple[str, ...], is_sqlite: bool) -> sa.Insert:
+    """Return the statement for rows with these columns. To make it takes longer than to execute it."""
+    insert = (sqlite.insert if is_sqlite else postgresql.insert)(table)
+    changed = {name: insert.excluded[name] for name in columns if name not in KEYS[table.name]}
+    return insert.on_conflict_do_update(index_elements=KEYS[table.name], set_=changed)
+
+
 def _check(file: Path) -> None:
     """Raise `ConfigError` if an SQLite file is missing or damaged."""
     if not file.exists():
@@ -275,6 +302,12 @@ def _copy(source: Path, target: Path) -> None:
     """Copy an SQLite file that may be in use, its log included."""
     with closing(sqlite3.connect(source, timeout=BUSY_SECONDS)) as connection:
         connection.execute("VACUUM INTO ?", (str(target),))
+
+
+def _prepared(engine: sa.Engine) -> sa.Engine:
+    sa.event.listen(engine, "connect", _prepare_sqlite)
+    sa.event.listen(engine, "begin", _begin_sqlite)
+    return engine
 
 
 def _prepare_sqlite(connection: sqlite3.Connection, _: object) -> None:

@@ -1,17 +1,17 @@
 """Entries of the journal, and how they get into the database: each once, several in one transaction."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 
 import anyio
 import anyio.to_thread
 import msgspec
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from vivavoce.errors import ProviderError
 from vivavoce.store import tables
-from vivavoce.store.database import Database
+from vivavoce.store.database import Database, upsert
 from vivavoce.store.folding import VERSION, fold
 
 log = logging.getLogger(__name__)
@@ -56,29 +56,8 @@ async def _write(database: Database, journal_id: str, entries: Sequence[Entry]) 
     if not entries:
         return
     try:
-        async with database.writing() as connection:
-            known = sa.select(tables.journals.c.applied).where(tables.journals.c.id == journal_id)
-            applied = (await connection.execute(known)).scalar_one_or_none() or 0
-            new = [entry for entry in entries if entry.number > applied]
-            there = {entry.conversation_id for entry in new if entry.new}
-            mentioned = {entry.conversation_id for entry in new} - there
-            column = tables.conversations.c.id
-            if mentioned:
-                found = sa.select(column).where(column.in_(mentioned)).with_for_update(key_share=True)
-                there.update((await connection.execute(found)).scalars())
-            rows: dict[tuple[object, ...], dict[str, object]] = {}
-            for entry in new:
-                if entry.conversation_id in there:
-                    key = (entry.table, *(entry.row[name] for name in tables.KEYS[entry.table]))
-                    rows.setdefault(key, {}).update(entry.row)
-            said = [row for key, row in rows.items() if key[0] == tables.items.name]
-            await anyio.to_thread.run_sync(_fold_all, said)  # a long text takes seconds
-            for table in tables.metadata.sorted_tables:
-                await _upsert(
-                    database, connection, table, [row for key, row in rows.items() if key[0] == table.name]
-                )
-            last = {"id": journal_id, "applied": max(applied, entries[-1].number)}
-            await database.upsert(connection, tables.journals, [last])
+        folded = await anyio.to_thread.run_sync(_fold_all, entries)  # a long text takes seconds
+        await database.write(partial(_apply, journal_id=journal_id, entries=entries, folded=folded))
     except ProviderError as error:
         if error.retryable:
             raise
@@ -90,24 +69,45 @@ async def _write(database: Database, journal_id: str, entries: Sequence[Entry]) 
         await _write(database, journal_id, entries[half:])
 
 
-async def _upsert(
-    database: Database,
-    connection: AsyncConnection,
-    table: sa.Table,
-    rows: Sequence[dict[str, object]],
+def _fold_all(entries: Sequence[Entry]) -> dict[tuple[object, object], str]:
+    """Return the folded text of each item, by conversation and item."""
+    texts = {
+        (one.row["conversation_id"], one.row["id"]): one.row["text"] for one in entries if one.table == "items"
+    }
+    return {key: fold(str(_without_nul(text) or "")) for key, text in texts.items()}
+
+
+def _apply(
+    connection: sa.Connection,
+    *,
+    journal_id: str,
+    entries: Sequence[Entry],
+    folded: Mapping[tuple[object, object], str],
 ) -> None:
-    """Write rows of one table; rows with the same columns are written together."""
-    by_columns: dict[frozenset[str], list[dict[str, object]]] = {}
-    for row in rows:
-        row = {name: _without_nul(value) for name, value in row.items()}
-        by_columns.setdefault(frozenset(row), []).append(row)
-    for alike in by_columns.values():
-        await database.upsert(connection, table, alike)
-
-
-def _fold_all(rows: Sequence[dict[str, object]]) -> None:
-    for row in rows:
-        row["folded"] = fold(str(_without_nul(row["text"]) or ""))
+    known = sa.select(tables.journals.c.applied).where(tables.journals.c.id == journal_id)
+    applied = connection.execute(known).scalar_one_or_none() or 0
+    new = [entry for entry in entries if entry.number > applied]
+    there = {entry.conversation_id for entry in new if entry.new}
+    if mentioned := {entry.conversation_id for entry in new} - there:
+        column = tables.conversations.c.id
+        found = sa.select(column).where(column.in_(mentioned)).with_for_update(key_share=True)
+        there.update(connection.execute(found).scalars())
+    rows: dict[str, dict[tuple[object, ...], dict[str, object]]] = {}
+    for entry in new:
+        if entry.conversation_id in there:
+            key = tuple(entry.row[name] for name in tables.KEYS[entry.table])
+            rows.setdefault(entry.table, {}).setdefault(key, {}).update(entry.row)
+    for (conversation_id, item_id), row in rows.get("items", {}).items():
+        row["folded"] = folded[conversation_id, item_id]
+    for table in tables.metadata.sorted_tables:
+        # rows with the same columns are written together
+        by_columns: dict[frozenset[str], list[dict[str, object]]] = {}
+        for row in rows.get(table.name, {}).values():
+            plain = {name: _without_nul(value) for name, value in row.items()}
+            by_columns.setdefault(frozenset(row), []).append(plain)
+        for alike in by_columns.values():
+            upsert(connection, table, alike)
+    upsert(connection, tables.journals, [{"id": journal_id, "applied": max(applied, entries[-1].number)}])
 
 
 def _without_nul(value: object) -> object:
@@ -154,4 +154,4 @@ async def refold(database: Database) -> None:
             change = sa.update(items).where(items.c.row == sa.bindparam("at"))
             await connection.execute(change.values(folded=sa.bindparam("words")), folded)
             last = found[-1].row
-        await database.upsert(connection, facts, [{"name": "folding", "value": str(VERSION)}])
+        await connection.run_sync(upsert, facts, [{"name": "folding", "value": str(VERSION)}])
