@@ -161,6 +161,10 @@ class Limits:
 
     journal_bytes: int = 256 * 1024 * 1024
     """bytes of what is said that wait for the database; half of it for the event log; more is lost, as a gap"""
+    history_requests: int = 4
+    """requests for stored conversations that ask the database at once; others wait"""
+    history_seconds: float = 10
+    """seconds that a request for stored conversations may wait for the database; then it fails with 503"""
 
     # client: `RealtimeClient`
 

@@ -73,7 +73,7 @@ async def _serve(config: "Config", assistant: "Assistant | None", quiet: bool) -
             recall=recorder.recall if recorder else None,
         )
         describe_to(recorder, runtime)
-        async with serving(Web(runtime), listen(config.server.host, config.server.port)) as url:
+        async with serving(Web(runtime, recorder), listen(config.server.host, config.server.port)) as url:
             say(f"Listening on {url}. Loading the models.")
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(cancel_on_signal, tasks.cancel_scope)

@@ -33,13 +33,18 @@ _COUNT = sa.select(sa.func.count()).where(_ITEMS.c.conversation_id == _CONVERSAT
 
 
 async def list_conversations(
-    database: Database, *, limit: int = PAGE, before: str | None = None
+    database: Database,
+    *,
+    limit: int = PAGE,
+    before: str | None = None,
+    where: Sequence[sa.ColumnElement[bool]] = (),
 ) -> Sequence[Record]:
     """Return conversations, newest first, each with `items` (how many) and `first` (what the user said first).
 
-    `before` is the id of the last one of the page before. Raises `ConfigError` if there is none with this id.
+    `before` is the id of the last one of the page before; `where` are conditions on `conversations`. Raises
+    `ConfigError` if there is none with this id.
     """
-    listed = sa.select(_CONVERSATIONS, _COUNT.label("items"), _FIRST.label("first"))
+    listed = sa.select(_CONVERSATIONS, _COUNT.label("items"), _FIRST.label("first")).where(*where)
     order = _CONVERSATIONS.c.started, _CONVERSATIONS.c.id
     async with database.reading() as connection:
         if before is not None:

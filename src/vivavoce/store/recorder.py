@@ -65,6 +65,8 @@ class Recorder:
         """by role: what answers, as it is written down"""
         self.problem: str | None = None
         """why nothing gets into the database at the moment"""
+        self.writing = set[str]()
+        """ids of the conversations that are going on, or whose recording is not finished"""
         self._database, self._folder = database, folder
         self._journal = Journal(folder, journal_bytes)
         self._events, self._redact, self._on_status = events, redact, on_status
@@ -80,8 +82,19 @@ class Recorder:
         self._stopped, self._opened = anyio.Event(), anyio.Event()
         self._hurried, self._stored = anyio.Event(), anyio.Event()
 
+    @property
+    def database(self) -> Database:
+        """The database, for whoever reads or deletes; it can be used once `is_open`."""
+        return self._database
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the database was opened, so that its tables are there."""
+        return self._opened.is_set()
+
     def listen(self, caller: Caller) -> ConversationRows:
         """Return the listener of a conversation (a `ListenerFactory`)."""
+        self.writing.add(caller.id)
         rows = self._live[caller.id] = ConversationRows(
             caller,
             self.put,
@@ -135,6 +148,7 @@ class Recorder:
             rows, at = self._ended.pop()
             if rows.recording:
                 rows.on_recorded(await anyio.to_thread.run_sync(rows.recording.close, at))
+            self.writing.discard(rows.id)
 
     def put(self, table: str, row: dict[str, object], new: bool = False) -> bool:
         """Write a row into the journal; return whether there was room (`limits.journal_bytes`)."""

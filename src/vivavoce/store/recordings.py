@@ -399,7 +399,9 @@ class RecordingWriter:
         except (OSError, FFmpegError) as error:
             self._fail(error)
         self._recorded.samples = mixer.taken
-        self._recorded.spoken = sorted(mixer.spoken.values(), key=lambda one: (one.start, one.channel))
+        ends = (replace(one, end=min(one.end, mixer.taken)) for one in mixer.spoken.values())
+        heard = [one for one in ends if one.end >= one.start]  # the rest was still to come when all was over
+        self._recorded.spoken = sorted(heard, key=lambda one: (one.start, one.channel))
         self._recorded.gaps = mixer.gaps
 
     def _mix(self, mixer: Mixer, encoder: "_Encoder") -> None:

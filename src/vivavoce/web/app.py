@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from importlib.resources import files
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -19,6 +20,7 @@ from vivavoce.session.call import Caller
 from vivavoce.session.line import Line
 from vivavoce.transports.upload import UploadTransport
 from vivavoce.transports.websocket import PATHS, WebSocketTransport
+from vivavoce.web.conditional import json_response
 from vivavoce.web.endpoints.call_control import CallControlEndpoint
 from vivavoce.web.endpoints.calls import CallsEndpoint
 from vivavoce.web.endpoints.chat_completions import ChatCompletionsEndpoint
@@ -28,18 +30,26 @@ from vivavoce.web.endpoints.speech import SpeechEndpoint
 from vivavoce.web.endpoints.transcriptions import TranscriptionsEndpoint, refuse_translation
 from vivavoce.web.endpoints.voice_chat import VoiceChatEndpoint
 from vivavoce.web.errors import HANDLERS, RETRY_AFTER, handle_error, require_ready
+from vivavoce.web.history_routes import history_routes
+from vivavoce.web.openapi import openapi
 from vivavoce.web.requests import Admission
 from vivavoce.web.security.client_secrets import ClientSecrets
 from vivavoce.web.security.guard import BrowserHeaders, Guard
+
+if TYPE_CHECKING:
+    from vivavoce.store.recorder import Recorder
 
 STATIC = Path(str(files("vivavoce.web") / "static"))
 MODELS = ("/v1/models", "/openai/v1/models", "/openai/models")
 
 
 class Web:
-    """All HTTP and WebSocket endpoints of a runtime. `application` is the ASGI application."""
+    """All HTTP and WebSocket endpoints of a runtime. `application` is the ASGI application.
 
-    def __init__(self, runtime: Runtime) -> None:
+    What `recorder` has stored can be asked for; without one, nothing is.
+    """
+
+    def __init__(self, runtime: Runtime, recorder: "Recorder | None" = None) -> None:
         self.runtime = runtime
         config = runtime.config
         self.realtime = WebSocketTransport(self._connect, config.limits, self._join)
@@ -82,6 +92,8 @@ class Web:
                 *(Route(path, models.list) for path in MODELS),
                 *(Route(f"{path}/{{model:path}}", models.retrieve) for path in MODELS),
                 Route("/voice-chat", VoiceChatEndpoint(runtime, admission, self.uploads), methods=["POST"]),
+                *history_routes(recorder, config.limits),
+                Route("/openapi.json", self._openapi),
                 Route("/v1/status", self._status),
                 Route("/healthz", self._healthz),
                 Route("/readyz", self._readyz),
@@ -108,6 +120,9 @@ class Web:
     def _join(self, call_id: str, extras: bool) -> AbstractAsyncContextManager[Line]:
         require_ready(self.runtime)
         return self.runtime.switchboard.join(call_id, extras=extras)
+
+    async def _openapi(self, request: Request) -> Response:
+        return json_response(request, openapi(self.application.routes))
 
     async def _page(self, _: Request) -> Response:
         return FileResponse(STATIC / "index.html")

@@ -1,7 +1,9 @@
-"""HTTP errors in OpenAI's format, for OpenAI's clients."""
+"""HTTP errors in OpenAI's format, for its clients; as problem+json (RFC 9457) where none of these come."""
 
 from collections.abc import Awaitable, Callable, Mapping
+from http import HTTPStatus
 
+import msgspec
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
@@ -27,6 +29,8 @@ STATUSES = {
     "session_expired": 503,
 }
 """HTTP status by the code of a `ProtocolError`; others are 400"""
+PROBLEM_PATHS = ("/v1/history",)
+"""beginnings of paths that are no API of OpenAI's, and answer errors as problem+json"""
 TYPES = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
 
 
@@ -34,10 +38,28 @@ class HttpError(ProtocolError):
     """An error with its HTTP status; `retry` adds a header that tells the client to try again later."""
 
     def __init__(
-        self, status: int, message: str, *, code: str, param: str | None = None, retry: bool = False
+        self,
+        status: int,
+        message: str,
+        *,
+        code: str,
+        param: str | None = None,
+        retry: bool = False,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(message, code=code, param=param)
-        self.status, self.headers = status, RETRY_AFTER if retry else {}
+        self.status, self.headers = status, headers or (RETRY_AFTER if retry else {})
+
+
+class Problem(msgspec.Struct, frozen=True, kw_only=True):
+    """An error (RFC 9457). `detail` says what is wrong and what to do; `code` is for programs."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str | None
+    param: str | None
 
 
 def require_ready(runtime: Runtime) -> None:
@@ -64,26 +86,27 @@ def error_body(status: int, message: str, code: str | None, param: str | None = 
     return {"error": {"message": message, "type": kind, "param": param, "code": code}}
 
 
-def error_response(error: Exception) -> Response:
-    """Return the response for an error; on a WebSocket it rejects the handshake."""
+def error_response(error: Exception, path: str) -> Response:
+    """Return the response for an error at a path; on a WebSocket it rejects the handshake."""
+    respond = _problem if path.startswith(PROBLEM_PATHS) else _response
     match error:
         case HttpError():
-            return _response(error.status, error.message, error.code, error.param, error.headers)
+            return respond(error.status, error.message, error.code, error.param, error.headers)
         case ProtocolError():
             status = STATUSES.get(error.code, 400)
             headers = RETRY_AFTER if status in (429, 503) else None
-            return _response(status, error.message, error.code, error.param, headers)
+            return respond(status, error.message, error.code, error.param, headers)
         case UnknownLanguageError():
-            return _response(400, error.message, LANGUAGE_NOT_SUPPORTED)
+            return respond(400, error.message, LANGUAGE_NOT_SUPPORTED)
         case ProviderError():
             headers = RETRY_AFTER if error.retryable else None
-            return _response(502, str(error), "provider_error", headers=headers)
+            return respond(502, str(error), "provider_error", headers=headers)
         case HTTPException():
-            return _response(error.status_code, f"{error.detail.rstrip('.')}.", None, headers=error.headers)
+            return respond(error.status_code, f"{error.detail.rstrip('.')}.", None, headers=error.headers)
         case ClientDisconnect():  # nothing can be sent any more, and it is no server error
             return Response(status_code=400)
         case _:
-            return _response(500, "Internal server error; other requests are not affected.", "internal_error")
+            return respond(500, "Internal server error; other requests are not affected.", "internal_error")
 
 
 def _response(
@@ -96,9 +119,21 @@ def _response(
     return JSONResponse(error_body(status, message, code, param), status, dict(headers or {}))
 
 
-async def handle_error(_: Request, error: Exception) -> Response:
+def _problem(
+    status: int,
+    message: str,
+    code: str | None,
+    param: str | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    title = HTTPStatus(status).phrase
+    problem = Problem(type="about:blank", title=title, status=status, detail=message, code=code, param=param)
+    return Response(msgspec.json.encode(problem), status, headers, "application/problem+json")
+
+
+async def handle_error(request: Request, error: Exception) -> Response:
     """Answer an exception, as a Starlette exception handler."""
-    return error_response(error)
+    return error_response(error, request.scope["path"])
 
 
 HANDLERS: Mapping[type[Exception], Callable[[Request, Exception], Awaitable[Response]]] = dict.fromkeys(

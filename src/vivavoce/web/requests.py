@@ -1,21 +1,27 @@
 """Limits for HTTP requests: their number, and the size and duration of their bodies; streamed responses."""
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
-from functools import partial
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
+from functools import cache, partial
 from types import MappingProxyType
+from typing import TypeVar, cast
 
 import anyio
 import msgspec
+from msgspec import inspect
 from starlette.requests import Request
 from starlette.types import Message, Receive, Send
 
 from vivavoce.limits import Limits
+from vivavoce.protocol.validation import invalid, missing, unknown, validate
 from vivavoce.runtime import Runtime
 from vivavoce.web.errors import HttpError, require_ready
 
 log = logging.getLogger(__name__)
+
+_SHOWN_CHARS = 64
+"""characters of a field's name that an error repeats"""
 
 
 class Admission:
@@ -102,6 +108,82 @@ def body_too_large(max_bytes: int, name: str) -> HttpError:
     """Return the error for a body that exceeds a limit."""
     message = f"The body is larger than the {max_bytes:,} bytes that are allowed (limits.{name})."
     return HttpError(413, message, code="body_too_large")
+
+
+# fields that come as text: of a form, or of the query
+
+T = TypeVar("T")
+
+_BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
+
+
+def read_query(request: Request, kind: type[T]) -> T:
+    """Return the query as a struct. Raises `ProtocolError` that names the field."""
+    texts: dict[str, list[str]] = {}
+    for name, value in request.query_params.multi_items():
+        texts.setdefault(name, []).append(value)
+    return convert_fields(texts, kind)
+
+
+def convert_fields(texts: Mapping[str, Sequence[str]], kind: type[T]) -> T:
+    """Return a struct of fields that are texts, each read by its type; blank ones count as absent.
+
+    Of a field that is no list, the last one counts. Raises `ProtocolError` that names the field.
+    """
+    known, values = fields_of(cast("Hashable", kind)), dict[str, object]()
+    for name, given in texts.items():
+        if name not in known:
+            raise unknown(name[:_SHOWN_CHARS])
+        if filled := [text.strip() for text in given if text.strip()]:
+            values[name] = _converted(name, filled, known[name].type)
+    for name, field in known.items():
+        if field.required and name not in values:
+            raise missing(name)
+    return msgspec.convert(values, kind)
+
+
+@cache
+def fields_of(kind: Hashable) -> Mapping[str, inspect.Field]:
+    """Return the fields of a struct by their names, without the descriptions of their types."""
+    info = cast("inspect.StructType", inspect.type_info(kind))
+    return {
+        field.encode_name: inspect.Field(
+            field.name, field.encode_name, _undescribed(field.type), required=field.required
+        )
+        for field in info.fields
+    }
+
+
+def _undescribed(kind: inspect.Type) -> inspect.Type:
+    match kind:
+        case inspect.Metadata(type=inner):
+            return _undescribed(inner)
+        case inspect.UnionType(types=types):
+            return inspect.UnionType(tuple(map(_undescribed, types)))
+        case inspect.VarTupleType(item_type=item):
+            return inspect.VarTupleType(_undescribed(item), kind.min_length, kind.max_length)
+        case _:
+            return kind
+
+
+def _converted(name: str, texts: Sequence[str], kind: inspect.Type) -> object:
+    """Return what JSON would have for a field, if it is valid."""
+    value: object = texts[-1]
+    match kind:
+        case inspect.VarTupleType(item_type=item, max_length=most):
+            if most is not None and len(texts) > most:
+                raise invalid(name, f"it is there {len(texts)} times; {most} are allowed.")
+            return [validate(text, item, name, _any_length) for text in texts]
+        case inspect.BoolType():
+            value = _BOOLEANS.get(texts[-1].lower(), value)
+        case inspect.IntType() | inspect.FloatType():
+            with suppress(ValueError):
+                value = float(texts[-1])
+    return validate(value, kind, name, _any_length)
+
+
+def _any_length(text: str, param: str) -> None:
+    """Accept any text: the size of the request bounds them all, and some types do."""
 
 
 # responses

@@ -1,12 +1,11 @@
 """Transcription of recordings by HTTP, compatible with OpenAI's `/v1/audio/transcriptions`."""
 
-from collections.abc import AsyncGenerator, Collection, Mapping
-from contextlib import aclosing, suppress
-from functools import cache, partial
-from typing import Annotated, Literal, cast
+from collections.abc import AsyncGenerator, Collection
+from contextlib import aclosing
+from functools import partial
+from typing import Annotated, Literal
 
-import msgspec
-from msgspec import Meta, Struct, inspect
+from msgspec import Meta, Struct
 from starlette.datastructures import FormData, UploadFile
 from starlette.requests import Request
 from starlette.responses import Response
@@ -15,7 +14,7 @@ from starlette.types import Receive, Scope, Send
 from vivavoce.audio.rates import INPUT_RATE
 from vivavoce.engines.speech import Segment
 from vivavoce.errors import LANGUAGE_NOT_SUPPORTED, ProviderError, UnknownLanguageError
-from vivavoce.protocol.validation import invalid, unknown, validate
+from vivavoce.protocol.validation import invalid
 from vivavoce.runtime import Runtime
 from vivavoce.text.languages import language_code
 from vivavoce.web.endpoints.transcript_formats import Granularity, ResponseFormat, transcript_response
@@ -24,6 +23,8 @@ from vivavoce.web.recordings import Recordings, no_speech
 from vivavoce.web.requests import (
     Admission,
     body_too_large,
+    convert_fields,
+    fields_of,
     limited_body,
     require_media_type,
     respond_while_connected,
@@ -32,7 +33,6 @@ from vivavoce.web.requests import (
     start_response,
 )
 
-_BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
 FORM_BYTES = 64 * 1024
 """bytes of a form besides its recording"""
 _REFUSED = {
@@ -160,7 +160,7 @@ async def _stream(first: Segment, segments: AsyncGenerator[Segment, None], send:
 
 def read_transcription_request(form: FormData) -> TranscriptionRequest:
     """Read the fields of a form; empty ones count as absent. Raises `ProtocolError` with its `param`."""
-    values: dict[str, list[str]] = {}
+    texts: dict[str, list[str]] = {}
     for key, value in form.multi_items():
         name, _, inner = key.partition(
             "["
@@ -169,39 +169,10 @@ def read_transcription_request(form: FormData) -> TranscriptionRequest:
             continue
         if name in _REFUSED:
             raise invalid(name, _REFUSED[name])
-        if name not in _kinds():
-            raise unknown(name)
-        if inner not in ("", "]"):
+        if name in fields_of(TranscriptionRequest) and inner not in ("", "]"):
             raise invalid(name, f"there is no '{inner.rstrip(']')}' in it here.")
-        values.setdefault(name, []).append(value.strip())
-    return msgspec.convert(
-        {name: _convert(name, texts) for name, texts in values.items()}, TranscriptionRequest
-    )
-
-
-@cache
-def _kinds() -> Mapping[str, inspect.Type]:
-    kind = inspect.type_info(TranscriptionRequest)
-    return {field.name: field.type for field in cast("inspect.StructType", kind).fields}
-
-
-def _convert(name: str, texts: list[str]) -> object:
-    """Read a field by its type, as JSON would have it."""
-    kind, text = _kinds()[name], texts[-1]
-    value: object = text
-    match kind:
-        case inspect.VarTupleType(item_type=item):
-            return [validate(one, item, name, _any_length) for one in texts]
-        case inspect.BoolType():
-            value = _BOOLEANS.get(text.lower(), text)
-        case inspect.FloatType():
-            with suppress(ValueError):
-                value = float(text)
-    return validate(value, kind, name, _any_length)
-
-
-def _any_length(text: str, param: str) -> None:
-    """Accept any text: `FORM_BYTES` bounds them all."""
+        texts.setdefault(name, []).append(value)
+    return convert_fields(texts, TranscriptionRequest)
 
 
 def _check_options(request: TranscriptionRequest, supported: Collection[str]) -> None:

@@ -28,7 +28,7 @@ IDENTITY = "openai-safety-identifier"
 """OpenAI's header by which whoever holds a key names the person for whom it makes a request"""
 IDENTITY_CHARS = 255
 """characters of an identity, as many as a subject of OpenID Connect may have"""
-OPEN_PATHS = frozenset({"/", "/healthz", "/readyz", "/v1/status"})
+OPEN_PATHS = frozenset({"/", "/openapi.json", "/healthz", "/readyz", "/v1/status"})
 CALL_PATHS = frozenset({*PATHS, *(f"{path}/calls" for path in PATHS)})
 """paths where calls begin, by WebSocket or by WebRTC"""
 SAFE_METHODS = frozenset({"GET", "HEAD"})
@@ -44,11 +44,11 @@ HEADERS = {
     "cache-control": "no-cache",
 }
 EXPOSED = (
-    "Content-Disposition, Location, Retry-After, "
+    "Accept-Ranges, Content-Disposition, Content-Range, ETag, Link, Location, Retry-After, "
     "X-AI-Response, X-AI-Response-Complete, X-Conversation-Id, X-Transcript"
 )
-"""headers that a page of an allowed origin may read: of a call, of a request to be tried again, of an answer"""
-PREFLIGHT = {"access-control-allow-methods": "GET, POST, OPTIONS", "access-control-max-age": "600"}
+"""headers that a page of an allowed origin may read, such as a call's URL, and when to retry"""
+PREFLIGHT = {"access-control-allow-methods": "GET, POST, DELETE, OPTIONS", "access-control-max-age": "600"}
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Guard:
             try:
                 self._check(scope)
             except HttpError as error:
-                return await error_response(error)(scope, receive, send)
+                return await error_response(error, scope["path"])(scope, receive, send)
         return await self.app(scope, receive, send)
 
     def _check(self, scope: Scope) -> None:

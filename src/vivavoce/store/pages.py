@@ -1,0 +1,105 @@
+"""Stored conversations by pages: each begins behind a place, which stays one whatever is deleted."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
+
+from vivavoce.store import tables
+from vivavoce.store.database import Database
+from vivavoce.store.folding import fold_query
+from vivavoce.store.queries import Record, fts_query, list_conversations, plain, ts_query
+
+_CONVERSATIONS, _ITEMS = tables.conversations, tables.items
+
+
+@dataclass(frozen=True)
+class ConversationFilter:
+    """Which conversations are meant; None means any. `words` are said in one item; times are of the start."""
+
+    words: str | None = None
+    transport: str | None = None
+    identity: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+    def conditions(self, database: Database) -> Sequence[sa.ColumnElement[bool]]:
+        """Return it as conditions on `conversations`; `until` itself is left out."""
+        columns = _CONVERSATIONS.c
+        found: list[sa.ColumnElement[bool]] = []
+        if self.words is not None:
+            found.append(columns.id.in_(_saying(database, self.words)))
+        if self.transport is not None:
+            found.append(columns.transport == plain(self.transport))
+        if self.identity is not None:
+            found.append(columns.identity == plain(self.identity))
+        if self.since is not None:
+            found.append(columns.started >= self.since)
+        if self.until is not None:
+            found.append(columns.started < self.until)
+        return found
+
+
+def _saying(database: Database, words: str) -> sa.Select[tuple[str]]:
+    """Return the ids of the conversations in which somebody says these words, however they are spelled."""
+    alternatives = fold_query(words)
+    said = sa.select(_ITEMS.c.conversation_id)
+    if not alternatives:
+        return said.where(sa.false())
+    if database.is_sqlite:
+        index = sa.table(tables.SEARCH_TABLE, sa.column("rowid"), sa.column(tables.SEARCH_TABLE))
+        matching = index.c[tables.SEARCH_TABLE].op("MATCH")(fts_query(alternatives))
+        return said.where(_ITEMS.c.row.in_(sa.select(index.c.rowid).where(matching)))
+    return said.where(sa.column("words").op("@@")(sa.cast(ts_query(alternatives), postgresql.TSQUERY)))
+
+
+async def conversations_page(
+    database: Database, filter: ConversationFilter, *, limit: int, before: tuple[datetime, str] | None
+) -> Sequence[Record]:
+    """Return conversations as `list_conversations` does; `before` is when one started, and its id."""
+    where = [*filter.conditions(database)]
+    if before is not None:
+        order = sa.tuple_(_CONVERSATIONS.c.started, _CONVERSATIONS.c.id)
+        where.append(order < sa.tuple_(sa.literal(before[0], tables.Moment), sa.literal(plain(before[1]))))
+    return await list_conversations(database, limit=limit, where=where)
+
+
+async def items_page(
+    database: Database, conversation_id: str, *, limit: int, after: tuple[float, int] | None
+) -> Sequence[Record]:
+    """Return items of a conversation in order; `after` is `position` and `row` of the last one before."""
+    order = _ITEMS.c.position, _ITEMS.c.row
+    own = sa.select(*(column for column in _ITEMS.c if column.name != "folded"))
+    own = own.where(_ITEMS.c.conversation_id == conversation_id).order_by(*order).limit(limit)
+    if after is not None:
+        own = own.where(sa.tuple_(*order) > sa.tuple_(*map(sa.literal, after)))
+    return await _rows(database, own)
+
+
+async def events_page(database: Database, conversation_id: str, *, limit: int, after: int) -> Sequence[Record]:
+    """Return events of a conversation in order; `after` is the `number` of the last one before."""
+    events = tables.events
+    own = sa.select(events).where(events.c.conversation_id == conversation_id, events.c.number > after)
+    return await _rows(database, own.order_by(events.c.number).limit(limit))
+
+
+async def find_id(database: Database, name: str) -> str | None:
+    """Return the id of the conversation that has it, or whose session does; None if there is none."""
+    columns, name = _CONVERSATIONS.c, plain(name)
+    named = sa.select(columns.id).where(sa.or_(columns.id == name, columns.session_id == name)).limit(1)
+    async with database.reading() as connection:
+        found: str | None = (await connection.execute(named)).scalar_one_or_none()
+        return found
+
+
+async def recordings_of(database: Database, ids: Sequence[str]) -> Sequence[Record]:
+    """Return the recordings of conversations."""
+    recordings = tables.recordings
+    return await _rows(database, sa.select(recordings).where(recordings.c.conversation_id.in_(ids)))
+
+
+async def _rows(database: Database, statement: sa.Select[tuple[object, ...]]) -> Sequence[Record]:
+    async with database.reading() as connection:
+        return [dict(row) for row in (await connection.execute(statement)).mappings()]

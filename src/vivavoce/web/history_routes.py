@@ -1,0 +1,74 @@
+"""The routes of stored conversations, which are there without a store as well, to say that there is none."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from vivavoce.limits import Limits
+from vivavoce.web.conditional import json_response
+from vivavoce.web.errors import HttpError
+from vivavoce.web.operations import OPERATIONS
+from vivavoce.web.requests import read_query
+
+if TYPE_CHECKING:
+    from vivavoce.store.recorder import Recorder
+
+PATHS = tuple(
+    dict.fromkeys(path for name in OPERATIONS if (path := name.partition(" ")[2]).startswith("/v1/history"))
+)
+
+Handler = Callable[[Request, Any], Awaitable[object]]
+"""Is called with a request and its query; returns a response, or what one is made of."""
+
+
+def history_routes(recorder: "Recorder | None", limits: Limits) -> Sequence[Route]:
+    """Return the routes; those with a literal path come before those with an id."""
+    found = handlers(recorder, limits) if recorder else dict.fromkeys(OPERATIONS, _no_store)
+    routes = []
+    for path in sorted(PATHS, key=lambda path: "{" in path):
+        methods = [name.partition(" ")[0] for name in OPERATIONS if name.partition(" ")[2] == path]
+        own = {method: found[f"{method} {path}"] for method in methods}
+        routes.append(Route(path, _dispatch(path, own), methods=methods))
+    return routes
+
+
+def handlers(recorder: "Recorder", limits: Limits) -> dict[str, Handler]:
+    """Return what answers each operation, by its name in `OPERATIONS`."""
+    from vivavoce.web.endpoints.history import HistoryEndpoint  # needs the extra `store`
+    from vivavoce.web.endpoints.history_sound import HistorySoundEndpoint
+    from vivavoce.web.store_access import StoreAccess
+
+    store = StoreAccess(recorder, limits)
+    history, sound = HistoryEndpoint(store), HistorySoundEndpoint(store)
+    return {
+        "GET /v1/history": history.list,
+        "DELETE /v1/history": history.delete_several,
+        "GET /v1/history/search": history.search,
+        "GET /v1/history/costs": history.costs,
+        "GET /v1/history/{id}": history.retrieve,
+        "DELETE /v1/history/{id}": history.delete,
+        "GET /v1/history/{id}/items": history.items,
+        "GET /v1/history/{id}/timings": history.timings,
+        "GET /v1/history/{id}/events": history.events,
+        "GET /v1/history/{id}/audio": sound.audio,
+    }
+
+
+def _dispatch(path: str, own: dict[str, Handler]) -> Callable[[Request], Awaitable[Response]]:
+    async def respond(request: Request) -> Response:
+        method = "GET" if request.method == "HEAD" else request.method
+        kind = OPERATIONS[f"{method} {path}"].query
+        answer = await own[method](request, read_query(request, kind) if kind else None)
+        return answer if isinstance(answer, Response) else json_response(request, answer)
+
+    return respond
+
+
+async def _no_store(_: Request, __: object) -> Response:
+    message = (
+        "This server stores no conversations: [store] enabled is false there, or the extra 'store' is missing."
+    )
+    raise HttpError(404, message, code="store_disabled")
