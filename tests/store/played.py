@@ -1,7 +1,7 @@
 """Conversations that are played while time jumps, and recorded in a journal. No database is needed for that."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -30,15 +30,21 @@ def play(
 ) -> None:
     """Play a conversation whose caller hangs up after `until` seconds, with more listeners `also`."""
 
-    def run() -> None:
-        with asyncio.Runner(loop_factory=JumpingClock) as runner:
-            runner.run(Simulation(**simulation).run(*(steps or (PARIS,)), until=until))
-
     recorder.engine, recorder.models = "cascade", MODELS
     listeners = [recorder.listen, *also]
     defaults = {"replies": ["Paris, of course."], "client_session": TRANSCRIBED, "listeners": listeners}
     simulation = {**defaults, **simulation}
-    thread = Thread(target=run)  # it has a clock of its own
+    in_jumping_time(Simulation(**simulation).run(*(steps or (PARIS,)), until=until))
+
+
+def in_jumping_time(coroutine: Coroutine[Any, Any, object]) -> None:
+    """Run something in a thread, which has a clock of its own."""
+
+    def run() -> None:
+        with asyncio.Runner(loop_factory=JumpingClock) as runner:
+            runner.run(coroutine)
+
+    thread = Thread(target=run)
     thread.start()
     thread.join()
 

@@ -9,7 +9,8 @@ import anyio.lowlevel
 import pytest
 import sqlalchemy as sa
 
-from store.played import PARIS, play, record, recorder
+from store.played import PARIS, in_jumping_time, play, record, recorder
+from transports.uploading import ask, spoken, stage
 from vivavoce.errors import ConfigError
 from vivavoce.protocol import events as e
 from vivavoce.protocol.items import FunctionCallOutput, InputText, Message
@@ -67,6 +68,34 @@ async def test_the_sound_of_a_conversation_is_recorded_with_the_places_of_its_tu
     assert [one["item_id"] for one in recorded["spoken"]] == [item["id"] for item in found["items"]]
     assert found["gaps"] == []
     assert len(read(recorded["url"])) == round(recorded["seconds"] * 24_000)
+
+
+async def test_what_is_uploaded_and_answered_whole_is_heard_whole(
+    url: str, database: Database, tmp_path: Path
+) -> None:
+    long = "This is a long answer, which takes much longer to hear than to make. " * 3
+    simulation = stage("Is it late?", "And now?", replies=[long, "Yes."])
+    whole = recorder(url, tmp_path, recordings=str(tmp_path / "recordings"))
+    in_jumping_time(ask(simulation, spoken(1, 2), spoken(2), listeners=[whole.listen]))
+    async with recording(whole):
+        pass
+    found = await only(database)
+    assert found["transport"] == "upload"
+    assert [item["heard"].strip() for item in found["items"]] == [
+        "Is it late?",
+        long.strip(),
+        "And now?",
+        "Yes.",
+    ]
+    (recorded,) = found["recordings"]
+    spans = [(one["channel"], one["start"] / 24_000, one["end"] / 24_000) for one in recorded["spoken"]]
+    assert [channel for channel, _, _ in spans] == ["user", "assistant"] * 2
+    assert [start for _, start, _ in spans] == [0, *(end for _, _, end in spans[:-1])]
+    assert spans[0][2] == 2
+    assert recorded["seconds"] == pytest.approx(spans[-1][2], abs=0.05)
+    assert recorded["seconds"] > 12
+    assert found["gaps"] == []
+    assert {row.stage.name for row in stored_waterfall(found)} >= {"transcript", "first_audio"}
 
 
 async def test_only_the_owner_can_read_what_was_said(tmp_path: Path) -> None:

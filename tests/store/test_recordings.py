@@ -38,9 +38,9 @@ def assistant(at: float, value: int, ms: int, item_id: str = "item_1") -> Observ
     return seen(at, e.ResponseOutputAudioDelta(**place, delta=sound))
 
 
-def mixed(*observed: ObservedEvent, until: float) -> tuple[Samples, Mixer]:
+def mixed(*observed: ObservedEvent, until: float, in_real_time: bool = True) -> tuple[Samples, Mixer]:
     """What a conversation sounds like; it is taken as it is while it goes on."""
-    mixer, blocks = Mixer(), []
+    mixer, blocks = Mixer(in_real_time=in_real_time), []
     for one in observed:
         mixer.on_event(one)
         blocks.append(mixer.pop(mixer.settled))
@@ -69,6 +69,31 @@ def test_sound_that_comes_at_once_is_heard_one_after_the_other() -> None:
     sound, mixer = mixed(user(0, 0), assistant(1, 100, 500), assistant(1.1, 200, 500), until=5)
     assert spans(sound[:, 1]) == [(100, 1000, 1500), (200, 1500, 2000)]
     assert [(one.start // MS, one.end // MS) for one in mixer.spoken.values()] == [(1000, 2000)]
+
+
+def test_recordings_that_are_sent_whole_and_their_answers_follow_one_another() -> None:
+    sound, mixer = mixed(
+        user(0, 100, 1000),
+        user(0.01, 100, 1500),
+        seen(0.02, e.InputAudioBufferCommitted(item_id="item_0")),
+        assistant(0.5, 200, 4000),
+        assistant(0.6, 200, 2000),
+        user(60, 300, 2000),
+        seen(60.1, e.InputAudioBufferCommitted(item_id="item_2")),
+        assistant(61, 400, 1000, "item_3"),
+        until=61.1,
+        in_real_time=False,
+    )
+    assert spans(sound[:, 0]) == [(100, 0, 2500), (300, 8500, 10_500)]
+    assert spans(sound[:, 1]) == [(200, 2500, 8500), (400, 10_500, 11_500)]
+    places = [(one.item_id, one.start // MS, one.end // MS) for one in mixer.spoken.values()]
+    assert places == [
+        ("item_0", 0, 2500),
+        ("item_1", 2500, 8500),
+        ("item_2", 8500, 10_500),
+        ("item_3", 10_500, 11_500),
+    ]
+    assert not mixer.gaps
 
 
 def test_what_was_not_heard_of_an_interrupted_answer_is_not_in_it() -> None:

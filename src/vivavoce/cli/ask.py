@@ -3,8 +3,7 @@
 import os
 import sys
 import wave
-from dataclasses import dataclass, field, replace
-from math import inf
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -63,15 +62,15 @@ def ask(
         check_output(output)
     limits = loaded.limits
     audio = read_recording(recording, min(limits.input_buffer_seconds, limits.upload_seconds))
-    # nobody is listening live, so the answer need not be paced
-    unpaced = loaded.model_copy(update={"limits": replace(limits, audio_ahead_seconds=inf)})
     who, key = load_assistant(assistant, url=url), key_from(key_env)
 
     local = local or any(option is not None for option in (assistant, preset, chat, config))
 
     async def converse() -> Answer:
         at, with_key = await server_for(loaded, url, key, local=local, quiet=quiet)
-        async with open_conversation(unpaced, "file", assistant=who, url=at, key=with_key, quiet=quiet) as line:
+        async with open_conversation(
+            loaded, "file", assistant=who, url=at, key=with_key, quiet=quiet, in_real_time=False
+        ) as line:
             return await _ask(line, audio, _name(recording))
 
     answer = anyio.run(converse)

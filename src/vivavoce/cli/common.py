@@ -99,8 +99,12 @@ async def open_conversation(
     url: str | None,
     key: str | None,
     quiet: bool = False,
+    in_real_time: bool = True,
 ) -> AsyncIterator["Line"]:
-    """Yield a line to the server at `url`, or without one to models that are loaded in this process."""
+    """Yield a line to the server at `url`, or without one to models that are loaded in this process.
+
+    `in_real_time` is whether somebody listens while an answer is made (`Caller`).
+    """
     if url is not None:
         from vivavoce.connect import connect, endpoint_at
 
@@ -126,7 +130,8 @@ async def open_conversation(
             runtime = await stack.enter_async_context(opening)
         describe_to(recorder, runtime)
         progress.on_status(runtime.description)
-        yield await stack.enter_async_context(runtime.switchboard.connect(Caller(transport)))
+        caller = Caller(transport, in_real_time=in_real_time)
+        yield await stack.enter_async_context(runtime.switchboard.connect(caller))
 
 
 async def server_for(

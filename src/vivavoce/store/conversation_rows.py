@@ -113,7 +113,7 @@ class ConversationRows:
             "journal_id": journal_id,
             "continues": None,
         }
-        self._models = models
+        self._models, self._in_real_time = models, caller.in_real_time
         self._language: str | None = None
         self._conversation = Conversation()
         self._items: dict[str, ItemRow] = {}
@@ -179,7 +179,8 @@ class ConversationRows:
 
     def _write_end(self, by: str) -> None:
         self._at = anyio.current_time() - self._began
-        self._cut_off()
+        if self._in_real_time:
+            self._cut_off()
         self._row |= {"ended": self._time(), "ended_by": by}
         self._write_stages()
         self._write("conversations", self._row)

@@ -23,7 +23,7 @@ from vivavoce.store.entries import Entry, finish, refold, write
 from vivavoce.store.folding import fold
 from vivavoce.store.history import History, read_history
 from vivavoce.store.journal import Journal, left_journals
-from vivavoce.store.recordings import RecordingWriter
+from vivavoce.store.recordings import WAITING_BYTES, RecordingWriter
 from vivavoce.store.retention import keep
 
 log = logging.getLogger(__name__)
@@ -132,7 +132,11 @@ class Recorder:
     def _open_recording(self, caller: Caller) -> RecordingWriter | None:
         try:
             url = f"{self._recordings}/{caller.id}.ogg"
-            return RecordingWriter(url, spool=self._folder) if self._recordings else None
+            if not self._recordings:
+                return None
+            waiting = WAITING_BYTES if caller.in_real_time else 4 * WAITING_BYTES  # then it comes at once
+            live = caller.in_real_time
+            return RecordingWriter(url, max_bytes=waiting, spool=self._folder, in_real_time=live)
         except Exception:  # a store of files may raise anything, and the conversation goes on
             log.exception("conversation %s is not recorded", caller.id)
             return None

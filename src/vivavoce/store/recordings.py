@@ -41,6 +41,8 @@ Channel = Literal["user", "assistant"]
 HOLD_SECONDS, JITTER_SECONDS = 2.0, 0.3
 """Sound is written so long after its time: while the assistant speaks, of which a client may still report what
 was played, and otherwise."""
+WAITING_BYTES = 1 << 23
+"""of sound that may wait to be written"""
 _AHEAD_SECONDS = 600
 """of sound may come before its time; more is dropped"""
 _HOLD, _JITTER = round(HOLD_SECONDS * OUTPUT_RATE), round(JITTER_SECONDS * OUTPUT_RATE)
@@ -117,9 +119,13 @@ class _Piece:
 
 
 class Mixer:
-    """Mixes the sound of a conversation by the times of its events. Pure; samples are at `OUTPUT_RATE`."""
+    """Mixes the sound of a conversation by the times of its events. Pure; samples are at `OUTPUT_RATE`.
 
-    def __init__(self) -> None:
+    Of a caller who does not listen `in_real_time` (`Caller`), sound has no times: one follows on the other.
+    """
+
+    def __init__(self, *, in_real_time: bool = True) -> None:
+        self._in_real_time = in_real_time
         self.spoken: dict[tuple[Channel, str], SpokenRange] = {}
         self.gaps: list[Gap] = []
         self.taken = 0
@@ -198,6 +204,9 @@ class Mixer:
 
     def advance(self, at: float) -> None:
         """Go on to a time in seconds of the events' clock, which never goes back."""
+        if not self._in_real_time:
+            self._now = max(self._ends.values())
+            return
         self._began = at if self._began is None else self._began
         self._now = max(self._now, round((at - self._began) * OUTPUT_RATE))
 
@@ -236,13 +245,16 @@ class Mixer:
     def _append_user(self, sound: bytes) -> None:
         begun, samples = self._ends["user"], len(sound) // 2
         start = max(begun, self.taken)
-        if not self._received or self._now - samples - begun > _JITTER:
+        if not self._in_real_time:
+            start = max(start, self._now)
+        elif not self._received or self._now - samples - begun > _JITTER:
             start = max(start, self._now - samples)
         if start > begun:
-            if self._received:
+            is_gap = self._in_real_time and self._received > 0
+            if is_gap:
                 self.gaps.append(Gap("user", begun, start, "not_sent"))
             self._shifts.append((self._received, start - self._received))
-            self._pause = (begun, start) if self._received and self._now - begun <= _HOLD else None
+            self._pause = (begun, start) if is_gap and self._now - begun <= _HOLD else None
         self._received += samples
         self._add("user", "", start, sound)
         self._close_pause(self._ends["user"] - self._now)
@@ -338,10 +350,12 @@ class RecordingWriter:
 
     `url` is a path, or the URL of any store that fsspec knows, where the finished file is put; until then it is
     in the folder `spool`. It is FLAC if its name ends so, else Ogg Opus. `max_bytes` of sound may wait to be
-    written; more is dropped, and noted as a gap. Needs the extra `store`.
+    written; more is dropped, and noted as a gap. `in_real_time` is the caller's. Needs the extra `store`.
     """
 
-    def __init__(self, url: str, *, max_bytes: int = 1 << 23, spool: Path | None = None) -> None:
+    def __init__(
+        self, url: str, *, max_bytes: int = WAITING_BYTES, spool: Path | None = None, in_real_time: bool = True
+    ) -> None:
         from fsspec.core import url_to_fs
 
         self._store, target = url_to_fs(url)
@@ -349,7 +363,7 @@ class RecordingWriter:
         self._path = Path(target) if self._target is None else (spool or Path(gettempdir())) / Path(target).name
         self._max_bytes = max_bytes
         self.url = url
-        self._recorded = Recorded(url)
+        self._recorded, self._in_real_time = Recorded(url), in_real_time
         self._queue = deque[ObservedEvent | _Dropped]()
         self._put = self._got = 0  # bytes; each is changed by one thread only
         self._dropped: dict[str, _Dropped] = {}
@@ -384,7 +398,7 @@ class RecordingWriter:
     def _run(self) -> None:
         from av import FFmpegError
 
-        mixer = Mixer()
+        mixer = Mixer(in_real_time=self._in_real_time)
         try:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             with _Encoder(self._path) as encoder:

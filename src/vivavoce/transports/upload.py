@@ -85,10 +85,13 @@ class UploadedQuestion:
         self._events.close()
         self._received.close()
 
-    async def tell(self, event: AnswerEvent) -> None:
-        """Pass on an event, waiting while the reader is behind."""
-        with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):  # the reader has left
+    async def tell(self, event: AnswerEvent) -> bool:
+        """Pass on an event, waiting while the reader is behind. Return whether somebody reads."""
+        try:
             await self._events.send(event)
+        except (anyio.BrokenResourceError, anyio.ClosedResourceError):
+            return False
+        return True
 
     def finish(self, failure: ProtocolError | None = None) -> None:
         """Complete the answer. Only the first call counts."""
@@ -163,7 +166,7 @@ class _Call:
     _is_quiet: anyio.Event = field(default_factory=anyio.Event)
     """whether no response is in progress"""
     _unwanted: bool = False
-    """whether the response that was requested is to be cancelled: it would answer silence"""
+    """whether the response that was requested is to be cancelled when it begins"""
     _aside: str = field(default_factory=lambda: e.new_id("event"))
     """id of events whose errors do not matter: they came too late"""
 
@@ -234,20 +237,22 @@ class _Call:
                 self.finish(ProtocolError(error.message, code=error.code or "server_error"))
 
     async def _tell(self, event: AnswerEvent) -> None:
-        if self._question is not None and not self._question.answered.is_set():
-            await self._question.tell(event)
+        question = self._question
+        if question is not None and not (question.answered.is_set() or await question.tell(event)):
+            question.finish()
+            await self._cancel()
 
     async def _on_silence(self, item_id: str) -> None:
         """Take back what was sent: there are no words in it, so that an answer would be invented."""
-        self._unwanted = True
         self.finish(ProtocolError("There is no speech in this recording.", code=NO_SPEECH))
-        if self._responses:
-            await self._cancel()
+        await self._cancel()
         await self.line.send(e.ConversationItemDelete(event_id=self._aside, item_id=item_id))
 
     async def _cancel(self) -> None:
-        self._unwanted = False
-        await self.line.send(e.ResponseCancel(event_id=self._aside))
+        """Cancel the response, as soon as it has begun."""
+        self._unwanted = not self._responses
+        if self._responses:
+            await self.line.send(e.ResponseCancel(event_id=self._aside))
 
     def _on_response(self, response: Response) -> None:
         self._responses.add(response.id)

@@ -1,0 +1,125 @@
+"""Recordings in, spoken answers out, in time that jumps: one question after the other, each with its answer."""
+
+from collections.abc import AsyncIterator
+
+import anyio
+import pytest
+
+from tools.support import CANCEL, QUESTION, Made, desk, model
+from transports.uploading import SILENCE, Answered, ask, heard, of, read, spoken, stage, switchboard
+from vivavoce.errors import ProviderError
+from vivavoce.protocol import events as e
+from vivavoce.providers.base import ToolCall
+from vivavoce.session.middleware import ObservedEvent
+from vivavoce.testing.simulation import Unresponsive
+from vivavoce.transports.upload import Upload, UploadedQuestion, UploadTransport
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_a_question_is_answered_with_its_transcript_and_the_words_and_sound_of_the_answer() -> None:
+    (answer,) = await ask(stage("Is it late?", replies=["Ten past nine."]), spoken(1))
+    assert (answer.transcript, answer.words.strip(), answer.failure) == ("Is it late?", "Ten past nine.", None)
+    assert answer.seconds == pytest.approx(0.9, abs=0.1)
+
+
+async def test_the_answer_comes_as_fast_as_it_is_made() -> None:
+    (answer,) = await ask(stage("Hello", replies=["This sentence is rather long. " * 20]), spoken(1))
+    assert answer.seconds > 30
+    assert answer.done < 6
+
+
+async def test_the_next_question_follows_on_the_last_answer() -> None:
+    simulation = stage("I am Ada.", "Who am I?", replies=["Hello, Ada.", "You are Ada."])
+    first, second = await ask(simulation, spoken(1), spoken(2))
+    assert (first.words.strip(), second.words.strip()) == ("Hello, Ada.", "You are Ada.")
+    assert len(simulation.chat.requests[-1].items) == 3
+
+
+async def test_a_question_may_be_written() -> None:
+    (answer,) = await ask(stage(replies=["Yes."]), "Is it late?")
+    assert (answer.transcript, answer.words.strip()) == ("", "Yes.")
+    assert answer.seconds
+
+
+async def test_silence_has_no_answer_and_leaves_no_trace() -> None:
+    events = list[ObservedEvent]()
+    simulation = stage("Hello", "And?", replies=["First.", "Second."])
+    first, silence, second = await ask(simulation, spoken(1), SILENCE, spoken(2), events=events)
+    assert silence.failure
+    assert (silence.failure.code, silence.words, silence.seconds) == ("no_speech", "", 0)
+    assert [first.words.strip(), second.words.strip()] == ["First.", "Second."]
+    assert [item.role for item in simulation.chat.requests[-1].items] == ["user", "assistant", "user"]  # type: ignore[union-attr]
+    assert not of(events, e.ErrorEvent)
+
+
+async def test_a_model_that_fails_is_no_answer_and_the_next_question_gets_one() -> None:
+    failing = stage("Hello", "Again", replies=[ProviderError("chat", "is out of ink"), "Here."])
+    first, second = await ask(failing, spoken(1), spoken(2))
+    assert first.failure
+    assert (first.failure.message, first.failure.code) == ("chat: is out of ink", "provider_error")
+    assert first.seconds == 0, "an apology is no answer"
+    assert (second.words.strip(), second.failure) == ("Here.", None)
+
+
+# tools
+
+
+async def test_an_answer_is_complete_when_the_tools_are_done() -> None:
+    made = Made()
+    simulation = desk(made.tool(), replies=[model(ToolCall("order_status", "{}"))])
+    (answer,) = await ask(heard(simulation, "Where is it?"), spoken(1))
+    assert (answer.words.strip(), len(made.arguments)) == ("So: on its way", 1)
+
+
+@pytest.mark.parametrize(("reply", "calls", "words"), [("Yes", 1, "So: cancelled"), ("No", 0, "So: Not done")])
+async def test_a_call_is_confirmed_by_the_next_recording(reply: str, calls: int, words: str) -> None:
+    made = Made()
+    simulation = desk(made.canceller(), replies=[model(CANCEL)])
+    asked, answer = await ask(heard(simulation, "Cancel order 4321", reply), spoken(1), spoken(2))
+    assert asked.words.strip() == QUESTION
+    assert answer.words.strip().startswith(words)
+    assert len(made.arguments) == calls
+
+
+# the end
+
+
+async def test_who_does_not_read_any_more_is_not_answered_any_more() -> None:
+    events = list[ObservedEvent]()
+    simulation = stage("Hello", "And?", replies=["This is a sentence. " * 50, "Yes."])
+    transport = UploadTransport(switchboard(simulation, events).connect)
+    first, second = UploadedQuestion(spoken(1)), UploadedQuestion(spoken(2))
+
+    async def questions() -> AsyncIterator[UploadedQuestion]:
+        yield first
+        yield second
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(transport.accept, Upload(questions()))
+        with first:
+            await first.receive()
+        answer = await read(second)
+    assert answer.words.strip() == "Yes."
+    assert [done.response.status for done in of(events, e.ResponseDone)] == ["cancelled", "completed"]
+
+
+async def test_a_server_that_shuts_down_says_so() -> None:
+    transport = UploadTransport(switchboard(stage("Hello", replies=[Unresponsive()])).connect)
+    question = UploadedQuestion(spoken(1))
+
+    async def questions() -> AsyncIterator[UploadedQuestion]:
+        yield question
+
+    answers = list[Answered]()
+
+    async def wait() -> None:
+        answers.append(await read(question))
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(wait)
+        tasks.start_soon(transport.accept, Upload(questions()))
+        await anyio.sleep(1)
+        await transport.hang_up()
+    assert answers[0].failure
+    assert (answers[0].failure.code, "shuts down" in answers[0].failure.message) == ("call_ended", True)
