@@ -4,21 +4,14 @@ Times are seconds of the caller's clock. Audio is 16-bit little-endian mono PCM 
 """
 
 import math
-import re
 import statistics
-import tomllib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import cache
-from pathlib import Path
-from typing import Any
 
-import jiwer
 import numpy as np
 
 from vivavoce.audio.rates import OUTPUT_RATE
 from vivavoce.protocol.events import ResponseOutputAudioDelta
-from vivavoce.text.en.numbers import numeral
 
 AUDIBLE = 500
 """Amplitude from which a sample counts as audible: -36 dBFS."""
@@ -163,37 +156,3 @@ def slope(points: Sequence[tuple[float, float]]) -> float | None:
         return None
     xs, ys = zip(*points, strict=True)
     return statistics.linear_regression(xs, ys).slope
-
-
-@cache
-def _words() -> dict[str, Any]:
-    return tomllib.loads(Path(__file__).with_name("words.toml").read_text(encoding="utf-8"))
-
-
-def normalize(text: str) -> list[str]:
-    """Return the words as they are spoken: lower case, no punctuation or fillers, numbers in words."""
-    text = text.lower().replace("’", "'").replace("y'know", "yknow")
-    text = re.sub(r"(\d+):(\d\d)", r"\1 \2", text)
-    words: list[str] = []
-    for word in re.findall(r"[^\W_]+(?:'[^\W_]+)*", text):
-        words += _spelt(word)
-    return [word for word in words if word not in _words()["fillers"]]
-
-
-def _spelt(word: str) -> list[str]:
-    if word.isdecimal():
-        spoken = [numeral(int(word))] if int(word) < 100 else [numeral(int(digit)) for digit in word]
-        return re.findall(r"[a-z]+", " ".join(spoken))
-    if match := re.fullmatch(r"(\d+)([a-z]+)", word):
-        return _spelt(match[1]) + _spelt(match[2])
-    written: str = _words()["written_out"].get(word, word)
-    return written.split()
-
-
-def word_errors(reference: str, hypothesis: str) -> tuple[int, int]:
-    """Return the number of missing, added or wrong words, and of words in the reference."""
-    words, heard = normalize(reference), normalize(hypothesis)
-    if not words:  # jiwer refuses an empty reference
-        return len(heard), 0
-    found = jiwer.process_words(" ".join(words), " ".join(heard))
-    return found.substitutions + found.deletions + found.insertions, len(words)

@@ -28,9 +28,9 @@ from vivavoce.providers.base import (
     Transcriber,
 )
 from vivavoce.providers.qwen.tool_picker.arguments import ASKING
+from vivavoce.text.comparison import normalize
 from vivavoce.text.normalization import speakable
 from vivavoce.tools.types import Assistant
-from vivavoce_bench.measures import normalize
 
 ARTICLES = frozenset({"a", "an", "the", "my", "our", "your"})
 

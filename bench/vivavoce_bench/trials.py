@@ -9,10 +9,11 @@ from msgspec import UNSET
 
 from vivavoce.errors import ProviderError
 from vivavoce.protocol.session import InputSettings, ServerVad, Session, SessionAudio
+from vivavoce.text.comparison import word_errors
 from vivavoce_bench.caller import BenchCaller, calling
 from vivavoce_bench.clips import Clip
 from vivavoce_bench.machine import Cost, own_cpu
-from vivavoce_bench.measures import Arrival, Interruption, MeasuredTurn, transcript_of, word_errors
+from vivavoce_bench.measures import Arrival, Interruption, MeasuredTurn, transcript_of
 from vivavoce_bench.server import MeasuredServer
 
 OnStatus = Callable[[str], None]

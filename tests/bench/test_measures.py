@@ -11,11 +11,9 @@ from vivavoce_bench.measures import (
     Arrival,
     first_audible,
     interruption_of,
-    normalize,
     percentile,
     slope,
     turn_of,
-    word_errors,
 )
 
 SOUND = "response.output_audio.delta"
@@ -136,25 +134,3 @@ def test_an_uh_huh_does_not_interrupt() -> None:
 def test_growth_is_a_slope() -> None:
     assert slope([(1, 100.0), (10, 109.0), (50, 149.0)]) == pytest.approx(1.0)
     assert slope([(1, 100.0)]) is None
-
-
-@pytest.mark.parametrize(
-    ("said", "heard", "errors"),
-    [
-        ("How old is the Brooklyn Bridge?", "how old is the brooklyn bridge", 0),
-        ("two thirty pm", "2:30 PM", 0),
-        ("four seven one nine", "4719", 0),
-        ("um I'd like to go", "I would like to go.", 0),
-        ("yes", "", 1),
-        ("one two three", "one too three four", 2),
-    ],
-)
-def test_word_errors_are_those_a_listener_would_count(said: str, heard: str, errors: int) -> None:
-    assert word_errors(said, heard) == (errors, len(normalize(said)))
-
-
-@given(st.text(max_size=40), st.text(max_size=40))
-def test_word_errors_have_bounds(said: str, heard: str) -> None:
-    errors, words = word_errors(said, heard)
-    assert abs(words - len(normalize(heard))) <= errors <= max(words, len(normalize(heard)))
-    assert word_errors(said, said)[0] == 0

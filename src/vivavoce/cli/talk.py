@@ -75,7 +75,7 @@ def talk(
     may_interrupt = headphones or _is_file(input) or _is_file(output)
     terminal = Terminal(
         _microphone(input, loaded),
-        _loudspeaker(output),
+        open_loudspeaker(output),
         _typed_lines(),
         Captions(sys.stdout),
         headphones=may_interrupt,
@@ -131,7 +131,8 @@ def _microphone(name: str | None, config: "Config") -> "MicrophoneDevice":
     return CardMicrophone(_device(name))
 
 
-def _loudspeaker(name: str | None) -> "LoudspeakerDevice":
+def open_loudspeaker(name: str | None) -> "LoudspeakerDevice":
+    """Return a loudspeaker by its number or a part of its name, or a WAV file. Raises `ConfigError`."""
     from vivavoce.transports.terminal.devices import CardLoudspeaker, FileLoudspeaker
 
     if name is not None and _is_file(name):

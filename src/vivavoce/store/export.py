@@ -27,11 +27,10 @@ def to_markdown(record: Record) -> str:
 
 
 def _markdown(item: Record) -> str:
-    text, heard = (str(item[name] or "").strip() for name in ("text", "heard"))
     match item["type"]:
-        case "message" if text:
-            unheard = text.removeprefix(heard).strip() if item["role"] == "assistant" else ""
-            said = f"{heard} ~~{unheard}~~".strip() if unheard else text
+        case "message" if (item["text"] or "").strip():
+            heard, unheard = heard_and_unheard(item)
+            said = f"{heard} ~~{unheard}~~".strip() if unheard else heard
             return f"**{speaker(item)}** ({clock(item)}): {said}"
         case "function_call" | "mcp_call":
             output = f" → `{item['output']}`" if item["output"] else ""
@@ -42,10 +41,17 @@ def _markdown(item: Record) -> str:
             return ""
 
 
+def heard_and_unheard(item: Record) -> tuple[str, str]:
+    """Return what was heard of a message, and what was cut off."""
+    text, heard = (str(item[name] or "").strip() for name in ("text", "heard"))
+    unheard = text.removeprefix(heard).strip() if item["role"] == "assistant" else ""
+    return (heard if unheard else text), unheard
+
+
 def to_srt(record: Record) -> str:
     """Return what was said and heard as subtitles (SubRip), by the time since the conversation began."""
     said = [item for item in record["items"] if item["type"] == "message" and (item["heard"] or "").strip()]
-    starts = [_began(item, record) for item in said]
+    starts = [start_of(item, record) for item in said]
     ends = [
         max(float(item["ended"] or start + READING_SECONDS), start)
         for item, start in zip(said, starts, strict=True)
@@ -61,7 +67,7 @@ def to_srt(record: Record) -> str:
     return "\n".join(cues)
 
 
-def _began(item: Record, record: Record) -> float:
+def start_of(item: Record, record: Record) -> float:
     """Return the seconds from the start of the conversation to the start of an item."""
     if item["began"] is not None:
         return float(item["began"])

@@ -12,6 +12,7 @@ from itertools import combinations, islice, pairwise, product
 from typing import NamedTuple
 
 from vivavoce.text.en.numbers import VALUES, ordinal
+from vivavoce.text.languages import UNSPACED
 
 VERSION = 1
 """Increased when the same text folds to other words: then the folded column must be built again."""
@@ -52,16 +53,11 @@ _HYPHENS, _JOINTS, _APART = ("-", "‐", "‑"), (" ", "-"), (" ", ". ")
 _MARKS = "".join(chr(code) for code in range(0x300, 0x3100) if unicodedata.category(chr(code))[0] == "M")
 _DROPPED = re.compile("[\u0300-\u036f\u0591-\u05bd\u05bf-\u05c7\u064b-\u065f\u0670]")
 _DIAERESIS = "\u0308"
-_PAIRED = (
-    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005\u3007\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff"
-    "\U00020000-\U0003ffff"
-)
-"""Letters of scripts that do not put blanks between words, and of Korean, whose words end in particles."""
-_LETTER = rf"(?![{_PAIRED}])[^\W\d_]"
-_WORD = rf"{_LETTER}(?:(?![{_PAIRED}])(?:[^\W\d_]|[{_MARKS}]))*"
+_LETTER = rf"(?![{UNSPACED}])[^\W\d_]"
+_WORD = rf"{_LETTER}(?:(?![{UNSPACED}])(?:[^\W\d_]|[{_MARKS}]))*"
 _TOKEN = re.compile(
     rf"(?P<initials>(?<!\w){_LETTER}(?:\.{_LETTER})+(?!\w)\.?)|(?P<number>\d{{1,3}}(?:,\d{{3}})+(?!\d)|\d+)"
-    rf"|(?P<paired>[{_PAIRED}])|(?P<word>{_WORD}(?:['’ʼ`]{_WORD})*)|(?P<sign>[{re.escape(''.join(_SIGNS))}])"
+    rf"|(?P<paired>[{UNSPACED}])|(?P<word>{_WORD}(?:['’ʼ`]{_WORD})*)|(?P<sign>[{re.escape(''.join(_SIGNS))}])"
 )
 _APOSTROPHES = re.compile("['’ʼ`]s$|['’ʼ`]")
 _BETWEEN_NUMBERS = re.compile(r"[\s:/‐-–,.-]{1,3}")

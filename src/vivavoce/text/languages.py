@@ -9,6 +9,13 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
+UNSPACED = (
+    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005\u3007\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff"
+    "\U00020000-\U0003ffff"
+)
+"""Letters, as a class of a pattern, of scripts that do not put blanks between words, and of Korean, whose words
+end in particles."""
+
 
 def language_name(code: str) -> str:
     """Return a language's English name, such as `Hindi`; for an unknown code a phrase with the code in it."""

@@ -17,7 +17,6 @@ import anyio.to_thread
 from vivavoce.audio.rates import OUTPUT_RATE
 from vivavoce.audio.resample import Resampler
 from vivavoce.errors import ConfigError
-from vivavoce.transports.playout import PlayoutBuffer
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -36,13 +35,19 @@ class MicrophoneDevice(Protocol):
         ...
 
 
+class SoundSource(Protocol):
+    def read_padded(self, size: int) -> bytes:
+        """Return the next `size` bytes to play, with silence where there is nothing. Called in any thread."""
+        ...
+
+
 class LoudspeakerDevice(Protocol):
     @property
     def latency_ms(self) -> float:
         """Milliseconds between reading audio and its playback."""
         ...
 
-    async def play(self, playout: PlayoutBuffer) -> None:
+    async def play(self, playout: SoundSource) -> None:
         """Read the audio to be played, in real time, until cancelled."""
         ...
 
@@ -85,7 +90,7 @@ class FileLoudspeaker:
         """Write to this file, which is overwritten."""
         self._path = path
 
-    async def play(self, playout: PlayoutBuffer) -> None:
+    async def play(self, playout: SoundSource) -> None:
         """Write 20 ms every 20 ms, until cancelled; after that the file is complete."""
         one = anyio.CapacityLimiter(1)
         with wave.open(str(self._path), "wb") as file:
@@ -151,7 +156,7 @@ class CardLoudspeaker(_Card):
     kind = "output"
     latency_ms = 0.0
 
-    async def play(self, playout: PlayoutBuffer) -> None:
+    async def play(self, playout: SoundSource) -> None:
         """Play until cancelled."""
         resampler, rest = Resampler(OUTPUT_RATE, self._rate), bytearray()
 
@@ -176,9 +181,9 @@ def _portaudio() -> "ModuleType":
         import sounddevice
     except ImportError as error:
         missing = "a package that is not installed; write: pip install 'vivavoce[terminal]'"
-        raise ConfigError(f"The microphone needs {missing}") from error
+        raise ConfigError(f"A microphone and a loudspeaker need {missing}.") from error
     except OSError as error:
         missing = "the library PortAudio; on Debian and Ubuntu write: sudo apt install libportaudio2"
-        raise ConfigError(f"The microphone needs {missing}") from error
+        raise ConfigError(f"A microphone and a loudspeaker need {missing}.") from error
     module: ModuleType = sounddevice
     return module
