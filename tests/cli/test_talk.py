@@ -7,6 +7,8 @@ from websockets.asyncio.server import ServerConnection
 from websockets.asyncio.server import serve as listen
 
 from cli.conftest import Serve, Viva
+from vivavoce.store.database import Database
+from vivavoce.store.queries import list_conversations
 from vivavoce.testing.simulation import CallerSays, Simulation
 
 pytestmark = [pytest.mark.anyio, pytest.mark.real_time]
@@ -39,6 +41,27 @@ async def test_what_is_typed_is_said_too(viva: Viva, serve: Serve, recording: Re
             "talk", "--url", url, "--input", silence, "--output", "heard.wav", said=b"Good evening!\n"
         )
     assert b"Answer: Good evening." in done.stdout
+
+
+async def test_it_goes_on_where_the_last_one_was_left(viva: Viva, recording: Recording, tmp_path: Path) -> None:
+    database, data = f"sqlite:///{tmp_path}/conversations.db", str(tmp_path / "data")
+    silence = str(recording((0, 1), name="silence.wav"))
+    talk = "talk", "--local", "--preset", "scripted", "--input", silence, "--output", "heard.wav"
+
+    async def say(words: bytes, *options: str) -> None:
+        stored = {"VIVAVOCE_STORE__URL": database, "VIVAVOCE_SERVER__DATA": data}
+        done = await viva(*talk, *options, said=words, **stored)
+        assert done.returncode == 0, done.stderr
+
+    await say(b"Say exactly: good evening.\n")
+    await say(b"Say exactly: good night.\n", "--continue", "last")
+    store = Database(database)
+    newest, first = await list_conversations(store)
+    await store.close()
+    assert newest["continues"] == first["id"]
+    done = await viva(*talk, "--continue", "unknown", VIVAVOCE_STORE__URL=database)
+    assert done.returncode == 2
+    assert b"There is no conversation 'unknown'" in done.stderr
 
 
 async def test_a_computer_without_a_microphone_is_told_so(viva: Viva) -> None:

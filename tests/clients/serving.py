@@ -10,7 +10,7 @@ from pathlib import Path
 
 import httpx
 
-__all__ = ["answers", "reserved_port", "running"]
+__all__ = ["answers", "doomed", "reserved_port", "running"]
 
 ANSWER_SECONDS = 180
 BETWEEN_SECONDS = 0.05
@@ -45,6 +45,21 @@ def running(*options: str, folder: Path) -> Iterator[str]:
             finally:
                 server.terminate()
                 assert server.wait(timeout=STOP_SECONDS) == 0, log.read_text()
+
+
+@contextmanager
+def doomed(*options: str, folder: Path) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
+    """Run `viva serve` with these options, which may be killed and is in the end; give its address, and it."""
+    viva = str(Path(sys.executable).parent / "viva")
+    with reserved_port() as port, (folder / "serve.log").open("wb") as log:
+        command = [viva, "serve", "--port", str(port), *options]
+        with subprocess.Popen(command, stdout=log, stderr=log, cwd=folder, env={**os.environ}) as server:
+            try:
+                asked = answers(f"http://127.0.0.1:{port}/readyz", server)
+                assert next(status for status in asked if status != 503) == 200
+                yield f"http://127.0.0.1:{port}/v1", server
+            finally:
+                server.kill()
 
 
 def answers(url: str, server: "subprocess.Popen[bytes]") -> Iterator[int]:

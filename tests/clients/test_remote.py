@@ -1,9 +1,6 @@
 """Other people's clients talk with a server that lets another answer: what works with one works through two."""
 
 import base64
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +12,7 @@ from openai import AsyncOpenAI
 from clients.phone import calling
 from clients.phone import has as heard
 from clients.recorder import recording
-from clients.serving import answers, reserved_port, running
+from clients.serving import doomed, running
 from clients.talk import has, only, sound_of, talking, transcript
 from clients.test_aiortc import test_a_recording_is_understood_and_the_answer_heard_to_its_end as by_webrtc
 from clients.test_aiortc import test_a_tool_is_called_and_its_answer_spoken as test_by_webrtc_a_tool_is_called
@@ -41,13 +38,15 @@ test_by_webrtc_an_answer_is_heard_to_its_end = by_webrtc
 
 
 @contextmanager
-def standing_before(far: str, folder: Path, *, failover: bool = False) -> Iterator[str]:
+def standing_before(
+    far: str, folder: Path, *, failover: bool = False, data: Path | None = None
+) -> Iterator[str]:
     """Run a server that lets the one at this address answer."""
     server = far.replace("http", "ws", 1)
     table = f"engine = 'remote'\n[remote]\nserver = '{server}'\nfailover = {str(failover).lower()}\n"
     limits = "[limits]\nupstream_reconnect_seconds = 1\n"
     (folder / "vivavoce.toml").write_text(f"preset = 'scripted'\n{table}{limits}")
-    with running(folder=folder) as url:
+    with running(*(["--data", str(data)] if data else []), folder=folder) as url:
         yield url
 
 
@@ -76,27 +75,12 @@ async def test_a_session_that_only_writes_down_is_dialled_as_such(scripted: str)
                     return
 
 
-@contextmanager
-def doomed(folder: Path) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
-    """Run a server that may be killed."""
-    viva = str(Path(sys.executable).parent / "viva")
-    with reserved_port() as port, (folder / "serve.log").open("wb") as log:
-        command = [viva, "serve", "--preset", "scripted", "--port", str(port)]
-        with subprocess.Popen(command, stdout=log, stderr=log, cwd=folder, env={**os.environ}) as server:
-            try:
-                asked = answers(f"http://127.0.0.1:{port}/readyz", server)
-                assert next(status for status in asked if status != 503) == 200
-                yield f"http://127.0.0.1:{port}/v1", server
-            finally:
-                server.kill()
-
-
 async def test_a_far_end_that_is_killed_in_mid_answer_is_stood_in_for(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
     far, near = tmp_path_factory.mktemp("doomed"), tmp_path_factory.mktemp("near")
     with (
-        doomed(far) as (url, server),
+        doomed("--preset", "scripted", folder=far) as (url, server),
         standing_before(url, near, failover=True) as ours,
         recording(ours) as relay,
     ):
@@ -128,7 +112,10 @@ async def test_a_call_by_webrtc_goes_on_when_the_far_end_is_killed(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
     far, near = tmp_path_factory.mktemp("doomed"), tmp_path_factory.mktemp("near")
-    with doomed(far) as (url, server), standing_before(url, near, failover=True) as ours:
+    with (
+        doomed("--preset", "scripted", folder=far) as (url, server),
+        standing_before(url, near, failover=True) as ours,
+    ):
         async with calling(ours) as phone:
             phone.tell("session.update", session={"type": "realtime", "instructions": "Answer in one word."})
             await phone.until(heard("session.updated"))

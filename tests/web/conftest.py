@@ -7,6 +7,7 @@ import pytest
 
 from vivavoce.config.schema import Config
 from vivavoce.runtime import Runtime
+from vivavoce.session.call import Recall
 from vivavoce.session.switchboard import ListenerFactory
 from vivavoce.testing.simulation import Simulation
 from vivavoce.web.app import Web
@@ -21,13 +22,14 @@ async def open_site(
     *,
     furnished: bool = True,
     listeners: Sequence[ListenerFactory] = (),
+    recall: Recall | None = None,
     **tables: object,
 ) -> AsyncIterator[str]:
     """Serve with these tables of the configuration; give the URL."""
     slots = {role: {"provider": "scripted"} for role in ("turn", "transcriber", "chat", "synthesizer")}
     session = {"turn_detection": {"type": "server_vad", "silence_duration_ms": 200}}
     config = Config(**{**slots, "session": session, **tables})  # type: ignore[arg-type]
-    runtime = Runtime(config, listeners=listeners)
+    runtime = Runtime(config, listeners=listeners, recall=recall)
     if furnished:
         await runtime.use_providers(
             (simulation or Simulation(chat_delay=0, transcriber_delay=0, synthesizer_delay=0)).engine.providers

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import typer
 
 from vivavoce.cli.progress import Progress, print_status
-from vivavoce.errors import ConfigError, ProviderError
+from vivavoce.errors import ConfigError, ProtocolError, ProviderError
 
 if TYPE_CHECKING:
     from anyio import CancelScope
@@ -100,15 +100,18 @@ async def open_conversation(
     key: str | None,
     quiet: bool = False,
     in_real_time: bool = True,
+    continues: str | None = None,
 ) -> AsyncIterator["Line"]:
     """Yield a line to the server at `url`, or without one to models that are loaded in this process.
 
-    `in_real_time` is whether somebody listens while an answer is made (`Caller`).
+    `in_real_time` is whether somebody listens while an answer is made (`Caller`), `continues` the id of
+    an earlier conversation that is continued.
     """
     if url is not None:
         from vivavoce.connect import connect, endpoint_at
 
-        async with connect(endpoint_at(url, key=key)) as line:
+        endpoint = endpoint_at(url, key=key)
+        async with connect(endpoint.with_query(conversation=continues) if continues else endpoint) as line:
             yield line
         return
     from vivavoce.runtime import open_runtime
@@ -130,8 +133,30 @@ async def open_conversation(
             runtime = await stack.enter_async_context(opening)
         describe_to(recorder, runtime)
         progress.on_status(runtime.description)
-        caller = Caller(transport, in_real_time=in_real_time)
+        caller = Caller(transport, in_real_time=in_real_time, continues=continues)
         yield await stack.enter_async_context(runtime.switchboard.connect(caller))
+
+
+async def find_earlier(config: "Config", conversation: str) -> str:
+    """Return the id of a stored conversation: `last` is the newest in which something was said.
+
+    It may be given by the beginning of its id. Raises `ConfigError` if there is none.
+    """
+    from vivavoce.session.call import LAST, Caller
+    from vivavoce.store.database import Database
+    from vivavoce.store.history import read_history
+    from vivavoce.store.queries import find_conversation
+
+    database = Database(config.store_url)
+    try:
+        await database.open()
+        if conversation != LAST:
+            return str((await find_conversation(database, conversation))["id"])
+        return (await read_history(database, Caller("terminal", continues=LAST), config.limits)).id
+    except ProtocolError as error:
+        raise ConfigError("Nothing was said yet that could be continued; see: viva history list") from error
+    finally:
+        await database.close()
 
 
 async def server_for(

@@ -21,6 +21,7 @@ from vivavoce.cli.common import (
     cancel_on_signal,
     configuration,
     connection_error,
+    find_earlier,
     key_from,
     open_conversation,
     server_for,
@@ -47,6 +48,10 @@ def talk(
     ] = None,
     output: Annotated[
         str | None, typer.Option(help="Loudspeaker: number, part of a name, or a .wav to write.")
+    ] = None,
+    continue_: Annotated[
+        str | None,
+        typer.Option("--continue", metavar="ID", help="Continue an earlier conversation, or the last one."),
     ] = None,
     headphones: Annotated[
         bool, typer.Option("--headphones", help="The microphone does not hear the voice: you may interrupt it.")
@@ -83,7 +88,7 @@ def talk(
     if not may_interrupt:
         print_status("The microphone is closed while the voice speaks; with headphones write --headphones.")
     local = local or any(option is not None for option in (assistant, preset, chat, config))
-    anyio.run(_talk, terminal, loaded, who, url, key, local, quiet)
+    anyio.run(_talk, terminal, loaded, who, url, key, local, quiet, continue_)
 
 
 async def _talk(
@@ -94,17 +99,22 @@ async def _talk(
     key: str | None,
     local: bool,
     quiet: bool,
+    continues: str | None,
 ) -> None:
     import anyio
 
+    from vivavoce.session.call import LAST
     from vivavoce.transports.base import Transport
     from vivavoce.transports.terminal.transport import Terminal, TerminalTransport
 
     @asynccontextmanager
     async def connect(_: "Caller") -> "AsyncIterator[Line]":
         at, with_key = await server_for(config, url, key, local=local, quiet=quiet)
+        # in this process the recorder finds the last one itself, as its words may not be stored yet
+        is_found_there = url is not None or (at is None and continues == LAST)
+        earlier = await find_earlier(config, continues) if continues and not is_found_there else continues
         async with open_conversation(
-            config, "terminal", assistant=assistant, url=at, key=with_key, quiet=quiet
+            config, "terminal", assistant=assistant, url=at, key=with_key, quiet=quiet, continues=earlier
         ) as line:
             print_status("Speak, or type. Enter interrupts, Ctrl-C ends.")
             yield line

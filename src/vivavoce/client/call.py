@@ -25,7 +25,7 @@ from vivavoce.connect.reconnect import SESSION_EXPIRED, Reconnecting
 from vivavoce.errors import ConfigError, ProviderError
 from vivavoce.limits import Limits
 from vivavoce.protocol import events as e
-from vivavoce.protocol.dialects import Dialect
+from vivavoce.protocol.dialects import GA, Dialect
 from vivavoce.protocol.session import Session
 from vivavoce.session.line import Engine, HungUp, Line, open_line
 from vivavoce.session.middleware import ObservedEvent
@@ -45,7 +45,11 @@ cannot succeed."""
 
 
 def connector(
-    server: "str | Endpoint | Engine | Connect", *, key: str | None, dialect: Dialect, limits: Limits
+    server: "str | Endpoint | Engine | Connect",
+    *,
+    key: str | None = None,
+    dialect: Dialect = GA,
+    limits: Limits,
 ) -> Connect:
     """Return a function that connects to `server`: a URL, an endpoint, an engine, or such a function.
 
@@ -62,6 +66,17 @@ def connector(
             f"{server!r} is no server: pass a URL, an Endpoint, an engine, or a function that opens a line."
         )
     return server
+
+
+def continuing(
+    server: "str | Endpoint | Engine | Connect", conversation: str, *, key: str | None, dialect: Dialect
+) -> Endpoint:
+    """Return the endpoint at which a conversation is continued. Raises `ConfigError` for what is no server."""
+    if isinstance(server, str):
+        server = endpoint_at(server, key=key, dialect=dialect)
+    if not isinstance(server, Endpoint):
+        raise ConfigError("A conversation is continued by a server: pass its URL, or an Endpoint.")
+    return server.with_query(conversation=conversation)
 
 
 @asynccontextmanager
@@ -129,17 +144,25 @@ class _ToolboxHandle:
 class Call:
     """Keeps a line to the server open, reconnecting until either side hangs up, and passes its events on.
 
-    They go to the view, the toolbox, the handlers and the log. `line` is None until a session has begun, and
+    The first line is opened by `begin`, and after a loss by `connect`. They go to the view, the toolbox, the
+    handlers and the log. `line` is None until a session has begun, and
     while reconnecting; `closed` is set when there will be no further line.
     """
 
     def __init__(
-        self, connect: Connect, setup: SessionSetup, handlers: Handlers, events: EventLog, limits: Limits
+        self,
+        begin: Connect,
+        connect: Connect,
+        setup: SessionSetup,
+        handlers: Handlers,
+        events: EventLog,
+        limits: Limits,
     ) -> None:
         self.view = ConversationView(limits.item_audio_seconds)
         self.line: Line | None = None
         self.closed = anyio.Event()
-        self._connect, self._setup, self._handlers, self._log = connect, setup, handlers, events
+        self._begin_line, self._connect = begin, connect
+        self._setup, self._handlers, self._log = setup, handlers, events
         self._answer_seconds = limits.reply_seconds
         attempts = limits.connect_attempts, limits.reconnect_attempts
         self._reconnecting = Reconnecting(*attempts, on_retry=self._on_retry)
@@ -201,7 +224,9 @@ class Call:
         """Open one line and use it until it ends; return why it broke, or None if the server has hung up."""
         self._problem, self._created = None, anyio.Event()
         try:
-            async with self._connect() as line, anyio.create_task_group() as tasks:
+            # after a loss the items are told again by us, the earlier conversation's too
+            connect = self._connect if self._reconnecting.was_connected else self._begin_line
+            async with connect() as line, anyio.create_task_group() as tasks:
                 tasks.start_soon(self._begin, line, task_status, tasks.cancel_scope)
                 await self._receive(line)
                 self._drop(line)

@@ -10,7 +10,7 @@ from anyio.abc import TaskGroup, TaskStatus
 from msgspec import UNSET
 from msgspec.structs import replace
 
-from vivavoce.client.call import Call, Connect, SessionSetup, connector
+from vivavoce.client.call import Call, Connect, SessionSetup, connector, continuing
 from vivavoce.client.event_log import EventLog
 from vivavoce.client.handlers import EventStream, Handler, Handlers
 from vivavoce.client.items import Content, ConversationItem, user_message
@@ -47,7 +47,8 @@ class RealtimeClient:
             answer = await client.wait_for_next_completed_item(role="assistant")
 
     `server` is a URL, an `Endpoint`, an engine in this process (`async def converse(line, session=None)`), or a
-    function that opens a line. Methods that send wait while the client is reconnecting, and raise
+    function that opens a line. `conversation` is the id of an earlier conversation that a vivavoce server is to
+    continue. Methods that send wait while the client is reconnecting, and raise
     `ProviderError` once the connection is closed.
     """
 
@@ -58,10 +59,15 @@ class RealtimeClient:
         key: str | None = None,
         dialect: Dialect = GA,
         limits: Limits | None = None,
+        conversation: str | None = None,
     ) -> None:
         self.limits = limits or Limits()
         self.log = EventLog(self.limits.log_events)
         self._connect = connector(server, key=key, dialect=dialect, limits=self.limits)
+        self._begin = self._connect
+        if conversation is not None:
+            continued = continuing(server, conversation, key=key, dialect=dialect)
+            self._begin = connector(continued, limits=self.limits)
         self._handlers = Handlers(self.limits.handler_depth)
         self._setup = SessionSetup()
         self._call = self._new_call()
@@ -171,7 +177,7 @@ class RealtimeClient:
         self._call = self._new_call()
 
     def _new_call(self) -> Call:
-        return Call(self._connect, self._setup, self._handlers, self.log, self.limits)
+        return Call(self._begin, self._connect, self._setup, self._handlers, self.log, self.limits)
 
     # events
 

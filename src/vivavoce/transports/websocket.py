@@ -123,7 +123,7 @@ def read_handshake(scope: Scope) -> Handshake:
         dialect=dialect,
         extras=extras,
         identity=state.get("identity"),
-        continues=query.get("conversation") or None,
+        continues=state.get("continues") or query.get("conversation") or None,
     )
 
 

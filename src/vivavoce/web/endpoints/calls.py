@@ -71,7 +71,7 @@ class CallsEndpoint:
             dialect=dialect,
             extras=wants_extras(query),
             identity=getattr(request.state, "identity", None),
-            continues=query.get("conversation") or None,
+            continues=getattr(request.state, "continues", None) or query.get("conversation") or None,
         )
 
     def _resolve(self, bound: AnySession | None, wanted: AnySession | None) -> AnySession | None:

@@ -32,6 +32,8 @@ class ClientSecretRequest(Struct, frozen=True):
 
     expires_after: ExpiresAfter = ExpiresAfter()
     session: AnySession = Session()
+    conversation: str | None = None
+    """the id of an earlier conversation that its calls continue: an extension of ours"""
 
 
 class BetaClientSecret(Struct, frozen=True):
@@ -65,7 +67,7 @@ class ClientSecretsEndpoint:
         """Create a secret for a session, as in GA."""
         body = await read_bytes(request, self.limits, "session_bytes")
         wanted = read_body(body, ClientSecretRequest, self.limits)
-        return _json(self._issue(request, wanted.session, wanted.expires_after.seconds))
+        return _json(self._issue(request, wanted.session, wanted.expires_after.seconds, wanted.conversation))
 
     async def sessions(self, request: Request) -> Response:
         """Create a secret for a session, as in the beta."""
@@ -87,12 +89,15 @@ class ClientSecretsEndpoint:
         client_secret = {"value": secret.value, "expires_at": secret.expires_at}
         return _json({**beta.session_to_beta(secret.session), "client_secret": client_secret})
 
-    def _issue(self, request: Request, wanted: AnySession, seconds: int) -> ClientSecret:
+    def _issue(
+        self, request: Request, wanted: AnySession, seconds: int, continues: str | None = None
+    ) -> ClientSecret:
         session = self.runtime.resolve_session(wanted)
         shown = without_secrets(session) if isinstance(session, Session) else session
         expires_at = self._now() + seconds
+        binding = Binding(wanted, getattr(request.state, "identity", None), continues)
         return ClientSecret(
-            value=self.secrets.issue(Binding(wanted, getattr(request.state, "identity", None)), seconds),
+            value=self.secrets.issue(binding, seconds),
             expires_at=expires_at,
             session=replace(shown, id=new_id("sess"), expires_at=expires_at),
         )

@@ -15,10 +15,11 @@ PREFIX = "ek_"
 
 @dataclass(frozen=True)
 class Binding:
-    """What a client secret is bound to: the session of its calls, and who makes them."""
+    """What a client secret is bound to: the session of its calls, who makes them, and what they continue."""
 
     session: AnySession
     identity: str | None = None
+    continues: str | None = None
 
 
 @dataclass

@@ -108,7 +108,8 @@ class Guard:
         if scope["path"] not in CALL_PATHS or any(name == "call_id" for name, _ in query):
             message = "A client secret can only begin a Realtime call."
             raise HttpError(403, message, code="client_secret_not_allowed")
-        scope["state"] |= {"session": binding.session, "identity": binding.identity}
+        bound = {"session": binding.session, "identity": binding.identity, "continues": binding.continues}
+        scope["state"] |= bound
 
 
 def _identity(headers: Headers) -> str | None:
