@@ -2,17 +2,15 @@
 
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
-from importlib.resources import files
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.errors import ServerErrorMiddleware
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
-from starlette.responses import FileResponse, JSONResponse, Response
-from starlette.routing import Mount, Route, WebSocketRoute
-from starlette.staticfiles import StaticFiles
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp
 
 from vivavoce.runtime import Runtime
@@ -35,11 +33,11 @@ from vivavoce.web.openapi import openapi
 from vivavoce.web.requests import Admission
 from vivavoce.web.security.client_secrets import ClientSecrets
 from vivavoce.web.security.guard import BrowserHeaders, Guard
+from vivavoce.web.shell import Shell
 
 if TYPE_CHECKING:
     from vivavoce.store.recorder import Recorder
 
-STATIC = Path(str(files("vivavoce.web") / "static"))
 MODELS = ("/v1/models", "/openai/v1/models", "/openai/models")
 
 
@@ -56,7 +54,7 @@ class Web:
         self.calls = CallsEndpoint(runtime, self._connect)
         admission, secrets = Admission(runtime), ClientSecrets(config.limits.client_secrets)
         self.uploads = UploadTransport(self._connect, config.limits)
-        models = ModelsEndpoint(runtime)
+        shell, models = Shell(), ModelsEndpoint(runtime)
         sessions, control = ClientSecretsEndpoint(runtime, secrets), CallControlEndpoint(runtime)
         by_model: dict[str, Callable[[Request], Awaitable[Response]] | ASGIApp] = {
             "audio/transcriptions": TranscriptionsEndpoint(runtime, admission),
@@ -76,8 +74,10 @@ class Web:
         }
         self.application = Starlette(
             routes=[
-                Route("/", self._page),
-                Mount("/static", StaticFiles(directory=STATIC)),
+                Route("/", shell.index),
+                Route("/manifest.webmanifest", shell.manifest, include_in_schema=False),
+                Route("/worker.js", shell.worker, include_in_schema=False),
+                Route("/static/{path:path}", shell.file, include_in_schema=False),
                 *(WebSocketRoute(path, self.realtime) for path in PATHS),
                 *(Route(path, self.calls, methods=["POST"]) for path in self.calls.paths),
                 *(
@@ -100,6 +100,7 @@ class Web:
             ],
             middleware=[
                 Middleware(BrowserHeaders, server=config.server),
+                Middleware(GZipMiddleware, compresslevel=5, thread_minimum_size=32 * 1024),  # no sound
                 Middleware(ServerErrorMiddleware, handler=handle_error),  # within: errors need the headers too
                 Middleware(Guard, server=config.server, keys=config.secrets, secrets=secrets),
             ],
@@ -123,9 +124,6 @@ class Web:
 
     async def _openapi(self, request: Request) -> Response:
         return json_response(request, openapi(self.application.routes))
-
-    async def _page(self, _: Request) -> Response:
-        return FileResponse(STATIC / "index.html")
 
     async def _healthz(self, _: Request) -> Response:
         return JSONResponse({"status": "alive"})

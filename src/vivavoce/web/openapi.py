@@ -34,7 +34,7 @@ def described(routes: Iterable[BaseRoute]) -> Iterator[tuple[str, str]]:
     for route in routes:
         if isinstance(route, WebSocketRoute):
             yield "WS", route.path
-        elif isinstance(route, Route):
+        elif isinstance(route, Route) and route.include_in_schema:
             path = _PARAMETER.sub(r"{\1}", route.path)
             yield from ((method, path) for method in sorted(route.methods or {"GET"}) if method != "HEAD")
 

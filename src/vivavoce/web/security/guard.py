@@ -28,21 +28,26 @@ IDENTITY = "openai-safety-identifier"
 """OpenAI's header by which whoever holds a key names the person for whom it makes a request"""
 IDENTITY_CHARS = 255
 """characters of an identity, as many as a subject of OpenID Connect may have"""
-OPEN_PATHS = frozenset({"/", "/openapi.json", "/healthz", "/readyz", "/v1/status"})
+OPEN_PATHS = frozenset(
+    {"/", "/manifest.webmanifest", "/worker.js", "/openapi.json", "/healthz", "/readyz", "/v1/status"}
+)
 CALL_PATHS = frozenset({*PATHS, *(f"{path}/calls" for path in PATHS)})
 """paths where calls begin, by WebSocket or by WebRTC"""
 SAFE_METHODS = frozenset({"GET", "HEAD"})
 HEADERS = {
     "content-security-policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
-        "media-src 'self' blob:; connect-src 'self'; "
+        "media-src 'self' blob:; connect-src 'self'; worker-src 'self'; manifest-src 'self'; "
         "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     ),
-    "permissions-policy": "microphone=(self), camera=()",
+    "permissions-policy": "microphone=(self), camera=(), geolocation=(), display-capture=(), usb=()",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
     "referrer-policy": "no-referrer",
     "x-content-type-options": "nosniff",
-    "cache-control": "no-cache",
 }
+CACHE_CONTROL = "no-cache"
+"""of responses that say nothing else: a browser may keep them, and asks each time whether they are current"""
 EXPOSED = (
     "Accept-Ranges, Content-Disposition, Content-Range, ETag, Link, Location, Retry-After, "
     "X-AI-Response, X-AI-Response-Complete, X-Conversation-Id, X-Transcript"
@@ -183,6 +188,7 @@ class BrowserHeaders:
             if message["type"] == "http.response.start":
                 response = MutableHeaders(scope=message)
                 response.update(HEADERS)
+                response.setdefault("cache-control", CACHE_CONTROL)
                 response.add_vary_header("Origin")
                 if origin is not None and allowed:
                     response["access-control-allow-origin"] = origin

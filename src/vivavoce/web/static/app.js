@@ -2,7 +2,7 @@
 
 import { Conversation } from "./conversation.js";
 import { find, h } from "./dom.js";
-import { readStatus } from "./server.js";
+import { keepPage, waitForStatus } from "./server.js";
 import { Settings } from "./settings.js";
 import { TalkView } from "./views/talk.js";
 
@@ -11,7 +11,7 @@ import { TalkView } from "./views/talk.js";
  * @typedef {object} App
  * @property {Conversation} conversation
  * @property {Settings} settings
- * @property {Promise<import("./server.js").Status | undefined>} status of the server, if it can be had
+ * @property {Promise<import("./server.js").Status>} status of the server, as soon as it is there
  */
 /**
  * A view is a custom element. It is made when it is opened, shown the rest of the address each time that changes
@@ -28,7 +28,7 @@ const VIEWS = {};
 
 const settings = new Settings();
 /** @type {App} */
-const app = { conversation: new Conversation(settings), settings, status: readStatus().catch(() => undefined) };
+const app = { conversation: new Conversation(settings), settings, status: waitForStatus(showAway) };
 const talk = find(document, "talk-view", TalkView);
 const place = find(document, "#view", HTMLElement);
 /** @type {{name: string, view: View} | undefined} */
@@ -73,6 +73,17 @@ function navigation() {
   if (links.length) find(document, "nav", HTMLElement).append(h("a", { href: "#/" }, "Talk"), ...links);
 }
 
+function showAway() {
+  const words = "The server does not answer. This page goes on when it is back; your conversations are kept there.";
+  document.body.dataset.server = "away";
+  find(document, "header", HTMLElement).append(h("p", { id: "away", role: "alert" }, words));
+}
+
+function showBack() {
+  document.body.dataset.server = "here";
+  document.querySelector("#away")?.remove();
+}
+
 document.addEventListener("click", ({ detail, target }) => {
   // pressed by mouse or finger (keys have no detail), a button leaves the keys to the page
   if (detail && target instanceof Element) target.closest("button")?.blur();
@@ -81,5 +92,7 @@ addEventListener("hashchange", route);
 navigation();
 talk.open(app);
 route();
+keepPage();
+app.status.then(showBack);
 
 Object.assign(window, { vivavoce: app.conversation.stats });

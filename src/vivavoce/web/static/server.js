@@ -1,6 +1,7 @@
 // The server that this page comes from, by HTTP.
 
 const KEPT = "vivavoce key";
+const AGAIN_MS = 3000;
 
 /** What the server said why not, in words for people. */
 export class ServerError extends Error {
@@ -64,6 +65,35 @@ async function reason(response) {
  */
 export async function readStatus() {
   return (await request("v1/status")).json();
+}
+
+/**
+ * The status as soon as there is a server: while there is none, ask again. `onaway` is called once.
+ * @param {() => void} onaway
+ * @returns {Promise<Status>}
+ */
+export async function waitForStatus(onaway) {
+  for (let asked = 0; ; asked++) {
+    try {
+      return await readStatus();
+    } catch (error) {
+      if (!(error instanceof ServerError)) throw error;
+      if (!asked) onaway();
+    }
+    await new Promise((done) => {
+      setTimeout(done, AGAIN_MS);
+      addEventListener("online", done, { once: true });
+    });
+  }
+}
+
+/** Have the browser keep the page's files, so that it opens without a server too. */
+export function keepPage() {
+  if (!navigator.serviceWorker) return; // the page did not come from this machine, nor over https
+  const register = () => navigator.serviceWorker.register("worker.js", { updateViaCache: "none" }).catch(() => {});
+  // without a certificate that the browser trusts it keeps nothing, and all else works
+  if (document.readyState === "complete") register();
+  else addEventListener("load", register); // what the page needs itself comes first
 }
 
 /**
