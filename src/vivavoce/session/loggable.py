@@ -21,6 +21,15 @@ def loggable(event: e.Event) -> dict[str, object]:
             return {name: _shortened(value) for name, value in plain.items()}
 
 
+def loggable_json(event: e.Event) -> str:
+    """Return the same as JSON; for most events, of which nothing is left out, that is a tenth of the work."""
+    if not isinstance(event, e.InputAudioBufferAppend | e.ResponseOutputAudioDelta):
+        plain = msgspec.json.encode(event_without_secrets(event))
+        if len(plain) <= _LONG and b'"audio":"' not in plain:
+            return plain.decode()
+    return msgspec.json.encode(loggable(event)).decode()
+
+
 def _shortened(value: object) -> object:
     match value:
         case bytes():

@@ -1,14 +1,14 @@
 """The contracts of listeners, which observe a conversation, and middleware, which can also change it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
+
+import msgspec
 
 from vivavoce.protocol.events import ClientEvent, Event, OwnEvent
 
 
-@dataclass(frozen=True)
-class ObservedEvent:
+class ObservedEvent(msgspec.Struct, frozen=True):
     """An event on a line, with its source, and its time in seconds of the event loop's clock."""
 
     event: Event

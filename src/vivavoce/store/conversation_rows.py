@@ -24,7 +24,7 @@ from vivavoce.protocol.responses import Response, Usage
 from vivavoce.protocol.session import AnySession, Session, input_settings
 from vivavoce.session.call import Caller
 from vivavoce.session.conversation import Conversation
-from vivavoce.session.loggable import loggable
+from vivavoce.session.loggable import loggable, loggable_json
 from vivavoce.session.middleware import ObservedEvent
 from vivavoce.store.prices import AnyUsage, SpeechUsage, cost
 from vivavoce.store.recordings import Recorded, RecordingWriter
@@ -136,13 +136,14 @@ class ConversationRows:
         if self._has_failed:
             return
         try:
-            if self._is_earlier(observed.event):
+            is_sound = isinstance(observed.event, e.InputAudioBufferAppend)  # nine of ten events are
+            if not is_sound and self._is_earlier(observed.event):
                 self._conversation.apply(observed.event)
                 return
             if self.recording:
                 self.recording.on_event(observed)
             self._timings.on_event(observed)
-            if not isinstance(observed.event, e.InputAudioBufferAppend):
+            if not is_sound:
                 self._record(observed)
         except Exception:  # a bug here must not end the conversation, which it would
             log.exception("conversation %s is not recorded any further", self._row["id"])
@@ -405,19 +406,21 @@ class ConversationRows:
             self._write("recordings", {"conversation_id": self._row["id"], **row})
 
     def _on_event(self, observed: ObservedEvent) -> None:
-        body = loggable(observed.event)
         if self._redact:
-            if "delta" in body:  # a number or a name may be cut in two, and would not be found
+            plain = loggable(observed.event)
+            if "delta" in plain:  # a number or a name may be cut in two, and would not be found
                 return
-            body = self._redacted_words(body)
+            body = msgspec.json.encode(self._redacted_words(plain)).decode()
+        else:
+            body = loggable_json(observed.event)
         self._number += 1
         row: Row = {
             "conversation_id": self._row["id"],
             "number": self._number,
             "at": round(self._at, 4),
             "source": observed.source,
-            "type": str(body["type"]),
-            "body": msgspec.json.encode(body).decode(),
+            "type": str(observed.event.__struct_config__.tag),
+            "body": body,
         }
         self._write("events", row)
 

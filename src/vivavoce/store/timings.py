@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 from vivavoce.protocol import events as e
 from vivavoce.protocol.items import FunctionCall, FunctionCallOutput, Item, McpCall, Message
-from vivavoce.protocol.session import AudioFormat, Pcm, ServerVad, input_settings
+from vivavoce.protocol.session import Pcm, ServerVad, input_settings
 from vivavoce.session.formats import bytes_per_ms
 from vivavoce.session.middleware import ObservedEvent
 
@@ -121,7 +121,7 @@ class ConversationTimings:
         """the last written message that is not answered"""
         self._requests: list[tuple[bool, float]] = []
         """of responses: whether out of band, and when"""
-        self._format: AudioFormat = Pcm()
+        self._bytes_per_ms = bytes_per_ms(Pcm())
         self._received_ms, self._padding_ms = 0.0, 300  # the protocol's default
         self._speech_at = 0.0
 
@@ -131,9 +131,10 @@ class ConversationTimings:
         at, event = observed.at - self._start, observed.event
         match event:
             case e.InputAudioBufferAppend(audio=audio):
-                self._received_ms += len(audio) / bytes_per_ms(self._format)
+                self._received_ms += len(audio) / self._bytes_per_ms
             case e.SessionCreated(session=session) | e.SessionUpdated(session=session):
-                self._format = input_settings(session).format or self._format
+                if audio_format := input_settings(session).format:
+                    self._bytes_per_ms = bytes_per_ms(audio_format)
                 if (
                     isinstance(vad := input_settings(session).turn_detection, ServerVad)
                     and vad.prefix_padding_ms
