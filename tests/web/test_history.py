@@ -1,6 +1,7 @@
 """Stored conversations by HTTP: lists, parts, sound, costs, deletion, and what is said where that cannot be."""
 
 import io
+import re
 import wave
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,13 +10,14 @@ from typing import Any
 import anyio
 import httpx
 import pytest
+import sqlalchemy as sa
 
 from postgresql import schema
 from store.played import PARIS, recorder
 from vivavoce.protocol import events as e
 from vivavoce.store.database import Database
 from vivavoce.store.recordings import read
-from vivavoce.store.tables import usage
+from vivavoce.store.tables import recordings, timings, usage
 from vivavoce.testing.simulation import CallerSays, ClientSends, Timeline
 from web.conftest import Site
 from web.stored import serving_history, store
@@ -406,3 +408,88 @@ async def test_a_database_that_does_not_answer_in_time_is_said_to(sqlite: str, t
                 for _ in range(3):
                     tasks.start_soon(client.get, HISTORY)
         assert (await client.get(HISTORY)).status_code in (200, 503)
+
+
+# statistics and files
+
+
+async def test_it_is_counted_how_often_and_how_long_users_waited(url: str, tmp_path: Path) -> None:
+    for said in (PARIS, ROME):
+        await store(url, tmp_path, said)
+    database = Database(url)
+    async with database.writing() as connection:
+        first = await connection.execute(sa.select(timings.c.conversation_id).limit(1))
+        slow = timings.update().where(timings.c.conversation_id == first.scalar_one())
+        await connection.execute(slow.values(ended=timings.c.began + 2))
+        others = timings.update().where(timings.c.ended != timings.c.began + 2)
+        await connection.execute(others.values(ended=timings.c.began + 1))
+        await connection.execute(usage.update().where(usage.c.kind == "response").values(status="failed"))
+    await database.close()
+    async with serving_history(url, tmp_path) as client:
+        for by in ("day", "transport", "engine", "identity"):
+            (group,) = (await get(client, "/statistics", by=by))["data"]
+            assert (group["conversations"], group["responses"], group["failed"]) == (2, 2, 2)
+            assert group["seconds"] == pytest.approx(8, abs=0.2)
+            waited = {"turns": 2, "p50": 1.0, "p90": 2.0, "p95": 2.0, "longest": 2.0}
+            assert group["stages"]["first_audio"] == waited
+        assert (await get(client, "/statistics", to="2020-01-01"))["data"] == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "media_type", "begins"),
+    [
+        ("json", "application/json", b'{\n  "id": '),
+        ("markdown", "text/markdown; charset=utf-8", b"# Conversation of "),
+        ("srt", "application/x-subrip", b"1\n00:00:0"),
+    ],
+)
+async def test_a_conversation_is_exported_as_a_file(
+    kind: str, media_type: str, begins: bytes, sqlite: str, tmp_path: Path
+) -> None:
+    await store(sqlite, tmp_path)
+    async with serving_history(sqlite, tmp_path) as client:
+        found = (await get(client))["data"][0]["id"]
+        answer = await client.get(f"{HISTORY}/{found}/export", params={"format": kind})
+        assert answer.headers["content-type"] == media_type
+        assert re.fullmatch(
+            rf'attachment; filename="\d{{4}}-\d\d-\d\d-\d{{4}}-{found}\.\w+"',
+            answer.headers["content-disposition"],
+        )
+        assert answer.content.startswith(begins)
+        assert b"capital of France" in answer.content
+        assert str(tmp_path).encode() not in answer.content
+        unchanged = {"if-none-match": answer.headers["etag"]}
+        again = await client.get(f"{HISTORY}/{found}/export", params={"format": kind}, headers=unchanged)
+        assert again.status_code == 304
+
+
+async def test_the_whole_recording_is_exported_as_wav_though_the_server_was_killed(
+    sqlite: str, tmp_path: Path
+) -> None:
+    await store(sqlite, tmp_path)
+    (file,) = (tmp_path / "recordings").iterdir()
+    samples = read(str(file))
+    async with serving_history(sqlite, tmp_path) as client:
+        path = f"{HISTORY}/{(await get(client))['data'][0]['id']}/export?format=wav"
+        for is_known in (True, False):
+            if not is_known:
+                database = Database(sqlite)
+                async with database.writing() as connection:
+                    await connection.execute(recordings.update().values(seconds=None))
+                await database.close()
+            answer = await client.get(path)
+            with wave.open(io.BytesIO(answer.content)) as sound:
+                assert sound.getnchannels() == 2
+                assert sound.readframes(sound.getnframes()) == samples.tobytes()
+
+
+async def test_the_next_page_is_named_in_a_header(sqlite: str, tmp_path: Path) -> None:
+    await store(sqlite, tmp_path)
+    async with serving_history(sqlite, tmp_path) as client:
+        found = (await get(client))["data"][0]["id"]
+        for path in ("/search?q=capital&limit=1", f"/{found}/items?limit=1", f"/{found}/events?limit=1"):
+            first = await client.get(f"{HISTORY}{path}")
+            if first.json()["next"]:
+                following = await client.get(first.links["next"]["url"])
+                assert following.json()["data"][0] != first.json()["data"][0]
+        assert "link" not in (await client.get(HISTORY)).headers

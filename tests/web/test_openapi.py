@@ -10,18 +10,23 @@ import msgspec
 from openapi_spec_validator import OpenAPIV31SpecValidator
 from starlette.routing import Mount
 
+import vivavoce.web
 from store.played import recorder
 from vivavoce.config.schema import Config
 from vivavoce.runtime import Runtime
 from vivavoce.store import tables
+from vivavoce.web.api_page import api_page
 from vivavoce.web.app import Web
 from vivavoce.web.endpoints import history_schema
 from vivavoce.web.history_routes import handlers
 from vivavoce.web.openapi import canonical, described, openapi
-from vivavoce.web.operations import OPERATIONS
+from vivavoce.web.operations import OPERATIONS, PROBLEMS
 from web.stored import SCRIPTED
 
 DOCS = Path(__file__).parents[2] / "docs"
+WEB = Path(vivavoce.web.__file__).parent
+NEAR = ("conditional.py", "ranges.py", "store_access.py", "history_routes.py")
+KEYS = "\n".join((DOCS / name).read_text(encoding="utf-8") for name in ("keys.md", "reference/endpoints.md"))
 ROUTES = Web(Runtime(Config.model_validate(SCRIPTED))).application.routes
 DOCUMENT = json.loads(msgspec.json.encode(openapi(ROUTES)))
 
@@ -43,6 +48,25 @@ def test_the_page_about_endpoints_names_the_same_methods() -> None:
     for operation in OPERATIONS:
         method, path = operation.split()
         assert re.search(rf"`{method} {re.escape(path)}[`?]", text) or path == "/v1/realtime", operation
+
+
+def test_the_page_shows_every_endpoint_type_and_problem_without_a_script() -> None:
+    page = api_page(DOCUMENT)
+    anchors = set(re.findall(r' id="([\w-]+)"', page))
+    assert set(re.findall(r' href="#([\w-]+)"', page)) <= anchors
+    assert {*DOCUMENT["components"]["schemas"], *PROBLEMS} <= anchors
+    for path in DOCUMENT["paths"]:
+        assert (f"<code>{path}</code>" in page) == (path == canonical(path)), path
+    assert not re.search(r"<script|<style| style=| on\w+=", page), "the content security policy allows none"
+
+
+def test_every_problem_is_on_the_page_about_history() -> None:
+    text = (DOCS / "history.md").read_text(encoding="utf-8")
+    files = ("history", "history_sound", "history_export")
+    sources = [*(WEB / "endpoints" / f"{name}.py" for name in files), *map(WEB.joinpath, NEAR)]
+    raised = set(re.findall(r'\bcode="(\w+)"', "\n".join(path.read_text(encoding="utf-8") for path in sources)))
+    assert raised <= set(PROBLEMS)
+    assert [code for code in PROBLEMS if f"`{code}`" not in text and f"`{code}`" not in KEYS] == []
 
 
 def test_every_operation_has_a_name_of_its_own() -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 from typing import TypeVar
 
@@ -62,6 +63,14 @@ def read_sound(url: str, start: int, end: int, channel: Channel | None = None) -
     samples = _from_store(lambda: read(url, start, end))
     found = (samples if channel is None else samples[:, _COLUMNS[channel]]).tobytes()
     return found.ljust((end - start) * (4 if channel is None else 2), b"\0")
+
+
+def count_samples(url: str) -> int:
+    """Return how many samples a recording has of which nobody knows: it goes on, or the server was killed."""
+    count, piece = 0, PIECE_SECONDS * OUTPUT_RATE
+    while found := len(_from_store(partial(read, url, count, count + piece))):
+        count += found
+    return count
 
 
 def spoken_range(recording: Record, item_id: str) -> tuple[Channel, int, int] | None:

@@ -92,6 +92,10 @@ class Recorder:
         """Whether the database was opened, so that its tables are there."""
         return self._opened.is_set()
 
+    async def wait_open(self) -> None:
+        """Wait until the database was opened."""
+        await self._opened.wait()
+
     def listen(self, caller: Caller) -> ConversationRows:
         """Return the listener of a conversation (a `ListenerFactory`)."""
         self.writing.add(caller.id)

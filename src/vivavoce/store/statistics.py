@@ -82,12 +82,11 @@ async def statistics(
     """Return sums by `key` over the conversations that began from a time until before another.
 
     `conversations` has their number, `seconds`, and how many ended by an `error` or a `crash`; `responses`
-    their number and how many `failed`; `stages` for each stage the `turns` in which it occurred, and how many
-    seconds it took in percentiles (`p50`...) and at most (`longest`).
+    their number and how many `failed`; `stages` is that of `stage_statistics`.
     """
-    key = _day(database, conversations.c.started) if by == "day" else conversations.c[by]
+    key, count = _key(database, by), sa.func.count()
     chosen = conversations.c.started >= since, conversations.c.started < until
-    ended_by, count = conversations.c.ended_by, sa.func.count()
+    ended_by = conversations.c.ended_by
     began = (
         sa.select(
             key.label("key"),
@@ -101,45 +100,52 @@ async def statistics(
         .order_by(key.desc() if by == "day" else count.desc())
         .limit(MOST_GROUPS)
     )
+    failed = count.filter(usage.c.status == "failed").label("failed")
     answered = (
-        sa.select(
-            key.label("key"),
-            count.label("responses"),
-            count.filter(usage.c.status == "failed").label("failed"),
-        )
+        sa.select(key.label("key"), count.label("responses"), failed)
         .join_from(usage, conversations, conversations.c.id == usage.c.conversation_id)
         .where(*chosen, usage.c.kind == "response")
         .group_by(key)
     )
-    stage = timings.c.stage
+    return {
+        "conversations": await _all(database, began),
+        "responses": await _all(database, answered),
+        "stages": await _all(database, stage_statistics(database, by, since, until)),
+    }
+
+
+def stage_statistics(database: Database, by: StatisticsBy, since: datetime, until: datetime) -> sa.Select[Any]:
+    """Return the query for how long the stages of turns took, by `key` and `stage`.
+
+    `turns` is in how many it occurred; percentiles (`p50`...) and the `longest` are in seconds.
+    """
+    key, stage, seconds = _key(database, by), timings.c.stage, timings.c.ended - timings.c.began
     ranked = (
         sa.select(
             key.label("key"),
             stage,
-            (timings.c.ended - timings.c.began).label("seconds"),
-            sa.func.row_number()
-            .over(partition_by=(key, stage), order_by=timings.c.ended - timings.c.began)
-            .label("rank"),
-            count.over(partition_by=(key, stage)).label("turns"),
+            seconds.label("seconds"),
+            sa.func.row_number().over(partition_by=(key, stage), order_by=seconds).label("rank"),
+            sa.func.count().over(partition_by=(key, stage)).label("turns"),
         )
         .join_from(timings, conversations, conversations.c.id == timings.c.conversation_id)
-        .where(*chosen, stage.in_(get_args(LatencyStage)), timings.c.kind.in_(("spoken", "text")))
+        .where(conversations.c.started >= since, conversations.c.started < until)
+        .where(stage.in_(get_args(LatencyStage)), timings.c.kind.in_(("spoken", "text")))
         .subquery()
     )
     least, columns = sa.func.min(ranked.c.seconds), ranked.c
     percentiles = {percent: least.filter(columns.rank * 100 >= percent * columns.turns) for percent in PERCENTS}
-    took = sa.select(
+    return sa.select(
         columns.key,
         columns.stage,
         sa.func.max(columns.turns).label("turns"),
         *(value.label(f"p{percent}") for percent, value in percentiles.items()),
         sa.func.max(columns.seconds).label("longest"),
     ).group_by(columns.key, columns.stage)
-    return {
-        "conversations": await _all(database, began),
-        "responses": await _all(database, answered),
-        "stages": await _all(database, took),
-    }
+
+
+def _key(database: Database, by: StatisticsBy) -> sa.ColumnElement[Any]:
+    return _day(database, conversations.c.started) if by == "day" else conversations.c[by]
 
 
 def _day(database: Database, moment: sa.ColumnElement[datetime]) -> sa.ColumnElement[str]:

@@ -1,15 +1,17 @@
 """The web application: the Realtime protocol, the page, and the HTTP endpoints."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
-from typing import TYPE_CHECKING
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
+import anyio.to_thread
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp
 
@@ -18,6 +20,7 @@ from vivavoce.session.call import Caller
 from vivavoce.session.line import Line
 from vivavoce.transports.upload import UploadTransport
 from vivavoce.transports.websocket import PATHS, WebSocketTransport
+from vivavoce.web.api_page import api_page
 from vivavoce.web.conditional import json_response
 from vivavoce.web.endpoints.call_control import CallControlEndpoint
 from vivavoce.web.endpoints.calls import CallsEndpoint
@@ -27,7 +30,7 @@ from vivavoce.web.endpoints.models import ModelsEndpoint
 from vivavoce.web.endpoints.speech import SpeechEndpoint
 from vivavoce.web.endpoints.transcriptions import TranscriptionsEndpoint, refuse_translation
 from vivavoce.web.endpoints.voice_chat import VoiceChatEndpoint
-from vivavoce.web.errors import HANDLERS, RETRY_AFTER, handle_error, require_ready
+from vivavoce.web.errors import HANDLERS, RETRY_AFTER, HttpError, handle_error, require_ready
 from vivavoce.web.history_routes import history_routes
 from vivavoce.web.openapi import openapi
 from vivavoce.web.requests import Admission
@@ -38,6 +41,7 @@ from vivavoce.web.shell import Shell
 if TYPE_CHECKING:
     from vivavoce.store.recorder import Recorder
 
+UPGRADE = {"upgrade": "websocket", "connection": "upgrade"}
 MODELS = ("/v1/models", "/openai/v1/models", "/openai/models")
 
 
@@ -94,6 +98,8 @@ class Web:
                 Route("/voice-chat", VoiceChatEndpoint(runtime, admission, self.uploads), methods=["POST"]),
                 *history_routes(recorder, config.limits),
                 Route("/openapi.json", self._openapi),
+                Route("/docs", self._docs),
+                *(Route(path, require_websocket, include_in_schema=False) for path in PATHS),
                 Route("/v1/status", self._status),
                 Route("/healthz", self._healthz),
                 Route("/readyz", self._readyz),
@@ -123,7 +129,14 @@ class Web:
         return self.runtime.switchboard.join(call_id, extras=extras)
 
     async def _openapi(self, request: Request) -> Response:
-        return json_response(request, openapi(self.application.routes))
+        return json_response(request, await anyio.to_thread.run_sync(lambda: self._description))
+
+    async def _docs(self, _: Request) -> Response:
+        return HTMLResponse(await anyio.to_thread.run_sync(lambda: api_page(self._description)))
+
+    @cached_property
+    def _description(self) -> Mapping[str, Any]:
+        return openapi(self.application.routes)
 
     async def _healthz(self, _: Request) -> Response:
         return JSONResponse({"status": "alive"})
@@ -150,3 +163,9 @@ class Web:
             "conversations": len(runtime.switchboard.callers) if runtime.ready else 0,
         }
         return JSONResponse(status)
+
+
+async def require_websocket(_: Request) -> Response:
+    """Answer a request to an endpoint of the Realtime protocol that is none for a WebSocket."""
+    message = "This is an endpoint for WebSockets: connect to it by ws:// or wss://."
+    raise HttpError(426, message, code="upgrade_required", headers=UPGRADE)

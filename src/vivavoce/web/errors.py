@@ -126,8 +126,8 @@ def _problem(
     param: str | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    title = HTTPStatus(status).phrase
-    problem = Problem(type="about:blank", title=title, status=status, detail=message, code=code, param=param)
+    kind, title = f"/docs#{code}" if code else "about:blank", HTTPStatus(status).phrase
+    problem = Problem(type=kind, title=title, status=status, detail=message, code=code, param=param)
     return Response(msgspec.json.encode(problem), status, headers, "application/problem+json")
 
 

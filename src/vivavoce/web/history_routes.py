@@ -1,6 +1,6 @@
 """The routes of stored conversations, which are there without a store as well, to say that there is none."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from starlette.requests import Request
@@ -38,22 +38,26 @@ def history_routes(recorder: "Recorder | None", limits: Limits) -> Sequence[Rout
 def handlers(recorder: "Recorder", limits: Limits) -> dict[str, Handler]:
     """Return what answers each operation, by its name in `OPERATIONS`."""
     from vivavoce.web.endpoints.history import HistoryEndpoint  # needs the extra `store`
+    from vivavoce.web.endpoints.history_export import HistoryExportEndpoint
     from vivavoce.web.endpoints.history_sound import HistorySoundEndpoint
     from vivavoce.web.store_access import StoreAccess
 
     store = StoreAccess(recorder, limits)
     history, sound = HistoryEndpoint(store), HistorySoundEndpoint(store)
+    export = HistoryExportEndpoint(store, sound)
     return {
         "GET /v1/history": history.list,
         "DELETE /v1/history": history.delete_several,
         "GET /v1/history/search": history.search,
         "GET /v1/history/costs": history.costs,
+        "GET /v1/history/statistics": history.statistics,
         "GET /v1/history/{id}": history.retrieve,
         "DELETE /v1/history/{id}": history.delete,
         "GET /v1/history/{id}/items": history.items,
         "GET /v1/history/{id}/timings": history.timings,
         "GET /v1/history/{id}/events": history.events,
         "GET /v1/history/{id}/audio": sound.audio,
+        "GET /v1/history/{id}/export": export.export,
     }
 
 
@@ -62,9 +66,20 @@ def _dispatch(path: str, own: dict[str, Handler]) -> Callable[[Request], Awaitab
         method = "GET" if request.method == "HEAD" else request.method
         kind = OPERATIONS[f"{method} {path}"].query
         answer = await own[method](request, read_query(request, kind) if kind else None)
-        return answer if isinstance(answer, Response) else json_response(request, answer)
+        if isinstance(answer, Response):
+            return answer
+        return json_response(request, answer, _link(request, getattr(answer, "next", None)))
 
     return respond
+
+
+def _link(request: Request, cursor: str | None) -> Mapping[str, str]:
+    """Return the header that names the next page (RFC 8288), if there is one."""
+    if cursor is None:
+        return {}
+    name = "after" if request.url.path.endswith(("/items", "/events")) else "before"
+    following = request.url.include_query_params(**{name: cursor})
+    return {"link": f'<{following.path}?{following.query}>; rel="next"'}
 
 
 async def _no_store(_: Request, __: object) -> Response:

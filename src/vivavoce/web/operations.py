@@ -14,16 +14,19 @@ from vivavoce.web.endpoints.client_secrets import ClientSecret, ClientSecretRequ
 from vivavoce.web.endpoints.history_schema import (
     ConversationsPage,
     ConversationsQuery,
+    ConversationStatistics,
     CostsQuery,
     CostSums,
     Deletion,
     DeletionQuery,
     EventsPage,
+    ExportQuery,
     ItemsPage,
     NoQuery,
     PartsQuery,
     SearchQuery,
     SoundQuery,
+    StatisticsQuery,
     StoredConversation,
     Timings,
 )
@@ -50,6 +53,27 @@ PARAMETERS = {
     "id": "A conversation, or its session (`id` of `session.created`).",
     "model": "The id of a model, as the list has it.",
 }
+PROBLEMS = {
+    "changed_meanwhile": "It is not what the client has seen (`If-Match`); GET it again, and decide anew.",
+    "client_secret_not_allowed": "A client secret reads no history: use a key.",
+    "conversation_in_progress": "It goes on, or is still being written; end it, or wait a moment.",
+    "conversation_not_found": "There is no conversation, and no session, with this id.",
+    "internal_error": "A bug; the server's log has more.",
+    "invalid_api_key": "This server needs one of its keys.",
+    "invalid_cursor": "`before` or `after` is no `next` of this list; pass it on as it is.",
+    "invalid_value": "`param` names the part of the request, and `detail` what it may be.",
+    "missing_required_parameter": "`param` has to be there.",
+    "origin_not_allowed": "Pages of this origin may not do so; the owner can name it in `[server] origins`.",
+    "range_not_satisfiable": "There are no such bytes; `Content-Range` says how many there are.",
+    "recording_not_found": "There is no sound: none was recorded, it is not there yet, or it was removed.",
+    "recording_unavailable": "The recording cannot be read; try again later, or see the server's log.",
+    "store_busy": "The database took too long; ask for less, or try again later.",
+    "store_disabled": "This server stores nothing.",
+    "store_unavailable": "The database fails, or was made by a newer vivavoce; try again later.",
+    "unknown_host": "The server is not known by the name in `Host`; the owner can add it to `[server] hosts`.",
+    "unknown_parameter": "There is no such parameter; `param` names it.",
+}
+"""by code: what a problem means, and what to do about it"""
 
 OPENAI_ERROR: Mapping[str, Any] = {
     "title": "OpenAiError",
@@ -95,6 +119,8 @@ def _header(name: str, text: str) -> Mapping[str, Any]:
 
 
 _IF_NONE_MATCH = _header("If-None-Match", "The `ETag` of what the client has; then 304 if that is still so.")
+_RANGE = _header("Range", "Bytes, such as `bytes=0-1023` or `bytes=-1024`.")
+_IF_RANGE = _header("If-Range", "The `ETag` of what the client has a part of; all is sent if that has changed.")
 _UNCHANGED = {304: "The client has it already."}
 
 
@@ -272,6 +298,13 @@ OPERATIONS: Mapping[str, Operation] = {
         "The costs by day, model or person.",
         description="Costs that are not known are counted, and not taken as 0.",
     ),
+    "GET /v1/history/statistics": _stored(
+        "Count conversations, and how long answers took",
+        StatisticsQuery,
+        ConversationStatistics,
+        "By day, transport, engine or person.",
+        description="Stages of a turn count from its end: `first_audio` is how long the user waited.",
+    ),
     "GET /v1/history/{id}": _stored(
         "Retrieve a conversation", NoQuery, StoredConversation, "The conversation with all its parts."
     ),
@@ -307,17 +340,34 @@ OPERATIONS: Mapping[str, Operation] = {
         SoundQuery,
         [
             _IF_NONE_MATCH,
-            _header("Range", "Bytes, such as `bytes=0-1023` or `bytes=-1024`."),
-            _header(
-                "If-Range", "The `ETag` of what the client has a part of; all is sent if that has changed."
-            ),
+            _RANGE,
+            _IF_RANGE,
         ],
         answer="The sound.",
         answers={"audio/ogg": None, "audio/flac": None, "audio/wav": None},
         others={206: "A part of the sound.", **_UNCHANGED},
         errors=(400, 401, 404, 416, 503),
     ),
+    "GET /v1/history/{id}/export": Operation(
+        "Stored conversations",
+        "Export a conversation",
+        "As JSON (all its parts), Markdown, subtitles (SubRip), or the whole recording as WAV.",
+        ExportQuery,
+        [_IF_NONE_MATCH, _RANGE, _IF_RANGE],
+        answer="A file.",
+        answers={
+            JSON: StoredConversation,
+            "text/markdown": None,
+            "application/x-subrip": None,
+            "audio/wav": None,
+        },
+        others={206: "A part of the sound.", **_UNCHANGED},
+        errors=(400, 401, 404, 416, 503),
+    ),
     "GET /": Operation("Server", "The web page", answer="The page.", answers={"text/html": None}),
+    "GET /docs": Operation(
+        "Server", "This description, for people", answer="A page.", answers={"text/html": None}
+    ),
     "GET /openapi.json": Operation(
         "Server", "This description", answer="A document of OpenAPI 3.1.", answers={JSON: None}
     ),

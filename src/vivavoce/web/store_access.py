@@ -27,24 +27,20 @@ class StoreAccess:
 
     async def ask(self, question: Callable[[Database], Awaitable[T]]) -> T:
         """Return what the database answers. Raises `HttpError` (503) if it does not, in time."""
-        seconds = self.limits.history_seconds
+        recorder, seconds = self.recorder, self.limits.history_seconds
+        if recorder.problem and not recorder.is_open:
+            raise self.unavailable(recorder.problem)
         try:
             with anyio.fail_after(seconds):
+                await recorder.wait_open()
                 async with self._places:
-                    return await question(self.database)
+                    return await question(recorder.database)
         except TimeoutError as error:
             late = f"The database did not answer within {seconds:g} seconds (limits.history_seconds)"
             message = f"{late}; ask for less, or try again in a moment."
             raise HttpError(503, message, code="store_busy", retry=True) from error
         except ProviderError as error:
             raise self.unavailable(error.message) from error
-
-    @property
-    def database(self) -> Database:
-        """The database. Raises `HttpError` (503) until it was opened."""
-        if not self.recorder.is_open:
-            raise self.unavailable(self.recorder.problem or "the database is being opened")
-        return self.recorder.database
 
     async def find_id(self, name: str) -> str:
         """Return the id of the conversation that has it, or whose session does. Raises `HttpError`."""

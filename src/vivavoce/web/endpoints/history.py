@@ -2,7 +2,7 @@
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import Error as NoBase64
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Annotated, TypeVar
@@ -23,6 +23,7 @@ from vivavoce.web.conditional import etag_of, require_match
 from vivavoce.web.endpoints.history_schema import (
     ConversationsPage,
     ConversationsQuery,
+    ConversationStatistics,
     ConversationSummary,
     CostGroup,
     CostsQuery,
@@ -36,7 +37,10 @@ from vivavoce.web.endpoints.history_schema import (
     PartsQuery,
     SearchQuery,
     SpokenPart,
+    StageStatistics,
     StageTime,
+    StatisticsGroup,
+    StatisticsQuery,
     StoredConversation,
     StoredEvent,
     StoredGap,
@@ -141,6 +145,12 @@ class HistoryEndpoint:
             groups.setdefault((row["key"], row.get("provider")), []).append(row)
         data = [_cost_group(key, provider, group) for (key, provider), group in groups.items()]
         return CostSums(from_=since, to=until, total=_total(rows), data=data)
+
+    async def statistics(self, _: Request, query: StatisticsQuery) -> ConversationStatistics:
+        """Answer `GET /v1/history/statistics`."""
+        since, until = _times(query.from_, query.to)
+        found = await self._store.ask(partial(statistics.statistics, by=query.by, since=since, until=until))
+        return ConversationStatistics(from_=since, to=until, data=statistics_groups(found))
 
     async def _delete(self, names: Sequence[str]) -> Deletion:
         ids = [await self._store.find_id(name) for name in dict.fromkeys(names)]
@@ -307,6 +317,28 @@ def _total(rows: Sequence[Record]) -> TotalCost:
             amounts[row["currency"]] = amounts.get(row["currency"], 0) + row["amount"]
     sums = [Money(currency, round(amount, 9)) for currency, amount in sorted(amounts.items())]
     return TotalCost(sums, sum(row["unknown"] for row in rows))
+
+
+def statistics_groups(found: Mapping[str, Sequence[Record]]) -> Sequence[StatisticsGroup]:
+    """Return what `statistics.statistics` has found, by key."""
+    responses = {row["key"]: row for row in found["responses"]}
+    stages: dict[str | None, dict[str, StageStatistics]] = {}
+    for row in found["stages"]:
+        rounded = {name: round(row[name], 4) for name in ("p50", "p90", "p95", "longest")}
+        stages.setdefault(row["key"], {})[row["stage"]] = StageStatistics(turns=row["turns"], **rounded)
+    return [
+        StatisticsGroup(
+            key=row["key"],
+            conversations=row["conversations"],
+            seconds=round(row["seconds"] or 0, 3),
+            errors=row["errors"],
+            crashes=row["crashes"],
+            responses=responses[row["key"]]["responses"] if row["key"] in responses else 0,
+            failed=responses[row["key"]]["failed"] if row["key"] in responses else 0,
+            stages=stages.get(row["key"], {}),
+        )
+        for row in found["conversations"]
+    ]
 
 
 def _cost_group(key: str | None, provider: str | None, rows: Sequence[Record]) -> CostGroup:

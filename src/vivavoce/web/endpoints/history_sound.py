@@ -19,6 +19,7 @@ from vivavoce.audio.rates import OUTPUT_RATE
 from vivavoce.limits import Limits
 from vivavoce.store.pages import recordings_of
 from vivavoce.store.playback import StoredFile, find_file, pieces, read_bytes, read_sound, spoken_range
+from vivavoce.store.queries import Record
 from vivavoce.store.recordings import Channel
 from vivavoce.web.conditional import etag_of, not_modified
 from vivavoce.web.endpoints.history_schema import SoundQuery
@@ -64,11 +65,7 @@ class HistorySoundEndpoint:
             message = "'format' is that of an item's sound; the whole as WAV is at export?format=wav."
             raise invalid_request("format", message)
         conversation_id = await self._store.find_id(str(request.path_params["id"]))
-        found = await self._store.ask(lambda database: recordings_of(database, [conversation_id]))
-        if not found:
-            message = "This conversation was not recorded ([store] recordings, in the server's settings)."
-            raise HttpError(404, message, code="recording_not_found")
-        recording, name = found[0], file_name(conversation_id)
+        recording, name = await self.recording(conversation_id), file_name(conversation_id)
         file = await self.in_thread(partial(find_file, recording["url"]))
         if query.item is None:
             return self.respond(request, whole_file(file, name))
@@ -82,14 +79,22 @@ class HistorySoundEndpoint:
         turn = ogg_turn if query.format == "ogg" else wav_turn
         return self.respond(request, turn(file, f"{name}-{file_name(query.item)}", *place))
 
-    def respond(self, request: Request, sound: Sound) -> Response:
+    async def recording(self, conversation_id: str) -> Record:
+        """Return what is stored of a conversation's recording. Raises `HttpError` (404) if there is none."""
+        found = await self._store.ask(partial(recordings_of, ids=[conversation_id]))
+        if not found:
+            message = "This conversation was not recorded ([store] recordings, in the server's settings)."
+            raise HttpError(404, message, code="recording_not_found")
+        return found[0]
+
+    def respond(self, request: Request, sound: Sound, disposition: str = "inline") -> Response:
         """Return the response with a sound, or with the part that is asked for. Raises `HttpError`."""
         if unchanged := not_modified(request, sound.etag):
             return unchanged
         headers = {
             "etag": sound.etag,
             "content-type": sound.media_type,
-            "content-disposition": f'inline; filename="{sound.name}"',
+            "content-disposition": f'{disposition}; filename="{sound.name}"',
             "accept-ranges": "none" if sound.size is None else "bytes",
         }
         start, end, status = 0, sound.size or 0, 200

@@ -29,7 +29,7 @@ IDENTITY = "openai-safety-identifier"
 IDENTITY_CHARS = 255
 """characters of an identity, as many as a subject of OpenID Connect may have"""
 OPEN_PATHS = frozenset(
-    {"/", "/manifest.webmanifest", "/worker.js", "/openapi.json", "/healthz", "/readyz", "/v1/status"}
+    {"/", "/manifest.webmanifest", "/worker.js", "/docs", "/openapi.json", "/healthz", "/readyz", "/v1/status"}
 )
 CALL_PATHS = frozenset({*PATHS, *(f"{path}/calls" for path in PATHS)})
 """paths where calls begin, by WebSocket or by WebRTC"""
