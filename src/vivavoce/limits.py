@@ -154,6 +154,10 @@ class Limits:
     """bytes of an uploaded recording"""
     upload_seconds: float = 600
     """seconds of audio in an uploaded recording"""
+    upload_idle_seconds: float = 60
+    """seconds that a conversation by uploads waits for the next one; a later one continues what was stored"""
+    upload_idle_calls: int = 16
+    """conversations that wait so; one more, and the one that waits longest ends"""
     speech_chars: int = 4096
     """characters of one text to be spoken (`POST /v1/audio/speech`)"""
 

@@ -20,8 +20,7 @@ from vivavoce.audio.encode import CONTENT_TYPES, encoder
 from vivavoce.errors import ProviderError
 from vivavoce.providers.scripted.providers import ScriptedTranscriber, TranscriberSettings
 from vivavoce.testing.simulation import CallerSays, Simulation, Unresponsive
-from vivavoce.web.errors import HttpError
-from vivavoce.web.uploads import HEADER_BYTES, answer_format, header_text
+from vivavoce.web.uploads import HEADER_BYTES, accepted_format, header_text
 from web.asking import asking, error, wav
 from web.connecting import calling
 
@@ -134,16 +133,15 @@ async def test_the_answer_is_in_the_format_that_is_asked_for(site: Site, name: s
     ],
 )
 def test_what_a_client_accepts_best_is_chosen(accept: str, name: str) -> None:
-    assert answer_format(None, accept) == name
+    assert accepted_format(accept) == name
 
 
-@pytest.mark.parametrize(("wanted", "accept", "status"), [("docx", "", 400), (None, "image/png", 406)])
-def test_a_format_that_does_not_exist_is_refused_by_those_that_do(
-    wanted: str | None, accept: str, status: int
-) -> None:
-    with pytest.raises(HttpError, match="flac") as refused:
-        answer_format(wanted, accept)
-    assert refused.value.status == status
+async def test_a_format_that_does_not_exist_is_refused_by_those_that_do(site: Site) -> None:
+    async with site(answering()) as url, asking(url) as client:
+        found = error(await ask(client, params={"format": "docx"}), 400)
+        assert (found["param"], "flac" in found["message"]) == ("format", True)
+        assert "audio/flac" in error(await ask(client, headers={"accept": "image/png"}), 406)["message"]
+        assert error(await ask(client, params={"colour": "blue"}), 400)["param"] == "colour"
 
 
 # headers
@@ -369,7 +367,8 @@ async def test_it_says_when_all_places_are_taken(site: Site) -> None:
 async def test_who_leaves_frees_the_place(site: Site) -> None:
     forever = Simulation(replies=[Unresponsive()], transcriber_delay=0)
     forever.caller.utterances = [CallerSays(0, "Hello", seconds=1)]
-    async with site(forever, limits={"first_token_seconds": 60}) as url, asking(url) as client:
+    soon = {"first_token_seconds": 60, "upload_idle_seconds": 0.01}
+    async with site(forever, limits=soon) as url, asking(url) as client:
         with anyio.move_on_after(0.5):
             await ask(client)
         await until(client, conversations=0)
@@ -389,3 +388,101 @@ async def test_a_server_that_shuts_down_says_so(site: Site) -> None:
             tasks.start_soon(wait)
             await until(client, conversations=1)
     assert "shuts down" in error(answers[0], 503)["message"]
+
+
+# conversations
+
+ADA = ("Hello, Ada.", "You are Ada.", "Still Ada.")
+
+
+async def test_a_cookie_keeps_the_conversation(site: Site) -> None:
+    simulation = answering(*ADA)
+    async with site(simulation) as url, asking(url) as client:
+        first = await ask(client, params={"text": "complete"})
+        second = await ask(client, params={"text": "complete"})
+        (cookie,) = client.cookies.jar
+    assert [one.headers["x-ai-response"] for one in (first, second)] == ["Hello, Ada.", "You are Ada."]
+    assert first.headers["x-conversation-id"] == second.headers["x-conversation-id"] == cookie.value
+    assert len(simulation.chat.requests[1].items) == 3
+    flags = first.headers["set-cookie"].split("; ")[1:]
+    assert flags == ["Path=/voice-chat", "HttpOnly", "SameSite=Strict"], "it is no https"
+
+
+async def test_a_header_or_a_parameter_names_the_conversation_too(site: Site) -> None:
+    async with site(answering(*ADA)) as url:
+        async with asking(url) as client:
+            first = (await ask(client)).headers["x-conversation-id"]
+        async with asking(url) as other:
+            by_header = await ask(other, params={"text": "complete"}, headers={"x-conversation-id": first})
+            assert by_header.headers["x-ai-response"] == "You are Ada."
+            by_query = await ask(other, params={"text": "complete", "conversation": first})
+            assert by_query.headers["x-ai-response"] == "Still Ada."
+            anew = await ask(other, params={"text": "complete", "conversation": "new"})
+            assert (anew.headers["x-ai-response"], anew.headers["x-conversation-id"] != first) == (
+                "Hello, Ada.",
+                True,
+            )
+
+
+async def test_a_conversation_that_is_not_there_is_told_to_who_names_it(site: Site) -> None:
+    async with site(answering(*ADA)) as url, asking(url) as client:
+        found = error(await ask(client, headers={"x-conversation-id": "sess_x"}), 503)
+        assert (found["code"], "'new'" in found["message"]) == ("conversation_unavailable", True)
+        client.cookies.set("viva_conversation", "sess_x")
+        assert (await ask(client)).status_code == 200, "a cookie may be old"
+
+
+async def test_a_conversation_waits_for_the_next_recording_only_so_long(site: Site) -> None:
+    limits = {"upload_idle_seconds": 0.05}
+    async with site(answering(*ADA), limits=limits) as url, asking(url) as client:
+        first = (await ask(client)).headers["x-conversation-id"]
+        await until(client, conversations=0)
+        assert (await ask(client)).headers["x-conversation-id"] != first
+
+
+async def test_only_so_many_conversations_wait_and_the_oldest_makes_room(site: Site) -> None:
+    async with site(answering(*ADA), limits={"upload_idle_calls": 2}) as url, asking(url) as client:
+        ids = [
+            (await ask(client, params={"conversation": "new"})).headers["x-conversation-id"] for _ in range(3)
+        ]
+        await until(client, conversations=2)
+        assert error(await ask(client, params={"conversation": ids[0]}), 503)
+        assert (await ask(client, params={"conversation": ids[1]})).status_code == 200
+
+
+async def test_questions_of_one_conversation_wait_for_one_another_and_some_are_refused(site: Site) -> None:
+    slow = answering(*ADA)
+    async with site(slow) as url, asking(url) as client:
+        await ask(client)
+        slow.chat.first_word_delay = 0.5
+        answers: list[httpx.Response] = []
+
+        async def again() -> None:
+            answers.append(await ask(client, params={"text": "complete"}))
+
+        async with anyio.create_task_group() as tasks:
+            for _ in range(3):
+                tasks.start_soon(again)
+        refused = [answer for answer in answers if answer.status_code != 200]
+        assert [error(answer, 429)["code"] for answer in refused] == ["conversation_busy"]
+        assert refused[0].headers["retry-after"]
+        words = {answer.headers["x-ai-response"] for answer in answers if answer.status_code == 200}
+        assert words == {"You are Ada.", "Still Ada."}
+
+
+async def test_another_person_does_not_find_the_conversation(site: Site) -> None:
+    async with site(answering(*ADA), keys="sesame") as url:
+        headers = {"authorization": "Bearer sesame", "openai-safety-identifier": "ada"}
+        async with asking(url) as client:
+            first = (await ask(client, headers=headers)).headers["x-conversation-id"]
+        async with asking(url) as client:
+            name = {**headers, "openai-safety-identifier": "eve", "x-conversation-id": first}
+            assert error(await ask(client, headers=name), 503)["code"] == "conversation_unavailable"
+
+
+async def test_silence_in_the_midst_leaves_the_conversation_as_it_is(site: Site) -> None:
+    async with site(answering(*ADA)) as url, asking(url) as client:
+        await ask(client)
+        assert error(await ask(client, wav((0, 1), rate=24_000)), 422)["code"] == "no_speech"
+        after = await ask(client, params={"text": "complete"})
+    assert after.headers["x-ai-response"] == "You are Ada."

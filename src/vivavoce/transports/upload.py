@@ -42,6 +42,8 @@ SESSION = Session(
 """what this transport requests; an upstream server needs the name of a model, and the cascade ignores it"""
 NO_SPEECH, NO_SOUND, CALL_ENDED = "no_speech", "no_sound", "call_ended"
 """codes of failures"""
+NOT_CONTINUED = frozenset({"conversation_not_found", "conversation_unavailable"})
+"""codes of errors about an earlier conversation"""
 _APPENDED_BYTES = 2 * OUTPUT_RATE
 _EVENTS_AHEAD = 16
 
@@ -65,7 +67,7 @@ class UploadedQuestion:
     def __init__(self, content: bytes | str) -> None:
         self.content = content
         self.failure: ProtocolError | None = None
-        self.answered = anyio.Event()
+        self.answered, self.is_abandoned = anyio.Event(), False
         self._events, self._received = anyio.create_memory_object_stream[AnswerEvent](_EVENTS_AHEAD)
 
     async def receive(self) -> Sequence[AnswerEvent]:
@@ -81,17 +83,15 @@ class UploadedQuestion:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Read no more: what else comes is dropped."""
-        self._events.close()
+        """Read no more. If the answer is not complete, it is cancelled."""
+        self.is_abandoned = not self.answered.is_set()
+        self.finish()
         self._received.close()
 
-    async def tell(self, event: AnswerEvent) -> bool:
-        """Pass on an event, waiting while the reader is behind. Return whether somebody reads."""
-        try:
+    async def tell(self, event: AnswerEvent) -> None:
+        """Pass on an event, waiting while the reader is behind."""
+        with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):  # the reader has left
             await self._events.send(event)
-        except (anyio.BrokenResourceError, anyio.ClosedResourceError):
-            return False
-        return True
 
     def finish(self, failure: ProtocolError | None = None) -> None:
         """Complete the answer. Only the first call counts."""
@@ -105,11 +105,13 @@ class UploadedQuestion:
 class Upload:
     """A connection by which questions come, each of which is answered before the next is asked.
 
-    The call ends when `questions` does. `id` is that of the conversation.
+    The call ends when `questions` does. `id` is that of the conversation. If the earlier conversation that the
+    handshake names is not there, a new one begins; with `must_continue` the first question fails instead.
     """
 
     questions: AsyncIterator[UploadedQuestion]
     handshake: Handshake = field(default_factory=Handshake)
+    must_continue: bool = False
     id: str = field(default_factory=lambda: e.new_id("sess"))
 
 
@@ -136,11 +138,11 @@ class UploadTransport:
         caller = replace(caller, id=connection.id, session=session, in_real_time=False)
         async with self.connect(caller) as line:
             with self._calls.track():
-                call = _Call(line, connection.questions)
+                call = _Call(line, connection)
                 try:
                     await run_until_first(call.ask_all, call.receive, self._calls.closing.wait)
                 finally:
-                    call.finish(self._ended())
+                    call.finish(call.refusal or self._ended())
 
     async def hang_up(self) -> None:
         """End all calls, and later ones as soon as they are accepted; return when all have ended."""
@@ -156,7 +158,9 @@ class _Call:
     """Sends questions to a line, one after the other, and passes on what answers them."""
 
     line: Line
-    questions: AsyncIterator[UploadedQuestion]
+    connection: Upload
+    refusal: ProtocolError | None = None
+    """why the call was ended from here"""
     _question: UploadedQuestion | None = None
     """the one that is being answered"""
     _item_id: str | None = None
@@ -182,12 +186,16 @@ class _Call:
 
     async def ask_all(self) -> None:
         """Ask each question when the one before is answered."""
-        async for question in self.questions:
+        async for question in self.connection.questions:
             await self._is_quiet.wait()
+            if question.answered.is_set():  # who asked has left
+                continue
             self._question, self._item_id, self._unwanted = question, None, False
             await self._ask(question.content)
             await question.answered.wait()
             self._question = None
+            if question.is_abandoned:
+                await self._cancel()
 
     async def _ask(self, content: bytes | str) -> None:
         if isinstance(content, str):
@@ -197,15 +205,19 @@ class _Call:
             for at in range(0, len(content), _APPENDED_BYTES):
                 await self.line.send(e.InputAudioBufferAppend(audio=content[at : at + _APPENDED_BYTES]))
             await self.line.send(e.InputAudioBufferCommit())
-        await self.line.send(
-            e.ResponseCreate()
-        )  # without waiting for the transcript: an upstream server needs none
+        # the transcript is not waited for: an upstream server needs none to answer
+        await self.line.send(e.ResponseCreate())
 
     # from the engine
 
     async def receive(self) -> None:
         """Process the engine's events, until the line ends."""
         async for event in self.line:
+            if isinstance(event, e.ErrorEvent) and event.error.code and event.error.code in NOT_CONTINUED:
+                if self.connection.must_continue:
+                    self.refusal = ProtocolError(event.error.message, code=event.error.code)
+                    return
+                continue
             with suppress(HungUp):
                 await self._on_event(event)
 
@@ -237,10 +249,8 @@ class _Call:
                 self.finish(ProtocolError(error.message, code=error.code or "server_error"))
 
     async def _tell(self, event: AnswerEvent) -> None:
-        question = self._question
-        if question is not None and not (question.answered.is_set() or await question.tell(event)):
-            question.finish()
-            await self._cancel()
+        if self._question is not None and not self._question.answered.is_set():
+            await self._question.tell(event)
 
     async def _on_silence(self, item_id: str) -> None:
         """Take back what was sent: there are no words in it, so that an answer would be invented."""

@@ -95,7 +95,9 @@ class Web:
                 ),
                 *(Route(path, models.list) for path in MODELS),
                 *(Route(f"{path}/{{model:path}}", models.retrieve) for path in MODELS),
-                Route("/voice-chat", VoiceChatEndpoint(runtime, admission, self.uploads), methods=["POST"]),
+                Route(
+                    "/voice-chat", VoiceChatEndpoint(config.limits, admission, self.uploads), methods=["POST"]
+                ),
                 *history_routes(recorder, config.limits),
                 Route("/openapi.json", self._openapi),
                 Route("/docs", self._docs),

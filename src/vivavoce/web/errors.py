@@ -14,6 +14,7 @@ from vivavoce.runtime import Runtime
 RETRY_AFTER = {"retry-after": "5"}
 STATUSES = {
     "call_id_not_found": 404,
+    "conversation_not_found": 404,
     "call_not_accepted": 409,
     "call_not_ringing": 409,
     "no_speech": 422,
@@ -25,6 +26,7 @@ STATUSES = {
     "server_error": 502,
     "upstream_unreachable": 502,
     "call_ended": 503,
+    "conversation_unavailable": 503,
     "server_busy": 503,
     "session_expired": 503,
 }

@@ -32,6 +32,7 @@ from vivavoce.web.endpoints.history_schema import (
 )
 from vivavoce.web.endpoints.speech import SpeechRequest
 from vivavoce.web.endpoints.transcriptions import TranscriptionRequest
+from vivavoce.web.uploads import VoiceChatQuery
 
 JSON = "application/json"
 SOUND = ("audio/mpeg", "audio/ogg", "audio/aac", "audio/flac", "audio/wav", "audio/pcm")
@@ -256,10 +257,11 @@ OPERATIONS: Mapping[str, Operation] = {
         "Answer a recording aloud",
         "A form with the recording in `audio`. The sound is streamed while it is made; what was understood and "
         "answered is in headers.",
+        query=VoiceChatQuery,
         body={"multipart/form-data": None},
         answer="The spoken answer.",
         answers=dict.fromkeys(SOUND),
-        errors=(400, 401, 408, 413, 415, 422, 429, 501, 502, 503),
+        errors=(400, 401, 404, 406, 408, 413, 415, 422, 429, 501, 502, 503),
     ),
     "GET /v1/models": Operation(
         "Server", "List the models in use", answer="The models, as OpenAI lists them.", answers={JSON: None}

@@ -4,7 +4,6 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import cache, partial
-from types import MappingProxyType
 from typing import TypeVar, cast
 
 import anyio
@@ -208,12 +207,18 @@ async def respond_while_connected(
             await respond(partial(_send_in_time, send, limits))
             tasks.cancel_scope.cancel()
     except ExceptionGroup as failures:  # of one: `watch` does not fail
-        failure: Exception = failures
-        while isinstance(failure, ExceptionGroup):  # `respond` may have a group of its own
-            failure = failure.exceptions[0]
+        failure = first_failure(failures)
         if not isinstance(failure, _NotRead):
             raise failure from failure.__cause__
         log.info("a client took longer than limits.send_seconds to read; its response is dropped")
+
+
+def first_failure(failures: ExceptionGroup[Exception]) -> Exception:
+    """Return the first failure of a task group, because of which its other tasks were cancelled."""
+    failure: Exception = failures
+    while isinstance(failure, ExceptionGroup):
+        failure = failure.exceptions[0]
+    return failure
 
 
 class _NotRead(Exception):
@@ -228,12 +233,11 @@ async def _send_in_time(send: Send, limits: Limits, message: Message) -> None:
         raise _NotRead from error
 
 
-async def start_response(send: Send, content_type: str, more: Mapping[str, str] = MappingProxyType({})) -> None:
-    """Send status 200, the media type, and more headers."""
-    headers = [
-        (name.encode(), value.encode()) for name, value in {"content-type": content_type, **more}.items()
-    ]
-    await send({"type": "http.response.start", "status": 200, "headers": headers})
+async def start_response(send: Send, headers: str | Mapping[str, str]) -> None:
+    """Send status 200 and headers, or only the media type."""
+    headers = {"content-type": headers} if isinstance(headers, str) else headers
+    encoded = [(name.encode(), value.encode()) for name, value in headers.items()]
+    await send({"type": "http.response.start", "status": 200, "headers": encoded})
 
 
 async def send_chunk(send: Send, body: bytes, *, more: bool = True) -> None:

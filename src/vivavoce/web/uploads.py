@@ -1,19 +1,20 @@
 """What the endpoints for recorded questions share: the form, the format of the answer, and texts in headers."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Annotated, Literal
 from urllib.parse import quote
 
+from msgspec import Meta, Struct
 from starlette.datastructures import FormData, UploadFile
 from starlette.requests import Request
 
 from vivavoce.audio.encode import CONTENT_TYPES
 from vivavoce.audio.rates import OUTPUT_RATE
-from vivavoce.errors import alternatives
 from vivavoce.limits import Limits
 from vivavoce.web.errors import HttpError, invalid_request
 from vivavoce.web.recordings import Recordings
-from vivavoce.web.requests import body_too_large, limited_body, require_media_type
+from vivavoce.web.requests import body_too_large, convert_fields, limited_body, require_media_type
 
 FIELD = "audio"
 FORM_BYTES = 16 * 1024
@@ -22,32 +23,60 @@ HEADER_BYTES = 3000
 """bytes of a text in a header, encoded; servers and proxies refuse more than 8 KB of headers in all"""
 SHORTEST_SECONDS = 0.1
 """of a recording: the protocol refuses less"""
-DEFAULT_FORMAT = "mp3"
-EXTENSIONS = {**{name: name for name in CONTENT_TYPES}, "opus": "ogg"}
+
+AnswerFormat = Literal["mp3", "opus", "aac", "flac", "wav", "pcm"]
+DEFAULT_FORMAT: AnswerFormat = "mp3"
+EXTENSIONS: Mapping[str, str] = {**{name: name for name in CONTENT_TYPES}, "opus": "ogg"}
 """of file names, by format"""
-_NAMES = {kind: name for name, kind in CONTENT_TYPES.items()} | {
+_FORMATS: Mapping[str, AnswerFormat] = {
+    "audio/mpeg": "mp3",
     "audio/mp3": "mp3",
+    "audio/ogg": "opus",
+    "audio/opus": "opus",
+    "audio/aac": "aac",
+    "audio/flac": "flac",
+    "audio/x-flac": "flac",
+    "audio/wav": "wav",
     "audio/x-wav": "wav",
     "audio/wave": "wav",
-    "audio/opus": "opus",
-    "audio/x-flac": "flac",
+    "audio/pcm": "pcm",
     "audio/*": DEFAULT_FORMAT,
     "*/*": DEFAULT_FORMAT,
 }
-"""formats by media type, as clients spell them"""
+"""by media type, as clients spell them"""
 _PLAIN = "".join(map(chr, range(0x20, 0x7F))).replace("%", "")
+
+
+class AnswerQuery(Struct, frozen=True, kw_only=True):
+    """How an answer is sent."""
+
+    format: Annotated[AnswerFormat | None, Meta(description="its format; else `Accept` counts, else MP3")] = (
+        None
+    )
+
+
+class VoiceChatQuery(AnswerQuery, frozen=True, kw_only=True):
+    """How an answer is sent, and the conversation that it is part of."""
+
+    text: Annotated[
+        Literal["begun", "complete"],
+        Meta(description="whether the response waits for the whole text, for `X-AI-Response`"),
+    ] = "begun"
+    conversation: Annotated[
+        str, Meta(description="the conversation that goes on; `new` begins one in spite of a cookie")
+    ] = ""
 
 
 @dataclass(frozen=True)
 class UploadForm:
-    """A recording that was uploaded, and the fields beside it; those of the query count first."""
+    """A recording that was uploaded, and how it is to be answered."""
 
     recording: bytes
-    fields: Mapping[str, str]
+    query: VoiceChatQuery
 
 
 async def read_form(request: Request, limits: Limits) -> UploadForm:
-    """Read a form with a recording in `audio`. Raises `HttpError`."""
+    """Read a form with a recording in `audio`; its other fields may be in the query. Raises `ProtocolError`."""
     require_media_type(request, "multipart/form-data")
     max_bytes = limits.upload_bytes + FORM_BYTES
     async with (
@@ -55,8 +84,11 @@ async def read_form(request: Request, limits: Limits) -> UploadForm:
         body.form(max_files=1, max_fields=16) as form,
     ):
         recording = await _recording(form, limits)
-        fields = {name: value for name, value in form.items() if isinstance(value, str)}
-    return UploadForm(recording, {**fields, **request.query_params})
+        fields: dict[str, Sequence[str]] = {
+            name: [value] for name, value in form.items() if isinstance(value, str)
+        }
+    fields |= {name: [value] for name, value in request.query_params.items()}
+    return UploadForm(recording, convert_fields(fields, VoiceChatQuery))
 
 
 async def _recording(form: FormData, limits: Limits) -> bytes:
@@ -64,9 +96,14 @@ async def _recording(form: FormData, limits: Limits) -> bytes:
     if not isinstance(file, UploadFile):
         message = "The form has no recording in its field 'audio'; with curl: -F audio=@question.webm."
         raise invalid_request(FIELD, message, code="missing_recording")
-    if (file.size or 0) > limits.upload_bytes:
-        raise body_too_large(limits.upload_bytes, "upload_bytes")
+    check_size(file.size or 0, limits)
     return await file.read()
+
+
+def check_size(size: int, limits: Limits) -> None:
+    """Raise `HttpError` for a recording that has too many bytes."""
+    if size > limits.upload_bytes:
+        raise body_too_large(limits.upload_bytes, "upload_bytes")
 
 
 def turn_recordings(limits: Limits) -> Recordings:
@@ -83,21 +120,15 @@ async def decode_turn(recordings: Recordings, recording: bytes) -> bytes:
     return pcm
 
 
-def answer_format(wanted: str | None, accept: str = "") -> str:
-    """Return the format that a client wants by name, or else by its `Accept`. Raises `HttpError`."""
-    if wanted:
-        if wanted not in CONTENT_TYPES:
-            raise invalid_request(
-                "format", f"format cannot be {wanted!r}; {alternatives(wanted, CONTENT_TYPES)}."
-            )
-        return wanted
+def accepted_format(accept: str) -> AnswerFormat:
+    """Return the format that a client accepts best, by its `Accept`. Raises `HttpError` if it accepts none."""
     by_quality = sorted(map(_media_range, accept.split(",")), key=lambda one: -one[1])
     kinds = [kind for kind, quality in by_quality if kind and quality > 0]
     if not kinds:
         return DEFAULT_FORMAT
     for kind in kinds:
-        if kind in _NAMES:
-            return _NAMES[kind]
+        if kind in _FORMATS:
+            return _FORMATS[kind]
     message = f"Accept has none of the media types of answers: {', '.join(sorted(CONTENT_TYPES.values()))}."
     raise HttpError(406, message, code="not_acceptable", param="Accept")
 

@@ -1,28 +1,33 @@
 """A recorded question in, the spoken answer out, by one HTTP request: `POST /voice-chat/`."""
 
 import logging
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from math import inf
 
 import anyio
-import anyio.to_thread
+from anyio.abc import TaskGroup
 from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 
-from vivavoce.audio.encode import CONTENT_TYPES, Encoder, encoder
-from vivavoce.audio.rates import OUTPUT_RATE
+from vivavoce.audio.encode import CONTENT_TYPES
 from vivavoce.errors import ProtocolError
-from vivavoce.protocol import events as e
-from vivavoce.runtime import Runtime
+from vivavoce.limits import Limits
 from vivavoce.transports.base import Handshake
-from vivavoce.transports.upload import NO_SOUND, AnswerEvent, Upload, UploadedQuestion, UploadTransport
-from vivavoce.web.errors import needs_pyav
-from vivavoce.web.requests import Admission, respond_while_connected, send_chunk, start_response
+from vivavoce.transports.upload import NOT_CONTINUED, UploadedQuestion, UploadTransport
+from vivavoce.web.requests import (
+    Admission,
+    first_failure,
+    respond_while_connected,
+    send_chunk,
+    start_response,
+)
+from vivavoce.web.spoken_answers import Encoders, SpokenAnswer
+from vivavoce.web.upload_calls import UploadCall, UploadCalls
 from vivavoce.web.uploads import (
     EXTENSIONS,
-    answer_format,
+    AnswerFormat,
+    UploadForm,
+    accepted_format,
     decode_turn,
     header_text,
     read_form,
@@ -35,151 +40,112 @@ TEXT_SECONDS = 0.05
 """how long the first sound waits for the rest of the text: a short one is then complete in its header"""
 TRANSCRIPT_SECONDS = 2.0
 """the same for the transcript, which comes later than the first sound from some upstream servers"""
+CONVERSATION, COOKIE = "x-conversation-id", "viva_conversation"
+NEW = "new"
 
 
 class VoiceChatEndpoint:
-    """An ASGI application that answers one recorded question, and streams the answer while it is made."""
+    """An ASGI application that answers one recorded question, and streams the answer while it is made.
 
-    def __init__(self, runtime: Runtime, admission: Admission, transport: UploadTransport) -> None:
-        self.limits, self._admission, self._transport = runtime.config.limits, admission, transport
-        self._recordings = turn_recordings(self.limits)
-        self._threads = anyio.CapacityLimiter(2)
+    The task of a request that begins a call runs it until it has ended, also after the response.
+    """
+
+    def __init__(self, limits: Limits, admission: Admission, transport: UploadTransport) -> None:
+        self._limits, self._admission = limits, admission
+        self._recordings, self._encoders = turn_recordings(limits), Encoders()
+        self._calls = UploadCalls(transport, limits)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a form; stop when the client disconnects."""
         request = Request(scope, receive)
-        with self._admission.admit(needs_models=False):
-            form = await read_form(request, self.limits)
-            name = answer_format(form.fields.get("format"), request.headers.get("accept", ""))
-            patience = inf if form.fields.get("text") == "complete" else TEXT_SECONDS
-            respond = partial(self._respond, request, form.recording, name, patience)
-            await respond_while_connected(receive, send, self.limits, respond)
-
-    async def _respond(
-        self, request: Request, recording: bytes, name: str, patience: float, send: Send
-    ) -> None:
-        encoding = await self._encoder(name)
-        with UploadedQuestion(await decode_turn(self._recordings, recording)) as question:
-            upload = Upload(_once(question), _handshake(request))
-            answer = SpokenAnswer(question, upload.id, name, encoding, self._threads, patience)
+        try:
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(self._ask, upload, question)
-                await answer.stream(send)
-        if question.failure and not answer.is_started:
-            raise question.failure
+                with self._admission.admit(needs_models=False):
+                    form = await read_form(request, self._limits)
+                    respond = partial(self._respond, request, form, tasks)
+                    await respond_while_connected(receive, send, self._limits, respond)
+        except ExceptionGroup as failures:
+            raise first_failure(failures) from None
 
-    async def _ask(self, upload: Upload, question: UploadedQuestion) -> None:
-        try:
-            await self._transport.accept(upload)
-        except ProtocolError as refusal:
-            question.finish(refusal)
+    async def _respond(self, request: Request, form: UploadForm, tasks: TaskGroup, send: Send) -> None:
+        name = form.query.format or accepted_format(request.headers.get("accept", ""))
+        patience = inf if form.query.text == "complete" else TEXT_SECONDS
+        encoding = await self._encoders.open(name)
+        with UploadedQuestion(await decode_turn(self._recordings, form.recording)) as question:
+            call = self._call(request, form.query.conversation, tasks)
+            call.ask(question)
+            answer = SpokenAnswer(question, encoding, self._encoders.threads)
+            headers = _headers(name, call.upload.id, is_secure=request.url.scheme == "https")
+            is_started = await _stream(answer, patience, headers, send)
+        if question.failure and not is_started:
+            raise _explained(question.failure)
 
-    async def _encoder(self, name: str) -> Encoder:
-        try:
-            return await anyio.to_thread.run_sync(encoder, name, OUTPUT_RATE, limiter=self._threads)
-        except ImportError as error:
-            raise needs_pyav(f"format {name}", "format") from error
+    def _call(self, request: Request, wanted: str, tasks: TaskGroup) -> UploadCall:
+        """Return the call of the conversation that a client names, or a new one that runs among `tasks`."""
+        named = wanted or request.headers.get(CONVERSATION, "")
+        earlier = "" if named == NEW else named or request.cookies.get(COOKIE, "")
+        identity = getattr(request.state, "identity", None)
+        if call := self._calls.find(earlier, identity):
+            return call
+        address = request.client.host if request.client else ""
+        handshake = Handshake(address, identity=identity, continues=earlier or None)
+        call = self._calls.open(handshake, must_continue=bool(named))
+        tasks.start_soon(self._calls.run, call)
+        return call
 
 
-@dataclass
-class SpokenAnswer:
-    """The response to a question: headers once the first sound is there, then the sound while it is made.
+def _explained(failure: ProtocolError) -> ProtocolError:
+    """Return a failure as a response has it: a request continues a conversation, or fails."""
+    if failure.code not in NOT_CONTINUED:
+        return failure
+    why = failure.message.partition(";")[0].rstrip(".")
+    message = f"{why}; send '{NEW}' in its place to begin one."
+    return ProtocolError(message, code=failure.code, param="conversation")
 
-    A text is complete in its header if it is so `patience` seconds after the first sound.
+
+async def _stream(answer: SpokenAnswer, patience: float, headers: dict[str, str], send: Send) -> bool:
+    """Send headers once the first sound is there, then the sound while it is made. Return whether that began.
+
+    The text is complete in its header if it is so `patience` seconds after the first sound. If the answer
+    breaks off, so does the response.
     """
-
-    question: UploadedQuestion
-    conversation_id: str
-    format: str
-    encoder: Encoder
-    threads: anyio.CapacityLimiter
-    patience: float
-    is_started: bool = False
-    _transcript: str | None = None
-    _text: str = ""
-    _item_id: str = ""
-    _sound_at: float | None = None
-    _waiting: bytearray = field(default_factory=bytearray)
-    """sound that is encoded, but not yet sent"""
-
-    async def stream(self, send: Send) -> None:
-        """Send the response; if there is no answer, send nothing; if it breaks off, so does the response."""
-        await self._receive(send)
-        failure = self.question.failure
-        if failure is None and self._sound_at is None:
-            failure = self.question.failure = ProtocolError("The answer has no sound.", code=NO_SOUND)
-        if failure is None:
-            self._waiting += await anyio.to_thread.run_sync(self.encoder.finish, limiter=self.threads)
-            await self._start(send, is_complete=True)
-            await send_chunk(send, bytes(self._waiting), more=False)
-        elif self.is_started:
-            log.warning("a spoken answer broke off: %s", failure.message)
-
-    async def _receive(self, send: Send) -> None:
-        while True:
-            events: Sequence[AnswerEvent] = ()
-            with anyio.CancelScope(deadline=self._deadline()) as waiting:
-                events = await self.question.receive()
-            if not (events or waiting.cancelled_caught):
-                return
-            await self._encode(b"".join(map(self._on_event, events)))
-            if self.is_started or waiting.cancelled_caught:
-                await self._start(send, is_complete=False)
-                await self._flush(send)
-
-    def _deadline(self) -> float:
-        """Return when the response is started at the latest, by the event loop's clock."""
-        if self.is_started or self._sound_at is None:
-            return inf
-        knows_question = self._transcript is not None or isinstance(self.question.content, str)
-        return self._sound_at + max(self.patience, 0.0 if knows_question else TRANSCRIPT_SECONDS)
-
-    def _on_event(self, event: AnswerEvent) -> bytes:
-        """Process an event, and return its audio."""
-        match event:
-            case e.TranscriptionCompleted(transcript=words):
-                self._transcript = words
-            case e.TranscriptionFailed():
-                self._transcript = ""
-            case e.ResponseOutputAudioDelta(delta=audio):
-                return audio
-            case e.ResponseOutputAudioTranscriptDelta(delta=words) | e.ResponseOutputTextDelta(delta=words):
-                self._text += words if event.item_id == self._item_id else f" {words}"
-                self._item_id = event.item_id
-        return b""
-
-    async def _encode(self, audio: bytes) -> None:
-        if not audio:
-            return
-        if self._sound_at is None:
-            self._sound_at = anyio.current_time()
-        self._waiting += await anyio.to_thread.run_sync(self.encoder.push, audio, limiter=self.threads)
-
-    async def _start(self, send: Send, *, is_complete: bool) -> None:
-        """Send the headers, unless they were sent."""
-        if self.is_started:
-            return
-        self.is_started = True
-        text = self._text if is_complete else f"{self._text.rstrip()}…"
-        headers = {
-            "content-disposition": f'attachment; filename="answer.{EXTENSIONS[self.format]}"',
-            "x-transcript": header_text(self._transcript or ""),
-            "x-ai-response": header_text(text),
-            "x-ai-response-complete": "true" if is_complete else "false",
-            "x-conversation-id": self.conversation_id,
-        }
-        await start_response(send, CONTENT_TYPES[self.format], headers)
-
-    async def _flush(self, send: Send) -> None:
-        sound, self._waiting = bytes(self._waiting), bytearray()
-        if sound:
+    sound_at: float | None = None
+    is_started = is_complete = False
+    while not is_complete:
+        until = inf
+        if sound_at is not None and not is_started:
+            until = sound_at + max(patience, 0 if answer.knows_question else TRANSCRIPT_SECONDS)
+        events = await answer.receive(until)
+        is_complete = events is not None and not events
+        if failure := answer.question.failure:
+            if is_started:
+                log.warning("a spoken answer broke off: %s", failure.message)
+            return is_started
+        if sound_at is None and answer.seconds:
+            sound_at = anyio.current_time()
+        if not is_started and (is_complete or events is None):
+            is_started = True
+            await start_response(send, headers | _words(answer, is_complete=is_complete))
+        if is_started and (sound := answer.take()):
             await send_chunk(send, sound)
+    await send_chunk(send, b"", more=False)
+    return True
 
 
-async def _once(question: UploadedQuestion) -> AsyncIterator[UploadedQuestion]:
-    yield question
+def _headers(name: AnswerFormat, conversation_id: str, *, is_secure: bool) -> dict[str, str]:
+    cookie = f"{COOKIE}={conversation_id}; Path=/voice-chat; HttpOnly; SameSite=Strict"
+    return {
+        "content-type": CONTENT_TYPES[name],
+        "content-disposition": f'attachment; filename="answer.{EXTENSIONS[name]}"',
+        CONVERSATION: conversation_id,
+        "set-cookie": f"{cookie}; Secure" if is_secure else cookie,
+    }
 
 
-def _handshake(request: Request) -> Handshake:
-    address = request.client.host if request.client else ""
-    return Handshake(address, identity=getattr(request.state, "identity", None))
+def _words(answer: SpokenAnswer, *, is_complete: bool) -> dict[str, str]:
+    return {
+        "x-transcript": header_text(answer.transcript or ""),
+        "x-ai-response": header_text(answer.text if is_complete else f"{answer.text.rstrip()}…"),
+        "x-ai-response-complete": "true" if is_complete else "false",
+        "server-timing": ", ".join(f"{stage};dur={1000 * at:.0f}" for stage, at in answer.times.items()),
+    }
