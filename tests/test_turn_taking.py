@@ -321,6 +321,14 @@ def test_at_the_end_of_a_question_a_yes_is_an_answer_and_no_backchannel() -> Non
     assert hear(coughed, (0, 160), assistant_speaks=True) == [InterruptionDismissed(416)]
 
 
+def test_where_only_words_interrupt_no_other_sound_does_however_long() -> None:
+    turns = TurnTaking(TurnRules(only_words_interrupt=True))
+    assert hear(turns, (0.9, 3200), assistant_speaks=True) == [InterruptionSuspected(64, 1)]
+    assert turns.judge_interruption(1, "") is None
+    assert turns.judge_interruption(1, "Uh-huh.") is None
+    assert turns.judge_interruption(1, "No, wait") == SpeechStarted(0)
+
+
 def test_after_a_reset_everything_begins_anew_but_time() -> None:
     turns = suspecting()
     turns.reset()

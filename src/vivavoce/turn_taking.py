@@ -29,6 +29,8 @@ class TurnRules:
     """speech during the assistant's that interrupts it even if its words are not known"""
     backchannel_ms: int = 608
     """speech during the assistant's that interrupts it even if it is only `uh-huh`, or has no words"""
+    only_words_interrupt: bool = False
+    """whether speech of which no words are known, or only `uh-huh`, never interrupts, however long it is"""
     dismiss_ms: int = 160
     """silence after which a suspected interruption is dismissed"""
     pause_ms: int = 64
@@ -239,8 +241,11 @@ class TurnTaking:
     def _start_if_certain(self) -> Change | None:
         """Start the turn if there is enough speech for an interruption, given the words so far."""
         required_ms = self.rules.start_ms
+        has_words = self._words and not is_backchannel(self._words) and not is_doubtful(self._words)
         if self._is_answer and self._words and is_backchannel(self._words):
             pass
+        elif self.rules.only_words_interrupt and not has_words:
+            return None
         elif self._words is None or is_doubtful(self._words):
             required_ms = self.rules.wordless_ms
         elif not self._words.strip() or is_backchannel(self._words):

@@ -9,7 +9,7 @@ from vivavoce.limits import Limits
 from vivavoce.protocol import events as e
 from vivavoce.protocol.items import InputText, Message, OutputAudio
 from vivavoce.protocol.responses import Cancelled, ResponseParams
-from vivavoce.protocol.session import ServerVad
+from vivavoce.protocol.session import SemanticVad, ServerVad
 from vivavoce.testing.simulation import CallerSays, ClientSends, Simulation, Unresponsive
 
 pytestmark = pytest.mark.anyio
@@ -100,6 +100,30 @@ async def test_a_cough_holds_the_voice_and_it_goes_on() -> None:
     assert 0.1 < coughed.at(e.ResponseDone) - calm.at(e.ResponseDone) < 0.8
     sounds = [h.at for h in coughed.entries if isinstance(h.event, e.ResponseOutputAudioDelta)]
     assert max(b - a for a, b in pairwise(sounds)) > 0.2, "the voice was held"
+
+
+async def test_a_client_is_told_of_a_suspicion_at_once_and_when_it_was_none() -> None:
+    coughed = await Simulation([STORY]).run(
+        CallerSays(0.5, "Tell me a story"), CallerSays(4.0, "", seconds=0.3), until=16
+    )
+    interrupted = await Simulation([STORY]).run(
+        CallerSays(0.5, "Tell me a story"), CallerSays(4.0, "No, wait a moment"), until=9
+    )
+    assert [event.judgement for event in coughed.of(e.InterruptionJudged)] == ["suspected", "dismissed"]
+    assert [event.judgement for event in interrupted.of(e.InterruptionJudged)] == ["suspected"]
+    assert 4.0 < interrupted.at(e.InterruptionJudged) < 4.2
+
+
+async def test_if_only_words_interrupt_a_long_noise_does_not() -> None:
+    session = with_input(turn_detection=SemanticVad(interrupt_response="words"))
+    noise, words = CallerSays(4.0, "", seconds=1.5), CallerSays(4.0, "No, wait a moment")
+    statuses = []
+    for sound in (noise, words):
+        timeline = await Simulation([STORY, "Second."], session=session).run(
+            CallerSays(0.5, "Tell me a story"), sound, until=20
+        )
+        statuses.append(done(timeline, 0).response.status)
+    assert statuses == ["completed", "cancelled"]
 
 
 async def test_a_caller_who_goes_on_takes_back_an_answer_not_yet_heard() -> None:

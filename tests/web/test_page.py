@@ -42,7 +42,7 @@ SLOW_MICROPHONE = """() => {
     media.getUserMedia = async (wish) => (await allowed, (window.stream = await open(wish)));
 }"""
 IMPATIENT = "() => { const wait = window.setTimeout; window.setTimeout = (done, ms) => wait(done, ms / 100); }"
-COLOUR = "getComputedStyle(document.querySelector('.core')).backgroundColor"
+COLOUR = "getComputedStyle(document.body).getPropertyValue('--hue')"
 CLOSED = "window.stream?.getTracks().every((track) => track.readyState === 'ended')"
 
 WITHOUT_LIVE_SOUND = "() => Object.defineProperty(BaseAudioContext.prototype, 'audioWorklet', { value: null })"

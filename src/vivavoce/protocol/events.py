@@ -516,6 +516,15 @@ class AssistantChanged(OwnEvent, tag="vivavoce.assistant", frozen=True, kw_only=
     name: str
 
 
+class InterruptionJudged(OwnEvent, tag="vivavoce.interruption", frozen=True, kw_only=True):
+    """Sound during a response may be an interruption, and its audio pauses; or it was none, and it continues.
+
+    If it was one, `input_audio_buffer.speech_started` follows instead.
+    """
+
+    judgement: Literal["suspected", "dismissed"]
+
+
 class EngineChanged(OwnEvent, tag="vivavoce.engine", frozen=True, kw_only=True):
     """The engine that answers from now on, and why; `lost` means none, until it is reconnected."""
 

@@ -26,6 +26,10 @@ class Pcma(Struct, tag_field="type", tag="audio/pcma", frozen=True, kw_only=True
 AudioFormat = Pcm | Pcmu | Pcma
 
 
+InterruptResponse = bool | Literal["words"]
+"""`words`, which only vivavoce knows: only words that were understood interrupt"""
+
+
 class ServerVad(Struct, tag_field="type", tag="server_vad", frozen=True, kw_only=True):
     """A turn ends after a fixed silence. Times are milliseconds of audio."""
 
@@ -34,7 +38,7 @@ class ServerVad(Struct, tag_field="type", tag="server_vad", frozen=True, kw_only
     silence_duration_ms: int | UnsetType = UNSET
     idle_timeout_ms: int | UnsetType | None = UNSET
     create_response: bool | UnsetType = UNSET
-    interrupt_response: bool | UnsetType = UNSET
+    interrupt_response: InterruptResponse | UnsetType = UNSET
 
 
 class SemanticVad(Struct, tag_field="type", tag="semantic_vad", frozen=True, kw_only=True):
@@ -42,7 +46,7 @@ class SemanticVad(Struct, tag_field="type", tag="semantic_vad", frozen=True, kw_
 
     eagerness: Literal["auto", "low", "medium", "high"] | UnsetType = UNSET
     create_response: bool | UnsetType = UNSET
-    interrupt_response: bool | UnsetType = UNSET
+    interrupt_response: InterruptResponse | UnsetType = UNSET
 
 
 TurnDetection = ServerVad | SemanticVad

@@ -185,9 +185,11 @@ class InputTurns:
             case InterruptionSuspected(at_ms=at):
                 self.responses.pause()
                 self._interruption, self._next_listen_ms = change, at + FIRST_LISTEN_MS
+                await self.context.line.send(e.InterruptionJudged(judgement="suspected"))
             case InterruptionDismissed():
                 self._interruption = None
                 self.responses.resume()
+                await self.context.line.send(e.InterruptionJudged(judgement="dismissed"))
             case SpeechStarted(start_ms=start):
                 await self._on_speech_started(start)
             case Paused(pause=pause) if self._turn:

@@ -1,7 +1,7 @@
 """The settings of responses and input audio: the session's, with defaults filled in."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeVar
 
 from msgspec import UNSET, UnsetType
@@ -124,7 +124,7 @@ class InputProcessing:
             format=settings.format or Pcm(),
             prefix_padding_ms=_or(server.prefix_padding_ms, 300),
             create_response=_or(turns.create_response, True) if turns and responds else False,
-            interrupt_response=_or(turns.interrupt_response, True) if turns and responds else False,
+            interrupt_response=bool(_or(turns.interrupt_response, True)) if turns and responds else False,
             idle_timeout_ms=_or(server.idle_timeout_ms, None) if responds else None,
             transcribe=transcription is not None,
             language=_language(transcription) if transcription else None,
@@ -151,6 +151,7 @@ def _rules(turns: ServerVad | SemanticVad | None) -> TurnRules | None:
         case None:
             return None
         case ServerVad(threshold=threshold, silence_duration_ms=silence):
-            return TurnRules(threshold=_or(threshold, 0.5), silence_ms=_or(silence, 500))
+            rules = TurnRules(threshold=_or(threshold, 0.5), silence_ms=_or(silence, 500))
         case SemanticVad(eagerness=eagerness):
-            return TurnRules(eagerness=eagerness if eagerness and eagerness != "auto" else "medium")
+            rules = TurnRules(eagerness=eagerness if eagerness and eagerness != "auto" else "medium")
+    return replace(rules, only_words_interrupt=turns.interrupt_response == "words")

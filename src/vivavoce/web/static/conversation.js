@@ -14,6 +14,8 @@ const TAIL_MS = 150; // heard after the button is released: people let go in the
 const ECHO_MS = 250; // after an answer, in which a loudspeaker may still be heard
 const UNENDING_MS = 60000; // a pause that ends no turn, where a button does
 const KEPT = `vivavoce ${location.pathname}`;
+const CONFIGURE = "page_configure"; // the event that changes how turns begin and end
+const NOT_CONTINUED = new Set(["conversation_not_found", "conversation_unavailable"]);
 const HARMLESS = new Set([
   "response_cancel_not_active", // it had just ended
   "item_truncate_invalid_item_id", // the item was deleted before anything of it was played
@@ -61,6 +63,10 @@ export class Conversation extends EventTarget {
   #attempts = 0;
   /** @type {any} the session's turn detection as the server made it, for hands-free */
   #detection = null;
+  /** @type {string | null} the conversation before this one, as the server knows it */
+  #earlier = null;
+  #continuing = false; // the server is about to say whether it knows that one
+  #recalled = 0; // items of it that the server is still to add
   #pressed = false; // the button of push-to-talk
   #lastPlayedAt = -Infinity;
 
@@ -191,6 +197,21 @@ export class Conversation extends EventTarget {
     this.#close("closed");
   }
 
+  /**
+   * Show an earlier conversation; it goes on when somebody talks or writes.
+   * @param {string} id as the server knows it
+   * @param {import("./transcript.js").Said[]} said
+   */
+  resume(id, said) {
+    this.end();
+    this.transcript.clear();
+    this.transcript.restore(said);
+    this.over = false;
+    this.#earlier = id;
+    this.#keep();
+    this.#changed();
+  }
+
   // begin and end
 
   #createAudio() {
@@ -208,7 +229,10 @@ export class Conversation extends EventTarget {
   }
 
   #begin() {
-    if (this.over) this.transcript.clear();
+    if (this.over) {
+      this.transcript.clear();
+      this.#earlier = null;
+    }
     this.over = false;
     this.problem = "";
     this.#attempts = 0;
@@ -243,6 +267,8 @@ export class Conversation extends EventTarget {
     const url = new URL("v1/realtime?extras=1", document.baseURI); // for the events that only vivavoce has
     url.protocol = url.protocol.replace("http", "ws");
     url.hash = "";
+    if (this.#earlier) url.searchParams.set("conversation", this.#earlier);
+    this.#continuing = this.#earlier !== null;
     const socket = new WebSocket(url, key ? ["realtime", `openai-insecure-api-key.${key}`] : ["realtime"]);
     this.#socket = socket;
     this.words = words;
@@ -294,8 +320,19 @@ export class Conversation extends EventTarget {
   #onSessionCreated(session) {
     this.#detection = session.audio?.input?.turn_detection;
     this.#told = JSON.stringify(this.#detection);
+    this.#earlier = session.id;
     this.#configure();
-    this.#replayHistory();
+    this.#replayed.clear();
+    if (!this.#continuing) this.#onBegun();
+  }
+
+  /** The session knows what it knows of what was said before; it is told the rest. */
+  #onBegun() {
+    const said = this.transcript.history();
+    this.#continuing = false;
+    this.#replay(said.slice(1 + said.findLastIndex(({ id }) => this.#replayed.has(id))));
+    if (this.#attempts) this.transcript.note("The line is back.");
+    else if (said.length) this.transcript.note("The conversation goes on.");
     this.#attempts = 0;
     this.words = "";
     this.#on({ type: "line", is: "open" });
@@ -307,13 +344,13 @@ export class Conversation extends EventTarget {
   #configure() {
     if (!this.#detection) return; // turns are not detected here
     const { byHand } = this.model;
-    const off = this.settings.get("interrupting") === "off" || this.settings.get("interrupting") === "touch";
+    const interrupts = { off: false, touch: false, speech: true, words: "words" }[this.settings.get("interrupting")];
     const wanted = byHand
       ? { type: "server_vad", silence_duration_ms: UNENDING_MS, create_response: false, interrupt_response: false }
-      : { ...this.#detection, interrupt_response: !off && this.#detection.interrupt_response };
+      : { ...this.#detection, interrupt_response: this.#detection.interrupt_response && interrupts };
     const session = { type: "realtime", audio: { input: { turn_detection: wanted } } };
     const told = JSON.stringify(wanted);
-    if (told !== this.#told) this.#send({ type: "session.update", session });
+    if (told !== this.#told) this.#send({ type: "session.update", event_id: CONFIGURE, session });
     this.#told = told;
   }
 
@@ -339,23 +376,23 @@ export class Conversation extends EventTarget {
     }
   }
 
-  /** A new session is empty: send it what was said in the old one. */
-  #replayHistory() {
-    const said = this.transcript.history();
-    this.#replayed = new Set(said.map(({ id }) => id));
+  /**
+   * A server that stores nothing, or was killed before it did, is told by the page.
+   * @param {import("./transcript.js").Said[]} said
+   */
+  #replay(said) {
     for (const { id, who, text } of said) {
+      this.#replayed.add(id);
       const part = { type: who === "user" ? "input_text" : "output_text", text };
       this.#send({ type: "conversation.item.create", item: { id, type: "message", role: who, content: [part] } });
     }
-    if (this.#attempts) this.transcript.note("The line is back.");
-    else if (said.length) this.transcript.note("The conversation goes on.");
   }
 
   /** Keep what was said for this tab, should it be loaded again: words only, and nothing of a conversation that is over. */
   #keep() {
     try {
       const said = this.over ? [] : this.transcript.history();
-      if (said.length) sessionStorage.setItem(KEPT, JSON.stringify(said));
+      if (said.length) sessionStorage.setItem(KEPT, JSON.stringify({ earlier: this.#earlier, said }));
       else sessionStorage.removeItem(KEPT);
     } catch {
       // a browser that keeps nothing for this page loses the words with it
@@ -364,7 +401,9 @@ export class Conversation extends EventTarget {
 
   #restore() {
     try {
-      this.transcript.restore(JSON.parse(sessionStorage.getItem(KEPT) ?? "[]"));
+      const { earlier, said } = JSON.parse(sessionStorage.getItem(KEPT) ?? "{}");
+      this.transcript.restore(said ?? []);
+      this.#earlier = earlier ?? null;
     } catch {
       // nothing is kept, or nothing that can be read
     }
@@ -400,6 +439,7 @@ export class Conversation extends EventTarget {
       case "input_audio_buffer.speech_started":
         transcript.remove(spoken); // it was dropped
         transcript.add(event.item_id, "user");
+        this.audio?.duck(false);
         return this.#interruptible ? this.#interrupt() : undefined;
       case "input_audio_buffer.cleared":
         return transcript.remove(spoken);
@@ -427,6 +467,11 @@ export class Conversation extends EventTarget {
         return this.#onAudioDone(event.item_id);
       case "response.done":
         return this.#onResponseDone(event.response);
+      case "vivavoce.interruption":
+        return this.audio?.duck(event.judgement === "suspected" && this.#interruptible);
+      case "vivavoce.continued":
+        this.#recalled = event.items;
+        return this.#recalled ? undefined : this.#onBegun();
       case "vivavoce.card":
         return transcript.card(event.title, event.html);
       case "vivavoce.assistant":
@@ -440,9 +485,23 @@ export class Conversation extends EventTarget {
 
   /** @param {any} item */
   #onItemAdded({ id, type, role, content }) {
+    if (this.#recalled) return this.#onItemRecalled(id, role, (content ?? []).map(textOf).join(" "));
     if (type !== "message" || this.#replayed.has(id)) return;
     if (role === "assistant") this.transcript.add(id, role, "", /^(apology|filler)_/.exec(id)?.[1] ?? this.#purpose);
     if (role === "user") this.transcript.add(id, role, content.map(textOf).join(" "));
+  }
+
+  /**
+   * An item of the conversation before this one, which the page may know already.
+   * @param {string} id
+   * @param {string} role
+   * @param {string} text
+   */
+  #onItemRecalled(id, role, text) {
+    this.#replayed.add(id);
+    if (text && !this.transcript.has(id) && (role === "user" || role === "assistant"))
+      this.transcript.restore([{ id, who: role, text }]);
+    if (--this.#recalled === 0) this.#onBegun();
   }
 
   /** @param {any} response */
@@ -452,9 +511,14 @@ export class Conversation extends EventTarget {
     for (const action of this.#whenResponseDone.splice(0)) action();
   }
 
-  /** @param {{code: string, message: string}} error */
-  #onError({ code, message }) {
+  /** @param {{code: string, message: string, event_id?: string}} error */
+  #onError({ code, message, event_id: event }) {
+    if (event === CONFIGURE && this.settings.get("interrupting") === "words") {
+      this.problem = "What answers here cannot tell words from other sounds, so speaking interrupts it.";
+      return this.settings.set("interrupting", "speech");
+    }
     if (HARMLESS.has(code)) return;
+    if (NOT_CONTINUED.has(code)) return this.#onBegun();
     if (code === "conversation_already_has_active_response") // a greeting, for example
       return void this.#whenResponseDone.push(() => this.#createResponse());
     if (code === "session_expired")

@@ -16,6 +16,7 @@ const CHOICES = {
   interrupting: [
     "Interrupting it",
     ["speech", "By speaking", "Talk, and it stops. A cough or an “uh-huh” does not stop it."],
+    ["words", "By words", "It stops only for words that it has understood. For noisy rooms."],
     ["touch", "By touch or key", "It does not hear you while it speaks. For loudspeakers."],
     ["off", "Not at all", "It finishes, then answers what you said meanwhile."],
   ],

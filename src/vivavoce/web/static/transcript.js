@@ -94,6 +94,11 @@ export class Transcript extends EventTarget {
     return this.#turns.values();
   }
 
+  /** @param {string} id */
+  has(id) {
+    return this.#turns.has(id);
+  }
+
   clear() {
     this.#turns.clear();
     this.#tell({ change: "cleared" });
