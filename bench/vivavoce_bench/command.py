@@ -8,7 +8,7 @@ import typer
 from vivavoce.cli.common import Chat, File
 
 What = Literal[
-    "all", "latency", "load", "barge-in", "hearing", "turns", "transport", "tools", "long", "history"
+    "all", "latency", "load", "barge-in", "hearing", "turns", "transport", "tools", "long", "history", "store"
 ]
 
 
@@ -16,7 +16,7 @@ def bench(
     what: Annotated[
         What,
         typer.Argument(
-            help="latency, load, barge-in, hearing, turns, transport, tools, long, history; all: a short round."
+            help="latency, load, barge-in, hearing, turns, transport, tools, long, history, store; all: short."
         ),
     ] = "all",
     preset: Annotated[str, typer.Option(help="offline, or scripted: providers of fixed delays.")] = "offline",

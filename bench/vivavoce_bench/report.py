@@ -1,6 +1,6 @@
 """Prints the results of measurements."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from rich.console import Console
 from rich.table import Table
@@ -25,7 +25,7 @@ def show_latency(levels: Sequence[Level], console: Console, *, way: str = "") ->
     for level in levels:
         turns, latencies = level.turns, _latencies_ms(level.turns)
         middle = percentile(latencies, 50)
-        ratio = f"{middle / first:.2f}" if middle and first else "-"
+        ratio = _ratio(middle, first)
         early, failed = [turn.closed_early for turn in turns], [bool(turn.failed) for turn in turns]
         shares = map(_share, ([turn.spoken_over for turn in turns], early, failed))
         rows.append((level.conversations, len(turns), *_percentiles(latencies, 50, 90, 95), ratio, *shares))
@@ -62,6 +62,34 @@ def show_load(levels: Sequence[Level], console: Console) -> None:
     points = [(float(one.conversations), one.megabytes) for one in levels if one.megabytes is not None]
     if (growth := slope(points)) is not None:
         console.print(f"Each further conversation takes {growth:.2f} MB.")
+
+
+def show_store(found: Sequence[Mapping[str, Level]], console: Console) -> None:
+    """Print what storing conversations adds, beside the first way of storing, which is none."""
+    rows = []
+    for count in dict.fromkeys(level.conversations for one in found for level in one.values()):
+        times = [one for one in found if all(level.conversations == count for level in one.values())]
+        first = next(iter(times[0]))
+        for name in times[0]:
+            pairs = [(one[name].cpu, one[first].cpu) for one in times]
+            ratios = sorted(cpu / floor for cpu, floor in pairs if cpu and floor)
+            spread = f"{percentile(ratios, 50):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})" if ratios else "-"
+            cpu = percentile([cpu for cpu, _ in pairs if cpu is not None], 50)
+            waits = _latencies_ms([turn for one in times for turn in one[name].turns])
+            floors = _latencies_ms([turn for one in times for turn in one[first].turns])
+            shares = (_ratio(percentile(waits, p), percentile(floors, p)) for p in (50, 95))
+            rows.append((name, count, *_percentiles(waits, 50, 95), *shares, _number(cpu), spread))
+    columns = (
+        "stored",
+        "at once",
+        "p50 ms",
+        "p95 ms",
+        "p50 ratio",
+        "p95 ratio",
+        "CPU s per session-minute",
+        "ratio",
+    )
+    _table(console, "What it costs to store conversations", columns, rows)
 
 
 def show_barge_in(found: Sequence[BargeIn], console: Console) -> None:
@@ -259,6 +287,10 @@ def _ms(seconds: float) -> str:
 
 def _number(value: float | None, digits: int = 2) -> str:
     return "not known" if value is None else f"{value:.{digits}f}"
+
+
+def _ratio(value: float | None, floor: float | None) -> str:
+    return f"{value / floor:.2f}" if value and floor else "-"
 
 
 def _share(cases: Sequence[bool]) -> str:

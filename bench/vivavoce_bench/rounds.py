@@ -1,5 +1,7 @@
 """The rounds of measurements that `viva bench` can run, and what they print."""
 
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +21,14 @@ SCRIPTED_SILENCE_MS = 200
 INPUT_SECONDS = 30
 TRANSPORT_SECONDS = 12
 HISTORY_TURNS = 20
+STORES: Mapping[str, Mapping[str, str]] = {
+    "nothing": {"ENABLED": "false"},
+    "words": {"RECORDINGS": "false"},
+    "words and sound": {},
+}
+"""what is stored, and the settings for it"""
+STORE_TIMES = 3
+"""times that each of them is measured"""
 
 Json = dict[str, object]
 
@@ -74,6 +84,8 @@ class Options:
                     return [100] if self.quick else [1000, 10_000]
                 case "load":
                     return many if self.scripted else [1, 2]
+                case "store":
+                    return [20] if self.scripted else [1]
                 case _:
                     return [1, 5] if self.scripted else [1]
         try:
@@ -96,6 +108,7 @@ async def run(options: Options) -> Json:
         "tools": _tools,
         "long": _long,
         "history": _history,
+        "store": _store,
     }.get(options.what, _calls)
     with busy_neighbours(options.busy):
         found = await measure(options, console)
@@ -168,6 +181,30 @@ async def _history(options: Options, console: Console) -> Json:
         found = await history.run(url, options.levels, options.turns or HISTORY_TURNS, status.update)
     report.show_history(found, console)
     return {"history": found}
+
+
+async def _store(options: Options, console: Console) -> Json:
+    """Measure the load with each way of storing, in turn, so that a busy machine disturbs all alike."""
+    if options.setup.in_process:
+        raise ConfigError("bench store needs servers; leave out --in-process.")
+    asked, found = trials.questions(options.clips), list[dict[str, trials.Level]]()
+    async with AsyncExitStack() as stack:
+        status = stack.enter_context(console.status("Starting servers and loading the models."))
+        servers = {}
+        for name, settings in STORES.items():
+            variables = {f"VIVAVOCE_STORE__{setting}": value for setting, value in settings.items()}
+            variables["VIVAVOCE_SERVER__DATA"] = stack.enter_context(TemporaryDirectory())
+            servers[name] = await stack.enter_async_context(running(options.setup, variables))
+            await trials.warm_up(servers[name], asked, options.wanted)
+        for count in options.levels:
+            for _ in range(1 if options.quick else STORE_TIMES):
+                measured = {
+                    name: await trials.level(server, count, asked, options.times, options.wanted, status.update)
+                    for name, server in servers.items()
+                }
+                found.append(measured)
+    report.show_store(found, console)
+    return {"store": found}
 
 
 async def _tools(options: Options, console: Console) -> Json:

@@ -4,7 +4,7 @@ import os
 import socket
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -81,8 +81,11 @@ def key() -> str | None:
 
 
 @asynccontextmanager
-async def running(setup: Setup) -> AsyncIterator[MeasuredServer]:
-    """Start the target, and stop it at the end. Raises `ConfigError` and `ProviderError`."""
+async def running(setup: Setup, variables: Mapping[str, str] | None = None) -> AsyncIterator[MeasuredServer]:
+    """Start the target, a server with these environment variables added, and stop it at the end.
+
+    Raises `ConfigError` and `ProviderError`.
+    """
     config = setup.load()  # mistakes in it are reported here, not in the server's log
     if setup.in_process:
         async with open_runtime(config) as runtime:
@@ -90,7 +93,7 @@ async def running(setup: Setup) -> AsyncIterator[MeasuredServer]:
             yield MeasuredServer(dial, os.getpid())
     else:
         command = [*VIVA, "serve", *setup.arguments, "--host", "127.0.0.1", "--port"]
-        async with started(command) as server:
+        async with started(command, variables) as server:
             yield server
 
 
@@ -107,14 +110,19 @@ async def open_providers(setup: Setup, *roles: Role) -> Sequence[Any]:
 
 
 @asynccontextmanager
-async def started(command: Sequence[str]) -> AsyncIterator[MeasuredServer]:
+async def started(
+    command: Sequence[str], variables: Mapping[str, str] | None = None
+) -> AsyncIterator[MeasuredServer]:
     """Run a server in a process of its own, whose command ends with the port, and stop it at the end."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     url = f"http://127.0.0.1:{port}"
     with tempfile.TemporaryFile() as log:
-        process = await anyio.open_process([*command, str(port)], stdin=None, stdout=log, stderr=log)
+        environment = {**os.environ, **(variables or {})}
+        process = await anyio.open_process(
+            [*command, str(port)], stdin=None, stdout=log, stderr=log, env=environment
+        )
         try:
             with anyio.move_on_after(READY_SECONDS) as waiting:
                 await _until_ready(url, process)

@@ -67,6 +67,8 @@ class Level:
     megabytes: float | None
     client_cpu: float
     lag: float
+    minutes: float = 0.0
+    """of all conversations together"""
 
 
 def questions(clips: Sequence[Clip]) -> list[Clip]:
@@ -128,6 +130,7 @@ async def level(
         megabytes=after.megabytes if after else None,
         client_cpu=(own_cpu() - own_before) / (anyio.current_time() - began),
         lag=max(caller.lag for caller in callers),
+        minutes=sum(seconds) / 60,
     )
 
 

@@ -7,7 +7,7 @@ from rich.console import Console
 
 from vivavoce_bench.clips import BUILT_IN, clips_in
 from vivavoce_bench.measures import Interruption, MeasuredTurn
-from vivavoce_bench.report import show_barge_in, show_hearing, show_latency, show_load
+from vivavoce_bench.report import show_barge_in, show_hearing, show_latency, show_load, show_store
 from vivavoce_bench.server import Setup, running
 from vivavoce_bench.trials import BargeIn, HearingReport, Level, Transcribed, Wanted, level, questions
 
@@ -49,6 +49,18 @@ def test_the_price_of_one_more_conversation_is_told() -> None:
     levels = [Level(count, [], 0.9, 100.0 + count, 0.1, 0.001) for count in (1, 10)]
     assert "Each further conversation takes 1.00 MB." in printed(show_load, levels)
     assert "not known" in printed(show_load, [Level(1, [], None, None, 0.1, 0.001)])
+
+
+def test_what_storing_adds_is_told_beside_storing_nothing() -> None:
+    turns = [MeasuredTurn(0.4), MeasuredTurn(0.5)]
+    later = [MeasuredTurn(0.44), MeasuredTurn(0.55)]
+    found = [
+        {"nothing": Level(20, turns, 1.0, 110.0, 0.1, 0.001), "words": Level(20, later, cpu, 110.0, 0.1, 0.001)}
+        for cpu in (1.1, 1.3, 1.0)
+    ]
+    text = printed(show_store, found)
+    assert "1.10 (1.00 to 1.30)" in text
+    assert "495" in text
 
 
 def test_interruptions_and_feedback_are_told_apart() -> None:
