@@ -1,13 +1,16 @@
 """`viva history` and `viva db` answer about what was stored."""
 
 import json
+import os
 import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from cli.conftest import Viva
-from store.played import PARIS, record
+from store.played import PARIS, play, record, recorder
 from vivavoce.testing.simulation import CallerSays
 
 pytestmark = [pytest.mark.anyio, pytest.mark.real_time]
@@ -47,6 +50,38 @@ async def test_stored_conversations_are_listed_shown_found_copied_and_deleted(
     assert "is damaged" in await say("history", "list", code=2)
     shutil.copy(tmp_path / "copy.db", tmp_path / "conversations.db")
     assert "in order" in await say("db", "check", "--scrub", "--rebuild")
+
+
+async def test_all_that_a_person_said_is_listed_and_deleted(viva: Viva, tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/conversations.db"
+    for _ in range(3):
+        await record(url, tmp_path, PARIS, until=5)
+    with closing(sqlite3.connect(tmp_path / "conversations.db")) as database, database:
+        database.execute(
+            "UPDATE conversations SET identity = 'anna' WHERE id IN (SELECT id FROM conversations LIMIT 2)"
+        )
+    killed = recorder(url, tmp_path)
+    play(killed)
+    killed._journal.close()  # a killed server leaves this behind
+    unknown = tmp_path / "recordings" / f"sess_{'0' * 24}.ogg"
+    unknown.parent.mkdir()
+    unknown.touch()
+    os.utime(unknown, (0, 0))
+
+    async def say(*arguments: str, code: int = 0) -> str:
+        done = await viva(*arguments, VIVAVOCE_STORE__URL=url, VIVAVOCE_SERVER__DATA=str(tmp_path))
+        assert done.returncode == code, done.stderr.decode()
+        return (done.stdout + done.stderr).decode()
+
+    assert len((await say("history", "list", "--identity", "anna")).splitlines()) == 2
+    assert "Which conversations?" in await say("history", "delete", code=2)
+    assert "Deleted: 2." in await say("history", "delete", "--identity", "anna")
+    assert await say("history", "list", "--identity", "anna") == ""
+    assert len((await say("history", "list")).splitlines()) == 2
+    assert list((tmp_path / "journal").iterdir()) == []
+    assert "1 recordings in" in await say("db", "check", code=1)
+    assert f"{unknown} is deleted" in await say("db", "check", "--sweep")
+    assert not unknown.exists()
 
 
 async def test_before_anything_was_stored_there_is_nothing_to_list(viva: Viva, tmp_path: Path) -> None:

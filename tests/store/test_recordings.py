@@ -1,7 +1,6 @@
 """What is heard of a conversation is in its recording, at its place, and nothing else."""
 
 import io
-import json
 import signal
 import subprocess
 import sys
@@ -14,14 +13,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clients.environments import python_of
 from engines.simulations import MANUAL, STORY, truncated, with_input
 from store.voices import Samples, seen, speech, write
 from vivavoce.audio.rates import OUTPUT_RATE
 from vivavoce.protocol import events as e
 from vivavoce.protocol.session import Pcmu
 from vivavoce.session.middleware import ObservedEvent
-from vivavoce.store.recordings import Gap, Mixer, Recorded, RecordingWriter, delete, read, write_wav
+from vivavoce.store.files import delete
+from vivavoce.store.recordings import Gap, Mixer, Recorded, RecordingWriter, read, write_wav
 from vivavoce.testing.simulation import CallerSays, ClientSends, Simulation, Timeline
 
 MS = OUTPUT_RATE // 1000
@@ -56,10 +55,10 @@ def spans(channel: Samples) -> list[tuple[int, int, int]]:
 
 
 def record(path: str, timeline: Timeline, until: float) -> Recorded:
-    writer = RecordingWriter(path)
+    writer = RecordingWriter(path, spool=Path())
     for entry in timeline.entries:
         writer.on_event(entry)
-    return writer.close(timeline.started_at + until)
+    return writer.close(timeline.started_at + until).result()
 
 
 # what is heard, and when
@@ -263,11 +262,11 @@ def test_the_wav_has_the_same_sound(tmp_path: Path) -> None:
 
 
 def test_telephone_sound_is_recorded_too(tmp_path: Path) -> None:
-    writer = RecordingWriter(str(tmp_path / "a.flac"))
+    writer = RecordingWriter(str(tmp_path / "a.flac"), spool=tmp_path)
     writer.on_event(seen(0, e.SessionCreated(session=with_input(format=Pcmu()))))
     for at in range(50):
         writer.on_event(seen(at / 50, e.InputAudioBufferAppend(audio=b"\x80" * 160)))
-    sound = read(writer.close(1).url)
+    sound = read(writer.close(1).result().url)
     assert len(sound) == OUTPUT_RATE
     assert int(np.median(sound[:, 0])) > 30_000
 
@@ -302,8 +301,9 @@ KILLED = """
 import os, signal, sys
 sys.path.insert(0, {tests!r})
 from threading import Event
+from pathlib import Path
 from store.voices import RecordingWriter, e, seen, speech
-writer, sound = RecordingWriter({path!r}), speech(10).tobytes()
+writer, sound = RecordingWriter({path!r}, spool=Path()), speech(10).tobytes()
 for at in range(500):
     writer.on_event(seen(at / 50, e.InputAudioBufferAppend(audio=sound[at * 960 : at * 960 + 960])))
 while writer._got < writer._put:
@@ -321,62 +321,3 @@ def test_a_killed_process_leaves_all_but_the_last_second(tmp_path: Path) -> None
     left = read(str(path))[:, 0]
     assert 9 * OUTPUT_RATE < len(left) <= 10 * OUTPUT_RATE
     assert np.corrcoef(left, speech(10)[: len(left)])[0, 1] > 0.95
-
-
-S3 = """
-import json, os, sys
-sys.path.insert(0, {tests!r})
-sys.path.append({packages!r})
-from moto.server import ThreadedMotoServer
-server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-server.start()
-host, port = server.get_host_and_port()
-os.environ |= {{"FSSPEC_S3_KEY": "k", "FSSPEC_S3_SECRET": "s", "FSSPEC_S3_ENDPOINT_URL": f"http://{{host}}:{{port}}"}}
-import s3fs, fsspec.config
-fsspec.config.set_conf_env(fsspec.config.conf)
-from pathlib import Path
-from store.voices import speech, write
-from vivavoce.store.recordings import delete, read
-store = s3fs.S3FileSystem()
-store.mkdir("calls")
-spool = Path({spool!r})
-recorded = write("s3://calls/2026/a.ogg", speech(5), speech(5), spool=spool)
-refused = write("s3://nobody/a.ogg", speech(1), speech(1), spool=spool)
-os.environ["FSSPEC_S3_ENDPOINT_URL"] = "http://127.0.0.1:9"
-fsspec.config.set_conf_env(fsspec.config.conf)
-unreachable = write("s3://calls/b.ogg", speech(1), speech(1), spool=spool)
-os.environ["FSSPEC_S3_ENDPOINT_URL"] = f"http://{{host}}:{{port}}"
-fsspec.config.set_conf_env(fsspec.config.conf)
-told = {{
-    "problem": recorded.problem,
-    "listed": store.find("calls"),
-    "type": store.info("calls/2026/a.ogg", refresh=True)["ContentType"],
-    "samples": [len(read(recorded.url)), len(read(recorded.url, 24_000, 48_000))],
-    "refused": refused.problem,
-    "unreachable": unreachable.problem,
-    "spooled": sorted(path.name for path in spool.iterdir()),
-}}
-delete(recorded.url)
-store.invalidate_cache()
-print(json.dumps(told | {{"left": store.find("calls")}}))
-server.stop()
-"""
-
-
-@pytest.mark.real_time
-def test_a_finished_recording_is_put_into_s3_and_read_there(tmp_path: Path) -> None:
-    packages = next((python_of("s3").parents[1] / "lib").glob("python*/site-packages"))
-    script = S3.format(tests=str(Path(__file__).parents[1]), packages=str(packages), spool=str(tmp_path))
-    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
-    assert ran.returncode == 0, ran.stderr[-3000:]
-    told = json.loads(ran.stdout.splitlines()[-1])
-    assert told.pop("refused").startswith(f"The recording {tmp_path}/a.ogg is incomplete, or was not put")
-    assert "Could not connect" in told.pop("unreachable")
-    assert told == {
-        "problem": "",
-        "listed": ["calls/2026/a.ogg"],
-        "type": "audio/ogg",
-        "samples": [5 * OUTPUT_RATE, OUTPUT_RATE],
-        "spooled": ["a.ogg", "b.ogg"],
-        "left": [],
-    }

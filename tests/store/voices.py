@@ -27,13 +27,13 @@ def speech(seconds: int) -> Samples:
     return np.resize(np.frombuffer(sound, "<i2"), seconds * OUTPUT_RATE)
 
 
-def write(url: str, left: Samples, right: Samples, **options: int) -> Recorded:
+def write(url: str, left: Samples, right: Samples, spool: Path = Path(), **options: int) -> Recorded:
     """Record two voices that begin at once, in frames of 20 ms."""
-    writer = RecordingWriter(url, **options)
+    writer = RecordingWriter(url, spool=spool, **options)
     frame = OUTPUT_RATE // 50
     for at in range(0, len(left), frame):
         now = at / OUTPUT_RATE
         writer.on_event(seen(now, e.InputAudioBufferAppend(audio=left[at : at + frame].tobytes())))
         place = e.PartPlace(response_id="resp_1", item_id="item_1", output_index=0, content_index=0)
         writer.on_event(seen(now, e.ResponseOutputAudioDelta(**place, delta=right[at : at + frame].tobytes())))
-    return writer.close(len(left) / OUTPUT_RATE)
+    return writer.close(len(left) / OUTPUT_RATE).result()

@@ -217,20 +217,31 @@ async def open_recorder(config: "Config", on_status: Callable[[str], None]) -> A
     from vivavoce.store.database import Database
     from vivavoce.store.recorder import Recorder, recording
 
-    settings, folder = config.store, config.server.data.absolute()
+    settings = config.store
     recorder = Recorder(
         Database(config.store_url),
-        folder / "journal",
+        journal_folder(config),
         journal_bytes=config.limits.journal_bytes,
         limits=config.limits,
         events=settings.events,
-        recordings=(settings.recordings_url or str(folder / "recordings")) if settings.recordings else None,
+        recordings=recordings_folder(config) if settings.recordings else None,
         redact=load_function(settings.redact) if settings.redact else None,
         keep_days=settings.keep_days,
+        keep_bytes=settings.keep_bytes,
         on_status=on_status,
     )
     async with recording(recorder):
         yield recorder
+
+
+def journal_folder(config: "Config") -> Path:
+    """Return where the journal is, and recordings wait."""
+    return config.server.data.absolute() / "journal"
+
+
+def recordings_folder(config: "Config") -> str:
+    """Return the folder, or the URL of one, where recordings belong."""
+    return config.store.recordings_url or str(config.server.data.absolute() / "recordings")
 
 
 def listeners(recorder: "Recorder | None") -> "Sequence[ListenerFactory]":

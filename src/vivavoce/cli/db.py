@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from vivavoce.cli.common import File
+from vivavoce.cli.common import File, configuration, recordings_folder
 from vivavoce.cli.history import configured_database
 
 app = typer.Typer(no_args_is_help=True, help="The database of conversations: upgrade, backup, restore, check.")
@@ -54,12 +54,30 @@ def check(
         bool, typer.Option("--rebuild", help="Make the index for searching anew, first.")
     ] = False,
     scrub: Annotated[bool, typer.Option("--scrub", help="Remove what deleted rows have left behind.")] = False,
+    sweep: Annotated[
+        bool, typer.Option("--sweep", help="Delete recordings of no conversation, first.")
+    ] = False,
     config: File = None,
 ) -> None:
     """Read the whole database, and say what is wrong; exit code 1 if something is."""
     import anyio
 
+    from vivavoce.store.files import ask, delete
+    from vivavoce.store.retention import unknown_recordings
+
     database = configured_database(config)
+    folder = recordings_folder(configuration(file=config).config)
+
+    async def unknown() -> list[str]:
+        found = await unknown_recordings(database, folder)
+        if sweep:
+            for url in found:
+                await ask(delete, url)
+                print(f"{url} is deleted.")
+        elif found:
+            size = f"{len(found)} recordings in {folder} ({sum(found.values()) / 1e6:,.1f} MB)"
+            return [f"{size} belong to no conversation of this database; write: viva db check --sweep"]
+        return []
 
     async def run() -> list[str]:
         await database.open(upgrade=False)
@@ -68,7 +86,7 @@ def check(
         left = (
             [] if not scrub or await database.scrub() else ["deleted words are in the log: somebody reads it"]
         )
-        found = [*await database.problems(), *left]
+        found = [*await database.problems(), *left, *await unknown()]
         await database.close()
         return found
 

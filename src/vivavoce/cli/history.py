@@ -1,13 +1,13 @@
 """`viva history`: conversations that were stored."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from vivavoce.cli.common import File, configuration
+from vivavoce.cli.common import File, configuration, journal_folder
 from vivavoce.errors import ConfigError, alternatives
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ app = typer.Typer(
 Result = TypeVar("Result")
 Id = Annotated[str, typer.Argument(metavar="ID", help="A conversation, or the beginning of its id.")]
 AsJson = Annotated[bool, typer.Option("--json", help="As JSON, for programs.")]
+Identity = Annotated[str | None, typer.Option(help="Those of a person, by the identity that is stored.")]
 Limit = Annotated[int, typer.Option(min=1, max=1000, help="How many at most.")]
 LINE = 100
 """characters of a line of a list"""
@@ -30,13 +31,19 @@ LINE = 100
 def list_(
     limit: Limit = 20,
     before: Annotated[str | None, typer.Option(help="Only those before this conversation.")] = None,
+    identity: Identity = None,
     as_json: AsJson = False,
     config: File = None,
 ) -> None:
     """List conversations, newest first."""
+    from vivavoce.store.pages import ConversationFilter
     from vivavoce.store.queries import list_conversations
 
-    found = _ask(lambda database: list_conversations(database, limit=limit, before=before), config)
+    async def run(database: "Database") -> "Sequence[Record]":
+        where = ConversationFilter(identity=identity).conditions(database)
+        return await list_conversations(database, limit=limit, before=before, where=where)
+
+    found = _ask(run, config)
     if as_json:
         _print_json(found)
         return
@@ -96,16 +103,24 @@ def export(
 
 @app.command()
 def delete(
-    conversations: Annotated[list[str], typer.Argument(metavar="IDS...", help="Conversations.")],
+    conversations: Annotated[list[str] | None, typer.Argument(metavar="IDS...", help="Conversations.")] = None,
+    identity: Identity = None,
     config: File = None,
 ) -> None:
     """Delete conversations with all that belongs to them, so that nothing of them is left in the file."""
-    from vivavoce.store.queries import find_conversation
+    from vivavoce.store.entries import store_left
+    from vivavoce.store.queries import find_conversation, ids_of
     from vivavoce.store.retention import delete_with_recordings
 
+    if not conversations and not identity:
+        raise ConfigError("Which conversations? Write: viva history delete ID, or --identity SOMEBODY")
+    journal = journal_folder(configuration(file=config).config)
+
     async def run(database: "Database") -> tuple[int, bool]:
-        ids = [(await find_conversation(database, each))["id"] for each in conversations]
-        return len(ids), await delete_with_recordings(database, ids)
+        await store_left(database, journal)  # what a killed server has left is deleted as well
+        ids = [(await find_conversation(database, each))["id"] for each in conversations or ()]
+        ids += await ids_of(database, identity) if identity else []
+        return len(ids), await delete_with_recordings(database, ids, journal)
 
     count, is_scrubbed = _ask(run, config)
     print(f"Deleted: {count}.")

@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 from platformdirs import user_data_path
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import BaseModel, ByteSize, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from vivavoce.config.base import HttpAddress, HttpAddresses, Origins, SettingsTable, Table, Texts, matching
 from vivavoce.config.tools import ToolsTable
@@ -210,6 +210,8 @@ class StoreTable(SettingsTable):
     """whether all events of a conversation are written down too, for replay and for reports"""
     keep_days: Annotated[float, Field(ge=0)] = 0
     """days after which a conversation is deleted; 0 keeps it"""
+    keep_bytes: ByteSize = ByteSize(0)
+    """bytes, such as `50 GB`, that database and sound may take; then the oldest conversations are deleted"""
     recordings: bool = True
     """whether the sound is recorded"""
     recordings_url: str = ""

@@ -132,6 +132,11 @@ class ConversationRows:
         self._lost: dict[str, tuple[float, int]] = {}
         """by kind: when rows began to find no room, and how many did"""
 
+    @property
+    def is_known(self) -> bool:
+        """Whether the conversation has a row, to which others may belong."""
+        return self._is_known
+
     def __call__(self, observed: ObservedEvent) -> None:
         if self._has_failed:
             return

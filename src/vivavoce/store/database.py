@@ -4,6 +4,7 @@ import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, closing, contextmanager
 from functools import lru_cache, partial
+from math import inf
 from pathlib import Path
 from shutil import move
 from typing import Any
@@ -16,7 +17,7 @@ from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError,
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from vivavoce.errors import ConfigError, ProviderError
-from vivavoce.store.tables import KEYS
+from vivavoce.store.tables import KEYS, metadata
 
 DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg"}
 BUSY_SECONDS = 10
@@ -26,6 +27,11 @@ CONNECT_SECONDS = 10
 """seconds in which PostgreSQL must accept a connection"""
 CHECKPOINTS = 50
 """times that emptying SQLite's log is tried, 0.1 s apart, while others read"""
+_MERGE = "INSERT INTO items_words (items_words, rank) VALUES ('merge', -500)"
+_FREE = "PRAGMA incremental_vacuum(1000)"
+"""merges some pages of SQLite's index for searching, and gives some free pages back"""
+_ROW_BYTES = 28
+"""what PostgreSQL needs for a row besides its columns"""
 _UPGRADING = 0x76697661
 """PostgreSQL's advisory lock of whoever upgrades the tables"""
 _MIGRATIONS = str(Path(__file__).with_name("migrations"))
@@ -110,9 +116,10 @@ class Database:
     async def scrub(self) -> bool:
         """Remove what deleted rows have left behind; return whether nothing of it can be read any more.
 
-        SQLite overwrites deleted rows (`secure_delete`), but FTS5 keeps deleted words until it is optimized,
-        and the log keeps old pages until it is emptied, which waits for others that read. PostgreSQL is asked
-        for VACUUM, after which the space is used again; its own log and backups are its administrator's.
+        SQLite overwrites deleted rows (`secure_delete`), but FTS5 keeps deleted words until its parts are
+        merged, and the log keeps old pages until it is emptied, which waits for others that read. All is done
+        in steps, between which others can write. PostgreSQL is asked for VACUUM, after which the space is used
+        again; its own log and backups are its administrator's.
         """
         with self._describing():
             async with self._engine.connect() as connection:
@@ -121,13 +128,39 @@ class Database:
                     await connection.exec_driver_sql("VACUUM items, events, usage, timings, conversations")
                     return True
                 await connection.execution_options(vivavoce="")
-                await connection.exec_driver_sql("INSERT INTO items_words (items_words) VALUES ('optimize')")
+                await _repeat(connection, _MERGE, "SELECT total_changes()", least=2)
+                await _repeat(connection, _FREE, "PRAGMA freelist_count", least=1)
                 for _ in range(CHECKPOINTS):
                     checkpoint = await connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
                     if not checkpoint.scalar_one():
                         return True
                     await anyio.sleep(0.1)
         return False
+
+    async def used_bytes(self, enough: int = 0) -> int:
+        """Return the bytes that rows and indexes need, without space that is free to be used again.
+
+        PostgreSQL does not tell that space. So if its tables take more than `enough`, what their rows need is
+        estimated, for which it counts them.
+        """
+        async with self.reading() as connection:
+            if self.is_sqlite:
+                pragmas = ("page_count", "freelist_count", "page_size")
+                found = [await connection.exec_driver_sql(f"PRAGMA {name}") for name in pragmas]
+                pages, free, size = (one.scalar_one() for one in found)
+                return int((pages - free) * size)
+            names = [table.name for table in metadata.sorted_tables]
+            taken = {name: await _number(connection, f"pg_total_relation_size('{name}')") for name in names}
+            needed = sum(taken.values())
+            if needed <= enough:
+                return round(needed)
+            needed = 0
+            for name in names:
+                rows = f"(SELECT avg(pg_column_size(one.*)) FROM (SELECT * FROM {name} LIMIT 1000) AS one)"  # noqa: S608
+                own = f"coalesce((SELECT count(*) FROM {name}) * ({rows} + {_ROW_BYTES}), 0)"  # noqa: S608
+                table = max(1, await _number(connection, f"pg_table_size('{name}')"))
+                needed += taken[name] * min(1, await _number(connection, own) / table)
+            return round(needed)
 
     async def problems(self) -> Sequence[str]:
         """Return what is wrong with the tables and the index for searching; reads all of it."""
@@ -283,6 +316,21 @@ def _upsert(table: sa.Table, columns: tuple[str, ...], is_sqlite: bool) -> sa.In
     return insert.on_conflict_do_update(index_elements=KEYS[table.name], set_=changed)
 
 
+async def _number(connection: AsyncConnection, expression: str) -> float:
+    return float((await connection.exec_driver_sql(f"SELECT {expression}")).scalar_one())
+
+
+async def _repeat(connection: AsyncConnection, statement: str, measure: str, *, least: int) -> None:
+    """Execute a statement, each time on its own, until what is measured changes by less than `least`."""
+    raw: Any = (await connection.get_raw_connection()).driver_connection
+    after = (await connection.exec_driver_sql(measure)).scalar_one()
+    before = inf
+    while abs(after - before) >= least:
+        # `execute` ends at the first row, of which `incremental_vacuum` has one, without columns, for each page
+        await raw.executescript(statement)
+        before, after = after, (await connection.exec_driver_sql(measure)).scalar_one()
+
+
 def _check(file: Path) -> None:
     """Raise `ConfigError` if an SQLite file is missing or damaged."""
     if not file.exists():
@@ -314,7 +362,14 @@ def _prepare_sqlite(connection: sqlite3.Connection, _: object) -> None:
     """Let transactions begin where we say so, and set what belongs to each connection."""
     connection.isolation_level = None
     cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON"):
+    # the first has an effect on a new file only, in which free pages can then be given back in steps
+    for pragma in (
+        "auto_vacuum=INCREMENTAL",
+        "journal_mode=WAL",
+        "synchronous=FULL",
+        "foreign_keys=ON",
+        "secure_delete=ON",
+    ):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
 

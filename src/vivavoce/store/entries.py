@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Mapping, Sequence
 from functools import partial
+from pathlib import Path
 
 import anyio
 import anyio.to_thread
@@ -13,6 +14,7 @@ from vivavoce.errors import ProviderError
 from vivavoce.store import tables
 from vivavoce.store.database import Database, upsert
 from vivavoce.store.folding import VERSION, fold
+from vivavoce.store.journal import left_journals
 
 log = logging.getLogger(__name__)
 
@@ -126,6 +128,15 @@ async def finish(database: Database, journal_id: str) -> None:
     async with database.writing() as connection:
         await connection.execute(cut_off.values(ended=ended, ended_by="crash"))
         await connection.execute(sa.delete(tables.journals).where(tables.journals.c.id == journal_id))
+
+
+async def store_left(database: Database, folder: Path) -> None:
+    """Store what is in the journals of processes that are gone. Raises `ProviderError` if that fails."""
+    for left in left_journals(folder):
+        log.info("a server that was killed has left %d bytes; they are stored now", len(left.entries))
+        await write(database, left.id, left.entries)
+        left.done()
+        await finish(database, left.id)
 
 
 async def refold(database: Database) -> None:

@@ -59,6 +59,13 @@ async def list_conversations(
         return [dict(row) for row in (await connection.execute(newest)).mappings()]
 
 
+async def ids_of(database: Database, identity: str) -> Sequence[str]:
+    """Return the ids of all conversations of a person."""
+    own = sa.select(_CONVERSATIONS.c.id).where(_CONVERSATIONS.c.identity == plain(identity))
+    async with database.reading() as connection:
+        return (await connection.execute(own)).scalars().all()
+
+
 async def find_conversation(database: Database, conversation_id: str) -> Record:
     """Return a conversation, with its `items`, `usage`, `timings`, `recordings` and `gaps` as lists.
 

@@ -7,12 +7,11 @@ A thread for each conversation does that, and writes. What is in the file surviv
 import logging
 import wave
 from collections import defaultdict, deque
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
+from io import FileIO
 from math import inf
 from pathlib import Path
-from tempfile import gettempdir
 from threading import Event, Thread
 from typing import TYPE_CHECKING, BinaryIO, Literal, cast
 
@@ -25,11 +24,11 @@ from vivavoce.protocol import events as e
 from vivavoce.protocol.session import AudioFormat, Pcm, input_settings, output_settings
 from vivavoce.session.formats import AudioDecoder, bytes_per_ms
 from vivavoce.session.middleware import ObservedEvent
+from vivavoce.store.files import local_path, writing
 
 if TYPE_CHECKING:
     import numpy as np
     from av.audio.stream import AudioStream
-    from fsspec import AbstractFileSystem
     from numpy.typing import NDArray
 
     Stereo = NDArray[np.int16]
@@ -348,28 +347,27 @@ class Mixer:
 class RecordingWriter:
     """Writes the recording of one conversation, in a thread of its own.
 
-    `url` is a path, or the URL of any store that fsspec knows, where the finished file is put; until then it is
-    in the folder `spool`. It is FLAC if its name ends so, else Ogg Opus. `max_bytes` of sound may wait to be
-    written; more is dropped, and noted as a gap. `in_real_time` is the caller's. Needs the extra `store`.
+    `url` is a path, or the URL of any store that fsspec knows, where the finished file belongs; that one is
+    written in the folder `spool`, from where others put it. It is FLAC if its name ends so, else Ogg Opus.
+    `max_bytes` of sound may wait to be written; more is dropped, and noted as a gap. `in_real_time` is the
+    caller's. Needs the extra `store`.
     """
 
     def __init__(
-        self, url: str, *, max_bytes: int = WAITING_BYTES, spool: Path | None = None, in_real_time: bool = True
+        self, url: str, *, spool: Path, max_bytes: int = WAITING_BYTES, in_real_time: bool = True
     ) -> None:
-        from fsspec.core import url_to_fs
-
-        self._store, target = url_to_fs(url)
-        self._target = None if _is_local(self._store) else target
-        self._path = Path(target) if self._target is None else (spool or Path(gettempdir())) / Path(target).name
-        self._max_bytes = max_bytes
         self.url = url
+        self.path = local_path(url) or spool / Path(url).name
+        """the file that is written"""
+        self._max_bytes = max_bytes
         self._recorded, self._in_real_time = Recorded(url), in_real_time
         self._queue = deque[ObservedEvent | _Dropped]()
         self._put = self._got = 0  # bytes; each is changed by one thread only
         self._dropped: dict[str, _Dropped] = {}
         self._ended, self._ended_at = Event(), 0.0
-        self._thread = Thread(target=self._run, name=f"recording {self._path.name}", daemon=True)
-        self._thread.start()
+        self._finished = Future[Recorded]()
+        self._finished.set_running_or_notify_cancel()  # whoever waits for it may be cancelled, and it is not
+        Thread(target=self._run, name=f"recording {self.path.name}", daemon=True).start()
 
     def on_event(self, observed: ObservedEvent) -> None:
         """Record an event. Never blocks."""
@@ -384,32 +382,32 @@ class RecordingWriter:
             self._put += size
             self._queue.append(observed)  # without waking the thread, which would cost more than encoding does
 
-    def close(self, at: float) -> Recorded:
-        """Finish the file at a time of the events' clock, and put it where it belongs.
-
-        Blocks until that is done, so call it in a thread.
-        """
+    def close(self, at: float) -> "Future[Recorded]":
+        """Finish the file at a time of the events' clock; the result comes when that is done. Never blocks."""
         self._queue.extend(self._dropped.values())
         self._ended_at = at
         self._ended.set()
-        self._thread.join()
-        return self._recorded
+        return self._finished
 
     def _run(self) -> None:
+        try:
+            self._record()
+        finally:
+            self._finished.set_result(self._recorded)
+
+    def _record(self) -> None:
         from av import FFmpegError
 
         mixer = Mixer(in_real_time=self._in_real_time)
         try:
-            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with _Encoder(self._path) as encoder:
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with writing(self.path) as file, _Encoder(file, _container(self.url)) as encoder:
                 is_over = False
                 while not is_over:
                     is_over = self._ended.wait(WRITE_SECONDS)
                     self._mix(mixer, encoder)
                 mixer.advance(self._ended_at)
                 encoder.write(mixer.pop(mixer.end))
-            if self._target is not None:
-                self._put_into_store(self._target)
         except (OSError, FFmpegError) as error:
             self._fail(error)
         self._recorded.samples = mixer.taken
@@ -432,18 +430,9 @@ class RecordingWriter:
             encoder.write(mixer.pop(mixer.settled))
         self._got += size
 
-    def _put_into_store(self, target: str) -> None:
-        with ThreadPoolExecutor(
-            1
-        ) as pool:  # the library of a store may raise anything: botocore's are no OSErrors
-            error = pool.submit(self._store.put, str(self._path), target).exception()
-        if error:
-            raise OSError(error) from error
-        self._path.unlink()
-
     def _fail(self, error: Exception) -> None:
         """Say why, and keep nothing more."""
-        self._recorded.problem = f"The recording {self._path} is incomplete, or was not put: {error}"
+        self._recorded.problem = f"The recording {self.path} is incomplete: {error}"
         log.warning("%s", self._recorded.problem)
         self._max_bytes = -1
         while not self._ended.wait(WRITE_SECONDS):
@@ -451,11 +440,11 @@ class RecordingWriter:
 
 
 class _Encoder:
-    def __init__(self, path: Path) -> None:
+    def __init__(self, file: FileIO, container: str) -> None:
         import av
 
-        container = _container(str(path))
-        self._file = av.open(str(path), "w", format=container, options=_OPTIONS[container])
+        # by its path, FFmpeg would make it again if it was deleted before the first sample
+        self._file = av.open(file, "w", format=container, options=_OPTIONS[container])
         self._stream = cast(
             "AudioStream", self._file.add_stream(_CODECS[container], rate=OUTPUT_RATE, layout="stereo")
         )
@@ -497,10 +486,6 @@ def _sound(event: e.Event) -> tuple[str, str, int]:
 
 def _container(name: str) -> str:
     return "flac" if name.endswith(".flac") else "ogg"
-
-
-def _is_local(store: "AbstractFileSystem") -> bool:
-    return "file" in ((store.protocol,) if isinstance(store.protocol, str) else store.protocol)
 
 
 # reading
@@ -553,12 +538,3 @@ def write_wav(url: str, sink: BinaryIO, start: int = 0, end: int | None = None) 
             if len(samples) < until - start:
                 return
             start = until
-
-
-def delete(url: str) -> None:
-    """Delete a recording, if it is there."""
-    from fsspec.core import url_to_fs
-
-    store, path = url_to_fs(url)
-    with suppress(FileNotFoundError):
-        store.rm_file(path)

@@ -34,7 +34,7 @@ class WorkerThreads:
         slots, job = self._here(), Future[T]()
         await slots.acquire_on_behalf_of(job)
         job.add_done_callback(_once_in(asyncio.get_running_loop(), slots.release_on_behalf_of))
-        Thread(target=copy_context().run, args=(_do, job, work), name=f"tool {self._name}", daemon=True).start()
+        Thread(target=copy_context().run, args=(_do, job, work), name=self._name, daemon=True).start()
         try:
             return await asyncio.wrap_future(job)
         except anyio.get_cancelled_exc_class():
@@ -52,7 +52,7 @@ class WorkerThreads:
         if not job.done():
             self.abandoned += 1
             log.warning(
-                "tool %r was abandoned and runs on in its thread; there are %d such threads, at most %d",
+                "%r was abandoned and runs on in its thread; there are %d such threads, at most %d",
                 self._name,
                 self.abandoned,
                 self._limit,
@@ -61,7 +61,7 @@ class WorkerThreads:
 
     def _has_ended(self, _job: "Future[T]") -> None:
         self.abandoned -= 1
-        log.info("an abandoned thread of tool %r has ended; %d are left", self._name, self.abandoned)
+        log.info("an abandoned thread of %r has ended; %d are left", self._name, self.abandoned)
 
 
 def _do(job: "Future[T]", work: Callable[[], T]) -> None:

@@ -160,7 +160,7 @@ class HistoryEndpoint:
             raise HttpError(409, problem, code="conversation_in_progress", param="id")
         async with self._deleting:  # it is over when all is gone, however long that takes
             try:
-                scrubbed = await delete_with_recordings(recorder.database, ids)
+                scrubbed = await delete_with_recordings(recorder.database, ids, recorder.spool)
             except (ProviderError, OSError) as error:
                 raise self._store.unavailable(str(error)) from error
         return Deletion(deleted=ids, scrubbed=scrubbed)
