@@ -24,6 +24,7 @@ NARROWER: dict[str, st.SearchStrategy[object]] = {
     "server_url": st.just("https://tools.example/mcp"),
     "effort": st.sampled_from(["minimal", "low", "medium", "high", "xhigh"]),
     "connector_id": st.sampled_from(["connector_dropbox", "connector_gmail"]),
+    "interrupt_response": st.booleans(),  # and `words`, which is ours
     "variables": st.dictionaries(st.text(max_size=5), st.text(max_size=5), max_size=3),
 }
 """Fields of which the SDK lists the values that it knows today, and we let others pass."""

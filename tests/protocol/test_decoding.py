@@ -27,6 +27,10 @@ def hearing(**fields: object) -> dict[str, object]:
     return session(audio={"input": fields})
 
 
+def turns(**fields: object) -> dict[str, object]:
+    return hearing(turn_detection={"type": "server_vad", **fields})
+
+
 def item(**fields: object) -> dict[str, object]:
     return {"type": "conversation.item.create", "item": fields}
 
@@ -63,6 +67,8 @@ WRONG = [
     (session(max_output_tokens=1.5), "invalid_value", "session.max_output_tokens"),
     (session(max_output_tokens=True), "invalid_value", "session.max_output_tokens"),
     (session(parallel_tool_calls=1), "invalid_value", "session.parallel_tool_calls"),
+    (turns(interrupt_response="shouts"), "invalid_value", f"{TURNS}.interrupt_response"),
+    (turns(interrupt_response=1), "invalid_value", f"{TURNS}.interrupt_response"),
     (session(instructions=3.5), "invalid_value", "session.instructions"),
     (session(instructions="x" * 101), "invalid_value", "session.instructions"),
     (
@@ -136,6 +142,15 @@ WRONG = [
     ({"type": "input_audio_buffer.append", "audio": [0, 1]}, "invalid_value", "audio"),
     ({"type": "input_audio_buffer.append", "audio": "AAAAAAAAAAAAAAAA"}, "invalid_value", "audio"),
 ]
+
+
+@pytest.mark.parametrize("interrupts", [True, False, "words"])
+def test_a_field_may_be_true_false_or_a_word_that_it_lists(interrupts: object) -> None:
+    event = decode_client(json.dumps(turns(interrupt_response=interrupts)))
+    assert (
+        json.loads(encode(event))["session"]["audio"]["input"]["turn_detection"]["interrupt_response"]
+        == interrupts
+    )
 
 
 @pytest.mark.parametrize(("event", "code", "param"), WRONG, ids=[f"{w[2]}-{i}" for i, w in enumerate(WRONG)])

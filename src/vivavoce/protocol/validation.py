@@ -142,6 +142,8 @@ def _matches(value: object, kind: inspect.Type) -> bool:
             return isinstance(value, Mapping)
         case inspect.VarTupleType():
             return isinstance(value, list)
+        case inspect.BoolType():
+            return isinstance(value, bool)
         case inspect.IntType():
             return _is_integer(value)
         case inspect.LiteralType():
