@@ -215,7 +215,8 @@ class _Call:
         async for event in self.line:
             if isinstance(event, e.ErrorEvent) and event.error.code and event.error.code in NOT_CONTINUED:
                 if self.connection.must_continue:
-                    self.refusal = ProtocolError(event.error.message, code=event.error.code)
+                    why = event.error.message.partition(";")[0].rstrip(".")  # nothing begins without it
+                    self.refusal = ProtocolError(f"{why}.", code=event.error.code, param="conversation")
                     return
                 continue
             with suppress(HungUp):

@@ -22,12 +22,14 @@ from vivavoce.transports.upload import UploadTransport
 from vivavoce.transports.websocket import PATHS, WebSocketTransport
 from vivavoce.web.api_page import api_page
 from vivavoce.web.conditional import json_response
+from vivavoce.web.endpoints.audio_socket import AudioSocketEndpoint
 from vivavoce.web.endpoints.call_control import CallControlEndpoint
 from vivavoce.web.endpoints.calls import CallsEndpoint
 from vivavoce.web.endpoints.chat_completions import ChatCompletionsEndpoint
 from vivavoce.web.endpoints.client_secrets import ClientSecretsEndpoint
 from vivavoce.web.endpoints.models import ModelsEndpoint
 from vivavoce.web.endpoints.speech import SpeechEndpoint
+from vivavoce.web.endpoints.transcript_test import TranscriptTestEndpoint
 from vivavoce.web.endpoints.transcriptions import TranscriptionsEndpoint, refuse_translation
 from vivavoce.web.endpoints.voice_chat import VoiceChatEndpoint
 from vivavoce.web.errors import HANDLERS, RETRY_AFTER, HttpError, handle_error, require_ready
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
     from vivavoce.store.recorder import Recorder
 
 UPGRADE = {"upgrade": "websocket", "connection": "upgrade"}
+SOCKET = "/ws/audio"
 MODELS = ("/v1/models", "/openai/v1/models", "/openai/models")
 
 
@@ -65,6 +68,10 @@ class Web:
             "audio/translations": refuse_translation,
             "audio/speech": SpeechEndpoint(runtime, admission),
             "chat/completions": ChatCompletionsEndpoint(runtime, admission),
+        }
+        uploads: dict[str, ASGIApp] = {
+            "/voice-chat": VoiceChatEndpoint(config.limits, admission, self.uploads),
+            "/test-transcript": TranscriptTestEndpoint(runtime, admission),
         }
         at_azure_too = {
             "/v1/realtime/client_secrets": sessions.client_secrets,
@@ -95,13 +102,12 @@ class Web:
                 ),
                 *(Route(path, models.list) for path in MODELS),
                 *(Route(f"{path}/{{model:path}}", models.retrieve) for path in MODELS),
-                Route(
-                    "/voice-chat", VoiceChatEndpoint(config.limits, admission, self.uploads), methods=["POST"]
-                ),
+                *(Route(path, endpoint, methods=["POST"]) for path, endpoint in uploads.items()),
+                WebSocketRoute(SOCKET, AudioSocketEndpoint(runtime, self.uploads)),
                 *history_routes(recorder, config.limits),
                 Route("/openapi.json", self._openapi),
                 Route("/docs", self._docs),
-                *(Route(path, require_websocket, include_in_schema=False) for path in PATHS),
+                *(Route(path, require_websocket, include_in_schema=False) for path in (*PATHS, SOCKET)),
                 Route("/v1/status", self._status),
                 Route("/healthz", self._healthz),
                 Route("/readyz", self._readyz),

@@ -88,6 +88,11 @@ def error_body(status: int, message: str, code: str | None, param: str | None = 
     return {"error": {"message": message, "type": kind, "param": param, "code": code}}
 
 
+def status_of(error: ProtocolError) -> int:
+    """Return the HTTP status of an error."""
+    return error.status if isinstance(error, HttpError) else STATUSES.get(error.code, 400)
+
+
 def error_response(error: Exception, path: str) -> Response:
     """Return the response for an error at a path; on a WebSocket it rejects the handshake."""
     respond = _problem if path.startswith(PROBLEM_PATHS) else _response
@@ -95,7 +100,7 @@ def error_response(error: Exception, path: str) -> Response:
         case HttpError():
             return respond(error.status, error.message, error.code, error.param, error.headers)
         case ProtocolError():
-            status = STATUSES.get(error.code, 400)
+            status = status_of(error)
             headers = RETRY_AFTER if status in (429, 503) else None
             return respond(status, error.message, error.code, error.param, headers)
         case UnknownLanguageError():

@@ -31,8 +31,9 @@ from vivavoce.web.endpoints.history_schema import (
     Timings,
 )
 from vivavoce.web.endpoints.speech import SpeechRequest
+from vivavoce.web.endpoints.transcript_test import TestedTranscript, TranscriptTestQuery
 from vivavoce.web.endpoints.transcriptions import TranscriptionRequest
-from vivavoce.web.uploads import VoiceChatQuery
+from vivavoce.web.uploads import AudioSocketQuery, VoiceChatQuery
 
 JSON = "application/json"
 SOUND = ("audio/mpeg", "audio/ogg", "audio/aac", "audio/flac", "audio/wav", "audio/pcm")
@@ -40,6 +41,7 @@ SOUND = ("audio/mpeg", "audio/ogg", "audio/aac", "audio/flac", "audio/wav", "aud
 TAGS = {
     "Realtime": "Conversations by voice, in OpenAI's Realtime protocol.",
     "Audio and chat": "OpenAI's endpoints for recordings, texts and chats.",
+    "Recordings": "A recording in, a spoken answer out.",
     "Stored conversations": (
         "What was said, heard and spent. Errors are problem+json (RFC 9457). It is not at `/v1/conversations`, "
         "since OpenAI has other conversations there."
@@ -253,7 +255,7 @@ OPERATIONS: Mapping[str, Operation] = {
         errors=(400, 401, 408, 413, 501, 502, 503),
     ),
     "POST /voice-chat": Operation(
-        "Audio and chat",
+        "Recordings",
         "Answer a recording aloud",
         "A form with the recording in `audio`. The sound is streamed while it is made; what was understood and "
         "answered is in headers.",
@@ -262,6 +264,26 @@ OPERATIONS: Mapping[str, Operation] = {
         answer="The spoken answer.",
         answers=dict.fromkeys(SOUND),
         errors=(400, 401, 404, 406, 408, 413, 415, 422, 429, 501, 502, 503),
+    ),
+    "POST /test-transcript": Operation(
+        "Recordings",
+        "Test what is understood of a recording",
+        "A form with the recording in `audio`.",
+        query=TranscriptTestQuery,
+        body={"multipart/form-data": None},
+        answer="The transcript, and how long each step took.",
+        answers={JSON: TestedTranscript},
+        errors=(400, 401, 408, 413, 415, 422, 501, 502, 503),
+    ),
+    "WS /ws/audio": Operation(
+        "Recordings",
+        "Answer one recording after the other",
+        "A WebSocket: a binary message is a recording, a text message a written question; each is answered by "
+        "one binary message, the spoken answer as a file, or by an `error` as JSON.",
+        query=AudioSocketQuery,
+        status=101,
+        answer="The conversation begins.",
+        errors=(400, 401, 403, 426, 501, 503),
     ),
     "GET /v1/models": Operation(
         "Server", "List the models in use", answer="The models, as OpenAI lists them.", answers={JSON: None}

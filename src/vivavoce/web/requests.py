@@ -9,7 +9,7 @@ from typing import TypeVar, cast
 import anyio
 import msgspec
 from msgspec import inspect
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 from starlette.types import Message, Receive, Send
 
 from vivavoce.limits import Limits
@@ -116,7 +116,7 @@ T = TypeVar("T")
 _BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
 
 
-def read_query(request: Request, kind: type[T]) -> T:
+def read_query(request: HTTPConnection, kind: type[T]) -> T:
     """Return the query as a struct. Raises `ProtocolError` that names the field."""
     texts: dict[str, list[str]] = {}
     for name, value in request.query_params.multi_items():

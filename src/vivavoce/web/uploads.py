@@ -1,8 +1,7 @@
 """What the endpoints for recorded questions share: the form, the format of the answer, and texts in headers."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 from urllib.parse import quote
 
 from msgspec import Meta, Struct
@@ -55,6 +54,13 @@ class AnswerQuery(Struct, frozen=True, kw_only=True):
     )
 
 
+class AudioSocketQuery(AnswerQuery, frozen=True, kw_only=True):
+    """How answers are sent, and the conversation that they are part of."""
+
+    progress: Annotated[bool, Meta(description="whether words are told while they come, as JSON")] = False
+    conversation: Annotated[str, Meta(description="an earlier conversation that goes on")] = ""
+
+
 class VoiceChatQuery(AnswerQuery, frozen=True, kw_only=True):
     """How an answer is sent, and the conversation that it is part of."""
 
@@ -67,16 +73,14 @@ class VoiceChatQuery(AnswerQuery, frozen=True, kw_only=True):
     ] = ""
 
 
-@dataclass(frozen=True)
-class UploadForm:
-    """A recording that was uploaded, and how it is to be answered."""
-
-    recording: bytes
-    query: VoiceChatQuery
+Q = TypeVar("Q")
 
 
-async def read_form(request: Request, limits: Limits) -> UploadForm:
-    """Read a form with a recording in `audio`; its other fields may be in the query. Raises `ProtocolError`."""
+async def read_form(request: Request, limits: Limits, kind: type[Q]) -> tuple[bytes, Q]:
+    """Return the recording in the field `audio` of a form, and the others, which may also be in the query.
+
+    Raises `ProtocolError`.
+    """
     require_media_type(request, "multipart/form-data")
     max_bytes = limits.upload_bytes + FORM_BYTES
     async with (
@@ -88,7 +92,7 @@ async def read_form(request: Request, limits: Limits) -> UploadForm:
             name: [value] for name, value in form.items() if isinstance(value, str)
         }
     fields |= {name: [value] for name, value in request.query_params.items()}
-    return UploadForm(recording, convert_fields(fields, VoiceChatQuery))
+    return recording, convert_fields(fields, kind)
 
 
 async def _recording(form: FormData, limits: Limits) -> bytes:

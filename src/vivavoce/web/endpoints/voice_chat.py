@@ -10,10 +10,9 @@ from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 
 from vivavoce.audio.encode import CONTENT_TYPES
-from vivavoce.errors import ProtocolError
 from vivavoce.limits import Limits
 from vivavoce.transports.base import Handshake
-from vivavoce.transports.upload import NOT_CONTINUED, UploadedQuestion, UploadTransport
+from vivavoce.transports.upload import UploadedQuestion, UploadTransport
 from vivavoce.web.requests import (
     Admission,
     first_failure,
@@ -26,7 +25,7 @@ from vivavoce.web.upload_calls import UploadCall, UploadCalls
 from vivavoce.web.uploads import (
     EXTENSIONS,
     AnswerFormat,
-    UploadForm,
+    VoiceChatQuery,
     accepted_format,
     decode_turn,
     header_text,
@@ -61,24 +60,26 @@ class VoiceChatEndpoint:
         try:
             async with anyio.create_task_group() as tasks:
                 with self._admission.admit(needs_models=False):
-                    form = await read_form(request, self._limits)
-                    respond = partial(self._respond, request, form, tasks)
+                    recording, query = await read_form(request, self._limits, VoiceChatQuery)
+                    respond = partial(self._respond, request, recording, query, tasks)
                     await respond_while_connected(receive, send, self._limits, respond)
         except ExceptionGroup as failures:
             raise first_failure(failures) from None
 
-    async def _respond(self, request: Request, form: UploadForm, tasks: TaskGroup, send: Send) -> None:
-        name = form.query.format or accepted_format(request.headers.get("accept", ""))
-        patience = inf if form.query.text == "complete" else TEXT_SECONDS
+    async def _respond(
+        self, request: Request, recording: bytes, query: VoiceChatQuery, tasks: TaskGroup, send: Send
+    ) -> None:
+        name = query.format or accepted_format(request.headers.get("accept", ""))
+        patience = inf if query.text == "complete" else TEXT_SECONDS
         encoding = await self._encoders.open(name)
-        with UploadedQuestion(await decode_turn(self._recordings, form.recording)) as question:
-            call = self._call(request, form.query.conversation, tasks)
+        with UploadedQuestion(await decode_turn(self._recordings, recording)) as question:
+            call = self._call(request, query.conversation, tasks)
             call.ask(question)
             answer = SpokenAnswer(question, encoding, self._encoders.threads)
             headers = _headers(name, call.upload.id, is_secure=request.url.scheme == "https")
             is_started = await _stream(answer, patience, headers, send)
         if question.failure and not is_started:
-            raise _explained(question.failure)
+            raise question.failure
 
     def _call(self, request: Request, wanted: str, tasks: TaskGroup) -> UploadCall:
         """Return the call of the conversation that a client names, or a new one that runs among `tasks`."""
@@ -92,15 +93,6 @@ class VoiceChatEndpoint:
         call = self._calls.open(handshake, must_continue=bool(named))
         tasks.start_soon(self._calls.run, call)
         return call
-
-
-def _explained(failure: ProtocolError) -> ProtocolError:
-    """Return a failure as a response has it: a request continues a conversation, or fails."""
-    if failure.code not in NOT_CONTINUED:
-        return failure
-    why = failure.message.partition(";")[0].rstrip(".")
-    message = f"{why}; send '{NEW}' in its place to begin one."
-    return ProtocolError(message, code=failure.code, param="conversation")
 
 
 async def _stream(answer: SpokenAnswer, patience: float, headers: dict[str, str], send: Send) -> bool:
