@@ -10,9 +10,10 @@ from vivavoce.config.loading import load
 from vivavoce.config.schema import Config
 from vivavoce.engines.speech import LONGEST, PAUSE, TOGETHER, stretches
 from vivavoce.errors import ConfigError
+from vivavoce.extras import missing_packages
 from vivavoce.protocol.events import SessionCreated
 from vivavoce.protocol.session import SemanticVad, Session
-from vivavoce.runtime import Runtime, choose_providers, describe, missing_packages, open_runtime
+from vivavoce.runtime import Runtime, choose_providers, describe, open_runtime
 from vivavoce.session.call import Caller
 from vivavoce.session.line import Line
 from vivavoce.testing.simulation import Simulation

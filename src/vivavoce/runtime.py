@@ -1,12 +1,10 @@
 """Loads the providers, chooses the engine and builds the switchboard: the only module that imports them all."""
 
-import re
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
-from importlib.metadata import requires
 from threading import Event
 from typing import Any, Literal, Protocol, TypeVar, cast, runtime_checkable
 
@@ -25,6 +23,7 @@ from vivavoce.engines.remote.engine import Remote
 from vivavoce.engines.sessions import create_transcription
 from vivavoce.engines.speech import Speech
 from vivavoce.errors import ConfigError, ProviderError, alternatives
+from vivavoce.extras import missing_packages
 from vivavoce.mcp.servers import McpServers
 from vivavoce.protocol.session import AnySession, Session, TranscriptionSession
 from vivavoce.protocol.settings import DEFAULT, merge, without_voice
@@ -38,13 +37,10 @@ from vivavoce.text.languages import language_name, same_language
 from vivavoce.tools.registry import ToolRegistry, open_tools
 from vivavoce.tools.types import Assistant
 from vivavoce.upstream import endpoint_of, remote
-from vivavoce.weights.sources import is_installed
 from vivavoce.weights.store import OnProgress, Store, user_store
 
 MODEL = "vivavoce"
 """the model's name in sessions whose client names none"""
-
-_NAME = re.compile(r"[\w.-]+")
 
 State = Literal["waiting", "loading", "ready"]
 OnStatus = Callable[[str], None]
@@ -167,19 +163,6 @@ def language_warnings(
 
 def _knows(plugin: Plugin[Any], language: str) -> bool:
     return plugin.languages is None or any(same_language(language, known) for known in plugin.languages)
-
-
-def missing_packages(extra: str | None) -> Sequence[str]:
-    """Return the packages of an extra (`vivavoce[extra]`) that are not installed."""
-    if extra is None:
-        return []
-    requirements = [line.partition(";") for line in requires("vivavoce") or ()]
-    needed = [
-        _NAME.match(package)
-        for package, _, marker in requirements
-        if f"extra=='{extra}'" in marker.replace(" ", "").replace('"', "'")
-    ]
-    return [name[0] for name in needed if name and not is_installed(name[0])]
 
 
 class Runtime:

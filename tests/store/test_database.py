@@ -7,9 +7,11 @@ import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 
 from store.played import PARIS, play, record, recorder
 from vivavoce.errors import ConfigError, ProviderError
+from vivavoce.store import migrations
 from vivavoce.store.database import Database
 from vivavoce.store.entries import refold
 from vivavoce.store.queries import list_conversations, search
@@ -39,6 +41,13 @@ async def test_the_migrations_make_the_tables_that_the_code_uses(database: Datab
 
     async with database.reading() as connection:
         assert await connection.run_sync(compare) == []
+
+
+def test_the_name_of_a_migration_begins_with_its_revision() -> None:
+    script = ScriptDirectory(str(Path(migrations.__file__).parent))
+    names = {one.revision: Path(one.path).name for one in script.walk_revisions()}
+    assert {revision: name[1:5] for revision, name in names.items()} == {one: one for one in names}
+    assert script.get_current_head() == max(names)
 
 
 async def test_opening_again_changes_nothing(url: str, database: Database, tmp_path: Path) -> None:

@@ -137,7 +137,7 @@ def _provider(loaded: "Loaded", choice: "ProviderChoice", store: "Store") -> Con
 
 
 def _missing(choice: "ProviderChoice", store: "Store") -> Iterator[Missing]:
-    from vivavoce.runtime import missing_packages
+    from vivavoce.extras import missing_packages
 
     if packages := missing_packages(choice.plugin.extra):
         yield Missing(f"packages {', '.join(packages)}", f"pip install 'vivavoce[{choice.plugin.extra}]'")

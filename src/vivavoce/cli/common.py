@@ -203,7 +203,7 @@ async def open_recorder(config: "Config", on_status: Callable[[str], None]) -> A
 
     Raises `ConfigError` for an invalid setting. A database that fails is reported, and does not matter here.
     """
-    from vivavoce.runtime import missing_packages
+    from vivavoce.extras import missing_packages
 
     if not config.store.enabled:
         yield None

@@ -173,7 +173,7 @@ async def open_database(config: Path | None) -> "AsyncIterator[Database]":
 
 def configured_database(config: Path | None) -> "Database":
     """Return the database that the configuration names, without opening it. Raises `ConfigError`."""
-    from vivavoce.runtime import missing_packages
+    from vivavoce.extras import missing_packages
 
     if missing := ", ".join(missing_packages("store")):
         raise ConfigError(f"Stored conversations need {missing}; write: pip install 'vivavoce[store]'")

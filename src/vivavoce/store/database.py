@@ -3,10 +3,11 @@
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, closing, contextmanager
-from functools import lru_cache, partial
+from functools import lru_cache
 from math import inf
 from pathlib import Path
 from shutil import move
+from threading import TIMEOUT_MAX, Timer
 from typing import Any
 
 import anyio
@@ -25,6 +26,8 @@ BUSY_SECONDS = 10
 _SQLITE = {"timeout": BUSY_SECONDS}
 CONNECT_SECONDS = 10
 """seconds in which PostgreSQL must accept a connection"""
+CHECK_SECONDS = 5
+"""seconds for which a server reads an SQLite file at its start, to find damage"""
 CHECKPOINTS = 50
 """times that emptying SQLite's log is tried, 0.1 s apart, while others read"""
 _MERGE = "INSERT INTO items_words (items_words, rank) VALUES ('merge', -500)"
@@ -34,7 +37,7 @@ _ROW_BYTES = 28
 """what PostgreSQL needs for a row besides its columns"""
 _UPGRADING = 0x76697661
 """PostgreSQL's advisory lock of whoever upgrades the tables"""
-_MIGRATIONS = str(Path(__file__).with_name("migrations"))
+_MIGRATIONS = Path(__file__).with_name("migrations")
 
 
 class Database:
@@ -100,8 +103,10 @@ class Database:
 
         Before an SQLite file is upgraded, it is copied. Both are done in one transaction.
         """
-        if self.is_sqlite:
-            await anyio.to_thread.run_sync(self._make_file if upgrade else partial(_check, self.file))
+        if self.is_sqlite and upgrade:
+            await anyio.to_thread.run_sync(self._make_file)
+        elif self.is_sqlite:
+            _require(self.file)
         async with self.writing() if upgrade else self.reading() as connection:
             if not self.is_sqlite and upgrade:
                 await connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_UPGRADING)))
@@ -248,17 +253,17 @@ class Database:
     def _describing(self) -> Iterator[None]:
         try:
             yield
-        except DBAPIError as error:
-            refused = isinstance(error, IntegrityError | DataError)
-            problem = " ".join(str(error.orig).split())
-            raise ProviderError("store", f"{self.about}: {problem}", retryable=not refused) from error
         except (SQLAlchemyError, sqlite3.Error, OSError) as error:
-            raise ProviderError("store", f"{self.about}: {error}", retryable=True) from error
+            cause = error.orig if isinstance(error, DBAPIError) else error
+            problem, refused = " ".join(str(cause).split()), isinstance(error, IntegrityError | DataError)
+            if type(cause) is sqlite3.DatabaseError:  # no subclass: a page that cannot be
+                raise _damaged(self.file, problem) from error
+            raise ProviderError("store", f"{self.about}: {problem}", retryable=not refused) from error
 
     def _make_file(self) -> None:
         """Make an SQLite file, or check the one that is there."""
         if self.file.exists():
-            _check(self.file)
+            _check(self.file, CHECK_SECONDS)
             return
         with self._describing():
             self.file.parent.mkdir(parents=True, exist_ok=True)
@@ -272,12 +277,14 @@ class Database:
         return True
 
     def _revisions(self, connection: sa.Connection) -> tuple[str | None, Sequence[str]]:
-        """Return the revision of the tables, and those that we know, newest first. Raise if it is newer."""
-        from alembic.migration import MigrationContext
-        from alembic.script import ScriptDirectory
+        """Return the revision of the tables, and those that we know, newest first. Raise if it is newer.
 
-        current = MigrationContext.configure(connection).get_current_revision()
-        known = [script.revision for script in ScriptDirectory(_MIGRATIONS).walk_revisions()]
+        Alembic knows them as well, but to import it takes a command longer than to list conversations.
+        """
+        is_made = sa.inspect(connection).has_table("alembic_version")
+        found = connection.exec_driver_sql("SELECT version_num FROM alembic_version") if is_made else None
+        current = found.scalar_one_or_none() if found else None
+        known = sorted((path.name[1:5] for path in (_MIGRATIONS / "versions").glob("r*.py")), reverse=True)
         if current is not None and current not in known:
             raise ConfigError(
                 f"{self.about} was made by a newer vivavoce (revision {current}; this one knows {known[0]}); "
@@ -297,7 +304,7 @@ class Database:
             copy.unlink(missing_ok=True)
             _copy(self.file, copy)
         config = Config()
-        config.set_main_option("script_location", _MIGRATIONS)
+        config.set_main_option("script_location", str(_MIGRATIONS))
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
 
@@ -331,19 +338,34 @@ async def _repeat(connection: AsyncConnection, statement: str, measure: str, *, 
         before, after = after, (await connection.exec_driver_sql(measure)).scalar_one()
 
 
-def _check(file: Path) -> None:
-    """Raise `ConfigError` if an SQLite file is missing or damaged."""
+def _require(file: Path) -> None:
     if not file.exists():
         raise ConfigError(f"{file}: there is no such file; nothing was stored yet.")
+
+
+def _check(file: Path, seconds: float = TIMEOUT_MAX) -> None:
+    """Raise `ConfigError` if an SQLite file is missing or damaged, as far as can be read in so many seconds."""
+    _require(file)
     try:
         with closing(sqlite3.connect(file, timeout=BUSY_SECONDS)) as connection:
-            found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+            timer = Timer(seconds, connection.interrupt)
+            timer.start()
+            try:
+                found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+            finally:
+                timer.cancel()
     except sqlite3.OperationalError as error:
-        raise ProviderError("store", f"{file}: {error}", retryable=True) from error
+        if error.sqlite_errorcode != sqlite3.SQLITE_INTERRUPT:
+            raise ProviderError("store", f"{file}: {error}", retryable=True) from error
     except sqlite3.DatabaseError as error:
-        found = str(error)
-    if found != "ok":
-        raise ConfigError(f"{file} is damaged ({found}); write: viva db restore a-backup")
+        raise _damaged(file, str(error)) from error
+    else:
+        if found != "ok":
+            raise _damaged(file, found)
+
+
+def _damaged(file: Path, problem: str) -> ConfigError:
+    return ConfigError(f"{file} is damaged ({problem}); write: viva db restore a-backup")
 
 
 def _copy(source: Path, target: Path) -> None:

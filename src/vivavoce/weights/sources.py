@@ -44,14 +44,6 @@ class Unreachable(Exception):
     """A source cannot be reached, or does not have the file; the message says why."""
 
 
-def is_installed(project: str) -> bool:
-    """Return whether a package is installed."""
-    try:
-        return bool(distribution(project))
-    except PackageNotFoundError:
-        return False
-
-
 # wheels
 
 

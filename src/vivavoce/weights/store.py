@@ -21,6 +21,7 @@ import msgspec
 from platformdirs import user_cache_path
 
 from vivavoce.errors import ConfigError
+from vivavoce.extras import is_installed
 from vivavoce.weights.files import PARTIAL, Damaged, lock, read_chunks, sha256_of, write
 from vivavoce.weights.manifest import (
     Bundled,
@@ -41,7 +42,6 @@ from vivavoce.weights.sources import (
     hub_download,
     installed_path,
     installers,
-    is_installed,
 )
 
 RECEIPTS = "receipts.json"

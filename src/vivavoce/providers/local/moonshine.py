@@ -20,6 +20,7 @@ from anyio import CapacityLimiter, from_thread, to_thread
 
 from vivavoce.audio.rates import INPUT_RATE
 from vivavoce.errors import ConfigError, ProviderError, UnknownLanguageError
+from vivavoce.extras import is_installed
 from vivavoce.providers.base import FRAME_BYTES, FRAME_MS, LanguageIdentifier, Transcript
 from vivavoce.providers.local.onnx import OnnxSession, open_session
 from vivavoce.providers.local.silero import MODEL as SILERO
@@ -28,7 +29,6 @@ from vivavoce.providers.local.whisper_language import MODEL as WHISPER
 from vivavoce.providers.local.whisper_language import WhisperLanguageHead
 from vivavoce.providers.registry import Plugin, Weights
 from vivavoce.text.languages import language_name, only_english
-from vivavoce.weights.sources import is_installed
 
 if TYPE_CHECKING:
     from vivavoce.audio.samples import Floats
