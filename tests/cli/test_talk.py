@@ -57,8 +57,10 @@ async def test_it_goes_on_where_the_last_one_was_left(viva: Viva, recording: Rec
     await say(b"Say exactly: good night.\n", "--continue", "last")
     store = Database(database)
     newest, first = await list_conversations(store)
-    await store.close()
     assert newest["continues"] == first["id"]
+    await say(b"Say exactly: nobody knows.\n", "--no-store")
+    assert (await list_conversations(store))[0]["id"] == newest["id"]
+    await store.close()
     done = await viva(*talk, "--continue", "unknown", VIVAVOCE_STORE__URL=database)
     assert done.returncode == 2
     assert b"There is no conversation 'unknown'" in done.stderr

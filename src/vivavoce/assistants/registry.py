@@ -12,6 +12,7 @@ from vivavoce.errors import ConfigError
 from vivavoce.limits import Limits
 from vivavoce.protocol import events as e
 from vivavoce.protocol.session import AnySession, FunctionTool, Session, TranscriptionSession
+from vivavoce.session.call import Storing, least
 from vivavoce.session.middleware import Middleware
 from vivavoce.tools.registry import ToolRegistry
 from vivavoce.tools.toolbox import Toolbox
@@ -40,6 +41,11 @@ class AssistantRegistry:
     def team(self) -> Team | None:
         """The team, with the tools that are loaded now; MCP servers may add theirs later."""
         return Team(self.assistant, self._shared_tools) if self.assistant else None
+
+    @property
+    def store(self) -> Storing:
+        """What may be written down of a conversation: a caller may be handed over to everybody of the team."""
+        return least("all", *(one.store for one in self.team.members.values()) if self.team else ())
 
     @property
     def _shared_tools(self) -> Sequence[Tool]:

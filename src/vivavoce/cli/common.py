@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from vivavoce.config.loading import Loaded
     from vivavoce.config.schema import Config
     from vivavoce.runtime import ProviderChoice, Runtime
+    from vivavoce.session.call import Storing
     from vivavoce.session.line import Line
     from vivavoce.session.switchboard import ListenerFactory
     from vivavoce.store.conversation_rows import PricedModel
@@ -101,17 +102,19 @@ async def open_conversation(
     quiet: bool = False,
     in_real_time: bool = True,
     continues: str | None = None,
+    store: "Storing" = "all",
 ) -> AsyncIterator["Line"]:
     """Yield a line to the server at `url`, or without one to models that are loaded in this process.
 
     `in_real_time` is whether somebody listens while an answer is made (`Caller`), `continues` the id of
-    an earlier conversation that is continued.
+    an earlier conversation that is continued, `store` what may be written down of this one.
     """
     if url is not None:
         from vivavoce.connect import connect, endpoint_at
 
+        wishes = {"conversation": continues or "", "store": store if store != "all" else ""}
         endpoint = endpoint_at(url, key=key)
-        async with connect(endpoint.with_query(conversation=continues) if continues else endpoint) as line:
+        async with connect(endpoint.with_query(**{name: one for name, one in wishes.items() if one})) as line:
             yield line
         return
     from vivavoce.runtime import open_runtime
@@ -133,7 +136,7 @@ async def open_conversation(
             runtime = await stack.enter_async_context(opening)
         describe_to(recorder, runtime)
         progress.on_status(runtime.description)
-        caller = Caller(transport, in_real_time=in_real_time, continues=continues)
+        caller = Caller(transport, in_real_time=in_real_time, continues=continues, store=store)
         yield await stack.enter_async_context(runtime.switchboard.connect(caller))
 
 
@@ -255,7 +258,7 @@ def describe_to(recorder: "Recorder | None", runtime: "Runtime") -> None:
         from vivavoce.store.conversation_rows import PricedModel
 
         config = runtime.config
-        recorder.engine = config.engine
+        recorder.engine, recorder.store = config.engine, runtime.assistants.store
         recorder.models = {role: priced_model(choice) for role, choice in runtime.choices.items()}
         if config.engine == "remote":
             server = config.remote.server

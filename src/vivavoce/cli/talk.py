@@ -53,6 +53,9 @@ def talk(
         str | None,
         typer.Option("--continue", metavar="ID", help="Continue an earlier conversation, or the last one."),
     ] = None,
+    no_store: Annotated[
+        bool, typer.Option("--no-store", help="Nothing of this conversation is stored.")
+    ] = False,
     headphones: Annotated[
         bool, typer.Option("--headphones", help="The microphone does not hear the voice: you may interrupt it.")
     ] = False,
@@ -88,7 +91,7 @@ def talk(
     if not may_interrupt:
         print_status("The microphone is closed while the voice speaks; with headphones write --headphones.")
     local = local or any(option is not None for option in (assistant, preset, chat, config))
-    anyio.run(_talk, terminal, loaded, who, url, key, local, quiet, continue_)
+    anyio.run(_talk, terminal, loaded, who, url, key, local, quiet, continue_, no_store)
 
 
 async def _talk(
@@ -100,6 +103,7 @@ async def _talk(
     local: bool,
     quiet: bool,
     continues: str | None,
+    no_store: bool,
 ) -> None:
     import anyio
 
@@ -114,7 +118,14 @@ async def _talk(
         is_found_there = url is not None or (at is None and continues == LAST)
         earlier = await find_earlier(config, continues) if continues and not is_found_there else continues
         async with open_conversation(
-            config, "terminal", assistant=assistant, url=at, key=with_key, quiet=quiet, continues=earlier
+            config,
+            "terminal",
+            assistant=assistant,
+            url=at,
+            key=with_key,
+            quiet=quiet,
+            continues=earlier,
+            store="nothing" if no_store else "all",
         ) as line:
             print_status("Speak, or type. Enter interrupts, Ctrl-C ends.")
             yield line

@@ -68,15 +68,15 @@ def connector(
     return server
 
 
-def continuing(
-    server: "str | Endpoint | Engine | Connect", conversation: str, *, key: str | None, dialect: Dialect
+def asking(
+    server: "str | Endpoint | Engine | Connect", *, key: str | None, dialect: Dialect, **query: str
 ) -> Endpoint:
-    """Return the endpoint at which a conversation is continued. Raises `ConfigError` for what is no server."""
+    """Return the endpoint that is asked for more in its query. Raises `ConfigError` for what is no server."""
     if isinstance(server, str):
         server = endpoint_at(server, key=key, dialect=dialect)
     if not isinstance(server, Endpoint):
-        raise ConfigError("A conversation is continued by a server: pass its URL, or an Endpoint.")
-    return server.with_query(conversation=conversation)
+        raise ConfigError(f"Only a server knows {' and '.join(query)}: pass its URL, or an Endpoint.")
+    return server.with_query(**query)
 
 
 @asynccontextmanager

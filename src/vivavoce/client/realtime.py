@@ -10,7 +10,7 @@ from anyio.abc import TaskGroup, TaskStatus
 from msgspec import UNSET
 from msgspec.structs import replace
 
-from vivavoce.client.call import Call, Connect, SessionSetup, connector, continuing
+from vivavoce.client.call import Call, Connect, SessionSetup, asking, connector
 from vivavoce.client.event_log import EventLog
 from vivavoce.client.handlers import EventStream, Handler, Handlers
 from vivavoce.client.items import Content, ConversationItem, user_message
@@ -27,6 +27,7 @@ from vivavoce.protocol.dialects import GA, Dialect
 from vivavoce.protocol.items import Role
 from vivavoce.protocol.responses import ResponseParams
 from vivavoce.protocol.session import AnySession, Pcm
+from vivavoce.session.call import Storing
 from vivavoce.session.conversation import Conversation
 from vivavoce.session.line import Engine
 from vivavoce.tools.types import Tool
@@ -48,8 +49,8 @@ class RealtimeClient:
 
     `server` is a URL, an `Endpoint`, an engine in this process (`async def converse(line, session=None)`), or a
     function that opens a line. `conversation` is the id of an earlier conversation that a vivavoce server is to
-    continue. Methods that send wait while the client is reconnecting, and raise
-    `ProviderError` once the connection is closed.
+    continue, `store` what it may write down of this one. Methods that send wait while the client is
+    reconnecting, and raise `ProviderError` once the connection is closed.
     """
 
     def __init__(
@@ -60,13 +61,16 @@ class RealtimeClient:
         dialect: Dialect = GA,
         limits: Limits | None = None,
         conversation: str | None = None,
+        store: Storing = "all",
     ) -> None:
+        if store != "all":
+            server = asking(server, key=key, dialect=dialect, store=store)
         self.limits = limits or Limits()
         self.log = EventLog(self.limits.log_events)
         self._connect = connector(server, key=key, dialect=dialect, limits=self.limits)
         self._begin = self._connect
         if conversation is not None:
-            continued = continuing(server, conversation, key=key, dialect=dialect)
+            continued = asking(server, key=key, dialect=dialect, conversation=conversation)
             self._begin = connector(continued, limits=self.limits)
         self._handlers = Handlers(self.limits.handler_depth)
         self._setup = SessionSetup()

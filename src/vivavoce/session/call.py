@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Literal
+from typing import Literal, get_args
 
 import anyio
 from msgspec import UNSET, structs
@@ -34,6 +34,15 @@ REMEMBERED_EVENTS = 256
 """events of sidebands and middleware whose sender is stored: a remote engine reports errors with a delay"""
 
 
+Storing = Literal["nothing", "words", "all"]
+"""What of a conversation may be written down: nothing, not even that there was one; words; sound as well."""
+
+
+def least(*wishes: Storing) -> Storing:
+    """Return what all agree to: everybody may keep something from being written down, nobody adds to it."""
+    return min(wishes, key=get_args(Storing).index)
+
+
 @dataclass(frozen=True, eq=False)
 class Caller:
     """A caller as a transport describes it, with the session that it requests.
@@ -43,7 +52,8 @@ class Caller:
     call, if the transport can. `extras` means that the client understands vivavoce's own events. `identity` is
     the person, as whoever holds a key of the server names them; None is nobody in particular. `continues` is
     the id of an earlier conversation that this one continues, or `LAST`. `in_real_time` means that the caller
-    listens while an answer arrives; to others it is sent as fast as it is made.
+    listens while an answer arrives; to others it is sent as fast as it is made. `store` is what she lets be
+    written down.
     """
 
     transport: str
@@ -56,6 +66,7 @@ class Caller:
     identity: str | None = None
     continues: str | None = None
     in_real_time: bool = True
+    store: Storing = "all"
     id: str = field(default_factory=lambda: e.new_id("sess"))
 
 

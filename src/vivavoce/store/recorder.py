@@ -17,7 +17,8 @@ import msgspec
 from vivavoce.backoff import backoff
 from vivavoce.errors import ConfigError, ProviderError
 from vivavoce.limits import Limits
-from vivavoce.session.call import Caller, Recalled
+from vivavoce.session.call import Caller, Recalled, Storing, least
+from vivavoce.session.middleware import Listener, ObservedEvent
 from vivavoce.store.conversation_rows import ConversationRows, PricedModel, Redact
 from vivavoce.store.database import Database
 from vivavoce.store.entries import Entry, finish, refold, store_left, write
@@ -75,6 +76,8 @@ class Recorder:
         """by role: what answers, as it is written down"""
         self.writing = set[str]()
         """ids of the conversations that are going on, or whose recording is not finished"""
+        self.store: Storing = "all"
+        """what may be written down of any conversation"""
         self._problems: dict[str, str] = {}
         """what does not work at the moment, one of `_SAID`, and why"""
         self._database, self._folder = database, folder
@@ -124,8 +127,11 @@ class Recorder:
         """Wait until the database was opened."""
         await self._opened.wait()
 
-    def listen(self, caller: Caller) -> ConversationRows:
+    def listen(self, caller: Caller) -> Listener:
         """Return the listener of a conversation (a `ListenerFactory`)."""
+        store = least(self.store, caller.store)
+        if store == "nothing":
+            return _ignore
         self.writing.add(caller.id)
         rows = self._live[caller.id] = ConversationRows(
             caller,
@@ -135,7 +141,7 @@ class Recorder:
             models=self.models,
             events=self._events,
             redact=self._redact,
-            recording=self._open_recording(caller),
+            recording=self._open_recording(caller) if store == "all" else None,
             on_ended=self._on_ended,
         )
         return rows
@@ -308,6 +314,10 @@ class Recorder:
         sentence = f"{fails}: {problem}" if problem else works
         log.log(logging.ERROR if problem else logging.INFO, "%s", sentence)
         self._on_status(sentence)
+
+
+def _ignore(observed: ObservedEvent) -> None:
+    """Observe a conversation of which nothing is written down."""
 
 
 def _set(event: anyio.Event | None) -> None:

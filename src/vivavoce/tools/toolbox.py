@@ -232,7 +232,7 @@ class Toolbox:
     async def _handle_call(self, call: _Call, handle: SessionHandle) -> None:
         """Execute a call, send its output, and queue what it says."""
         started = anyio.current_time()
-        log.debug("%s: %s is called with %s", self._caller, _short(call.name), call.arguments)
+        log.debug("%s: %s is called", self._caller, _short(call.name))
         self._active += 1
         try:
             result = await self._result(call, handle)

@@ -3,13 +3,14 @@
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, Literal, TypeVar, cast, get_args
 
 import msgspec
 
-from vivavoce.errors import ConfigError, VivavoceError
+from vivavoce.errors import ConfigError, VivavoceError, alternatives
 from vivavoce.protocol.responses import METADATA_CHARS
 from vivavoce.protocol.session import FunctionTool
+from vivavoce.session.call import Storing
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 _-]{0,47}")
 _LANGUAGE = re.compile(r"[a-z]{2,3}(-[A-Za-z0-9]+)*")
@@ -107,7 +108,8 @@ class Assistant:
     """An assistant: its instructions, tools, voice and greeting.
 
     `language` is the spoken language (ISO 639-1). `hand_over` lists the assistants to which it may hand over
-    the conversation: assistants, or names of assistants reachable from the first one. Raises `ConfigError`.
+    the conversation: assistants, or names of assistants reachable from the first one. `store` is what may be
+    written down of conversations in which it may take part. Raises `ConfigError`.
     """
 
     instructions: str
@@ -117,6 +119,7 @@ class Assistant:
     greeting: str = ""
     language: str | None = None
     hand_over: "Sequence[Assistant | str]" = field(default=(), repr=False)
+    store: Storing = "all"
 
     def __post_init__(self) -> None:
         who = f"The assistant {self.name!r}"
@@ -130,6 +133,8 @@ class Assistant:
             raise ConfigError(
                 f"{who} speaks {self.language!r}; write its code in ISO 639-1, such as 'en' or 'hi'."
             )
+        if self.store not in get_args(Storing):
+            raise ConfigError(f"{who} stores {self.store!r}; {alternatives(self.store, get_args(Storing))}.")
         if isinstance(self.hand_over, str):
             raise ConfigError(f"{who} hands over to a list: write hand_over=[{self.hand_over!r}].")
         for tool in cast("Sequence[object]", self.tools):

@@ -7,7 +7,7 @@ and carries events both ways until one side ends the call. `docs/contributing.md
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass, field
-from typing import ClassVar, Protocol, TypeVar
+from typing import ClassVar, Protocol, TypeVar, get_args
 
 import anyio
 from msgspec.structs import replace
@@ -19,7 +19,7 @@ from vivavoce.protocol.codec import error_event
 from vivavoce.protocol.dialects import GA, Dialect
 from vivavoce.protocol.events import Event, SessionCreated, SessionUpdated, new_id
 from vivavoce.protocol.session import AnySession, Session
-from vivavoce.session.call import Caller
+from vivavoce.session.call import Caller, Storing, least
 from vivavoce.session.line import HungUp, Line
 
 Connect = Callable[[Caller], AbstractAsyncContextManager[Line]]
@@ -144,7 +144,7 @@ class Handshake:
 
     `session` is the session of the caller's client secret, or of `intent`. `extras` requests vivavoce's
     extensions to the protocol. `identity` is the caller's, as authentication has found it. `continues` is
-    the id of an earlier conversation.
+    the id of an earlier conversation, `store` what may be written down of this one.
     """
 
     address: str = ""
@@ -155,6 +155,7 @@ class Handshake:
     extras: bool = False
     identity: str | None = None
     continues: str | None = None
+    store: Storing = "all"
 
     def caller(self, transport: str, *, plays_audio: bool, id_prefix: str = "sess") -> Caller:
         """Return the `Caller` for this request, with a new id."""
@@ -167,6 +168,7 @@ class Handshake:
             extras=self.extras,
             identity=self.identity,
             continues=self.continues,
+            store=self.store,
             id=new_id(id_prefix),
         )
 
@@ -182,6 +184,19 @@ class Handshake:
 def wants_extras(query: Mapping[str, str]) -> bool:
     """Return whether a request's query asks for vivavoce's extensions to the protocol (`?extras=1`)."""
     return query.get("extras", "0") not in ("", "0", "false")
+
+
+def wanted_store(query: Mapping[str, str], bound: Storing = "all") -> Storing:
+    """Return what may be written down by a request's query (`?store=`) and what its client secret is bound to.
+
+    As in OpenAI's APIs, `false` is `nothing`. Raises `ProtocolError` for another value.
+    """
+    known: Mapping[str, Storing] = {one: one for one in get_args(Storing)} | {"true": "all", "false": "nothing"}
+    wish = query.get("store", "all")
+    if wish not in known:
+        message = f"store is one of {', '.join(get_args(Storing))}, not {wish[:80]!r}."
+        raise ProtocolError(message, code="invalid_value", param="store")
+    return least(known[wish], bound)
 
 
 def decode_event(text: str | bytes | None, dialect: Dialect, limits: Limits) -> Event:

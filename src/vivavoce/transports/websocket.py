@@ -30,6 +30,7 @@ from vivavoce.transports.base import (
     OpenCalls,
     decode_event,
     run_until_first,
+    wanted_store,
     wants_extras,
 )
 
@@ -124,6 +125,7 @@ def read_handshake(scope: Scope) -> Handshake:
         extras=extras,
         identity=state.get("identity"),
         continues=state.get("continues") or query.get("conversation") or None,
+        store=wanted_store(query, state.get("store", "all")),
     )
 
 

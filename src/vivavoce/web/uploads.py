@@ -11,6 +11,7 @@ from starlette.requests import Request
 from vivavoce.audio.encode import CONTENT_TYPES
 from vivavoce.audio.rates import OUTPUT_RATE
 from vivavoce.limits import Limits
+from vivavoce.session.call import Storing
 from vivavoce.web.errors import HttpError, invalid_request
 from vivavoce.web.recordings import Recordings
 from vivavoce.web.requests import body_too_large, convert_fields, limited_body, require_media_type
@@ -71,6 +72,7 @@ class VoiceChatQuery(AnswerQuery, frozen=True, kw_only=True):
     conversation: Annotated[
         str, Meta(description="the conversation that goes on; `new` begins one in spite of a cookie")
     ] = ""
+    store: Annotated[Storing, Meta(description="what may be stored of a conversation that begins")] = "all"
 
 
 Q = TypeVar("Q")

@@ -17,7 +17,7 @@ from vivavoce.protocol.session import AnySession, Session
 from vivavoce.protocol.settings import DEFAULT_TRANSCRIPTION, merge
 from vivavoce.protocol.validation import missing
 from vivavoce.runtime import Runtime
-from vivavoce.transports.base import Connect, Handshake, wants_extras
+from vivavoce.transports.base import Connect, Handshake, wanted_store, wants_extras
 from vivavoce.transports.webrtc.sdp import Ice, check_offer
 from vivavoce.transports.webrtc.transport import Offer, WebRtcTransport
 from vivavoce.web.errors import HttpError, require_ready
@@ -72,6 +72,7 @@ class CallsEndpoint:
             extras=wants_extras(query),
             identity=getattr(request.state, "identity", None),
             continues=getattr(request.state, "continues", None) or query.get("conversation") or None,
+            store=wanted_store(query, getattr(request.state, "store", "all")),
         )
 
     def _resolve(self, bound: AnySession | None, wanted: AnySession | None) -> AnySession | None:

@@ -16,6 +16,7 @@ from vivavoce.protocol.events import SessionUpdate, new_id
 from vivavoce.protocol.session import AnySession, Session
 from vivavoce.protocol.tools import without_secrets
 from vivavoce.runtime import Runtime
+from vivavoce.session.call import Storing
 from vivavoce.web.requests import read_bytes
 from vivavoce.web.security.client_secrets import Binding, ClientSecrets
 
@@ -34,6 +35,8 @@ class ClientSecretRequest(Struct, frozen=True):
     session: AnySession = Session()
     conversation: str | None = None
     """the id of an earlier conversation that its calls continue: an extension of ours"""
+    store: Storing = "all"
+    """what may be written down of its calls: an extension of ours"""
 
 
 class BetaClientSecret(Struct, frozen=True):
@@ -67,7 +70,9 @@ class ClientSecretsEndpoint:
         """Create a secret for a session, as in GA."""
         body = await read_bytes(request, self.limits, "session_bytes")
         wanted = read_body(body, ClientSecretRequest, self.limits)
-        return _json(self._issue(request, wanted.session, wanted.expires_after.seconds, wanted.conversation))
+        identity = getattr(request.state, "identity", None)
+        binding = Binding(wanted.session, identity, wanted.conversation, wanted.store)
+        return _json(self._issue(binding, wanted.expires_after.seconds))
 
     async def sessions(self, request: Request) -> Response:
         """Create a secret for a session, as in the beta."""
@@ -85,17 +90,15 @@ class ClientSecretsEndpoint:
         event = msgspec.json.encode({"type": event_type, "session": session})
         update = beta.decode_client(event, self.limits)
         expires = terms.expires_after or terms.expires_at or ExpiresAfter()
-        secret = self._issue(request, cast("SessionUpdate", update).session, expires.seconds)
+        identity = getattr(request.state, "identity", None)
+        secret = self._issue(Binding(cast("SessionUpdate", update).session, identity), expires.seconds)
         client_secret = {"value": secret.value, "expires_at": secret.expires_at}
         return _json({**beta.session_to_beta(secret.session), "client_secret": client_secret})
 
-    def _issue(
-        self, request: Request, wanted: AnySession, seconds: int, continues: str | None = None
-    ) -> ClientSecret:
-        session = self.runtime.resolve_session(wanted)
+    def _issue(self, binding: Binding, seconds: int) -> ClientSecret:
+        session = self.runtime.resolve_session(binding.session)
         shown = without_secrets(session) if isinstance(session, Session) else session
         expires_at = self._now() + seconds
-        binding = Binding(wanted, getattr(request.state, "identity", None), continues)
         return ClientSecret(
             value=self.secrets.issue(binding, seconds),
             expires_at=expires_at,

@@ -73,7 +73,7 @@ class VoiceChatEndpoint:
         patience = inf if query.text == "complete" else TEXT_SECONDS
         encoding = await self._encoders.open(name)
         with UploadedQuestion(await decode_turn(self._recordings, recording)) as question:
-            call = self._call(request, query.conversation, tasks)
+            call = self._call(request, query, tasks)
             call.ask(question)
             answer = SpokenAnswer(question, encoding, self._encoders.threads)
             headers = _headers(name, call.upload.id, is_secure=request.url.scheme == "https")
@@ -81,15 +81,15 @@ class VoiceChatEndpoint:
         if question.failure and not is_started:
             raise question.failure
 
-    def _call(self, request: Request, wanted: str, tasks: TaskGroup) -> UploadCall:
+    def _call(self, request: Request, query: VoiceChatQuery, tasks: TaskGroup) -> UploadCall:
         """Return the call of the conversation that a client names, or a new one that runs among `tasks`."""
-        named = wanted or request.headers.get(CONVERSATION, "")
+        named = query.conversation or request.headers.get(CONVERSATION, "")
         earlier = "" if named == NEW else named or request.cookies.get(COOKIE, "")
         identity = getattr(request.state, "identity", None)
         if call := self._calls.find(earlier, identity):
             return call
         address = request.client.host if request.client else ""
-        handshake = Handshake(address, identity=identity, continues=earlier or None)
+        handshake = Handshake(address, identity=identity, continues=earlier or None, store=query.store)
         call = self._calls.open(handshake, must_continue=bool(named))
         tasks.start_soon(self._calls.run, call)
         return call

@@ -8,6 +8,7 @@ import anyio
 
 from vivavoce.errors import ProtocolError
 from vivavoce.protocol.session import AnySession
+from vivavoce.session.call import Storing
 
 PREFIX = "ek_"
 """prefix of client secrets (OpenAI: ephemeral keys)"""
@@ -15,11 +16,12 @@ PREFIX = "ek_"
 
 @dataclass(frozen=True)
 class Binding:
-    """What a client secret is bound to: the session of its calls, who makes them, and what they continue."""
+    """What a client secret is bound to: its calls' session, who makes them, what they continue and store."""
 
     session: AnySession
     identity: str | None = None
     continues: str | None = None
+    store: Storing = "all"
 
 
 @dataclass

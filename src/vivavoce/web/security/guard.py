@@ -7,7 +7,7 @@ Therefore pages of other origins are rejected by their `Origin`, and unknown hos
 import hmac
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -113,8 +113,7 @@ class Guard:
         if scope["path"] not in CALL_PATHS or any(name == "call_id" for name, _ in query):
             message = "A client secret can only begin a Realtime call."
             raise HttpError(403, message, code="client_secret_not_allowed")
-        bound = {"session": binding.session, "identity": binding.identity, "continues": binding.continues}
-        scope["state"] |= bound
+        scope["state"] |= {one.name: getattr(binding, one.name) for one in fields(binding)}
 
 
 def _identity(headers: Headers) -> str | None:
