@@ -58,7 +58,7 @@ tests-models: tests-waiting models chromium
 	@echo "Running the tests with models, one at a time."
 	@$(BIN)/pytest -v -m "models $$($(WITHOUT_CHROMIUM) && echo and not browser)"
 
-tests-browser: tests-waiting models chromium
+tests-browser: tests-waiting models chromium $(VENV)/.has-page-tools
 	@echo "Running the tests with a browser, one at a time."
 	@$(WITHOUT_CHROMIUM) || $(BIN)/pytest -v -m "browser and not models"
 

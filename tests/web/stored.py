@@ -31,11 +31,19 @@ async def store(url: str, folder: Path, *steps: Step, until: float = 4, **simula
 
 @asynccontextmanager
 async def serving_history(
-    url: str, folder: Path, *, recorded: Recorder | None = None, headers: Any = None, **tables: Any
+    url: str,
+    folder: Path,
+    *,
+    recorded: Recorder | None = None,
+    headers: Any = None,
+    talks: bool = False,
+    **tables: Any,
 ) -> AsyncIterator[httpx.AsyncClient]:
-    """Serve what is stored; give a client."""
-    runtime = Runtime(Config(**{**SCRIPTED, **tables}))
+    """Serve what is stored; give a client. One may talk there too, if it `talks`."""
     kept = recorded or recorder(url, folder)
+    runtime = Runtime(Config(**{**SCRIPTED, **tables}), listeners=[kept.listen], recall=kept.recall)
+    if talks:
+        await runtime.open()
     async with (
         recording(kept),
         serving(Web(runtime, kept), listen("127.0.0.1", 0)) as address,

@@ -24,7 +24,7 @@ import { TalkView } from "./views/talk.js";
  * `views/NAME.js`, which defines `<NAME-view>`, and `views/NAME.css`.
  * @type {Record<string, string>}
  */
-const VIEWS = {};
+const VIEWS = { history: "History" };
 
 const settings = new Settings();
 /** @type {App} */

@@ -52,10 +52,12 @@ export async function request(path, init = {}) {
 
 /** @param {Response} response */
 async function reason(response) {
+  const refused = `The server refused this (${response.status}).`;
   try {
-    return (await response.json()).error.message;
+    const { error, detail } = await response.json();
+    return error?.message ?? detail ?? refused; // OpenAI's format, or RFC 9457's
   } catch {
-    return `The server refused this (${response.status}).`; // what refused is something in between
+    return refused; // what refused is something in between
   }
 }
 
