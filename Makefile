@@ -144,7 +144,7 @@ postgresql:
 LOCK := env -u UV_FIND_LINKS -u UV_EXTRA_INDEX_URL $(UV) pip compile --quiet --upgrade --universal --python-version 3.11 \
 	--generate-hashes --no-emit-index-url --no-emit-find-links --no-header
 
-WHOLE := --extra local --extra languages --extra terminal --extra webrtc --extra mcp --extra store
+WHOLE := --extra local --extra languages --extra terminal --extra webrtc --extra mcp --extra store --extra https
 
 lock: $(VENV)/.has-tools
 	@$(LOCK) requirements/tools.in --output-file requirements/tools.txt

@@ -146,6 +146,7 @@ def test_what_is_to_be_written_into_the_configuration_is_valid(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("VIVAVOCE_WEBHOOK_SECRET", "whsec_c2VjcmV0")
+    monkeypatch.setenv("VIVAVOCE_KEYS", "some-long-secret")
     for block in blocks(read(path), "toml"):
         if "entry-points" in block:  # it belongs into a pyproject.toml
             continue

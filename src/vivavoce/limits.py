@@ -150,6 +150,12 @@ class Limits:
     """bytes of the offer that opens a WebRTC call"""
     client_secrets: int = 1000
     """client secrets that have not expired (`POST /v1/realtime/client_secrets`)"""
+    sign_in_codes: int = 100
+    """codes with which a browser may sign in that are valid at once (`viva phone`)"""
+    sign_in_code_seconds: float = 600
+    """seconds for which such a code is valid"""
+    sign_in_days: float = 30
+    """days for which a browser that has signed in needs neither code nor key"""
     upload_bytes: int = 25 * 1024 * 1024
     """bytes of an uploaded recording"""
     upload_seconds: float = 600

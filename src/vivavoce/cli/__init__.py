@@ -18,6 +18,7 @@ from vivavoce.cli.check import check
 from vivavoce.cli.db import app as db
 from vivavoce.cli.history import app as history
 from vivavoce.cli.models import app as models
+from vivavoce.cli.phone import phone
 from vivavoce.cli.replay import replay
 from vivavoce.cli.serve import serve
 from vivavoce.cli.talk import talk
@@ -41,7 +42,7 @@ def commands(added: Iterable[EntryPoint]) -> typer.Typer:
         pretty_exceptions_enable=False,
     )
     app.callback()(_with_version)
-    for command in (serve, ask, talk, replay, check):
+    for command in (serve, phone, ask, talk, replay, check):
         app.command()(command)
     for name, group in {"models": models, "history": history, "db": db}.items():
         app.add_typer(group, name=name)

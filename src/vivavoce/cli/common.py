@@ -3,7 +3,7 @@
 import os
 import re
 import signal
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from itertools import count
 from pathlib import Path
@@ -16,6 +16,8 @@ from vivavoce.cli.progress import Progress, print_status
 from vivavoce.errors import ConfigError, ProtocolError, ProviderError
 
 if TYPE_CHECKING:
+    import ssl
+
     from anyio import CancelScope
 
     from vivavoce.config.loading import Loaded
@@ -60,20 +62,17 @@ def configuration(
     file: Path | None = None,
     preset: str | None = None,
     chat: str | None = None,
-    host: str | None = None,
-    port: int | None = None,
-    data: Path | None = None,
+    server: Mapping[str, object] | None = None,
     warn: Callable[[str], None] = print_status,
 ) -> "Loaded":
     """Load all layers of the configuration; the command line's come last. Raises `ConfigError`.
 
-    `warn` is told what looks like a mistake.
+    `server` are flags for `[server]`, of which None are left out; `warn` is told what looks like a mistake.
     """
     from vivavoce.config.loading import load
 
-    server = {"host": host, "port": port, "data": data}
     flags: dict[str, object] = {
-        "server": {key: value for key, value in server.items() if value is not None},
+        "server": {key: value for key, value in (server or {}).items() if value is not None},
         "chat": {} if chat is None else {"model": chat},
     }
     loaded = load(file=file, flags=flags if preset is None else {"preset": preset, **flags})
@@ -113,7 +112,7 @@ async def open_conversation(
         from vivavoce.connect import connect, endpoint_at
 
         wishes = {"conversation": continues or "", "store": store if store != "all" else ""}
-        endpoint = endpoint_at(url, key=key)
+        endpoint = endpoint_at(url, key=key, tls=own_certificate(config, url))
         async with connect(endpoint.with_query(**{name: one for name, one in wishes.items() if one})) as line:
             yield line
         return
@@ -176,11 +175,11 @@ async def server_for(
     if url is not None or local:
         return url, key
     key = key or next(iter(config.secrets), None)
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(config.server.host, config.server.host)  # noqa: S104
-    ours = f"http://{f'[{host}]' if ':' in host else host}:{config.server.port}"
+    ours = own_address(config)
     say = Progress(quiet=quiet).on_status
     with anyio.move_on_after(READY_SECONDS):
-        async with httpx.AsyncClient(timeout=STATUS_SECONDS, trust_env=False) as client:
+        tls = own_certificate(config, ours)
+        async with httpx.AsyncClient(timeout=STATUS_SECONDS, trust_env=False, verify=tls or True) as client:
             for attempt in count():
                 try:
                     status = (await client.get(f"{ours}/v1/status")).json()
@@ -198,6 +197,27 @@ async def server_for(
                     say(f"The server at {ours} is still loading its models; waiting for it (--local does not).")
                 await anyio.sleep(STATUS_SECONDS)
     raise ProviderError("server", f"{ours} has not loaded its models in {READY_SECONDS} s; try --local")
+
+
+def own_address(config: "Config") -> str:
+    """Return the URL at which `viva serve` can be reached from this machine, with this configuration."""
+    server = config.server
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(server.host, server.host)  # noqa: S104
+    return f"{server.scheme}://{f'[{host}]' if ':' in host else host}:{server.port}"
+
+
+def own_certificate(config: "Config", url: str) -> "ssl.SSLContext | None":
+    """Return what trusts the certificate of our own server and no other, where a URL means that server.
+
+    None means the usual trust, for any other URL, or if the certificate is another user's.
+    """
+    from vivavoce.web.security.tls import trusting
+
+    server = config.server
+    file = server.certificate or server.own_certificate
+    if not (server.has_tls and url.startswith(own_address(config)) and os.access(file, os.R_OK)):
+        return None
+    return trusting(file)
 
 
 @asynccontextmanager

@@ -1,5 +1,6 @@
 """`viva serve`: listens, loads the models, and serves conversations until stopped."""
 
+import sys
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,11 +21,13 @@ from vivavoce.cli.common import (
     listeners,
     open_recorder,
 )
+from vivavoce.cli.phone import invitation
 from vivavoce.cli.progress import Progress, print_status
 
 if TYPE_CHECKING:
     from vivavoce.config.schema import Config
     from vivavoce.tools.types import Assistant
+    from vivavoce.web.app import Web
 
 
 def serve(
@@ -36,6 +39,15 @@ def serve(
         int | None,
         typer.Option(help="Port to listen on; 0 takes any.", parser=integer, metavar="NUMBER"),
     ] = None,
+    https: Annotated[
+        bool, typer.Option("--https", help="Speak HTTPS, with a certificate of its own if none is named.")
+    ] = False,
+    certificate: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The certificate for HTTPS, and its chain (PEM).")
+    ] = None,
+    key: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The certificate's key, if in another file.")
+    ] = None,
     data: Annotated[Path | None, typer.Option(help="Folder for what is written down.")] = None,
     config: File = None,
     preset: Preset = None,
@@ -45,7 +57,9 @@ def serve(
     """Serve conversations by WebSocket, WebRTC and HTTP."""
     import anyio
 
-    loaded = configuration(file=config, preset=preset, chat=chat, host=host, port=port, data=data).config
+    server = {"host": host, "port": port, "data": data, "https": https or None}
+    server |= {"certificate": certificate, "certificate_key": key}
+    loaded = configuration(file=config, preset=preset, chat=chat, server=server).config
     who = load_assistant(assistant)
     anyio.run(_serve, loaded, who, quiet, backend_options={"use_uvloop": find_spec("uvloop") is not None})
 
@@ -57,6 +71,7 @@ async def _serve(config: "Config", assistant: "Assistant | None", quiet: bool) -
     from vivavoce.runtime import Runtime
     from vivavoce.tools.registry import open_tools
     from vivavoce.web.app import Web
+    from vivavoce.web.security.tls import open_tls
     from vivavoce.web.server import listen, serving
 
     progress = Progress(quiet=quiet, write=partial(print_status, to_log=True))
@@ -73,7 +88,8 @@ async def _serve(config: "Config", assistant: "Assistant | None", quiet: bool) -
             recall=recorder.recall if recorder else None,
         )
         describe_to(recorder, runtime)
-        async with serving(Web(runtime, recorder), listen(config.server.host, config.server.port)) as url:
+        web = Web(runtime, recorder, open_tls(config.server))
+        async with serving(web, listen(config.server.host, config.server.port)) as url:
             say(f"Listening on {url}. Loading the models.")
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(cancel_on_signal, tasks.cancel_scope)
@@ -82,5 +98,17 @@ async def _serve(config: "Config", assistant: "Assistant | None", quiet: bool) -
                 keep()
                 say(f"Ready. {runtime.description}")
                 say(f"Open {url} and talk, or connect a Realtime client to {url}/v1 (Ctrl-C ends).")
+                if web.tls:
+                    say(await _for_phones(web, url))
             say("Goodbye.")
         await runtime.close()
+
+
+async def _for_phones(web: "Web", url: str) -> str:
+    """Return what a phone needs: a code, on a terminal only, because logs are kept."""
+    config = web.runtime.config
+    if config.server.is_local:
+        return "Only this machine reaches it; for a phone, add --host 0.0.0.0 (and a key in VIVAVOCE_KEYS)."
+    if not sys.stdout.isatty():
+        return "For a phone, viva phone prints a code to be scanned."
+    return "\n".join(invitation(await web.sign_in.issue(int(url.rpartition(":")[2]))))

@@ -57,6 +57,12 @@ class ServerTable(SettingsTable):
     """port to listen on; 0 takes any free one"""
     data: Path = Field(default_factory=lambda: user_data_path("vivavoce", appauthor=False))
     """folder for files that vivavoce writes"""
+    https: bool = False
+    """whether the server speaks HTTPS, with a certificate of its own if none is named"""
+    certificate: Path | None = None
+    """file with a certificate and its chain (PEM), for HTTPS"""
+    certificate_key: Path | None = None
+    """file with the certificate's private key, if that is not in the same file"""
     origins: Origins = ()
     """web pages, such as `https://example.org`, that may connect besides our own and those of this machine"""
     hosts: Texts = ()
@@ -64,10 +70,31 @@ class ServerTable(SettingsTable):
     webhook: HttpAddress = ""
     """address that receives `realtime.call.incoming` when a call rings, signed with the webhook's secret"""
 
+    @model_validator(mode="after")
+    def _check_certificate(self) -> Self:
+        if self.certificate_key and not self.certificate:
+            raise ValueError("certificate_key has no certificate; name the file that has it in certificate")
+        return self
+
     @property
     def is_local(self) -> bool:
         """Whether the server can only be reached from this machine."""
         return is_loopback(self.host)
+
+    @property
+    def has_tls(self) -> bool:
+        """Whether the server speaks HTTPS."""
+        return self.https or self.certificate is not None
+
+    @property
+    def scheme(self) -> str:
+        """The scheme of the server's URL."""
+        return "https" if self.has_tls else "http"
+
+    @property
+    def own_certificate(self) -> Path:
+        """The file with the certificate that the server makes for itself."""
+        return self.data.absolute() / "https" / "server.pem"
 
 
 class WebRtcTable(SettingsTable):

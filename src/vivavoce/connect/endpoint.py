@@ -2,6 +2,7 @@
 
 import os
 import re
+import ssl
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -27,6 +28,8 @@ class Endpoint:
     url: str
     headers: Mapping[str, str] = field(default_factory=dict)
     dialect: Dialect = GA
+    tls: ssl.SSLContext | None = None
+    """which certificates are trusted, if not the usual ones"""
 
     @property
     def name(self) -> str:
@@ -55,17 +58,20 @@ class Endpoint:
         return f"Endpoint({self.name})"
 
 
-def endpoint_at(url: str, *, key: str | None = None, dialect: Dialect = GA) -> Endpoint:
+def endpoint_at(
+    url: str, *, key: str | None = None, dialect: Dialect = GA, tls: ssl.SSLContext | None = None
+) -> Endpoint:
     """Return the endpoint at this address; `http://host:1/v1` and `ws://host:1` mean `ws://host:1/v1/realtime`.
 
-    `key` is sent as a bearer token. Raises `ConfigError` if the address is invalid.
+    `key` is sent as a bearer token; `tls` says which certificates are trusted, if not the usual ones. Raises
+    `ConfigError` if the address is invalid.
     """
     parts = _parse(url)
     path = parts.path.rstrip("/") or "/v1"
     if not path.endswith("/realtime"):
         path += "/realtime"
     headers = BETA_HEADER if dialect in (BETA, FIRST_BETA) else {}
-    return Endpoint(parts._replace(path=path, fragment="").geturl(), {**headers, **_bearer(key)}, dialect)
+    return Endpoint(parts._replace(path=path, fragment="").geturl(), {**headers, **_bearer(key)}, dialect, tls)
 
 
 def openai(

@@ -93,6 +93,7 @@ async def _open(endpoint: Endpoint, message_bytes: int, seconds: float) -> Clien
             max_size=message_bytes,
             compression=None,
             open_timeout=seconds,
+            ssl=endpoint.tls or (True if endpoint.url.startswith("wss:") else None),
             proxy=None if urlsplit(endpoint.url).hostname in LOOPBACK else True,
             logger=socket_log,
         )

@@ -28,6 +28,7 @@ from vivavoce.web.endpoints.calls import CallsEndpoint
 from vivavoce.web.endpoints.chat_completions import ChatCompletionsEndpoint
 from vivavoce.web.endpoints.client_secrets import ClientSecretsEndpoint
 from vivavoce.web.endpoints.models import ModelsEndpoint
+from vivavoce.web.endpoints.sign_in import SignInEndpoint
 from vivavoce.web.endpoints.speech import SpeechEndpoint
 from vivavoce.web.endpoints.transcript_test import TranscriptTestEndpoint
 from vivavoce.web.endpoints.transcriptions import TranscriptionsEndpoint, refuse_translation
@@ -38,6 +39,8 @@ from vivavoce.web.openapi import openapi
 from vivavoce.web.requests import Admission
 from vivavoce.web.security.client_secrets import ClientSecrets
 from vivavoce.web.security.guard import BrowserHeaders, Guard
+from vivavoce.web.security.sign_in import BrowserCookies, SignInCodes
+from vivavoce.web.security.tls import Tls
 from vivavoce.web.shell import Shell
 
 if TYPE_CHECKING:
@@ -54,13 +57,17 @@ class Web:
     What `recorder` has stored can be asked for; without one, nothing is.
     """
 
-    def __init__(self, runtime: Runtime, recorder: "Recorder | None" = None) -> None:
-        self.runtime = runtime
+    def __init__(self, runtime: Runtime, recorder: "Recorder | None" = None, tls: Tls | None = None) -> None:
+        self.runtime, self.tls = runtime, tls
         config = runtime.config
         self.realtime = WebSocketTransport(self._connect, config.limits, self._join)
         self.calls = CallsEndpoint(runtime, self._connect)
         admission, secrets = Admission(runtime), ClientSecrets(config.limits.client_secrets)
         self.uploads = UploadTransport(self._connect, config.limits)
+        codes = SignInCodes(config.limits.sign_in_codes, config.limits.sign_in_code_seconds)
+        days, file = config.limits.sign_in_days, config.server.data.absolute() / "browsers.secret"
+        cookies = BrowserCookies(config.secrets, file, round(days * 24 * 3600))
+        self.sign_in = SignInEndpoint(config, codes, cookies, tls)
         shell, models = Shell(), ModelsEndpoint(runtime)
         sessions, control = ClientSecretsEndpoint(runtime, secrets), CallControlEndpoint(runtime)
         by_model: dict[str, Callable[[Request], Awaitable[Response]] | ASGIApp] = {
@@ -108,6 +115,10 @@ class Web:
                 Route("/openapi.json", self._openapi),
                 Route("/docs", self._docs),
                 *(Route(path, require_websocket, include_in_schema=False) for path in (*PATHS, SOCKET)),
+                Route("/authority.crt", self.sign_in.authority),
+                Route("/v1/sign-in", self.sign_in.sign_in, methods=["POST"]),
+                Route("/v1/sign-in", self.sign_in.sign_out, methods=["DELETE"]),
+                Route("/v1/sign-in/codes", self.sign_in.code, methods=["POST"]),
                 Route("/v1/status", self._status),
                 Route("/healthz", self._healthz),
                 Route("/readyz", self._readyz),
@@ -116,7 +127,7 @@ class Web:
                 Middleware(BrowserHeaders, server=config.server),
                 Middleware(GZipMiddleware, compresslevel=5, thread_minimum_size=32 * 1024),  # no sound
                 Middleware(ServerErrorMiddleware, handler=handle_error),  # within: errors need the headers too
-                Middleware(Guard, server=config.server, keys=config.secrets, secrets=secrets),
+                Middleware(Guard, server=config.server, keys=config.secrets, secrets=secrets, cookies=cookies),
             ],
             exception_handlers=HANDLERS,
         )
@@ -156,7 +167,7 @@ class Web:
             return JSONResponse({"status": "ready", "models": states})
         return JSONResponse({"status": "loading", "models": states}, 503, RETRY_AFTER)
 
-    async def _status(self, _: Request) -> Response:
+    async def _status(self, request: Request) -> Response:
         """Return, for the page, which models answer and how reliable they are."""
         runtime, config = self.runtime, self.runtime.config
         status = {
@@ -167,7 +178,7 @@ class Web:
             "providers": {role: choice.about for role, choice in runtime.choices.items()},
             "assistant": runtime.assistant.name if runtime.assistant else None,
             "description": runtime.description,
-            "key_needed": bool(config.secrets),
+            "key_needed": not request.state.admitted,
             "conversations": len(runtime.switchboard.callers) if runtime.ready else 0,
         }
         return JSONResponse(status)

@@ -30,6 +30,7 @@ from vivavoce.web.endpoints.history_schema import (
     StoredConversation,
     Timings,
 )
+from vivavoce.web.endpoints.sign_in import SignInCode, SignInRequest
 from vivavoce.web.endpoints.speech import SpeechRequest
 from vivavoce.web.endpoints.transcript_test import TestedTranscript, TranscriptTestQuery
 from vivavoce.web.endpoints.transcriptions import TranscriptionRequest
@@ -290,6 +291,34 @@ OPERATIONS: Mapping[str, Operation] = {
     ),
     "GET /v1/models/{model}": Operation(
         "Server", "Retrieve a model", answer="The model.", answers={JSON: None}, errors=(401, 404)
+    ),
+    "GET /authority.crt": Operation(
+        "Server",
+        "The certificate of the server's own authority",
+        "A phone or a program that trusts it trusts the server's certificates.",
+        answer="The certificate, in DER.",
+        answers={"application/x-x509-ca-cert": None},
+        errors=(404,),
+    ),
+    "POST /v1/sign-in": Operation(
+        "Server",
+        "Sign a browser in",
+        "A code or a key is exchanged for a cookie that scripts cannot read. It counts as a key, but not for "
+        "what gives out secrets.",
+        body={JSON: SignInRequest},
+        status=204,
+        answer="The browser has signed in, or need not.",
+        errors=(400, 401, 413),
+    ),
+    "DELETE /v1/sign-in": Operation(
+        "Server", "Sign a browser out", status=204, answer="The browser forgets its cookie."
+    ),
+    "POST /v1/sign-in/codes": Operation(
+        "Server",
+        "A code that signs a browser in once",
+        answer="The code, and the addresses of the page.",
+        answers={JSON: SignInCode},
+        errors=(400, 401, 429),
     ),
     "GET /v1/status": Operation(
         "Server", "What answers here, for the page", answer="The state of the server.", answers={JSON: None}

@@ -2,6 +2,7 @@
 
 import logging
 import socket
+import ssl
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
@@ -34,14 +35,14 @@ def listen(host: str, port: int) -> socket.socket:
 @asynccontextmanager
 async def serving(web: Web, listening: socket.socket) -> AsyncIterator[str]:
     """Serve on a socket, and yield the URL. Leaving the block ends all calls (1001), and closes the socket."""
-    server = _Server(_uvicorn(web, web.runtime.config.limits))
+    server = _Server(_uvicorn(web, web.runtime.config.limits, web.tls.context if web.tls else None))
     logging.getLogger("uvicorn.error").addFilter(_is_an_error)
     with listening:  # uvicorn closes it as well, unless an exception cancels it
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(server.serve, [listening])
             await server.started_up.wait()  # uvicorn closes nothing if it is stopped before it has started
             try:
-                yield _url(listening)
+                yield _url(listening, "https" if web.tls else "http")
             finally:
                 with anyio.move_on_after(SHUTDOWN_SECONDS, shield=True):
                     await web.hang_up()
@@ -72,7 +73,7 @@ class _Server(uvicorn.Server):
         yield
 
 
-def _uvicorn(web: Web, limits: Limits) -> uvicorn.Config:
+def _uvicorn(web: Web, limits: Limits, tls: ssl.SSLContext | None) -> uvicorn.Config:
     return uvicorn.Config(
         web.application,
         lifespan="off",
@@ -85,10 +86,11 @@ def _uvicorn(web: Web, limits: Limits) -> uvicorn.Config:
         ws_ping_interval=PING_SECONDS,
         ws_ping_timeout=PING_SECONDS,
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+        ssl_context_factory=(lambda config, default: tls) if tls else None,
     )
 
 
-def _url(listening: socket.socket) -> str:
+def _url(listening: socket.socket, scheme: str) -> str:
     host, port, *_ = listening.getsockname()
     name = f"[{host}]" if ":" in host else host
-    return f"http://{name}:{port}"
+    return f"{scheme}://{name}:{port}"

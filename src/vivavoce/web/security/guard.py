@@ -11,6 +11,7 @@ from dataclasses import dataclass, fields
 from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import HTTPConnection
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -18,7 +19,9 @@ from vivavoce.config.schema import ServerTable, is_loopback
 from vivavoce.transports.websocket import PATHS
 from vivavoce.web.errors import HttpError, error_response
 from vivavoce.web.security.client_secrets import PREFIX, ClientSecrets
+from vivavoce.web.security.sign_in import BrowserCookies, cookie_name
 
+SECRET_PATHS = ("v1/realtime/client_secrets", "v1/realtime/sessions", "v1/realtime/transcription_sessions")
 KEY_SUBPROTOCOL = "openai-insecure-api-key."
 API_KEY = "api-key"
 """Azure's header for the key, and in its preview the query parameter"""
@@ -29,8 +32,15 @@ IDENTITY = "openai-safety-identifier"
 IDENTITY_CHARS = 255
 """characters of an identity, as many as a subject of OpenID Connect may have"""
 OPEN_PATHS = frozenset(
-    {"/", "/manifest.webmanifest", "/worker.js", "/docs", "/openapi.json", "/healthz", "/readyz", "/v1/status"}
+    {
+        *("/", "/manifest.webmanifest", "/worker.js", "/authority.crt"),
+        *("/docs", "/openapi.json", "/healthz", "/readyz", "/v1/status", "/v1/sign-in"),
+    }
 )
+KEY_PATHS = frozenset(
+    {"/v1/sign-in/codes", *(f"/{path}" for path in SECRET_PATHS), *(f"/openai/{path}" for path in SECRET_PATHS)}
+)
+"""paths that give out secrets: a browser that has signed in may not, so that it lets nobody else in"""
 CALL_PATHS = frozenset({*PATHS, *(f"{path}/calls" for path in PATHS)})
 """paths where calls begin, by WebSocket or by WebRTC"""
 SAFE_METHODS = frozenset({"GET", "HEAD"})
@@ -64,6 +74,7 @@ class Guard:
     server: ServerTable
     keys: tuple[str, ...]
     secrets: ClientSecrets
+    cookies: BrowserCookies
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or answer it with 401, 403 or 421."""
@@ -87,14 +98,32 @@ class Guard:
         if not is_safe and origin is not None and not is_allowed_origin(self.server, origin, host):
             message = "Pages of this origin may not connect (server.origins)."
             raise HttpError(403, message, code="origin_not_allowed")
-        if scope["path"] not in OPEN_PATHS and not scope["path"].startswith("/static/"):
-            self._check_keys(keys, scope)
+        has_cookie = self._has_cookie(scope, origin, host)
+        if scope["path"] == "/v1/status":
+            scope.setdefault("state", {})["admitted"] = not self.keys or has_cookie or self._has_key(keys)
+        elif scope["path"] not in OPEN_PATHS and not scope["path"].startswith("/static/"):
+            self._check_keys(keys, scope, has_cookie)
 
-    def _check_keys(self, keys: Sequence[str], scope: Scope) -> None:
-        headers, state = Headers(scope=scope), scope.setdefault("state", {})
+    def _has_key(self, keys: Sequence[str]) -> bool:
         matches = [hmac.compare_digest(key.encode(), known.encode()) for key in keys for known in self.keys]
-        if any(matches):
+        return any(matches)
+
+    def _has_cookie(self, scope: Scope, origin: str | None, host: str) -> bool:
+        """Return whether a request is from our own page, in a browser that has signed in.
+
+        Pages of other ports of this host are no other site to a browser, which sends the cookie for them, too.
+        """
+        connection = HTTPConnection(scope)
+        value = connection.cookies.get(cookie_name(connection))
+        is_ours = origin is None or _split(origin).netloc == host
+        return value is not None and is_ours and self.cookies.is_valid(value)
+
+    def _check_keys(self, keys: Sequence[str], scope: Scope, has_cookie: bool) -> None:
+        headers, state = Headers(scope=scope), scope.setdefault("state", {})
+        if self._has_key(keys):
             state["identity"] = _identity(headers)
+        elif has_cookie and scope["path"] not in KEY_PATHS:
+            pass  # a page may not say who its user is
         elif secret := next((key for key in keys if key.startswith(PREFIX)), None):
             self._check_client_secret(secret, scope)
         elif self.keys:

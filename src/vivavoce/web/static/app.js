@@ -2,7 +2,7 @@
 
 import { Conversation } from "./conversation.js";
 import { find, h } from "./dom.js";
-import { keepPage, waitForStatus } from "./server.js";
+import { keepPage, signedIn, waitForStatus } from "./server.js";
 import { Settings } from "./settings.js";
 import { TalkView } from "./views/talk.js";
 
@@ -93,6 +93,9 @@ navigation();
 talk.open(app);
 route();
 keepPage();
-app.status.then(showBack);
+app.status.then(async ({ key_needed: needed }) => {
+  showBack();
+  if (needed) (await import("./sign-in.js")).askForCode(await signedIn);
+});
 
 Object.assign(window, { vivavoce: app.conversation.stats });

@@ -1,7 +1,7 @@
 // A conversation: a client of the Realtime protocol like any other. The server knows nothing about it in advance.
 
 import { CallAudio, MicrophoneError } from "./audio.js";
-import { key, readStatus } from "./server.js";
+import { readStatus, signedIn } from "./server.js";
 import { START, next, stateOf } from "./state.js";
 import { Transcript } from "./transcript.js";
 
@@ -263,16 +263,18 @@ export class Conversation extends EventTarget {
 
   // the connection
 
-  #connect(words = "") {
+  async #connect(words = "") {
+    this.words = words;
+    this.#on({ type: "line", is: this.#attempts ? "reconnecting" : "connecting" });
+    await signedIn;
+    if (this.model.line !== "connecting" && this.model.line !== "reconnecting") return; // ended meanwhile
     const url = new URL("v1/realtime?extras=1", document.baseURI); // for the events that only vivavoce has
     url.protocol = url.protocol.replace("http", "ws");
     url.hash = "";
     if (this.#earlier) url.searchParams.set("conversation", this.#earlier);
     this.#continuing = this.#earlier !== null;
-    const socket = new WebSocket(url, key ? ["realtime", `openai-insecure-api-key.${key}`] : ["realtime"]);
+    const socket = new WebSocket(url, ["realtime"]);
     this.#socket = socket;
-    this.words = words;
-    this.#on({ type: "line", is: this.#attempts ? "reconnecting" : "connecting" });
     socket.onmessage = ({ data }) => this.#onEvent(JSON.parse(data));
     socket.onclose = ({ code }) => this.#onClose(code);
   }
@@ -303,8 +305,7 @@ export class Conversation extends EventTarget {
       return this.#fail(/** @type {Error} */ (error).message);
     }
     if (this.model.line !== "connecting") return; // ended meanwhile
-    if (status.key_needed && !key)
-      return this.#fail("This server asks for a key: write #key= and the key behind this page's address.");
+    if (status.key_needed) return this.#fail("This server asks for a code or a key: load the page again to sign in.");
     if (status.ready) return this.#fail("The server takes no conversation just now. Try again in a moment.");
     this.words = loading;
     this.#changed();

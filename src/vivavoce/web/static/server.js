@@ -1,6 +1,6 @@
 // The server that this page comes from, by HTTP.
 
-const KEPT = "vivavoce key";
+const AWAY = "The server cannot be reached. Is it running?";
 const AGAIN_MS = 3000;
 
 /** What the server said why not, in words for people. */
@@ -15,36 +15,45 @@ export class ServerError extends Error {
   }
 }
 
-/**
- * The key for a server that needs one: it comes behind the address (`/#key=…`), which is in no request, and is kept
- * for this tab.
- */
-export const key = readKey();
+/** Settled when this browser has signed in, if its address said how; with why it could not, or "". */
+export const signedIn = readSecret();
 
-function readKey() {
-  const given = new URLSearchParams(location.hash.slice(1)).get("key");
+/** What lets somebody in comes behind the address (`/#code=…`), which is in no request, and does not stay there. */
+async function readSecret() {
+  const given = new URLSearchParams(location.hash.slice(1));
+  const secret = given.get("code") ?? given.get("key");
+  if (!secret) return "";
+  history.replaceState(null, "", location.pathname + location.search);
+  return signIn(secret);
+}
+
+/**
+ * Exchange a code or a key for a cookie, which scripts cannot read. Resolves to why that did not work, or "".
+ * @param {string} secret
+ */
+export async function signIn(secret) {
+  const body = JSON.stringify({ secret });
   try {
-    if (given) sessionStorage.setItem(KEPT, given);
-    return given ?? sessionStorage.getItem(KEPT);
+    const response = await fetch(new URL("v1/sign-in", document.baseURI), { method: "POST", body });
+    return response.ok ? "" : await reason(response);
   } catch {
-    return given; // a browser that keeps nothing for this page needs the key in its address
+    return AWAY;
   }
 }
 
 /**
- * Make a request, with the key. Throws `ServerError`.
+ * Make a request, once this browser has signed in. Throws `ServerError`.
  * @param {string} path relative to the page, such as `v1/status`
  * @param {RequestInit} [init]
  */
 export async function request(path, init = {}) {
-  const headers = new Headers(init.headers);
-  if (key) headers.set("authorization", `Bearer ${key}`);
+  await signedIn;
   let response;
   try {
-    response = await fetch(new URL(path, document.baseURI), { ...init, headers });
+    response = await fetch(new URL(path, document.baseURI), init);
   } catch (error) {
     if (init.signal?.aborted) throw error;
-    throw new ServerError(0, "The server cannot be reached. Is it running?");
+    throw new ServerError(0, AWAY);
   }
   if (response.ok) return response;
   throw new ServerError(response.status, await reason(response));
@@ -101,6 +110,6 @@ export function keepPage() {
 /**
  * @typedef {object} Status
  * @property {boolean} ready
- * @property {boolean} key_needed
+ * @property {boolean} key_needed by this browser
  * @property {string} description of what answers, for people
  */
