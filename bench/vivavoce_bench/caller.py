@@ -1,6 +1,5 @@
 """A caller on `RealtimeClient`: plays recordings in real time, and records events with their times."""
 
-from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 
@@ -8,11 +7,12 @@ import anyio
 
 from vivavoce.audio.rates import OUTPUT_RATE
 from vivavoce.client import ConnectionChanged, RealtimeClient
+from vivavoce.client.microphone_feed import FRAME_SECONDS, MicrophoneFeed
 from vivavoce.errors import ProtocolError
 from vivavoce.limits import Limits
 from vivavoce.protocol import events as e
 from vivavoce.protocol.session import Session
-from vivavoce_bench.clips import FRAME_SECONDS, ROOM_TONE, Clip
+from vivavoce_bench.clips import ROOM_TONE, Clip
 from vivavoce_bench.measures import Arrival, Interruption, MeasuredTurn, first_audible, interruption_of, turn_of
 
 ANSWER_SECONDS = 25.0
@@ -48,15 +48,11 @@ def arrival_of(event: e.Event | ConnectionChanged, at: float) -> Arrival:
 
 
 class BenchCaller:
-    """One conversation from the caller's view. `lag` is the greatest delay of a sent frame, in seconds."""
+    """One conversation from the caller's view."""
 
     def __init__(self, client: RealtimeClient) -> None:
         self.arrivals: list[Arrival] = []
-        self.lag = 0.0
-        self._client = client
-        self._queue: deque[bytes] = deque()
-        self._began = 0.0
-        self._frames = 0
+        self._feed = MicrophoneFeed(client.append_input_audio, ROOM_TONE)
         self._changed = anyio.Event()
         client.on("server.*", self._on_event)
         client.on("connection.closed", self._on_event)
@@ -66,26 +62,18 @@ class BenchCaller:
         self._changed.set()
         self._changed = anyio.Event()
 
+    @property
+    def lag(self) -> float:
+        """The greatest delay of a sent frame, in seconds."""
+        return self._feed.lag
+
     def start(self, tasks: anyio.abc.TaskGroup) -> None:
         """Start to send audio."""
-        self._began = anyio.current_time()
-        tasks.start_soon(self._send_frames)
-
-    async def _send_frames(self) -> None:
-        """Send a frame every 20 ms by an absolute schedule: of a recording, or else of room tone."""
-        while True:
-            due = self._began + (self._frames + 1) * FRAME_SECONDS
-            await anyio.sleep_until(due)
-            self.lag = max(self.lag, anyio.current_time() - due)
-            frame = self._queue.popleft() if self._queue else ROOM_TONE[self._frames % len(ROOM_TONE)]
-            self._frames += 1
-            await self._client.append_input_audio(frame)
+        tasks.start_soon(self._feed.run)
 
     def play(self, clip: Clip) -> float:
         """Start to play a recording, and return when its first sample is sent."""
-        start = self._began + (self._frames + len(self._queue)) * FRAME_SECONDS
-        self._queue.extend(clip.frames)
-        return start
+        return self._feed.play(clip.frames)
 
     async def ask(self, clip: Clip) -> MeasuredTurn:
         """Play a recording, wait for the end of the answer, and measure it."""

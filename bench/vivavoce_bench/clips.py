@@ -10,19 +10,13 @@ from pathlib import Path
 
 from vivavoce.audio.decode import NotAudio, TooLong, decode
 from vivavoce.audio.rates import OUTPUT_RATE
+from vivavoce.client.microphone_feed import FRAME_BYTES, FRAME_SECONDS, frames_of
 from vivavoce.errors import ConfigError
 
 BUILT_IN = Path(__file__).parent / "recordings"
-FRAME_SECONDS = 0.02
 LONGEST_SECONDS = 120
-FRAME = int(OUTPUT_RATE * FRAME_SECONDS) * 2
 
 _NEEDED = {"id", "file", "speech_start_s", "speech_end_s"}
-
-
-def frames(audio: bytes) -> list[bytes]:
-    """Cut audio at `OUTPUT_RATE` into frames of 20 ms, the last filled up with silence."""
-    return [audio[start : start + FRAME].ljust(FRAME, b"\0") for start in range(0, len(audio), FRAME)]
 
 
 def _room_tone() -> bytes:
@@ -30,7 +24,7 @@ def _room_tone() -> bytes:
     return array("h", (chance.randint(-6, 6) for _ in range(OUTPUT_RATE))).tobytes()
 
 
-ROOM_TONE: Sequence[bytes] = frames(_room_tone())
+ROOM_TONE: Sequence[bytes] = frames_of(_room_tone())
 """One second of a quiet room (-76 dBFS): what a microphone records when nobody speaks."""
 
 
@@ -53,7 +47,7 @@ class Clip:
         """Its audio at `OUTPUT_RATE`, 20 ms each; without a file, `speech_end` seconds of room tone."""
         if self.path is None:
             return [ROOM_TONE[tick % len(ROOM_TONE)] for tick in range(round(self.speech_end / FRAME_SECONDS))]
-        return frames(read(self.path, OUTPUT_RATE))
+        return frames_of(read(self.path, OUTPUT_RATE))
 
 
 def clips_in(folder: Path) -> list[Clip]:
@@ -104,7 +98,7 @@ def _listed(manifest: Path, row: Mapping[str, str]) -> Clip:
 def speech_in(audio: bytes) -> tuple[float, float]:
     """Return when speech begins and ends, in seconds: 20 ms as loud as a twentieth of the loudest count."""
     samples = array("h", audio)
-    size = FRAME // 2
+    size = FRAME_BYTES // 2
     peaks = [max(map(abs, samples[start : start + size])) for start in range(0, len(samples), size)]
     loud = [index for index, peak in enumerate(peaks) if peak >= max(150, max(peaks) / 20)]
     return (loud[0] * FRAME_SECONDS, (loud[-1] + 1) * FRAME_SECONDS) if loud else (0.0, 0.0)

@@ -20,6 +20,7 @@ from websockets.exceptions import ConnectionClosed
 
 from vivavoce.audio.rates import INPUT_RATE, OUTPUT_RATE
 from vivavoce.audio.resample import Resampler
+from vivavoce.client.microphone_feed import FRAME_SECONDS
 from vivavoce.config.loading import load
 from vivavoce.protocol import events as e
 from vivavoce.protocol.codec import encode
@@ -30,7 +31,7 @@ from vivavoce.runtime import Runtime
 from vivavoce.session.line import Line
 from vivavoce.web.app import Web
 from vivavoce.web.server import listen, serving
-from vivavoce_bench.clips import FRAME_SECONDS, ROOM_TONE
+from vivavoce_bench.clips import ROOM_TONE
 from vivavoce_bench.measures import audio_delta
 from vivavoce_bench.server import VIVA, MeasuredServer, Setup, key, open_providers, started
 

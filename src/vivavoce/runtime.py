@@ -34,7 +34,7 @@ from vivavoce.session.ringing import IncomingCalls
 from vivavoce.session.switchboard import ListenerFactory, Switchboard
 from vivavoce.session.webhook import Webhook
 from vivavoce.text.languages import language_name, same_language
-from vivavoce.tools.registry import ToolRegistry, open_tools
+from vivavoce.tools.registry import ToolChange, ToolRegistry, open_tools
 from vivavoce.tools.types import Assistant
 from vivavoce.upstream import endpoint_of, remote
 from vivavoce.weights.store import OnProgress, Store, user_store
@@ -386,12 +386,14 @@ async def open_runtime(
     on_loading: OnLoading = lambda waiting, total, seconds: None,
     listeners: Sequence[ListenerFactory] = (),
     recall: Recall | None = None,
+    change_tool: ToolChange = lambda tool: tool,
 ) -> AsyncIterator[Runtime]:
     """Yield a runtime that is open (`Runtime.open`), and close it when the block is left.
 
-    The arguments are those of `Runtime`. Raises `ConfigError` and `ProviderError`.
+    The arguments are those of `Runtime`; `change_tool` returns what is used in place of a tool of the
+    configuration. Raises `ConfigError` and `ProviderError`.
     """
-    async with open_tools(config.tools, config.limits) as tools:
+    async with open_tools(config.tools, config.limits, change_tool) as tools:
         runtime = Runtime(
             config,
             assistant=assistant,

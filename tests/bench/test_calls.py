@@ -8,6 +8,7 @@ import anyio
 import pytest
 
 from vivavoce.client import RealtimeClient
+from vivavoce.client.microphone_feed import FRAME_SECONDS, frames_of
 from vivavoce.errors import ConfigError
 from vivavoce.protocol import events as e
 from vivavoce.protocol.responses import Response
@@ -15,7 +16,7 @@ from vivavoce.protocol.session import AnySession, Session
 from vivavoce.protocol.settings import DEFAULT, merge
 from vivavoce.session.line import Line
 from vivavoce_bench.caller import LIMITS, Dial, calling
-from vivavoce_bench.clips import BUILT_IN, FRAME_SECONDS, Clip, clips_in, frames, speech_in
+from vivavoce_bench.clips import BUILT_IN, Clip, clips_in, speech_in
 from vivavoce_bench.measures import audio_delta
 
 pytestmark = pytest.mark.anyio
@@ -137,7 +138,7 @@ def test_speech_is_found_by_its_energy() -> None:
 
 
 def test_the_last_frame_is_filled_up() -> None:
-    assert [len(frame) for frame in frames(b"\1" * 1000)] == [960, 960]
+    assert [len(frame) for frame in frames_of(b"\1" * 1000)] == [960, 960]
 
 
 def test_a_folder_without_recordings_is_refused(tmp_path: Path) -> None:

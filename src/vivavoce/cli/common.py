@@ -275,17 +275,21 @@ def listeners(recorder: "Recorder | None") -> "Sequence[ListenerFactory]":
 def describe_to(recorder: "Recorder | None", runtime: "Runtime") -> None:
     """Tell a recorder which engine and models answer."""
     if recorder:
-        from vivavoce.store.conversation_rows import PricedModel
+        recorder.engine, recorder.store = runtime.config.engine, runtime.assistants.store
+        recorder.models = models_of(runtime)
 
-        config = runtime.config
-        recorder.engine, recorder.store = config.engine, runtime.assistants.store
-        recorder.models = {role: priced_model(choice) for role, choice in runtime.choices.items()}
-        if config.engine == "remote":
-            server = config.remote.server
-            recorder.models = {
-                "realtime": PricedModel(server, config.remote.model),
-                "transcriber": PricedModel(server, config.remote.transcriber),
-            }
+
+def models_of(runtime: "Runtime") -> "dict[str, PricedModel]":
+    """Return the models that answer, by role, as the table of prices names them."""
+    from vivavoce.store.conversation_rows import PricedModel
+
+    config, server = runtime.config, runtime.config.remote.server
+    if config.engine == "remote":
+        return {
+            "realtime": PricedModel(server, config.remote.model),
+            "transcriber": PricedModel(server, config.remote.transcriber),
+        }
+    return {role: priced_model(choice) for role, choice in runtime.choices.items()}
 
 
 def priced_model(choice: "ProviderChoice") -> "PricedModel":

@@ -4,13 +4,24 @@ import os
 import sys
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from vivavoce.audio.rates import OUTPUT_RATE
-from vivavoce.cli.common import File, cancel_on_signal
+from vivavoce.cli.assistants import load_assistant
+from vivavoce.cli.common import (
+    Chat,
+    File,
+    KeyVariable,
+    Preset,
+    Quiet,
+    cancel_on_signal,
+    configuration,
+    key_from,
+)
 from vivavoce.cli.history import open_database
 from vivavoce.cli.progress import print_status
 from vivavoce.cli.talk import open_loudspeaker
@@ -32,25 +43,58 @@ _BYTES = OUTPUT_RATE * 2
 
 
 def replay(
-    conversation: Annotated[
-        str | None, typer.Argument(metavar="[ID]", help="A conversation, or the beginning of its id.")
+    conversations: Annotated[
+        list[str] | None, typer.Argument(metavar="[ID]...", help="A conversation, or the beginning of its id.")
     ] = None,
-    last: Annotated[int | None, typer.Option(min=1, max=1000, help="The last conversation.")] = None,
+    last: Annotated[int | None, typer.Option(min=1, max=1000, help="The last conversations, so many.")] = None,
+    again: Annotated[
+        bool, typer.Option("--again", help="Hold them again with today's models and settings, and compare.")
+    ] = False,
     turn: Annotated[int | None, typer.Option(min=0, help="Play this turn only; 0 is a greeting.")] = None,
     item: Annotated[str | None, typer.Option(help="Play this item only.")] = None,
     speed: Annotated[float, typer.Option(min=0.5, max=3, help="Play faster or slower, at the same pitch.")] = 1,
     output: Annotated[
         str | None, typer.Option(help="Loudspeaker: number, part of a name, or a .wav to write.")
     ] = None,
+    assistant: Annotated[
+        str | None, typer.Option(help="Who answers again: my_desk.py:assistant, or package.module:name.")
+    ] = None,
+    url: Annotated[str | None, typer.Option(help="This server answers again; else models loaded here.")] = None,
+    key_env: KeyVariable = None,
+    tools: Annotated[
+        Literal["stored", "live"], typer.Option(help="Tools return what they did then, or really run.")
+    ] = "stored",
+    as_json: Annotated[bool, typer.Option("--json", help="What was compared, as JSON.")] = False,
     config: File = None,
+    preset: Preset = None,
+    chat: Chat = None,
+    quiet: Quiet = False,
 ) -> None:
-    """Play a stored conversation, with captions. Space pauses, q ends."""
+    """Play a stored conversation with captions, or hold conversations again with today's models and compare.
+
+    While it plays, space pauses and q ends.
+    """
     import anyio
+
+    ids = conversations or []
+    if again:
+        if turn is not None or item or output or speed != 1:
+            raise ConfigError("--turn, --item, --speed and --output are for playing; leave out --again.")
+        from vivavoce.cli.again import Options, run_again
+
+        loaded = configuration(file=config, preset=preset, chat=chat).config
+        who, key = load_assistant(assistant, url=url), key_from(key_env)
+        options = Options(loaded, who, url, key, tools == "live", as_json, quiet)
+        raise typer.Exit(anyio.run(run_again, options, partial(find, config, ids, last)))
+    if assistant or url or key_env or tools == "live" or as_json or preset or chat:
+        raise ConfigError("What answers matters only when a conversation is held again; add --again.")
     from rich.console import Console
 
     from vivavoce.store.replay import captions_of, part_of
 
-    (record,) = anyio.run(find, config, [conversation] if conversation else [], last)
+    if len(ids) > 1 or (last or 1) > 1:
+        raise ConfigError("One conversation is played at a time; with --again, several are held again.")
+    ((record, _),) = anyio.run(find, config, ids, last)
     begin, end = part_of(record, turn=turn, item=item)
     sound = RecordedSound(recording_of(record), begin, end, speed)
     try:
@@ -62,9 +106,11 @@ def replay(
     anyio.run(_play, sound, loudspeaker, captions, Console(highlight=False))
 
 
-async def find(config: Path | None, ids: Sequence[str], last: int | None) -> "list[Record]":
-    """Return these conversations, or the last ones. Raises `ConfigError` if there are none."""
-    from vivavoce.store.queries import find_conversation, list_conversations
+async def find(
+    config: Path | None, ids: Sequence[str], last: int | None
+) -> "list[tuple[Record, Sequence[Record]]]":
+    """Return these conversations, or the last ones, with their events. Raises `ConfigError` without any."""
+    from vivavoce.store.queries import find_conversation, list_conversations, list_events
 
     if bool(ids) == bool(last):
         raise ConfigError("Name a conversation (viva history list shows them), or write: --last 1")
@@ -72,7 +118,8 @@ async def find(config: Path | None, ids: Sequence[str], last: int | None) -> "li
         names = [one["id"] for one in await list_conversations(database, limit=last)] if last else ids
         if not names:
             raise ConfigError("No conversation was stored yet.")
-        return [await find_conversation(database, name) for name in names]
+        found = [await find_conversation(database, name) for name in names]
+        return [(record, await list_events(database, record["id"])) for record in found]
 
 
 def recording_of(record: "Record") -> str:
@@ -87,15 +134,14 @@ def read_recording(url: str, begin: float, end: float) -> tuple[bytes, bytes]:
 
     It is shorter where the recording ends. Raises `ConfigError` if it cannot be read.
     """
-    from av import FFmpegError
-
+    from vivavoce.store.playback import from_store
     from vivavoce.store.recordings import read
 
     try:
-        sound = read(url, round(begin * OUTPUT_RATE), round(end * OUTPUT_RATE))
+        sound = from_store(lambda: read(url, round(begin * OUTPUT_RATE), round(end * OUTPUT_RATE)))
     except FileNotFoundError as error:
         raise ConfigError(f"The recording {url} is gone.") from error
-    except (FFmpegError, OSError) as error:
+    except OSError as error:
         raise ConfigError(f"The recording {url} cannot be read: {error}") from error
     return sound[:, 0].tobytes(), sound[:, 1].tobytes()
 

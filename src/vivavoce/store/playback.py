@@ -40,7 +40,7 @@ def find_file(url: str) -> StoredFile:
         version = sha256(repr(sorted(info.items())).encode()).hexdigest()[:32]
         return StoredFile(url, int(info["size"]), version)
 
-    return _from_store(find)
+    return from_store(find)
 
 
 def read_bytes(url: str, start: int, end: int) -> bytes:
@@ -52,7 +52,7 @@ def read_bytes(url: str, start: int, end: int) -> bytes:
         found: bytes = store.cat_file(path, start, end)
         return found
 
-    return _from_store(read_them)
+    return from_store(read_them)
 
 
 def read_sound(url: str, start: int, end: int, channel: Channel | None = None) -> bytes:
@@ -60,7 +60,7 @@ def read_sound(url: str, start: int, end: int, channel: Channel | None = None) -
 
     Raises what `find_file` does, also for a file that is no recording.
     """
-    samples = _from_store(lambda: read(url, start, end))
+    samples = from_store(lambda: read(url, start, end))
     found = (samples if channel is None else samples[:, _COLUMNS[channel]]).tobytes()
     return found.ljust((end - start) * (4 if channel is None else 2), b"\0")
 
@@ -68,7 +68,7 @@ def read_sound(url: str, start: int, end: int, channel: Channel | None = None) -
 def count_samples(url: str) -> int:
     """Return how many samples a recording has of which nobody knows: it goes on, or the server was killed."""
     count, piece = 0, PIECE_SECONDS * OUTPUT_RATE
-    while found := len(_from_store(partial(read, url, count, count + piece))):
+    while found := len(from_store(partial(read, url, count, count + piece))):
         count += found
     return count
 
@@ -86,7 +86,7 @@ def pieces(start: int, end: int, size: int = PIECE_SECONDS * OUTPUT_RATE) -> Ite
     return ((at, min(at + size, end)) for at in range(start, end, size))
 
 
-def _from_store(ask: Callable[[], T]) -> T:
+def from_store(ask: Callable[[], T]) -> T:
     """Return what a store of files returns; its library may raise anything, and botocore's are no OSErrors."""
     try:
         return ask()

@@ -60,6 +60,13 @@ class TurnTiming:
         return next(time for time in times if time is not None)
 
     @property
+    def is_answered(self) -> bool:
+        """Whether its response is over, and no other is due, to the outputs of tools."""
+        if self.response_created is None or self.response_done is None:
+            return False
+        return not any(tool.ended is None or tool.ended >= self.response_done for tool in self.tools)
+
+    @property
     def stages(self) -> "list[Stage]":
         """The stages that it came to, in order."""
         return list(self._stages())
@@ -240,10 +247,7 @@ class ConversationTimings:
             return turn
         closed = (one for one in reversed(self.turns) if one.closed is not None and one.kind != "out_of_band")
         last = next(closed, None)
-        if last is None or last.response_created is None or last.response_done is None:
-            return last
-        waits = any(tool.ended is None or tool.ended >= last.response_done for tool in last.tools)
-        return last if waits else None
+        return None if last and last.is_answered else last
 
     def _interrupt(self, turn: TurnTiming, at: float) -> None:
         """Note when a turn was interrupted: when the user began to speak, if that was it."""

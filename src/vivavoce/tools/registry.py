@@ -3,7 +3,7 @@
 import logging
 import os
 import shutil
-from collections.abc import AsyncIterator, Collection, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from http.cookiejar import CookieJar, DefaultCookiePolicy
@@ -29,11 +29,24 @@ _START_SECONDS = 5.0
 """how long the start waits for tool sources; tools of slower ones become available later"""
 
 
-class ToolRegistry:
-    """The tools that are loaded. Sources may load later, so call `tools` for each conversation."""
+ToolChange = Callable[[Tool], Tool]
+"""Returns what is used in place of a tool."""
 
-    def __init__(self, tools: Sequence[Tool] = (), sources: Sequence[McpToolSource] = ()) -> None:
-        self._tools, self._sources = tools, sources
+
+class ToolRegistry:
+    """The tools that are loaded. Sources may load later, so call `tools` for each conversation.
+
+    `change` is applied to each tool before it is used.
+    """
+
+    def __init__(
+        self,
+        tools: Sequence[Tool] = (),
+        sources: Sequence[McpToolSource] = (),
+        *,
+        change: ToolChange = lambda tool: tool,
+    ) -> None:
+        self._tools, self._sources, self._change = tools, sources, change
         self._loaded: dict[str, Sequence[Tool]] = {}
         self._tried = {source.label: anyio.Event() for source in sources}
         self._names = ToolNames()
@@ -46,14 +59,12 @@ class ToolRegistry:
     def tools(self, taken: Collection[str] = ()) -> Sequence[Tool]:
         """Return all tools. Those of sources are renamed where their name is in `taken`."""
         taken = {*taken, *(tool.name for tool in self._tools)}
-        return [
-            *self._tools,
-            *(
-                replace(tool, name=self._names.name(source.label, tool.name, taken))
-                for source in self._sources
-                for tool in self._loaded.get(source.label, ())
-            ),
-        ]
+        named = (
+            replace(tool, name=self._names.name(source.label, tool.name, taken))
+            for source in self._sources
+            for tool in self._loaded.get(source.label, ())
+        )
+        return [self._change(tool) for tool in (*self._tools, *named)]
 
     async def load(self) -> None:
         """Load the tools of all sources; retries each, with back-off, until it succeeds."""
@@ -82,7 +93,9 @@ class ToolRegistry:
 
 
 @asynccontextmanager
-async def open_tools(table: ToolsTable, limits: Limits) -> AsyncIterator[ToolRegistry]:
+async def open_tools(
+    table: ToolsTable, limits: Limits, change: ToolChange = lambda tool: tool
+) -> AsyncIterator[ToolRegistry]:
     """Yield a registry of the tools in the configuration; sources are loaded in the background.
 
     Leaving the block closes their connections. Raises `ConfigError` if a key or package is missing.
@@ -98,6 +111,7 @@ async def open_tools(table: ToolsTable, limits: Limits) -> AsyncIterator[ToolReg
         registry = ToolRegistry(
             [http_tool(one, client, limits) for one in table.http],
             [McpToolSource(one, tasks, limits) for one in table.mcp],
+            change=change,
         )
         tasks.start_soon(registry.load)
         yield registry
