@@ -7,7 +7,8 @@ import anyio.to_thread
 import pytest
 from playwright.async_api import async_playwright
 
-from samples.voice_chat import ask, converse
+from samples.audio_socket import converse
+from samples.voice_chat import ask
 from web.connecting import Site
 from web.test_page import CHROMIUM, microphone
 from web.test_voice_chat import SPOKEN, answering, hearing, seconds_of

@@ -42,6 +42,7 @@ SESSION = Session(
 """what this transport requests; an upstream server needs the name of a model, and the cascade ignores it"""
 NO_SPEECH, NO_SOUND, CALL_ENDED = "no_speech", "no_sound", "call_ended"
 """codes of failures"""
+SILENT = "There is no speech in this recording; is the microphone muted?"
 NOT_CONTINUED = frozenset({"conversation_not_found", "conversation_unavailable"})
 """codes of errors about an earlier conversation"""
 _APPENDED_BYTES = 2 * OUTPUT_RATE
@@ -255,7 +256,7 @@ class _Call:
 
     async def _on_silence(self, item_id: str) -> None:
         """Take back what was sent: there are no words in it, so that an answer would be invented."""
-        self.finish(ProtocolError("There is no speech in this recording.", code=NO_SPEECH))
+        self.finish(ProtocolError(SILENT, code=NO_SPEECH))
         await self._cancel()
         await self.line.send(e.ConversationItemDelete(event_id=self._aside, item_id=item_id))
 

@@ -7,6 +7,7 @@ import anyio.to_thread
 from vivavoce.audio.decode import NotAudio, TooLong, decode
 from vivavoce.audio.rates import INPUT_RATE
 from vivavoce.limits import Limits
+from vivavoce.transports.upload import SILENT
 from vivavoce.web.errors import HttpError, needs_pyav
 
 LIMIT_NAMES = ("upload_seconds", "input_buffer_seconds")
@@ -36,7 +37,12 @@ class Recordings:
     async def decode(self, recording: bytes, param: str) -> bytes:
         """Return a recording as PCM. Raises `HttpError` that names `param`."""
         if not recording:
-            raise HttpError(400, "This recording is empty.", code="empty_recording", param=param)
+            raise HttpError(
+                400,
+                "This recording is empty; record something, and send it again.",
+                code="empty_recording",
+                param=param,
+            )
         decoding = partial(decode, recording, rate=self._rate, max_seconds=self._max_seconds)
         try:
             audio = await anyio.to_thread.run_sync(decoding, limiter=self._threads)
@@ -44,16 +50,16 @@ class Recordings:
             message = f"The recording is longer than {self._max_seconds:g} seconds (limits.{self._limit})."
             raise HttpError(413, message, code="recording_too_long", param=param) from error
         except NotAudio as error:
-            message = f"This file cannot be read as audio: {error}."
+            message = f"This file cannot be read as audio: {error}. Send WebM, Ogg, MP3, M4A, WAV or FLAC."
             raise HttpError(self._not_audio, message, code="invalid_audio", param=param) from error
         except ImportError as error:
             raise needs_pyav("Reading recordings", param) from error
         if not audio:
-            message = "There is no audio in this recording."
+            message = "There is no audio in this recording; record something, and send it again."
             raise HttpError(self._no_sound, message, code="empty_recording", param=param)
         return audio
 
 
 def no_speech(param: str, status: int = 400) -> HttpError:
     """Return the error for a recording in which nobody speaks."""
-    return HttpError(status, "There is no speech in this recording.", code="no_speech", param=param)
+    return HttpError(status, SILENT, code="no_speech", param=param)

@@ -35,7 +35,7 @@ from vivavoce.web.uploads import (
 
 log = logging.getLogger(__name__)
 
-TEXT_SECONDS = 0.05
+TEXT_SECONDS = 0.02
 """how long the first sound waits for the rest of the text: a short one is then complete in its header"""
 TRANSCRIPT_SECONDS = 2.0
 """the same for the transcript, which comes later than the first sound from some upstream servers"""
