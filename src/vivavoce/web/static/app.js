@@ -24,7 +24,7 @@ import { TalkView } from "./views/talk.js";
  * `views/NAME.js`, which defines `<NAME-view>`, and `views/NAME.css`.
  * @type {Record<string, string>}
  */
-const VIEWS = { history: "History" };
+const VIEWS = { history: "History", dashboard: "Dashboard" };
 
 const settings = new Settings();
 /** @type {App} */

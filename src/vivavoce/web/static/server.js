@@ -112,4 +112,6 @@ export function keepPage() {
  * @property {boolean} ready
  * @property {boolean} key_needed by this browser
  * @property {string} description of what answers, for people
+ * @property {Record<string, string>} [providers] by role: what it is
+ * @property {number} [conversations] that go on now
  */

@@ -1,7 +1,7 @@
 // <stored-conversation>: one conversation of the history, to be read, heard, kept, deleted and gone on with.
 
 import { h, icon, write } from "../dom.js";
-import { ServerError, key, request } from "../server.js";
+import { ServerError, request } from "../server.js";
 import { cost, day, length, time } from "./formats.js";
 import { waterfall } from "./waterfall.js";
 
@@ -53,8 +53,6 @@ export class StoredConversation extends HTMLElement {
   #shown = new Map();
   /** @type {number | undefined} where the turn that is played ends, in seconds */
   #until;
-  /** @type {string | undefined} sound that was loaded with the key, which an <audio> cannot send */
-  #loaded;
 
   /**
    * @param {App} app
@@ -76,7 +74,6 @@ export class StoredConversation extends HTMLElement {
   disconnectedCallback() {
     this.#asking.abort();
     this.#player.pause();
-    if (this.#loaded) URL.revokeObjectURL(this.#loaded);
   }
 
   get #path() {
@@ -129,20 +126,7 @@ export class StoredConversation extends HTMLElement {
     this.#player.setAttribute("aria-label", "The whole conversation");
     this.append(this.#player);
     if (problem) this.append(h("p", { className: "facts" }, `The recording is not whole: ${problem}`));
-    const whole = url.replace(/^\//, "");
-    if (!key) this.#player.src = new URL(whole, document.baseURI).href;
-    else this.#loadSound(whole);
-  }
-
-  /** @param {string} path */
-  async #loadSound(path) {
-    const { signal } = this.#asking;
-    try {
-      const sound = await (await request(path, { signal })).blob();
-      if (!signal.aborted) this.#player.src = this.#loaded = URL.createObjectURL(sound);
-    } catch (error) {
-      if (!signal.aborted) this.#fail(error);
-    }
+    this.#player.src = new URL(url.replace(/^\//, ""), document.baseURI).href;
   }
 
   /**
