@@ -5,13 +5,14 @@ from collections.abc import AsyncIterator
 import anyio
 import pytest
 
+from engines.upstream import failing_over, remote
 from tools.support import CANCEL, QUESTION, Made, desk, model
 from transports.uploading import SILENCE, Answered, ask, heard, of, read, spoken, stage, switchboard
 from vivavoce.errors import ProviderError
 from vivavoce.protocol import events as e
 from vivavoce.providers.base import ToolCall
 from vivavoce.session.middleware import ObservedEvent
-from vivavoce.testing.simulation import Unresponsive
+from vivavoce.testing.simulation import Simulation, Unresponsive
 from vivavoce.transports.upload import Upload, UploadedQuestion, UploadTransport
 
 pytestmark = pytest.mark.anyio
@@ -80,6 +81,35 @@ async def test_a_call_is_confirmed_by_the_next_recording(reply: str, calls: int,
     assert asked.words.strip() == QUESTION
     assert answer.words.strip().startswith(words)
     assert len(made.arguments) == calls
+
+
+# other engines
+
+
+async def test_an_upstream_server_answers_too() -> None:
+    simulation = stage("I am Ada.", "Who am I?", replies=["Hello, Ada.", "You are Ada."])
+    remote(simulation)
+    first, silence, second = await ask(simulation, spoken(1), SILENCE, spoken(2))
+    assert [first.words.strip(), second.words.strip()] == ["Hello, Ada.", "You are Ada."]
+    assert silence.failure
+    assert silence.failure.code == "no_speech"
+
+
+async def test_the_cascade_in_the_place_of_an_upstream_server_is_as_fast() -> None:
+    simulation = stage("Hello")
+    failing_over(simulation, Simulation(["This sentence is rather long. " * 20]), down=0)
+    (answer,) = await ask(simulation, spoken(1))
+    assert answer.seconds > 30
+    assert answer.done < 10
+
+
+async def test_an_upstream_server_that_cannot_be_reached_is_named() -> None:
+    simulation = stage("Hello")
+    remote(simulation, down=0)
+    (answer,) = await ask(simulation, spoken(1))
+    assert answer.failure
+    assert answer.failure.code == "upstream_unreachable"
+    assert "far.example.org" in answer.failure.message
 
 
 # the end

@@ -10,6 +10,7 @@ from vivavoce.runtime import Runtime
 from vivavoce.session.call import Recall
 from vivavoce.session.switchboard import ListenerFactory
 from vivavoce.testing.simulation import Simulation
+from vivavoce.tools.types import Assistant
 from vivavoce.web.app import Web
 from vivavoce.web.server import listen, serving
 
@@ -23,13 +24,14 @@ async def open_site(
     furnished: bool = True,
     listeners: Sequence[ListenerFactory] = (),
     recall: Recall | None = None,
+    assistant: Assistant | None = None,
     **tables: object,
 ) -> AsyncIterator[str]:
     """Serve with these tables of the configuration; give the URL."""
     slots = {role: {"provider": "scripted"} for role in ("turn", "transcriber", "chat", "synthesizer")}
     session = {"turn_detection": {"type": "server_vad", "silence_duration_ms": 200}}
     config = Config(**{**slots, "session": session, **tables})  # type: ignore[arg-type]
-    runtime = Runtime(config, listeners=listeners, recall=recall)
+    runtime = Runtime(config, assistant=assistant, listeners=listeners, recall=recall)
     if furnished:
         await runtime.use_providers(
             (simulation or Simulation(chat_delay=0, transcriber_delay=0, synthesizer_delay=0)).engine.providers

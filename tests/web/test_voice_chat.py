@@ -15,11 +15,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tools.support import CANCEL, QUESTION, Made, model
 from vivavoce.audio.decode import decode
 from vivavoce.audio.encode import CONTENT_TYPES, encoder
 from vivavoce.errors import ProviderError
+from vivavoce.providers.base import ToolCall
 from vivavoce.providers.scripted.providers import ScriptedTranscriber, TranscriberSettings
 from vivavoce.testing.simulation import CallerSays, Simulation, Unresponsive
+from vivavoce.tools.types import Assistant
 from vivavoce.web.uploads import HEADER_BYTES, accepted_format, header_text
 from web.asking import asking, error, wav
 from web.connecting import calling
@@ -390,6 +393,31 @@ async def test_a_server_that_shuts_down_says_so(site: Site) -> None:
     assert "shuts down" in error(answers[0], 503)["message"]
 
 
+# assistants
+
+
+async def test_an_assistant_calls_its_tools_and_greets_nobody(site: Site) -> None:
+    made = Made()
+    desk = Assistant("You take orders.", tools=[made.tool()], greeting="Welcome to the desk.")
+    asks = answering(model(ToolCall("order_status", "{}")), words="Where is it?")  # type: ignore[arg-type]
+    async with site(asks, assistant=desk) as url, asking(url) as client:
+        answer = await ask(client, params={"text": "complete"})
+    assert answer.headers["x-ai-response"] == "So: on its way"
+    assert len(made.arguments) == 1
+
+
+async def test_a_tool_is_confirmed_by_the_next_recording(site: Site) -> None:
+    made = Made()
+    desk = Assistant("You take orders.", tools=[made.canceller()])
+    simulation = answering(model(CANCEL), words="Cancel order 4321")  # type: ignore[arg-type]
+    async with site(simulation, assistant=desk) as url, asking(url) as client:
+        asked = await ask(client, params={"text": "complete"})
+        simulation.caller.utterances = [CallerSays(0, "Yes", seconds=1)]
+        done = await ask(client, params={"text": "complete"})
+    assert (asked.headers["x-ai-response"], done.headers["x-ai-response"]) == (QUESTION, "So: cancelled")
+    assert made.arguments == [CANCEL.arguments]
+
+
 # conversations
 
 ADA = ("Hello, Ada.", "You are Ada.", "Still Ada.")
@@ -406,6 +434,12 @@ async def test_a_cookie_keeps_the_conversation(site: Site) -> None:
     assert len(simulation.chat.requests[1].items) == 3
     flags = first.headers["set-cookie"].split("; ")[1:]
     assert flags == ["Path=/voice-chat", "HttpOnly", "SameSite=Strict"], "it is no https"
+
+
+async def test_a_cookie_that_came_by_https_goes_nowhere_else(site: Site) -> None:
+    async with site(answering()) as url, asking(url) as client:
+        behind_a_proxy = await ask(client, headers={"x-forwarded-proto": "https"})
+    assert behind_a_proxy.headers["set-cookie"].endswith("; Secure")
 
 
 async def test_a_header_or_a_parameter_names_the_conversation_too(site: Site) -> None:

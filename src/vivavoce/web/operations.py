@@ -258,8 +258,10 @@ OPERATIONS: Mapping[str, Operation] = {
     "POST /voice-chat": Operation(
         "Recordings",
         "Answer a recording aloud",
-        "A form with the recording in `audio`. The sound is streamed while it is made; what was understood and "
-        "answered is in headers.",
+        "A form with the recording in `audio`. The sound is streamed while it is made. What was understood is "
+        "in the header `X-Transcript`, the answer in `X-AI-Response`, percent-encoded where it is not ASCII; "
+        "`X-AI-Response-Complete` is `false` if its text goes on. `X-Conversation-Id`, and a cookie, name the "
+        "conversation for the next recording.",
         query=VoiceChatQuery,
         body={"multipart/form-data": None},
         answer="The spoken answer.",

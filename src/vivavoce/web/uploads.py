@@ -53,6 +53,7 @@ class AnswerQuery(Struct, frozen=True, kw_only=True):
     format: Annotated[AnswerFormat | None, Meta(description="its format; else `Accept` counts, else MP3")] = (
         None
     )
+    store: Annotated[Storing, Meta(description="what may be stored of a conversation that begins")] = "all"
 
 
 class AudioSocketQuery(AnswerQuery, frozen=True, kw_only=True):
@@ -72,7 +73,6 @@ class VoiceChatQuery(AnswerQuery, frozen=True, kw_only=True):
     conversation: Annotated[
         str, Meta(description="the conversation that goes on; `new` begins one in spite of a cookie")
     ] = ""
-    store: Annotated[Storing, Meta(description="what may be stored of a conversation that begins")] = "all"
 
 
 Q = TypeVar("Q")

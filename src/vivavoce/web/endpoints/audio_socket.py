@@ -56,7 +56,8 @@ class AudioSocketEndpoint:
         await send({"type": "websocket.accept", "subprotocol": chosen})
         address = connection.client.host if connection.client else ""
         identity = getattr(connection.state, "identity", None)
-        handshake = Handshake(address, identity=identity, continues=query.conversation or None)
+        continues = query.conversation or None
+        handshake = Handshake(address, identity=identity, continues=continues, store=query.store)
         socket = _AudioSocket(receive, send, query, self._transport.limits)
         await socket.run(self._transport, handshake, self._recordings, self._encoders)
 
