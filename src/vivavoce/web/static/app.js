@@ -24,7 +24,7 @@ import { TalkView } from "./views/talk.js";
  * `views/NAME.js`, which defines `<NAME-view>`, and `views/NAME.css`.
  * @type {Record<string, string>}
  */
-const VIEWS = { history: "History", dashboard: "Dashboard" };
+const VIEWS = { history: "History", settings: "Settings", dashboard: "Dashboard" };
 
 const settings = new Settings();
 /** @type {App} */
@@ -61,6 +61,7 @@ async function route() {
   }
   opened?.view.show?.(path.map(decodeURIComponent));
   talk.hidden = opened !== undefined;
+  find(document, "#options", HTMLElement).hidden = talk.hidden;
   document.title = title ? `${title} · vivavoce` : "vivavoce";
   for (const link of document.querySelectorAll("nav a")) {
     if (link.getAttribute("href") === `#/${title ? name : ""}`) link.setAttribute("aria-current", "page");
@@ -71,6 +72,10 @@ async function route() {
 function navigation() {
   const links = Object.entries(VIEWS).map(([name, title]) => h("a", { href: `#/${name}` }, title));
   if (links.length) find(document, "nav", HTMLElement).append(h("a", { href: "#/" }, "Talk"), ...links);
+}
+
+function showTheme() {
+  document.documentElement.dataset.theme = settings.get("theme");
 }
 
 function showAway() {
@@ -89,6 +94,8 @@ document.addEventListener("click", ({ detail, target }) => {
   if (detail && target instanceof Element) target.closest("button")?.blur();
 });
 addEventListener("hashchange", route);
+settings.addEventListener("changed", showTheme);
+showTheme();
 navigation();
 talk.open(app);
 route();

@@ -3,6 +3,7 @@
 import { CallAudio, MicrophoneError } from "./audio.js";
 import { readStatus, signedIn } from "./server.js";
 import { START, next, stateOf } from "./state.js";
+import { detectionWith, sessionWishes } from "./session-wishes.js";
 import { Transcript } from "./transcript.js";
 
 const RETRY_MS = [250, 1000, 2000, 4000, 8000];
@@ -15,6 +16,7 @@ const ECHO_MS = 250; // after an answer, in which a loudspeaker may still be hea
 const UNENDING_MS = 60000; // a pause that ends no turn, where a button does
 const KEPT = `vivavoce ${location.pathname}`;
 const CONFIGURE = "page_configure"; // the event that changes how turns begin and end
+const WISH = "page_wish"; // the event that asks for a voice, a language and the like
 const NOT_CONTINUED = new Set(["conversation_not_found", "conversation_unavailable"]);
 const HARMLESS = new Set([
   "response_cancel_not_active", // it had just ended
@@ -323,6 +325,7 @@ export class Conversation extends EventTarget {
     this.#told = JSON.stringify(this.#detection);
     this.#earlier = session.id;
     this.#configure();
+    for (const wished of sessionWishes(this.settings, session)) this.#send({ type: "session.update", event_id: WISH, session: wished });
     this.#replayed.clear();
     if (!this.#continuing) this.#onBegun();
   }
@@ -348,7 +351,7 @@ export class Conversation extends EventTarget {
     const interrupts = { off: false, touch: false, speech: true, words: "words" }[this.settings.get("interrupting")];
     const wanted = byHand
       ? { type: "server_vad", silence_duration_ms: UNENDING_MS, create_response: false, interrupt_response: false }
-      : { ...this.#detection, interrupt_response: this.#detection.interrupt_response && interrupts };
+      : { ...detectionWith(this.settings.get("pauses"), this.#detection), interrupt_response: this.#detection.interrupt_response && interrupts };
     const session = { type: "realtime", audio: { input: { turn_detection: wanted } } };
     const told = JSON.stringify(wanted);
     if (told !== this.#told) this.#send({ type: "session.update", event_id: CONFIGURE, session });
@@ -360,7 +363,7 @@ export class Conversation extends EventTarget {
   /** @param {keyof import("./settings.js").Choices} name */
   #onSetting(name) {
     if (name === "talking") this.#on({ type: "byHand", is: this.settings.get("talking") === "hold" });
-    if (name === "talking" || name === "interrupting") this.#configure();
+    if (name === "talking" || name === "interrupting" || name === "pauses") this.#configure();
     if (name === "volume") this.audio?.setVolume(this.settings.get("volume"));
     if (name === "microphone" && this.hasMicrophone) this.#changeMicrophone();
     this.#changed();
@@ -518,6 +521,7 @@ export class Conversation extends EventTarget {
       this.problem = "What answers here cannot tell words from other sounds, so speaking interrupts it.";
       return this.settings.set("interrupting", "speech");
     }
+    if (event === WISH) return this.transcript.note(`Your settings do not hold here: ${message}`);
     if (HARMLESS.has(code)) return;
     if (NOT_CONTINUED.has(code)) return this.#onBegun();
     if (code === "conversation_already_has_active_response") // a greeting, for example

@@ -114,4 +114,7 @@ export function keepPage() {
  * @property {string} description of what answers, for people
  * @property {Record<string, string>} [providers] by role: what it is
  * @property {number} [conversations] that go on now
+ * @property {string | null} [voice] of a new session
+ * @property {string[] | null} [voices] that one may choose, where that is known
+ * @property {string[] | null} [languages] that are transcribed, where they are limited
  */

@@ -9,6 +9,13 @@
  * @property {string} microphone id of the device; "" is the browser's choice
  * @property {number} volume 0 to 1
  * @property {number} speed of answers that are played again
+ * @property {string} voice "" is the server's choice
+ * @property {number} pace of the voice, 1 as it speaks by itself
+ * @property {string} language of what people say, such as "de"; "" is found by itself
+ * @property {"patient" | "normal" | "quick"} pauses how soon a pause ends a turn
+ * @property {string} personality a name in session-wishes.js, "own", or "" for the server's
+ * @property {string} instructions of the personality "own"
+ * @property {"system" | "light" | "dark"} theme
  */
 
 /** @type {{readonly [Name in keyof Choices]: {readonly initial: Choices[Name], allows: (value: unknown) => boolean}}} */
@@ -16,9 +23,16 @@ export const SCHEMA = {
   talking: { initial: "hands-free", allows: oneOf("hands-free", "hold") },
   interrupting: { initial: "speech", allows: oneOf("off", "touch", "speech", "words") },
   captions: { initial: "karaoke", allows: oneOf("spoken", "karaoke", "full") },
-  microphone: { initial: "", allows: (value) => typeof value === "string" && value.length <= 256 },
+  microphone: { initial: "", allows: textUpTo(256) },
   volume: { initial: 1, allows: within(0, 1) },
   speed: { initial: 1, allows: within(0.5, 2) },
+  voice: { initial: "", allows: textUpTo(64) },
+  pace: { initial: 1, allows: within(0.5, 1.5) },
+  language: { initial: "", allows: textUpTo(16) },
+  pauses: { initial: "normal", allows: oneOf("patient", "normal", "quick") },
+  personality: { initial: "", allows: textUpTo(32) },
+  instructions: { initial: "", allows: textUpTo(4000) },
+  theme: { initial: "system", allows: oneOf("system", "light", "dark") },
 };
 
 const KEPT = "vivavoce settings";
@@ -76,6 +90,11 @@ function isAllowed(name, value) {
 /** @param {...unknown} values */
 function oneOf(...values) {
   return (/** @type {unknown} */ value) => values.includes(value);
+}
+
+/** @param {number} most */
+function textUpTo(most) {
+  return (/** @type {unknown} */ value) => typeof value === "string" && value.length <= most;
 }
 
 /**

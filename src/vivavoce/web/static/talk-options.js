@@ -1,4 +1,4 @@
-// The options of talking, in a dialog: how turns are taken, captions, volume and microphone.
+// The options of talking: how turns are taken, captions, volume and microphone. In a dialog, and among the settings.
 
 import { h } from "./dom.js";
 
@@ -44,28 +44,42 @@ export class TalkOptions {
     this.#settings = settings;
   }
 
+  /** Show them in a dialog. */
   open() {
-    const { signal } = this.#closed;
     const dialog = h(
       "dialog",
       { ariaLabel: "Talk options", onclose: () => this.#close(dialog), onclick: closeOutside },
       h("h2", {}, "Talk options"),
-      this.#volume(),
-      ...Object.keys(CHOICES).map((name) => this.#choice(/** @type {keyof typeof CHOICES} */ (name))),
-      h("div", { className: "field" }, h("label", { htmlFor: "microphone" }, "Microphone"), this.#microphones, this.#meter),
+      ...this.fields(),
       h("form", { method: "dialog" }, h("button", { className: "primary" }, "Done")),
     );
     document.body.append(dialog);
     dialog.showModal();
+  }
+
+  /** The fields, which are kept up to date until `close`. */
+  fields() {
+    const { signal } = this.#closed;
     this.#listMicrophones();
     navigator.mediaDevices?.addEventListener("devicechange", () => this.#listMicrophones(), { signal });
     this.#conversation.addEventListener("change", () => this.#listMicrophones(), { signal, once: true });
     this.#conversation.addEventListener("input", (event) => this.#show(/** @type {CustomEvent} */ (event).detail), { signal });
+    return [
+      this.#volume(),
+      ...Object.entries(CHOICES).map(([name, [legend, ...choices]]) =>
+        choice(this.#settings, /** @type {keyof typeof CHOICES} */ (name), legend, choices),
+      ),
+      h("div", { className: "field" }, h("label", { htmlFor: "microphone" }, "Microphone"), this.#microphones, this.#meter),
+    ];
+  }
+
+  close() {
+    this.#closed.abort();
   }
 
   /** @param {HTMLDialogElement} dialog */
   #close(dialog) {
-    this.#closed.abort();
+    this.close();
     dialog.remove();
   }
 
@@ -75,19 +89,6 @@ export class TalkOptions {
       oninput: () => this.#settings.set("volume", slider.valueAsNumber),
     });
     return h("div", { className: "field" }, h("label", { htmlFor: "volume" }, "Volume of the voice"), slider);
-  }
-
-  /** @param {keyof typeof CHOICES} name */
-  #choice(name) {
-    const [legend, ...choices] = CHOICES[name];
-    const options = choices.map(([value, label, about]) => {
-      const input = h("input", {
-        type: "radio", name, value, checked: this.#settings.get(name) === value,
-        onchange: () => this.#settings.set(name, value),
-      });
-      return h("label", { className: "choice" }, input, h("span", {}, h("b", {}, label), h("small", {}, about)));
-    });
-    return h("fieldset", {}, h("legend", {}, legend), h("div", { className: "choices" }, ...options));
   }
 
   /** Names are known only once the microphone was allowed. */
@@ -104,6 +105,25 @@ export class TalkOptions {
   #show(level) {
     this.#meter.value = Math.min(1, Math.sqrt(level) * 1.8);
   }
+}
+
+/**
+ * A setting with a few values, each with what it means.
+ * @template {keyof Choices} Name
+ * @param {Settings} settings
+ * @param {Name} name
+ * @param {string} legend
+ * @param {readonly (readonly [Choices[Name], string, string])[]} choices
+ */
+export function choice(settings, name, legend, choices) {
+  const options = choices.map(([value, label, about]) => {
+    const input = h("input", {
+      type: "radio", name, value, checked: settings.get(name) === value,
+      onchange: () => settings.set(name, value),
+    });
+    return h("label", { className: "choice" }, input, h("span", {}, h("b", {}, label), h("small", {}, about)));
+  });
+  return h("fieldset", {}, h("legend", {}, legend), h("div", { className: "choices" }, ...options));
 }
 
 /** @param {MouseEvent} event */
