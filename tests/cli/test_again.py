@@ -10,7 +10,16 @@ import pytest
 from store.played import TRANSCRIBED
 from vivavoce import tool
 from vivavoce.audio.rates import OUTPUT_RATE
-from vivavoce.cli.again import ANSWER_SECONDS, LIMITS, CallerAgain, Today, Tools, hold_again, recorded_session
+from vivavoce.cli.again import (
+    ANSWER_SECONDS,
+    LIMITS,
+    CallerAgain,
+    Stored,
+    Today,
+    Tools,
+    hold_again,
+    recorded_session,
+)
 from vivavoce.client import RealtimeClient
 from vivavoce.errors import ConfigError, ProviderError
 from vivavoce.protocol import events as e
@@ -186,7 +195,7 @@ async def test_tools_of_the_client_return_what_they_did_then() -> None:
     simulation.caller.utterances = [PARIS]
     answering = Today(lambda: RealtimeClient(simulation.engine, limits=LIMITS), {}, None)
     then["recordings"] = []
-    found = await hold_again((then, events), answering, live=False)
+    found = await hold_again(Stored(then, events, []), answering, live=False)
     (turn,) = found.turns
     assert turn.answer_today.startswith("It says sunny, and")
     assert [call.arguments for call in found.unknown_calls] == ['{"city":"Rome"}']
@@ -199,9 +208,21 @@ async def test_the_tools_of_a_server_do_not_run_unless_that_is_wanted() -> None:
     simulation = Simulation(session=merge(SESSION, Session(tools=(WEATHER,))))
     answering = Today(lambda: RealtimeClient(simulation.engine, limits=LIMITS), {}, None)
     with pytest.raises(ConfigError, match=r"its own tools \(weather\).*--tools live"):
-        await hold_again((then, []), answering, live=False)
-    found = await hold_again((then, []), answering, live=True)
+        await hold_again(Stored(then, [], []), answering, live=False)
+    found = await hold_again(Stored(then, [], []), answering, live=True)
     assert [turn.answer_today for turn in found.turns] == ["Yes."]
+
+
+async def test_what_was_said_before_is_told_first() -> None:
+    then = {**await held(PARIS, until=6), "continues": "sess_0"}
+    simulation = Simulation(session=SESSION)
+    answering = Today(lambda: RealtimeClient(simulation.engine, limits=LIMITS), {}, None)
+    earlier = [Message(id="item_0", role="user", content=(InputText(text="My name is Ada."),))]
+    found = await hold_again(Stored(then, [], earlier), answering, live=False)
+    assert [turn.said_today for turn in found.turns] == ["What is the capital of France?"]
+    assert simulation.chat.requests[0].items[0].id == "item_0"
+    gone = await hold_again(Stored(then, [], []), answering, live=False)
+    assert "It continues sess_0, which is not there any more." in gone.notes
 
 
 async def test_our_own_tools_are_called_and_do_nothing() -> None:
@@ -227,8 +248,8 @@ def test_what_the_client_had_set_is_set_again_but_for_its_format() -> None:
         {"source": "client", "type": "session.update", "body": "{}"},
         {"source": "server", "type": "session.updated", "body": "{}"},
     ]
-    found, tools, notes = recorded_session(({"instructions": "Be very brief."}, events))
+    found, tools, notes = recorded_session(Stored({"instructions": "Be very brief."}, events, []))
     assert found == Session(instructions="Be very brief.", audio=SessionAudio(input=session.audio.input))  # type: ignore[union-attr]
     assert tools == [WEATHER]
     assert notes == []
-    assert recorded_session(({}, [])) == (None, [], [])
+    assert recorded_session(Stored({}, [], [])) == (None, [], [])

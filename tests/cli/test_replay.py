@@ -165,7 +165,7 @@ async def test_ctrl_c_ends_it_half_way(talked: Path) -> None:
         with subprocess.Popen(command, stderr=subprocess.PIPE, env=environment, text=True) as process:
             assert process.stderr is not None
             for line in process.stderr:
-                if "as fast as they were spoken" in line:
+                if "about as long as then" in line:
                     process.send_signal(signal.SIGINT)
             return process.wait(), line
 

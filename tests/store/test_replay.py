@@ -97,6 +97,12 @@ def test_where_the_server_was_killed_the_times_of_turns_say_what_is_where() -> N
     assert turn.wait == pytest.approx(0.8)
 
 
+def test_a_question_that_was_sent_at_once_waits_from_when_it_was_all_there() -> None:
+    record = conversation(item("u1", "user", "Hi.", 0.1), u1=(0.0, 1.8))
+    record["timings"] = [stage("u1", "first_audio", 0.1, 0.4)]
+    assert turns_of(record)[1].wait == pytest.approx(0.3)
+
+
 def test_captions_say_who_says_what_and_what_was_cut_off() -> None:
     lines = [(one.turn, one.speaker, " ".join(word for _, word in one.words)) for one in captions_of(HELLO)]
     assert lines == [

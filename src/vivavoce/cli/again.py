@@ -5,7 +5,8 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import inf
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import anyio
 import anyio.to_thread
@@ -15,8 +16,9 @@ from rich.console import Console
 from vivavoce.audio.rates import OUTPUT_RATE
 from vivavoce.cli.common import cancel_on_signal, models_of
 from vivavoce.cli.comparison_report import as_json, print_comparison, print_summary
+from vivavoce.cli.history import open_database
 from vivavoce.cli.progress import Progress
-from vivavoce.cli.replay import read_recording, recording_of
+from vivavoce.cli.replay import find_records, read_recording, recording_of
 from vivavoce.client import ConnectionChanged, RealtimeClient
 from vivavoce.client.microphone_feed import MicrophoneFeed, frames_of
 from vivavoce.client.settings import session_with, updated
@@ -25,7 +27,7 @@ from vivavoce.errors import ConfigError, ProtocolError, ProviderError
 from vivavoce.limits import Limits
 from vivavoce.protocol import events as e
 from vivavoce.protocol.codec import decode_client
-from vivavoce.protocol.items import InputText, Message
+from vivavoce.protocol.items import InputText, Item, Message
 from vivavoce.protocol.responses import Failed, Response
 from vivavoce.protocol.session import FunctionTool, McpServerTool, Session, input_settings
 from vivavoce.runtime import open_runtime
@@ -43,7 +45,9 @@ from vivavoce.store.comparison import (
     summarize,
 )
 from vivavoce.store.conversation_rows import PricedModel
-from vivavoce.store.queries import Record
+from vivavoce.store.database import Database
+from vivavoce.store.history import read_history
+from vivavoce.store.queries import Record, list_events
 from vivavoce.store.replay import Turn, turns_of
 from vivavoce.store.timings import ConversationTimings
 from vivavoce.tools.registry import ToolChange
@@ -72,8 +76,34 @@ NOT_MADE_THEN = "This call was not made then, so its output is not known; nothin
 INTERRUPTED = 130
 """exit code after Ctrl-C, as of a shell"""
 
-Stored = tuple[Record, Sequence[Record]]
-"""a conversation, and its event log"""
+
+class Stored(NamedTuple):
+    """A conversation, its event log, and what was said in those that it continues."""
+
+    record: Record
+    events: Sequence[Record]
+    earlier: Sequence[Item]
+
+
+async def find(config: Path | None, ids: Sequence[str], last: int | None, limits: Limits) -> list[Stored]:
+    """Return these conversations, or the last ones. Raises `ConfigError` without any."""
+    async with open_database(config) as database:
+        records = await find_records(database, ids, last)
+        earlier = [await _earlier(database, record, limits) for record in records]
+        events = [await list_events(database, record["id"]) for record in records]
+    return [Stored(*one) for one in zip(records, events, earlier, strict=True)]
+
+
+async def _earlier(database: Database, record: Record, limits: Limits) -> Sequence[Item]:
+    """Return what was said in the conversations that one continues; nothing if they were deleted."""
+    if not record["continues"]:
+        return []
+    caller = Caller("replay", identity=record["identity"], continues=record["continues"])
+    try:
+        found = await read_history(database, caller, limits)
+    except ProtocolError:
+        return []
+    return [item for item in found.items if isinstance(item, Message)]  # assistants accept no others
 
 
 @dataclass(frozen=True)
@@ -97,16 +127,14 @@ async def run_again(options: Options, find: Callable[[], Awaitable[Sequence[Stor
     """
     console, comparisons, is_done = Console(highlight=False), list[Comparison](), False
     tell = Progress(quiet=options.quiet).on_status
-    stored = [(record, events) for record, events in await find() if len(turns_of(record)) > 1]
+    stored = [one for one in await find() if len(turns_of(one.record)) > 1]
     if not stored:
         raise ConfigError("Nobody has said anything there, so there is nothing to hold again.")
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(cancel_on_signal, tasks.cancel_scope)
         async with today(options) as answering:
             for number, one in enumerate(stored, 1):
-                record, _ = one
-                turns = len(turns_of(record)) - 1
-                tell(f"{record['id']} ({number} of {len(stored)}): {turns} turns, as fast as they were spoken.")
+                tell(f"{one.record['id']} ({number} of {len(stored)}) takes about as long as then.")
                 comparisons.append(await hold_again(one, answering, live=options.live))
                 if not options.as_json:
                     print_comparison(comparisons[-1], console)
@@ -188,7 +216,7 @@ def _changed(assistant: Assistant, change: ToolChange) -> Assistant:
 
 async def hold_again(stored: Stored, answering: Today, *, live: bool) -> Comparison:
     """Hold a conversation again, in real time, and compare. Raises `ConfigError` and `ProviderError`."""
-    record, turns = stored[0], turns_of(stored[0])
+    record, turns = stored.record, turns_of(stored.record)
     outputs = StoredOutputs(call for turn in turns for call in turn.calls)
     session, definitions, notes = recorded_session(stored)
     if answering.tools:
@@ -199,13 +227,15 @@ async def hold_again(stored: Stored, answering: Today, *, live: bool) -> Compari
     own = Tools(outputs)
     for definition in definitions:
         client.add_tool(definition, _handler(own, definition.name))
-    if record["continues"]:
-        notes.append(f"It continues {record['continues']}, of which the models know nothing here.")
+    if record["continues"] and not stored.earlier:
+        notes.append(f"It continues {record['continues']}, which is not there any more.")
     caller = CallerAgain(client, answering.models)
     sound = _Sound(record, notes)
     async with client:
         _check_tools(client, definitions, live=live or answering.tools is not None)
         try:
+            for item in stored.earlier:
+                await client.send(e.ConversationItemCreate(item=item))
             await caller.hold(plan(turns), sound.of)
         except ProviderError as error:
             caller.problems.append(str(error))
@@ -245,7 +275,7 @@ def recorded_session(stored: Stored) -> tuple[Session | None, Sequence[FunctionT
     The sound is sent in our format, and the model is today's.
     """
     settings: dict[str, Any] = {}
-    for row in stored[1]:
+    for row in stored.events:
         if row["source"] == "client" and row["type"] == "session.update":
             with suppress(ProtocolError):  # an invalid one, which was refused then, too
                 event = decode_client(row["body"])
@@ -259,7 +289,7 @@ def recorded_session(stored: Stored) -> tuple[Session | None, Sequence[FunctionT
     for side in settings.get("audio", {}).values():
         side.pop("format", None)
     if "instructions" in settings:  # the event log has only the beginning of long ones
-        settings["instructions"] = stored[0]["instructions"] or ""
+        settings["instructions"] = stored.record["instructions"] or ""
     session = session_with(settings) if settings else None
     return session if isinstance(session, Session) else None, functions, notes
 

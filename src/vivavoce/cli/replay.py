@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from rich.console import Console
 
+    from vivavoce.store.database import Database
     from vivavoce.store.queries import Record
     from vivavoce.store.replay import Caption
     from vivavoce.transports.terminal.devices import LoudspeakerDevice
@@ -80,12 +81,12 @@ def replay(
     if again:
         if turn is not None or item or output or speed != 1:
             raise ConfigError("--turn, --item, --speed and --output are for playing; leave out --again.")
-        from vivavoce.cli.again import Options, run_again
+        from vivavoce.cli.again import Options, find, run_again
 
         loaded = configuration(file=config, preset=preset, chat=chat).config
         who, key = load_assistant(assistant, url=url), key_from(key_env)
         options = Options(loaded, who, url, key, tools == "live", as_json, quiet)
-        raise typer.Exit(anyio.run(run_again, options, partial(find, config, ids, last)))
+        raise typer.Exit(anyio.run(run_again, options, partial(find, config, ids, last, loaded.limits)))
     if assistant or url or key_env or tools == "live" or as_json or preset or chat:
         raise ConfigError("What answers matters only when a conversation is held again; add --again.")
     from rich.console import Console
@@ -94,7 +95,7 @@ def replay(
 
     if len(ids) > 1 or (last or 1) > 1:
         raise ConfigError("One conversation is played at a time; with --again, several are held again.")
-    ((record, _),) = anyio.run(find, config, ids, last)
+    record = anyio.run(_find_one, config, ids, last)
     begin, end = part_of(record, turn=turn, item=item)
     sound = RecordedSound(recording_of(record), begin, end, speed)
     try:
@@ -106,20 +107,22 @@ def replay(
     anyio.run(_play, sound, loudspeaker, captions, Console(highlight=False))
 
 
-async def find(
-    config: Path | None, ids: Sequence[str], last: int | None
-) -> "list[tuple[Record, Sequence[Record]]]":
-    """Return these conversations, or the last ones, with their events. Raises `ConfigError` without any."""
-    from vivavoce.store.queries import find_conversation, list_conversations, list_events
+async def _find_one(config: Path | None, ids: Sequence[str], last: int | None) -> "Record":
+    async with open_database(config) as database:
+        (record,) = await find_records(database, ids, last)
+    return record
+
+
+async def find_records(database: "Database", ids: Sequence[str], last: int | None) -> "list[Record]":
+    """Return these conversations, or the last ones. Raises `ConfigError` without any."""
+    from vivavoce.store.queries import find_conversation, list_conversations
 
     if bool(ids) == bool(last):
         raise ConfigError("Name a conversation (viva history list shows them), or write: --last 1")
-    async with open_database(config) as database:
-        names = [one["id"] for one in await list_conversations(database, limit=last)] if last else ids
-        if not names:
-            raise ConfigError("No conversation was stored yet.")
-        found = [await find_conversation(database, name) for name in names]
-        return [(record, await list_events(database, record["id"])) for record in found]
+    names = [one["id"] for one in await list_conversations(database, limit=last)] if last else ids
+    if not names:
+        raise ConfigError("No conversation was stored yet.")
+    return [await find_conversation(database, name) for name in names]
 
 
 def recording_of(record: "Record") -> str:

@@ -51,11 +51,8 @@ class Turn:
     began: float = 0.0
     ended: float = 0.0
     first: float | None = None
-
-    @property
-    def wait(self) -> float | None:
-        """The seconds from the end of what the caller said to the first sound (or text) of the answer."""
-        return None if self.first is None or not self.number else self.first - self.ended
+    wait: float | None = None
+    """seconds from the end of what the caller said to `first`"""
 
 
 def turns_of(record: Record) -> list[Turn]:
@@ -84,6 +81,8 @@ def turns_of(record: Record) -> list[Turn]:
                 began=began,
                 ended=ended,
                 first=first[1] if first else None,
+                # sound that was sent faster than in real time ends in the recording after its answer has begun
+                wait=first[1] - (ended if first[1] >= ended else first[0]) if first else None,
             )
         )
     return turns
