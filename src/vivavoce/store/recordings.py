@@ -338,10 +338,12 @@ class Mixer:
         return self._formats.get(response_id) or self._formats[""]
 
     def _decode(self, key: str, sound_format: AudioFormat, audio: bytes) -> bytes:
+        if isinstance(sound_format, Pcm):
+            return audio[: len(audio) // 2 * 2]
         decoder = self._decoders.get(key)
         if decoder is None or decoder.format != sound_format:
             decoder = self._decoders[key] = AudioDecoder(sound_format, OUTPUT_RATE)
-        return decoder.push(audio[: len(audio) // 2 * 2] if isinstance(sound_format, Pcm) else audio)
+        return decoder.push(audio)
 
 
 class RecordingWriter:
