@@ -1,17 +1,21 @@
 """Stored conversations are listed, searched, exported and deleted, alike on both databases."""
 
 import sqlite3
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from store.played import PARIS, record
 from vivavoce.errors import ConfigError
+from vivavoce.store import tables
 from vivavoce.store.database import Database
 from vivavoce.store.export import FORMATS
-from vivavoce.store.folding import fold_query
+from vivavoce.store.folding import fold, fold_query
+from vivavoce.store.pages import OFTEN, ConversationFilter, conversations_page
 from vivavoce.store.queries import (
     delete_conversations,
     find_conversation,
@@ -35,6 +39,31 @@ async def test_conversations_are_listed_newest_first_and_by_pages(
     assert [one["id"] for one in (*first, *second)] == everything
     assert len(set(everything)) == 3
     assert [one["items"] for one in first] == [2, 2]
+
+
+@pytest.mark.parametrize("times", [1, OFTEN])
+async def test_conversations_are_found_by_what_is_said_in_them_seldom_and_often(
+    times: int, database: Database
+) -> None:
+    started = [datetime(2026, 11, day, tzinfo=UTC) for day in range(1, 8)]
+    names = [f"sess_{number}" for number in range(len(started))]
+    said = {name: "hello" if number % 3 else "welcome" for number, name in enumerate(names)}
+    rows = [
+        {"id": name, "transport": "websocket", "started": at} for name, at in zip(names, started, strict=True)
+    ]
+    turns = [(name, turn) for turn in range(-(-times // 4)) for name in reversed(names)]  # they talk at once
+    same = {"type": "message", "role": "user", "created": started[0]}
+    items = [
+        {**same, "conversation_id": name, "id": str(turn), "position": turn, "folded": fold(said[name])}
+        for name, turn in turns
+    ]
+    async with database.writing() as connection:
+        await connection.execute(sa.insert(tables.conversations), rows)
+        await connection.execute(sa.insert(tables.items), items)
+    for words in ("hello", "welcome", "hello welcome", "goodbye"):
+        wanted = [name for name in reversed(names) if said[name] == words]
+        found = await conversations_page(database, ConversationFilter(words=words), limit=20, before=None)
+        assert [one["id"] for one in found] == wanted
 
 
 async def test_a_conversation_is_found_by_the_beginning_of_its_id_or_by_its_session(

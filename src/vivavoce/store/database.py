@@ -98,6 +98,11 @@ class Database:
                 await connection.execution_options(vivavoce="BEGIN")
                 yield connection
 
+    async def rows(self, statement: sa.Select[Any]) -> list[dict[str, Any]]:
+        """Return the rows that a statement finds, each by the names of its columns."""
+        async with self.reading() as connection:
+            return [dict(row) for row in (await connection.execute(statement)).mappings()]
+
     async def open(self, *, upgrade: bool = True) -> None:
         """Check the database and make or upgrade its tables; with `upgrade=False` raise if they are not new.
 

@@ -5,12 +5,14 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql
 
 from vivavoce.store import tables
 from vivavoce.store.database import Database
 from vivavoce.store.folding import fold_query
-from vivavoce.store.queries import Record, fts_query, list_conversations, plain, ts_query
+from vivavoce.store.queries import INDEX, Record, list_conversations, plain, says
+
+OFTEN = 2000
+"""items from which on words are often said"""
 
 _CONVERSATIONS, _ITEMS = tables.conversations, tables.items
 
@@ -30,7 +32,7 @@ class ConversationFilter:
         columns = _CONVERSATIONS.c
         found: list[sa.ColumnElement[bool]] = []
         if self.words is not None:
-            found.append(columns.id.in_(_saying(database, self.words)))
+            found.append(_says(database, self.words))
         if self.transport is not None:
             found.append(columns.transport == plain(self.transport))
         if self.identity is not None:
@@ -42,17 +44,26 @@ class ConversationFilter:
         return found
 
 
-def _saying(database: Database, words: str) -> sa.Select[tuple[str]]:
-    """Return the ids of the conversations in which somebody says these words, however they are spelled."""
-    alternatives = fold_query(words)
-    said = sa.select(_ITEMS.c.conversation_id)
-    if not alternatives:
-        return said.where(sa.false())
-    if database.is_sqlite:
-        index = sa.table(tables.SEARCH_TABLE, sa.column("rowid"), sa.column(tables.SEARCH_TABLE))
-        matching = index.c[tables.SEARCH_TABLE].op("MATCH")(fts_query(alternatives))
-        return said.where(_ITEMS.c.row.in_(sa.select(index.c.rowid).where(matching)))
-    return said.where(sa.column("words").op("@@")(sa.cast(ts_query(alternatives), postgresql.TSQUERY)))
+def _says(database: Database, words: str) -> sa.ColumnElement[bool]:
+    """Return the condition that somebody says these words in a conversation, however they are spelled.
+
+    Of words that are often said, SQLite would look at every item that has them, to sort all conversations. So
+    these are looked for in one conversation after the other, the newest first, until the page is full.
+    """
+    if not (alternatives := fold_query(words)):
+        return sa.false()
+    conversation, saying = _CONVERSATIONS.c.id, says(database, alternatives)
+    if not database.is_sqlite:
+        return conversation.in_(sa.select(_ITEMS.c.conversation_id).where(saying))
+    row, here = INDEX.c.rowid, _ITEMS.c.conversation_id == conversation
+    found = sa.select(row).where(saying)
+    of_item = sa.select(_ITEMS.c.conversation_id).where(_ITEMS.c.row == row).scalar_subquery()
+    edges = (sa.select(edge(_ITEMS.c.row)).where(here) for edge in (sa.func.min, sa.func.max))
+    first, last = (edge.correlate(_CONVERSATIONS).scalar_subquery() for edge in edges)
+    in_this = found.where(row.between(first, last), of_item == conversation).exists()
+    in_any = conversation.in_(sa.select(_ITEMS.c.conversation_id).where(_ITEMS.c.row.in_(found)))
+    count = sa.select(sa.func.count()).select_from(found.limit(OFTEN).subquery()).scalar_subquery()
+    return sa.case((count == OFTEN, in_this), else_=in_any)
 
 
 async def conversations_page(
@@ -75,14 +86,14 @@ async def items_page(
     own = own.where(_ITEMS.c.conversation_id == conversation_id).order_by(*order).limit(limit)
     if after is not None:
         own = own.where(sa.tuple_(*order) > sa.tuple_(*map(sa.literal, after)))
-    return await _rows(database, own)
+    return await database.rows(own)
 
 
 async def events_page(database: Database, conversation_id: str, *, limit: int, after: int) -> Sequence[Record]:
     """Return events of a conversation in order; `after` is the `number` of the last one before."""
     events = tables.events
     own = sa.select(events).where(events.c.conversation_id == conversation_id, events.c.number > after)
-    return await _rows(database, own.order_by(events.c.number).limit(limit))
+    return await database.rows(own.order_by(events.c.number).limit(limit))
 
 
 async def find_id(database: Database, name: str) -> str | None:
@@ -97,9 +108,4 @@ async def find_id(database: Database, name: str) -> str | None:
 async def recordings_of(database: Database, ids: Sequence[str]) -> Sequence[Record]:
     """Return the recordings of conversations."""
     recordings = tables.recordings
-    return await _rows(database, sa.select(recordings).where(recordings.c.conversation_id.in_(ids)))
-
-
-async def _rows(database: Database, statement: sa.Select[tuple[object, ...]]) -> Sequence[Record]:
-    async with database.reading() as connection:
-        return [dict(row) for row in (await connection.execute(statement)).mappings()]
+    return await database.rows(sa.select(recordings).where(recordings.c.conversation_id.in_(ids)))

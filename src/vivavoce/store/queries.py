@@ -21,6 +21,9 @@ PAGE = 20
 MOST = 1000
 """conversations or items of the longest page"""
 
+INDEX = sa.table(tables.SEARCH_TABLE, sa.column("rowid"), sa.column(tables.SEARCH_TABLE))
+"""the words of items, in SQLite"""
+
 _CONVERSATIONS, _ITEMS = tables.conversations, tables.items
 _FIRST = (
     sa.select(_ITEMS.c.text)
@@ -104,8 +107,7 @@ async def list_events(database: Database, conversation_id: str) -> Sequence[Reco
     """Return the event log of a conversation, in order; empty if none was kept."""
     events = tables.events
     own = sa.select(events).where(events.c.conversation_id == conversation_id).order_by(events.c.number)
-    async with database.reading() as connection:
-        return [dict(row) for row in (await connection.execute(own)).mappings()]
+    return await database.rows(own)
 
 
 async def search(
@@ -119,21 +121,21 @@ async def search(
     alternatives = fold_query(query)
     if not alternatives:
         return []
-    columns = [column for column in _ITEMS.c if column.name != "folded"]
-    found = sa.select(*columns)
+    found = sa.select(*(column for column in _ITEMS.c if column.name != "folded"))
+    found = found.where(says(database, alternatives))
+    order: sa.ColumnElement[int] = _ITEMS.c.row
     if database.is_sqlite:
-        index = sa.table(tables.SEARCH_TABLE, sa.column("rowid"), sa.column(tables.SEARCH_TABLE))
-        found = found.join(index, index.c.rowid == _ITEMS.c.row)
-        found = found.where(index.c[tables.SEARCH_TABLE].op("MATCH")(fts_query(alternatives)))
-        order = index.c.rowid
-    else:
-        found = found.where(sa.column("words").op("@@")(sa.cast(ts_query(alternatives), postgresql.TSQUERY)))
-        order = _ITEMS.c.row
+        found, order = found.join(INDEX, INDEX.c.rowid == _ITEMS.c.row), INDEX.c.rowid
     if before is not None:
         found = found.where(order < before)
-    async with database.reading() as connection:
-        rows = await connection.execute(found.order_by(order.desc()).limit(min(limit, MOST)))
-        return [dict(row) for row in rows.mappings()]
+    return await database.rows(found.order_by(order.desc()).limit(min(limit, MOST)))
+
+
+def says(database: Database, alternatives: Sequence[Sequence[str]]) -> sa.ColumnElement[bool]:
+    """Return the condition that an item, or in SQLite its row in `INDEX`, has the words of an alternative."""
+    if database.is_sqlite:
+        return INDEX.c[tables.SEARCH_TABLE].op("MATCH")(fts_query(alternatives))
+    return sa.column("words").op("@@")(sa.cast(ts_query(alternatives), postgresql.TSQUERY))
 
 
 async def delete_conversations(database: Database, ids: Sequence[str]) -> Sequence[Record]:

@@ -36,7 +36,7 @@ async def costs_of(database: Database, ids: Sequence[str]) -> Sequence[Record]:
         .where(usage.c.conversation_id.in_(ids))
         .group_by(usage.c.conversation_id, usage.c.currency)
     )
-    return await _all(database, summed)
+    return await database.rows(summed)
 
 
 async def sum_costs(database: Database, by: CostsBy, since: datetime, until: datetime) -> Sequence[Record]:
@@ -73,7 +73,7 @@ async def sum_costs(database: Database, by: CostsBy, since: datetime, until: dat
     )
     if by == "identity":
         summed = summed.join_from(usage, conversations, conversations.c.id == columns.conversation_id)
-    return await _all(database, summed)
+    return await database.rows(summed)
 
 
 async def statistics(
@@ -108,9 +108,9 @@ async def statistics(
         .group_by(key)
     )
     return {
-        "conversations": await _all(database, began),
-        "responses": await _all(database, answered),
-        "stages": await _all(database, stage_statistics(database, by, since, until)),
+        "conversations": await database.rows(began),
+        "responses": await database.rows(answered),
+        "stages": await database.rows(stage_statistics(database, by, since, until)),
     }
 
 
@@ -160,8 +160,3 @@ def _seconds(
     if database.is_sqlite:
         return (sa.func.julianday(ended) - sa.func.julianday(began)) * 86_400
     return sa.cast(sa.func.extract("epoch", sa.cast(ended, sa.DateTime(timezone=True)) - began), sa.Double)
-
-
-async def _all(database: Database, statement: sa.Select[Any]) -> Sequence[Record]:
-    async with database.reading() as connection:
-        return [dict(row) for row in (await connection.execute(statement)).mappings()]
