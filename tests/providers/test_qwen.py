@@ -319,9 +319,11 @@ async def test_settings_that_cannot_be_are_told() -> None:
 
 
 def test_it_says_who_answers_and_what_it_needs() -> None:
-    assert PLUGIN.about(QwenSettings()) == "Qwen2.5-Coder 0.5B, offline; it may be wrong"
+    assert PLUGIN.about(QwenSettings()) == (
+        "Qwen 2.5 Coder, half a billion parameters, on this machine; it may be wrong"
+    )
     hub = QwenSettings(model="hf:Someone/Repository/better-q4.gguf@0123")
-    assert PLUGIN.about(hub) == "better-q4.gguf, offline; it may be wrong"
+    assert PLUGIN.about(hub) == "better-q4.gguf, on this machine; it may be wrong"
     assert PLUGIN.models(QwenSettings(model="large")) == ("llm/qwen2.5-coder-1.5b-instruct-q4",)
     assert PLUGIN.models(hub) == (hub.model,)
 

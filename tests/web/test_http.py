@@ -302,6 +302,22 @@ async def test_the_status_says_who_speaks(site: Site) -> None:
         status = (await client.get("/v1/status")).json()
         assert status["ready"]
         assert "script" in status["description"]
+        assert status["model"] == "a script, 100 ms, then 50 words a second"
+        assert (status["voices"], status["languages"], status["webrtc"], status["history"]) == (
+            None,
+            None,
+            True,
+            False,
+        )
+        assert status["limits"]["upload_bytes"] == 25 * 1024 * 1024
+
+
+async def test_whoever_has_no_key_is_not_told_what_answers(site: Site) -> None:
+    async with site(keys="sesame") as url, asking(url) as client:
+        assert (await client.get("/v1/status")).json() == {"ready": True, "key_needed": True}
+        known = (await client.get("/v1/status", headers={"authorization": "Bearer sesame"})).json()
+        assert not known["key_needed"]
+        assert known["model"]
 
 
 async def test_models_are_listed_as_openai_lists_them(site: Site) -> None:

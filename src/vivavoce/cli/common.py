@@ -178,11 +178,11 @@ async def server_for(
     ours = own_address(config)
     say = Progress(quiet=quiet).on_status
     with anyio.move_on_after(READY_SECONDS):
-        tls = own_certificate(config, ours)
+        tls, shown = own_certificate(config, ours), {"authorization": f"Bearer {key}"} if key else None
         async with httpx.AsyncClient(timeout=STATUS_SECONDS, trust_env=False, verify=tls or True) as client:
             for attempt in count():
                 try:
-                    status = (await client.get(f"{ours}/v1/status")).json()
+                    status = (await client.get(f"{ours}/v1/status", headers=shown)).json()
                 except (httpx.HTTPError, httpx.InvalidURL, ValueError):
                     return None, None
                 if not isinstance(status, dict) or "ready" not in status:

@@ -30,6 +30,7 @@ from vivavoce.web.endpoints.client_secrets import ClientSecretsEndpoint
 from vivavoce.web.endpoints.models import ModelsEndpoint
 from vivavoce.web.endpoints.sign_in import SignInEndpoint
 from vivavoce.web.endpoints.speech import SpeechEndpoint
+from vivavoce.web.endpoints.status import StatusEndpoint
 from vivavoce.web.endpoints.transcript_test import TranscriptTestEndpoint
 from vivavoce.web.endpoints.transcriptions import TranscriptionsEndpoint, refuse_translation
 from vivavoce.web.endpoints.voice_chat import VoiceChatEndpoint
@@ -119,7 +120,7 @@ class Web:
                 Route("/v1/sign-in", self.sign_in.sign_in, methods=["POST"]),
                 Route("/v1/sign-in", self.sign_in.sign_out, methods=["DELETE"]),
                 Route("/v1/sign-in/codes", self.sign_in.code, methods=["POST"]),
-                Route("/v1/status", self._status),
+                Route("/v1/status", StatusEndpoint(runtime, has_history=recorder is not None).respond),
                 Route("/healthz", self._healthz),
                 Route("/readyz", self._readyz),
             ],
@@ -166,22 +167,6 @@ class Web:
         if self.runtime.ready:
             return JSONResponse({"status": "ready", "models": states})
         return JSONResponse({"status": "loading", "models": states}, 503, RETRY_AFTER)
-
-    async def _status(self, request: Request) -> Response:
-        """Return, for the page, which models answer and how reliable they are."""
-        runtime, config = self.runtime, self.runtime.config
-        status = {
-            "ready": runtime.ready,
-            "preset": config.preset,
-            "engine": config.engine,
-            "remote": config.remote.about if config.engine == "remote" else None,
-            "providers": {role: choice.about for role, choice in runtime.choices.items()},
-            "assistant": runtime.assistant.name if runtime.assistant else None,
-            "description": runtime.description,
-            "key_needed": not request.state.admitted,
-            "conversations": len(runtime.switchboard.callers) if runtime.ready else 0,
-        }
-        return JSONResponse(status)
 
 
 async def require_websocket(_: Request) -> Response:

@@ -32,6 +32,7 @@ from vivavoce.web.endpoints.history_schema import (
 )
 from vivavoce.web.endpoints.sign_in import SignInCode, SignInRequest
 from vivavoce.web.endpoints.speech import SpeechRequest
+from vivavoce.web.endpoints.status import ServerStatus
 from vivavoce.web.endpoints.transcript_test import TestedTranscript, TranscriptTestQuery
 from vivavoce.web.endpoints.transcriptions import TranscriptionRequest
 from vivavoce.web.uploads import AudioSocketQuery, VoiceChatQuery
@@ -323,7 +324,7 @@ OPERATIONS: Mapping[str, Operation] = {
         errors=(400, 401, 429),
     ),
     "GET /v1/status": Operation(
-        "Server", "What answers here, for the page", answer="The state of the server.", answers={JSON: None}
+        "Server", "What answers here", answer="The state of the server.", answers={JSON: ServerStatus}
     ),
     "GET /v1/history": _stored(
         "List conversations",

@@ -38,7 +38,10 @@ from vivavoce.providers.registry import Plugin, Weights
 from vivavoce.weights.manifest import built_in_manifest
 
 SIZES = {"small": "llm/qwen2.5-coder-0.5b-instruct-q4", "large": "llm/qwen2.5-coder-1.5b-instruct-q4"}
-TITLES = {"small": "Qwen2.5-Coder 0.5B", "large": "Qwen2.5-Coder 1.5B"}
+TITLES = {
+    "small": "Qwen 2.5 Coder, half a billion parameters",
+    "large": "Qwen 2.5 Coder, one and a half billion parameters",
+}
 ANSWER_TOKENS = 1024
 MIN_CONTEXT = 1024
 REPETITION_PENALTY = 0.8
@@ -263,7 +266,7 @@ def _weights_of(settings: QwenSettings) -> str:
 
 def _about(settings: QwenSettings) -> str:
     title = TITLES.get(settings.model) or settings.model.partition("@")[0].rpartition("/")[2]
-    return f"{title}, offline; it may be wrong"
+    return f"{title}, on this machine; it may be wrong"
 
 
 def _check(settings: QwenSettings) -> None:

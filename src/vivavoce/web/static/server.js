@@ -111,10 +111,16 @@ export function keepPage() {
  * @typedef {object} Status
  * @property {boolean} ready
  * @property {boolean} key_needed by this browser
- * @property {string} description of what answers, for people
+ * What else there is, is told to those who may come in (docs/reference/endpoints.md).
+ * @property {string} [description] of what answers, in a sentence
+ * @property {string} [model] that answers, in a few words
  * @property {Record<string, string>} [providers] by role: what it is
  * @property {number} [conversations] that go on now
  * @property {string | null} [voice] of a new session
  * @property {string[] | null} [voices] that one may choose, where that is known
  * @property {string[] | null} [languages] that are transcribed, where they are limited
+ * @property {boolean} [webrtc]
+ * @property {boolean} [history]
+ * @property {boolean} [recordings]
+ * @property {Record<string, number>} [limits]
  */

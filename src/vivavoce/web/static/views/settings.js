@@ -49,7 +49,7 @@ export class SettingsView extends HTMLElement {
     this.append(
       h("h2", {}, "Settings"),
       h("p", { className: "about" }, "They are kept in this browser. Voice, pace, language and personality hold from the next conversation on."),
-      h("p", { className: "about" }, status.description),
+      h("p", { className: "about" }, status.description ?? ""),
       section("Voice", this.#voices(app, status), this.#pace(app), this.#sample, this.#told),
       section("Conversation", this.#languages(app, status), personality, pauses),
       section("Talking", ...options.fields()),

@@ -79,7 +79,7 @@ export class TalkView extends HTMLElement {
     conversation.transcript.addEventListener("change", () => this.#render());
     conversation.addEventListener("level", (event) => this.#onLevel(/** @type {CustomEvent} */ (event).detail));
     this.#listen();
-    status.then((known) => write(find(this, "#about", HTMLElement), known.description));
+    status.then(({ description }) => description && write(find(this, "#about", HTMLElement), description));
     this.#render();
   }
 
