@@ -4,13 +4,16 @@ from collections.abc import AsyncIterator
 
 import anyio
 import pytest
+from msgspec.structs import replace
 
 from engines.upstream import failing_over, remote
 from tools.support import CANCEL, QUESTION, Made, desk, model
 from transports.uploading import SILENCE, Answered, ask, heard, of, read, spoken, stage, switchboard
 from vivavoce.errors import ProviderError
 from vivavoce.protocol import events as e
+from vivavoce.protocol.responses import Response
 from vivavoce.providers.base import ToolCall
+from vivavoce.session.line import Line
 from vivavoce.session.middleware import ObservedEvent
 from vivavoce.testing.simulation import Simulation, Unresponsive
 from vivavoce.transports.upload import Upload, UploadedQuestion, UploadTransport
@@ -93,6 +96,45 @@ async def test_an_upstream_server_answers_too() -> None:
     assert [first.words.strip(), second.words.strip()] == ["Hello, Ada.", "You are Ada."]
     assert silence.failure
     assert silence.failure.code == "no_speech"
+
+
+class LateServer:
+    """Begins each response a second after it has the transcript, as some upstream servers do."""
+
+    async def converse(self, line: Line, session: object = None) -> None:
+        number = 0
+        async for event in line:
+            match event:
+                case e.InputAudioBufferAppend(audio=audio):
+                    words = "Hello" if any(audio) else ""
+                case e.InputAudioBufferCommit():
+                    number += 1
+                    item_id = f"item_{number}"
+                    await line.send(e.InputAudioBufferCommitted(item_id=item_id, previous_item_id=None))
+                    usage = e.DurationUsage(seconds=1)
+                    transcribed = e.TranscriptionCompleted(
+                        item_id=item_id, content_index=0, transcript=words, usage=usage
+                    )
+                    await line.send(transcribed)
+                case e.ResponseCreate():
+                    await anyio.sleep(1)
+                    response = Response(
+                        id=f"resp_{number}", status="in_progress", output=(), conversation_id="c"
+                    )
+                    await line.send(e.ResponseCreated(response=response))
+                    place = e.PartPlace(response_id=response.id, item_id="x", output_index=0, content_index=0)
+                    said = e.ResponseOutputAudioTranscriptDelta(**place, delta=f"Answer {number}.")
+                    await line.send(said)
+                    await line.send(e.ResponseDone(response=replace(response, status="completed")))
+
+
+async def test_a_response_to_silence_that_begins_late_is_no_answer_to_the_next_question() -> None:
+    simulation = stage("Hello")
+    simulation.engine = LateServer()
+    silence, answer = await ask(simulation, SILENCE, spoken(1))
+    assert silence.failure
+    assert (silence.words, silence.failure.code) == ("", "no_speech")
+    assert answer.words == "Answer 2."
 
 
 async def test_the_cascade_in_the_place_of_an_upstream_server_is_as_fast() -> None:

@@ -199,12 +199,19 @@ async def test_a_server_that_shuts_down_says_so(site: Site) -> None:
 
 async def test_it_says_when_all_places_are_taken_and_goes_on_when_one_is_free(site: Site) -> None:
     async with site(answering(), limits={"conversations": 1}) as url, socket(url) as client:
-        async with socket(url) as other:
-            await answer(other)
+        async with calling(url):
             assert (await refusal(client, SPOKEN))["code"] == "server_busy"
         async with asking(url) as http:
             await until(http, conversations=0)
         await answer(client)
+
+
+async def test_only_so_many_connections_are_open(site: Site) -> None:
+    async with site(answering(), limits={"conversations": 2}) as url, socket(url), socket(url):
+        with pytest.raises(InvalidStatus) as refused:
+            async with socket(url):
+                pass
+        assert refused.value.response.status_code == 503
 
 
 async def test_a_model_that_fails_is_told_and_the_next_recording_is_answered(site: Site) -> None:

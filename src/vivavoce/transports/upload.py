@@ -47,6 +47,8 @@ NOT_CONTINUED = frozenset({"conversation_not_found", "conversation_unavailable"}
 """codes of errors about an earlier conversation"""
 _APPENDED_BYTES = 2 * OUTPUT_RATE
 _EVENTS_AHEAD = 16
+_LATE_SECONDS = 5
+"""how long a response that is to be cancelled is waited for: upstream servers begin one when they like"""
 
 AnswerEvent = (
     e.TranscriptionCompleted
@@ -169,7 +171,7 @@ class _Call:
     """calls of tools whose output is to come"""
     _responses: set[str] = field(default_factory=set)
     _is_quiet: anyio.Event = field(default_factory=anyio.Event)
-    """whether no response is in progress"""
+    """set while no response is requested, or in progress"""
     _unwanted: bool = False
     """whether the response that was requested is to be cancelled when it begins"""
     _aside: str = field(default_factory=lambda: e.new_id("event"))
@@ -188,7 +190,8 @@ class _Call:
     async def ask_all(self) -> None:
         """Ask each question when the one before is answered."""
         async for question in self.connection.questions:
-            await self._is_quiet.wait()
+            if self._responses:
+                await self._is_quiet.wait()
             if question.answered.is_set():  # who asked has left
                 continue
             self._question, self._item_id, self._unwanted = question, None, False
@@ -197,6 +200,9 @@ class _Call:
             self._question = None
             if question.is_abandoned:
                 await self._cancel()
+            if self._unwanted and not self._calls:  # else the request may wait for the user's yes
+                with anyio.move_on_after(_LATE_SECONDS):
+                    await self._is_quiet.wait()
 
     async def _ask(self, content: bytes | str) -> None:
         if isinstance(content, str):
@@ -206,6 +212,7 @@ class _Call:
             for at in range(0, len(content), _APPENDED_BYTES):
                 await self.line.send(e.InputAudioBufferAppend(audio=content[at : at + _APPENDED_BYTES]))
             await self.line.send(e.InputAudioBufferCommit())
+        self._await_quiet()
         # the transcript is not waited for: an upstream server needs none to answer
         await self.line.send(e.ResponseCreate())
 
@@ -232,7 +239,8 @@ class _Call:
             case e.TranscriptionFailed(item_id=self._item_id):
                 await self._tell(event)  # the response says whether that matters
             case e.ResponseCreated(response=response):
-                self._on_response(response)
+                self._responses.add(response.id)
+                self._await_quiet()
                 if self._unwanted:
                     await self._cancel()
             case (
@@ -248,6 +256,7 @@ class _Call:
             case e.ResponseDone(response=response):
                 await self._on_response_done(response)
             case e.ErrorEvent(error=error) if error.event_id != self._aside:
+                self._note_quiet()
                 self.finish(ProtocolError(error.message, code=error.code or "server_error"))
 
     async def _tell(self, event: AnswerEvent) -> None:
@@ -266,14 +275,17 @@ class _Call:
         if self._responses:
             await self.line.send(e.ResponseCancel(event_id=self._aside))
 
-    def _on_response(self, response: Response) -> None:
-        self._responses.add(response.id)
-        self._is_quiet = anyio.Event()
+    def _await_quiet(self) -> None:
+        if self._is_quiet.is_set():
+            self._is_quiet = anyio.Event()
+
+    def _note_quiet(self) -> None:
+        if not self._responses:
+            self._is_quiet.set()
 
     async def _on_response_done(self, response: Response) -> None:
         self._responses.discard(response.id)
-        if not self._responses:
-            self._is_quiet.set()
+        self._note_quiet()
         if isinstance(response.status_details, Failed):
             error = response.status_details.error
             self.finish(ProtocolError(error.message or error.type, code=error.code or "provider_error"))

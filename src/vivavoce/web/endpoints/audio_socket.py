@@ -20,6 +20,7 @@ from vivavoce.errors import ProtocolError
 from vivavoce.limits import Limits
 from vivavoce.protocol import events as e
 from vivavoce.runtime import Runtime
+from vivavoce.session.switchboard import Busy
 from vivavoce.transports.base import Handshake, run_until_first
 from vivavoce.transports.upload import AnswerEvent, Upload, UploadedQuestion, UploadTransport
 from vivavoce.transports.websocket import GOING_AWAY, NORMAL, SUBPROTOCOLS
@@ -43,11 +44,14 @@ class AudioSocketEndpoint:
     def __init__(self, runtime: Runtime, transport: UploadTransport) -> None:
         self._runtime, self._transport = runtime, transport
         self._recordings, self._encoders = turn_recordings(runtime.config.limits), Encoders()
+        self._open = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Accept a WebSocket, and answer its recordings until it is closed."""
         await receive()  # `websocket.connect`
         require_ready(self._runtime)
+        if self._open >= self._transport.limits.conversations:
+            raise Busy(self._transport.limits.conversations)
         connection = HTTPConnection(scope)
         query = read_query(connection, AudioSocketQuery)
         await self._encoders.open(query.format or DEFAULT_FORMAT)  # refused before it is accepted
@@ -59,7 +63,11 @@ class AudioSocketEndpoint:
         continues = query.conversation or None
         handshake = Handshake(address, identity=identity, continues=continues, store=query.store)
         socket = _AudioSocket(receive, send, query, self._transport.limits)
-        await socket.run(self._transport, handshake, self._recordings, self._encoders)
+        self._open += 1
+        try:
+            await socket.run(self._transport, handshake, self._recordings, self._encoders)
+        finally:
+            self._open -= 1
 
 
 class _AudioSocket:

@@ -39,6 +39,8 @@ TEXT_SECONDS = 0.02
 """how long the first sound waits for the rest of the text: a short one is then complete in its header"""
 TRANSCRIPT_SECONDS = 2.0
 """the same for the transcript, which comes later than the first sound from some upstream servers"""
+WAITING_BYTES = 8 * 1024 * 1024
+"""of sound that may wait for the text"""
 CONVERSATION, COOKIE = "x-conversation-id", "viva_conversation"
 NEW = "new"
 
@@ -115,7 +117,7 @@ async def _stream(answer: SpokenAnswer, patience: float, headers: dict[str, str]
             return is_started
         if sound_at is None and answer.seconds:
             sound_at = anyio.current_time()
-        if not is_started and (is_complete or events is None):
+        if not is_started and (is_complete or events is None or answer.size > WAITING_BYTES):
             is_started = True
             await start_response(send, headers | _words(answer, is_complete=is_complete))
         if is_started and (sound := answer.take()):
