@@ -8,7 +8,7 @@ from math import inf
 from pathlib import Path
 from shutil import move
 from threading import TIMEOUT_MAX, Timer
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import anyio
 import anyio.to_thread
@@ -19,6 +19,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from vivavoce.errors import ConfigError, ProviderError
 from vivavoce.store.tables import KEYS, metadata
+
+if TYPE_CHECKING:
+    import aiosqlite
 
 DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg"}
 BUSY_SECONDS = 10
@@ -92,11 +95,17 @@ class Database:
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
-        """Yield a connection in a transaction that reads one state."""
+        """Yield a connection in a transaction that reads one state. What is cancelled does not go on."""
         with self._describing():
             async with self._engine.connect() as connection:
                 await connection.execution_options(vivavoce="BEGIN")
-                yield connection
+                driver = (await connection.get_raw_connection()).driver_connection
+                try:
+                    yield connection
+                except anyio.get_cancelled_exc_class():
+                    if self.is_sqlite:  # its thread would go on to the end; PostgreSQL's driver cancels itself
+                        await cast("aiosqlite.Connection", driver).interrupt()
+                    raise
 
     async def rows(self, statement: sa.Select[Any]) -> list[dict[str, Any]]:
         """Return the rows that a statement finds, each by the names of its columns."""

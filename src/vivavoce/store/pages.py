@@ -26,6 +26,8 @@ class ConversationFilter:
     identity: str | None = None
     since: datetime | None = None
     until: datetime | None = None
+    only: str | None = None
+    """the identity in whose name the question is asked"""
 
     def conditions(self, database: Database) -> Sequence[sa.ColumnElement[bool]]:
         """Return it as conditions on `conversations`; `until` itself is left out."""
@@ -37,6 +39,8 @@ class ConversationFilter:
             found.append(columns.transport == plain(self.transport))
         if self.identity is not None:
             found.append(columns.identity == plain(self.identity))
+        if self.only is not None:
+            found.append(columns.identity == plain(self.only))
         if self.since is not None:
             found.append(columns.started >= self.since)
         if self.until is not None:
@@ -96,10 +100,15 @@ async def events_page(database: Database, conversation_id: str, *, limit: int, a
     return await database.rows(own.order_by(events.c.number).limit(limit))
 
 
-async def find_id(database: Database, name: str) -> str | None:
-    """Return the id of the conversation that has it, or whose session does; None if there is none."""
+async def find_id(database: Database, name: str, identity: str | None = None) -> str | None:
+    """Return the id of the conversation that has it, or whose session does; None if there is none.
+
+    With an `identity`, only conversations of that person are looked at.
+    """
     columns, name = _CONVERSATIONS.c, plain(name)
     named = sa.select(columns.id).where(sa.or_(columns.id == name, columns.session_id == name)).limit(1)
+    if identity is not None:
+        named = named.where(columns.identity == plain(identity))
     async with database.reading() as connection:
         found: str | None = (await connection.execute(named)).scalar_one_or_none()
         return found
@@ -109,3 +118,11 @@ async def recordings_of(database: Database, ids: Sequence[str]) -> Sequence[Reco
     """Return the recordings of conversations."""
     recordings = tables.recordings
     return await database.rows(sa.select(recordings).where(recordings.c.conversation_id.in_(ids)))
+
+
+def items_of(identity: str | None) -> Sequence[sa.ColumnElement[bool]]:
+    """Return the condition on `items` that they are of conversations of a person; none for None."""
+    if identity is None:
+        return []
+    own = sa.select(_CONVERSATIONS.c.id).where(_CONVERSATIONS.c.identity == plain(identity))
+    return [_ITEMS.c.conversation_id.in_(own)]

@@ -111,18 +111,23 @@ async def list_events(database: Database, conversation_id: str) -> Sequence[Reco
 
 
 async def search(
-    database: Database, query: str, *, limit: int = PAGE, before: int | None = None
+    database: Database,
+    query: str,
+    *,
+    limit: int = PAGE,
+    before: int | None = None,
+    where: Sequence[sa.ColumnElement[bool]] = (),
 ) -> Sequence[Record]:
     """Return the items that say what the query says, newest first; it may be spelled otherwise.
 
     All its words must be in an item; what is beyond the fold's limits is not used. `before` is `row` of the
-    last item of the page before.
+    last item of the page before; `where` are conditions on `items`.
     """
     alternatives = fold_query(query)
     if not alternatives:
         return []
     found = sa.select(*(column for column in _ITEMS.c if column.name != "folded"))
-    found = found.where(says(database, alternatives))
+    found = found.where(says(database, alternatives), *where)
     order: sa.ColumnElement[int] = _ITEMS.c.row
     if database.is_sqlite:
         found, order = found.join(INDEX, INDEX.c.rowid == _ITEMS.c.row), INDEX.c.rowid

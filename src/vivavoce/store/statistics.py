@@ -1,7 +1,6 @@
 """Sums over stored conversations: what they cost, how many there were, how long answers took.
 
-All is computed by the database, in the same way by both: a percentile is the smallest value that is not
-exceeded by that share of the turns (nearest rank).
+The databases count, both in the same way; percentiles are found here, in what they counted.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,7 +10,7 @@ from typing import Any, Literal, get_args
 import sqlalchemy as sa
 
 from vivavoce.store.database import Database
-from vivavoce.store.queries import Record
+from vivavoce.store.queries import Record, plain
 from vivavoce.store.tables import conversations, timings, usage
 
 CostsBy = Literal["day", "model", "identity"]
@@ -39,11 +38,14 @@ async def costs_of(database: Database, ids: Sequence[str]) -> Sequence[Record]:
     return await database.rows(summed)
 
 
-async def sum_costs(database: Database, by: CostsBy, since: datetime, until: datetime) -> Sequence[Record]:
+async def sum_costs(
+    database: Database, by: CostsBy, since: datetime, until: datetime, identity: str | None = None
+) -> Sequence[Record]:
     """Return what was used from a time until before another, by `key` and `currency`.
 
     A key is a day in UTC, a model (then there is its `provider`, too) or an identity; None means that there is
-    none. `amount` is the sum of the costs that are known, `unknown` how many are not, of so many `uses`.
+    none. `amount` is the sum of the costs that are known, `unknown` how many are not, of so many `uses`. With
+    an `identity`, only that person's count.
     """
     columns = usage.c
     by_kind: Mapping[CostsBy, Sequence[sa.ColumnElement[Any]]] = {
@@ -71,86 +73,90 @@ async def sum_costs(database: Database, by: CostsBy, since: datetime, until: dat
         .order_by(named[0].desc() if by == "day" else count.desc())
         .limit(MOST_GROUPS)
     )
-    if by == "identity":
+    if by == "identity" or identity is not None:
         summed = summed.join_from(usage, conversations, conversations.c.id == columns.conversation_id)
+        summed = summed.where(*_of_person(identity))
     return await database.rows(summed)
 
 
 async def statistics(
-    database: Database, by: StatisticsBy, since: datetime, until: datetime
+    database: Database, by: StatisticsBy, since: datetime, until: datetime, identity: str | None = None
 ) -> Mapping[str, Sequence[Record]]:
     """Return sums by `key` over the conversations that began from a time until before another.
 
+    With an `identity`, only that person's count.
     `conversations` has their number, `seconds`, and how many ended by an `error` or a `crash`; `responses`
-    their number and how many `failed`; `stages` is that of `stage_statistics`.
+    their number and how many `failed`; `stages` for each stage the `turns` in which it occurred, and how many
+    hundredths of a second it took: percentiles (`p50`...) and the `longest`.
     """
-    key, count = _key(database, by), sa.func.count()
-    chosen = conversations.c.started >= since, conversations.c.started < until
-    ended_by = conversations.c.ended_by
+    columns, count = conversations.c, sa.func.count()
+    key = (_day(database, columns.started) if by == "day" else columns[by]).label("key")
+    of_time = columns.started >= since, columns.started < until, *_of_person(identity)
     began = (
         sa.select(
-            key.label("key"),
+            key,
             count.label("conversations"),
-            sa.func.sum(_seconds(database, conversations.c.started, conversations.c.ended)).label("seconds"),
-            count.filter(ended_by == "error").label("errors"),
-            count.filter(ended_by == "crash").label("crashes"),
+            sa.func.sum(_seconds(database, columns.started, columns.ended)).label("seconds"),
+            count.filter(columns.ended_by == "error").label("errors"),
+            count.filter(columns.ended_by == "crash").label("crashes"),
         )
-        .where(*chosen)
+        .where(*of_time)
         .group_by(key)
         .order_by(key.desc() if by == "day" else count.desc())
         .limit(MOST_GROUPS)
     )
-    failed = count.filter(usage.c.status == "failed").label("failed")
+    # Materialized, or SQLite reads all timings there are.
+    chosen = sa.select(columns.id, key).where(*of_time).cte("chosen").prefix_with("MATERIALIZED")
     answered = (
-        sa.select(key.label("key"), count.label("responses"), failed)
-        .join_from(usage, conversations, conversations.c.id == usage.c.conversation_id)
-        .where(*chosen, usage.c.kind == "response")
-        .group_by(key)
+        sa.select(
+            chosen.c.key,
+            count.label("responses"),
+            count.filter(usage.c.status == "failed").label("failed"),
+        )
+        .join_from(chosen, usage, chosen.c.id == usage.c.conversation_id)
+        .where(usage.c.kind == "response")
+        .group_by(chosen.c.key)
     )
+    rounded = (timings.c.ended - timings.c.began) * 100 + 0.5
+    hundredths = sa.cast(rounded if database.is_sqlite else sa.func.floor(rounded), sa.Integer)
+    timed = (
+        sa.select(chosen.c.key, timings.c.stage, hundredths.label("hundredths"), count.label("turns"))
+        .join_from(chosen, timings, chosen.c.id == timings.c.conversation_id)
+        .where(timings.c.stage.in_(get_args(LatencyStage)), timings.c.kind.in_(("spoken", "text")))
+        .group_by(chosen.c.key, timings.c.stage, hundredths)
+    )
+    took: dict[tuple[str | None, str], dict[int, int]] = {}
+    for row in await database.rows(timed):
+        took.setdefault((row["key"], row["stage"]), {})[row["hundredths"]] = row["turns"]
+    stages = [{"key": key, "stage": stage, **percentiles(counts)} for (key, stage), counts in took.items()]
     return {
         "conversations": await database.rows(began),
         "responses": await database.rows(answered),
-        "stages": await database.rows(stage_statistics(database, by, since, until)),
+        "stages": stages,
     }
 
 
-def stage_statistics(database: Database, by: StatisticsBy, since: datetime, until: datetime) -> sa.Select[Any]:
-    """Return the query for how long the stages of turns took, by `key` and `stage`.
+def percentiles(counts: Mapping[int, int]) -> Record:
+    """Return `turns`, percentiles (`p50`...) and the `longest` of values of which each occurs so many times.
 
-    `turns` is in how many it occurred; percentiles (`p50`...) and the `longest` are in seconds.
+    A percentile is the smallest value that is not exceeded by that share of all (nearest rank).
     """
-    key, stage, seconds = _key(database, by), timings.c.stage, timings.c.ended - timings.c.began
-    ranked = (
-        sa.select(
-            key.label("key"),
-            stage,
-            seconds.label("seconds"),
-            sa.func.row_number().over(partition_by=(key, stage), order_by=seconds).label("rank"),
-            sa.func.count().over(partition_by=(key, stage)).label("turns"),
-        )
-        .join_from(timings, conversations, conversations.c.id == timings.c.conversation_id)
-        .where(conversations.c.started >= since, conversations.c.started < until)
-        .where(stage.in_(get_args(LatencyStage)), timings.c.kind.in_(("spoken", "text")))
-        .subquery()
-    )
-    least, columns = sa.func.min(ranked.c.seconds), ranked.c
-    percentiles = {percent: least.filter(columns.rank * 100 >= percent * columns.turns) for percent in PERCENTS}
-    return sa.select(
-        columns.key,
-        columns.stage,
-        sa.func.max(columns.turns).label("turns"),
-        *(value.label(f"p{percent}") for percent, value in percentiles.items()),
-        sa.func.max(columns.seconds).label("longest"),
-    ).group_by(columns.key, columns.stage)
+    turns, found, sofar = sum(counts.values()), Record(), 0
+    for value, count in sorted(counts.items()):
+        sofar += count
+        for percent in PERCENTS:
+            if 100 * sofar >= percent * turns:
+                found.setdefault(f"p{percent}", value)
+    return {"turns": turns, **found, "longest": max(counts)}
 
 
-def _key(database: Database, by: StatisticsBy) -> sa.ColumnElement[Any]:
-    return _day(database, conversations.c.started) if by == "day" else conversations.c[by]
+def _of_person(identity: str | None) -> Sequence[sa.ColumnElement[bool]]:
+    return [] if identity is None else [conversations.c.identity == plain(identity)]
 
 
 def _day(database: Database, moment: sa.ColumnElement[datetime]) -> sa.ColumnElement[str]:
     if database.is_sqlite:
-        return sa.func.strftime("%Y-%m-%d", moment)
+        return sa.func.substr(moment, 1, 10, type_=sa.Text)
     return sa.func.to_char(sa.func.timezone("UTC", moment), "YYYY-MM-DD")
 
 

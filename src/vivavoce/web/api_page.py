@@ -132,6 +132,10 @@ def _type(schema: Json) -> str:
             return _link(reference)
         case {"anyOf": some}:
             return " or ".join(map(_type, some))
+        case {"allOf": some}:
+            return " and ".join(map(_type, some))
+        case {"type": "object", "properties": fields}:
+            return "object with " + " ".join(map(_code, fields))
         case {"enum": values}:
             return " ".join(_code(json.dumps(value)) for value in values)
         case {"type": "array", "items": item}:

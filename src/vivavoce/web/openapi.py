@@ -97,7 +97,7 @@ def _operation(method: str, path: str, operation: Operation) -> Json:
     if operation.body:
         shown["requestBody"] = {
             "required": operation.needs_body,
-            "content": {media: _content(kind) for media, kind in operation.body.items()},
+            "content": {media: _content(kind, operation.file) for media, kind in operation.body.items()},
         }
     shown["responses"] = {
         str(operation.status): _response(operation.answer, operation.answers),
@@ -128,13 +128,13 @@ def _query_parameters(kind: type | None) -> Iterator[Json]:
     schema = _schemas()[1][kind.__name__] if kind else {}
     required = schema.get("required", [])
     for name, field in schema.get("properties", {}).items():
-        field = dict(field)
+        field = _without_null(field)
         text = field.pop("description", "")
         yield {
             "name": name,
             "in": "query",
             "required": name in required,
-            "schema": _without_null(field),
+            "schema": field,
             **({"description": text} if text else {}),
         }
 
@@ -143,7 +143,7 @@ def _without_null(field: Json) -> Json:
     """Return the schema of a parameter, which is left out, and never null."""
     some = [one for one in field.get("anyOf", ()) if one != {"type": "null"}]
     if len(some) != 1:
-        return field
+        return dict(field)
     rest = {name: value for name, value in field.items() if name not in ("anyOf", "default")}
     return {**rest, **some[0]}
 
@@ -155,8 +155,14 @@ def _response(text: str, answers: Mapping[str, type | None]) -> Json:
     return shown
 
 
-def _content(kind: type | None) -> Json:
-    return {"schema": {"$ref": _REF.format(name=kind.__name__)}} if kind else {}
+def _content(kind: type | None, file: str = "") -> Json:
+    """Return what is described of a body; `file` is the field of a form that is a recording."""
+    schema: Json = {"$ref": _REF.format(name=kind.__name__)} if kind else {}
+    if file:
+        recording = {"type": "string", "contentMediaType": "application/octet-stream"}
+        form = {"type": "object", "required": [file], "properties": {file: recording}}
+        schema = {"allOf": [schema, form]} if kind else form
+    return {"schema": schema} if schema else {}
 
 
 @cache

@@ -110,6 +110,8 @@ class Operation:
     query: type[Struct] | None = None
     headers: Sequence[Mapping[str, Any]] = ()
     body: Mapping[str, type | None] = field(default_factory=dict)
+    file: str = ""
+    """of a form: the field with the recording"""
     needs_body: bool = True
     answer: str = "Done."
     answers: Mapping[str, type | None] = field(default_factory=dict)
@@ -229,6 +231,7 @@ OPERATIONS: Mapping[str, Operation] = {
         "Transcribe a recording",
         "A form with the recording in `file`, in any format that FFmpeg reads.",
         body={"multipart/form-data": TranscriptionRequest},
+        file="file",
         answer="The transcript, in the format that was asked for.",
         answers={JSON: None, "text/plain": None, "text/vtt": None, "text/event-stream": None},
         errors=(400, 401, 408, 413, 415, 501, 502, 503),
@@ -265,6 +268,7 @@ OPERATIONS: Mapping[str, Operation] = {
         "conversation for the next recording.",
         query=VoiceChatQuery,
         body={"multipart/form-data": None},
+        file="audio",
         answer="The spoken answer.",
         answers=dict.fromkeys(SOUND),
         errors=(400, 401, 404, 406, 408, 413, 415, 422, 429, 501, 502, 503),
@@ -275,6 +279,7 @@ OPERATIONS: Mapping[str, Operation] = {
         "A form with the recording in `audio`.",
         query=TranscriptTestQuery,
         body={"multipart/form-data": None},
+        file="audio",
         answer="The transcript, and how long each step took.",
         answers={JSON: TestedTranscript},
         errors=(400, 401, 408, 413, 415, 422, 501, 502, 503),

@@ -14,6 +14,8 @@ from vivavoce.limits import Limits
 from vivavoce.web.app import Web
 from vivavoce.web.websocket import WebSocketProtocol
 
+HEAD_BYTES = 128 * 1024
+"""bytes of a request's first line and headers; more is refused before we see it, and without a reason"""
 SHUTDOWN_SECONDS = 5
 PING_SECONDS = 20
 
@@ -80,6 +82,7 @@ def _uvicorn(web: Web, limits: Limits, tls: ssl.SSLContext | None) -> uvicorn.Co
         log_level="warning",
         access_log=False,
         server_header=False,
+        h11_max_incomplete_event_size=HEAD_BYTES,
         ws=WebSocketProtocol,
         ws_max_size=limits.message_bytes,
         ws_per_message_deflate=False,  # audio does not get smaller, and it costs 5 µs an event

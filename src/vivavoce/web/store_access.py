@@ -1,9 +1,11 @@
 """The store, as HTTP may ask it: a few questions at once, for a limited time, with errors for clients."""
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TypeVar
 
 import anyio
+from starlette.requests import Request
 
 from vivavoce.errors import ProviderError
 from vivavoce.limits import Limits
@@ -16,6 +18,12 @@ T = TypeVar("T")
 
 ID_CHARS = 80
 """characters of an unknown id that an error repeats"""
+
+
+def identity_of(request: Request) -> str | None:
+    """Return the person in whose name a request is made, who sees only what is hers; None for its owner."""
+    identity: str | None = getattr(request.state, "identity", None)
+    return identity
 
 
 class StoreAccess:
@@ -42,9 +50,12 @@ class StoreAccess:
         except ProviderError as error:
             raise self.unavailable(error.message) from error
 
-    async def find_id(self, name: str) -> str:
-        """Return the id of the conversation that has it, or whose session does. Raises `HttpError`."""
-        found = await self.ask(lambda database: find_id(database, name))
+    async def find_id(self, name: str, identity: str | None) -> str:
+        """Return the id of the conversation that has it, or whose session does. Raises `HttpError`.
+
+        With an `identity`, conversations of others are as if they were not there.
+        """
+        found = await self.ask(partial(find_id, name=name, identity=identity))
         if found is None:
             shown = name if len(name) <= ID_CHARS else f"{name[:ID_CHARS]}…"
             message = f"There is no conversation {shown!r}; GET /v1/history lists those that there are."

@@ -1,6 +1,6 @@
 """Stored conversations by HTTP, all under one path: at /v1/conversations OpenAI has other things."""
 
-from base64 import urlsafe_b64decode, urlsafe_b64encode
+from base64 import b64decode, urlsafe_b64encode
 from binascii import Error as NoBase64
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -52,7 +52,7 @@ from vivavoce.web.endpoints.history_schema import (
     UsageOfModel,
 )
 from vivavoce.web.errors import HttpError, invalid_request
-from vivavoce.web.store_access import StoreAccess
+from vivavoce.web.store_access import StoreAccess, identity_of
 
 T = TypeVar("T")
 S = TypeVar("S", bound=msgspec.Struct)
@@ -70,10 +70,15 @@ class HistoryEndpoint:
     def __init__(self, store: StoreAccess) -> None:
         self._store, self._deleting = store, anyio.Lock()
 
-    async def list(self, _: Request, query: ConversationsQuery) -> ConversationsPage:
+    async def list(self, request: Request, query: ConversationsQuery) -> ConversationsPage:
         """Answer `GET /v1/history`."""
         chosen = pages.ConversationFilter(
-            query.q, query.transport, query.identity, _time(query.from_, "from"), _time(query.to, "to")
+            query.q,
+            query.transport,
+            query.identity,
+            _time(query.from_, "from"),
+            _time(query.to, "to"),
+            only=identity_of(request),
         )
         before = _read_cursor(query.before, tuple[_Started, str], "before")
 
@@ -90,10 +95,11 @@ class HistoryEndpoint:
         cursor = _cursor(last[0].started, last[0].id) if has_more else None
         return ConversationsPage(found[: query.limit], cursor)
 
-    async def search(self, _: Request, query: SearchQuery) -> ItemsPage:
+    async def search(self, request: Request, query: SearchQuery) -> ItemsPage:
         """Answer `GET /v1/history/search`."""
         before = _read_cursor(query.before, _Row, "before")
-        found = await self._store.ask(partial(search, query=query.q, limit=query.limit + 1, before=before))
+        own = partial(search, query=query.q, where=pages.items_of(identity_of(request)))
+        found = await self._store.ask(partial(own, limit=query.limit + 1, before=before))
         return _items_page(found, query.limit, lambda row: (row["row"],))
 
     async def retrieve(self, request: Request, _: NoQuery) -> StoredConversation:
@@ -130,30 +136,32 @@ class HistoryEndpoint:
         """Answer `DELETE /v1/history/{id}`; with `If-Match`, only if the conversation is still the same."""
         if "if-match" in request.headers:
             require_match(request, etag_of(msgspec.json.encode(await self._find(request))))
-        return await self._delete([str(request.path_params["id"])])
+        return await self._delete([str(request.path_params["id"])], identity_of(request))
 
-    async def delete_several(self, _: Request, query: DeletionQuery) -> Deletion:
+    async def delete_several(self, request: Request, query: DeletionQuery) -> Deletion:
         """Answer `DELETE /v1/history`: all of them, or none if there is one that cannot be deleted."""
-        return await self._delete(query.id)
+        return await self._delete(query.id, identity_of(request))
 
-    async def costs(self, _: Request, query: CostsQuery) -> CostSums:
+    async def costs(self, request: Request, query: CostsQuery) -> CostSums:
         """Answer `GET /v1/history/costs`."""
         since, until = _times(query.from_, query.to)
-        rows = await self._store.ask(partial(statistics.sum_costs, by=query.by, since=since, until=until))
+        own = partial(statistics.sum_costs, by=query.by, identity=identity_of(request))
+        rows = await self._store.ask(partial(own, since=since, until=until))
         groups: dict[tuple[str | None, str | None], list[Record]] = {}
         for row in rows:
             groups.setdefault((row["key"], row.get("provider")), []).append(row)
         data = [_cost_group(key, provider, group) for (key, provider), group in groups.items()]
         return CostSums(from_=since, to=until, total=_total(rows), data=data)
 
-    async def statistics(self, _: Request, query: StatisticsQuery) -> ConversationStatistics:
+    async def statistics(self, request: Request, query: StatisticsQuery) -> ConversationStatistics:
         """Answer `GET /v1/history/statistics`."""
         since, until = _times(query.from_, query.to)
-        found = await self._store.ask(partial(statistics.statistics, by=query.by, since=since, until=until))
+        own = partial(statistics.statistics, by=query.by, identity=identity_of(request))
+        found = await self._store.ask(partial(own, since=since, until=until))
         return ConversationStatistics(from_=since, to=until, data=statistics_groups(found))
 
-    async def _delete(self, names: Sequence[str]) -> Deletion:
-        ids = [await self._store.find_id(name) for name in dict.fromkeys(names)]
+    async def _delete(self, names: Sequence[str], identity: str | None) -> Deletion:
+        ids = [await self._store.find_id(name, identity) for name in dict.fromkeys(names)]
         recorder = self._store.recorder
         if busy := [one for one in ids if one in recorder.writing]:
             problem = f"Conversation {busy[0]} goes on, or is still being written; end it, or wait a moment."
@@ -175,7 +183,7 @@ class HistoryEndpoint:
         return await self._store.ask(ask)
 
     async def _id(self, request: Request) -> str:
-        return await self._store.find_id(str(request.path_params["id"]))
+        return await self._store.find_id(str(request.path_params["id"]), identity_of(request))
 
 
 # times
@@ -213,7 +221,7 @@ def _read_cursor(cursor: str | None, kind: type[T], param: str) -> T | None:
     if cursor is None:
         return None
     try:
-        place = urlsafe_b64decode(cursor.encode() + b"=" * (-len(cursor) % 4))
+        place = b64decode(cursor.encode() + b"=" * (-len(cursor) % 4), b"-_", validate=True)
         return msgspec.json.decode(place, type=kind)
     except (NoBase64, UnicodeError, msgspec.MsgspecError) as error:
         message = (
@@ -324,8 +332,8 @@ def statistics_groups(found: Mapping[str, Sequence[Record]]) -> Sequence[Statist
     responses = {row["key"]: row for row in found["responses"]}
     stages: dict[str | None, dict[str, StageStatistics]] = {}
     for row in found["stages"]:
-        rounded = {name: round(row[name], 4) for name in ("p50", "p90", "p95", "longest")}
-        stages.setdefault(row["key"], {})[row["stage"]] = StageStatistics(turns=row["turns"], **rounded)
+        seconds = {name: row[name] / 100 for name in ("p50", "p90", "p95", "longest")}
+        stages.setdefault(row["key"], {})[row["stage"]] = StageStatistics(turns=row["turns"], **seconds)
     return [
         StatisticsGroup(
             key=row["key"],

@@ -17,7 +17,7 @@ from vivavoce.web.conditional import etag_of, not_modified
 from vivavoce.web.endpoints.history import conversation
 from vivavoce.web.endpoints.history_schema import ExportQuery
 from vivavoce.web.endpoints.history_sound import HistorySoundEndpoint, file_name, wav_turn
-from vivavoce.web.store_access import StoreAccess
+from vivavoce.web.store_access import StoreAccess, identity_of
 
 _TYPES = {"json": "application/json", "markdown": "text/markdown", "srt": "application/x-subrip"}
 _ENDINGS = {"json": "json", "markdown": "md", "srt": "srt", "wav": "wav"}
@@ -31,7 +31,7 @@ class HistoryExportEndpoint:
 
     async def export(self, request: Request, query: ExportQuery) -> Response:
         """Answer with a conversation as a file."""
-        conversation_id = await self._store.find_id(str(request.path_params["id"]))
+        conversation_id = await self._store.find_id(str(request.path_params["id"]), identity_of(request))
         if query.format == "wav":
             return await self._wav(request, conversation_id)
         record = await self._store.ask(partial(find_conversation, conversation_id=conversation_id))

@@ -7,24 +7,37 @@ from typing import Annotated, Literal
 from msgspec import Meta, Raw, Struct
 
 PageSize = Annotated[int, Meta(ge=1, le=100, description="How many at most.")]
-Cursor = Annotated[str | None, Meta(description="`next` of the page before.")]
+Cursor = Annotated[
+    str | None,
+    Meta(
+        description="`next` of the page before.",
+        extra_json_schema={"pattern": "^[A-Za-z0-9_-]+$"},
+    ),
+]
 Query = Annotated[
     str,
     Meta(
         max_length=1000,
         description="Words that one item must have, all of them, however they are spelled; the first 32 count.",
+        extra_json_schema={"pattern": r"\S"},
     ),
 ]
+_TIME = {"anyOf": [{"format": "date"}, {"format": "date-time"}], "examples": ["2026-11-30"]}
 Since = Annotated[
     str,
     Meta(
         max_length=40,
         description="A time (ISO 8601), such as `2026-11-30` or `2026-11-30T14:00:00Z`; in UTC by default.",
-        examples=["2026-11-30"],
+        extra_json_schema=_TIME,
     ),
 ]
 Until = Annotated[
-    str, Meta(max_length=40, description="A time, as in `from`; what began then or later is left out.")
+    str,
+    Meta(
+        max_length=40,
+        description="A time, as in `from`; what began then or later is left out.",
+        extra_json_schema=_TIME,
+    ),
 ]
 
 _FROM = {"from_": "from"}
@@ -311,7 +324,7 @@ class CostSums(Struct, frozen=True, kw_only=True, rename=_FROM):
 
 
 class StageStatistics(Struct, frozen=True, kw_only=True):
-    """How long a stage took, in seconds: in half of its turns not longer than `p50`, and so on."""
+    """How long a stage took, in seconds: half of its turns took at most `p50`, and so on; to 0.01."""
 
     turns: int
     p50: float

@@ -26,7 +26,7 @@ from vivavoce.web.endpoints.history_schema import SoundQuery
 from vivavoce.web.errors import HttpError, invalid_request
 from vivavoce.web.ranges import byte_range
 from vivavoce.web.requests import respond_while_connected, send_chunk
-from vivavoce.web.store_access import StoreAccess
+from vivavoce.web.store_access import StoreAccess, identity_of
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +64,7 @@ class HistorySoundEndpoint:
         if query.format and not query.item:
             message = "'format' is that of an item's sound; the whole as WAV is at export?format=wav."
             raise invalid_request("format", message)
-        conversation_id = await self._store.find_id(str(request.path_params["id"]))
+        conversation_id = await self._store.find_id(str(request.path_params["id"]), identity_of(request))
         recording, name = await self.recording(conversation_id), file_name(conversation_id)
         file = await self.in_thread(partial(find_file, recording["url"]))
         if query.item is None:
