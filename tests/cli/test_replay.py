@@ -72,6 +72,9 @@ async def test_what_cannot_be_played_is_said_with_what_to_do(viva: Viva, stored:
     (sound,) = (tmp_path / "recordings").iterdir()
     sound.write_bytes(b"no sound at all")
     assert "cannot be read" in await fails(*to_file)
+    export = "history", "export", sound.stem, "--format", "wav", "--output", "it.wav"
+    exported = await viva(*export, VIVAVOCE_STORE__URL=stored)
+    assert (exported.returncode, exported.stderr[:12]) == (2, b"viva: it.wav")
     sound.unlink()
     assert f"{sound} is gone" in await fails(*to_file)
 

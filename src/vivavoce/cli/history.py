@@ -150,6 +150,7 @@ def _export(record: "Record", kind: str, output: Path | None) -> None:
 
 
 def _write_wav(record: "Record", output: Path | None) -> None:
+    from vivavoce.store.playback import from_store
     from vivavoce.store.recordings import write_wav
 
     if not record["recordings"]:
@@ -157,7 +158,7 @@ def _write_wav(record: "Record", output: Path | None) -> None:
     if output is None:
         raise ConfigError("Sound needs a file; write: --output conversation.wav")
     with output.open("wb") as sink:
-        write_wav(record["recordings"][0]["url"], sink)
+        from_store(lambda: write_wav(record["recordings"][0]["url"], sink))
 
 
 @asynccontextmanager
