@@ -11,8 +11,10 @@ import anyio.to_thread
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from providers.llama_cache import CountingLlama, tokens_of
+from vivavoce.engines.cascade.notes import Notes
 from vivavoce.errors import ProviderError
 from vivavoce.protocol.items import FunctionCall, FunctionCallOutput, InputText, Item, Message, OutputText
 from vivavoce.providers.base import ChatRequest, ChatUsage
@@ -86,6 +88,24 @@ async def test_a_model_whose_cache_cannot_be_moved_reads_it_again_before_anybody
         await ask(qwen, items, question(number))
     late = [read.tokens for read in llama.late]
     assert sum(tokens > 13 + MARKS for tokens in late) <= 12, "where the answer comes first in a step"
+
+
+async def test_notes_on_what_is_left_out_are_read_before_anybody_waits() -> None:
+    llama, items, notes = CountingLlama(context=2048), list[Item](), Notes(1000)
+    qwen = open_qwen(llama)
+    for number in range(200):
+        items.append(replace(user(question(number)), id=f"q{number}"))
+        told = notes.with_notes(items)
+        pieces = [piece async for piece in qwen.reply(request(told))]
+        words = "".join(piece for piece in pieces if isinstance(piece, str))
+        items.append(replace(assistant(words), id=f"a{number}"))
+        if due := notes.due(items, qwen.context_budget(request(items))):
+            notes.add(f"The user said {number} things.", due, items)
+        await qwen.prefill(request(notes.with_notes(items)))
+        is_left_out = "Question0" not in " ".join(llama.late[-1].prompt)
+        assert not is_left_out or "Notes" in llama.late[-1].prompt
+    assert is_left_out
+    assert max(read.tokens for read in llama.late[1:]) <= 13 + MARKS
 
 
 LENGTHS = st.lists(st.tuples(st.integers(1, 25), st.integers(1, 30), st.booleans()), min_size=30, max_size=60)

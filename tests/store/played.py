@@ -1,7 +1,7 @@
 """Conversations that are played while time jumps, and recorded in a journal. No database is needed for that."""
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -26,15 +26,25 @@ TRANSCRIBED = Session(
 
 
 def play(
-    recorder: Recorder, *steps: Step, until: float = 6, also: Sequence[ListenerFactory] = (), **simulation: Any
+    recorder: Recorder,
+    *steps: Step,
+    until: float = 6,
+    also: Sequence[ListenerFactory] = (),
+    chat: Mapping[str, object] | None = None,
+    **simulation: Any,
 ) -> None:
-    """Play a conversation whose caller hangs up after `until` seconds, with more listeners `also`."""
+    """Play a conversation whose caller hangs up after `until` seconds, with more listeners `also`.
 
+    `chat` has attributes of the scripted chat model.
+    """
     recorder.engine, recorder.models = "cascade", MODELS
     listeners = [recorder.listen, *also]
     defaults = {"replies": ["Paris, of course."], "client_session": TRANSCRIBED, "listeners": listeners}
     simulation = {**defaults, **simulation}
-    in_jumping_time(Simulation(**simulation).run(*(steps or (PARIS,)), until=until))
+    played = Simulation(**simulation)
+    for name, value in (chat or {}).items():
+        setattr(played.chat, name, value)
+    in_jumping_time(played.run(*(steps or (PARIS,)), until=until))
 
 
 def in_jumping_time(coroutine: Coroutine[Any, Any, object]) -> None:

@@ -16,13 +16,21 @@ from vivavoce.errors import ProtocolError
 from vivavoce.limits import Limits
 from vivavoce.protocol import events as e
 from vivavoce.protocol.items import FunctionCall, FunctionCallOutput, InputText, Message
-from vivavoce.providers.base import ToolCall
+from vivavoce.providers.base import ChatRequest, ToolCall
 from vivavoce.session.call import Caller
 from vivavoce.session.conversation import Conversation
 from vivavoce.session.middleware import ObservedEvent
+from vivavoce.session.summary import HEAD, QUOTED
+from vivavoce.store import tables
 from vivavoce.store.database import Database
 from vivavoce.store.history import History, read_history
-from vivavoce.store.queries import find_conversation, list_conversations, list_events, search
+from vivavoce.store.queries import (
+    delete_conversations,
+    find_conversation,
+    list_conversations,
+    list_events,
+    search,
+)
 from vivavoce.store.recorder import recording
 from vivavoce.testing.simulation import CallerSays, ClientSends, Step, Timeline
 
@@ -169,8 +177,77 @@ async def test_of_a_long_one_the_newest_items_count_from_a_turn_of_the_user_on(
     assert len((await history(database, "last")).items) == 8
     for most in (4, 5):
         said = words((await history(database, "last", recalled_items=most)).items)
-        assert [text for _, text in said] == ["Question number 2.", "Yes.", "Question number 3.", "Yes."]
-    assert len((await history(database, "last", recalled_chars=50)).items) == 4
+        assert said[0] == ("system", f"{HEAD}{QUOTED}Question number 0. Question number 1.")
+        assert [text for _, text in said[1:]] == ["Question number 2.", "Yes.", "Question number 3.", "Yes."]
+    assert len((await history(database, "last", recalled_chars=50)).items) == 5
+
+
+SUMMARY = "Johanna needs two beds."
+
+
+def summing_up(request: ChatRequest) -> str:
+    return SUMMARY if "notes" in request.instructions else "It is white."
+
+
+async def record_long(url: str, folder: Path, *more: Step, turns: int = 10) -> None:
+    """Have a conversation of which the chat model sums up the beginning."""
+    said = ["My name is Johanna.", "I need two beds.", *(f"What of cloud {n}?" for n in range(2, turns))]
+    steps = [CallerSays(0.5 + 5 * turn, words) for turn, words in enumerate(said)]
+    chat = {"context_tokens": 150, "summarizes": True}
+    await record(url, folder, *steps, *more, until=5 * turns, replies=[summing_up], chat=chat)
+
+
+async def test_what_a_model_has_summed_up_is_told_of_what_is_not_recalled(
+    url: str, database: Database, tmp_path: Path
+) -> None:
+    await record_long(url, tmp_path)
+    recalled = await history(database, "last", recalled_items=6)
+    assert words(recalled.items)[0] == ("system", f"{HEAD}{SUMMARY}")
+    assert len(recalled.items) == 7
+    found = await find_conversation(database, recalled.id)
+    assert [one["model"] for one in found["usage"] if one["kind"] == "summary"] != []
+    assert SUMMARY not in str(await list_events(database, recalled.id))
+    again = await continue_(url, tmp_path, "last", limits=Limits(recalled_items=6))
+    second = await find_conversation(database, (await list_conversations(database))[0]["id"])
+    assert [item["type"] for item in second["items"]] == ["message", "message"], "the notes are no item of it"
+    assert second["continues"] == again.id
+
+
+async def test_what_is_deleted_is_no_part_of_what_was_summed_up(
+    url: str, database: Database, tmp_path: Path
+) -> None:
+    def delete(timeline: Timeline) -> e.ClientEvent:
+        added = [event.item for event in timeline.of(e.ConversationItemAdded)]  # type: ignore[attr-defined]
+        return e.ConversationItemDelete(item_id=added[0].id or "")
+
+    await record_long(url, tmp_path, ClientSends(49.9, delete))
+    async with database.reading() as connection:
+        kept = (await connection.exec_driver_sql("SELECT text FROM summaries")).scalars().all()
+    assert kept
+    assert SUMMARY not in kept
+    await record_long(url, tmp_path)
+    first = await history(database, "last", recalled_items=100)
+    deletes = e.ConversationItemDelete(item_id=first.items[0].id or "")
+    await continue_(url, tmp_path, "last", ClientSends(0.5, deletes))
+    told = words((await history(database, "last", recalled_items=6)).items)[0][1]
+    assert told == f"{HEAD}{QUOTED}I need two beds."
+
+
+async def test_with_a_conversation_what_was_summed_up_of_it_later_is_deleted(
+    url: str, database: Database, tmp_path: Path
+) -> None:
+    await record(url, tmp_path)
+    first = await newest(database)
+    await continue_(url, tmp_path, first)
+    second = await newest(database)
+    async with database.writing() as connection:
+        for name in (first, second):
+            row = {"conversation_id": name, "position": 1, "text": "Paris.", "created": "2026-11-30T12:00:00"}
+            await connection.execute(tables.summaries.insert(), [row])
+    await delete_conversations(database, [first])
+    async with database.reading() as connection:
+        assert (await connection.exec_driver_sql("SELECT text FROM summaries")).all() == []
+    assert len((await history(database, second)).items) == 2
 
 
 BAD_IDS = ["sess_unknown", "", "x" * 5000, "a\0b", "\ud800", "'; drop table items; --", "%", "last "]

@@ -9,7 +9,7 @@ from uuid import uuid4
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from vivavoce.protocol.items import AudioPart, Item, Part, TextPart
-from vivavoce.protocol.responses import Response, ResponseParams, TokenDetails
+from vivavoce.protocol.responses import Response, ResponseParams, TokenDetails, Usage
 from vivavoce.protocol.session import AnySession
 
 _E = TypeVar("_E", bound="Event")
@@ -537,6 +537,14 @@ class ConversationContinued(OwnEvent, tag="vivavoce.continued", frozen=True, kw_
 
     conversation_id: str
     items: int
+
+
+class ConversationSummarized(OwnEvent, tag="vivavoce.summary", frozen=True, kw_only=True):
+    """The chat model has summarized what was said up to an item, as its context will have no room for it."""
+
+    item_id: str
+    text: str
+    usage: Usage | None = None
 
 
 class OutputPlace(TypedDict):

@@ -207,6 +207,14 @@ class ContextLimited(Protocol):
         ...
 
 
+@runtime_checkable
+class Summarizing(Protocol):
+    """A chat model whose summary of a long conversation can be relied on. Of others, the user is quoted."""
+
+    @property
+    def summarizes(self) -> bool: ...
+
+
 @dataclass(frozen=True)
 class WordTiming:
     """The audio yielded from here on belongs to the text after its first `chars` characters."""

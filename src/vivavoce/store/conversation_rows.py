@@ -120,6 +120,8 @@ class ConversationRows:
         self._earlier: dict[str, float] = {}
         """by item of the conversation that this one continues: its position, which goes on here"""
         self._truncated = set[str]()
+        self._summaries: dict[float, Row] = {}
+        """by the position of the last item that each is about"""
         self._timings = ConversationTimings()
         self._stages: dict[str, list[Stage]] = {}
         """by turn: what is written"""
@@ -245,9 +247,11 @@ class ConversationRows:
                 self._change(item_id, text=self._redacted(words))
             case e.ConversationItemTruncated(item_id=item_id, audio_end_ms=ms) if item_id in self._items:
                 self._truncated.add(item_id)
+                self._forget_summaries(item_id)
                 began = self._items[item_id].began or 0
                 self._change(item_id, ended=began + ms / 1000)
             case e.ConversationItemDeleted(item_id=item_id):
+                self._forget_summaries(item_id)
                 self._forget_earlier(item_id)
                 self._change(item_id, status="deleted")
             case e.ResponseOutputAudioDelta(item_id=item_id):
@@ -258,6 +262,9 @@ class ConversationRows:
             case e.ResponseDone(response=response):
                 self._on_response(response)
                 self._write_stages()
+            case e.ConversationSummarized():
+                self._on_summary(event)
+                return
         if self._events and is_first:
             self._on_event(observed)
 
@@ -306,6 +313,26 @@ class ConversationRows:
             case _:
                 pass
         self._change(item_id, status=getattr(item, "status", UNSET) or row.status)
+
+    def _on_summary(self, event: e.ConversationSummarized) -> None:
+        position = self._position_of(event.item_id)
+        if position is not None:
+            text = self._redacted(event.text)
+            row: Row = {"conversation_id": self.id, "position": position, "text": text, "created": self._time()}
+            self._summaries[position] = row
+            self._write("summaries", row)
+        self._write_usage(event.event_id, "summary", self._models.get("chat"), event.usage)
+
+    def _forget_summaries(self, item_id: str) -> None:
+        """Take back what was summed up of an item that is deleted, or was heard in part only."""
+        position = self._position_of(item_id)
+        for at, row in self._summaries.items():
+            if position is not None and position <= at and row["text"]:
+                row["text"] = None
+                self._write("summaries", row)
+
+    def _position_of(self, item_id: str) -> float | None:
+        return self._items[item_id].position if item_id in self._items else self._earlier.get(item_id)
 
     def _forget_earlier(self, item_id: str) -> None:
         """Have a row, without words, say that an item of the earlier conversation is deleted in this one."""
@@ -360,7 +387,7 @@ class ConversationRows:
     def _write_usage(
         self,
         source_id: str,
-        kind: Literal["response", "transcription", "speech"],
+        kind: Literal["response", "transcription", "speech", "summary"],
         model: PricedModel | None,
         usage: AnyUsage | None,
         *,

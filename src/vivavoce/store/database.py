@@ -144,7 +144,9 @@ class Database:
             async with self._engine.connect() as connection:
                 if not self.is_sqlite:
                     await connection.execution_options(isolation_level="AUTOCOMMIT")
-                    await connection.exec_driver_sql("VACUUM items, events, usage, timings, conversations")
+                    await connection.exec_driver_sql(
+                        "VACUUM items, events, usage, timings, summaries, conversations"
+                    )
                     return True
                 await connection.execution_options(vivavoce="")
                 await _repeat(connection, _MERGE, "SELECT total_changes()", least=2)

@@ -6,19 +6,32 @@ on from one to the next, so the history is what all of them have, sorted. A late
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import inf
 
+import anyio.to_thread
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from vivavoce.connect.history_replay import replayable
 from vivavoce.errors import ProtocolError
 from vivavoce.limits import Limits
-from vivavoce.protocol.items import FunctionCall, FunctionCallOutput, InputText, Item, Message, OutputText
+from vivavoce.protocol.items import (
+    FunctionCall,
+    FunctionCallOutput,
+    InputText,
+    Item,
+    Message,
+    OutputText,
+    purpose_of,
+)
 from vivavoce.session.call import LAST, Caller, Recalled
+from vivavoce.session.summary import quote_user, summary_item
 from vivavoce.store import tables
 from vivavoce.store.database import Database
 from vivavoce.store.queries import Record, plain
 
+QUOTED_ROWS = 2000
+"""messages, the newest of those that are not recalled, from which the user is quoted"""
 SITTINGS = 1000
 """conversations in a row that are read, each the continuation of the one before"""
 
@@ -41,10 +54,17 @@ async def read_history(database: Database, caller: Caller, limits: Limits) -> Hi
         found = await _find(connection, caller)
         if found is None:
             raise no_conversation(caller.continues or "")
-        rows = await _newest_rows(connection, found["id"], limits.recalled_items)
-    items = rebuild(rows, most_items=limits.recalled_items, most_chars=limits.recalled_chars)
-    positions = {row["id"]: row["position"] for row in rows}
-    return History(found["id"], items, {str(item.id): positions[item.id] for item in items})
+        sittings = _sittings(found["id"])
+        rows = await _newest_rows(connection, sittings, limits.recalled_items)
+        items = rebuild(rows, most_items=limits.recalled_items, most_chars=limits.recalled_chars)
+        by_id = {row["id"]: row["position"] for row in rows}
+        positions = {str(item.id): by_id[item.id] for item in items}
+        summary = None
+        if items and items[0].id != rows[0]["id"]:
+            first = positions[items[0].id or ""]
+            summary = await _summarize(connection, sittings, first, limits.summary_chars)
+            positions |= {summary.id or "": first - 0.5} if summary else {}
+    return History(found["id"], [*([summary] if summary else []), *items], positions)
 
 
 def no_conversation(conversation_id: str) -> ProtocolError:
@@ -86,15 +106,16 @@ def _sittings(conversation_id: str) -> sa.CTE:
     return chain.union_all(joined)
 
 
-async def _newest_rows(connection: AsyncConnection, conversation_id: str, most: int) -> Sequence[Record]:
+async def _newest_rows(
+    connection: AsyncConnection, sittings: sa.CTE, most: int, *conditions: sa.ColumnElement[bool]
+) -> Sequence[Record]:
     """Return the newest rows from which items may be made, in order."""
-    sittings = _sittings(conversation_id)
     own = sa.select(_ITEMS, sittings.c.later).join(sittings, sittings.c.id == _ITEMS.c.conversation_id)
     deleted = own.where(_ITEMS.c.status == "deleted", _ITEMS.c.text.is_(None))
     gone = {row["id"]: row["later"] for row in (await connection.execute(deleted)).mappings()}
     order = _ITEMS.c.position.desc(), _ITEMS.c.row.desc()
     kept = own.where(sa.func.coalesce(_ITEMS.c.status, "") != "deleted", _ITEMS.c.purpose.is_(None))
-    newest = kept.where(_ITEMS.c.type.in_(_TYPES)).order_by(*order).limit(most + len(gone) + 1)
+    newest = kept.where(_ITEMS.c.type.in_(_TYPES), *conditions).order_by(*order).limit(most + len(gone) + 1)
     rows: dict[str, Record] = {}
     for row in (await connection.execute(newest)).mappings():
         known = rows.get(row["id"])
@@ -102,6 +123,34 @@ async def _newest_rows(connection: AsyncConnection, conversation_id: str, most: 
             rows.pop(row["id"], None)
             rows[row["id"]] = dict(row)
     return sorted(rows.values(), key=lambda row: (row["position"], row["row"]))
+
+
+async def _summarize(
+    connection: AsyncConnection, sittings: sa.CTE, first: float, max_chars: int
+) -> Message | None:
+    """Return notes on what was said before the position `first`, if anything that tells something.
+
+    That is what a chat model has written while the conversation went on, unless something of it was deleted in
+    a later one, and what the user has said after that.
+    """
+    summaries, later = tables.summaries, sittings.alias()
+    gone = sa.select(_ITEMS.c.row).join(later, later.c.id == _ITEMS.c.conversation_id)
+    gone = gone.where(_ITEMS.c.status == "deleted", _ITEMS.c.position <= summaries.c.position)
+    written = sa.select(summaries.c.position, summaries.c.text).join(
+        sittings, sittings.c.id == summaries.c.conversation_id
+    )
+    written = written.where(
+        summaries.c.text.is_not(None), ~gone.where(later.c.later < sittings.c.later).exists()
+    )
+    found = (await connection.execute(written.order_by(summaries.c.position.desc()).limit(1))).first()
+    since, text = found or (-inf, "")
+    if since < first:
+        between = _ITEMS.c.position < first, _ITEMS.c.position > since, _ITEMS.c.type == "message"
+        rows = await _newest_rows(connection, sittings, QUOTED_ROWS, *between)
+        items = [item for row in rows if (item := _item(row))]
+        quotes = await anyio.to_thread.run_sync(quote_user, items, max_chars - len(text) - 1)
+        text = f"{text} {quotes}".strip()
+    return summary_item(text) if text else None
 
 
 _TYPES = ("message", "function_call", "function_call_output")
@@ -124,7 +173,7 @@ def rebuild(rows: Sequence[Record], *, most_items: int, most_chars: int) -> Sequ
 
 def _item(row: Record) -> Item | None:
     match row["type"]:
-        case "message" if (row["heard"] or "").strip():
+        case "message" if (row["heard"] or "").strip() and not purpose_of(row["id"]):
             part = OutputText if row["role"] == "assistant" else InputText
             return Message(id=row["id"], role=row["role"], content=(part(text=row["heard"]),))
         case "function_call" if row["call_id"]:

@@ -149,8 +149,12 @@ async def delete_conversations(database: Database, ids: Sequence[str]) -> Sequen
     Nothing of them can be read in an SQLite file afterwards if `Database.scrub` then returns true.
     """
     recordings = sa.select(tables.recordings).where(tables.recordings.c.conversation_id.in_(ids))
+    later = sa.select(_CONVERSATIONS.c.id).where(_CONVERSATIONS.c.continues.in_(ids)).cte(recursive=True)
+    later = later.union(sa.select(_CONVERSATIONS.c.id).join(later, _CONVERSATIONS.c.continues == later.c.id))
+    summed_up = tables.summaries.c.conversation_id.in_(sa.select(later.c.id))
     async with database.writing() as connection:
         found = [dict(row) for row in (await connection.execute(recordings)).mappings()]
+        await connection.execute(sa.delete(tables.summaries).where(summed_up))
         await connection.execute(sa.delete(_CONVERSATIONS).where(_CONVERSATIONS.c.id.in_(ids)))
     return found
 

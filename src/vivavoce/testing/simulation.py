@@ -158,6 +158,7 @@ class _Chat:
     prefills: list[ChatRequest] = field(default_factory=list)
     context_tokens: int = sys.maxsize
     supports_images: bool = False
+    summarizes: bool = False
     supported_options: frozenset[str] = frozenset()
 
     def context_budget(self, request: ChatRequest) -> int:

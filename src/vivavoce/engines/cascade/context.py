@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, TypeVar
 import anyio
 from anyio.abc import TaskGroup
 
+from vivavoce.engines.cascade.notes import Notes
 from vivavoce.errors import ProviderError
 from vivavoce.limits import Limits
 from vivavoce.protocol.events import ConversationItemAdded, ConversationItemDone, ServerEvent, new_id
@@ -217,17 +218,23 @@ class CascadeContext:
     """set if the session only transcribes; `session` is then what it would be otherwise"""
     id: str = field(default_factory=lambda: new_id("conv"))
     conversation: Conversation = field(default_factory=Conversation)
+    notes: Notes = field(init=False)
     item_audio: ItemAudio = field(init=False)
     revision: int = 0
     """incremented when the client changes what a response is made from; older drafts are then discarded"""
 
     def __post_init__(self) -> None:
         self.item_audio = ItemAudio(self.limits.item_audio_seconds)
+        self.notes = Notes(self.limits.summary_chars)
 
     @property
     def client_session(self) -> Session | TranscriptionSession:
         """The session that is sent to the client."""
         return self.transcription or without_secrets(self.session)
+
+    def messages(self) -> tuple[Item, ...]:
+        """Return the conversation as the chat model reads it."""
+        return self.notes.with_notes(self.conversation.messages())
 
     async def add_item(self, item: Item, previous_id: str | None) -> None:
         """Send an item that is complete at once, inserted after `previous_id`; None is the start."""

@@ -216,7 +216,7 @@ class InputTurns:
             self.responses.resume()
         item_id, start = self._turn.item_id, round(padded_ms)
         await self.context.send(e.InputAudioBufferSpeechStarted(audio_start_ms=start, item_id=item_id))
-        self.responses.read_ahead()
+        self.responses.read_ahead(idle=False)
 
     def _create_turn(self, start_ms: float, audio_start_ms: float) -> InputTurn:
         item_id = e.new_id("item")

@@ -63,6 +63,7 @@ class Items:
         await self.responses.interrupt_item(item_id)
         self.context.revision += 1
         self.context.item_audio.delete(item_id)
+        self.context.notes.forget(item_id)
         await self.context.send(e.ConversationItemDeleted(item_id=item_id))
         self.responses.read_ahead()
 
@@ -79,6 +80,7 @@ class Items:
             raise ProtocolError(message, code="invalid_value", param="audio_end_ms")
         self.context.revision += 1
         self.context.item_audio.truncate(item_id, ms)
+        self.context.notes.forget(item_id)
         truncated = e.ConversationItemTruncated(item_id=item_id, content_index=content_index, audio_end_ms=ms)
         await self.context.send(truncated)
         self.responses.read_ahead()

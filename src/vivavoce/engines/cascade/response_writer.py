@@ -157,7 +157,7 @@ class ResponseWriter:
         `heard_ms` is how many milliseconds of its audio were played; `inf` is all of it.
         """
         await self._close_message("completed" if status == "completed" else "incomplete", heard_ms)
-        total = self._total_usage(usage or ChatUsage(0, 0))
+        total = usage_of(usage or ChatUsage(0, 0), self._ms)
         self.response = replace(self.response, status=status, status_details=details, usage=total)
         await self._send(e.ResponseDone(response=self.response))
         for call in self._pending_calls:
@@ -232,20 +232,21 @@ class ResponseWriter:
         output[place["output_index"]] = item
         self.response = replace(self.response, output=tuple(output))
 
-    def _total_usage(self, chat: ChatUsage) -> Usage:
-        """Count the chat model's tokens as text, and the audio at the protocol's 20 tokens per second."""
-        audio = round(self._ms) // _MS_PER_AUDIO_TOKEN
-        return Usage(
-            total_tokens=chat.input_tokens + chat.output_tokens + audio,
-            input_tokens=chat.input_tokens,
-            output_tokens=chat.output_tokens + audio,
-            input_token_details=InputTokens(
-                text_tokens=chat.input_tokens,
-                cached_tokens=chat.cached_tokens,
-                cached_tokens_details=CachedTokens(text_tokens=chat.cached_tokens),
-            ),
-            output_token_details=TokenDetails(text_tokens=chat.output_tokens, audio_tokens=audio),
-        )
+
+def usage_of(chat: ChatUsage, audio_ms: float = 0) -> Usage:
+    """Count the chat model's tokens as text, and the audio at the protocol's 20 tokens per second."""
+    audio = round(audio_ms) // _MS_PER_AUDIO_TOKEN
+    return Usage(
+        total_tokens=chat.input_tokens + chat.output_tokens + audio,
+        input_tokens=chat.input_tokens,
+        output_tokens=chat.output_tokens + audio,
+        input_token_details=InputTokens(
+            text_tokens=chat.input_tokens,
+            cached_tokens=chat.cached_tokens,
+            cached_tokens_details=CachedTokens(text_tokens=chat.cached_tokens),
+        ),
+        output_token_details=TokenDetails(text_tokens=chat.output_tokens, audio_tokens=audio),
+    )
 
 
 def _deltas(arguments: str) -> Iterator[str]:

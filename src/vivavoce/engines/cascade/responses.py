@@ -3,6 +3,7 @@
 import logging
 import sys
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import aclosing
 from dataclasses import replace
 
 import anyio
@@ -10,19 +11,21 @@ from msgspec import UNSET
 
 from vivavoce.engines.cascade.context import CascadeContext
 from vivavoce.engines.cascade.mcp_servers import McpServerTools, named
+from vivavoce.engines.cascade.notes import summary_request
 from vivavoce.engines.cascade.rate_limits import RateLimits
 from vivavoce.engines.cascade.response_task import Apology, CancelReason, ResponseTask, VerbatimChat
-from vivavoce.engines.cascade.response_writer import ResponseWriter
+from vivavoce.engines.cascade.response_writer import ResponseWriter, usage_of
 from vivavoce.engines.cascade.settings import ResponseSettings
-from vivavoce.engines.cascade.truncation import truncate_history
+from vivavoce.engines.cascade.truncation import token_budget, truncate_history
 from vivavoce.errors import ProtocolError, ProviderError
 from vivavoce.mcp.servers import McpServers
 from vivavoce.protocol import events as e
 from vivavoce.protocol.items import Item
 from vivavoce.protocol.responses import VERBATIM, ResponseParams
 from vivavoce.protocol.session import Session
-from vivavoce.providers.base import ChatRequest, ContextLimited, Prefillable
+from vivavoce.providers.base import ChatRequest, ChatUsage, ContextLimited, Prefillable, Summarizing
 from vivavoce.session.conversation import user_message
+from vivavoce.session.summary import quote_user
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +43,8 @@ class Responses:
         self._current: ResponseTask | None = None
         self._out_of_band: list[ResponseTask] = []
         self._has_spoken = False
-        self._is_unread = self._is_reading = False
+        self._is_unread = self._is_reading = self._is_idle = False
+        self._summarizing = anyio.CancelScope()
 
     @property
     def in_progress(self) -> bool:
@@ -122,15 +126,21 @@ class Responses:
 
     # reading ahead
 
-    def read_ahead(self) -> None:
-        """Have the chat model read the conversation so far in the background, because it has changed."""
-        chat, self._is_unread = self.context.providers.chat, True
-        if isinstance(chat, Prefillable) and not (self._is_reading or self.context.transcription):
-            self._is_reading = True
-            self.context.tasks.start_soon(self._read_ahead, chat)
+    def read_ahead(self, *, idle: bool = True) -> None:
+        """Have the chat model read the conversation so far in the background, because it has changed.
 
-    async def _read_ahead(self, chat: Prefillable) -> None:
+        Before that, a note is made on what its context will have no room for. If the model is to write it, it
+        does so only while it is `idle`: nobody speaks or waits for an answer.
+        """
+        self._is_unread, self._is_idle = True, idle
+        self._summarizing.cancel()
+        if not (self._is_reading or self.context.transcription):
+            self._is_reading = True
+            self.context.tasks.start_soon(self._read_ahead)
+
+    async def _read_ahead(self) -> None:
         """Read until nothing has changed meanwhile. Failures are only logged: a response would report them."""
+        chat = self.context.providers.chat
         while self._is_unread:
             await anyio.sleep(READ_AHEAD_SECONDS)
             await self.wait_until_done()
@@ -138,17 +148,57 @@ class Responses:
             settings = ResponseSettings.of(self.context.session)
             with anyio.move_on_after(self.context.limits.reading_seconds):
                 try:
-                    await chat.prefill(self._request(settings, self.context.conversation.messages()))
+                    await self._take_note(settings)
+                    if isinstance(chat, Prefillable):
+                        await chat.prefill(self._request(settings, self.context.messages()))
                 except (ProviderError, ProtocolError) as error:
                     log.warning("%s", error)
         self._is_reading = False
+
+    async def _take_note(self, settings: ResponseSettings) -> None:
+        """Make a note on the conversation so far if one is due: by the chat model if it can, or by quotes."""
+        if settings.truncation == "disabled":
+            return
+        notes, messages = self.context.notes, self.context.conversation.messages()
+        budget = self._budget(self._request(settings, ()), settings)
+        covered, max_chars = notes.due(messages, budget), notes.max_chars(budget)
+        if not covered:
+            return
+        text, chat = "", self.context.providers.chat
+        if isinstance(chat, Summarizing) and chat.summarizes:
+            if not self._is_idle:
+                return
+            with anyio.CancelScope() as self._summarizing:
+                text = await self._summarize(covered, budget, max_chars)
+            if self._summarizing.cancelled_caught:
+                return
+        notes.add(text or quote_user(covered, max_chars), covered, messages)
+
+    async def _summarize(self, covered: Sequence[Item], budget: int, max_chars: int) -> str:
+        """Have the chat model write a note, and tell the client; return "" if it fails, or writes nothing."""
+        asked = summary_request(self.context.notes.since_last(covered), budget, max_chars)
+        words, usage = list[str](), ChatUsage(0, 0)
+        try:
+            async with aclosing(self.context.providers.reply(asked, self.context.limits)) as pieces:
+                async for piece in pieces:
+                    words += [piece] if isinstance(piece, str) else []
+                    usage = piece if isinstance(piece, ChatUsage) else usage
+        except ProviderError as error:
+            log.warning("the conversation is not summarized: %s", error)
+            return ""
+        if text := " ".join("".join(words).split())[:max_chars]:
+            last = covered[-1].id or ""
+            await self.context.line.send(
+                e.ConversationSummarized(item_id=last, text=text, usage=usage_of(usage))
+            )
+        return text
 
     # responding
 
     def start_draft(self, item_id: str, transcript: str) -> ResponseTask:
         """Start a draft that responds to a turn, given its transcript so far, without sending anything."""
         settings = ResponseSettings.of(self.context.session)
-        items = (*self.context.conversation.messages(), user_message(item_id, transcript))
+        items = (*self.context.messages(), user_message(item_id, transcript))
 
         async def request() -> ChatRequest:
             return self._request(settings, items)
@@ -170,6 +220,7 @@ class Responses:
             self.respond(_no_items)
             return
         self.rate_limits.add_response(anyio.current_time())
+        self._summarizing.cancel()
         draft.writer = ResponseWriter(self.context, draft.settings, self.mcp_servers)
         self._current = draft
         draft.released.set()
@@ -217,6 +268,7 @@ class Responses:
         *,
         out_of_band: bool = False,
     ) -> None:
+        self._summarizing.cancel()
         providers = self.context.providers
         metadata = None if params is None or params.metadata is UNSET else params.metadata
         if text := (metadata or {}).get(VERBATIM):
@@ -277,10 +329,15 @@ class Responses:
             spoken=settings.modality == "audio",
             parallel_tool_calls=settings.parallel_tool_calls,
         )
-        chat = self.context.providers.chat
-        budget = chat.context_budget(request) if isinstance(chat, ContextLimited) else sys.maxsize
+        budget = self._budget(request, settings)
         history = truncate_history(items, settings.truncation, max_tokens=budget, max_items=limits.items)
         return replace(request, items=history)
+
+    def _budget(self, request: ChatRequest, settings: ResponseSettings) -> int:
+        """Return how many tokens of the conversation the chat model can read."""
+        chat = self.context.providers.chat
+        budget = chat.context_budget(request) if isinstance(chat, ContextLimited) else sys.maxsize
+        return token_budget(budget, settings.truncation)
 
 
 async def _no_items() -> Sequence[Item]:

@@ -176,7 +176,7 @@ class Transcripts:
         await self.wait()
         if failure := self._failures.get(self.context.conversation.last_turn_id or ""):
             raise failure
-        return self.context.conversation.messages()
+        return self.context.messages()
 
     async def wait(self) -> None:
         """Return once all committed audio is transcribed, or has failed."""

@@ -46,13 +46,15 @@ class OpenAIChatSettings(ApiSettings, frozen=True, kw_only=True):
     """The model and its endpoint. `temperature` is the endpoint's default unless set.
 
     `images` says whether the model accepts images. `context` is its context in tokens: of a longer conversation
-    only the end is sent.
+    only the end is sent, with notes on the rest. `summarize` says whether the model writes these itself;
+    otherwise they quote the user.
     """
 
     model: str = "gpt-4o-mini"
     temperature: Annotated[float, Meta(ge=0)] | None = None
     images: bool = True
     context: Annotated[int, Meta(gt=0)] = 128_000
+    summarize: bool = True
 
 
 _USAGE_SECONDS, _END_SECONDS = 1.0, 0.1
@@ -76,6 +78,11 @@ class OpenAIChat:
     def supports_images(self) -> bool:
         """Whether the model accepts images."""
         return self.settings.images
+
+    @property
+    def summarizes(self) -> bool:
+        """Whether the model sums up what is older than its context."""
+        return self.settings.summarize
 
     @property
     def supported_options(self) -> frozenset[str]:
