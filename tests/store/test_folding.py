@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vivavoce.store.folding import QUERY_ALTERNATIVES, QUERY_WORDS, fold, fold_query, highlights
+from vivavoce.store.folding import QUERY_ALTERNATIVES, QUERY_WORDS, fold, fold_query
 
 UTTERANCES = tomllib.loads(Path(__file__).with_name("utterances.toml").read_text(encoding="utf-8"))
 WORDS = (
@@ -65,22 +65,6 @@ def test_sqlite_finds_the_same_as_comparing_words_does() -> None:
     database.close()
 
 
-def test_the_words_that_were_found_are_marked_where_they_were_said() -> None:
-    text = "Dr. Müller's wi-fi stopped at 3:30."
-    marks = highlights(text, "mueller WiFi three thirty")
-    assert [text[start:end] for start, end in marks] == ["Müller's", "wi-fi", "3:30"]
-
-
-def test_places_are_those_of_the_original_when_letters_take_more_or_less_room() -> None:
-    text = "½ Straße, cafe\u0301 und ﬁsch"
-    assert [text[start:end] for start, end in highlights(text, "fisch café")] == ["cafe\u0301", "ﬁsch"]
-
-
-def test_neighbours_are_one_mark_and_what_is_not_found_has_none() -> None:
-    assert highlights("in 東京都", "東京都") == [(3, 6)]
-    assert highlights("in 東京都", "京都 paris") == []
-
-
 def test_a_long_query_is_cut_and_an_empty_one_finds_nothing() -> None:
     assert fold_query(" um ?! ") == fold_query("um-uh") == []
     huge = fold_query(" ".join(f"word{number} ö" for number in range(20_000)))
@@ -93,7 +77,6 @@ def test_a_long_query_is_cut_and_an_empty_one_finds_nothing() -> None:
 @given(texts)
 def test_what_was_said_finds_itself(text: str) -> None:
     assert finds(text, text) or not fold_query(text)
-    assert bool(highlights(text, text)) == bool(fold_query(text))
 
 
 @settings(max_examples=60, deadline=None)
@@ -106,5 +89,4 @@ def test_folding_twice_loses_no_word(text: str) -> None:
 @given(st.text(max_size=40))
 def test_any_text_folds_the_same_composed_decomposed_and_in_capitals(text: str) -> None:
     assert fold(unicodedata.normalize("NFD", text)) == fold(unicodedata.normalize("NFC", text))
-    assert all(0 <= start < end <= len(text) for start, end in highlights(text, text))
     assert fold(text) == fold(text).strip()

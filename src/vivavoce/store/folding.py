@@ -66,19 +66,17 @@ _BETWEEN_NUMBERS = re.compile(r"[\s:/‐-–,.-]{1,3}")
 class _Token(NamedTuple):
     kind: str
     text: str
-    start: int
-    end: int
     gap: str
     """what stands between it and the token before"""
 
 
-_NOTHING = _Token("", "", 0, 0, " ")
+_NOTHING = _Token("", "", " ")
 
 
 class _Unit(NamedTuple):
-    """What belongs together: the words to index, with their places, and alternatives of words to search for."""
+    """What belongs together: the words to index, and alternatives of words to search for."""
 
-    entries: Sequence[tuple[str, int, int]]
+    words: Sequence[str]
     wanted: Sequence[tuple[str, ...]]
     raw: str = ""
     """a plain word as it was written, which may be one half of `e mail`"""
@@ -86,7 +84,7 @@ class _Unit(NamedTuple):
 
 def fold(text: str) -> str:
     """Return the words to index for a text, separated by blanks."""
-    return " ".join(word for unit in _units(text) for word, _, _ in unit.entries)
+    return " ".join(word for unit in _units(text) for word in unit.words)
 
 
 def fold_query(text: str) -> list[list[str]]:
@@ -105,53 +103,24 @@ def fold_query(text: str) -> list[list[str]]:
     return [list(dict.fromkeys(one))[:QUERY_WORDS] for one in words]
 
 
-def highlights(text: str, query: str) -> list[tuple[int, int]]:
-    """Return where in `text` the words stand that `query` finds, as (start, end); empty if it is not found."""
-    entries = [entry for unit in _units(text) for entry in unit.entries]
-    words = {word for word, _, _ in entries}
-    wanted = {word for one in fold_query(query) if words.issuperset(one) for word in one}
-    marked: list[tuple[int, int]] = []
-    for start, end in sorted((start, end) for word, start, end in entries if word in wanted):
-        if marked and start <= marked[-1][1]:
-            start, end = marked[-1][0], max(end, marked.pop()[1])
-        marked.append((start, end))
-    return marked
-
-
 def _units(text: str) -> list[_Unit]:
-    plain, places = _plain(text)
-    units = _fold_tokens(list(_tokens(plain)))
-    if places is None:
-        return list(units)
-    return [
-        _Unit(
-            [(word, places[start][0], places[end - 1][1]) for word, start, end in unit.entries],
-            unit.wanted,
-            unit.raw,
-        )
-        for unit in units
-    ]
+    return list(_fold_tokens(list(_tokens(_plain(text)))))
 
 
 # letters
 
 
-def _plain(text: str) -> tuple[str, list[tuple[int, int]] | None]:
-    """Return `text` in small letters without diacritics, and where each letter was; None if all are in place.
-
-    The dots of ä, ö and ü are kept, as combining marks.
-    """
+def _plain(text: str) -> str:
+    """Return `text` in small letters without diacritics; the dots of ä, ö and ü are combining marks."""
     if text.isascii():
-        return text.lower(), None
-    letters, places, start = list[str](), list[tuple[int, int]](), 0
+        return text.lower()
+    letters, start = list[str](), 0
     for end in range(1, len(text) + 1):
         if end < len(text) and (unicodedata.combining(text[end]) or "\u1160" <= text[end] <= "\u11ff"):
             continue  # a mark, or the next part of a Korean syllable
-        letter = _letter(text[start:end])
-        letters.append(letter)
-        places += [(start, end)] * len(letter)
+        letters.append(_letter(text[start:end]))
         start = end
-    return "".join(letters), places
+    return "".join(letters)
 
 
 @lru_cache(maxsize=4096)
@@ -174,7 +143,7 @@ def _tokens(plain: str) -> Iterator[_Token]:
         elif kind == "word":
             text = _APOSTROPHES.sub("", text)
         if text:  # an apostrophe alone may be a letter to Unicode
-            yield _Token(kind, text, found.start(), found.end(), plain[before : found.start()])
+            yield _Token(kind, text, plain[before : found.start()])
             before = found.end()
 
 
@@ -217,7 +186,7 @@ def _fold_tokens(tokens: Sequence[_Token]) -> Iterator[_Unit]:
         token = tokens[at]
         if token.gap != "." and _is_plain(token.text) and (at == last or tokens[at + 1].gap not in _HYPHENS):
             stem = _stem(token.text)  # as the rules below do with most words, only faster
-            yield _Unit([(stem, token.start, token.end)], [(stem,)], token.text)
+            yield _Unit([stem], [(stem,)], token.text)
             at += 1
             continue
         unit, at = _compound(tokens, at) or _numbers(tokens, at) or _initials(tokens, at) or _single(tokens, at)
@@ -241,11 +210,11 @@ def _compound(tokens: Sequence[_Token], at: int) -> tuple[_Unit, int] | None:
         return None
     units = list(_fold_tokens(parts))
     joined = _stem("".join(part.text for part in parts).replace(_DIAERESIS, ""))
-    entries = [entry for unit in units for entry in unit.entries]
+    words = [word for unit in units for word in unit.words]
     apart = tuple(word for unit in units if unit.wanted for word in unit.wanted[0])
     if joined in _FILLERS or not apart:  # e-r, um-um
-        return _Unit(entries, [apart] if apart else []), end
-    return _Unit([(joined, parts[0].start, parts[-1].end), *entries], [(joined,), apart]), end
+        return _Unit(words, [apart] if apart else []), end
+    return _Unit([joined, *words], [(joined,), apart]), end
 
 
 def _initials(tokens: Sequence[_Token], at: int) -> tuple[_Unit, int] | None:
@@ -264,9 +233,9 @@ def _initials(tokens: Sequence[_Token], at: int) -> tuple[_Unit, int] | None:
         letters = "".join(token.text for token in tokens[at:end])
         if end == at + 1:
             return None
-    start, stop, joined = tokens[at].start, tokens[end - 1].end, _stem(letters)
+    joined = _stem(letters)
     wanted = tuple(letters) if joined in _FILLERS else (joined,)
-    return _Unit([(word, start, stop) for word in (*wanted, *letters)], [wanted]), end
+    return _Unit([*wanted, *letters], [wanted]), end
 
 
 def _is_letter(token: _Token) -> bool:
@@ -275,26 +244,25 @@ def _is_letter(token: _Token) -> bool:
 
 def _single(tokens: Sequence[_Token], at: int) -> tuple[_Unit, int]:
     token = tokens[at]
-    text, start, end = token.text, token.start, token.end
-    wanted: list[tuple[str, ...]]
+    text, wanted = token.text, list[tuple[str, ...]]()
     after = tokens[at + 1] if at + 1 < len(tokens) else _NOTHING
     if token.kind == "sign":
-        return _Unit([(_stem(_SIGNS[text]), start, end)], [(_stem(_SIGNS[text]),)]), at + 1
+        return _Unit([_stem(_SIGNS[text])], [(_stem(_SIGNS[text]),)]), at + 1
     if token.kind == "paired":
-        entries, wanted = [(text, start, end)], [(text,)]
+        words = [text]
         if after.kind == "paired" and not after.gap:
-            entries.append((text + after.text, start, after.end))
+            words.append(text + after.text)
             wanted = [(text + after.text,)]
-        elif at and tokens[at - 1].kind == "paired" and not token.gap:
-            wanted = []  # it is the second of a pair
-        return _Unit(entries, wanted), at + 1
+        elif not (at and tokens[at - 1].kind == "paired" and not token.gap):  # else the second of a pair
+            wanted = [(text,)]
+        return _Unit(words, wanted), at + 1
     if (text, after.text) == ("per", "cent"):
-        return _Unit([("percent", start, after.end)], [("percent",)]), at + 2
+        return _Unit(["percent"], [("percent",)]), at + 2
     forms = dict.fromkeys(_stem(text.replace(_DIAERESIS, letter)) for letter in ("", "e"))
-    entries = [(form, start, end) for form in forms if form not in _FILLERS]
-    wanted = [(word,) for word, _, _ in entries]
+    words = [form for form in forms if form not in _FILLERS]
+    wanted = [(word,) for word in words]
     if text in _SMALL:
-        entries.append((_SMALL[text], start, end))
+        words.append(_SMALL[text])
     if (
         len(text) == 1
         and text not in "ai"
@@ -302,11 +270,11 @@ def _single(tokens: Sequence[_Token], at: int) -> tuple[_Unit, int]:
         and after.gap == " "
         and len(after.text) > 2
     ):
-        entries.append((_stem(text + after.text.replace(_DIAERESIS, "")), start, after.end))  # e mail
+        words.append(_stem(text + after.text.replace(_DIAERESIS, "")))  # e mail
     if token.gap == "." and at:
-        entries.append(("dot", start - 1, start))  # example.com
-        wanted = [("dot", *words) for words in wanted]
-    return _Unit(entries, wanted, text if _DIAERESIS not in text and entries else ""), at + 1
+        words.append("dot")  # example.com
+        wanted = [("dot", *one) for one in wanted]
+    return _Unit(words, wanted, text if _DIAERESIS not in text and words else ""), at + 1
 
 
 # numbers
@@ -314,39 +282,39 @@ def _single(tokens: Sequence[_Token], at: int) -> tuple[_Unit, int]:
 
 def _numbers(tokens: Sequence[_Token], at: int) -> tuple[_Unit, int] | None:
     """Numbers in a row: each, and joined as a time or a telephone number is, all of it and parts of it."""
-    parts, ohs, end = list[tuple[str, int, int, str]](), list[tuple[str, int, int]](), at
-    while end < len(tokens) and len(parts) < _RUN:
+    digits, gaps, ohs, end = list[str](), list[str](), list[str](), at
+    while end < len(tokens) and len(digits) < _RUN:
         gap = tokens[end].gap
-        if parts and not _BETWEEN_NUMBERS.fullmatch(gap):
+        if digits and not _BETWEEN_NUMBERS.fullmatch(gap):
             break
         found = _number(tokens, end)
-        if parts and tokens[end].text in ("oh", "o") and end + 1 < len(tokens) and _number(tokens, end + 1):
+        if digits and tokens[end].text in ("oh", "o") and end + 1 < len(tokens) and _number(tokens, end + 1):
             found = "0", end + 1
-            ohs.append((tokens[end].text, tokens[end].start, tokens[end].end))
+            ohs.append(tokens[end].text)
         if found is None:
             break
-        parts.append((found[0], tokens[end].start, tokens[found[1] - 1].end, gap.strip() if parts else ""))
+        digits.append(found[0])
+        gaps.append(gap.strip() if end > at else "")
         end = found[1]
-    if not parts:
+    if not digits:
         return None
-    digits = [part[0] for part in parts]
-    entries = [(text, start, stop) for text, start, stop, _ in parts] + ohs
-    commas = [at for at, part in enumerate(parts) if part[3] == ","]  # these may part the numbers of a list
-    groups = list(pairwise([0, *commas, len(parts)]))
-    for first, last in combinations(range(len(parts) + 1), 2):
+    words, count = digits + ohs, len(digits)
+    commas = [place for place, gap in enumerate(gaps) if gap == ","]  # these may part the numbers of a list
+    groups = list(pairwise([0, *commas, count]))
+    for first, last in combinations(range(count + 1), 2):
         joined = "".join(digits[first:last])
-        is_whole = (first, last) in (*groups, (0, len(parts)))
+        is_whole = (first, last) in (*groups, (0, count))
         if last - first > 1 and (is_whole or 2 < len(joined) <= _DIGITS):
-            entries.append((joined, parts[first][1], parts[last - 1][2]))
-    if len(parts) > 1 and all(gap == "." for *_, gap in parts[1:]):  # 3.5
-        entries.append(("point", parts[0][2], parts[1][1]))
+            words.append(joined)
+    if count > 1 and all(gap == "." for gap in gaps[1:]):  # 3.5
+        words.append("point")
         is_money = at and tokens[at - 1].kind == "sign"
         decimal = tuple(digits) if is_money else (digits[0], "point", *digits[1:])
-        return _Unit(entries, [decimal, ("".join(digits),)]), end  # or it is 3:30, as the British write it
+        return _Unit(words, [decimal, ("".join(digits),)]), end  # or it is 3:30, as the British write it
     wanted = tuple("".join(digits[first:last]) for first, last in groups)
-    if len(parts) == 1 and tokens[end - 1].text in _SUFFIXES and digits[0] in _SMALL.values():
-        entries += [(word, parts[0][1], parts[0][2]) for word, digit in _SMALL.items() if digit == digits[0]]
-    return _Unit(entries, [wanted]), end
+    if count == 1 and tokens[end - 1].text in _SUFFIXES and digits[0] in _SMALL.values():
+        words += [word for word, digit in _SMALL.items() if digit == digits[0]]
+    return _Unit(words, [wanted]), end
 
 
 def _number(tokens: Sequence[_Token], at: int) -> tuple[str, int] | None:
