@@ -21,12 +21,13 @@ PURE := tests/protocol tests/session tests/text tests/tools tests/test_turn_taki
 # What needs no clock fills the time in which others wait.
 BESIDE := nice -n 19
 HAS_POSTGRESQL := { command -v initdb || ls /usr/lib/postgresql/*/bin/initdb || [ -n "$$VIVAVOCE_TEST_POSTGRESQL" ]; } >/dev/null 2>&1
+HAS_FIREFOX := { command -v firefox-esr || command -v firefox; } >/dev/null 2>&1
 HAS_CHROMIUM := { command -v chromium || command -v chromium-browser || command -v google-chrome; } >/dev/null 2>&1
 HAS_NODE := { command -v node && command -v npm; } >/dev/null 2>&1
 WITHOUT_CHROMIUM := { [ -z "$$CI" ] && ! $(HAS_CHROMIUM); }
 TOGETHER := --jobs $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
 
-.PHONY: run test setup docs samples recordings lock clean check types size chromium postgresql models clients tests-covered tests-jumping tests-waiting tests-models tests-browser
+.PHONY: run test setup docs samples recordings lock clean check types size chromium firefox postgresql models clients tests-covered tests-jumping tests-waiting tests-models tests-browser
 
 run: $(VENV)/.can-run
 	@echo "Starting vivavoce. The first time, the models of about 710 MB are fetched."
@@ -54,11 +55,11 @@ tests-waiting: setup postgresql
 	@$(BIN)/pytest -v -n 4 --dist loadfile -m "$(CLOCK) and not ($(ALONE))"
 
 # Models want the machine: these tests come when those that wait are done, beside the browser, which waits a lot.
-tests-models: tests-waiting models chromium
+tests-models: tests-waiting models firefox
 	@echo "Running the tests with models, one at a time."
 	@$(BIN)/pytest -v -m "models $$($(WITHOUT_CHROMIUM) && echo and not browser)"
 
-tests-browser: tests-waiting models chromium $(VENV)/.has-page-tools
+tests-browser: tests-waiting models firefox $(VENV)/.has-page-tools
 	@echo "Running the tests with a browser, one at a time."
 	@$(WITHOUT_CHROMIUM) || $(BIN)/pytest -v -m "browser and not models"
 
@@ -132,6 +133,13 @@ chromium:
 		root=$$([ "$$(id -u)" = 0 ] || echo "sudo -n"); \
 		$$root apt-get update -qq && $$root apt-get install -qq -y chromium >/dev/null; } || \
 		echo "Chromium cannot be installed from here, so the page is not tested; install it and try again."
+
+firefox: chromium
+	@$(HAS_FIREFOX) || { \
+		echo "Installing Firefox, in which the page is tested, too."; \
+		root=$$([ "$$(id -u)" = 0 ] || echo "sudo -n"); \
+		$$root apt-get install -qq -y --no-install-recommends firefox-esr >/dev/null; } || \
+		echo "Firefox cannot be installed from here, so the page is tested in Chromium only."
 
 postgresql:
 	@$(HAS_POSTGRESQL) || { \

@@ -71,7 +71,7 @@ async def _serve(config: "Config", assistant: "Assistant | None", quiet: bool) -
     from vivavoce.runtime import Runtime
     from vivavoce.tools.registry import open_tools
     from vivavoce.web.app import Web
-    from vivavoce.web.security.tls import open_tls
+    from vivavoce.web.security.tls import open_tls, reachable_hosts
     from vivavoce.web.server import listen, serving
 
     progress = Progress(quiet=quiet, write=partial(print_status, to_log=True))
@@ -97,18 +97,20 @@ async def _serve(config: "Config", assistant: "Assistant | None", quiet: bool) -
                     await runtime.open()
                 keep()
                 say(f"Ready. {runtime.description}")
-                say(f"Open {url} and talk, or connect a Realtime client to {url}/v1 (Ctrl-C ends).")
+                port = int(url.rpartition(":")[2])
+                at = f"{config.server.scheme}://{reachable_hosts(config.server)[0]}:{port}"
+                say(f"Open {at} and talk, or connect a Realtime client to {at}/v1 (Ctrl-C ends).")
                 if web.tls:
-                    say(await _for_phones(web, url))
+                    say(await _for_phones(web, port))
             say("Goodbye.")
         await runtime.close()
 
 
-async def _for_phones(web: "Web", url: str) -> str:
+async def _for_phones(web: "Web", port: int) -> str:
     """Return what a phone needs: a code, on a terminal only, because logs are kept."""
     config = web.runtime.config
     if config.server.is_local:
         return "Only this machine reaches it; for a phone, add --host 0.0.0.0 (and a key in VIVAVOCE_KEYS)."
     if not sys.stdout.isatty():
         return "For a phone, viva phone prints a code to be scanned."
-    return "\n".join(invitation(await web.sign_in.issue(int(url.rpartition(":")[2]))))
+    return "\n".join(invitation(await web.sign_in.issue(port)))
