@@ -207,6 +207,7 @@ from pathlib import Path
 from store.played import play, recorder
 from vivavoce.store.database import Database
 from vivavoce.store.files import abort_uploads, files_in
+from vivavoce.store.playback import read_bytes
 from vivavoce.store.queries import find_conversation, list_conversations
 from vivavoce.store.recorder import recording
 from vivavoce.store.recordings import read
@@ -233,6 +234,7 @@ async def main():
     told["listed"] = store.find("calls") == [f"calls/2026/{{listed['id']}}.ogg"]
     told["type"] = store.info(sound["url"], refresh=True)["ContentType"]
     told["samples"] = [len(read(sound["url"])), len(read(sound["url"], 24_000, 48_000))]
+    told["part"] = read_bytes(sound["url"], 0, 4).decode()
     told["sizes"] = [info.size > 1000 for info in files_in("s3://calls/2026").values()]
     await delete_with_recordings(database, [listed["id"]], folder / "journal")
     store.invalidate_cache()
@@ -281,6 +283,7 @@ def test_s3_gets_what_belongs_there_and_holds_nobody_up(tmp_path: Path) -> None:
         "listed": True,
         "type": "audio/ogg",
         "samples": [6 * 24_000, 24_000],
+        "part": "OggS",
         "sizes": [True],
         "left": [],
         "spooled": 1,

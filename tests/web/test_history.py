@@ -5,7 +5,7 @@ import re
 import wave
 from collections.abc import Iterator
 from pathlib import Path
-from threading import active_count
+from threading import Event, active_count
 from typing import Any
 
 import anyio
@@ -13,6 +13,7 @@ import fsspec
 import httpx
 import pytest
 import sqlalchemy as sa
+from fsspec.implementations.local import LocalFileSystem
 
 from postgresql import schema
 from store.played import PARIS, recorder
@@ -231,6 +232,38 @@ async def test_sound_that_is_not_there_is_explained(sqlite: str, tmp_path: Path)
         file.unlink()
         gone = await client.get(path)
         assert "was removed" in problem(gone, 404, "recording_not_found")
+
+
+async def test_a_recording_that_waits_to_be_put_elsewhere_is_played_from_where_it_waits(
+    sqlite: str, tmp_path: Path
+) -> None:
+    await store(sqlite, tmp_path)
+    (file,) = (tmp_path / "recordings").iterdir()
+    database = Database(sqlite)
+    async with database.writing() as connection:
+        await connection.execute(recordings.update().values(url=f"memory://{tmp_path.name}/{file.name}"))
+    await database.close()
+    kept = recorder(sqlite, tmp_path)
+    async with serving_history(sqlite, tmp_path, recorded=kept) as client:
+        path = (await get(client))["data"][0]["audio"]["url"]
+        problem(await client.get(path), 404, "recording_not_found")
+        content = file.read_bytes()
+        (kept.spool / file.name).write_bytes(content)
+        assert (await client.get(path)).content == content
+
+
+async def test_a_store_of_files_that_hangs_is_given_up(
+    sqlite: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await store(sqlite, tmp_path)
+    hanging = Event()
+    monkeypatch.setattr(LocalFileSystem, "info", lambda *_, **__: hanging.wait())
+    async with serving_history(sqlite, tmp_path, limits={"history_seconds": 0.3}) as client:
+        path = (await get(client))["data"][0]["audio"]["url"]
+        for _ in range(3):
+            assert "limits.history_seconds" in problem(await client.get(path), 503, "recording_unavailable")
+        assert len((await get(client))["data"]) == 1
+        hanging.set()
 
 
 # costs

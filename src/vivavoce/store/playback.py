@@ -49,7 +49,7 @@ def read_bytes(url: str, start: int, end: int) -> bytes:
 
     def read_them() -> bytes:
         store, path = url_to_fs(url)
-        found: bytes = store.cat_file(path, start, end)
+        found: bytes = store.cat_file(path, start=start, end=end)  # by name: s3fs has another second parameter
         return found
 
     return from_store(read_them)

@@ -6,10 +6,10 @@ import struct
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TypeVar
 
 import anyio
-import anyio.to_thread
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -21,6 +21,7 @@ from vivavoce.store.pages import recordings_of
 from vivavoce.store.playback import StoredFile, find_file, pieces, read_bytes, read_sound, spoken_range
 from vivavoce.store.queries import Record
 from vivavoce.store.recordings import Channel
+from vivavoce.tools.worker_threads import WorkerThreads
 from vivavoce.web.conditional import etag_of, not_modified
 from vivavoce.web.endpoints.history_schema import SoundQuery
 from vivavoce.web.errors import HttpError, invalid_request
@@ -57,7 +58,7 @@ class HistorySoundEndpoint:
     """`GET /v1/history/{id}/audio`. Sound is read in threads, a piece at a time, and never as a whole."""
 
     def __init__(self, store: StoreAccess) -> None:
-        self._store, self._threads = store, anyio.CapacityLimiter(THREADS)
+        self._store, self._threads = store, WorkerThreads("sound of stored conversations", THREADS)
 
     async def audio(self, request: Request, query: SoundQuery) -> Response:
         """Answer with the file of a recording, or with the sound of an item."""
@@ -80,12 +81,16 @@ class HistorySoundEndpoint:
         return self.respond(request, turn(file, f"{name}-{file_name(query.item)}", *place))
 
     async def recording(self, conversation_id: str) -> Record:
-        """Return what is stored of a conversation's recording. Raises `HttpError` (404) if there is none."""
+        """Return what is stored of a conversation's recording. Raises `HttpError` (404) if there is none.
+
+        Its `url` is that of the spool as long as the file waits there.
+        """
         found = await self._store.ask(partial(recordings_of, ids=[conversation_id]))
         if not found:
             message = "This conversation was not recorded ([store] recordings, in the server's settings)."
             raise HttpError(404, message, code="recording_not_found")
-        return found[0]
+        waiting = self._store.recorder.spool / Path(found[0]["url"]).name
+        return {**found[0], "url": str(waiting)} if await anyio.Path(waiting).exists() else found[0]
 
     def respond(self, request: Request, sound: Sound, disposition: str = "inline") -> Response:
         """Return the response with a sound, or with the part that is asked for. Raises `HttpError`."""
@@ -107,8 +112,15 @@ class HistorySoundEndpoint:
 
     async def in_thread(self, read: Callable[[], T]) -> T:
         """Return what is read, in one of a few threads. Raises `HttpError`."""
+        seconds = self.limits.history_seconds
         try:
-            return await anyio.to_thread.run_sync(read, limiter=self._threads)
+            # Shielded, so that a player that leaves waits for its piece: only a store that hangs is abandoned.
+            with anyio.fail_after(seconds, shield=True):
+                return await self._threads.run(read)
+        except TimeoutError as error:
+            late = f"The recording could not be read within {seconds:g} seconds (limits.history_seconds)"
+            message = f"{late}; try again in a moment."
+            raise HttpError(503, message, code="recording_unavailable", retry=True) from error
         except FileNotFoundError as error:
             message = "The recording is not there: it comes when the conversation is over, or it was removed."
             raise HttpError(404, message, code="recording_not_found") from error
