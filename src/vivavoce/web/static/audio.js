@@ -17,6 +17,8 @@ export class CallAudio {
   onplayed = () => {};
   /** An item was played to its end. @type {(item: string) => void} */
   onfinished = () => {};
+  /** The browser holds the sound back, or does no more. @type {(blocked: boolean) => void} */
+  onblocked = () => {};
   /** The microphone was disconnected. @type {() => void} */
   onlost = () => {};
 
@@ -37,6 +39,7 @@ export class CallAudio {
     this.context = new AudioContext({ latencyHint: "interactive" });
     this.output = this.context.createGain();
     this.output.connect(this.context.destination);
+    this.context.onstatechange = () => this.#closed || this.onblocked(this.blocked);
     this.ready = this.#build();
     this.ready.catch(() => {}); // reported where it is awaited
   }
@@ -49,6 +52,15 @@ export class CallAudio {
     this.#playback = new AudioWorkletNode(this.context, "playback", { numberOfInputs: 0, outputChannelCount: [2] });
     this.#playback.port.onmessage = ({ data }) => this.#onMessage(data);
     this.#playback.connect(this.output);
+  }
+
+  get blocked() {
+    return this.context.state !== "running";
+  }
+
+  /** Have the browser play what it holds back. Must be called in a gesture. */
+  unblock() {
+    return this.context.resume();
   }
 
   /** @param {{truncations: Played[]} | {finished: string} | Played & {level: number}} message */

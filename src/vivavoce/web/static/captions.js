@@ -1,18 +1,24 @@
 // <caption-list>: the transcript on the page. Text goes in as text only.
 
-import { h } from "./dom.js";
+import { h, icon, write } from "./dom.js";
 import { isWaiting } from "./transcript.js";
 
-/** @typedef {import("./transcript.js").Transcript} Transcript */
+/** @typedef {import("./conversation.js").Conversation} Conversation */
+/** @typedef {import("./settings.js").Settings} Settings */
 /** @typedef {import("./transcript.js").Turn} Turn */
 
 /** @type {Record<string, string>} */
 const LABELS = { user: "You", assistant: "Answer", apology: "Apology", filler: "Meanwhile" };
+const DONE_MS = 1500;
 const NEAR_END = 160; // pixels from the newest words within which the list follows them
 
 export class CaptionList extends HTMLElement {
-  /** @type {Map<string, {element: HTMLElement, words?: HTMLElement}>} */
+  /** @type {Map<string, {element: HTMLElement, words?: HTMLElement, actions?: Actions, progress?: HTMLProgressElement}>} */
   #shown = new Map();
+  /** @type {Conversation} */
+  #conversation;
+  /** @type {Settings} */
+  #settings;
   #list = h("ol", { id: "turns", tabIndex: 0 });
 
   connectedCallback() {
@@ -23,12 +29,16 @@ export class CaptionList extends HTMLElement {
   }
 
   /**
-   * @param {Transcript} transcript
-   * @param {import("./settings.js").Settings} settings
+   * @param {Conversation} conversation
+   * @param {Settings} settings
    */
-  show(transcript, settings) {
-    this.dataset.mode = settings.get("captions");
-    settings.addEventListener("changed", () => (this.dataset.mode = settings.get("captions")));
+  show(conversation, settings) {
+    const { transcript } = conversation;
+    this.#conversation = conversation;
+    this.#settings = settings;
+    this.#onSetting();
+    settings.addEventListener("changed", () => this.#onSetting());
+    conversation.addEventListener("change", () => this.#onChange());
     for (const turn of transcript.turns) this.#add(turn);
     transcript.addEventListener("change", (event) => {
       const { detail } = /** @type {CustomEvent<import("./transcript.js").Change>} */ (event);
@@ -37,6 +47,16 @@ export class CaptionList extends HTMLElement {
       else if (detail.change === "removed") this.#remove(detail.turn);
       else this.#render(detail.turn);
     });
+  }
+
+  #onSetting() {
+    this.dataset.mode = this.#settings.get("captions");
+    for (const { actions } of this.#shown.values()) actions?.showSpeed(this.#settings.get("speed"));
+  }
+
+  /** An answer is played again, or is not any more. */
+  #onChange() {
+    for (const [id, { actions }] of this.#shown) actions?.showPlaying(this.#conversation.model.replaying === id);
   }
 
   #clear() {
@@ -53,9 +73,13 @@ export class CaptionList extends HTMLElement {
     } else {
       const words = h("p", { className: "words" });
       const label = LABELS[turn.purpose ?? ""] ?? LABELS[turn.who] ?? "";
-      const said = h("li", { className: turn.who }, h("span", { className: "who" }, label), words);
+      const actions = turn.answer && new Actions(turn.id, this.#conversation, this.#settings);
+      const head = h("div", { className: "head" }, h("span", { className: "who" }, label), ...(actions ? [actions.element] : []));
+      const said = h("li", { className: turn.who }, head, words);
+      const progress = turn.file && h("progress", { ariaLabel: "Sent", max: 1 });
+      if (turn.file && progress) said.append(h("p", { className: "file" }, icon("attach"), h("span", {}, turn.file.name), progress));
       said.classList.toggle("aside", Boolean(turn.purpose));
-      this.#shown.set(turn.id, { element: said, words });
+      this.#shown.set(turn.id, { element: said, words, actions, progress });
       this.#list.append(said);
       this.#render(turn);
     }
@@ -73,11 +97,14 @@ export class CaptionList extends HTMLElement {
    * @param {Turn} turn
    */
   #render(turn) {
-    const { element, words } = this.#shown.get(turn.id) ?? {};
+    const { element, words, actions, progress } = this.#shown.get(turn.id) ?? {};
     if (!element || !words) return;
     const waiting = isWaiting(turn);
     element.classList.toggle("waiting", waiting);
     words.replaceChildren(...(waiting ? ["…"] : pieces(turn)));
+    actions?.showWhat({ words: Boolean(turn.answer?.text), sound: turn.answer?.isOver ?? false });
+    if (progress && turn.file) progress.value = turn.file.sent;
+    if (progress) progress.hidden = turn.file?.sent === 1;
     this.#follow();
   }
 
@@ -86,6 +113,84 @@ export class CaptionList extends HTMLElement {
     const { scrollTop, clientHeight, scrollHeight } = this.#list;
     if (scrollHeight - scrollTop - clientHeight < NEAR_END) this.#list.scrollTop = scrollHeight;
   }
+}
+
+/** What one can do with an answer: play it again, faster or slower, download it, copy its words. */
+class Actions {
+  #play = button("play", "Play again", () => this.#replay());
+  #speed = h("button", { type: "button", className: "speed", onclick: () => this.#changeSpeed() });
+  #download = button("download", "Download", () => this.#save());
+  #copy = button("copy", "Copy", () => this.#copyWords());
+  element = h("div", { className: "actions" }, this.#play, this.#speed, this.#download, this.#copy);
+  #id;
+  #conversation;
+  #settings;
+
+  /**
+   * @param {string} id
+   * @param {Conversation} conversation
+   * @param {Settings} settings
+   */
+  constructor(id, conversation, settings) {
+    this.#id = id;
+    this.#conversation = conversation;
+    this.#settings = settings;
+    this.showSpeed(settings.get("speed"));
+  }
+
+  /** @param {{words: boolean, sound: boolean}} what there is of the answer; the room for the rest is kept */
+  showWhat({ words, sound }) {
+    for (const element of [this.#play, this.#speed, this.#download]) element.toggleAttribute("data-idle", !sound);
+    this.#copy.toggleAttribute("data-idle", !words || !navigator.clipboard);
+  }
+
+  /** @param {number} speed */
+  showSpeed(speed) {
+    write(this.#speed, `${speed}×`);
+    this.#speed.ariaLabel = `Speed ${speed}`;
+  }
+
+  /** @param {boolean} playing */
+  showPlaying(playing) {
+    const label = playing ? "Stop" : "Play again";
+    if (this.#play.ariaLabel === label) return;
+    this.#play.ariaLabel = this.#play.title = label;
+    this.#play.replaceChildren(icon(playing ? "stop" : "play"));
+  }
+
+  async #replay() {
+    await (await this.#conversation.player()).toggle(this.#id);
+  }
+
+  async #changeSpeed() {
+    const { nextSpeed } = await import("./replay.js");
+    this.#settings.set("speed", nextSpeed(this.#settings.get("speed")));
+  }
+
+  async #save() {
+    const file = await (await this.#conversation.player()).soundOf(this.#id);
+    if (!file) return;
+    const href = URL.createObjectURL(file);
+    const time = new Date().toISOString().slice(0, 16).replace("T", " ").replace(":", "");
+    h("a", { href, download: `vivavoce ${time}.wav` }).click();
+    setTimeout(() => URL.revokeObjectURL(href), 60000);
+  }
+
+  async #copyWords() {
+    const answer = this.#conversation.transcript.answer(this.#id);
+    await navigator.clipboard.writeText(answer?.truncated ? answer.split()[0] : (answer?.text ?? ""));
+    this.#copy.replaceChildren(icon("done"));
+    setTimeout(() => this.#copy.replaceChildren(icon("copy")), DONE_MS);
+  }
+}
+
+/**
+ * @param {string} sign
+ * @param {string} name
+ * @param {() => void} onclick
+ */
+function button(sign, name, onclick) {
+  return h("button", { type: "button", ariaLabel: name, title: name, onclick }, icon(sign));
 }
 
 /**

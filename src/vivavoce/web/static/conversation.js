@@ -1,16 +1,15 @@
 // A conversation: a client of the Realtime protocol like any other. The server knows nothing about it in advance.
 
 import { CallAudio, MicrophoneError } from "./audio.js";
-import { readStatus, signedIn } from "./server.js";
+import { Line } from "./server.js";
 import { START, next, stateOf } from "./state.js";
 import { detectionWith, sessionWishes } from "./session-wishes.js";
 import { Transcript } from "./transcript.js";
 
-const RETRY_MS = [250, 1000, 2000, 4000, 8000];
-const LOADING_MS = 1500;
 const MAX_BUFFERED_FRAMES = 250; // five seconds of input, while the socket is connecting
 const STALLED_BYTES = 128000; // two seconds of input that do not leave this device
 const TICK_MS = 500;
+const PROGRESS_MS = 100;
 const TAIL_MS = 150; // heard after the button is released: people let go in their last syllable
 const ECHO_MS = 250; // after an answer, in which a loudspeaker may still be heard
 const UNENDING_MS = 60000; // a pause that ends no turn, where a button does
@@ -46,10 +45,12 @@ export class Conversation extends EventTarget {
   lastInputAt = 0; // when the microphone last gave more than digital silence
   /** For tests and debugging. */
   stats = { playedMs: 0, peak: 0, truncations: /** @type {{item: string, ms: number}[]} */ ([]), framesSent: 0 };
+  /** @type {import("./replay.js").Player | undefined} */
+  #player;
   /** @type {CallAudio | undefined} from the first gesture to the end of the conversation */
   audio;
-  /** @type {WebSocket | undefined} */
-  #socket;
+  /** @type {Line | undefined} */
+  #line;
   /** @type {string | undefined} of the words of the response in progress, if they are no answer */
   #purpose;
   /** @type {string | null} the item whose audio is being received */
@@ -62,13 +63,14 @@ export class Conversation extends EventTarget {
   #whenResponseDone = [];
   /** @type {ArrayBuffer[]} input that waits for the session */
   #bufferedFrames = [];
-  #attempts = 0;
   /** @type {any} the session's turn detection as the server made it, for hands-free */
   #detection = null;
+  #told = ""; // the turn detection that the session has
   /** @type {string | null} the conversation before this one, as the server knows it */
   #earlier = null;
   #continuing = false; // the server is about to say whether it knows that one
   #recalled = 0; // items of it that the server is still to add
+  #unkept = false; // what was said since it was kept for this tab
   #pressed = false; // the button of push-to-talk
   #lastPlayedAt = -Infinity;
 
@@ -79,6 +81,7 @@ export class Conversation extends EventTarget {
     this.model = next(START, { type: "byHand", is: settings.get("talking") === "hold" });
     this.#restore();
     settings.addEventListener("changed", (event) => this.#onSetting(/** @type {CustomEvent} */ (event).detail));
+    this.transcript.addEventListener("change", () => (this.#unkept = true));
     addEventListener("pagehide", () => this.#keep());
     setInterval(() => this.#tick(), TICK_MS);
   }
@@ -104,11 +107,11 @@ export class Conversation extends EventTarget {
     const fresh = this.model.line === "closed" || this.model.line === "failed";
     const opening = (this.audio ??= this.#createAudio());
     if (fresh) this.#begin();
-    this.#on({ type: "microphone", is: "asking" });
+    this.on({ type: "microphone", is: "asking" });
     try {
       await opening.openMicrophone(this.settings.get("microphone"));
       if (this.audio !== opening) return; // ended meanwhile
-      this.#on({ type: "microphone", is: "open" });
+      this.on({ type: "microphone", is: "open" });
       this.problem = "";
       this.lastInputAt = performance.now();
       requestWakeLock();
@@ -117,7 +120,7 @@ export class Conversation extends EventTarget {
       if (this.audio !== opening) return;
       if (fresh) return this.#fail(`${error.message} You can also write.`);
       this.problem = error.message;
-      this.#on({ type: "microphone", is: "none" });
+      this.on({ type: "microphone", is: "none" });
     }
     if (fresh) this.#connect();
     this.#changed();
@@ -131,24 +134,50 @@ export class Conversation extends EventTarget {
     const audio = (this.audio ??= this.#createAudio());
     const silent = await audio.ready.then(() => "", ({ message }) => message);
     this.problem = silent;
-    if (this.model.line === "closed" || this.model.line === "failed") {
-      this.#begin();
-      this.problem = silent;
-      this.#whenResponseDone.push(() => this.#sendText(text));
-      return this.#connect();
-    }
-    await this.stop();
-    if (this.model.response || this.model.line !== "open") this.#whenResponseDone.push(() => this.#sendText(text));
-    else this.#sendText(text);
+    if (this.model.line === "closed" || this.model.line === "failed") this.#beginConnecting();
+    else await this.stop();
+    this.problem = silent;
+    this.#whenIdle(() => this.#sendText(text));
   }
 
   /** Stop the response without speaking. */
   async stop() {
     const { playing, response } = this.model;
+    this.#player?.stop();
     if (!playing && !response) return;
     if (response) this.#send({ type: "response.cancel", response_id: response });
     await this.#interrupt();
     this.#changed();
+  }
+
+  /** Play what the browser holds back. Must be called in a gesture. */
+  unblock() {
+    return this.audio?.unblock();
+  }
+
+  /**
+   * Send a recording, which is answered like what somebody says.
+   * @param {File} file
+   */
+  async sendRecording(file) {
+    const audio = (this.audio ??= this.#createAudio()); // in the gesture, so that the answer can be played
+    const { readRecording, UploadError } = await import("./upload.js");
+    try {
+      const base64 = await readRecording(file);
+      this.problem = await audio.ready.then(() => "", ({ message }) => message);
+      if (this.model.line === "closed" || this.model.line === "failed") this.#beginConnecting();
+      else await this.stop();
+      this.#whenIdle(() => this.#sendFile(file.name, base64));
+    } catch (error) {
+      if (!(error instanceof UploadError)) throw error;
+      this.report(error.message);
+    }
+  }
+
+  /** What plays answers again. */
+  async player() {
+    const { Player } = await import("./replay.js");
+    return (this.#player ??= new Player(this));
   }
 
   /** The button of push-to-talk is pressed: the answer stops, and the microphone is heard. Must be called in a gesture. */
@@ -157,7 +186,7 @@ export class Conversation extends EventTarget {
     if (!this.hasMicrophone) await this.talk();
     if (!this.#pressed || !this.hasMicrophone || this.model.held) return;
     const { playing, response } = this.model;
-    this.#on({ type: "held", is: true });
+    this.on({ type: "held", is: true });
     if (playing || response) this.stop();
   }
 
@@ -171,7 +200,7 @@ export class Conversation extends EventTarget {
     if (!drop) await new Promise((done) => setTimeout(done, TAIL_MS));
     if (!this.model.held || this.#pressed) return;
     const spoken = this.model.spoken !== null;
-    this.#on({ type: "held", is: false });
+    this.on({ type: "held", is: false });
     if (spoken && !drop) return this.commit();
     if (!drop) this.problem = "I heard nothing. Speak while you hold.";
     this.#bufferedFrames = [];
@@ -189,7 +218,7 @@ export class Conversation extends EventTarget {
   mute(muted) {
     if (!this.hasMicrophone) return;
     this.audio?.mute(muted);
-    this.#on({ type: "muted", is: muted });
+    this.on({ type: "muted", is: muted });
   }
 
   end() {
@@ -222,12 +251,27 @@ export class Conversation extends EventTarget {
     opened.onframe = (input) => this.#onInputFrame(input);
     opened.onplayed = (played) => this.#onPlayed(played);
     opened.onfinished = (item) => this.#onFinished(item);
+    opened.onblocked = (is) => this.on({ type: "blocked", is });
     opened.onlost = () => {
       opened.stream = undefined;
       this.problem = "The microphone went away. Connect it and talk again; until then you can write.";
-      this.#on({ type: "microphone", is: "none" });
+      this.on({ type: "microphone", is: "none" });
     };
     return opened;
+  }
+
+  #beginConnecting() {
+    this.#begin();
+    this.#connect();
+  }
+
+  /**
+   * Do something as soon as there is a session, and no response in progress.
+   * @param {() => void} action
+   */
+  #whenIdle(action) {
+    if (this.model.response || this.model.line !== "open") this.#whenResponseDone.push(action);
+    else action();
   }
 
   #begin() {
@@ -237,7 +281,6 @@ export class Conversation extends EventTarget {
     }
     this.over = false;
     this.problem = "";
-    this.#attempts = 0;
     Object.assign(this.stats, { playedMs: 0, peak: 0, truncations: [], framesSent: 0 });
   }
 
@@ -249,9 +292,8 @@ export class Conversation extends EventTarget {
 
   /** @param {"closed" | "failed"} line */
   #close(line) {
-    if (this.#socket) this.#socket.onclose = this.#socket.onmessage = null;
-    this.#socket?.close();
-    this.#socket = undefined;
+    this.#line?.close();
+    this.#line = undefined;
     this.audio?.close();
     this.audio = undefined;
     this.#receiving = null;
@@ -260,70 +302,47 @@ export class Conversation extends EventTarget {
     this.#bufferedFrames = [];
     this.transcript.dropWaiting();
     this.words = "";
-    this.#on({ type: "line", is: line });
+    this.on({ type: "line", is: line });
   }
 
-  // the connection
+  // the session
 
-  async #connect(words = "") {
-    this.words = words;
-    this.#on({ type: "line", is: this.#attempts ? "reconnecting" : "connecting" });
-    await signedIn;
-    if (this.model.line !== "connecting" && this.model.line !== "reconnecting") return; // ended meanwhile
-    const url = new URL("v1/realtime?extras=1", document.baseURI); // for the events that only vivavoce has
-    url.protocol = url.protocol.replace("http", "ws");
-    url.hash = "";
-    if (this.#earlier) url.searchParams.set("conversation", this.#earlier);
-    this.#continuing = this.#earlier !== null;
-    const socket = new WebSocket(url, ["realtime"]);
-    this.#socket = socket;
-    socket.onmessage = ({ data }) => this.#onEvent(JSON.parse(data));
-    socket.onclose = ({ code }) => this.#onClose(code);
+  /** Begin a session: the first of a conversation, or the next. */
+  #connect() {
+    const line = new Line();
+    line.onevent = (event) => this.#onEvent(event);
+    line.onphase = (phase, words) => this.#onPhase(phase, words);
+    line.onfailed = (sentence, over) => {
+      this.over = over;
+      this.#fail(sentence);
+    };
+    this.#line = line;
+    line.open(() => this.#earlier);
   }
 
-  /** @param {number} code */
-  #onClose(code) {
-    this.#socket = undefined;
-    const wasOpen = this.model.line === "open";
-    this.over = wasOpen && code === 1000;
-    if (this.over) return this.#fail("The conversation is over. Press to begin a new one.");
-    if (this.model.line === "connecting") return this.#explainRefusal();
-    const wait = RETRY_MS[this.#attempts++];
-    if (wait === undefined) return this.#fail("The server cannot be reached. Press to try again: the conversation goes on.");
-    if (wasOpen) this.transcript.note("The line dropped. Trying again.");
+  /**
+   * @param {"connecting" | "reconnecting"} phase
+   * @param {string} words
+   */
+  #onPhase(phase, words) {
+    if (this.model.line === "open") this.transcript.note("The line dropped. Trying again.");
     this.transcript.dropWaiting();
     this.#onAudioDone(this.#receiving);
-    setTimeout(() => this.model.line === "reconnecting" && this.#connect(), wait * (0.8 + 0.4 * Math.random()));
-    this.#on({ type: "line", is: "reconnecting" });
-  }
-
-  /** A browser does not say why a WebSocket was refused; the server does by HTTP. */
-  async #explainRefusal() {
-    const loading = "The models are loading";
-    let status;
-    try {
-      status = await readStatus();
-    } catch (error) {
-      return this.#fail(/** @type {Error} */ (error).message);
-    }
-    if (this.model.line !== "connecting") return; // ended meanwhile
-    if (status.key_needed) return this.#fail("This server asks for a code or a key: load the page again to sign in.");
-    if (status.ready) return this.#fail("The server takes no conversation just now. Try again in a moment.");
-    this.words = loading;
-    this.#changed();
-    setTimeout(() => this.model.line === "connecting" && this.#connect(loading), LOADING_MS);
+    this.words = words;
+    this.on({ type: "line", is: phase });
   }
 
   /** @param {object} event */
   #send(event) {
-    if (this.#socket?.readyState === WebSocket.OPEN) this.#socket.send(JSON.stringify(event));
+    this.#line?.send(event);
   }
 
   /** @param {any} session */
   #onSessionCreated(session) {
     this.#detection = session.audio?.input?.turn_detection;
     this.#told = JSON.stringify(this.#detection);
-    this.#earlier = session.id;
+    this.#continuing = this.#earlier !== null;
+    this.#earlier = this.transcript.session = session.id;
     this.#configure();
     for (const wished of sessionWishes(this.settings, session)) this.#send({ type: "session.update", event_id: WISH, session: wished });
     this.#replayed.clear();
@@ -333,13 +352,13 @@ export class Conversation extends EventTarget {
   /** The session knows what it knows of what was said before; it is told the rest. */
   #onBegun() {
     const said = this.transcript.history();
+    const again = this.#line?.begun();
     this.#continuing = false;
-    this.#replay(said.slice(1 + said.findLastIndex(({ id }) => this.#replayed.has(id))));
-    if (this.#attempts) this.transcript.note("The line is back.");
+    this.#retell(said.slice(1 + said.findLastIndex(({ id }) => this.#replayed.has(id))));
+    if (again) this.transcript.note("The line is back.");
     else if (said.length) this.transcript.note("The conversation goes on.");
-    this.#attempts = 0;
     this.words = "";
-    this.#on({ type: "line", is: "open" });
+    this.on({ type: "line", is: "open" });
     for (const frame of this.#bufferedFrames.splice(0)) this.#appendInputAudio(frame);
     for (const action of this.#whenResponseDone.splice(0)) action();
   }
@@ -358,11 +377,9 @@ export class Conversation extends EventTarget {
     this.#told = told;
   }
 
-  #told = ""; // the turn detection that the session has
-
   /** @param {keyof import("./settings.js").Choices} name */
   #onSetting(name) {
-    if (name === "talking") this.#on({ type: "byHand", is: this.settings.get("talking") === "hold" });
+    if (name === "talking") this.on({ type: "byHand", is: this.settings.get("talking") === "hold" });
     if (name === "talking" || name === "interrupting" || name === "pauses") this.#configure();
     if (name === "volume") this.audio?.setVolume(this.settings.get("volume"));
     if (name === "microphone" && this.hasMicrophone) this.#changeMicrophone();
@@ -375,8 +392,7 @@ export class Conversation extends EventTarget {
       this.audio?.mute(this.model.muted);
     } catch (error) {
       if (!(error instanceof MicrophoneError)) throw error;
-      this.problem = error.message;
-      this.#changed();
+      this.report(error.message);
     }
   }
 
@@ -384,7 +400,7 @@ export class Conversation extends EventTarget {
    * A server that stores nothing, or was killed before it did, is told by the page.
    * @param {import("./transcript.js").Said[]} said
    */
-  #replay(said) {
+  #retell(said) {
     for (const { id, who, text } of said) {
       this.#replayed.add(id);
       const part = { type: who === "user" ? "input_text" : "output_text", text };
@@ -394,6 +410,7 @@ export class Conversation extends EventTarget {
 
   /** Keep what was said for this tab, should it be loaded again: words only, and nothing of a conversation that is over. */
   #keep() {
+    this.#unkept = false;
     try {
       const said = this.over ? [] : this.transcript.history();
       if (said.length) sessionStorage.setItem(KEPT, JSON.stringify({ earlier: this.#earlier, said }));
@@ -415,10 +432,9 @@ export class Conversation extends EventTarget {
 
   /** Show what has taken too long. */
   #tick() {
-    this.#keep();
-    const stalled = this.model.line === "open" && (this.#socket?.bufferedAmount ?? 0) > STALLED_BYTES;
-    if (stalled !== (this.problem === STALLED)) this.problem = stalled ? STALLED : "";
-    this.#changed();
+    if (this.#unkept) this.#keep();
+    const stalled = this.model.line === "open" && (this.#line?.unsent ?? 0) > STALLED_BYTES;
+    if (stalled !== (this.problem === STALLED)) this.report(stalled ? STALLED : "");
   }
 
   // server events
@@ -454,6 +470,7 @@ export class Conversation extends EventTarget {
       case "conversation.item.input_audio_transcription.delta":
         return transcript.appendText(event.item_id, event.delta);
       case "conversation.item.input_audio_transcription.completed":
+        if (transcript.get(event.item_id)?.file) this.#onFileTranscribed(event.item_id, event.transcript);
         return transcript.setText(event.item_id, event.transcript);
       case "conversation.item.input_audio_transcription.failed":
         return transcript.setText(event.item_id, event.error.code === "language_not_supported"
@@ -517,6 +534,7 @@ export class Conversation extends EventTarget {
 
   /** @param {{code: string, message: string, event_id?: string}} error */
   #onError({ code, message, event_id: event }) {
+    if (event && this.transcript.get(event)?.file) return this.#dropFile(event, message);
     if (event === CONFIGURE && this.settings.get("interrupting") === "words") {
       this.problem = "What answers here cannot tell words from other sounds, so speaking interrupts it.";
       return this.settings.set("interrupting", "speech");
@@ -541,6 +559,7 @@ export class Conversation extends EventTarget {
 
   /** Whether what the microphone gives now is for the server. */
   get #heard() {
+    if (this.model.replaying) return false;
     if (this.model.byHand) return this.model.held;
     if (this.settings.get("interrupting") !== "touch") return true;
     return !this.model.playing && performance.now() - this.#lastPlayedAt > ECHO_MS;
@@ -572,7 +591,46 @@ export class Conversation extends EventTarget {
 
   #createResponse() {
     this.#send({ type: "response.create" });
-    this.#on({ type: "asked" });
+    this.on({ type: "awaiting", is: true });
+  }
+
+  /**
+   * @param {string} name
+   * @param {string} audio as base64
+   */
+  #sendFile(name, audio) {
+    const id = `file_${crypto.randomUUID().replaceAll("-", "").slice(0, 24)}`;
+    this.transcript.addFile(id, name);
+    const item = { id, type: "message", role: "user", content: [{ type: "input_audio", audio }] };
+    this.#send({ type: "conversation.item.create", event_id: id, item });
+    this.on({ type: "awaiting", is: true });
+    const all = Math.max(1, this.#line?.unsent ?? 0);
+    const watch = setInterval(() => {
+      const left = this.#line?.unsent ?? 0;
+      this.transcript.setSent(id, 1 - left / all);
+      if (!left) clearInterval(watch);
+    }, PROGRESS_MS);
+  }
+
+  /**
+   * What was said in a recording is known: answer it.
+   * @param {string} id
+   * @param {string} transcript
+   */
+  #onFileTranscribed(id, transcript) {
+    if (transcript.trim()) return this.#createResponse();
+    this.#dropFile(id, "There is no speech in this recording.");
+    this.#send({ type: "conversation.item.delete", item_id: id });
+  }
+
+  /**
+   * @param {string} id
+   * @param {string} problem
+   */
+  #dropFile(id, problem) {
+    this.transcript.remove(id);
+    this.problem = problem;
+    this.on({ type: "awaiting", is: false });
   }
 
   // output audio
@@ -584,10 +642,13 @@ export class Conversation extends EventTarget {
   #onAudioDelta(item, base64) {
     if (this.#discarded.has(item) || !this.audio?.canPlay) return;
     const samples = new Int16Array(Uint8Array.from(atob(base64), (char) => char.charCodeAt(0)).buffer);
-    this.transcript.answer(item)?.appendAudio(samples.length);
+    this.transcript.appendAudio(item, samples);
     this.#receiving = item;
-    if (!this.model.playing) this.model = next(this.model, { type: "playing", is: item });
-    this.audio.play(item, samples);
+    if (!this.model.playing) {
+      this.model = next(this.model, { type: "blocked", is: this.audio.blocked });
+      this.model = next(this.model, { type: "playing", is: item });
+    }
+    this.audio.play(item, samples.slice());
   }
 
   /**
@@ -610,7 +671,7 @@ export class Conversation extends EventTarget {
     this.#lastPlayedAt = performance.now();
     this.#tellLevel("assistant", level);
     this.transcript.touch(item);
-    if (this.model.playing !== item) this.#on({ type: "playing", is: item });
+    if (this.model.playing !== item) this.on({ type: "playing", is: item });
   }
 
   /** @param {string} item */
@@ -618,7 +679,7 @@ export class Conversation extends EventTarget {
     const answer = this.transcript.answer(item);
     if (answer) answer.playedMs = Infinity;
     this.transcript.touch(item);
-    if (this.model.playing === item) this.#on({ type: "playing", is: null });
+    if (this.model.playing === item) this.on({ type: "playing", is: null });
   }
 
   /** Stop playing, and send how much of the answer was played. */
@@ -626,7 +687,7 @@ export class Conversation extends EventTarget {
     const { playing } = this.model;
     if (!playing || !this.audio) return;
     this.#discarded.add(playing); // it plays on until the audio thread has the message
-    this.#on({ type: "playing", is: null });
+    this.on({ type: "playing", is: null });
     for (const { item, ms } of await this.audio.interrupt()) this.#truncate(item, ms);
   }
 
@@ -636,7 +697,7 @@ export class Conversation extends EventTarget {
    */
   #truncate(item, ms) {
     this.#discarded.add(item);
-    if (this.model.playing === item) this.#on({ type: "playing", is: null });
+    if (this.model.playing === item) this.on({ type: "playing", is: null });
     const answer = this.transcript.answer(item);
     if (answer) Object.assign(answer, { playedMs: ms, truncated: true });
     this.transcript.touch(item);
@@ -648,8 +709,15 @@ export class Conversation extends EventTarget {
   // telling
 
   /** @param {import("./state.js").PageEvent} event */
-  #on(event) {
+  on(event) {
+    if (event.type === "replaying" && !event.is) this.#lastPlayedAt = performance.now();
     this.model = next(this.model, event);
+    this.#changed();
+  }
+
+  /** @param {string} problem in words for people */
+  report(problem) {
+    this.problem = problem;
     this.#changed();
   }
 

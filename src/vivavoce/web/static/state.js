@@ -6,9 +6,9 @@
  * `idle` nobody talks; `asking` the browser asks for the microphone; `connecting` until the session is there;
  * `ready` waits to be written to, or for the button of push-to-talk; `listening` the microphone is heard; `hearing`
  * somebody speaks into it; `thinking` an answer is being made; `speaking` it is being played; `muted`; `reconnecting`;
- * `error` the conversation cannot go on by itself.
+ * `blocked` there is something to play, which the browser holds back; `error` the conversation cannot go on by itself.
  * @typedef {"idle" | "asking" | "connecting" | "ready" | "listening" | "hearing" | "thinking" | "speaking" | "muted" |
- *   "reconnecting" | "error"} State
+ *   "blocked" | "reconnecting" | "error"} State
  */
 
 /**
@@ -24,13 +24,16 @@
  * @property {string | null} response the id of the response in progress
  * @property {readonly string[]} calls function calls without an output
  * @property {string | null} playing the item that is being played
+ * @property {string | null} replaying the answer that is being played again
+ * @property {boolean} blocked the browser plays nothing before somebody presses something
  */
 
 /**
  * The page's own events; all others are the server's.
  * @typedef {{type: "line", is: Model["line"]} | {type: "microphone", is: Model["microphone"]} |
  *   {type: "muted", is: boolean} | {type: "byHand", is: boolean} |
- *   {type: "held", is: boolean} | {type: "playing", is: string | null} | {type: "asked"}} PageEvent
+ *   {type: "held", is: boolean} | {type: "playing" | "replaying", is: string | null} |
+ *   {type: "blocked" | "awaiting", is: boolean}} PageEvent
  */
 /** @typedef {{type: string, [field: string]: any}} ServerEvent */
 
@@ -47,6 +50,8 @@ export const START = Object.freeze({
   response: null,
   calls: [],
   playing: null,
+  replaying: null,
+  blocked: false,
 });
 
 /** A session that is gone has no turn, no response and no calls; what is queued still plays. */
@@ -72,9 +77,10 @@ export function next(model, event) {
     case "held":
       return { ...model, held: event.is, hearing: event.is && model.hearing };
     case "playing":
-      return { ...model, playing: event.is };
-    case "asked":
-      return { ...model, awaiting: true };
+    case "replaying":
+    case "blocked":
+    case "awaiting":
+      return { ...model, [event.type]: event.is };
     case "input_audio_buffer.speech_started":
       return { ...model, hearing: true, spoken: event.item_id, awaiting: false };
     case "input_audio_buffer.speech_stopped":
@@ -124,11 +130,12 @@ function without(calls, call) {
 export function stateOf(model) {
   if (model.line === "failed") return "error";
   if (model.microphone === "asking") return "asking";
+  if (model.replaying) return "speaking";
   if (model.line === "closed") return "idle";
   if (model.line !== "open") return model.line;
   if (model.hearing) return "hearing";
   if (model.held) return "listening";
-  if (model.playing) return "speaking";
+  if (model.playing) return model.blocked ? "blocked" : "speaking";
   if (model.response || model.awaiting || model.calls.length) return "thinking";
   if (model.microphone !== "open" || model.byHand) return "ready";
   return model.muted ? "muted" : "listening";

@@ -3,6 +3,7 @@
 const WIRE_RATE = 24000;
 const HISTORY_TURNS = 200; // of a conversation that goes on in a new session,
 const HISTORY_CHARS = 60000; // and characters
+const MAX_SOUND = 4_000_000; // samples of answers that can be played again without the server: nearly three minutes
 const CHARS_PER_MS = 0.015; // speed of speech, until it is known how long these words take
 
 /** One answer: its words, and the moment in its audio at which each run of words begins. */
@@ -11,6 +12,8 @@ export class Answer {
   #runs = [];
   #audioMs = 0; // received
   #finished = false;
+  /** @type {Int16Array[]} what was received, as long as there is room for it */
+  sound = [];
   playedMs = 0;
   truncated = false;
   hasAudio = false;
@@ -20,10 +23,20 @@ export class Answer {
     this.#runs.push({ text, at: this.#audioMs });
   }
 
-  /** @param {number} samples at 24 kHz */
+  /** @param {Int16Array} samples at 24 kHz */
   appendAudio(samples) {
     this.hasAudio = true;
-    this.#audioMs += (samples / WIRE_RATE) * 1000;
+    this.#audioMs += (samples.length / WIRE_RATE) * 1000;
+    this.sound.push(samples);
+  }
+
+  /** Whether it was played to its end, or to where it was interrupted. */
+  get isOver() {
+    return this.hasAudio && (this.truncated || this.playedMs === Infinity);
+  }
+
+  get samples() {
+    return this.sound.reduce((sum, { length }) => sum + length, 0);
   }
 
   finish() {
@@ -76,15 +89,19 @@ export class Answer {
  * @property {string} [purpose]
  * @property {Answer} [answer]
  * @property {{title: string, html: string}} [card]
+ * @property {string | null} session in which it was said, as the server names it
+ * @property {{name: string, sent: number}} [file] a recording that is sent, and the part of it that was
  */
 /** @typedef {{change: "added" | "changed" | "removed", turn: Turn} | {change: "cleared"}} Change */
-/** @typedef {{id: string, who: "user" | "assistant", text: string}} Said */
+/** @typedef {{id: string, who: "user" | "assistant", text: string, session?: string | null}} Said */
 
 /** All turns, in order. Each change is dispatched as a CustomEvent `change`, with a `Change` as detail. */
 export class Transcript extends EventTarget {
   /** @type {Map<string, Turn>} */
   #turns = new Map();
   #unsaid = 0; // notes and cards so far, which have no ids of their own
+  /** @type {string | null} */
+  session = null;
 
   get empty() {
     return this.#turns.size === 0;
@@ -113,7 +130,28 @@ export class Transcript extends EventTarget {
    */
   add(id, who, text = "", purpose) {
     if (this.#turns.has(id)) return;
-    this.#add({ id, who, text, purpose, answer: who === "assistant" ? new Answer() : undefined });
+    const answer = who === "assistant" ? new Answer() : undefined;
+    this.#add({ id, who, text, purpose, answer, session: this.session });
+  }
+
+  /**
+   * Add a recording that somebody sends.
+   * @param {string} id
+   * @param {string} name
+   */
+  addFile(id, name) {
+    this.#add({ id, who: "user", text: "", session: this.session, file: { name, sent: 0 } });
+  }
+
+  /**
+   * @param {string} id of a recording
+   * @param {number} sent the part of it that was sent, 0 to 1
+   */
+  setSent(id, sent) {
+    const turn = this.#turns.get(id);
+    if (!turn?.file) return;
+    turn.file.sent = sent;
+    this.#tell({ change: "changed", turn });
   }
 
   /**
@@ -121,7 +159,7 @@ export class Transcript extends EventTarget {
    * @param {string} text
    */
   note(text) {
-    this.#add({ id: `note ${this.#unsaid++}`, who: "note", text });
+    this.#add({ id: `note ${this.#unsaid++}`, who: "note", text, session: null });
   }
 
   /**
@@ -130,7 +168,28 @@ export class Transcript extends EventTarget {
    * @param {string} html
    */
   card(title, html) {
-    this.#add({ id: `card ${this.#unsaid++}`, who: "card", text: "", card: { title, html } });
+    this.#add({ id: `card ${this.#unsaid++}`, who: "card", text: "", session: null, card: { title, html } });
+  }
+
+  /** @param {string} id */
+  get(id) {
+    return this.#turns.get(id);
+  }
+
+  /**
+   * More sound of an answer. Of older answers it is dropped.
+   * @param {string} id
+   * @param {Int16Array} samples at 24 kHz
+   */
+  appendAudio(id, samples) {
+    this.answer(id)?.appendAudio(samples);
+    const answers = [...this.#turns.values()].flatMap(({ answer }) => (answer?.sound.length ? [answer] : []));
+    let kept = answers.reduce((sum, answer) => sum + answer.samples, 0);
+    for (const answer of answers.slice(0, -1)) {
+      if (kept <= MAX_SOUND) break;
+      kept -= answer.samples;
+      answer.sound = [];
+    }
   }
 
   /** @param {string | null} id */
@@ -196,7 +255,8 @@ export class Transcript extends EventTarget {
    * @param {Said[]} said
    */
   restore(said) {
-    for (const { id, who, text } of said) {
+    for (const { id, who, text, session = null } of said) {
+      this.session = session;
       this.add(id, who, text);
       this.answer(id)?.appendText(text);
       this.touch(id);
@@ -228,15 +288,15 @@ export class Transcript extends EventTarget {
  * Whether the words of a turn are still to come.
  * @param {Turn} turn
  */
-export function isWaiting({ who, text, answer }) {
-  return (who === "user" && !text) || (answer !== undefined && !answer.text);
+export function isWaiting({ who, text, answer, file }) {
+  return (who === "user" && !text && !file) || (answer !== undefined && !answer.text);
 }
 
 /**
  * @param {Turn} turn
  * @returns {Said | null}
  */
-function heard({ id, who, text, answer }) {
+function heard({ id, who, text, answer, session }) {
   const words = answer ? answer.split()[0] : text;
-  return (who === "user" || who === "assistant") && words.trim() ? { id, who, text: words } : null;
+  return (who === "user" || who === "assistant") && words.trim() ? { id, who, text: words, session } : null;
 }

@@ -21,6 +21,7 @@ const STATE_TEXTS = {
   hearing: ["I hear you", "A pause ends your turn. Or press the circle."],
   thinking: ["Thinking", "Press the circle to stop."],
   speaking: ["Speaking", "Just talk to interrupt, or press the square."],
+  blocked: ["Sound is held back", "Your browser plays nothing before you press something. Press the circle to hear the answer."],
   muted: ["Muted", "I do not hear you until you unmute."],
   reconnecting: ["The line dropped", "Trying to get it back."],
   error: ["That did not work", ""],
@@ -47,6 +48,7 @@ const ACTIONS = {
   hearing: "Answer now",
   thinking: "Stop the answer",
   speaking: "Stop the voice",
+  blocked: "Play the answer",
   muted: "Listen again",
   error: "Talk again",
 };
@@ -89,6 +91,7 @@ export class TalkView extends HTMLElement {
     this.#mute.addEventListener("click", () => this.#toggleMute());
     this.#end.addEventListener("click", () => this.#conversation.end());
     find(this, "#write", HTMLFormElement).addEventListener("submit", (event) => this.#submit(event));
+    this.#listenForFiles();
     find(document, "#options", HTMLButtonElement).addEventListener("click", () => this.#showOptions());
     for (const example of this.querySelectorAll("#examples button"))
       example.addEventListener("click", () => this.#conversation.write(example.textContent ?? ""));
@@ -97,12 +100,41 @@ export class TalkView extends HTMLElement {
     document.addEventListener("keyup", ({ key }) => key === " " && this.#letGo());
   }
 
+  #listenForFiles() {
+    const chosen = find(this, "#file", HTMLInputElement);
+    const send = (/** @type {FileList | null | undefined} */ files) => {
+      const file = files?.[0];
+      if (file) this.#conversation.sendRecording(file);
+      return Boolean(file);
+    };
+    find(this, "#attach", HTMLButtonElement).addEventListener("click", () => chosen.click());
+    chosen.addEventListener("change", () => {
+      send(chosen.files);
+      chosen.value = ""; // the same one may be chosen again
+    });
+    this.#words.addEventListener("paste", (event) => send(event.clipboardData?.files) && event.preventDefault());
+    this.addEventListener("dragover", (event) => {
+      if (!event.dataTransfer?.types.includes("Files")) return;
+      event.preventDefault();
+      this.dataset.dropping = "";
+    });
+    this.addEventListener("dragleave", ({ relatedTarget }) => {
+      if (!(relatedTarget instanceof Node && this.contains(relatedTarget))) delete this.dataset.dropping;
+    });
+    this.addEventListener("drop", (event) => {
+      event.preventDefault();
+      delete this.dataset.dropping;
+      send(event.dataTransfer?.files);
+    });
+  }
+
   // what people do
 
   /** Do what the circle does in this state, where talking is hands-free. */
   #act() {
     const { state, model, hasMicrophone } = this.#conversation;
     if (state === "speaking" || state === "thinking") return this.#conversation.stop();
+    if (state === "blocked") return this.#conversation.unblock();
     if (state === "hearing") return this.#conversation.commit();
     if (state === "listening" || state === "muted") return this.#toggleMute();
     if (!hasMicrophone && model.line !== "connecting" && model.line !== "reconnecting") return this.#conversation.talk();
@@ -112,7 +144,7 @@ export class TalkView extends HTMLElement {
   #onClick({ detail }) {
     const { model, state } = this.#conversation;
     if (detail > 1 && state === "listening") return; // a double click begins a conversation, and does not mute it
-    if (!model.byHand) return this.#act();
+    if (!model.byHand || state === "blocked") return this.#act();
     if (detail === 0) this.#holdOrRelease(); // by Enter, or by a screen reader: fingers and mice are pointers
   }
 
@@ -236,7 +268,7 @@ export class TalkView extends HTMLElement {
     if (state === "idle" && goesOn) return GOES_ON;
     if (state === "thinking" && waited > VERY_SLOW_MS) return ["Still thinking", "This takes long. Press the circle to stop."];
     if (state === "thinking" && waited > SLOW_MS) return ["Still thinking", STATE_TEXTS.thinking[1]];
-    if (state === "speaking" && (!hasMicrophone || model.byHand)) return ["Speaking", "Press the square, or Esc, to stop."];
+    if (state === "speaking" && (!hasMicrophone || model.byHand || model.replaying)) return ["Speaking", "Press the square, or Esc, to stop."];
     if (state === "speaking") return ["Speaking", INTERRUPT_HINTS[this.#settings.get("interrupting")]];
     if (state === "listening" && performance.now() - lastInputAt > NO_INPUT_MS)
       return ["Listening", "No sound comes from your microphone. Is it switched off?"];
@@ -252,7 +284,7 @@ export class TalkView extends HTMLElement {
     const [{ CaptionList }, { SoundPicture }] = await Promise.all([import("../captions.js"), import("../sound-picture.js")]);
     const captions = new CaptionList();
     find(this, "#conversation", HTMLElement).prepend(captions);
-    captions.show(this.#conversation.transcript, this.#settings);
+    captions.show(this.#conversation, this.#settings);
     this.#picture = new SoundPicture();
     this.#orb.before(this.#picture);
   }
