@@ -20,7 +20,7 @@ from clients.serving import running
 from refresh_samples import ROOT
 from vivavoce.audio.rates import OUTPUT_RATE
 from vivavoce.audio.resample import resample
-from web.test_page import browsing, in_state, microphone, said, talk
+from web.browser import browsing, in_state, microphone, said, talk
 
 QUESTION, ANSWER = "What is the capital of France?", "Paris"
 PICTURE = ROOT / "docs/images/page.png"

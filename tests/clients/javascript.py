@@ -18,7 +18,7 @@ from clients.rules import Direction, check
 from clients.talk import sound_of
 from vivavoce.audio import g711
 
-__all__ = ["NODE", "Held", "Reports", "hold", "obeys", "packages", "write_recordings"]
+__all__ = ["NODE", "Held", "Reports", "has_node", "hold", "obeys", "packages", "write_recordings"]
 
 NODE = Path(__file__).parent / "node"
 SECONDS = 60
@@ -45,10 +45,15 @@ class Held:
 Reports = dict[str, Held]
 
 
-def packages() -> Path:
-    """Install what the lock file names, unless it is there already. Return the folder with the packages."""
+def has_node() -> None:
+    """Skip the test where Node.js is not installed."""
     if not (shutil.which("node") and shutil.which("npm")) and "CI" not in os.environ:
         pytest.skip("Node.js is not installed")
+
+
+def packages() -> Path:
+    """Install what the lock file names, unless it is there already. Return the folder with the packages."""
+    has_node()
     lock = hashlib.sha256((NODE / "package-lock.json").read_bytes()).hexdigest()
     modules = NODE / "node_modules"
     installed = modules / ".lock"

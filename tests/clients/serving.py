@@ -48,10 +48,14 @@ def running(*options: str, folder: Path, scheme: str = "http", **environment: st
 
 
 @contextmanager
-def doomed(*options: str, folder: Path) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
-    """Run `viva serve` with these options, which may be killed and is in the end; give its address, and it."""
+def doomed(*options: str, folder: Path, port: int = 0) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
+    """Run `viva serve` with these options, which may be killed and is in the end; give its address, and it.
+
+    `port` 0 is any.
+    """
     viva = str(Path(sys.executable).parent / "viva")
-    with reserved_port() as port, (folder / "serve.log").open("wb") as log:
+    with reserved_port() as free, (folder / "serve.log").open("wb") as log:
+        port = port or free
         command = [viva, "serve", "--port", str(port), *options]
         with subprocess.Popen(command, stdout=log, stderr=log, cwd=folder, env={**os.environ}) as server:
             try:

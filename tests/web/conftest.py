@@ -1,9 +1,12 @@
 """A real server on a free port of this machine, with the stage's models."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+import json
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
 
 import pytest
+from playwright.async_api import Page
 
 from vivavoce.config.schema import Config
 from vivavoce.runtime import Runtime
@@ -13,6 +16,7 @@ from vivavoce.testing.simulation import Simulation
 from vivavoce.tools.types import Assistant
 from vivavoce.web.app import Web
 from vivavoce.web.server import listen, serving
+from web.browser import Open, a_runtime, browsing, microphone
 
 Site = Callable[..., AbstractAsyncContextManager[str]]
 
@@ -43,3 +47,27 @@ async def open_site(
 @pytest.fixture
 def site() -> Site:
     return open_site
+
+
+@pytest.fixture
+def opened(tmp_path: Path) -> Open:
+    @asynccontextmanager
+    async def open_page(
+        *heard: float | str,
+        runtime: Runtime | None = None,
+        refused: bool = False,
+        chosen: Mapping[str, object] | None = None,
+    ) -> AsyncIterator[Page]:
+        if runtime is None:
+            runtime = a_runtime()
+            await runtime.open()
+        flags = [] if refused else microphone(tmp_path / "mic.wav", *heard)
+        async with serving(Web(runtime), listen("127.0.0.1", 0)) as url, browsing(url, flags) as page:
+            if chosen:
+                kept = json.dumps(chosen)
+                await page.evaluate("kept => localStorage.setItem('vivavoce settings', kept)", kept)
+                await page.reload()
+            yield page
+        await runtime.close()
+
+    return open_page

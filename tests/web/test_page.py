@@ -1,34 +1,20 @@
 """The page in a real browser: a recording is its microphone, a real server the other end."""
 
 import re
-import shutil
-import wave
-from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
-from typing import Any, Protocol
 
 import anyio
 import pytest
-from playwright.async_api import Page, WebSocketRoute, async_playwright, expect
+from playwright.async_api import WebSocketRoute, expect
 
-from vivavoce.audio.resample import resample
+from clients.serving import doomed, reserved_port
 from vivavoce.config.schema import PRESETS, Config
 from vivavoce.runtime import Runtime
 from vivavoce.tools.function import tool
 from vivavoce.tools.types import Assistant, Card
-from vivavoce.web.app import Web
-from vivavoce.web.server import listen, serving
+from web.browser import PATIENCE, Open, a_runtime, browsing, in_state, microphone, said, seen, talk, write
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-RECORDINGS = Path(__file__).parent.parent / "recordings"
 TRUNCATE = "conversation.item.truncate"
-PATIENCE = 60
-"""Seconds, for machines with much else to do; only a test that fails takes so long."""
-QUESTION = "How old is the Brooklyn Bridge?"
-TRANSCRIPTS = {"1.6": f"{QUESTION} Answer at length.", "1.0": "Answer in ten words."}
-TRANSCRIBER = {"provider": "scripted", "transcripts": TRANSCRIPTS}
-
 SLOW_TO_CLEAR = """() => {
     const post = MessagePort.prototype.postMessage;
     MessagePort.prototype.postMessage = function (message, ...rest) {
@@ -48,97 +34,6 @@ CLOSED = "window.stream?.getTracks().every((track) => track.readyState === 'ende
 WITHOUT_LIVE_SOUND = "() => Object.defineProperty(BaseAudioContext.prototype, 'audioWorklet', { value: null })"
 
 pytestmark = [pytest.mark.anyio, pytest.mark.real_time, pytest.mark.browser]
-
-
-class Open(Protocol):
-    """Opens the page, with a microphone that hears these silences (seconds) and recordings."""
-
-    def __call__(
-        self, *heard: float | str, runtime: Runtime | None = None, refused: bool = False
-    ) -> AbstractAsyncContextManager[Page]: ...
-
-
-def a_runtime() -> Runtime:
-    return Runtime(Config.model_validate({**PRESETS["scripted"], "transcriber": TRANSCRIBER}))
-
-
-@pytest.fixture
-def opened(tmp_path: Path) -> Open:
-    @asynccontextmanager
-    async def open_page(
-        *heard: float | str, runtime: Runtime | None = None, refused: bool = False
-    ) -> AsyncIterator[Page]:
-        if runtime is None:
-            runtime = a_runtime()
-            await runtime.open()
-        flags = [] if refused else microphone(tmp_path / "mic.wav", *heard)
-        async with serving(Web(runtime), listen("127.0.0.1", 0)) as url, browsing(url, flags) as page:
-            yield page
-        await runtime.close()
-
-    return open_page
-
-
-@asynccontextmanager
-async def browsing(url: str, flags: list[str], *, harmless: str = "503") -> AsyncIterator[Page]:
-    """Open the page of a server in a browser with these flags; nothing may go wrong, but for one status."""
-    expect.set_options(timeout=1000 * PATIENCE)
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
-        page = await browser.new_page()
-        page.set_default_timeout(1000 * PATIENCE)
-        wrong: list[str] = []
-        page.on("pageerror", lambda error: wrong.append(str(error)))
-        page.on("console", lambda message: wrong.append(message.text))
-        await page.goto(url)
-        yield page
-        await browser.close()
-    assert [
-        line
-        for line in wrong
-        if f"a status of {harmless}" not in line and f"response code: {harmless}" not in line
-    ] == []
-
-
-def microphone(path: Path, *heard: float | str) -> list[str]:
-    """Write what the microphone hears, at 48 kHz, and return the flags for a browser that hears it once."""
-    with wave.open(str(path), "wb") as file:
-        file.setparams((1, 2, 48_000, 0, "NONE", ""))
-        for part in heard:
-            file.writeframes(_recording(part) if isinstance(part, str) else bytes(2 * round(part * 48_000)))
-    return [
-        "--use-fake-device-for-media-stream",
-        "--use-fake-ui-for-media-stream",
-        f"--use-file-for-fake-audio-capture={path}%noloop",
-    ]
-
-
-def _recording(name: str) -> bytes:
-    with wave.open(str(RECORDINGS / f"{name}.wav")) as file:
-        return resample(file.readframes(file.getnframes()), file.getframerate(), 48_000)
-
-
-async def talk(page: Page) -> None:
-    await page.get_by_role("button", name="Talk", exact=True).click()
-
-
-async def write(page: Page, text: str) -> None:
-    box = page.get_by_label("Write instead of speaking")
-    await box.fill(text)
-    await box.press("Enter")
-
-
-async def in_state(page: Page, state: str) -> None:
-    await page.locator(f"body[data-state={state}]").wait_for()
-
-
-async def seen(page: Page) -> dict[str, Any]:
-    found: dict[str, Any] = await page.evaluate("window.vivavoce")
-    return found
-
-
-def said(page: Page, who: str, nth: int = 0) -> Any:
-    return page.locator(f"#turns li.{who} .words").nth(nth)
 
 
 @tool
@@ -437,3 +332,27 @@ async def test_the_caller_is_greeted_and_sees_who_takes_over(opened: Open) -> No
         await write(page, "Transfer me to the workshop.")
         await expect(page.locator("#turns li.note")).to_have_text("You now talk with the workshop.")
         await expect(said(page, "assistant", 1)).to_have_text("The workshop, good morning.")
+
+
+# a server that is killed
+
+
+async def test_a_conversation_goes_on_after_its_server_was_killed_and_came_back(tmp_path: Path) -> None:
+    options = ("--preset", "scripted")
+    with reserved_port() as port, doomed(*options, folder=tmp_path, port=port) as (url, server):
+        async with browsing(url.removesuffix("/v1"), []) as page:
+            dialled: list[str] = []
+            page.on("websocket", lambda line: dialled.append(line.url))
+            await write(page, "My code word is marmalade.")
+            await in_state(page, "speaking")
+            await in_state(page, "ready")
+            server.kill()
+            await in_state(page, "reconnecting")
+            with doomed(*options, folder=tmp_path, port=port):
+                await expect(page.get_by_text("The line is back.")).to_have_count(1)
+                await write(page, "What is my code word?")
+                await expect(page.locator("#turns li.assistant .words").last).to_have_text(
+                    re.compile("marmalade")
+                )
+                await expect(page.locator("#turns li.user")).to_have_count(2)
+                assert "conversation=sess_" in dialled[-1]

@@ -101,11 +101,25 @@ export class CaptionList extends HTMLElement {
     if (!element || !words) return;
     const waiting = isWaiting(turn);
     element.classList.toggle("waiting", waiting);
-    words.replaceChildren(...(waiting ? ["…"] : pieces(turn)));
+    this.#write(words, waiting ? ["…", "", false] : pieces(turn));
     actions?.showWhat({ words: Boolean(turn.answer?.text), sound: turn.answer?.isOver ?? false });
     if (progress && turn.file) progress.value = turn.file.sent;
     if (progress) progress.hidden = turn.file?.sent === 1;
     this.#follow();
+  }
+
+  /**
+   * Write what was said, and what is still to be played or was cut off. Most of the fifty times a second in which this
+   * happens nothing has changed.
+   * @param {HTMLElement} words
+   * @param {[string, string, boolean]} pieces
+   */
+  #write(words, [played, rest, truncated]) {
+    const key = `${played.length} ${rest.length} ${truncated}`;
+    if (words.dataset.shown === key && words.textContent?.startsWith(played)) return;
+    words.dataset.shown = key;
+    const after = truncated ? notPlayed(rest) : h("span", { className: "ahead" }, rest);
+    words.replaceChildren(played, ...(rest ? [after] : []));
   }
 
   /** Scroll to the newest words, unless the user reads further up. */
@@ -194,14 +208,12 @@ function button(sign, name, onclick) {
 }
 
 /**
+ * What was said or played, the rest, and whether that was cut off.
  * @param {Turn} turn
- * @returns {(Node | string)[]}
+ * @returns {[string, string, boolean]}
  */
 function pieces({ text, answer }) {
-  if (!answer) return [text];
-  const [played, rest] = answer.split();
-  if (!rest) return [played];
-  return [played, answer.truncated ? notPlayed(rest) : h("span", { className: "ahead" }, rest)];
+  return answer ? [...answer.split(), answer.truncated] : [text, "", false];
 }
 
 /** @param {string} text */

@@ -460,6 +460,7 @@ export class Conversation extends EventTarget {
         transcript.remove(spoken); // it was dropped
         transcript.add(event.item_id, "user");
         this.audio?.duck(false);
+        this.problem = "";
         return this.#interruptible ? this.#interrupt() : undefined;
       case "input_audio_buffer.cleared":
         return transcript.remove(spoken);
@@ -534,7 +535,7 @@ export class Conversation extends EventTarget {
 
   /** @param {{code: string, message: string, event_id?: string}} error */
   #onError({ code, message, event_id: event }) {
-    if (event && this.transcript.get(event)?.file) return this.#dropFile(event, message);
+    if (event && this.transcript.get(event)?.file) return this.#dropFile(event, withoutPath(message));
     if (event === CONFIGURE && this.settings.get("interrupting") === "words") {
       this.problem = "What answers here cannot tell words from other sounds, so speaking interrupts it.";
       return this.settings.set("interrupting", "speech");
@@ -732,6 +733,15 @@ export class Conversation extends EventTarget {
   #tellLevel(who, level) {
     this.dispatchEvent(new CustomEvent("level", { detail: { who, level } }));
   }
+}
+
+/**
+ * What is wrong with a value, without where it stands in an event.
+ * @param {string} message
+ */
+function withoutPath(message) {
+  const sentence = message.replace(/^Invalid value for '[^']*': /, "");
+  return sentence.charAt(0).toUpperCase() + sentence.slice(1);
 }
 
 /** @param {{text?: string, transcript?: string}} part */

@@ -2,7 +2,8 @@
 
 const AWAY = "The server cannot be reached. Is it running?";
 const AGAIN_MS = 3000;
-const RETRY_MS = [250, 1000, 2000, 4000, 8000];
+const RETRY_MS = [250, 1000, 2000, 4000, 8000]; // and then always the last
+const MAX_RETRIES = 24; // in nearly three minutes, in which a server that was started again is ready
 const LOADING_MS = 1500;
 const LOADING = "The models are loading";
 
@@ -178,11 +179,13 @@ export class Line {
     this.#socket = undefined;
     if (this.#phase === "open" && code === 1000) return this.#fail("The conversation is over. Press to begin a new one.", true);
     if (this.#phase === "connecting") return this.#explainRefusal();
-    const wait = RETRY_MS[this.#attempts++];
-    if (wait === undefined) return this.#fail("The server cannot be reached. Press to try again: the conversation goes on.");
+    const wait = RETRY_MS[Math.min(this.#attempts, RETRY_MS.length - 1)];
+    if (++this.#attempts > MAX_RETRIES) return this.#fail("The server cannot be reached. Press to try again: the conversation goes on.");
     this.#phase = "reconnecting";
-    setTimeout(() => this.#phase === "reconnecting" && this.open(this.#earlier), wait * (0.8 + 0.4 * Math.random()));
-    this.onphase("reconnecting", "");
+    const words = this.#attempts > RETRY_MS.length ? "Still trying" : "";
+    const again = () => this.#phase === "reconnecting" && this.open(this.#earlier, words);
+    setTimeout(again, wait * (0.8 + 0.4 * Math.random()));
+    this.onphase("reconnecting", words);
   }
 
   /** A browser does not say why a WebSocket was refused; the server does by HTTP. */

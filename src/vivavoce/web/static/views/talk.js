@@ -23,7 +23,7 @@ const STATE_TEXTS = {
   speaking: ["Speaking", "Just talk to interrupt, or press the square."],
   blocked: ["Sound is held back", "Your browser plays nothing before you press something. Press the circle to hear the answer."],
   muted: ["Muted", "I do not hear you until you unmute."],
-  reconnecting: ["The line dropped", "Trying to get it back."],
+  reconnecting: ["The line dropped", "Trying to get it back. What was said is kept."],
   error: ["That did not work", ""],
 };
 const BY_HAND = {
@@ -97,7 +97,7 @@ export class TalkView extends HTMLElement {
       example.addEventListener("click", () => this.#conversation.write(example.textContent ?? ""));
     this.#words.addEventListener("keydown", (event) => this.#onWriting(event));
     document.addEventListener("keydown", (event) => this.#onKey(event));
-    document.addEventListener("keyup", ({ key }) => key === " " && this.#letGo());
+    document.addEventListener("keyup", (event) => event.key === " " && this.#letGo(event));
   }
 
   #listenForFiles() {
@@ -141,18 +141,19 @@ export class TalkView extends HTMLElement {
   }
 
   /** @param {MouseEvent} event */
-  #onClick({ detail }) {
+  #onClick(event) {
+    const { detail } = event;
     const { model, state } = this.#conversation;
     if (detail > 1 && state === "listening") return; // a double click begins a conversation, and does not mute it
     if (!model.byHand || state === "blocked") return this.#act();
-    if (detail === 0) this.#holdOrRelease(); // by Enter, or by a screen reader: fingers and mice are pointers
+    if (detail === 0) this.#holdOrRelease(event); // by Enter, or by a screen reader: fingers and mice are pointers
   }
 
   /** @param {PointerEvent} event */
   #onPointer(event) {
     if (!this.#conversation.model.byHand || event.button !== 0) return;
     this.#orb.setPointerCapture(event.pointerId);
-    this.#hold();
+    this.#hold(event);
     const isAway = (/** @type {PointerEvent} */ { clientX, clientY }) => {
       const { left, top, width, height } = this.#orb.getBoundingClientRect();
       return Math.hypot(clientX - left - width / 2, clientY - top - height / 2) > width / 2 + SLIDE_PX;
@@ -160,26 +161,33 @@ export class TalkView extends HTMLElement {
     const end = new AbortController();
     const done = (/** @type {PointerEvent} */ last) => {
       end.abort();
-      this.#letGo(last.type === "pointercancel" || isAway(last));
+      this.#letGo(last, last.type === "pointercancel" || isAway(last));
     };
     this.#orb.addEventListener("pointerup", done, { signal: end.signal });
     this.#orb.addEventListener("pointercancel", done, { signal: end.signal });
   }
 
-  /** Press the button of push-to-talk; or release it, if it was clicked. */
-  #hold() {
+  /**
+   * Press the button of push-to-talk; or release it, if it was clicked.
+   * @param {Event} event whose time counts: the page may have been busy since
+   */
+  #hold({ timeStamp }) {
     if (this.#latched) {
       this.#latched = false;
       this.#pressedAt = 0;
       return this.#conversation.release();
     }
-    this.#pressedAt = performance.now();
+    this.#pressedAt = timeStamp;
     return this.#conversation.press();
   }
 
-  #letGo(drop = false) {
+  /**
+   * @param {Event} event
+   * @param {boolean} [drop]
+   */
+  #letGo({ timeStamp }, drop = false) {
     if (!this.#pressedAt || this.#latched) return;
-    if (!drop && performance.now() - this.#pressedAt < CLICK_MS) {
+    if (!drop && timeStamp - this.#pressedAt < CLICK_MS) {
       this.#latched = true;
       return this.#render();
     }
@@ -187,8 +195,9 @@ export class TalkView extends HTMLElement {
     this.#conversation.release({ drop });
   }
 
-  #holdOrRelease() {
-    this.#hold();
+  /** @param {Event} event */
+  #holdOrRelease(event) {
+    this.#hold(event);
     this.#latched = this.#pressedAt > 0;
     this.#render();
   }
@@ -221,7 +230,7 @@ export class TalkView extends HTMLElement {
     if (event.key === " ") {
       const other = event.target.closest("button, a");
       if (other && (other !== this.#orb || !this.#conversation.model.byHand)) return; // the element's own key
-      if (!event.repeat) this.#conversation.model.byHand ? this.#hold() : this.#act();
+      if (!event.repeat) this.#conversation.model.byHand ? this.#hold(event) : this.#act();
     } else if (event.key === "/") this.#words.focus();
     else if (event.key === "m") this.#toggleMute();
     else return;
