@@ -53,7 +53,9 @@ async def browsing(url: str, flags: list[str], **context: Any) -> AsyncIterator[
         await page.goto(url)
         yield page
         await browser.close()
-    assert [line for line in wrong if not re.search("response code: 503|ERR_CONNECTION_(REFUSED|RESET)", line)] == []
+    assert [
+        line for line in wrong if not re.search("response code: 503|ERR_CONNECTION_(REFUSED|RESET)", line)
+    ] == []
 
 
 def microphone(path: Path, *heard: float | str) -> list[str]:

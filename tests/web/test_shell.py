@@ -22,8 +22,8 @@ from vivavoce.web.app import Web
 from vivavoce.web.server import listen, serving
 from vivavoce.web.shell import STATIC, Shell
 from web.asking import asking
+from web.browser import CHROMIUM, PATIENCE
 from web.connecting import Site
-from web.test_page import CHROMIUM, PATIENCE
 
 pytestmark = [pytest.mark.anyio, pytest.mark.real_time]
 
