@@ -1,40 +1,12 @@
 """axe finds nothing to complain about in any state of the page, in light and in dark."""
 
-import subprocess
-from functools import cache
-from pathlib import Path
-
 import pytest
 from playwright.async_api import Page, expect
 
-from clients.environments import installing
-from clients.javascript import has_node
+from web.accessibility import violations
 from web.browser import Open, in_state, said, talk, write
 
 pytestmark = [pytest.mark.anyio, pytest.mark.real_time, pytest.mark.browser]
-
-NODE = Path(__file__).parent / "node"
-RUN = """async () => {
-    const { violations } = await axe.run();
-    return violations.flatMap(({ id, nodes }) => nodes.map(({ target }) => `${id}: ${target}`));
-}"""
-
-
-@cache
-def axe() -> str:
-    """Return the source of axe, which npm fetches once."""
-    has_node()
-    script = NODE / "node_modules/axe-core/axe.min.js"
-    with installing("page"):
-        if not script.exists():
-            subprocess.run(["npm", "ci", "--no-progress"], cwd=NODE, check=True, timeout=300)
-    return script.read_text(encoding="utf-8")
-
-
-async def complaints(page: Page) -> list[str]:
-    await page.evaluate(axe())
-    found: list[str] = await page.evaluate(RUN)
-    return found
 
 
 async def check(page: Page, state: str) -> None:
@@ -42,7 +14,7 @@ async def check(page: Page, state: str) -> None:
     for theme in ("light", "dark"):
         await page.emulate_media(color_scheme=theme, reduced_motion="reduce")
         await in_state(page, state)
-        assert await complaints(page) == [], (state, theme)
+        assert await violations(page) == [], (state, theme)
 
 
 async def test_who_talks_meets_no_barrier(opened: Open) -> None:
@@ -58,7 +30,7 @@ async def test_who_talks_meets_no_barrier(opened: Open) -> None:
         await page.keyboard.press("m")
         await check(page, "muted")
         await page.get_by_role("button", name="Talk options").click()
-        assert await complaints(page) == []
+        assert await violations(page) == []
 
 
 async def test_who_has_no_microphone_meets_no_barrier(opened: Open) -> None:
@@ -75,4 +47,4 @@ async def test_who_is_heard_or_waits_meets_no_barrier(opened: Open) -> None:
         await page.locator("#orb").click()
         await check(page, "hearing")
         await page.evaluate("document.body.dataset.state = 'thinking'")  # which is over too soon
-        assert await complaints(page) == []
+        assert await violations(page) == []

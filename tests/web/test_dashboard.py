@@ -16,9 +16,9 @@ from vivavoce.testing.simulation import CallerSays
 from vivavoce.web.app import Web
 from vivavoce.web.server import listen, serving
 from web.accessibility import violations
+from web.browser import browsing
 from web.connecting import calling
 from web.stored import SCRIPTED, serving_history, store
-from web.test_page import browsing
 
 pytestmark = [pytest.mark.anyio, pytest.mark.real_time, pytest.mark.browser]
 

@@ -18,8 +18,8 @@ from vivavoce.testing.simulation import CallerSays, ClientSends, Timeline
 from vivavoce.web.app import Web
 from vivavoce.web.server import listen, serving
 from web.accessibility import violations
+from web.browser import browsing, in_state, said, write
 from web.stored import SCRIPTED, serving_history, store
-from web.test_page import browsing, in_state, said, write
 
 pytestmark = [pytest.mark.anyio, pytest.mark.real_time, pytest.mark.browser]
 

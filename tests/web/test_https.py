@@ -26,8 +26,8 @@ from cli.forking import run_viva
 from clients.serving import running
 from vivavoce.web.security.tls import first_certificate, local_addresses
 from web.asking import asking
+from web.browser import CHROMIUM, PATIENCE, in_state, microphone, said, talk
 from web.connecting import ask, door, hear
-from web.test_page import CHROMIUM, PATIENCE, in_state, microphone, said, talk
 from web.test_shell import controlled
 
 pytestmark = [pytest.mark.anyio, pytest.mark.real_time]

@@ -13,7 +13,7 @@ from vivavoce.runtime import Runtime
 from vivavoce.web.app import Web
 from vivavoce.web.server import listen, serving
 from web.accessibility import violations
-from web.test_page import browsing, in_state, write
+from web.browser import browsing, in_state, write
 
 pytestmark = [pytest.mark.anyio, pytest.mark.real_time, pytest.mark.browser]
 

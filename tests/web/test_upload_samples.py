@@ -9,8 +9,8 @@ from playwright.async_api import async_playwright
 
 from samples.audio_socket import converse
 from samples.voice_chat import ask
+from web.browser import CHROMIUM, microphone
 from web.connecting import Site
-from web.test_page import CHROMIUM, microphone
 from web.test_voice_chat import SPOKEN, answering, hearing, seconds_of
 
 pytestmark = [pytest.mark.anyio, pytest.mark.real_time]

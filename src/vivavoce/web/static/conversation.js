@@ -3,7 +3,6 @@
 import { CallAudio, MicrophoneError } from "./audio.js";
 import { Line } from "./server.js";
 import { START, next, stateOf } from "./state.js";
-import { detectionWith, sessionWishes } from "./session-wishes.js";
 import { Transcript } from "./transcript.js";
 
 const MAX_BUFFERED_FRAMES = 250; // five seconds of input, while the socket is connecting
@@ -65,6 +64,8 @@ export class Conversation extends EventTarget {
   #bufferedFrames = [];
   /** @type {any} the session's turn detection as the server made it, for hands-free */
   #detection = null;
+  /** @type {typeof import("./session-wishes.js") | undefined} loaded when it is needed */
+  #wishes;
   #told = ""; // the turn detection that the session has
   /** @type {string | null} the conversation before this one, as the server knows it */
   #earlier = null;
@@ -308,7 +309,10 @@ export class Conversation extends EventTarget {
   // the session
 
   /** Begin a session: the first of a conversation, or the next. */
-  #connect() {
+  async #connect() {
+    this.on({ type: "line", is: "connecting" });
+    this.#wishes ??= await import("./session-wishes.js");
+    if (this.model.line !== "connecting" || this.#line) return; // ended meanwhile
     const line = new Line();
     line.onevent = (event) => this.#onEvent(event);
     line.onphase = (phase, words) => this.#onPhase(phase, words);
@@ -344,7 +348,8 @@ export class Conversation extends EventTarget {
     this.#continuing = this.#earlier !== null;
     this.#earlier = this.transcript.session = session.id;
     this.#configure();
-    for (const wished of sessionWishes(this.settings, session)) this.#send({ type: "session.update", event_id: WISH, session: wished });
+    for (const wished of this.#wishes?.sessionWishes(this.settings, session) ?? [])
+      this.#send({ type: "session.update", event_id: WISH, session: wished });
     this.#replayed.clear();
     if (!this.#continuing) this.#onBegun();
   }
@@ -365,12 +370,12 @@ export class Conversation extends EventTarget {
 
   /** Tell the session how turns begin and end, unless it does so already. */
   #configure() {
-    if (!this.#detection) return; // turns are not detected here
+    if (!this.#detection || !this.#wishes) return; // turns are not detected here
     const { byHand } = this.model;
     const interrupts = { off: false, touch: false, speech: true, words: "words" }[this.settings.get("interrupting")];
     const wanted = byHand
       ? { type: "server_vad", silence_duration_ms: UNENDING_MS, create_response: false, interrupt_response: false }
-      : { ...detectionWith(this.settings.get("pauses"), this.#detection), interrupt_response: this.#detection.interrupt_response && interrupts };
+      : { ...this.#wishes.detectionWith(this.settings.get("pauses"), this.#detection), interrupt_response: this.#detection.interrupt_response && interrupts };
     const session = { type: "realtime", audio: { input: { turn_detection: wanted } } };
     const told = JSON.stringify(wanted);
     if (told !== this.#told) this.#send({ type: "session.update", event_id: CONFIGURE, session });
