@@ -289,6 +289,12 @@ def test_a_folder_that_cannot_be_written_is_told_and_nobody_waits(tmp_path: Path
     assert recorded.samples == 0
 
 
+def test_a_full_disk_is_named_as_such(tmp_path: Path) -> None:
+    (tmp_path / "a.ogg").symlink_to("/dev/full")
+    recorded = write(str(tmp_path / "a.ogg"), speech(3), speech(3))
+    assert "No space left on device" in recorded.problem
+
+
 def test_a_recording_is_deleted_once_and_again(tmp_path: Path) -> None:
     recorded = write(str(tmp_path / "a.flac"), speech(1), speech(1))
     delete(recorded.url)

@@ -14,7 +14,15 @@ import anyio
 import anyio.to_thread
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import (
+    ArgumentError,
+    CompileError,
+    DataError,
+    DBAPIError,
+    IntegrityError,
+    SQLAlchemyError,
+    StatementError,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from vivavoce.errors import ConfigError, ProviderError
@@ -27,8 +35,8 @@ DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+psycopg", "po
 BUSY_SECONDS = 10
 """seconds that SQLite waits for another process that writes"""
 _SQLITE = {"timeout": BUSY_SECONDS}
-CONNECT_SECONDS = 10
-"""seconds in which PostgreSQL must accept a connection"""
+CONNECT_SECONDS, ANSWER_SECONDS = 10, 30
+"""seconds in which PostgreSQL must accept a connection, and write what it is given at once"""
 CHECK_SECONDS = 5
 """seconds for which a server reads an SQLite file at its start, to find damage"""
 CHECKPOINTS = 50
@@ -71,9 +79,8 @@ class Database:
     @asynccontextmanager
     async def writing(self) -> AsyncIterator[AsyncConnection]:
         """Yield a connection in a transaction that writes, and is committed if nothing is raised."""
-        with self._describing():
-            async with self._engine.begin() as connection:
-                yield connection
+        async with self._connected() as connection, connection.begin():
+            yield connection
 
     async def write(self, work: Callable[[sa.Connection], None]) -> None:
         """Call `work` with a connection in a transaction that is committed if it raises nothing.
@@ -83,13 +90,18 @@ class Database:
         """
         with self._describing():
             if self._writer:
-                await anyio.to_thread.run_sync(self._in_transaction, self._writer, work)
-            else:
-                async with self._engine.begin() as connection:
-                    await connection.run_sync(work)
+                await anyio.to_thread.run_sync(self._write_into_file, self._writer, work)
+                return
+            try:
+                with anyio.fail_after(ANSWER_SECONDS):  # a server that hangs says nothing, for hours
+                    async with self._engine.begin() as connection:
+                        await connection.run_sync(work)
+            except TimeoutError as error:
+                raise TimeoutError(f"there was no answer within {ANSWER_SECONDS:g} seconds") from error
 
-    @staticmethod
-    def _in_transaction(engine: sa.Engine, work: Callable[[sa.Connection], None]) -> None:
+    def _write_into_file(self, engine: sa.Engine, work: Callable[[sa.Connection], None]) -> None:
+        if not self.file.exists():  # what is written into a file without a name is lost
+            raise FileNotFoundError(f"{self.file.name} was removed")
         with engine.begin() as connection:
             work(connection)
 
@@ -112,13 +124,25 @@ class Database:
         async with self.reading() as connection:
             return [dict(row) for row in (await connection.execute(statement)).mappings()]
 
+    @asynccontextmanager
+    async def _connected(self) -> AsyncIterator[AsyncConnection]:
+        """Yield a connection. With SQLite, whose steps are short, cancelling waits until it is given back.
+
+        To end a connection that was cancelled, SQLAlchemy stops aiosqlite's thread and then asks it to close.
+        In a cancelled scope that never ends, and the end of the event loop waits for it.
+        """
+        with self._describing(), anyio.CancelScope(shield=self.is_sqlite):
+            async with self._engine.connect() as connection:
+                yield connection
+
     async def open(self, *, upgrade: bool = True) -> None:
         """Check the database and make or upgrade its tables; with `upgrade=False` raise if they are not new.
 
         Before an SQLite file is upgraded, it is copied. Both are done in one transaction.
         """
         if self.is_sqlite and upgrade:
-            await anyio.to_thread.run_sync(self._make_file)
+            if await anyio.to_thread.run_sync(self._make_file):
+                await self.close()  # connections to a file that was removed
         elif self.is_sqlite:
             _require(self.file)
         async with self.writing() if upgrade else self.reading() as connection:
@@ -128,7 +152,8 @@ class Database:
 
     async def close(self) -> None:
         """Close all connections."""
-        await self._engine.dispose()
+        with anyio.CancelScope(shield=self.is_sqlite):
+            await self._engine.dispose()
         if self._writer:
             self._writer.dispose()
 
@@ -140,22 +165,21 @@ class Database:
         in steps, between which others can write. PostgreSQL is asked for VACUUM, after which the space is used
         again; its own log and backups are its administrator's.
         """
-        with self._describing():
-            async with self._engine.connect() as connection:
-                if not self.is_sqlite:
-                    await connection.execution_options(isolation_level="AUTOCOMMIT")
-                    await connection.exec_driver_sql(
-                        "VACUUM items, events, usage, timings, summaries, conversations"
-                    )
+        async with self._connected() as connection:
+            if not self.is_sqlite:
+                await connection.execution_options(isolation_level="AUTOCOMMIT")
+                await connection.exec_driver_sql(
+                    "VACUUM items, events, usage, timings, summaries, conversations"
+                )
+                return True
+            await connection.execution_options(vivavoce="")
+            await _repeat(connection, _MERGE, "SELECT total_changes()", least=2)
+            await _repeat(connection, _FREE, "PRAGMA freelist_count", least=1)
+            for _ in range(CHECKPOINTS):
+                checkpoint = await connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+                if not checkpoint.scalar_one():
                     return True
-                await connection.execution_options(vivavoce="")
-                await _repeat(connection, _MERGE, "SELECT total_changes()", least=2)
-                await _repeat(connection, _FREE, "PRAGMA freelist_count", least=1)
-                for _ in range(CHECKPOINTS):
-                    checkpoint = await connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
-                    if not checkpoint.scalar_one():
-                        return True
-                    await anyio.sleep(0.1)
+                await anyio.sleep(0.1)
         return False
 
     async def used_bytes(self, enough: int = 0) -> int:
@@ -186,22 +210,21 @@ class Database:
     async def problems(self) -> Sequence[str]:
         """Return what is wrong with the tables and the index for searching; reads all of it."""
         await self.open(upgrade=False)
-        with self._describing():
-            if not self.is_sqlite:
-                async with self.reading() as connection:
-                    bad = "SELECT count(*) FROM items WHERE folded IS NOT NULL AND words IS NULL"
-                    missing = (await connection.exec_driver_sql(bad)).scalar_one()
-                return [f"{missing} items are not in the index"] if missing else []
-            async with self._engine.connect() as connection:
-                await connection.execution_options(vivavoce="")
-                found = (await connection.exec_driver_sql("PRAGMA integrity_check")).scalars().all()
-                orphans = (await connection.exec_driver_sql("PRAGMA foreign_key_check")).all()
-                try:
-                    verify = "INSERT INTO items_words (items_words, rank) VALUES ('integrity-check', 1)"
-                    await connection.exec_driver_sql(verify)
-                    index = []
-                except DBAPIError as error:
-                    index = [f"the index for searching: {error.orig}"]
+        if not self.is_sqlite:
+            async with self.reading() as connection:
+                bad = "SELECT count(*) FROM items WHERE folded IS NOT NULL AND words IS NULL"
+                missing = (await connection.exec_driver_sql(bad)).scalar_one()
+            return [f"{missing} items are not in the index"] if missing else []
+        async with self._connected() as connection:
+            await connection.execution_options(vivavoce="")
+            found = (await connection.exec_driver_sql("PRAGMA integrity_check")).scalars().all()
+            orphans = (await connection.exec_driver_sql("PRAGMA foreign_key_check")).all()
+            try:
+                verify = "INSERT INTO items_words (items_words, rank) VALUES ('integrity-check', 1)"
+                await connection.exec_driver_sql(verify)
+                index = []
+            except DBAPIError as error:
+                index = [f"the index for searching: {error.orig}"]
         rows = [f"a row of {row[0]} belongs to no conversation" for row in orphans]
         return [*(one for one in found if one != "ok"), *rows, *index]
 
@@ -269,21 +292,22 @@ class Database:
     def _describing(self) -> Iterator[None]:
         try:
             yield
-        except (SQLAlchemyError, sqlite3.Error, OSError) as error:
+        except (SQLAlchemyError, sqlite3.Error, OSError, OverflowError) as error:
             cause = error.orig if isinstance(error, DBAPIError) else error
-            problem, refused = " ".join(str(cause).split()), isinstance(error, IntegrityError | DataError)
+            problem, refused = " ".join(str(cause).split()), _is_refusal(error)
             if type(cause) is sqlite3.DatabaseError:  # no subclass: a page that cannot be
                 raise _damaged(self.file, problem) from error
             raise ProviderError("store", f"{self.about}: {problem}", retryable=not refused) from error
 
-    def _make_file(self) -> None:
-        """Make an SQLite file, or check the one that is there."""
+    def _make_file(self) -> bool:
+        """Make an SQLite file, or check the one that is there; return whether it was made."""
         if self.file.exists():
             _check(self.file, CHECK_SECONDS)
-            return
+            return False
         with self._describing():
             self.file.parent.mkdir(parents=True, exist_ok=True)
             self.file.touch(mode=0o600)  # SQLite gives its log the same
+        return True
 
     def _compare_revision(self, connection: sa.Connection) -> bool:
         """Return whether the tables are made and current; raise if they are newer, or older."""
@@ -337,6 +361,13 @@ def _upsert(table: sa.Table, columns: tuple[str, ...], is_sqlite: bool) -> sa.In
     insert = (sqlite.insert if is_sqlite else postgresql.insert)(table)
     changed = {name: insert.excluded[name] for name in columns if name not in KEYS[table.name]}
     return insert.on_conflict_do_update(index_elements=KEYS[table.name], set_=changed)
+
+
+def _is_refusal(error: Exception) -> bool:
+    """Return whether a database, or its driver, refuses a value as such, so that it need not be tried again."""
+    if isinstance(error, DBAPIError):
+        return isinstance(error, IntegrityError | DataError)
+    return isinstance(error, CompileError | StatementError | OverflowError)
 
 
 async def _number(connection: AsyncConnection, expression: str) -> float:

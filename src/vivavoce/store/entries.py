@@ -38,6 +38,17 @@ class Entry(msgspec.Struct, array_like=True, frozen=True):
 _decoder = msgspec.json.Decoder(Entry)
 
 
+_KEYS = {name: keys for name, keys in tables.KEYS.items() if name not in ("journals", "facts")}
+
+
+def _decode(line: bytes) -> Entry:
+    """Return an entry. Raises `MsgspecError` for what is none, or no row of a conversation."""
+    entry = _decoder.decode(line)
+    if entry.table not in _KEYS or not {*_KEYS[entry.table]} <= entry.row.keys():
+        raise msgspec.ValidationError(f"it is no row of a table {entry.table!r}")
+    return entry
+
+
 async def write(database: Database, journal_id: str, lines: bytes) -> None:
     """Put entries of a journal into the database. Raises `ProviderError` while that fails.
 
@@ -47,7 +58,7 @@ async def write(database: Database, journal_id: str, lines: bytes) -> None:
     entries = []
     for line in lines.splitlines():
         try:
-            entries.append(_decoder.decode(line))
+            entries.append(_decode(line))
         except msgspec.MsgspecError as error:
             log.error("an entry of %s cannot be read and is left out: %s", journal_id, error)
     for start in range(0, len(entries), AT_ONCE):
@@ -105,8 +116,9 @@ def _apply(
         # rows with the same columns are written together
         by_columns: dict[frozenset[str], list[dict[str, object]]] = {}
         for row in rows.get(table.name, {}).values():
-            plain = {name: _without_nul(value) for name, value in row.items()}
-            by_columns.setdefault(frozenset(row), []).append(plain)
+            # a newer vivavoce may have left columns that there are not yet
+            plain = {name: _without_nul(value) for name, value in row.items() if name in table.c}
+            by_columns.setdefault(frozenset(plain), []).append(plain)
         for alike in by_columns.values():
             upsert(connection, table, alike)
     upsert(connection, tables.journals, [{"id": journal_id, "applied": max(applied, entries[-1].number)}])
@@ -141,28 +153,29 @@ async def store_left(database: Database, folder: Path) -> None:
 
 async def refold(database: Database) -> None:
     """Fold all items anew if they were folded by another version, and note the version."""
-    facts, items = tables.facts, tables.items
-    async with database.writing() as connection:
+    facts = tables.facts
+    async with database.reading() as connection:
         stored = sa.select(facts.c.value).where(facts.c.name == "folding")
         version = (await connection.execute(stored)).scalar_one_or_none()
-        if version == str(VERSION):
-            return
-        last = 0
-        while True:
-            some = (
-                sa.select(items.c.row, items.c.text)
-                .where(items.c.row > last)
-                .order_by(items.c.row)
-                .limit(AT_ONCE)
-            )
-            found = (await connection.execute(some)).all()
-            if not found:
-                break
-            words = await anyio.to_thread.run_sync(
-                lambda texts: [*map(fold, texts)], [text or "" for _, text in found]
-            )
-            folded = [{"at": row, "words": one} for (row, _), one in zip(found, words, strict=True)]
-            change = sa.update(items).where(items.c.row == sa.bindparam("at"))
-            await connection.execute(change.values(folded=sa.bindparam("words")), folded)
-            last = found[-1].row
-        await connection.run_sync(upsert, facts, [{"name": "folding", "value": str(VERSION)}])
+    last = 0 if version != str(VERSION) else None
+    while last is not None:  # each part is a transaction of its own, so that others can write as well
+        last = await _refold_some(database, last)
+    if version != str(VERSION):
+        async with database.writing() as connection:
+            await connection.run_sync(upsert, facts, [{"name": "folding", "value": str(VERSION)}])
+
+
+async def _refold_some(database: Database, after: int) -> int | None:
+    """Fold the next items anew; return the last of them, or None if there was none."""
+    items = tables.items
+    some = sa.select(items.c.row, items.c.text).where(items.c.row > after).order_by(items.c.row).limit(AT_ONCE)
+    async with database.writing() as connection:
+        found = (await connection.execute(some)).all()
+        if not found:
+            return None
+        texts = [text or "" for _, text in found]
+        words = await anyio.to_thread.run_sync(lambda: [*map(fold, texts)])
+        folded = [{"at": row, "words": one} for (row, _), one in zip(found, words, strict=True)]
+        change = sa.update(items).where(items.c.row == sa.bindparam("at"))
+        await connection.execute(change.values(folded=sa.bindparam("words")), folded)
+        return int(found[-1].row)

@@ -48,12 +48,34 @@ def local_path(url: str) -> Path | None:
     return Path(path) if "file" in protocols else None
 
 
+class WrittenFile(FileIO):
+    """A file that is written at once. `failure` is why that failed, if it did: FFmpeg does not pass that on."""
+
+    failure: OSError | None = None
+
+    def write(self, data: bytes | bytearray | memoryview) -> int:  # type: ignore[override]
+        """Write all of the data. Raises `OSError`."""
+        try:
+            left = memoryview(data)
+            while left:  # the disk may have room for a part
+                left = left[super().write(left) :]
+        except OSError as error:
+            self.failure = error
+            raise
+        return len(data)
+
+
 @contextmanager
-def writing(path: Path) -> Iterator[FileIO]:
-    """Make a file, and hold its lock within the block. Raises `OSError`."""
-    with FileIO(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+") as file:
+def writing(path: Path) -> Iterator[WrittenFile]:
+    """Make a file, and hold its lock within the block. Raises `OSError`, also for what FFmpeg makes of one."""
+    with WrittenFile(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        yield file
+        try:
+            yield file
+        except Exception as error:
+            if file.failure:
+                raise file.failure from error
+            raise
 
 
 @contextmanager

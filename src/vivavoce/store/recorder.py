@@ -42,10 +42,13 @@ SHARES = {"events": 0.5, "gaps": 1.1, "conversations": 1.1}
 
 _SAID = {
     "rows": ("Conversations go on, but are not stored", "Conversations are stored again."),
+    "journal": (
+        "A server that is killed loses the last words",
+        "A server that is killed loses no words again.",
+    ),
     "sound": ("Conversations go on, but are not recorded", "Conversations are recorded again."),
     "files": ("Recordings wait on this machine", "Recordings are where they belong again."),
 }
-_IN_MEMORY = "cannot be written, so a server that is killed loses the last words."
 
 
 class Recorder:
@@ -214,13 +217,15 @@ class Recorder:
                     await write(self._database, self._journal.id, entries)
                     self._journal.forget(entries)
             except (ConfigError, ProviderError) as error:
-                failures += 1
+                failures, is_open = failures + 1, False  # it may be another database when it is back
                 self._tell("rows", str(error))
+                self._tell_journal()
                 with anyio.move_on_after(backoff(failures, first=1, longest=RETRY_SECONDS)):
                     await self._stopped.wait()
                     return
                 continue
-            self._tell("rows", None if self._journal.on_disk else f"{self._folder} {_IN_MEMORY}")
+            self._tell("rows", None)
+            self._tell_journal()
             failures, self._applied = 0, self._number
             self._stored.set()
             self._stored = anyio.Event()
@@ -287,10 +292,14 @@ class Recorder:
 
     async def close(self) -> None:
         """Close the database, and the journal, which stays if the database does not have all of it."""
-        if not self._journal.pending and not self.problem:
-            await finish(self._database, self._journal.id)
-        self._journal.close()
-        await self._database.close()
+        try:
+            if not self._journal.pending and not self.problem:
+                await finish(self._database, self._journal.id)
+        except ProviderError as error:
+            log.warning("the journal could not be finished: %s", error)
+        finally:
+            self._journal.close()
+            await self._database.close()
 
     def _wake(self) -> None:
         _set(self._work)
@@ -300,6 +309,13 @@ class Recorder:
         await self._database.open()
         await refold(self._database)
         await store_left(self._database, self._folder)
+
+    def on_bug(self) -> None:
+        """Tell that nothing is stored any more because of a bug, which is logged."""
+        self._tell("rows", "an internal error, which is in the log; start the server again.")
+
+    def _tell_journal(self) -> None:
+        self._tell("journal", None if self._journal.on_disk else f"{self._folder} cannot be written.")
 
     def _tell(self, what: str, problem: str | None) -> None:
         """Tell the owner what does not work, and when it works again; of sound, whose reasons differ, once."""
@@ -350,6 +366,7 @@ async def recording(recorder: Recorder) -> AsyncIterator[Recorder]:
             await part()
         except Exception:  # a bug here ends no conversation; the journal stays for the next start
             log.exception("conversations are not stored any more")
+            recorder.on_bug()
         unfinished -= 1
         if not unfinished:
             finished.set()
@@ -362,8 +379,8 @@ async def recording(recorder: Recorder) -> AsyncIterator[Recorder]:
             yield recorder
         finally:
             recorder.stop()
-            with anyio.CancelScope(shield=True):
-                with anyio.move_on_after(CLOSE_SECONDS):
-                    await finished.wait()
-                tasks.cancel_scope.cancel()
+            with anyio.move_on_after(CLOSE_SECONDS, shield=True):
+                await finished.wait()
+            tasks.cancel_scope.cancel()
+            with anyio.move_on_after(CLOSE_SECONDS, shield=True):
                 await recorder.close()

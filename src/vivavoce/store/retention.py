@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import anyio
+import anyio.to_thread
 import sqlalchemy as sa
 
 from vivavoce.dates import utc_now
@@ -185,19 +186,13 @@ class Retention:
 
     async def _sizes(self) -> dict[str, int]:
         """Return the bytes of the sound of each conversation that has any. Others' files do not count."""
-        folders: dict[str, Mapping[str, FileInfo]] = {"": await ask(files_in, str(self._spool))}
-        found: dict[str, int] = {}
-        own = sa.select(recordings.c.conversation_id, recordings.c.url)
+        own, rows = sa.select(recordings.c.conversation_id, recordings.c.url), list[tuple[str, str]]()
         async with self._database.reading() as connection:
-            rows = await connection.stream(own.execution_options(yield_per=PAGE))
-            async for some in rows.partitions():
-                for conversation_id, url in some:
-                    folder, _, name = url.rpartition("/")
-                    if folder not in folders:
-                        folders[folder] = await ask(files_in, folder)
-                    files = [files[name].size for files in (folders[folder], folders[""]) if name in files]
-                    found[conversation_id] = found.get(conversation_id, 0) + sum(files)
-        return found
+            async for some in (await connection.stream(own.execution_options(yield_per=PAGE))).partitions():
+                rows += [(one.conversation_id, one.url) for one in some]
+        folders = {url.rpartition("/")[0] for _, url in rows}
+        files = {folder: await ask(files_in, folder) for folder in (*folders, str(self._spool))}
+        return await anyio.to_thread.run_sync(_sizes, rows, files, str(self._spool))
 
     async def _abort_uploads(self) -> None:
         if self._folder:
@@ -208,6 +203,18 @@ class Retention:
     def _tell(self, sentence: str, level: int = logging.INFO) -> None:
         log.log(level, "%s", sentence)
         self._on_status(sentence)
+
+
+def _sizes(
+    rows: Sequence[tuple[str, str]], files: Mapping[str, Mapping[str, FileInfo]], spool: str
+) -> dict[str, int]:
+    """Return the bytes of the sound of conversations, which is where it belongs, or in the spool."""
+    found: dict[str, int] = {}
+    for conversation_id, url in rows:
+        folder, _, name = url.rpartition("/")
+        sizes = [files[one][name].size for one in (folder, spool) if name in files[one]]
+        found[conversation_id] = found.get(conversation_id, 0) + sum(sizes)
+    return found
 
 
 def _seconds() -> float:
