@@ -17,8 +17,8 @@ from vivavoce.cli.again import (
     Stored,
     Today,
     Tools,
-    hold_again,
     recorded_session,
+    repeat_conversation,
 )
 from vivavoce.client import RealtimeClient
 from vivavoce.errors import ConfigError, ProviderError
@@ -74,7 +74,7 @@ class Again:
 
     async def hold(self) -> list[TurnComparison]:
         async with self.client:
-            await self.caller.hold(plan(self.turns), self.sound_of)
+            await self.caller.run_plan(plan(self.turns), self.sound_of)
         self.record = self.caller.record.end()
         return compare(self.turns, turns_of(self.record), self.caller.said)
 
@@ -195,7 +195,7 @@ async def test_tools_of_the_client_return_what_they_did_then() -> None:
     simulation.caller.utterances = [PARIS]
     answering = Today(lambda: RealtimeClient(simulation.engine, limits=LIMITS), {}, None)
     then["recordings"] = []
-    found = await hold_again(Stored(then, events, []), answering, live=False)
+    found = await repeat_conversation(Stored(then, events, []), answering, live=False)
     (turn,) = found.turns
     assert turn.answer_today.startswith("It says sunny, and")
     assert [call.arguments for call in found.unknown_calls] == ['{"city":"Rome"}']
@@ -208,8 +208,8 @@ async def test_the_tools_of_a_server_do_not_run_unless_that_is_wanted() -> None:
     simulation = Simulation(session=merge(SESSION, Session(tools=(WEATHER,))))
     answering = Today(lambda: RealtimeClient(simulation.engine, limits=LIMITS), {}, None)
     with pytest.raises(ConfigError, match=r"its own tools \(weather\).*--tools live"):
-        await hold_again(Stored(then, [], []), answering, live=False)
-    found = await hold_again(Stored(then, [], []), answering, live=True)
+        await repeat_conversation(Stored(then, [], []), answering, live=False)
+    found = await repeat_conversation(Stored(then, [], []), answering, live=True)
     assert [turn.answer_today for turn in found.turns] == ["Yes."]
 
 
@@ -218,10 +218,10 @@ async def test_what_was_said_before_is_told_first() -> None:
     simulation = Simulation(session=SESSION)
     answering = Today(lambda: RealtimeClient(simulation.engine, limits=LIMITS), {}, None)
     earlier = [Message(id="item_0", role="user", content=(InputText(text="My name is Ada."),))]
-    found = await hold_again(Stored(then, [], earlier), answering, live=False)
+    found = await repeat_conversation(Stored(then, [], earlier), answering, live=False)
     assert [turn.said_today for turn in found.turns] == ["What is the capital of France?"]
     assert simulation.chat.requests[0].items[0].id == "item_0"
-    gone = await hold_again(Stored(then, [], []), answering, live=False)
+    gone = await repeat_conversation(Stored(then, [], []), answering, live=False)
     assert "It continues sess_0, which is not there any more." in gone.notes
 
 

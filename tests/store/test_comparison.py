@@ -17,7 +17,7 @@ from vivavoce.store.comparison import (
     plan,
     summarize,
 )
-from vivavoce.store.replay import ToolCall, turns_of
+from vivavoce.store.replay import StoredToolCall, turns_of
 
 
 def cues(steps: list[Step]) -> list[tuple[str, float]]:
@@ -46,10 +46,10 @@ def test_after_a_written_answer_the_caller_waits_until_it_is_there() -> None:
 
 def test_tools_return_what_they_returned_then() -> None:
     calls = [
-        ToolCall("weather", '{"city": "Paris", "day": 1}', "sunny"),
-        ToolCall("weather", '{"day": 1, "city": "Paris"}', "rain"),
-        ToolCall("lights", "not JSON", "on"),
-        ToolCall("slow", "{}", None),
+        StoredToolCall("weather", '{"city": "Paris", "day": 1}', "sunny"),
+        StoredToolCall("weather", '{"day": 1, "city": "Paris"}', "rain"),
+        StoredToolCall("lights", "not JSON", "on"),
+        StoredToolCall("slow", "{}", None),
     ]
     outputs = StoredOutputs(calls)
     assert [outputs.output("weather", '{"city":"Paris","day":1}') for _ in range(3)] == [

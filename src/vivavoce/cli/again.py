@@ -135,7 +135,7 @@ async def run_again(options: Options, find: Callable[[], Awaitable[Sequence[Stor
         async with today(options) as answering:
             for number, one in enumerate(stored, 1):
                 tell(f"{one.record['id']} ({number} of {len(stored)}) takes about as long as then.")
-                comparisons.append(await hold_again(one, answering, live=options.live))
+                comparisons.append(await repeat_conversation(one, answering, live=options.live))
                 if not options.as_json:
                     print_comparison(comparisons[-1], console)
         is_done = True
@@ -214,7 +214,7 @@ def _changed(assistant: Assistant, change: ToolChange) -> Assistant:
     return replace(assistant, tools=[change(tool) for tool in assistant.tools], hand_over=others)
 
 
-async def hold_again(stored: Stored, answering: Today, *, live: bool) -> Comparison:
+async def repeat_conversation(stored: Stored, answering: Today, *, live: bool) -> Comparison:
     """Hold a conversation again, in real time, and compare. Raises `ConfigError` and `ProviderError`."""
     record, turns = stored.record, turns_of(stored.record)
     outputs = StoredOutputs(call for turn in turns for call in turn.calls)
@@ -236,7 +236,7 @@ async def hold_again(stored: Stored, answering: Today, *, live: bool) -> Compari
         try:
             for item in stored.earlier:
                 await client.send(e.ConversationItemCreate(item=item))
-            await caller.hold(plan(turns), sound.of)
+            await caller.run_plan(plan(turns), sound.of)
         except ProviderError as error:
             caller.problems.append(str(error))
     again = caller.record.end()
@@ -344,7 +344,7 @@ class CallerAgain:
         client.on("*", self._on_event)
         client.on("input_audio_buffer.speech_started", self._truncate)
 
-    async def hold(
+    async def run_plan(
         self,
         steps: Sequence[Step],
         sound_of: Callable[[Turn, float], Awaitable[bytes | None]],
@@ -356,7 +356,7 @@ class CallerAgain:
                 if step is not None:
                     sound = await sound_of(step.turn, following.turn.began if following else inf)
                     await self._wait(step)
-                    await self._say(step.turn, sound)
+                    await self._send_turn(step.turn, sound)
             await self._until_heard(ANSWER_SECONDS)
             tasks.cancel_scope.cancel()
 
@@ -420,7 +420,7 @@ class CallerAgain:
 
     # what the caller says
 
-    async def _say(self, turn: Turn, sound: bytes | None) -> None:
+    async def _send_turn(self, turn: Turn, sound: bytes | None) -> None:
         self._mark = len(self._timings.turns)
         self._feed.stop()
         if sound is not None:

@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from vivavoce.store.comparison import Comparison, Summary, TurnComparison
-from vivavoce.store.replay import ToolCall
+from vivavoce.store.replay import StoredToolCall
 from vivavoce.text.comparison import word_diff
 
 _STYLES = {"same": "", "removed": "red strike", "added": "green"}
@@ -53,7 +53,7 @@ def _diff(before: str, after: str, console: Console) -> Text:
     return text
 
 
-def _call(call: ToolCall) -> str:
+def _call(call: StoredToolCall) -> str:
     return f"{call.name}({call.arguments})"
 
 

@@ -16,7 +16,7 @@ from vivavoce.session.call import Caller
 from vivavoce.session.middleware import ObservedEvent
 from vivavoce.store.conversation_rows import ConversationRows, PricedModel, Put, Row
 from vivavoce.store.queries import Record
-from vivavoce.store.replay import ToolCall, Turn
+from vivavoce.store.replay import StoredToolCall, Turn
 from vivavoce.store.tables import KEYS
 from vivavoce.text.comparison import word_diff, word_errors
 
@@ -62,8 +62,8 @@ def _step(before: Turn, turn: Turn) -> Step:
 class StoredOutputs:
     """The outputs of a conversation's tool calls, to be returned for the same calls again, in order."""
 
-    def __init__(self, calls: Iterable[ToolCall]) -> None:
-        self.unknown: list[ToolCall] = []
+    def __init__(self, calls: Iterable[StoredToolCall]) -> None:
+        self.unknown: list[StoredToolCall] = []
         """calls that were not made then"""
         self._outputs: dict[tuple[str, str], list[str]] = {}
         for call in calls:
@@ -74,7 +74,7 @@ class StoredOutputs:
         """Return the output of a call; of one that was made more often, the next, and the last ever after."""
         outputs = self._outputs.get(_key(name, arguments))
         if outputs is None:
-            self.unknown.append(ToolCall(name, arguments, None))
+            self.unknown.append(StoredToolCall(name, arguments, None))
             return None
         return outputs.pop(0) if len(outputs) > 1 else outputs[0]
 
@@ -139,8 +139,8 @@ class TurnComparison:
     answer_today: str
     wait_then: float | None
     wait_today: float | None
-    calls_then: Sequence[ToolCall]
-    calls_today: Sequence[ToolCall]
+    calls_then: Sequence[StoredToolCall]
+    calls_today: Sequence[StoredToolCall]
 
     @property
     def is_answer_changed(self) -> bool:
@@ -205,7 +205,7 @@ class Comparison:
     turns: Sequence[TurnComparison]
     cost_then: float | None
     cost_today: float | None
-    unknown_calls: Sequence[ToolCall]
+    unknown_calls: Sequence[StoredToolCall]
     problems: Sequence[str]
 
 

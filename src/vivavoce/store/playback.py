@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class StoredFile:
+class RecordingFile:
     """A recording's file: its size in bytes, and a name of its content, which changes when that does."""
 
     url: str
@@ -30,15 +30,15 @@ class StoredFile:
         return "audio/flac" if self.url.endswith(".flac") else "audio/ogg; codecs=opus"
 
 
-def find_file(url: str) -> StoredFile:
+def find_file(url: str) -> RecordingFile:
     """Return what is known of a file. Raises `FileNotFoundError`, and `OSError` if its store fails."""
     from fsspec.core import url_to_fs
 
-    def find() -> StoredFile:
+    def find() -> RecordingFile:
         store, path = url_to_fs(url)
         info = store.info(path, refresh=True)  # not what the store remembers of it
         version = sha256(repr(sorted(info.items())).encode()).hexdigest()[:32]
-        return StoredFile(url, int(info["size"]), version)
+        return RecordingFile(url, int(info["size"]), version)
 
     return from_store(find)
 

@@ -218,14 +218,14 @@ class Recorder:
                     self._journal.forget(entries)
             except (ConfigError, ProviderError) as error:
                 failures, is_open = failures + 1, False  # it may be another database when it is back
-                self._tell("rows", str(error))
-                self._tell_journal()
+                self._report("rows", str(error))
+                self._report_journal()
                 with anyio.move_on_after(backoff(failures, first=1, longest=RETRY_SECONDS)):
                     await self._stopped.wait()
                     return
                 continue
-            self._tell("rows", None)
-            self._tell_journal()
+            self._report("rows", None)
+            self._report_journal()
             failures, self._applied = 0, self._number
             self._stored.set()
             self._stored = anyio.Event()
@@ -260,7 +260,7 @@ class Recorder:
                 rows.on_recorded(recorded)
             else:  # it was over before it began
                 rows.recording.path.unlink(missing_ok=True)
-            self._tell("sound", recorded.problem or None)
+            self._report("sound", recorded.problem or None)
         self.writing.discard(rows.id)
         self._has_closed = True
         self._wake()
@@ -273,7 +273,7 @@ class Recorder:
                 await self._to_put.wait()
             self._to_put, is_last = anyio.Event(), self._drained.is_set()
             if self._opened.is_set():
-                self._tell("files", await self._spool.put_all())
+                self._report("files", await self._spool.put_all())
 
     def _on_put(self, conversation_id: str, url: str, problem: str | None) -> None:
         self.put("recordings", {"conversation_id": conversation_id, "url": url, "problem": problem})
@@ -312,12 +312,12 @@ class Recorder:
 
     def on_bug(self) -> None:
         """Tell that nothing is stored any more because of a bug, which is logged."""
-        self._tell("rows", "an internal error, which is in the log; start the server again.")
+        self._report("rows", "an internal error, which is in the log; start the server again.")
 
-    def _tell_journal(self) -> None:
-        self._tell("journal", None if self._journal.on_disk else f"{self._folder} cannot be written.")
+    def _report_journal(self) -> None:
+        self._report("journal", None if self._journal.on_disk else f"{self._folder} cannot be written.")
 
-    def _tell(self, what: str, problem: str | None) -> None:
+    def _report(self, what: str, problem: str | None) -> None:
         """Tell the owner what does not work, and when it works again; of sound, whose reasons differ, once."""
         before = self._problems.get(what)
         if problem == before or (problem and before and what != "rows"):

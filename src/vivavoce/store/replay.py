@@ -22,7 +22,7 @@ _LINE = 120
 
 
 @dataclass(frozen=True)
-class ToolCall:
+class StoredToolCall:
     """A call of a tool: its name and arguments, as JSON text, and its output if there was one."""
 
     name: str
@@ -42,7 +42,7 @@ class Turn:
     answer: str
     answered: tuple[float, float] | None
     is_cut_off: bool
-    calls: tuple[ToolCall, ...]
+    calls: tuple[StoredToolCall, ...]
     notes: tuple[str, ...]
     number: int = 0
     item_id: str = ""
@@ -98,7 +98,9 @@ def _before_all(items: Sequence[Record], spans: "Spans") -> Turn:
         answered=(min(start for start, _ in heard), max(end for _, end in heard)) if heard else None,
         is_cut_off=bool(answers) and answers[-1]["status"] == "incomplete",
         calls=tuple(
-            ToolCall(one["name"] or "", one["arguments"] or "", one["output"] or outputs.get(one["call_id"]))
+            StoredToolCall(
+                one["name"] or "", one["arguments"] or "", one["output"] or outputs.get(one["call_id"])
+            )
             for one in items
             if one["type"] in ("function_call", "mcp_call")
         ),

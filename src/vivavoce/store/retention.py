@@ -118,7 +118,7 @@ class Retention:
                 self._problem = None
             except (ConfigError, ProviderError) as error:
                 if self._problem != str(error):
-                    self._tell(f"What need not be kept is not deleted: {error}", logging.WARNING)
+                    self._report(f"What need not be kept is not deleted: {error}", logging.WARNING)
                 self._problem = str(error)
             await anyio.sleep(KEEP_SECONDS)
 
@@ -141,7 +141,7 @@ class Retention:
             await self._delete(ids)
             count += len(ids)
         if count:
-            self._tell(
+            self._report(
                 f"{count} conversations older than {self._days:g} days were deleted ([store] keep_days)."
             )
         return count
@@ -160,7 +160,7 @@ class Retention:
                 sound.pop(one, None)
             taken = await self._taken(sound)
         if count:
-            self._tell(
+            self._report(
                 f"The {count} oldest conversations were deleted: all took {_megabytes(before)}, more than "
                 f"[store] keep_bytes, {_megabytes(self._max_bytes)}; now they take {_megabytes(taken)}."
             )
@@ -200,7 +200,7 @@ class Retention:
             if count := await ask(abort_uploads, self._folder, before):
                 log.info("%d uploads into %s that were never finished were aborted", count, self._folder)
 
-    def _tell(self, sentence: str, level: int = logging.INFO) -> None:
+    def _report(self, sentence: str, level: int = logging.INFO) -> None:
         log.log(level, "%s", sentence)
         self._on_status(sentence)
 

@@ -91,7 +91,7 @@ class UploadedQuestion:
         self.finish()
         self._received.close()
 
-    async def tell(self, event: AnswerEvent) -> None:
+    async def publish(self, event: AnswerEvent) -> None:
         """Pass on an event, waiting while the reader is behind."""
         with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):  # the reader has left
             await self._events.send(event)
@@ -235,9 +235,9 @@ class _Call:
             case e.InputAudioBufferCommitted(item_id=item_id):
                 self._item_id = item_id
             case e.TranscriptionCompleted(item_id=self._item_id, transcript=words):
-                await (self._tell(event) if words.strip() else self._on_silence(event.item_id))
+                await (self._publish(event) if words.strip() else self._on_silence(event.item_id))
             case e.TranscriptionFailed(item_id=self._item_id):
-                await self._tell(event)  # the response says whether that matters
+                await self._publish(event)  # the response says whether that matters
             case e.ResponseCreated(response=response):
                 self._responses.add(response.id)
                 self._await_quiet()
@@ -248,7 +248,7 @@ class _Call:
                 | e.ResponseOutputTextDelta(item_id=item_id)
                 | e.ResponseOutputAudioDelta(item_id=item_id)
             ) if purpose_of(item_id) != "apology":
-                await self._tell(event)
+                await self._publish(event)
             case e.ResponseOutputItemDone(item=FunctionCall(call_id=call_id)):
                 self._calls.add(call_id or "")
             case e.ConversationItemAdded(item=FunctionCallOutput(call_id=call_id)):
@@ -259,9 +259,9 @@ class _Call:
                 self._note_quiet()
                 self.finish(ProtocolError(error.message, code=error.code or "server_error"))
 
-    async def _tell(self, event: AnswerEvent) -> None:
+    async def _publish(self, event: AnswerEvent) -> None:
         if self._question is not None and not self._question.answered.is_set():
-            await self._question.tell(event)
+            await self._question.publish(event)
 
     async def _on_silence(self, item_id: str) -> None:
         """Take back what was sent: there are no words in it, so that an answer would be invented."""

@@ -15,6 +15,7 @@ from vivavoce.web.endpoints.history_schema import (
     ConversationsPage,
     ConversationsQuery,
     ConversationStatistics,
+    ConversationTurns,
     CostsQuery,
     CostSums,
     Deletion,
@@ -28,7 +29,6 @@ from vivavoce.web.endpoints.history_schema import (
     SoundQuery,
     StatisticsQuery,
     StoredConversation,
-    Timings,
 )
 from vivavoce.web.endpoints.sign_in import SignInCode, SignInRequest
 from vivavoce.web.endpoints.speech import SpeechRequest
@@ -387,7 +387,7 @@ OPERATIONS: Mapping[str, Operation] = {
         "List items", PartsQuery, ItemsPage, "What was said, and tools that were called, in order."
     ),
     "GET /v1/history/{id}/timings": _stored(
-        "List the times of turns", NoQuery, Timings, "The stages of each turn: a waterfall as data."
+        "List the times of turns", NoQuery, ConversationTurns, "The stages of each turn: a waterfall as data."
     ),
     "GET /v1/history/{id}/events": _stored(
         "List events", PartsQuery, EventsPage, "The events of the protocol, in order, without sound."

@@ -63,7 +63,7 @@ class SpokenAnswer:
             await self._finish()
         return events
 
-    def take(self) -> bytes:
+    def pop(self) -> bytes:
         """Return the next bytes of the file."""
         taken, self._encoded = bytes(self._encoded), bytearray()
         return taken

@@ -148,14 +148,14 @@ class Responses:
             settings = ResponseSettings.of(self.context.session)
             with anyio.move_on_after(self.context.limits.reading_seconds):
                 try:
-                    await self._take_note(settings)
+                    await self._make_note(settings)
                     if isinstance(chat, Prefillable):
                         await chat.prefill(self._request(settings, self.context.messages()))
                 except (ProviderError, ProtocolError) as error:
                     log.warning("%s", error)
         self._is_reading = False
 
-    async def _take_note(self, settings: ResponseSettings) -> None:
+    async def _make_note(self, settings: ResponseSettings) -> None:
         """Make a note on the conversation so far if one is due: by the chat model if it can, or by quotes."""
         if settings.truncation == "disabled":
             return

@@ -107,7 +107,7 @@ class _AudioSocket:
             if not self._count_message():
                 most = self._limits.responses_per_minute
                 problem = f"{most} messages a minute are allowed (limits.responses_per_minute); connect again."
-                await self._tell_failure(HttpError(429, problem, code="rate_limit_exceeded"))
+                await self._send_failure(HttpError(429, problem, code="rate_limit_exceeded"))
                 self._code = POLICY_VIOLATION
                 return
             content, text = message.get("bytes"), message.get("text")
@@ -117,7 +117,7 @@ class _AudioSocket:
                 self._put.send_nowait(content)
             except anyio.WouldBlock:
                 problem = "This message is dropped: two are being answered; send the next one after an answer."
-                await self._tell_failure(HttpError(429, problem, code="conversation_busy"))
+                await self._send_failure(HttpError(429, problem, code="conversation_busy"))
         self._code = None
 
     def _count_message(self) -> bool:
@@ -148,7 +148,7 @@ class _AudioSocket:
             try:
                 question = UploadedQuestion(await self._read(content, recordings))
             except ProtocolError as error:
-                await self._tell_failure(error)
+                await self._send_failure(error)
                 continue
             answered = anyio.Event()
             answering.start_soon(self._answer, question, encoders, answered)
@@ -163,7 +163,7 @@ class _AudioSocket:
             return content
         check_size(len(content), self._limits)
         pcm = await decode_turn(recordings, content)
-        await self._tell(type="recording", seconds=round(len(pcm) / (2 * OUTPUT_RATE), 3))
+        await self._send_progress(type="recording", seconds=round(len(pcm) / (2 * OUTPUT_RATE), 3))
         return pcm
 
     # to the client
@@ -173,33 +173,33 @@ class _AudioSocket:
         with question:
             answer = SpokenAnswer(question, await encoders.open(name), encoders.threads)
             while (events := await answer.receive()) and answer.size <= self._limits.message_bytes:
-                await self._tell_events(events)
+                await self._send_progress_of(events)
         if question.failure:
-            await self._tell_failure(question.failure)
+            await self._send_failure(question.failure)
         elif answer.size > self._limits.message_bytes:
             problem = f"The answer is larger than {self._limits.message_bytes:,} bytes (limits.message_bytes)."
-            await self._tell_failure(HttpError(500, problem, code="answer_too_large"))
+            await self._send_failure(HttpError(500, problem, code="answer_too_large"))
         else:
-            await self._send_in_time("bytes", answer.take())
+            await self._send_in_time("bytes", answer.pop())
             seconds = round(answer.seconds, 3)
             words = {"transcript": answer.transcript or "", "answer": answer.text.strip()}
-            await self._tell(type="done", format=name, seconds=seconds, **words, times=answer.times)
+            await self._send_progress(type="done", format=name, seconds=seconds, **words, times=answer.times)
         answered.set()
 
-    async def _tell_events(self, events: Sequence[AnswerEvent]) -> None:
+    async def _send_progress_of(self, events: Sequence[AnswerEvent]) -> None:
         for event in events:
             match event:
                 case e.TranscriptionCompleted(transcript=words):
-                    await self._tell(type="transcript", text=words.strip())
+                    await self._send_progress(type="transcript", text=words.strip())
                 case e.ResponseOutputAudioTranscriptDelta(delta=words) | e.ResponseOutputTextDelta(delta=words):
-                    await self._tell(type="answer", delta=words)
+                    await self._send_progress(type="answer", delta=words)
 
-    async def _tell(self, **message: object) -> None:
+    async def _send_progress(self, **message: object) -> None:
         """Send progress, if the client wants it."""
         if self._query.progress:
             await self._send_in_time("text", msgspec.json.encode(message).decode())
 
-    async def _tell_failure(self, error: ProtocolError) -> None:
+    async def _send_failure(self, error: ProtocolError) -> None:
         body = error_body(status_of(error), error.message, error.code, error.param)
         await self._send_in_time("text", msgspec.json.encode({"type": "error", **body}).decode())
 

@@ -26,6 +26,7 @@ from vivavoce.web.endpoints.history_schema import (
     ConversationsQuery,
     ConversationStatistics,
     ConversationSummary,
+    ConversationTurns,
     CostGroup,
     CostsQuery,
     CostSums,
@@ -47,7 +48,6 @@ from vivavoce.web.endpoints.history_schema import (
     StoredGap,
     StoredItem,
     StoredSound,
-    Timings,
     TotalCost,
     TurnTimes,
     UsageOfModel,
@@ -115,9 +115,9 @@ class HistoryEndpoint:
         found = await self._store.ask(partial(own, limit=query.limit + 1))
         return _items_page(found, query.limit, lambda row: (row["position"], row["row"]))
 
-    async def timings(self, request: Request, _: NoQuery) -> Timings:
+    async def timings(self, request: Request, _: NoQuery) -> ConversationTurns:
         """Answer `GET /v1/history/{id}/timings`."""
-        return Timings((await self._find(request)).turns)
+        return ConversationTurns((await self._find(request)).turns)
 
     async def events(self, request: Request, query: PartsQuery) -> EventsPage:
         """Answer `GET /v1/history/{id}/events`."""

@@ -288,7 +288,7 @@ class EventsPage(Struct, frozen=True):
     next: str | None
 
 
-class Timings(Struct, frozen=True):
+class ConversationTurns(Struct, frozen=True):
     """The turns of a conversation, in order."""
 
     data: Sequence[TurnTimes]

@@ -18,7 +18,7 @@ from vivavoce.audio.encode import Encoder, encoder
 from vivavoce.audio.rates import OUTPUT_RATE
 from vivavoce.limits import Limits
 from vivavoce.store.pages import recordings_of
-from vivavoce.store.playback import StoredFile, find_file, pieces, read_bytes, read_sound, spoken_range
+from vivavoce.store.playback import RecordingFile, find_file, pieces, read_bytes, read_sound, spoken_range
 from vivavoce.store.queries import Record
 from vivavoce.store.recordings import Channel
 from vivavoce.tools.worker_threads import WorkerThreads
@@ -176,7 +176,7 @@ def file_name(text: str) -> str:
 # sounds
 
 
-def whole_file(file: StoredFile, name: str) -> Sound:
+def whole_file(file: RecordingFile, name: str) -> Sound:
     """Return a recording as it is stored."""
 
     def parts(start: int, end: int) -> Parts:
@@ -186,7 +186,7 @@ def whole_file(file: StoredFile, name: str) -> Sound:
     return Sound(f"{name}.{ending}", file.content_type, f'"{file.version}"', file.size, parts)
 
 
-def wav_turn(file: StoredFile, name: str, channel: Channel | None, first: int, last: int) -> Sound:
+def wav_turn(file: RecordingFile, name: str, channel: Channel | None, first: int, last: int) -> Sound:
     """Return samples of one channel, or of both, as WAV, of which any part can be asked for."""
     frame = 4 if channel is None else 2
     size = (last - first) * frame
@@ -206,7 +206,7 @@ def wav_turn(file: StoredFile, name: str, channel: Channel | None, first: int, l
     return Sound(f"{name}.wav", "audio/wav", etag, len(header) + size, parts)
 
 
-def ogg_turn(file: StoredFile, name: str, channel: Channel, first: int, last: int) -> Sound:
+def ogg_turn(file: RecordingFile, name: str, channel: Channel, first: int, last: int) -> Sound:
     """Return samples of one channel as Ogg Opus, which is encoded while it is sent."""
 
     def parts(_: int, __: int) -> Parts:

@@ -120,7 +120,7 @@ async def _stream(answer: SpokenAnswer, patience: float, headers: dict[str, str]
         if not is_started and (is_complete or events is None or answer.size > WAITING_BYTES):
             is_started = True
             await start_response(send, headers | _words(answer, is_complete=is_complete))
-        if is_started and (sound := answer.take()):
+        if is_started and (sound := answer.pop()):
             await send_chunk(send, sound)
     await send_chunk(send, b"", more=False)
     return True
