@@ -63,7 +63,6 @@ async def _new_code(config: "Config", url: str | None, key: str | None) -> "Sign
     if at is None:
         write = "viva serve --https --host 0.0.0.0"
         raise ProviderError("server", f"none answers at {own_address(config)}; start it, for example: {write}")
-    with_key = with_key or next(iter(config.secrets), None)
     headers = {"authorization": f"Bearer {with_key}"} if with_key else {}
     tls = own_certificate(config, at) or True
     try:
