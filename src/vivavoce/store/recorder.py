@@ -22,6 +22,7 @@ from vivavoce.session.middleware import Listener, ObservedEvent
 from vivavoce.store.conversation_rows import ConversationRows, PricedModel, Redact
 from vivavoce.store.database import Database
 from vivavoce.store.entries import Entry, finish, refold, store_left, write
+from vivavoce.store.files import local_path
 from vivavoce.store.folding import fold
 from vivavoce.store.history import History, read_history
 from vivavoce.store.journal import Journal
@@ -171,10 +172,10 @@ class Recorder:
             await self._stored.wait()
 
     def _open_recording(self, caller: Caller) -> RecordingWriter | None:
+        if not self._recordings:
+            return None
         try:
             url = f"{self._recordings}/{caller.id}.ogg"
-            if not self._recordings:
-                return None
             waiting = WAITING_BYTES if caller.in_real_time else 4 * WAITING_BYTES  # then it comes at once
             live = caller.in_real_time
             return RecordingWriter(url, max_bytes=waiting, spool=self._folder, in_real_time=live)
@@ -345,10 +346,9 @@ def _prepare_recordings(url: str) -> None:
     """Import what recordings need, before a conversation waits for that. Raises `ConfigError` for a bad URL."""
     import av  # noqa: F401
     import numpy as np  # noqa: F401
-    from fsspec.core import url_to_fs
 
     try:
-        url_to_fs(url)
+        local_path(url)
     except (ImportError, ValueError) as error:
         raise ConfigError(f"[store] recordings_url {url!r}: {error}") from error
 
@@ -371,16 +371,18 @@ async def recording(recorder: Recorder) -> AsyncIterator[Recorder]:
         if not unfinished:
             finished.set()
 
-    async with anyio.create_task_group() as tasks:
-        for part in parts:
-            tasks.start_soon(run, part)
-        tasks.start_soon(recorder.keep)
-        try:
-            yield recorder
-        finally:
-            recorder.stop()
-            with anyio.move_on_after(CLOSE_SECONDS, shield=True):
-                await finished.wait()
-            tasks.cancel_scope.cancel()
-            with anyio.move_on_after(CLOSE_SECONDS, shield=True):
-                await recorder.close()
+    try:
+        async with anyio.create_task_group() as tasks:
+            for part in parts:
+                tasks.start_soon(run, part)
+            tasks.start_soon(recorder.keep)
+            try:
+                yield recorder
+            finally:
+                recorder.stop()
+                with anyio.move_on_after(CLOSE_SECONDS, shield=True):
+                    await finished.wait()
+                tasks.cancel_scope.cancel()
+    finally:  # nobody uses the journal and the database any more
+        with anyio.move_on_after(CLOSE_SECONDS, shield=True):
+            await recorder.close()
