@@ -126,6 +126,26 @@ async def test_who_says_nothing_is_told_that_nothing_was_heard(opened: Open) -> 
 # hands-free
 
 
+async def test_who_waits_long_for_an_answer_is_told_that_it_is_still_coming(opened: Open) -> None:
+    slow = {**PRESETS["scripted"], "chat": {"provider": "scripted", "first_token_ms": 7000}}
+    runtime = Runtime(Config.model_validate(slow))
+    await runtime.open()
+    async with opened(runtime=runtime) as page:
+        await write(page, "Hello.")
+        await in_state(page, "thinking")
+        await expect(page.locator("#state")).to_have_text("Still thinking")
+        await in_state(page, "speaking")
+
+
+async def test_who_has_a_microphone_without_any_sound_is_told_so(opened: Open) -> None:
+    async with opened(30.0) as page:
+        await talk(page)
+        await in_state(page, "listening")
+        await expect(page.locator("#hint")).to_have_text(
+            "No sound comes from your microphone. Is it switched off?"
+        )
+
+
 async def test_who_presses_the_circle_while_speaking_is_answered_at_once(opened: Open) -> None:
     async with opened(1.5, "jfk", 30.0) as page:
         await talk(page)

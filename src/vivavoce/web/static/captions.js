@@ -1,6 +1,6 @@
 // <caption-list>: the transcript on the page. Text goes in as text only.
 
-import { h, icon, write } from "./dom.js";
+import { h, icon, notHeard, save, write } from "./dom.js";
 import { isWaiting } from "./transcript.js";
 
 /** @typedef {import("./conversation.js").Conversation} Conversation */
@@ -118,7 +118,7 @@ export class CaptionList extends HTMLElement {
     const key = `${played.length} ${rest.length} ${truncated}`;
     if (words.dataset.shown === key && words.textContent?.startsWith(played)) return;
     words.dataset.shown = key;
-    const after = truncated ? notPlayed(rest) : h("span", { className: "ahead" }, rest);
+    const after = truncated ? notHeard(rest) : h("span", { className: "ahead" }, rest);
     words.replaceChildren(played, ...(rest ? [after] : []));
   }
 
@@ -184,10 +184,8 @@ class Actions {
   async #save() {
     const file = await (await this.#conversation.player()).soundOf(this.#id);
     if (!file) return;
-    const href = URL.createObjectURL(file);
     const time = new Date().toISOString().slice(0, 16).replace("T", " ").replace(":", "");
-    h("a", { href, download: `vivavoce ${time}.wav` }).click();
-    setTimeout(() => URL.revokeObjectURL(href), 60000);
+    save(file, `vivavoce ${time}.wav`);
   }
 
   async #copyWords() {
@@ -214,11 +212,6 @@ function button(sign, name, onclick) {
  */
 function pieces({ text, answer }) {
   return answer ? [...answer.split(), answer.truncated] : [text, "", false];
-}
-
-/** @param {string} text */
-function notPlayed(text) {
-  return h("del", {}, h("span", { className: "unseen" }, " (not heard: "), text, h("span", { className: "unseen" }, ")"));
 }
 
 /** @param {{title: string, html: string}} shown */

@@ -105,7 +105,7 @@ export class Conversation extends EventTarget {
   /** Open the microphone, and begin a conversation or go on with the one on the page. Must be called in a gesture. */
   async talk() {
     if (this.model.microphone !== "none") return;
-    const fresh = this.model.line === "closed" || this.model.line === "failed";
+    const fresh = this.#isClosed;
     const opening = (this.audio ??= this.#createAudio());
     if (fresh) this.#begin();
     this.on({ type: "microphone", is: "asking" });
@@ -132,13 +132,24 @@ export class Conversation extends EventTarget {
    * @param {string} text
    */
   async write(text) {
-    const audio = (this.audio ??= this.#createAudio());
+    await this.#prepare((this.audio ??= this.#createAudio()));
+    this.#whenIdle(() => this.#sendText(text));
+  }
+
+  get #isClosed() {
+    return this.model.line === "closed" || this.model.line === "failed";
+  }
+
+  /**
+   * Have a session in which nothing sounds, for what is not spoken.
+   * @param {CallAudio} audio
+   */
+  async #prepare(audio) {
     const silent = await audio.ready.then(() => "", ({ message }) => message);
     this.problem = silent;
-    if (this.model.line === "closed" || this.model.line === "failed") this.#beginConnecting();
+    if (this.#isClosed) this.#beginConnecting();
     else await this.stop();
-    this.problem = silent;
-    this.#whenIdle(() => this.#sendText(text));
+    this.problem = silent; // a conversation that begins forgets it
   }
 
   /** Stop the response without speaking. */
@@ -165,9 +176,7 @@ export class Conversation extends EventTarget {
     const { readRecording, UploadError } = await import("./upload.js");
     try {
       const base64 = await readRecording(file);
-      this.problem = await audio.ready.then(() => "", ({ message }) => message);
-      if (this.model.line === "closed" || this.model.line === "failed") this.#beginConnecting();
-      else await this.stop();
+      await this.#prepare(audio);
       this.#whenIdle(() => this.#sendFile(file.name, base64));
     } catch (error) {
       if (!(error instanceof UploadError)) throw error;
@@ -435,7 +444,7 @@ export class Conversation extends EventTarget {
     }
   }
 
-  /** Show what has taken too long. */
+  /** Keep what is new, and show that sound does not leave. */
   #tick() {
     if (this.#unkept) this.#keep();
     const stalled = this.model.line === "open" && (this.#line?.unsent ?? 0) > STALLED_BYTES;
@@ -526,7 +535,7 @@ export class Conversation extends EventTarget {
    */
   #onItemRecalled(id, role, text) {
     this.#replayed.add(id);
-    if (text && !this.transcript.has(id) && (role === "user" || role === "assistant"))
+    if (text && !this.transcript.get(id) && (role === "user" || role === "assistant"))
       this.transcript.restore([{ id, who: role, text }]);
     if (--this.#recalled === 0) this.#onBegun();
   }

@@ -35,6 +35,25 @@ export function find(root, selector, kind) {
   return found;
 }
 
+/**
+ * Words that were not heard, which is said to those who cannot see that they are struck through.
+ * @param {string} text
+ */
+export function notHeard(text) {
+  return h("del", {}, h("span", { className: "unseen" }, " (not heard: "), text, h("span", { className: "unseen" }, ")"));
+}
+
+/**
+ * Have the browser save a file.
+ * @param {Blob} file
+ * @param {string} download its name
+ */
+export function save(file, download) {
+  const href = URL.createObjectURL(file);
+  h("a", { href, download }).click();
+  setTimeout(() => URL.revokeObjectURL(href), 60_000);
+}
+
 const SVG = "http://www.w3.org/2000/svg";
 
 /**

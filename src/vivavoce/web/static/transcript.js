@@ -93,7 +93,7 @@ export class Answer {
  * @property {{name: string, sent: number}} [file] a recording that is sent, and the part of it that was
  */
 /** @typedef {{change: "added" | "changed" | "removed", turn: Turn} | {change: "cleared"}} Change */
-/** @typedef {{id: string, who: "user" | "assistant", text: string, session?: string | null}} Said */
+/** @typedef {{id: string, who: "user" | "assistant", text: string}} Said */
 
 /** All turns, in order. Each change is dispatched as a CustomEvent `change`, with a `Change` as detail. */
 export class Transcript extends EventTarget {
@@ -109,11 +109,6 @@ export class Transcript extends EventTarget {
 
   get turns() {
     return this.#turns.values();
-  }
-
-  /** @param {string} id */
-  has(id) {
-    return this.#turns.has(id);
   }
 
   clear() {
@@ -171,9 +166,9 @@ export class Transcript extends EventTarget {
     this.#add({ id: `card ${this.#unsaid++}`, who: "card", text: "", session: null, card: { title, html } });
   }
 
-  /** @param {string} id */
+  /** @param {string | null} id */
   get(id) {
-    return this.#turns.get(id);
+    return id === null ? undefined : this.#turns.get(id);
   }
 
   /**
@@ -194,7 +189,7 @@ export class Transcript extends EventTarget {
 
   /** @param {string | null} id */
   answer(id) {
-    return id === null ? undefined : this.#turns.get(id)?.answer;
+    return this.get(id)?.answer;
   }
 
   /**
@@ -221,13 +216,13 @@ export class Transcript extends EventTarget {
    * @param {string | null} id
    */
   touch(id) {
-    const turn = id === null ? undefined : this.#turns.get(id);
+    const turn = this.get(id);
     if (turn?.answer) this.#tell({ change: "changed", turn });
   }
 
   /** @param {string | null} id */
   remove(id) {
-    const turn = id === null ? undefined : this.#turns.get(id);
+    const turn = this.get(id);
     if (!turn) return;
     this.#turns.delete(turn.id);
     this.#tell({ change: "removed", turn });
@@ -255,8 +250,7 @@ export class Transcript extends EventTarget {
    * @param {Said[]} said
    */
   restore(said) {
-    for (const { id, who, text, session = null } of said) {
-      this.session = session;
+    for (const { id, who, text } of said) {
       this.add(id, who, text);
       this.answer(id)?.appendText(text);
       this.touch(id);
@@ -296,7 +290,7 @@ export function isWaiting({ who, text, answer, file }) {
  * @param {Turn} turn
  * @returns {Said | null}
  */
-function heard({ id, who, text, answer, session }) {
+function heard({ id, who, text, answer }) {
   const words = answer ? answer.split()[0] : text;
-  return (who === "user" || who === "assistant") && words.trim() ? { id, who, text: words, session } : null;
+  return (who === "user" || who === "assistant") && words.trim() ? { id, who, text: words } : null;
 }

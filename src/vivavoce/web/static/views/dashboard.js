@@ -99,7 +99,7 @@ export class DashboardView extends HTMLElement {
         return group && value(group);
       });
     const count = sum(groups, ({ conversations }) => conversations);
-    const failed = sum(groups, (group) => group.failed + group.errors + group.crashes);
+    const errors = (/** @type {Group} */ group) => group.failed + group.errors + group.crashes;
     this.#charts.replaceChildren(
       dayChart(`${count} conversations`, length(sum(groups, ({ seconds }) => seconds)), dates, [
         { name: "Conversations", kind: "you", values: of(({ conversations }) => conversations) },
@@ -108,8 +108,8 @@ export class DashboardView extends HTMLElement {
         { name: "90 %", kind: "soft", values: of(({ stages }) => stages.first_audio?.p90) },
         { name: "50 %", kind: "it", values: of(({ stages }) => stages.first_audio?.p50) },
       ], milliseconds),
-      dayChart(`${failed} errors`, "answers that failed, and conversations that ended by an error or a crash", dates, [
-        { name: "Errors", kind: "warn", values: of((group) => group.failed + group.errors + group.crashes) },
+      dayChart(`${sum(groups, errors)} errors`, "answers that failed, and conversations that ended by an error or a crash", dates, [
+        { name: "Errors", kind: "warn", values: of(errors) },
       ]),
       dayChart(`Cost: ${cost(costs.total) || "nothing"}`, "of models, as far as their prices are known", dates, [
         { name: "Cost", kind: "it", values: dates.map((date) => amount(spent.get(date), currency)) },

@@ -1,6 +1,6 @@
 // <stored-conversation>: one conversation of the history, to be read, heard, kept, deleted and gone on with.
 
-import { h, icon, write } from "../dom.js";
+import { h, icon, notHeard, save, write } from "../dom.js";
 import { ServerError, request } from "../server.js";
 import { cost, day, length, time } from "./formats.js";
 import { waterfall } from "./waterfall.js";
@@ -161,10 +161,8 @@ export class StoredConversation extends HTMLElement {
   async #export(format) {
     try {
       const file = await request(`${this.#path}/export?format=${format}`);
-      const url = URL.createObjectURL(await file.blob());
       const name = /filename="([^"]+)"/.exec(file.headers.get("content-disposition") ?? "")?.[1];
-      h("a", { href: url, download: name ?? `conversation.${format}` }).click();
-      setTimeout(() => URL.revokeObjectURL(url), 60_000);
+      save(await file.blob(), name ?? `conversation.${format}`);
     } catch (error) {
       this.#fail(error);
     }
@@ -268,7 +266,7 @@ function words({ role, text, heard }) {
   const played = (heard ?? "").trim();
   if (role !== "assistant" || !all.startsWith(played) || all === played) return [all];
   const rest = all.slice(played.length);
-  return [played, h("del", {}, h("span", { className: "unseen" }, " (not heard: "), rest, h("span", { className: "unseen" }, ")"))];
+  return [played, notHeard(rest)];
 }
 
 customElements.define("stored-conversation", StoredConversation);

@@ -4,6 +4,7 @@ import { find, write } from "../dom.js";
 
 const NO_INPUT_MS = 4000;
 const SLOW_MS = 4000; // after which thinking is still thinking,
+const LATE_MS = 500;
 const VERY_SLOW_MS = 10000; // and takes long
 const CLICK_MS = 300; // a shorter press of push-to-talk is a click: the next one releases
 const SLIDE_PX = 70; // from the circle, where letting go drops what was said
@@ -65,6 +66,10 @@ export class TalkView extends HTMLElement {
   #words = find(this, "#words", HTMLTextAreaElement);
   #state = find(this, "#state", HTMLElement);
   #hint = find(this, "#hint", HTMLElement);
+  #trouble = find(this, "#trouble", HTMLElement);
+  #orbName = find(this, "#orb-name", HTMLElement);
+  #muteName = find(this, "#mute-name", HTMLElement);
+  #welcome = find(this, "#welcome", HTMLElement);
   #news = find(document, "#news", HTMLElement);
   #since = 0; // when the state was entered
   #pressedAt = 0; // when the button of push-to-talk was pressed
@@ -82,6 +87,7 @@ export class TalkView extends HTMLElement {
     conversation.addEventListener("level", (event) => this.#onLevel(/** @type {CustomEvent} */ (event).detail));
     this.#listen();
     status.then(({ description }) => description && write(find(this, "#about", HTMLElement), description));
+    setInterval(() => this.#render(), LATE_MS); // what takes long is said without any event
     this.#render();
   }
 
@@ -256,14 +262,14 @@ export class TalkView extends HTMLElement {
     document.body.dataset.state = state;
     write(this.#state, words || name);
     write(this.#hint, hint);
-    write(find(this, "#trouble", HTMLElement), problem);
-    write(find(this, "#orb-name", HTMLElement), (model.byHand && model.held ? "Send" : ACTIONS[state]) ?? "Talk");
+    write(this.#trouble, problem);
+    write(this.#orbName, (model.byHand && model.held ? "Send" : ACTIONS[state]) ?? "Talk");
     this.#orb.setAttribute("aria-disabled", String(!(state in ACTIONS)));
     this.#end.toggleAttribute("data-idle", (state === "idle" || state === "error") && !goesOn);
     this.#mute.toggleAttribute("data-idle", !hasMicrophone || model.byHand);
     this.#mute.setAttribute("aria-pressed", String(model.muted));
-    write(find(this, "#mute-name", HTMLElement), model.muted ? "Unmute" : "Mute");
-    find(this, "#welcome", HTMLElement).hidden = state !== "idle" && state !== "error" || !transcript.empty;
+    write(this.#muteName, model.muted ? "Unmute" : "Mute");
+    this.#welcome.hidden = state !== "idle" && state !== "error" || !transcript.empty;
     if (state !== "idle" || !transcript.empty) this.#load();
   }
 
