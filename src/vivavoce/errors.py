@@ -112,6 +112,14 @@ def msgspec_problem(error: Exception, table: Mapping[str, object], kind: type["S
     return path, f"must be {kinds}" + (f", not {_KINDS.get(got[1], got[1])}" if got else found["rest"])
 
 
+def first_failure(failures: ExceptionGroup[Exception]) -> Exception:
+    """Return the first failure of a task group, because of which its other tasks were cancelled."""
+    failure: Exception = failures
+    while isinstance(failure, ExceptionGroup):
+        failure = failure.exceptions[0]
+    return failure
+
+
 def connection_problem(error: BaseException) -> str:
     """Return why a server cannot be reached, in plain words, from the errors that led to this one."""
     import socket

@@ -22,7 +22,7 @@ from vivavoce.engines.failover import Failover
 from vivavoce.engines.remote.engine import Remote
 from vivavoce.engines.sessions import create_transcription
 from vivavoce.engines.speech import Speech
-from vivavoce.errors import ConfigError, ProviderError, alternatives
+from vivavoce.errors import ConfigError, ProviderError, alternatives, first_failure
 from vivavoce.extras import missing_packages
 from vivavoce.mcp.servers import McpServers
 from vivavoce.protocol.session import AnySession, Session, TranscriptionSession
@@ -269,7 +269,7 @@ class Runtime:
                     tasks.start_soon(self._tools.wait_loaded)
                 reporting.cancel_scope.cancel()
         except ExceptionGroup as failures:
-            raise _first(failures) from failures
+            raise first_failure(failures) from failures
         if not self.config.has_cascade:
             self.use_engine(self._remote())
             return
@@ -368,12 +368,6 @@ def _import_packages(choices: Sequence[ProviderChoice]) -> None:
         for package in choice.plugin.packages:
             with suppress(ImportError):
                 import_module(package)
-
-
-def _first(failures: ExceptionGroup[Exception]) -> Exception:
-    """Return the first failure, because of which the other tasks were cancelled."""
-    failure = failures.exceptions[0]
-    return _first(failure) if isinstance(failure, ExceptionGroup) else failure
 
 
 @asynccontextmanager

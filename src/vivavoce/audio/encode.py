@@ -51,7 +51,7 @@ def encoder(name: str, rate: int) -> Encoder:
     if name == "pcm":
         return _Plain(b"")
     if name == "wav":
-        return _Plain(_wav_header(rate))
+        return _Plain(wav_header(rate))
     return _Packed(*_CODECS[name], rate)
 
 
@@ -67,10 +67,12 @@ class _Plain:
         return self._header
 
 
-def _wav_header(rate: int) -> bytes:
-    """Return the header of a WAV of unknown length."""
-    form = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, 1, rate, rate * 2, 2, 16)
-    return struct.pack("<4sI4s", b"RIFF", _UNKNOWN, b"WAVE") + form + struct.pack("<4sI", b"data", _UNKNOWN)
+def wav_header(rate: int, channels: int = 1, size: int | None = None) -> bytes:
+    """Return the header of a WAV with `size` bytes of 16-bit samples; None is an unknown length."""
+    frame = 2 * channels
+    whole, data = (_UNKNOWN, _UNKNOWN) if size is None else (36 + size, size)
+    form = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, channels, rate, rate * frame, frame, 16)
+    return struct.pack("<4sI4s", b"RIFF", whole, b"WAVE") + form + struct.pack("<4sI", b"data", data)
 
 
 class _Packed:

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import zip_longest
 from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -142,7 +142,7 @@ async def run_again(options: Options, find: Callable[[], Awaitable[Sequence[Stor
         tasks.cancel_scope.cancel()
     summary = summarize(comparisons)
     if options.as_json:
-        print(as_json(comparisons, summary))
+        print(as_json(comparisons, summary), end="")
     elif comparisons:
         print_summary(summary, console)
     if not is_done:
@@ -352,11 +352,10 @@ class CallerAgain:
         """Hold the conversation to its end. Raises `ProviderError` if the connection is lost."""
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._feed.run)
-            for step, following in pairwise([*steps, None]):
-                if step is not None:
-                    sound = await sound_of(step.turn, following.turn.began if following else inf)
-                    await self._wait(step)
-                    await self._send_turn(step.turn, sound)
+            for step, following in zip_longest(steps, steps[1:]):
+                sound = await sound_of(step.turn, following.turn.began if following else inf)
+                await self._wait(step)
+                await self._send_turn(step.turn, sound)
             await self._until_heard(ANSWER_SECONDS)
             tasks.cancel_scope.cancel()
 

@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from vivavoce.store.comparison import Comparison, Summary, TurnComparison
+from vivavoce.store.export import to_json
 from vivavoce.store.replay import StoredToolCall
 from vivavoce.text.comparison import word_diff
 
@@ -90,4 +91,4 @@ def as_json(comparisons: Sequence[Comparison], summary: Summary) -> str:
         "summary": {**msgspec.to_builtins(summary), "word_error_rate": summary.word_error_rate},
         "conversations": comparisons,
     }
-    return msgspec.json.format(msgspec.json.encode(found), indent=2).decode()
+    return to_json(found)

@@ -194,9 +194,9 @@ def _ask(question: "Callable[[Database], Awaitable[Result]]", config: Path | Non
 
 
 def _print_json(records: "object") -> None:
-    import msgspec
+    from vivavoce.store.export import to_json
 
-    print(msgspec.json.format(msgspec.json.encode(records), indent=2).decode())
+    print(to_json(records), end="")
 
 
 def _line(text: str | None) -> str:

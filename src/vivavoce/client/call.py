@@ -19,13 +19,12 @@ from vivavoce.client.handlers import Handlers
 from vivavoce.client.notifications import ConnectionChanged, Emitted
 from vivavoce.client.settings import Json, session_with
 from vivavoce.client.view import ConversationView
-from vivavoce.connect import Endpoint, RemoteLine, connect, endpoint_at
+from vivavoce.connect import Endpoint, RemoteLine, connect
 from vivavoce.connect.history_replay import replayable_items
 from vivavoce.connect.reconnect import SESSION_EXPIRED, Reconnecting
 from vivavoce.errors import ConfigError, ProviderError
 from vivavoce.limits import Limits
 from vivavoce.protocol import events as e
-from vivavoce.protocol.dialects import GA, Dialect
 from vivavoce.protocol.session import Session
 from vivavoce.session.line import Engine, HungUp, Line, open_line
 from vivavoce.session.middleware import ObservedEvent
@@ -44,19 +43,11 @@ Connect = Callable[[], AbstractAsyncContextManager[Line]]
 cannot succeed."""
 
 
-def connector(
-    server: "str | Endpoint | Engine | Connect",
-    *,
-    key: str | None = None,
-    dialect: Dialect = GA,
-    limits: Limits,
-) -> Connect:
-    """Return a function that connects to `server`: a URL, an endpoint, an engine, or such a function.
+def connector(server: "Endpoint | Engine | Connect", *, limits: Limits) -> Connect:
+    """Return a function that connects to `server`: an endpoint, an engine, or such a function.
 
     Raises `ConfigError` for anything else.
     """
-    if isinstance(server, str):
-        server = endpoint_at(server, key=key, dialect=dialect)
     if isinstance(server, Endpoint):
         return partial(connect, server, depth=limits.line_depth, message_bytes=limits.message_bytes)
     if isinstance(server, Engine):
@@ -68,12 +59,8 @@ def connector(
     return server
 
 
-def asking(
-    server: "str | Endpoint | Engine | Connect", *, key: str | None, dialect: Dialect, **query: str
-) -> Endpoint:
+def asking(server: "Endpoint | Engine | Connect", **query: str) -> Endpoint:
     """Return the endpoint that is asked for more in its query. Raises `ConfigError` for what is no server."""
-    if isinstance(server, str):
-        server = endpoint_at(server, key=key, dialect=dialect)
     if not isinstance(server, Endpoint):
         raise ConfigError(f"Only a server knows {' and '.join(query)}: pass its URL, or an Endpoint.")
     return server.with_query(**query)

@@ -18,7 +18,7 @@ from vivavoce.client.notifications import Emitted, Update, check_pattern, matche
 from vivavoce.client.settings import read_settings, updated
 from vivavoce.client.tools import Definition, ToolHandler, as_tool
 from vivavoce.client.view import ConversationView
-from vivavoce.connect import Endpoint, azure, openai
+from vivavoce.connect import Endpoint, azure, endpoint_at, openai
 from vivavoce.errors import ConfigError, ProtocolError, ProviderError
 from vivavoce.limits import Limits
 from vivavoce.protocol import events as e
@@ -63,15 +63,16 @@ class RealtimeClient:
         conversation: str | None = None,
         store: Storing = "all",
     ) -> None:
+        if isinstance(server, str):
+            server = endpoint_at(server, key=key, dialect=dialect)
         if store != "all":
-            server = asking(server, key=key, dialect=dialect, store=store)
+            server = asking(server, store=store)
         self.limits = limits or Limits()
         self.log = EventLog(self.limits.log_events)
-        self._connect = connector(server, key=key, dialect=dialect, limits=self.limits)
+        self._connect = connector(server, limits=self.limits)
         self._begin = self._connect
         if conversation is not None:
-            continued = asking(server, key=key, dialect=dialect, conversation=conversation)
-            self._begin = connector(continued, limits=self.limits)
+            self._begin = connector(asking(server, conversation=conversation), limits=self.limits)
         self._handlers = Handlers(self.limits.handler_depth)
         self._setup = SessionSetup()
         self._call = self._new_call()

@@ -157,12 +157,13 @@ async def refold(database: Database) -> None:
     async with database.reading() as connection:
         stored = sa.select(facts.c.value).where(facts.c.name == "folding")
         version = (await connection.execute(stored)).scalar_one_or_none()
-    last = 0 if version != str(VERSION) else None
+    if version == str(VERSION):
+        return
+    last: int | None = 0
     while last is not None:  # each part is a transaction of its own, so that others can write as well
         last = await _refold_some(database, last)
-    if version != str(VERSION):
-        async with database.writing() as connection:
-            await connection.run_sync(upsert, facts, [{"name": "folding", "value": str(VERSION)}])
+    async with database.writing() as connection:
+        await connection.run_sync(upsert, facts, [{"name": "folding", "value": str(VERSION)}])
 
 
 async def _refold_some(database: Database, after: int) -> int | None:

@@ -12,8 +12,8 @@ READING_SECONDS = 3
 """how long a subtitle stands whose end is not known"""
 
 
-def to_json(record: Record) -> str:
-    """Return all that is stored of a conversation, except its event log, as JSON."""
+def to_json(record: object) -> str:
+    """Return JSON that people can read, such as that of all that is stored of a conversation."""
     return msgspec.json.format(msgspec.json.encode(record), indent=2).decode() + "\n"
 
 

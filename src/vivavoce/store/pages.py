@@ -9,7 +9,16 @@ import sqlalchemy as sa
 from vivavoce.store import tables
 from vivavoce.store.database import Database
 from vivavoce.store.folding import fold_query
-from vivavoce.store.queries import INDEX, Record, list_conversations, plain, says
+from vivavoce.store.queries import (
+    INDEX,
+    SHOWN_COLUMNS,
+    Record,
+    has_id,
+    list_conversations,
+    plain,
+    says,
+    started_before,
+)
 
 OFTEN = 2000
 """items from which on words are often said"""
@@ -76,8 +85,7 @@ async def conversations_page(
     """Return conversations as `list_conversations` does; `before` is when one started, and its id."""
     where = [*filter.conditions(database)]
     if before is not None:
-        order = sa.tuple_(_CONVERSATIONS.c.started, _CONVERSATIONS.c.id)
-        where.append(order < sa.tuple_(sa.literal(before[0], tables.Moment), sa.literal(plain(before[1]))))
+        where.append(started_before(*before))
     return await list_conversations(database, limit=limit, where=where)
 
 
@@ -86,18 +94,15 @@ async def items_page(
 ) -> Sequence[Record]:
     """Return items of a conversation in order; `after` is `position` and `row` of the last one before."""
     order = _ITEMS.c.position, _ITEMS.c.row
-    own = sa.select(*(column for column in _ITEMS.c if column.name != "folded"))
-    own = own.where(_ITEMS.c.conversation_id == conversation_id).order_by(*order).limit(limit)
+    own = (
+        sa.select(*SHOWN_COLUMNS)
+        .where(_ITEMS.c.conversation_id == conversation_id)
+        .order_by(*order)
+        .limit(limit)
+    )
     if after is not None:
         own = own.where(sa.tuple_(*order) > sa.tuple_(*map(sa.literal, after)))
     return await database.rows(own)
-
-
-async def events_page(database: Database, conversation_id: str, *, limit: int, after: int) -> Sequence[Record]:
-    """Return events of a conversation in order; `after` is the `number` of the last one before."""
-    events = tables.events
-    own = sa.select(events).where(events.c.conversation_id == conversation_id, events.c.number > after)
-    return await database.rows(own.order_by(events.c.number).limit(limit))
 
 
 async def find_id(database: Database, name: str, identity: str | None = None) -> str | None:
@@ -106,7 +111,7 @@ async def find_id(database: Database, name: str, identity: str | None = None) ->
     With an `identity`, only conversations of that person are looked at.
     """
     columns, name = _CONVERSATIONS.c, plain(name)
-    named = sa.select(columns.id).where(sa.or_(columns.id == name, columns.session_id == name)).limit(1)
+    named = sa.select(columns.id).where(has_id(name)).limit(1)
     if identity is not None:
         named = named.where(columns.identity == plain(identity))
     async with database.reading() as connection:

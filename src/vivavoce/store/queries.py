@@ -1,6 +1,7 @@
 """What is asked of the store: list, show, search, delete."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from math import inf
 from typing import Any
 
@@ -25,6 +26,8 @@ INDEX = sa.table(tables.SEARCH_TABLE, sa.column("rowid"), sa.column(tables.SEARC
 """the words of items, in SQLite"""
 
 _CONVERSATIONS, _ITEMS = tables.conversations, tables.items
+SHOWN_COLUMNS = [column for column in _ITEMS.c if column.name != "folded"]
+"""of items"""
 _FIRST = (
     sa.select(_ITEMS.c.text)
     .where(_ITEMS.c.conversation_id == _CONVERSATIONS.c.id, _ITEMS.c.role == "user", _ITEMS.c.text != "")
@@ -55,11 +58,20 @@ async def list_conversations(
             after = (await connection.execute(started)).scalar_one_or_none()
             if after is None:
                 raise no_such(before)
-            listed = listed.where(
-                sa.tuple_(*order) < sa.tuple_(sa.literal(after, tables.Moment), sa.literal(before))
-            )
+            listed = listed.where(started_before(after, before))
         newest = listed.order_by(*(column.desc() for column in order)).limit(min(limit, MOST))
         return [dict(row) for row in (await connection.execute(newest)).mappings()]
+
+
+def started_before(started: datetime, conversation_id: str) -> sa.ColumnElement[bool]:
+    """Return the condition on `conversations` that they come behind one in a list."""
+    order = sa.tuple_(_CONVERSATIONS.c.started, _CONVERSATIONS.c.id)
+    return order < sa.tuple_(sa.literal(started, tables.Moment), sa.literal(plain(conversation_id)))
+
+
+def has_id(name: str) -> sa.ColumnElement[bool]:
+    """Return the condition on `conversations` that this is the id of one, or of its session."""
+    return sa.or_(_CONVERSATIONS.c.id == name, _CONVERSATIONS.c.session_id == name)
 
 
 async def ids_of(database: Database, identity: str) -> Sequence[str]:
@@ -77,8 +89,8 @@ async def find_conversation(database: Database, conversation_id: str) -> Record:
     """
     conversation_id = plain(conversation_id)
     async with database.reading() as connection:
-        named = sa.or_(_CONVERSATIONS.c.id == conversation_id, _CONVERSATIONS.c.session_id == conversation_id)
-        found = (await connection.execute(sa.select(_CONVERSATIONS).where(named).limit(1))).mappings().first()
+        named = sa.select(_CONVERSATIONS).where(has_id(conversation_id)).limit(1)
+        found = (await connection.execute(named)).mappings().first()
         if found is None:
             begins = _CONVERSATIONS.c.id.startswith(conversation_id, autoescape=True)
             some = (await connection.execute(sa.select(_CONVERSATIONS).where(begins).limit(2))).mappings().all()
@@ -103,11 +115,16 @@ _PARTS = {
 }
 
 
-async def list_events(database: Database, conversation_id: str) -> Sequence[Record]:
-    """Return the event log of a conversation, in order; empty if none was kept."""
+async def list_events(
+    database: Database, conversation_id: str, *, after: int = 0, limit: int | None = None
+) -> Sequence[Record]:
+    """Return the event log of a conversation, in order; empty if none was kept.
+
+    `after` is the `number` of the last one of the page before.
+    """
     events = tables.events
-    own = sa.select(events).where(events.c.conversation_id == conversation_id).order_by(events.c.number)
-    return await database.rows(own)
+    own = sa.select(events).where(events.c.conversation_id == conversation_id, events.c.number > after)
+    return await database.rows(own.order_by(events.c.number).limit(limit))
 
 
 async def search(
@@ -126,8 +143,7 @@ async def search(
     alternatives = fold_query(query)
     if not alternatives:
         return []
-    found = sa.select(*(column for column in _ITEMS.c if column.name != "folded"))
-    found = found.where(says(database, alternatives), *where)
+    found = sa.select(*SHOWN_COLUMNS).where(says(database, alternatives), *where)
     order: sa.ColumnElement[int] = _ITEMS.c.row
     if database.is_sqlite:
         found, order = found.join(INDEX, INDEX.c.rowid == _ITEMS.c.row), INDEX.c.rowid
@@ -143,20 +159,17 @@ def says(database: Database, alternatives: Sequence[Sequence[str]]) -> sa.Column
     return sa.column("words").op("@@")(sa.cast(ts_query(alternatives), postgresql.TSQUERY))
 
 
-async def delete_conversations(database: Database, ids: Sequence[str]) -> Sequence[Record]:
-    """Delete conversations with all that belongs to them; return their recordings, whose files are left.
+async def delete_conversations(database: Database, ids: Sequence[str]) -> None:
+    """Delete conversations with all that belongs to them; the files of their recordings are left.
 
     Nothing of them can be read in an SQLite file afterwards if `Database.scrub` then returns true.
     """
-    recordings = sa.select(tables.recordings).where(tables.recordings.c.conversation_id.in_(ids))
     later = sa.select(_CONVERSATIONS.c.id).where(_CONVERSATIONS.c.continues.in_(ids)).cte(recursive=True)
     later = later.union(sa.select(_CONVERSATIONS.c.id).join(later, _CONVERSATIONS.c.continues == later.c.id))
     summed_up = tables.summaries.c.conversation_id.in_(sa.select(later.c.id))
     async with database.writing() as connection:
-        found = [dict(row) for row in (await connection.execute(recordings)).mappings()]
         await connection.execute(sa.delete(tables.summaries).where(summed_up))
         await connection.execute(sa.delete(_CONVERSATIONS).where(_CONVERSATIONS.c.id.in_(ids)))
-    return found
 
 
 def stored_waterfall(record: Record) -> list[WaterfallRow]:

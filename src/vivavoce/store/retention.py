@@ -15,6 +15,7 @@ from vivavoce.errors import ConfigError, ProviderError
 from vivavoce.store.database import Database
 from vivavoce.store.files import FileInfo, abort_uploads, ask, files_in
 from vivavoce.store.files import delete as delete_file
+from vivavoce.store.pages import recordings_of
 from vivavoce.store.queries import delete_conversations
 from vivavoce.store.tables import conversations, recordings
 
@@ -49,15 +50,12 @@ async def delete_with_recordings(database: Database, ids: Sequence[str], spool: 
 
 async def delete(database: Database, ids: Sequence[str], spool: Path | None = None) -> None:
     """Delete conversations as `delete_with_recordings` does, in one transaction, but leave the scrubbing."""
-    own = recordings.c.conversation_id.in_(ids)
-    async with database.reading() as connection:
-        files = (await connection.execute(sa.select(recordings).where(own))).all()
     kept: dict[str, ProviderError] = {}
-    for file in files:
+    for file in await recordings_of(database, ids):
         try:
-            await ask(delete_file, file.url, spool)
+            await ask(delete_file, file["url"], spool)
         except ProviderError as error:
-            kept[file.conversation_id] = error
+            kept[file["conversation_id"]] = error
     await delete_conversations(database, [one for one in ids if one not in kept])
     for first in kept.values():
         problem = f"{len(kept)} conversations are kept, as their recordings cannot be deleted: {first.message}"

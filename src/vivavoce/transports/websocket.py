@@ -82,9 +82,7 @@ class WebSocketTransport:
         await receive()  # `websocket.connect`
         handshake = read_handshake(scope)
         async with self._line(handshake) as line:
-            offered = scope.get("subprotocols", ())  # a browser that offers some fails unless one is chosen
-            chosen = next((name for name in SUBPROTOCOLS if name in offered), None)
-            await send({"type": "websocket.accept", "subprotocol": chosen})
+            await accept_websocket(scope, send)
             call = _Call(line, receive, send, handshake, self.limits)
             if extension := scope.get("extensions", {}).get(RECEIVE_NOWAIT):
                 extension["on_text"](call.receive_nowait)
@@ -101,6 +99,13 @@ class WebSocketTransport:
                 raise no_such_call(handshake.call_id)
             return self.join(handshake.call_id, handshake.extras)
         return self.connect(handshake.caller(self.name, plays_audio=self.plays_audio))
+
+
+async def accept_websocket(scope: Scope, send: Send) -> None:
+    """Accept a WebSocket, with the first of our subprotocols that the client offers."""
+    offered = scope.get("subprotocols", ())  # a browser that offers some fails unless one is chosen
+    chosen = next((name for name in SUBPROTOCOLS if name in offered), None)
+    await send({"type": "websocket.accept", "subprotocol": chosen})
 
 
 def read_handshake(scope: Scope) -> Handshake:

@@ -152,11 +152,15 @@ class Web:
         return json_response(request, await anyio.to_thread.run_sync(lambda: self._description))
 
     async def _docs(self, _: Request) -> Response:
-        return HTMLResponse(await anyio.to_thread.run_sync(lambda: api_page(self._description)))
+        return HTMLResponse(await anyio.to_thread.run_sync(lambda: self._described))
 
     @cached_property
     def _description(self) -> Mapping[str, Any]:
         return openapi(self.application.routes)
+
+    @cached_property
+    def _described(self) -> str:
+        return api_page(self._description)
 
     async def _healthz(self, _: Request) -> Response:
         return JSONResponse({"status": "alive"})

@@ -16,10 +16,6 @@ from vivavoce.web.requests import read_query
 if TYPE_CHECKING:
     from vivavoce.store.recorder import Recorder
 
-PATHS = tuple(
-    dict.fromkeys(path for name in OPERATIONS if (path := name.partition(" ")[2]).startswith("/v1/history"))
-)
-
 Handler = Callable[[Request, Any], Awaitable[object]]
 """Is called with a request and its query; returns a response, or what one is made of."""
 
@@ -27,12 +23,13 @@ Handler = Callable[[Request, Any], Awaitable[object]]
 def history_routes(recorder: "Recorder | None", limits: Limits) -> Sequence[Route]:
     """Return the routes; those with a literal path come before those with an id."""
     found = handlers(recorder, limits) if recorder else dict.fromkeys(OPERATIONS, _no_store)
-    routes = []
-    for path in sorted(PATHS, key=lambda path: "{" in path):
-        methods = [name.partition(" ")[0] for name in OPERATIONS if name.partition(" ")[2] == path]
-        own = {method: found[f"{method} {path}"] for method in methods}
-        routes.append(Route(path, _dispatch(path, own), methods=methods))
-    return routes
+    by_path: dict[str, dict[str, Handler]] = {}
+    for name in OPERATIONS:
+        method, _, path = name.partition(" ")
+        if path.startswith("/v1/history"):
+            by_path.setdefault(path, {})[method] = found[name]
+    ordered = sorted(by_path.items(), key=lambda one: "{" in one[0])
+    return [Route(path, _dispatch(path, own), methods=[*own]) for path, own in ordered]
 
 
 def handlers(recorder: "Recorder", limits: Limits) -> dict[str, Handler]:

@@ -8,7 +8,7 @@ from vivavoce.audio.decode import NotAudio, TooLong, decode
 from vivavoce.audio.rates import INPUT_RATE
 from vivavoce.limits import Limits
 from vivavoce.transports.upload import SILENT
-from vivavoce.web.errors import HttpError, needs_pyav
+from vivavoce.web.errors import HttpError, invalid_request, needs_pyav
 
 LIMIT_NAMES = ("upload_seconds", "input_buffer_seconds")
 
@@ -37,12 +37,8 @@ class Recordings:
     async def decode(self, recording: bytes, param: str) -> bytes:
         """Return a recording as PCM. Raises `HttpError` that names `param`."""
         if not recording:
-            raise HttpError(
-                400,
-                "This recording is empty; record something, and send it again.",
-                code="empty_recording",
-                param=param,
-            )
+            message = "This recording is empty; record something, and send it again."
+            raise invalid_request(param, message, code="empty_recording")
         decoding = partial(decode, recording, rate=self._rate, max_seconds=self._max_seconds)
         try:
             audio = await anyio.to_thread.run_sync(decoding, limiter=self._threads)

@@ -12,6 +12,7 @@ from msgspec import inspect
 from starlette.requests import HTTPConnection, Request
 from starlette.types import Message, Receive, Send
 
+from vivavoce.errors import first_failure
 from vivavoce.limits import Limits
 from vivavoce.protocol.validation import invalid, missing, unknown, validate
 from vivavoce.runtime import Runtime
@@ -213,12 +214,15 @@ async def respond_while_connected(
         log.info("a client took longer than limits.send_seconds to read; its response is dropped")
 
 
-def first_failure(failures: ExceptionGroup[Exception]) -> Exception:
-    """Return the first failure of a task group, because of which its other tasks were cancelled."""
-    failure: Exception = failures
-    while isinstance(failure, ExceptionGroup):
-        failure = failure.exceptions[0]
-    return failure
+def identity_of(connection: HTTPConnection) -> str | None:
+    """Return the person in whose name a request is made, who sees only what is hers; None for the owner."""
+    identity: str | None = getattr(connection.state, "identity", None)
+    return identity
+
+
+def address_of(connection: HTTPConnection) -> str:
+    """Return the IP address of a client, or an empty text."""
+    return connection.client.host if connection.client else ""
 
 
 class _NotRead(Exception):

@@ -103,7 +103,7 @@ class Shell:
 
     def _refresh(self) -> None:
         paths = sorted(path for path in self._folder.rglob("*") if path.is_file())
-        found = [(path, path.stat().st_size, path.stat().st_mtime_ns) for path in paths]
+        found = [(path, at.st_size, at.st_mtime_ns) for path in paths for at in (path.stat(),)]
         if found == self._read:
             return
         bodies = {path.relative_to(self._folder).as_posix(): path.read_bytes() for path in paths}

@@ -20,12 +20,12 @@ class Encoders:
     def __init__(self) -> None:
         self.threads = anyio.CapacityLimiter(2)
 
-    async def open(self, name: str) -> Encoder:
-        """Return an encoder for a format. Raises `HttpError` if it needs a package that is not installed."""
+    async def open(self, name: str, param: str = "format") -> Encoder:
+        """Return an encoder for a format that `param` names. Raises `HttpError` if a package is missing."""
         try:
             return await anyio.to_thread.run_sync(encoder, name, OUTPUT_RATE, limiter=self.threads)
         except ImportError as error:
-            raise needs_pyav(f"format {name}", "format") from error
+            raise needs_pyav(f"{param} {name}", param) from error
 
 
 class SpokenAnswer:

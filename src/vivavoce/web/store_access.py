@@ -13,17 +13,12 @@ from vivavoce.store.database import Database
 from vivavoce.store.pages import find_id
 from vivavoce.store.recorder import Recorder
 from vivavoce.web.errors import HttpError
+from vivavoce.web.requests import identity_of
 
 T = TypeVar("T")
 
 ID_CHARS = 80
 """characters of an unknown id that an error repeats"""
-
-
-def identity_of(request: Request) -> str | None:
-    """Return the person in whose name a request is made, who sees only what is hers; None for its owner."""
-    identity: str | None = getattr(request.state, "identity", None)
-    return identity
 
 
 class StoreAccess:
@@ -61,6 +56,10 @@ class StoreAccess:
             message = f"There is no conversation {shown!r}; GET /v1/history lists those that there are."
             raise HttpError(404, message, code="conversation_not_found", param="id")
         return found
+
+    async def requested_id(self, request: Request) -> str:
+        """Return the id of the conversation that a request's path names. Raises `HttpError`."""
+        return await self.find_id(str(request.path_params["id"]), identity_of(request))
 
     def unavailable(self, problem: str) -> HttpError:
         """Return the error for a store that fails; where it lies is no client's business."""

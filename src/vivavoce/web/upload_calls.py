@@ -32,7 +32,7 @@ class UploadCall:
         *,
         must_continue: bool,
         idle_seconds: float,
-        on_idle: Callable[[], None] = lambda: None,
+        on_idle: Callable[[], None],
     ) -> None:
         self.upload = Upload(self._questions(), handshake, must_continue)
         self.idle_since = inf

@@ -5,7 +5,6 @@ answer as a file, or by an `error`. Close codes: 1000 the conversation is over, 
 too many messages, 1009 one is too large.
 """
 
-import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, suppress
 
@@ -23,14 +22,12 @@ from vivavoce.runtime import Runtime
 from vivavoce.session.switchboard import Busy
 from vivavoce.transports.base import Handshake, run_until_first
 from vivavoce.transports.upload import AnswerEvent, Upload, UploadedQuestion, UploadTransport
-from vivavoce.transports.websocket import GOING_AWAY, NORMAL, SUBPROTOCOLS
+from vivavoce.transports.websocket import GOING_AWAY, NORMAL, accept_websocket
 from vivavoce.web.errors import HttpError, error_body, require_ready, status_of
 from vivavoce.web.recordings import Recordings
-from vivavoce.web.requests import read_query
+from vivavoce.web.requests import address_of, identity_of, read_query
 from vivavoce.web.spoken_answers import Encoders, SpokenAnswer
 from vivavoce.web.uploads import DEFAULT_FORMAT, AudioSocketQuery, check_size, decode_turn, turn_recordings
-
-log = logging.getLogger(__name__)
 
 POLICY_VIOLATION = 1008
 MINUTE = 60.0
@@ -55,11 +52,8 @@ class AudioSocketEndpoint:
         connection = HTTPConnection(scope)
         query = read_query(connection, AudioSocketQuery)
         await self._encoders.open(query.format or DEFAULT_FORMAT)  # refused before it is accepted
-        offered = scope.get("subprotocols", ())  # a browser that offers some fails unless one is chosen
-        chosen = next((name for name in SUBPROTOCOLS if name in offered), None)
-        await send({"type": "websocket.accept", "subprotocol": chosen})
-        address = connection.client.host if connection.client else ""
-        identity = getattr(connection.state, "identity", None)
+        await accept_websocket(scope, send)
+        address, identity = address_of(connection), identity_of(connection)
         continues = query.conversation or None
         handshake = Handshake(address, identity=identity, continues=continues, store=query.store)
         socket = _AudioSocket(receive, send, query, self._transport.limits)
@@ -76,6 +70,8 @@ class _AudioSocket:
     def __init__(self, receive: Receive, send: Send, query: AudioSocketQuery, limits: Limits) -> None:
         self._receive, self._send, self._query, self._limits = receive, send, query, limits
         self._code: int | None = NORMAL
+        self._refusal: HttpError | None = None
+        """why the server closes the WebSocket, the last thing that its client is told"""
         self._put, self._contents = anyio.create_memory_object_stream[bytes | str](WAITING)
         self._minute, self._count = anyio.current_time(), 0
 
@@ -98,6 +94,8 @@ class _AudioSocket:
             self._code = GOING_AWAY
         if self._code is not None:
             with anyio.move_on_after(self._limits.send_seconds), suppress(OSError):
+                if self._refusal:
+                    await self._send_failure(self._refusal)
                 await self._send({"type": "websocket.close", "code": self._code})
 
     # from the client
@@ -107,7 +105,7 @@ class _AudioSocket:
             if not self._count_message():
                 most = self._limits.responses_per_minute
                 problem = f"{most} messages a minute are allowed (limits.responses_per_minute); connect again."
-                await self._send_failure(HttpError(429, problem, code="rate_limit_exceeded"))
+                self._refusal = HttpError(429, problem, code="rate_limit_exceeded")
                 self._code = POLICY_VIOLATION
                 return
             content, text = message.get("bytes"), message.get("text")

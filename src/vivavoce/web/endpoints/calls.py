@@ -21,7 +21,7 @@ from vivavoce.transports.base import Connect, Handshake, wanted_store, wants_ext
 from vivavoce.transports.webrtc.sdp import Ice, check_offer
 from vivavoce.transports.webrtc.transport import Offer, WebRtcTransport
 from vivavoce.web.errors import HttpError, require_ready
-from vivavoce.web.requests import body_too_large, limited_body, media_type, read_bytes
+from vivavoce.web.requests import address_of, body_too_large, identity_of, limited_body, media_type, read_bytes
 
 PATHS = ("/v1/realtime/calls", "/openai/v1/realtime/calls")
 BETA_PATH = "/v1/realtime"
@@ -62,7 +62,7 @@ class CallsEndpoint:
         model = query.get("model")
         if model is None and isinstance(session, Session) and session.model:
             model = session.model
-        address = request.client.host if request.client else ""
+        address = address_of(request)
         dialect = BETA if request.url.path == BETA_PATH else GA
         return Handshake(
             address,
@@ -70,7 +70,7 @@ class CallsEndpoint:
             session,
             dialect=dialect,
             extras=wants_extras(query),
-            identity=getattr(request.state, "identity", None),
+            identity=identity_of(request),
             continues=getattr(request.state, "continues", None) or query.get("conversation") or None,
             store=wanted_store(query, getattr(request.state, "store", "all")),
         )

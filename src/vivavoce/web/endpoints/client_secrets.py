@@ -17,7 +17,7 @@ from vivavoce.protocol.session import AnySession, Session
 from vivavoce.protocol.tools import without_secrets
 from vivavoce.runtime import Runtime
 from vivavoce.session.call import Storing
-from vivavoce.web.requests import read_bytes
+from vivavoce.web.requests import identity_of, read_bytes
 from vivavoce.web.security.client_secrets import Binding, ClientSecrets
 
 
@@ -70,7 +70,7 @@ class ClientSecretsEndpoint:
         """Create a secret for a session, as in GA."""
         body = await read_bytes(request, self.limits, "session_bytes")
         wanted = read_body(body, ClientSecretRequest, self.limits)
-        identity = getattr(request.state, "identity", None)
+        identity = identity_of(request)
         binding = Binding(wanted.session, identity, wanted.conversation, wanted.store)
         return _json(self._issue(binding, wanted.expires_after.seconds))
 
@@ -90,7 +90,7 @@ class ClientSecretsEndpoint:
         event = msgspec.json.encode({"type": event_type, "session": session})
         update = beta.decode_client(event, self.limits)
         expires = terms.expires_after or terms.expires_at or ExpiresAfter()
-        identity = getattr(request.state, "identity", None)
+        identity = identity_of(request)
         secret = self._issue(Binding(cast("SessionUpdate", update).session, identity), expires.seconds)
         client_secret = {"value": secret.value, "expires_at": secret.expires_at}
         return _json({**beta.session_to_beta(secret.session), "client_secret": client_secret})

@@ -18,7 +18,7 @@ from vivavoce.dates import utc_now
 from vivavoce.errors import ProviderError
 from vivavoce.store import pages, statistics
 from vivavoce.store.database import Database
-from vivavoce.store.queries import Record, find_conversation, search, stored_waterfall
+from vivavoce.store.queries import Record, find_conversation, list_events, search, stored_waterfall
 from vivavoce.store.retention import delete_with_recordings
 from vivavoce.web.conditional import etag_of, require_match
 from vivavoce.web.endpoints.history_schema import (
@@ -53,7 +53,8 @@ from vivavoce.web.endpoints.history_schema import (
     UsageOfModel,
 )
 from vivavoce.web.errors import HttpError, invalid_request
-from vivavoce.web.store_access import StoreAccess, identity_of
+from vivavoce.web.requests import identity_of
+from vivavoce.web.store_access import StoreAccess
 
 T = TypeVar("T")
 S = TypeVar("S", bound=msgspec.Struct)
@@ -91,10 +92,7 @@ class HistoryEndpoint:
             return [_summary(one, costs, sounds.get(one["id"])) for one in found]
 
         found = await self._store.ask(ask)
-        last = found[: query.limit][-1:]
-        has_more = len(found) > query.limit
-        cursor = _cursor(last[0].started, last[0].id) if has_more else None
-        return ConversationsPage(found[: query.limit], cursor)
+        return ConversationsPage(*_page(found, query.limit, lambda one: (one.started, one.id)))
 
     async def search(self, request: Request, query: SearchQuery) -> ItemsPage:
         """Answer `GET /v1/history/search`."""
@@ -111,27 +109,34 @@ class HistoryEndpoint:
         """Answer `GET /v1/history/{id}/items`."""
         after = _read_cursor(query.after, tuple[float, _Row], "after")
 
-        own = partial(pages.items_page, conversation_id=await self._id(request), after=after)
+        own = partial(pages.items_page, conversation_id=await self._store.requested_id(request), after=after)
         found = await self._store.ask(partial(own, limit=query.limit + 1))
         return _items_page(found, query.limit, lambda row: (row["position"], row["row"]))
 
     async def timings(self, request: Request, _: NoQuery) -> ConversationTurns:
         """Answer `GET /v1/history/{id}/timings`."""
-        return ConversationTurns((await self._find(request)).turns)
+        found = await self._store.requested_id(request)
+
+        async def ask(database: Database) -> Sequence[TurnTimes]:
+            record = await find_conversation(database, found)
+            return await anyio.to_thread.run_sync(turn_times, record)
+
+        return ConversationTurns(await self._store.ask(ask))
 
     async def events(self, request: Request, query: PartsQuery) -> EventsPage:
         """Answer `GET /v1/history/{id}/events`."""
         after = _read_cursor(query.after, _Row, "after")
 
-        own = partial(pages.events_page, conversation_id=await self._id(request), after=after or 0)
+        own = partial(list_events, conversation_id=await self._store.requested_id(request), after=after or 0)
         found = await self._store.ask(partial(own, limit=query.limit + 1))
+        shown, cursor = _page(found, query.limit, lambda row: (row["number"],))
         events = [
             StoredEvent(
                 number=row["number"], at=row["at"], source=row["source"], event=msgspec.Raw(row["body"])
             )
-            for row in found[: query.limit]
+            for row in shown
         ]
-        return EventsPage(events, _cursor(events[-1].number) if len(found) > query.limit else None)
+        return EventsPage(events, cursor)
 
     async def delete(self, request: Request, _: NoQuery) -> Deletion:
         """Answer `DELETE /v1/history/{id}`; with `If-Match`, only if the conversation is still the same."""
@@ -175,7 +180,7 @@ class HistoryEndpoint:
         return Deletion(deleted=ids, scrubbed=scrubbed)
 
     async def _find(self, request: Request) -> StoredConversation:
-        found = await self._id(request)
+        found = await self._store.requested_id(request)
 
         async def ask(database: Database) -> StoredConversation:
             record = await find_conversation(database, found)
@@ -183,9 +188,6 @@ class HistoryEndpoint:
             return await anyio.to_thread.run_sync(conversation, record, costs)  # of an hour it takes 0.1 s
 
         return await self._store.ask(ask)
-
-    async def _id(self, request: Request) -> str:
-        return await self._store.find_id(str(request.path_params["id"]), identity_of(request))
 
 
 # times
@@ -232,9 +234,16 @@ def _read_cursor(cursor: str | None, kind: type[T], param: str) -> T | None:
         raise invalid_request(param, message, code="invalid_cursor") from error
 
 
+def _page(
+    found: Sequence[T], limit: int, place: Callable[[T], Sequence[object]]
+) -> tuple[Sequence[T], str | None]:
+    """Return what fits on a page, and the cursor for what follows: the place of the last one."""
+    shown = found[:limit]
+    return shown, _cursor(*place(shown[-1])) if len(found) > limit else None
+
+
 def _items_page(rows: Sequence[Record], limit: int, place: Callable[[Record], Sequence[object]]) -> ItemsPage:
-    shown = rows[:limit]
-    cursor = _cursor(*place(shown[-1])) if len(rows) > limit else None
+    shown, cursor = _page(rows, limit, place)
     return ItemsPage([_shown(StoredItem, row) for row in shown], cursor)
 
 
@@ -250,7 +259,7 @@ def conversation(record: Record, costs: Sequence[Record]) -> StoredConversation:
         cost=_total(costs),
         audio=_sound(record["id"], next(iter(record["recordings"]), None)),
         items=[_shown(StoredItem, item, conversation_id=record["id"]) for item in record["items"]],
-        turns=turns(record),
+        turns=turn_times(record),
         usage=[_shown(UsageOfModel, one) for one in record["usage"]],
         gaps=[_shown(StoredGap, gap) for gap in record["gaps"]],
         spoken=[
@@ -266,7 +275,7 @@ def conversation(record: Record, costs: Sequence[Record]) -> StoredConversation:
     )
 
 
-def turns(record: Record) -> Sequence[TurnTimes]:
+def turn_times(record: Record) -> Sequence[TurnTimes]:
     """Return the turns of a conversation, each with its stages in order."""
     found: dict[str, TurnTimes] = {}
     stages: dict[str, list[StageTime]] = {}

@@ -4,12 +4,11 @@ from collections.abc import Sequence
 from functools import partial
 
 import anyio.to_thread
-import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
 from vivavoce.audio.rates import OUTPUT_RATE
-from vivavoce.store.export import to_markdown, to_srt
+from vivavoce.store.export import to_json, to_markdown, to_srt
 from vivavoce.store.playback import count_samples, find_file
 from vivavoce.store.queries import Record, find_conversation
 from vivavoce.store.statistics import costs_of
@@ -17,7 +16,7 @@ from vivavoce.web.conditional import etag_of, not_modified
 from vivavoce.web.endpoints.history import conversation
 from vivavoce.web.endpoints.history_schema import ExportQuery
 from vivavoce.web.endpoints.history_sound import HistorySoundEndpoint, file_name, wav_turn
-from vivavoce.web.store_access import StoreAccess, identity_of
+from vivavoce.web.store_access import StoreAccess
 
 _TYPES = {"json": "application/json", "markdown": "text/markdown", "srt": "application/x-subrip"}
 _ENDINGS = {"json": "json", "markdown": "md", "srt": "srt", "wav": "wav"}
@@ -31,11 +30,12 @@ class HistoryExportEndpoint:
 
     async def export(self, request: Request, query: ExportQuery) -> Response:
         """Answer with a conversation as a file."""
-        conversation_id = await self._store.find_id(str(request.path_params["id"]), identity_of(request))
+        conversation_id = await self._store.requested_id(request)
         if query.format == "wav":
             return await self._wav(request, conversation_id)
         record = await self._store.ask(partial(find_conversation, conversation_id=conversation_id))
-        costs = await self._store.ask(partial(costs_of, ids=[conversation_id]))
+        asking = partial(costs_of, ids=[conversation_id])
+        costs = await self._store.ask(asking) if query.format == "json" else []
         body = await anyio.to_thread.run_sync(_written, record, costs, query.format)
         etag = etag_of(body)
         name = f"{record['started']:%Y-%m-%d-%H%M}-{file_name(conversation_id)}.{_ENDINGS[query.format]}"
@@ -62,4 +62,4 @@ def _written(record: Record, costs: Sequence[Record], kind: str) -> bytes:
         case "srt":
             return to_srt(record).encode()
         case _:
-            return msgspec.json.format(msgspec.json.encode(conversation(record, costs)), indent=2) + b"\n"
+            return to_json(conversation(record, costs)).encode()

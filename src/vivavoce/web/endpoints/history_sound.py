@@ -2,7 +2,6 @@
 
 import logging
 import re
-import struct
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -14,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from vivavoce.audio.encode import Encoder, encoder
+from vivavoce.audio.encode import Encoder, encoder, wav_header
 from vivavoce.audio.rates import OUTPUT_RATE
 from vivavoce.limits import Limits
 from vivavoce.store.pages import recordings_of
@@ -27,7 +26,7 @@ from vivavoce.web.endpoints.history_schema import SoundQuery
 from vivavoce.web.errors import HttpError, invalid_request
 from vivavoce.web.ranges import byte_range
 from vivavoce.web.requests import respond_while_connected, send_chunk
-from vivavoce.web.store_access import StoreAccess, identity_of
+from vivavoce.web.store_access import StoreAccess
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +64,7 @@ class HistorySoundEndpoint:
         if query.format and not query.item:
             message = "'format' is that of an item's sound; the whole as WAV is at export?format=wav."
             raise invalid_request("format", message)
-        conversation_id = await self._store.find_id(str(request.path_params["id"]), identity_of(request))
+        conversation_id = await self._store.requested_id(request)
         recording, name = await self.recording(conversation_id), file_name(conversation_id)
         file = await self.in_thread(partial(find_file, recording["url"]))
         if query.item is None:
@@ -190,7 +189,7 @@ def wav_turn(file: RecordingFile, name: str, channel: Channel | None, first: int
     """Return samples of one channel, or of both, as WAV, of which any part can be asked for."""
     frame = 4 if channel is None else 2
     size = (last - first) * frame
-    header = wav_header(size, frame)
+    header = wav_header(OUTPUT_RATE, frame // 2, size)
 
     def parts(start: int, end: int) -> Parts:
         head = header[start:end]
@@ -227,9 +226,3 @@ def ogg_turn(file: RecordingFile, name: str, channel: Channel, first: int, last:
 
 def _joined(head: bytes, read: Callable[[], bytes], cut: slice) -> bytes:
     return head + read()[cut]
-
-
-def wav_header(size: int, frame: int) -> bytes:
-    """Return the header of a WAV of `size` bytes of 16-bit samples, `frame` bytes for all channels."""
-    form = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, frame // 2, OUTPUT_RATE, OUTPUT_RATE * frame, frame, 16)
-    return struct.pack("<4sI4s", b"RIFF", 36 + size, b"WAVE") + form + struct.pack("<4sI", b"data", size)

@@ -13,15 +13,13 @@ from msgspec import Meta, Struct
 from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 
-from vivavoce.audio.encode import CONTENT_TYPES, Encoder, encoder
-from vivavoce.audio.rates import OUTPUT_RATE
+from vivavoce.audio.encode import CONTENT_TYPES
 from vivavoce.errors import ProviderError
 from vivavoce.protocol.codec import read_body
 from vivavoce.protocol.session import VoiceId
 from vivavoce.protocol.validation import invalid
 from vivavoce.providers.base import SpeedLimited
 from vivavoce.runtime import Runtime
-from vivavoce.web.errors import needs_pyav
 from vivavoce.web.requests import (
     Admission,
     read_bytes,
@@ -31,6 +29,7 @@ from vivavoce.web.requests import (
     send_event,
     start_response,
 )
+from vivavoce.web.spoken_answers import Encoders
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +54,7 @@ class SpeechEndpoint:
 
     def __init__(self, runtime: Runtime, admission: Admission) -> None:
         self.runtime, self.limits, self._admission = runtime, runtime.config.limits, admission
-        self._threads = anyio.CapacityLimiter(2)
+        self._encoders = Encoders()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Synthesize a text, and stream the audio; stop when the client disconnects."""
@@ -85,7 +84,7 @@ class SpeechEndpoint:
 
     async def _respond(self, request: SpeechRequest, send: Send) -> None:
         voice = request.voice.id if isinstance(request.voice, VoiceId) else request.voice
-        encoding = await self._encoder(request.response_format)
+        encoding = await self._encoders.open(request.response_format, "response_format")
         async with aclosing(
             self.runtime.speech.synthesize(request.input, voice=voice, speed=request.speed)
         ) as audio:
@@ -105,19 +104,13 @@ class SpeechEndpoint:
             except ProviderError as error:  # the client sees a response that breaks off
                 log.warning("a text could not be spoken to its end: %s", error)
                 return
-        await write(await anyio.to_thread.run_sync(encoding.finish, limiter=self._threads))
+        await write(await anyio.to_thread.run_sync(encoding.finish, limiter=self._encoders.threads))
         if sse:
             await send_event(send, {"type": "speech.audio.done"})
         await send_chunk(send, b"", more=False)
 
-    async def _encoder(self, name: str) -> Encoder:
-        try:
-            return await anyio.to_thread.run_sync(encoder, name, OUTPUT_RATE, limiter=self._threads)
-        except ImportError as error:
-            raise needs_pyav(f"response_format {name}", "response_format") from error
-
     async def _in_thread(self, push: Callable[[bytes], bytes], audio: bytes) -> bytes:
-        return await anyio.to_thread.run_sync(push, audio, limiter=self._threads)
+        return await anyio.to_thread.run_sync(push, audio, limiter=self._encoders.threads)
 
 
 async def _send_delta(send: Send, audio: bytes) -> None:

@@ -14,6 +14,7 @@ from starlette.types import Receive, Scope, Send
 from vivavoce.audio.rates import INPUT_RATE
 from vivavoce.engines.speech import Segment
 from vivavoce.runtime import Runtime
+from vivavoce.web.endpoints.transcript_formats import joined
 from vivavoce.web.recordings import Recordings, no_speech
 from vivavoce.web.requests import Admission, respond_while_connected
 from vivavoce.web.uploads import FIELD, read_form
@@ -76,7 +77,7 @@ class TranscriptTestEndpoint:
             decode=round(decoded - began, 3), transcribe=round(done - decoded, 3), total=round(done - began, 3)
         )
         found = TestedTranscript(
-            transcript=" ".join(part.transcript.text for part in segments),
+            transcript=joined(segments),
             language=next((part.transcript.language for part in segments if part.transcript.language), None),
             duration=round(len(audio) / (2 * INPUT_RATE), 3),
             timings=timings,

@@ -10,12 +10,14 @@ from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 
 from vivavoce.audio.encode import CONTENT_TYPES
+from vivavoce.errors import first_failure
 from vivavoce.limits import Limits
 from vivavoce.transports.base import Handshake
 from vivavoce.transports.upload import UploadedQuestion, UploadTransport
 from vivavoce.web.requests import (
     Admission,
-    first_failure,
+    address_of,
+    identity_of,
     respond_while_connected,
     send_chunk,
     start_response,
@@ -87,11 +89,12 @@ class VoiceChatEndpoint:
         """Return the call of the conversation that a client names, or a new one that runs among `tasks`."""
         named = query.conversation or request.headers.get(CONVERSATION, "")
         earlier = "" if named == NEW else named or request.cookies.get(COOKIE, "")
-        identity = getattr(request.state, "identity", None)
+        identity = identity_of(request)
         if call := self._calls.find(earlier, identity):
             return call
-        address = request.client.host if request.client else ""
-        handshake = Handshake(address, identity=identity, continues=earlier or None, store=query.store)
+        handshake = Handshake(
+            address_of(request), identity=identity, continues=earlier or None, store=query.store
+        )
         call = self._calls.open(handshake, must_continue=bool(named))
         tasks.start_soon(self._calls.run, call)
         return call

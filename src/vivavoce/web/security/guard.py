@@ -98,11 +98,12 @@ class Guard:
         if not is_safe and origin is not None and not is_allowed_origin(self.server, origin, host):
             message = "Pages of this origin may not connect (server.origins)."
             raise HttpError(403, message, code="origin_not_allowed")
-        has_cookie = self._has_cookie(scope, origin, host)
         if scope["path"] == "/v1/status":
-            scope.setdefault("state", {})["admitted"] = not self.keys or has_cookie or self._has_key(keys)
+            scope.setdefault("state", {})["admitted"] = (
+                not self.keys or self._has_key(keys) or self._has_cookie(scope, origin, host)
+            )
         elif scope["path"] not in OPEN_PATHS and not scope["path"].startswith("/static/"):
-            self._check_keys(keys, scope, has_cookie)
+            self._check_keys(keys, scope, origin, host)
 
     def _has_key(self, keys: Sequence[str]) -> bool:
         matches = [hmac.compare_digest(key.encode(), known.encode()) for key in keys for known in self.keys]
@@ -118,11 +119,11 @@ class Guard:
         is_ours = origin is None or _split(origin).netloc == host
         return value is not None and is_ours and self.cookies.is_valid(value)
 
-    def _check_keys(self, keys: Sequence[str], scope: Scope, has_cookie: bool) -> None:
+    def _check_keys(self, keys: Sequence[str], scope: Scope, origin: str | None, host: str) -> None:
         headers, state = Headers(scope=scope), scope.setdefault("state", {})
         if self._has_key(keys):
             state["identity"] = _identity(headers)
-        elif has_cookie and scope["path"] not in KEY_PATHS:
+        elif scope["path"] not in KEY_PATHS and self._has_cookie(scope, origin, host):
             pass  # a page may not say who its user is
         elif secret := next((key for key in keys if key.startswith(PREFIX)), None):
             self._check_client_secret(secret, scope)
