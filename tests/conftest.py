@@ -5,10 +5,14 @@ from collections.abc import Iterator
 from tempfile import TemporaryDirectory
 
 import pytest
+from hypothesis import settings
 
 from clients.serving import running
 from postgresql import postgresql
 from vivavoce.testing.clock import JumpingClock
+
+settings.register_profile("any machine", deadline=None)  # how fast code is, benchmarks show
+settings.load_profile("any machine")
 
 DATA = TemporaryDirectory(prefix="viva-data-")
 os.environ["XDG_DATA_HOME"] = DATA.name  # what servers of tests store is not the user's

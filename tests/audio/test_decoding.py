@@ -156,7 +156,7 @@ def _packed(name: str, rate: int) -> bytes:
 FILES = [BROOKLYN[:8000], *(_packed(name, 24_000) for name in ("mp3", "opus", "flac", "aac"))]
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=80, suppress_health_check=list(HealthCheck))
 @given(
     st.sampled_from(FILES),
     st.lists(st.tuples(st.integers(0, 7999), st.integers(0, 255)), max_size=20),

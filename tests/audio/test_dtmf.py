@@ -8,7 +8,7 @@ from pathlib import Path
 from time import process_time
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from vivavoce.audio import g711
@@ -132,7 +132,6 @@ def test_nobody_presses_keys_by_speaking_or_in_a_kitchen(path: Path) -> None:
     assert heard(g711.decode(g711.encode(narrow, "ulaw"), "ulaw"), 8000) == ""
 
 
-@settings(deadline=None)
 @given(
     st.text(KEYS, max_size=6),
     st.floats(0.042, 0.2),

@@ -27,7 +27,7 @@ def decibels(sound: bytes) -> float:
     return 10 * math.log10(max(power, 1e-3) / (20_000**2 / 2))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     st.sampled_from(WAYS + ODD_WAYS),
     st.lists(st.integers(-32768, 32767), min_size=1, max_size=600),

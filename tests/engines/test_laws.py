@@ -91,7 +91,7 @@ def perform(simulation: Simulation, steps: list[Step], until: float) -> Timeline
     return anyio.run(run, backend_options={"loop_factory": JumpingClock})
 
 
-lawful = settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+lawful = settings(max_examples=40, suppress_health_check=list(HealthCheck))
 
 
 @lawful

@@ -157,7 +157,7 @@ def spoken(number: int, asked: int, answered: int) -> list[Item]:
     return [question, answer]
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.tuples(st.integers(1, 90), st.integers(1, 90)), min_size=10, max_size=80))
 def test_all_that_is_left_out_is_in_a_note_that_is_read(turns: Sequence[tuple[int, int]]) -> None:
     from vivavoce.engines.cascade.truncation import truncate_history

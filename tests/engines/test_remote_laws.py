@@ -114,7 +114,7 @@ def perform(simulation: Simulation, steps: list[Step], until: float) -> Timeline
         logging.disable(logging.NOTSET)
 
 
-lawful = settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+lawful = settings(max_examples=40, suppress_health_check=list(HealthCheck))
 
 
 @lawful

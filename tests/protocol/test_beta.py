@@ -20,7 +20,7 @@ from vivavoce.protocol.responses import Response, ResponseAudio, ResponseOutput,
 from vivavoce.protocol.session import Pcmu, Session, TranscriptionSession, VoiceId
 from vivavoce.protocol.settings import DEFAULT, DEFAULT_TRANSCRIPTION, merge
 
-relaxed = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+relaxed = settings(max_examples=150, suppress_health_check=list(HealthCheck))
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "dialects.md"
 TOOL = {"type": "function", "name": "look", "description": "Looks.", "parameters": {"type": "object"}}
 

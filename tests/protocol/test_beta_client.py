@@ -19,7 +19,7 @@ from vivavoce.protocol.items import InputText, McpApprovalResponse, Message, Out
 from vivavoce.protocol.responses import Response, ResponseParams, verbatim
 from vivavoce.protocol.session import Session, TranscriptionSession
 
-relaxed = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+relaxed = settings(max_examples=60, suppress_health_check=list(HealthCheck))
 CLIENT = {str(kind.__struct_config__.tag): kind for kind in e.kinds(e.ClientEvent)}
 SERVER = {str(kind.__struct_config__.tag): kind for kind in [*e.kinds(e.ServerEvent), *e.kinds(e.OwnEvent)]}
 

@@ -21,7 +21,7 @@ from vivavoce.protocol.beta.tables import RESPONSE, RESPONSE_PARAMS, SESSION, TR
 from vivavoce.protocol.codec import decode_client, error_event
 from vivavoce.protocol.settings import DEFAULT, DEFAULT_TRANSCRIPTION
 
-relaxed = settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+relaxed = settings(max_examples=40, suppress_health_check=list(HealthCheck))
 
 NOT_SPOKEN = {"conversation.created": "no client that we know of waits for it"}
 BEYOND_THE_SDK = {

@@ -16,7 +16,7 @@ from vivavoce.protocol.items import InputAudio, Message
 from vivavoce.protocol.session import Session
 
 CLIENT = e.kinds(e.ClientEvent)
-relaxed = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+relaxed = settings(max_examples=150, suppress_health_check=list(HealthCheck))
 
 
 def session(**fields: object) -> dict[str, object]:

@@ -39,7 +39,7 @@ def tags(kinds: Sequence[type[Struct]]) -> dict[str, type[Struct]]:
 THEIR_SERVER, THEIR_CLIENT = members(sdk.RealtimeServerEvent), members(sdk.RealtimeClientEvent)
 OUR_SERVER = tags([*e.kinds(e.ServerEvent), e.DtmfEventReceived])
 OUR_CLIENT = tags(e.kinds(e.ClientEvent))
-relaxed = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+relaxed = settings(max_examples=25, suppress_health_check=list(HealthCheck))
 
 
 def test_no_event_of_the_service_is_unknown_to_us() -> None:

@@ -23,7 +23,7 @@ from vivavoce.protocol.session import (
 )
 from vivavoce.protocol.settings import DEFAULT, DEFAULT_TRANSCRIPTION, check_response, merge, without_voice
 
-relaxed = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+relaxed = settings(max_examples=150, suppress_health_check=list(HealthCheck))
 
 
 def asked(**fields: object) -> Session:

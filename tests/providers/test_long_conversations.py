@@ -111,7 +111,7 @@ async def test_notes_on_what_is_left_out_are_read_before_anybody_waits() -> None
 LENGTHS = st.lists(st.tuples(st.integers(1, 25), st.integers(1, 30), st.booleans()), min_size=30, max_size=60)
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(LENGTHS)
 def test_what_is_read_late_is_the_question_whatever_was_said(lengths: list[tuple[int, int, bool]]) -> None:
     """Of answers that were interrupted, only the part that was heard is in the conversation."""

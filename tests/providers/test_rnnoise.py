@@ -80,7 +80,7 @@ def test_where_nothing_is_taken_away_it_is_the_same_sound(model: RNNoise, reduct
     assert likeness(late, speech) > 0.99
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.lists(st.integers(1, 900), min_size=1, max_size=30))
 def test_as_much_is_given_as_was_taken_however_it_is_cut(lengths: list[int]) -> None:
     sound = recording("weather")[: 2 * sum(lengths)]

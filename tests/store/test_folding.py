@@ -73,19 +73,19 @@ def test_a_long_query_is_cut_and_an_empty_one_finds_nothing() -> None:
     assert len(fold_query("x" * 100_000)[0][0]) < 2001
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(texts)
 def test_what_was_said_finds_itself(text: str) -> None:
     assert finds(text, text) or not fold_query(text)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(texts)
 def test_folding_twice_loses_no_word(text: str) -> None:
     assert set(fold(text).split()) <= set(fold(fold(text)).split())
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.text(max_size=40))
 def test_any_text_folds_the_same_composed_decomposed_and_in_capitals(text: str) -> None:
     assert fold(unicodedata.normalize("NFD", text)) == fold(unicodedata.normalize("NFC", text))

@@ -373,7 +373,7 @@ def steps_of(number: int, turns: Any, changes: Any, known: Listening) -> tuple[l
     return steps, at + 0.5
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(SITTINGS)
 def test_the_history_is_what_was_heard_in_order_whatever_was_interrupted_or_deleted(sittings: Any) -> None:
     async def talk(folder: Path) -> None:

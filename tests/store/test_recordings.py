@@ -137,7 +137,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(STEPS)
 def test_it_does_not_matter_when_it_is_written(steps: list[tuple[str, int]]) -> None:
     """Each step takes some ms; a voice says a sample's value once."""

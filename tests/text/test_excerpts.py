@@ -1,7 +1,7 @@
 """What is kept of what a person has said: the sentences that tell most about her, unchanged."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from vivavoce.text.excerpts import Remark, excerpts
@@ -70,7 +70,6 @@ def test_a_number_is_not_cut_in_two() -> None:
 TEXTS = st.text(alphabet=st.characters(codec="utf-8"), max_size=60)
 
 
-@settings(deadline=None)
 @given(st.lists(st.builds(Remark, TEXTS, TEXTS), max_size=8), st.integers(0, 200))
 def test_all_that_is_kept_was_said(remarks: list[Remark], room: int) -> None:
     kept = excerpts(remarks, room)

@@ -43,7 +43,7 @@ def test_a_phrase_is_read_as_people_read_it(written: str, spoken: str) -> None:
     assert speakable(speakable(written)) == speakable(written)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.sampled_from([written for written, _ in PHRASES]),
     st.integers(0, len(LEAD)),

@@ -1,7 +1,7 @@
 from collections.abc import AsyncIterator
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from vivavoce.text.sentences import FIRST_WORDS, HELD_CHARS, LONGEST_CHARS, Segmenter, clauses, pause_after
@@ -36,7 +36,6 @@ def test_the_first_clause_comes_early_and_later_ones_are_whole_sentences(text: s
     assert cut(text) == parts
 
 
-@settings(deadline=None)
 @given(st.lists(st.text(alphabet="ab ,.!?\n1D'—", max_size=12), max_size=20))
 def test_nothing_is_lost_however_the_text_comes(pieces: list[str]) -> None:
     segmenter = Segmenter()

