@@ -47,7 +47,7 @@ class Limits:
     """bytes of images, as they were sent, that one conversation keeps; older ones are dropped"""
     recall_seconds: float = 3
     """seconds that an earlier conversation may take to be read; then this one begins without it"""
-    recalled_items: int = 200
+    recalled_items: int = 40
     """items, the newest, of an earlier conversation with which one begins that continues it"""
     recalled_chars: int = 100_000
     """characters of these items, all together"""

@@ -52,6 +52,29 @@ async def test_it_is_read_ahead_while_nobody_waits() -> None:
     assert len(talking.chat.prefills[0].items) == 2
 
 
+def told(turns: int) -> Sequence[Item]:
+    """Return the name, its answer, and further turns in which nothing is to be noted."""
+    others = [
+        Message(id=f"{role}_{turn}", role=role, content=(part(text="Is it far?"),))
+        for turn in range(turns - 1)
+        for role, part in (("user", InputText), ("assistant", OutputText))
+    ]
+    return [NAME, HELLO, *others]  # type: ignore[list-item]
+
+
+@pytest.mark.parametrize(("turns", "summarizes", "notes"), [(4, False, 0), (5, False, 1), (5, True, 0)])
+async def test_a_small_model_that_is_told_much_is_given_a_note_on_it(
+    turns: int, summarizes: bool, notes: int
+) -> None:
+    talking = Simulation(["Johanna."], recall=remembering(*told(turns)), continues="sess_1")
+    talking.chat.summarizes = summarizes
+    await talking.run(QUESTION, until=5)
+    behind = talking.chat.requests[0].items[2 * turns : -1]
+    assert len(behind) == notes
+    assert all("My name is Johanna." in str(note) for note in behind)
+    assert talking.chat.prefills[0].items == talking.chat.requests[0].items[:-1], "it was read ahead"
+
+
 async def test_calls_of_tools_and_their_outputs_are_part_of_it() -> None:
     call = FunctionCall(id="item_3", name="weather", arguments="{}", call_id="call_1")
     output = FunctionCallOutput(id="item_4", call_id="call_1", output="sunny")

@@ -22,6 +22,8 @@ the note before is still read."""
 SHARE = 1 / 8
 """the part of the context that a note may fill"""
 CHARS_PER_TOKEN = 3
+TOLD = 4
+"""turns of an earlier conversation that a small model overlooks nothing of, without a note on them"""
 
 
 @dataclass(frozen=True)
@@ -50,18 +52,21 @@ class Notes:
         """Return how long a note may be, where the context has room for `budget` tokens."""
         return min(self._max_chars, int(budget * SHARE * CHARS_PER_TOKEN))
 
-    def due(self, messages: Sequence[Item], budget: int) -> Sequence[Item]:
+    def due(self, messages: Sequence[Item], budget: int, *, is_told: bool = False) -> Sequence[Item]:
         """Return the messages on which a note is to be made now, with the last one on them; empty if none is.
 
-        Only after an answer, and not on the last turn: of its answer, not all may have been heard yet.
+        Only after an answer, and not on the last turn: of its answer, not all may have been heard yet. What
+        `is_told` to a small model, of an earlier conversation, is noted at once: it finds little in many turns.
         """
         if not messages or not _is_by(messages[-1], "assistant"):
             return ()
+        turns = [at for at, item in enumerate(messages) if _is_by(item, "user")]
+        if is_told and not self._notes and len(turns) > TOLD:
+            return messages
         costs, ids = [estimate_item(item) for item in messages], [item.id or "" for item in messages]
         begin = next((ids.index(note.after) + 1 for note in reversed(self._notes) if note.after in ids), 0)
         if sum(costs) < budget * FULL or sum(costs[begin:]) < budget * AFTER:
             return ()
-        turns = [at for at, item in enumerate(messages) if _is_by(item, "user")]
         return messages[: turns[-1]] if turns else ()
 
     def add(self, text: str, covered: Sequence[Item], messages: Sequence[Item]) -> None:

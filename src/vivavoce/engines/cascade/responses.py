@@ -42,7 +42,7 @@ class Responses:
         self.rate_limits = RateLimits(responses=limits.responses_per_minute, tokens=limits.tokens_per_minute)
         self._current: ResponseTask | None = None
         self._out_of_band: list[ResponseTask] = []
-        self._has_spoken = False
+        self._has_spoken = self._has_responded = False
         self._is_unread = self._is_reading = self._is_idle = False
         self._summarizing = anyio.CancelScope()
 
@@ -160,12 +160,13 @@ class Responses:
         if settings.truncation == "disabled":
             return
         notes, messages = self.context.notes, self.context.conversation.messages()
-        budget = self._budget(self._request(settings, ()), settings)
-        covered, max_chars = notes.due(messages, budget), notes.max_chars(budget)
+        budget, chat = self._budget(self._request(settings, ()), settings), self.context.providers.chat
+        can_write = isinstance(chat, Summarizing) and chat.summarizes
+        covered = notes.due(messages, budget, is_told=not (can_write or self._has_responded))
+        text, max_chars = "", notes.max_chars(budget)
         if not covered:
             return
-        text, chat = "", self.context.providers.chat
-        if isinstance(chat, Summarizing) and chat.summarizes:
+        if can_write:
             if not self._is_idle:
                 return
             with anyio.CancelScope() as self._summarizing:
@@ -306,6 +307,7 @@ class Responses:
                 self._out_of_band.remove(task)
             tokens = await task.finish()
             self._has_spoken = self._has_spoken or task.has_sent_audio
+            self._has_responded = True
             now = anyio.current_time()
             self.rate_limits.add_tokens(tokens, now)
             await self.context.send(e.RateLimitsUpdated(rate_limits=self.rate_limits.status(now)))
