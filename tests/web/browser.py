@@ -8,6 +8,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
+import anyio
 from playwright.async_api import Locator, Page, async_playwright, expect
 
 from vivavoce.audio.resample import resample
@@ -95,6 +96,15 @@ async def in_state(page: Page, state: str) -> None:
 async def seen(page: Page) -> dict[str, Any]:
     found: dict[str, Any] = await page.evaluate("window.vivavoce")
     return found
+
+
+async def truncated(page: Page) -> dict[str, Any]:
+    """Return the one truncation that the page has reported, once its worklet has told what was played."""
+    with anyio.fail_after(PATIENCE):
+        while not (truncations := (await seen(page))["truncations"]):
+            await page.wait_for_timeout(20)
+    (truncation,) = truncations
+    return dict(truncation)
 
 
 def said(page: Page, who: str, nth: int = 0) -> Locator:

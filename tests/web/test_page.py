@@ -12,7 +12,19 @@ from vivavoce.config.schema import PRESETS, Config
 from vivavoce.runtime import Runtime
 from vivavoce.tools.function import tool
 from vivavoce.tools.types import Assistant, Card
-from web.browser import PATIENCE, Open, a_runtime, browsing, in_state, microphone, said, seen, talk, write
+from web.browser import (
+    PATIENCE,
+    Open,
+    a_runtime,
+    browsing,
+    in_state,
+    microphone,
+    said,
+    seen,
+    talk,
+    truncated,
+    write,
+)
 
 TRUNCATE = "conversation.item.truncate"
 SLOW_TO_CLEAR = """() => {
@@ -76,7 +88,7 @@ async def test_an_interruption_stops_the_voice_and_strikes_out_what_was_not_hear
         await talk(page)
         await in_state(page, "speaking")
         await expect(said(page, "user", 1)).to_have_text("Answer in ten words.")
-        (truncation,) = (await seen(page))["truncations"]
+        truncation = await truncated(page)
         assert 500 < truncation["ms"] < 6000
         first = said(page, "assistant", 0)
         await expect(first).to_contain_text("There was once a lighthouse")
@@ -96,7 +108,7 @@ async def test_the_server_is_told_what_was_heard(opened: Open) -> None:
         async with line.expect_event("framesent", lambda frame: TRUNCATE in str(frame)):
             await page.keyboard.press("Escape")
         await in_state(page, "listening")
-        (truncation,) = (await seen(page))["truncations"]
+        truncation = await truncated(page)
         (truncate,) = [frame for frame in sent if TRUNCATE in frame]
         assert f'"audio_end_ms":{truncation["ms"]}' in truncate
         assert any("response.cancel" in frame for frame in sent)

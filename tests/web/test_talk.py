@@ -11,7 +11,7 @@ from playwright.async_api import Page, expect
 
 from vivavoce.config.schema import PRESETS, Config
 from vivavoce.runtime import Runtime
-from web.browser import RECORDINGS, Open, in_state, said, seen, talk, write
+from web.browser import RECORDINGS, Open, in_state, said, seen, talk, truncated, write
 
 pytestmark = [pytest.mark.anyio, pytest.mark.real_time, pytest.mark.browser]
 
@@ -261,7 +261,7 @@ async def test_an_answer_can_be_downloaded_and_copied_as_far_as_it_was_heard(
         await write(page, "Tell me a story.")
         await expect(said(page, "assistant")).to_contain_text("lighthouse")
         await page.keyboard.press("Escape")
-        (truncation,) = (await seen(page))["truncations"]
+        truncation = await truncated(page)
         async with page.expect_download() as downloading:
             await page.get_by_role("button", name="Download").click()
         download = await downloading.value
