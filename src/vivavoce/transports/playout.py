@@ -32,6 +32,12 @@ class PlayoutBuffer:
         """Whether there is audio left to play."""
         return bool(self._queue)
 
+    @property
+    def size(self) -> int:
+        """The bytes that are left to play."""
+        with self._lock:
+            return sum(len(chunk) for _, chunk in self._queue)
+
     def append(self, item_id: str, audio: bytes) -> None:
         """Append audio of an item."""
         with self._lock:
@@ -56,6 +62,15 @@ class PlayoutBuffer:
                 if rest:
                     self._queue.appendleft((item_id, rest))
             self._forget_played()
+        return bytes(audio)
+
+    def peek(self, at: int, size: int) -> bytes:
+        """Return up to `size` bytes, `at` bytes behind the next one, without counting them as played."""
+        audio = bytearray()
+        with self._lock:
+            for _, chunk in self._queue:
+                audio += chunk[at : at + size - len(audio)]
+                at = max(0, at - len(chunk))
         return bytes(audio)
 
     def read_padded(self, size: int) -> bytes:
@@ -163,6 +178,18 @@ class Playout:
             if response_id in self._responses:  # more of its audio will arrive: do not play the next response
                 break
         return audio
+
+    def peek(self, at: int, size: int) -> bytes:
+        """Return up to `size` bytes, `at` bytes behind the next one, without counting them as played."""
+        playing = self._next()
+        others = (response for name, response in self._responses.items() if name != playing)
+        for response in (*([self._responses[playing]] if playing else []), *others):
+            if at < response.buffer.size:
+                return response.buffer.peek(at, size)
+            at -= response.buffer.size
+            if not response.done:
+                break
+        return b""
 
     def clear(self) -> None:
         """Drop what was not played; add events that report how much of each response was played."""

@@ -1,0 +1,268 @@
+"""Agent Voice Response: its speech-to-speech contracts, by HTTP and by WebSocket, on one port.
+
+By HTTP (STS 1.0 to 1.5): `POST /speech-to-speech-stream`, whose request and response last as long as the call.
+Both bodies are bare PCM at 8 kHz. By WebSocket (STS 1.6 and newer; any path): JSON messages, `init` first. The
+server is an ASGI application of its own: frameworks wait for a request's end before they answer.
+"""
+
+import logging
+from base64 import b64decode, b64encode
+from collections.abc import AsyncIterator
+from typing import Literal
+from urllib.parse import parse_qsl
+
+import anyio
+import msgspec
+from starlette.types import Receive, Scope, Send
+
+from vivavoce.audio.rates import G711_RATE
+from vivavoce.errors import ProtocolError, ProviderError
+from vivavoce.protocol import events as e
+from vivavoce.transports.telephony.call import TelephoneTransport
+from vivavoce.transports.telephony.leg import KEYS, CallDetails, KeyPressed, LegEvent
+
+log = logging.getLogger(__name__)
+
+PATH = "/speech-to-speech-stream"
+FRAME_BYTES = 320
+"""20 ms of PCM at 8 kHz, the size of AVR's own messages"""
+INIT_SECONDS = 5
+"""seconds in which a WebSocket has to say `init`; then the call gets an id of ours"""
+ID_CHARS = 128
+METADATA_FIELDS, METADATA_CHARS = 32, 512
+
+_UUID_HEADERS = (b"x-avr-uuid", b"x-uuid")
+
+
+class AvrServer:
+    """An ASGI application, whose calls `transport` runs."""
+
+    def __init__(self, transport: TelephoneTransport) -> None:
+        self._transport = transport
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one call."""
+        try:
+            if scope["type"] == "websocket":
+                await self._accept_socket(scope, receive, send)
+            elif scope["type"] == "http":
+                await self._accept_request(scope, receive, send)
+        except ProtocolError as refusal:
+            log.info("an AVR call was refused: %s", refusal)
+
+    async def _accept_request(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = dict(scope["headers"])
+        if scope["path"] != PATH or scope["method"] != "POST":
+            await _respond(send, 404, f"There is only POST {PATH} here, and a WebSocket.")
+        elif b"origin" in headers:
+            await _respond(send, 403, "Web pages may not call here.")
+        else:
+            uuid = next((headers[name].decode("latin-1") for name in _UUID_HEADERS if name in headers), "")
+            await self._transport.accept(HttpLeg(_details(scope, uuid), receive, send))
+
+    async def _accept_socket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()  # `websocket.connect`
+        if any(name == b"origin" for name, _ in scope["headers"]):
+            await send({"type": "websocket.close", "code": 1008})
+            return
+        await send({"type": "websocket.accept"})
+        first: _Message | None = None
+        with anyio.move_on_after(INIT_SECONDS) as waiting:
+            first = await _receive_message(receive)
+        if first is None and not waiting.cancelled_caught:
+            return  # it has closed
+        init = first if isinstance(first, _Init) else _Init()
+        details = _details(scope, init.uuid, init.callerNumber)
+        await self._transport.accept(SocketLeg(details, receive, send, None if first is init else first))
+
+
+class HttpLeg:
+    """A call by HTTP: our clock, since nothing can be taken back. The response begins when we answer."""
+
+    name = "avr"
+    rate = G711_RATE
+    has_clock = has_marks = False
+    keep_alive_seconds: float | None = None
+    frame_bytes = FRAME_BYTES
+
+    def __init__(self, details: CallDetails, receive: Receive, send: Send) -> None:
+        self.details = details
+        self._receive, self._send = receive, send
+        self._is_answered = False
+
+    async def receive(self) -> AsyncIterator[LegEvent]:
+        """Yield the audio of the request. Half a sample waits for the rest of it."""
+        rest = b""
+        while (message := await self._receive())["type"] == "http.request":
+            audio = rest + message.get("body", b"")
+            whole = len(audio) // 2 * 2
+            rest = audio[whole:]
+            if whole:
+                yield audio[:whole]
+            if not message.get("more_body", False):
+                return
+
+    async def answer(self) -> None:
+        """Send the headers at once: some callers wait for them before they send audio."""
+        headers = [(b"content-type", b"application/octet-stream"), (b"cache-control", b"no-cache")]
+        await self._send({"type": "http.response.start", "status": 200, "headers": headers})
+        self._is_answered = True
+
+    async def send_audio(self, audio: bytes) -> None:
+        """Send PCM, once the call is answered."""
+        if self._is_answered:
+            await self._send({"type": "http.response.body", "body": audio, "more_body": True})
+
+    async def send_mark(self, name: str) -> None:
+        """There are no marks."""
+
+    async def clear(self) -> None:
+        """Nothing was sent ahead."""
+
+    async def on_event(self, event: e.Event) -> None:
+        """There is no room for events."""
+
+    async def hang_up(self, refusal: ProtocolError | None = None) -> None:
+        """End the response."""
+        if self._is_answered:
+            await self._send({"type": "http.response.body", "body": b""})
+        elif refusal:
+            await _respond(self._send, 503, refusal.message)
+        else:
+            await _respond(self._send, 500, "The call ended before it was answered.")
+
+    async def refer(self, target: str) -> None:
+        """Raise: AVR's contract has no transfers."""
+        raise ProviderError("avr", f"this call cannot be transferred to {target}")
+
+
+class _Init(msgspec.Struct, tag="init", tag_field="type"):
+    uuid: str = ""
+    callerNumber: str = ""  # noqa: N815 (AVR's name)
+
+
+class _Audio(msgspec.Struct, tag="audio", tag_field="type"):
+    audio: str
+
+
+class _Dtmf(msgspec.Struct, tag="dtmf_digit", tag_field="type"):
+    digit: str
+
+
+_Message = _Init | _Audio | _Dtmf
+_DECODER: msgspec.json.Decoder[_Message] = msgspec.json.Decoder(_Message)
+
+
+class SocketLeg:
+    """A call by WebSocket: `avr-core` queues audio, plays it by its own clock, and drops it when told so."""
+
+    name = "avr"
+    rate = G711_RATE
+    has_clock, has_marks = True, False
+    keep_alive_seconds: float | None = None
+    frame_bytes = FRAME_BYTES
+
+    def __init__(self, details: CallDetails, receive: Receive, send: Send, first: _Message | None) -> None:
+        self.details = details
+        self._receive, self._send, self._first = receive, send, first
+
+    async def receive(self) -> AsyncIterator[LegEvent]:
+        """Yield audio and keys. Messages that mean nothing are logged, and harm nothing."""
+        message = self._first or await _receive_message(self._receive)
+        rest = b""
+        while message is not None:
+            match message:
+                case _Audio(audio=text):
+                    audio = rest + _decoded(text)
+                    whole = len(audio) // 2 * 2
+                    rest = audio[whole:]
+                    if whole:
+                        yield audio[:whole]
+                case _Dtmf(digit=digit) if digit.upper() in KEYS:
+                    yield KeyPressed(digit.upper())
+                case _:
+                    log.info("call %s: a message that is not expected is ignored", self.details.id)
+            message = await _receive_message(self._receive)
+
+    async def answer(self) -> None:
+        """There is nothing to be said."""
+
+    async def send_audio(self, audio: bytes) -> None:
+        """Send PCM in messages of 20 ms."""
+        for at in range(0, len(audio), FRAME_BYTES):
+            await self._tell(type="audio", audio=b64encode(audio[at : at + FRAME_BYTES]).decode())
+
+    async def send_mark(self, name: str) -> None:
+        """There are no marks."""
+
+    async def clear(self) -> None:
+        """Have `avr-core` drop what it has not played."""
+        await self._tell(type="interruption")
+
+    async def on_event(self, event: e.Event) -> None:
+        """Pass on transcripts and errors."""
+        match event:
+            case e.TranscriptionCompleted(transcript=words) if words.strip():
+                await self._tell(type="transcript", role="user", text=words.strip())
+            case e.ResponseOutputAudioTranscriptDone(transcript=words) if words.strip():
+                await self._tell(type="transcript", role="agent", text=words.strip())
+            case e.ErrorEvent(error=error):
+                await self._tell(type="error", message=error.message)
+
+    async def hang_up(self, refusal: ProtocolError | None = None) -> None:
+        """Close the WebSocket, after the reason for a refusal."""
+        if refusal:
+            await self._tell(type="error", message=refusal.message)
+        await self._send({"type": "websocket.close", "code": 1000})
+
+    async def refer(self, target: str) -> None:
+        """Raise: AVR's contract has no transfers."""
+        raise ProviderError("avr", f"this call cannot be transferred to {target}")
+
+    async def _tell(self, **message: str) -> None:
+        await self._send({"type": "websocket.send", "text": msgspec.json.encode(message).decode()})
+
+
+async def _receive_message(receive: Receive) -> _Message | None:
+    """Return the next message that can be read; None when the WebSocket is closed."""
+    while (message := await receive())["type"] == "websocket.receive":
+        text = message.get("text")
+        try:
+            return _DECODER.decode(text or b"")
+        except msgspec.MsgspecError as error:
+            log.info("a message of AVR is ignored: %s", error)
+    return None
+
+
+def _decoded(text: str) -> bytes:
+    try:
+        return b64decode(text, validate=True)
+    except ValueError as error:
+        log.info("audio of AVR is ignored: %s", error)
+        return b""
+
+
+def _details(scope: Scope, uuid: str, caller: str = "") -> CallDetails:
+    """Return what is known of a call, by what was said and by the URL's query, which `avr-core` passes on."""
+    query = parse_qsl(scope["query_string"].decode("latin-1"))[:METADATA_FIELDS]
+    known = {name[:ID_CHARS]: _printable(text)[:METADATA_CHARS] for name, text in query}
+    return CallDetails(
+        _printable(uuid)[:ID_CHARS] or e.new_id("avr"),
+        _printable(caller)[:ID_CHARS] or known.get("from", ""),
+        known.get("to", ""),
+        (scope.get("client") or ("",))[0],
+        known,
+    )
+
+
+def _printable(text: str) -> str:
+    return "".join(filter(str.isprintable, text)).strip()
+
+
+Status = Literal[200, 403, 404, 500, 503]
+
+
+async def _respond(send: Send, status: Status, message: str) -> None:
+    headers = [(b"content-type", b"application/json"), (b"connection", b"close")]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": msgspec.json.encode({"message": message})})
