@@ -1,7 +1,6 @@
 // A conversation: a client of the Realtime protocol like any other. The server knows nothing about it in advance.
 
 import { CallAudio, MicrophoneError } from "./audio.js";
-import { Line } from "./server.js";
 import { START, next, stateOf } from "./state.js";
 import { Transcript } from "./transcript.js";
 
@@ -11,7 +10,6 @@ const TICK_MS = 500;
 const PROGRESS_MS = 100;
 const TAIL_MS = 150; // heard after the button is released: people let go in their last syllable
 const ECHO_MS = 250; // after an answer, in which a loudspeaker may still be heard
-const UNENDING_MS = 60000; // a pause that ends no turn, where a button does
 const KEPT = `vivavoce ${location.pathname}`;
 const CONFIGURE = "page_configure"; // the event that changes how turns begin and end
 const WISH = "page_wish"; // the event that asks for a voice, a language and the like
@@ -48,14 +46,10 @@ export class Conversation extends EventTarget {
   #player;
   /** @type {CallAudio | undefined} from the first gesture to the end of the conversation */
   audio;
-  /** @type {Line | undefined} */
+  /** @type {import("./line.js").Line | undefined} */
   #line;
   /** @type {string | undefined} of the words of the response in progress, if they are no answer */
   #purpose;
-  /** @type {string | null} the item whose audio is being received */
-  #receiving = null;
-  /** @type {Set<string>} items whose audio is not to be played any more */
-  #discarded = new Set();
   /** @type {Set<string>} items of an earlier session: they are text, and on the page already */
   #replayed = new Set();
   /** @type {(() => void)[]} actions that wait until the response in progress is done */
@@ -259,8 +253,6 @@ export class Conversation extends EventTarget {
     const opened = new CallAudio();
     opened.setVolume(this.settings.get("volume"));
     opened.onframe = (input) => this.#onInputFrame(input);
-    opened.onplayed = (played) => this.#onPlayed(played);
-    opened.onfinished = (item) => this.#onFinished(item);
     opened.onblocked = (is) => this.on({ type: "blocked", is });
     opened.onlost = () => {
       opened.stream = undefined;
@@ -306,8 +298,6 @@ export class Conversation extends EventTarget {
     this.#line = undefined;
     this.audio?.close();
     this.audio = undefined;
-    this.#receiving = null;
-    this.#discarded.clear();
     this.#whenResponseDone = [];
     this.#bufferedFrames = [];
     this.transcript.dropWaiting();
@@ -320,10 +310,18 @@ export class Conversation extends EventTarget {
   /** Begin a session: the first of a conversation, or the next. */
   async #connect() {
     this.on({ type: "line", is: "connecting" });
-    this.#wishes ??= await import("./session-wishes.js");
-    if (this.model.line !== "connecting" || this.#line) return; // ended meanwhile
-    const line = new Line();
-    line.onevent = (event) => this.#onEvent(event);
+    const [{ Line }, { WebSocketTransport }, wishes] = await Promise.all([import("./line.js"), import("./websocket.js"), import("./session-wishes.js")]);
+    if (this.model.line !== "connecting" || this.#line || !this.audio) return; // ended meanwhile
+    this.#wishes = wishes;
+    const transport = new WebSocketTransport(this.audio, this.transcript, {
+      event: (event) => this.#onEvent(event),
+      closed: (code, why) => line.onClosed(code, why),
+      playing: (item) => this.#onPlaying(item),
+      played: (played) => this.#onPlayed(played),
+      finished: (item) => this.#onFinished(item),
+      truncated: (item, ms) => this.#onTruncated(item, ms),
+    });
+    const line = new Line(transport);
     line.onphase = (phase, words) => this.#onPhase(phase, words);
     line.onfailed = (sentence, over) => {
       this.over = over;
@@ -340,14 +338,13 @@ export class Conversation extends EventTarget {
   #onPhase(phase, words) {
     if (this.model.line === "open") this.transcript.note("The line dropped. Trying again.");
     this.transcript.dropWaiting();
-    this.#onAudioDone(this.#receiving);
     this.words = words;
     this.on({ type: "line", is: phase });
   }
 
   /** @param {object} event */
   #send(event) {
-    this.#line?.send(event);
+    this.#line?.transport.send(event);
   }
 
   /** @param {any} session */
@@ -373,18 +370,14 @@ export class Conversation extends EventTarget {
     else if (said.length) this.transcript.note("The conversation goes on.");
     this.words = "";
     this.on({ type: "line", is: "open" });
-    for (const frame of this.#bufferedFrames.splice(0)) this.#appendInputAudio(frame);
+    for (const frame of this.#bufferedFrames.splice(0)) this.#sendInput(frame);
     for (const action of this.#whenResponseDone.splice(0)) action();
   }
 
   /** Tell the session how turns begin and end, unless it does so already. */
   #configure() {
     if (!this.#detection || !this.#wishes) return; // turns are not detected here
-    const { byHand } = this.model;
-    const interrupts = { off: false, touch: false, speech: true, words: "words" }[this.settings.get("interrupting")];
-    const wanted = byHand
-      ? { type: "server_vad", silence_duration_ms: UNENDING_MS, create_response: false, interrupt_response: false }
-      : { ...this.#wishes.detectionWith(this.settings.get("pauses"), this.#detection), interrupt_response: this.#detection.interrupt_response && interrupts };
+    const wanted = this.#wishes.detectionWith(this.settings, this.#detection);
     const session = { type: "realtime", audio: { input: { turn_detection: wanted } } };
     const told = JSON.stringify(wanted);
     if (told !== this.#told) this.#send({ type: "session.update", event_id: CONFIGURE, session });
@@ -447,7 +440,7 @@ export class Conversation extends EventTarget {
   /** Keep what is new, and show that sound does not leave. */
   #tick() {
     if (this.#unkept) this.#keep();
-    const stalled = this.model.line === "open" && (this.#line?.unsent ?? 0) > STALLED_BYTES;
+    const stalled = this.model.line === "open" && (this.#line?.transport.unsent ?? 0) > STALLED_BYTES;
     if (stalled !== (this.problem === STALLED)) this.report(stalled ? STALLED : "");
   }
 
@@ -467,6 +460,7 @@ export class Conversation extends EventTarget {
    */
   #handle(event, spoken) {
     const { transcript } = this;
+    this.#line?.transport.handle(event);
     switch (event.type) {
       case "session.created":
         return this.#onSessionCreated(event.session);
@@ -497,10 +491,6 @@ export class Conversation extends EventTarget {
       case "response.output_audio_transcript.delta":
         transcript.answer(event.item_id)?.appendText(event.delta);
         return transcript.touch(event.item_id);
-      case "response.output_audio.delta":
-        return this.#onAudioDelta(event.item_id, event.delta);
-      case "response.output_audio.done":
-        return this.#onAudioDone(event.item_id);
       case "response.done":
         return this.#onResponseDone(event.response);
       case "vivavoce.interruption":
@@ -586,15 +576,14 @@ export class Conversation extends EventTarget {
     const heard = this.#heard;
     this.#tellLevel("user", heard ? level : 0);
     this.dispatchEvent(new CustomEvent("input", { detail: level }));
-    if (!heard) return;
-    if (this.model.line === "open") this.#appendInputAudio(frame);
-    else if (this.#bufferedFrames.push(frame) > MAX_BUFFERED_FRAMES) this.#bufferedFrames.shift();
+    if (this.model.line === "open") this.#sendInput(heard ? frame : null);
+    else if (heard && this.#bufferedFrames.push(frame) > MAX_BUFFERED_FRAMES) this.#bufferedFrames.shift();
   }
 
-  /** @param {ArrayBuffer} frame */
-  #appendInputAudio(frame) {
-    this.stats.framesSent++;
-    this.#send({ type: "input_audio_buffer.append", audio: btoa(String.fromCharCode(...new Uint8Array(frame))) });
+  /** @param {ArrayBuffer | null} frame */
+  #sendInput(frame) {
+    if (frame) this.stats.framesSent++;
+    this.#line?.transport.sendInput(frame);
   }
 
   /** @param {string} text */
@@ -619,9 +608,9 @@ export class Conversation extends EventTarget {
     const item = { id, type: "message", role: "user", content: [{ type: "input_audio", audio }] };
     this.#send({ type: "conversation.item.create", event_id: id, item });
     this.on({ type: "awaiting", is: true });
-    const all = Math.max(1, this.#line?.unsent ?? 0);
+    const all = Math.max(1, this.#line?.transport.unsent ?? 0);
     const watch = setInterval(() => {
-      const left = this.#line?.unsent ?? 0;
+      const left = this.#line?.transport.unsent ?? 0;
       this.transcript.setSent(id, 1 - left / all);
       if (!left) clearInterval(watch);
     }, PROGRESS_MS);
@@ -650,35 +639,15 @@ export class Conversation extends EventTarget {
 
   // output audio
 
-  /**
-   * @param {string} item
-   * @param {string} base64
-   */
-  #onAudioDelta(item, base64) {
-    if (this.#discarded.has(item) || !this.audio?.canPlay) return;
-    const samples = new Int16Array(Uint8Array.from(atob(base64), (char) => char.charCodeAt(0)).buffer);
-    this.transcript.appendAudio(item, samples);
-    this.#receiving = item;
-    if (!this.model.playing) {
-      this.model = next(this.model, { type: "blocked", is: this.audio.blocked });
-      this.model = next(this.model, { type: "playing", is: item });
-    }
-    this.audio.play(item, samples.slice());
-  }
-
-  /**
-   * No more audio of this item comes: all was sent, or the connection was lost.
-   * @param {string | null} item
-   */
-  #onAudioDone(item) {
-    this.#receiving = null;
-    this.transcript.answer(item)?.finish();
-    if (item && !this.#discarded.has(item)) this.audio?.finish(item);
+  /** @param {string} item */
+  #onPlaying(item) {
+    if (this.model.playing) return;
+    this.on({ type: "blocked", is: this.audio?.blocked ?? false });
+    this.on({ type: "playing", is: item });
   }
 
   /** @param {{item: string, ms: number, level: number}} played */
   #onPlayed({ item, ms, level }) {
-    if (this.#discarded.has(item)) return;
     const answer = this.transcript.answer(item);
     if (answer) answer.playedMs = ms;
     this.stats.playedMs = Math.max(this.stats.playedMs, ms);
@@ -697,28 +666,25 @@ export class Conversation extends EventTarget {
     if (this.model.playing === item) this.on({ type: "playing", is: null });
   }
 
-  /** Stop playing, and send how much of the answer was played. */
-  async #interrupt() {
+  /** Play no more of the answers that are under way. */
+  #interrupt() {
     const { playing } = this.model;
-    if (!playing || !this.audio) return;
-    this.#discarded.add(playing); // it plays on until the audio thread has the message
+    if (!playing) return;
+    const silent = this.#line?.transport.interrupt(playing);
     this.on({ type: "playing", is: null });
-    for (const { item, ms } of await this.audio.interrupt()) this.#truncate(item, ms);
+    return silent;
   }
 
   /**
    * @param {string} item
    * @param {number} ms
    */
-  #truncate(item, ms) {
-    this.#discarded.add(item);
+  #onTruncated(item, ms) {
     if (this.model.playing === item) this.on({ type: "playing", is: null });
     const answer = this.transcript.answer(item);
     if (answer) Object.assign(answer, { playedMs: ms, truncated: true });
     this.transcript.touch(item);
     this.stats.truncations.push({ item, ms });
-    if (this.#replayed.has(item)) return;
-    this.#send({ type: "conversation.item.truncate", item_id: item, content_index: 0, audio_end_ms: ms });
   }
 
   // telling

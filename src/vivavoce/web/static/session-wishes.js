@@ -19,13 +19,25 @@ export const PERSONALITIES = {
 
 const EAGERNESS = { patient: "low", quick: "high" };
 const PAUSES = { patient: 2, quick: 0.6 }; // times the server's own silence
+const UNENDING_MS = 60000; // a pause that ends no turn, where a button does
 
 /**
- * Turn detection with another patience.
- * @param {"patient" | "normal" | "quick"} pauses
+ * How turns begin and end: with the patience and the interruptions that were chosen, or by a button.
+ * @param {Settings} settings
  * @param {any} detection the server's own
  */
-export function detectionWith(pauses, detection) {
+export function detectionWith(settings, detection) {
+  if (settings.get("talking") === "hold")
+    return { type: "server_vad", silence_duration_ms: UNENDING_MS, create_response: false, interrupt_response: false };
+  const interrupts = { off: false, touch: false, speech: true, words: "words" }[settings.get("interrupting")];
+  return { ...withPauses(settings.get("pauses"), detection), interrupt_response: detection.interrupt_response && interrupts };
+}
+
+/**
+ * @param {"patient" | "normal" | "quick"} pauses
+ * @param {any} detection
+ */
+function withPauses(pauses, detection) {
   if (pauses === "normal") return detection;
   if (detection.type === "semantic_vad") return { ...detection, eagerness: EAGERNESS[pauses] };
   return { ...detection, silence_duration_ms: Math.round(detection.silence_duration_ms * PAUSES[pauses]) };
