@@ -19,7 +19,15 @@ from vivavoce.audio.rates import G711_RATE
 from vivavoce.errors import ProtocolError, ProviderError
 from vivavoce.protocol import events as e
 from vivavoce.transports.telephony.call import TelephoneTransport
-from vivavoce.transports.telephony.leg import KEYS, CallDetails, KeyPressed, LegEvent
+from vivavoce.transports.telephony.leg import (
+    ID_CHARS,
+    KEYS,
+    CallDetails,
+    KeyPressed,
+    LegEvent,
+    printable,
+    printable_metadata,
+)
 
 log = logging.getLogger(__name__)
 
@@ -28,8 +36,6 @@ FRAME_BYTES = 320
 """20 ms of PCM at 8 kHz, the size of AVR's own messages"""
 INIT_SECONDS = 5
 """seconds in which a WebSocket has to say `init`; then the call gets an id of ours"""
-ID_CHARS = 128
-METADATA_FIELDS, METADATA_CHARS = 32, 512
 
 _UUID_HEADERS = (b"x-avr-uuid", b"x-uuid")
 
@@ -229,7 +235,7 @@ async def _receive_message(receive: Receive) -> _Message | None:
         text = message.get("text")
         try:
             return _DECODER.decode(text or b"")
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, RecursionError) as error:
             log.info("a message of AVR is ignored: %s", error)
     return None
 
@@ -244,19 +250,14 @@ def _decoded(text: str) -> bytes:
 
 def _details(scope: Scope, uuid: str, caller: str = "") -> CallDetails:
     """Return what is known of a call, by what was said and by the URL's query, which `avr-core` passes on."""
-    query = parse_qsl(scope["query_string"].decode("latin-1"))[:METADATA_FIELDS]
-    known = {name[:ID_CHARS]: _printable(text)[:METADATA_CHARS] for name, text in query}
+    known = printable_metadata(parse_qsl(scope["query_string"].decode("latin-1")))
     return CallDetails(
-        _printable(uuid)[:ID_CHARS] or e.new_id("avr"),
-        _printable(caller)[:ID_CHARS] or known.get("from", ""),
+        printable(uuid, ID_CHARS) or e.new_id("avr"),
+        printable(caller, ID_CHARS) or known.get("from", ""),
         known.get("to", ""),
         (scope.get("client") or ("",))[0],
         known,
     )
-
-
-def _printable(text: str) -> str:
-    return "".join(filter(str.isprintable, text)).strip()
 
 
 Status = Literal[200, 403, 404, 500, 503]

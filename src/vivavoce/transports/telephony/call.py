@@ -33,6 +33,8 @@ MEDIA_SECONDS = 0.7
 """seconds that a caller's first audio is waited for: some phones send none until they are spoken to"""
 BURST_SECONDS = 2.5
 """seconds for which a caller's audio may arrive at twice its speed, after a network stall; no faster"""
+PIECE_SECONDS = 0.01
+"""seconds of audio at least that are forwarded at once, however small a peer cuts them"""
 MISSING_SECONDS = 0.3
 """seconds without audio in mid-speech after which silence is put in, so that the turn ends"""
 KEYS_SECONDS = 1.5
@@ -158,7 +160,7 @@ class _Call:
 
     async def _receive(self) -> None:
         """Forward what comes from the peer, until the caller hangs up."""
-        until = anyio.current_time()
+        until, piece = anyio.current_time(), b""
         async for event in self._leg.receive():
             match event:
                 case KeyPressed(key=key):
@@ -172,7 +174,10 @@ class _Call:
                     until = max(until, self._heard_at) + len(event) / (4 * self._leg.rate)
                     if until > self._heard_at + BURST_SECONDS:
                         await anyio.sleep_until(until - BURST_SECONDS)
-                    await self._append(event)
+                    piece += event
+                    if len(piece) >= 2 * self._leg.rate * PIECE_SECONDS:
+                        await self._append(piece)
+                        piece = b""
 
     async def _append(self, audio: bytes) -> None:
         await self._send(e.InputAudioBufferAppend(audio=self._resampler.push(audio)))

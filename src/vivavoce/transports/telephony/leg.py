@@ -4,8 +4,9 @@ A peer (a PBX or a carrier) brings one call per leg. Its module reads and writes
 the call itself is in `call`.
 """
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Protocol
 
 from vivavoce.errors import ProtocolError
@@ -43,6 +44,23 @@ class MarkPlayed:
     """The peer has played everything that was sent before this mark."""
 
     name: str
+
+
+ID_CHARS = 128
+METADATA_FIELDS, METADATA_CHARS = 32, 512
+
+
+def printable(text: str, limit: int = METADATA_CHARS) -> str:
+    """Return what of a text is no control character, of at most `limit` characters."""
+    return "".join(filter(str.isprintable, text)).strip()[:limit]
+
+
+def printable_metadata(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Return the first `METADATA_FIELDS` pairs by name, printable and short; the first of a name counts."""
+    found: dict[str, str] = {}
+    for name, text in islice(pairs, METADATA_FIELDS):
+        found.setdefault(name[:ID_CHARS], printable(text))
+    return found
 
 
 LegEvent = bytes | KeyPressed | MarkPlayed

@@ -15,6 +15,8 @@ LEAD_SECONDS = 1.5
 """seconds of audio that a peer with a clock may be sent ahead"""
 CHUNK_SECONDS = 0.2
 """seconds of audio between two marks: as exactly as that it is known what was heard, and often more exactly"""
+LOW_SECONDS = 0.1
+"""seconds of audio that a peer has left when the rest of a frame is filled with silence, if no more has come"""
 STEP_SECONDS = 0.05
 """seconds between two looks at what a peer has played meanwhile"""
 
@@ -117,17 +119,18 @@ class PeerClock:
 
     async def run(self) -> None:
         """Send audio as soon as it is there, until cancelled."""
-        rest_since: float | None = None
+        rest, rest_since = 0, 0.0
         while True:
             self.settle()
             ahead = self._sent - self._heard
             audio = self._next(ahead)
             whole = len(audio) // self._leg.frame_bytes * self._leg.frame_bytes
-            if audio and not whole:  # the end, or more comes at once
-                rest_since = rest_since or anyio.current_time()
-                whole = len(audio) if anyio.current_time() - rest_since >= STEP_SECONDS else 0
+            if not whole and len(audio) != rest:  # more of a frame has come
+                rest, rest_since = len(audio), anyio.current_time()
+            elif not whole and ahead <= LOW_SECONDS * self._per_second:  # perhaps this is the end
+                whole = rest if anyio.current_time() - rest_since >= STEP_SECONDS else 0
             if whole:
-                rest_since = None
+                rest = 0
                 await self._send(audio[:whole])
                 continue
             with anyio.move_on_after(STEP_SECONDS if ahead or audio else None):

@@ -1,0 +1,92 @@
+"""The WebSocket of a telephone peer, and the order of the audio that comes by it."""
+
+import logging
+from collections import Counter
+from collections.abc import AsyncIterator
+
+import anyio
+from starlette.types import Receive, Send
+
+log = logging.getLogger(__name__)
+
+SEND_SECONDS = 10
+"""seconds that a message may wait to be sent; then the peer counts as gone"""
+REASON_BYTES = 123
+"""bytes of the reason with which a WebSocket is closed (RFC 6455, section 5.5)"""
+RESTART = 50
+"""chunks by which a number may be behind as a late one; further back, counting has begun anew"""
+
+
+class PeerSocket:
+    """An accepted WebSocket: messages both ways, and a count of those that meant nothing."""
+
+    def __init__(self, receive: Receive, send: Send) -> None:
+        self._receive, self._send = receive, send
+        self._is_open = True
+        self._ignored = Counter[str]()
+
+    async def receive(self) -> AsyncIterator[bytes | str]:
+        """Yield messages, binary ones as bytes, until the WebSocket is closed."""
+        while (message := await self._receive())["type"] == "websocket.receive":
+            if (binary := message.get("bytes")) is not None:
+                yield binary
+            else:
+                text = message.get("text") or ""  # our server passes text on as it was received
+                yield text.decode(errors="replace") if isinstance(text, bytes) else text
+        self._is_open = False
+
+    async def send(self, message: bytes | str) -> None:
+        """Send a message, unless the WebSocket is closed. Raises `TimeoutError` if the peer does not read."""
+        if self._is_open:
+            kind = "bytes" if isinstance(message, bytes) else "text"
+            with anyio.fail_after(SEND_SECONDS):
+                await self._send({"type": "websocket.send", kind: message})
+
+    async def close(self, code: int = 1000, reason: str = "") -> None:
+        """Close the WebSocket, if it is open."""
+        if self._is_open:
+            self._is_open = False
+            short = reason.encode()[:REASON_BYTES].decode(errors="ignore")
+            await self._send({"type": "websocket.close", "code": code, "reason": short})
+
+    def ignore(self, what: str) -> None:
+        """Count a message that means nothing here; an empty text is one that need not be counted."""
+        if what:
+            self._ignored[what] += 1
+
+    def report(self, call_id: str) -> None:
+        """Log what was ignored."""
+        if self._ignored:
+            counts = ", ".join(f"{what} ({count})" for what, count in self._ignored.most_common())
+            log.info("call %s: ignored %s", call_id, counts)
+
+
+class ChunkOrder:
+    """Puts chunks of PCM into the order of their numbers; those that are lost become silence.
+
+    Up to `depth` later chunks are kept while an earlier one may still come. Gaps are filled with `most` bytes
+    of silence at most.
+    """
+
+    def __init__(self, depth: int, most: int) -> None:
+        self._depth, self._most = depth, most // 2 * 2
+        self._next: int | None = None
+        self._waiting: dict[int, bytes] = {}
+
+    def push(self, number: int, audio: bytes) -> bytes:
+        """Return the audio that is next: of this chunk, of some, or none while an earlier one may come."""
+        if self._next is None or number < self._next - RESTART:
+            self._next, self._waiting = number, {}
+        if number < self._next:
+            return b""  # it came twice, or too late
+        self._waiting[number] = audio
+        found = bytearray()
+        while self._waiting:
+            first = min(self._waiting)
+            lost = first - self._next
+            if lost and len(self._waiting) <= self._depth:
+                break
+            audio = self._waiting.pop(first)
+            found += bytes(min(lost * len(audio), self._most)) + audio
+            self._next = first + 1
+        return bytes(found)
