@@ -201,8 +201,8 @@ async def test_the_keys_work_after_the_circle_was_pressed(opened: Open) -> None:
 
 async def test_the_words_of_the_caller_show_while_they_are_spoken(opened: Open) -> None:
     transcriber = {"provider": "scripted", "text": "And so, my fellow Americans, ask not."}
-    # his pauses end no turn: before the first one a slow machine has no time for the two partial transcripts that
-    # have to agree, and between two looks of this test at the page a turn may be over
+    # his pauses end no turn: before the first one a slow machine has no time for the two partial transcripts
+    # that have to agree, and between two looks of this test at the page a turn may be over
     session = {"turn_detection": {"type": "server_vad", "silence_duration_ms": 5000}}
     tables = {**PRESETS["scripted"], "transcriber": transcriber, "session": session}
     runtime = Runtime(Config.model_validate(tables))

@@ -26,6 +26,8 @@ export class CallAudio {
   stream;
   /** @type {AudioWorkletNode | undefined} */
   #playback;
+  /** @type {AudioNode | undefined} */
+  #microphone;
   /** @type {AudioWorkletNode | undefined} */
   #capture;
   /** @type {((truncations: Played[]) => void)[]} that wait for what was truncated, in order */
@@ -39,6 +41,7 @@ export class CallAudio {
     this.context = new AudioContext({ latencyHint: "interactive" });
     this.output = this.context.createGain();
     this.output.connect(this.context.destination);
+    this.input = this.context.createGain(); // whatever microphone is open
     this.context.onstatechange = () => this.#closed || this.onblocked(this.blocked);
     this.ready = this.#build();
     this.ready.catch(() => {}); // reported where it is awaited
@@ -77,7 +80,7 @@ export class CallAudio {
    * @returns {Report}
    */
   #audible(played) {
-    return { ...played, ms: Math.max(0, Math.round(played.ms - (this.context.outputLatency || 0) * 1000)) };
+    return { ...played, ms: Math.max(0, Math.round(played.ms - this.latencyMs)) };
   }
 
   /**
@@ -92,11 +95,22 @@ export class CallAudio {
     await this.ready;
     if (this.#closed) return this.#stopTracks();
     for (const track of this.stream.getAudioTracks()) track.onended = () => this.onlost();
-    this.#capture?.disconnect(); // of a microphone that was lost
-    if (this.#capture) this.#capture.port.onmessage = null;
-    this.#capture = new AudioWorkletNode(this.context, "capture", { numberOfOutputs: 0 });
-    this.#capture.port.onmessage = ({ data }) => this.onframe(data);
-    this.context.createMediaStreamSource(this.stream).connect(this.#capture);
+    this.#microphone?.disconnect(); // the one before, which may be lost
+    this.#microphone = this.context.createMediaStreamSource(this.stream);
+    this.#microphone.connect(this.input);
+    this.#capture ??= this.listen(this.input, (input) => this.onframe(input));
+  }
+
+  /**
+   * Be given the sound of a node, in frames of 20 ms at 24 kHz, Int16. The worklet must be `ready`.
+   * @param {AudioNode} node
+   * @param {(sound: {frame: ArrayBuffer, level: number}) => void} onframe
+   */
+  listen(node, onframe) {
+    const capture = new AudioWorkletNode(this.context, "capture", { numberOfOutputs: 0 });
+    capture.port.onmessage = ({ data }) => onframe(data);
+    node.connect(capture);
+    return capture;
   }
 
   /**
@@ -125,6 +139,11 @@ export class CallAudio {
   #adjust() {
     const loudness = this.#volume ** 2; // as people sense it, more or less
     this.output.gain.setTargetAtTime(loudness * (this.#ducked ? DUCKED : 1), this.context.currentTime, GLIDE_SECONDS);
+  }
+
+  /** Milliseconds from the worklet to the loudspeaker. */
+  get latencyMs() {
+    return (this.context.outputLatency || 0) * 1000;
   }
 
   get canPlay() {

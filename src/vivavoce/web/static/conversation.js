@@ -6,6 +6,7 @@ import { Transcript } from "./transcript.js";
 
 const MAX_BUFFERED_FRAMES = 250; // five seconds of input, while the socket is connecting
 const STALLED_BYTES = 128000; // two seconds of input that do not leave this device
+const EVENT_BYTES = 1000; // of an event with a recording, beside that
 const TICK_MS = 500;
 const PROGRESS_MS = 100;
 const TAIL_MS = 150; // heard after the button is released: people let go in their last syllable
@@ -310,10 +311,10 @@ export class Conversation extends EventTarget {
   /** Begin a session: the first of a conversation, or the next. */
   async #connect() {
     this.on({ type: "line", is: "connecting" });
-    const [{ Line }, { WebSocketTransport }, wishes] = await Promise.all([import("./line.js"), import("./websocket.js"), import("./session-wishes.js")]);
+    const [{ Line }, Transport, wishes] = await Promise.all([import("./line.js"), this.#loadTransport(), import("./session-wishes.js")]);
     if (this.model.line !== "connecting" || this.#line || !this.audio) return; // ended meanwhile
     this.#wishes = wishes;
-    const transport = new WebSocketTransport(this.audio, this.transcript, {
+    const transport = new Transport(this.audio, this.transcript, {
       event: (event) => this.#onEvent(event),
       closed: (code, why) => line.onClosed(code, why),
       playing: (item) => this.#onPlaying(item),
@@ -329,6 +330,11 @@ export class Conversation extends EventTarget {
     };
     this.#line = line;
     line.open(() => this.#earlier);
+  }
+
+  async #loadTransport() {
+    if (this.settings.get("transport") === "webrtc") return (await import("./webrtc.js")).WebRtcTransport;
+    return (await import("./websocket.js")).WebSocketTransport;
   }
 
   /**
@@ -603,6 +609,9 @@ export class Conversation extends EventTarget {
    * @param {string} audio as base64
    */
   #sendFile(name, audio) {
+    const most = this.#line?.transport.mostBytes ?? 0;
+    if (audio.length + EVENT_BYTES > most)
+      return this.report(`By WebRTC a recording has at most ${Math.floor((most * 3) / 4096)} kB. Choose WebSocket as the connection, under Settings.`);
     const id = `file_${crypto.randomUUID().replaceAll("-", "").slice(0, 24)}`;
     this.transcript.addFile(id, name);
     const item = { id, type: "message", role: "user", content: [{ type: "input_audio", audio }] };

@@ -15,6 +15,7 @@ const OVER = 1000; // the code of a WebSocket whose conversation the server has 
  * @property {(query: string) => void} connect to the server, with this query; again, after it was lost
  * @property {(event: object) => void} send an event. What is sent while there is no session is lost
  * @property {number} unsent bytes that have not left this device
+ * @property {number} mostBytes that an event may have
  * @property {(frame: ArrayBuffer | null) => void} sendInput 20 ms of the microphone; null if they are not for the server
  * @property {(event: ServerEvent) => void} handle the events of the server that are about sound
  * @property {(item: string) => void} interrupt this answer, and all others that wait: none is heard from now on

@@ -15,6 +15,7 @@
  * @property {"patient" | "normal" | "quick"} pauses how soon a pause ends a turn
  * @property {string} personality a name in session-wishes.js, "own", or "" for the server's
  * @property {string} instructions of the personality "own"
+ * @property {"websocket" | "webrtc"} transport of the next conversation
  * @property {"system" | "light" | "dark"} theme
  */
 
@@ -32,6 +33,7 @@ export const SCHEMA = {
   pauses: { initial: "normal", allows: oneOf("patient", "normal", "quick") },
   personality: { initial: "", allows: textUpTo(32) },
   instructions: { initial: "", allows: textUpTo(4000) },
+  transport: { initial: "websocket", allows: oneOf("websocket", "webrtc") },
   theme: { initial: "system", allows: oneOf("system", "light", "dark") },
 };
 

@@ -4,7 +4,8 @@ const WIRE_RATE = 24000;
 const HISTORY_TURNS = 200; // of a conversation that goes on in a new session,
 const HISTORY_CHARS = 60000; // and characters
 const MAX_SOUND = 4_000_000; // samples of answers that can be played again without the server: nearly three minutes
-const CHARS_PER_MS = 0.015; // speed of speech, until it is known how long these words take
+const CHARS_PER_MS = 0.015; // speed of speech, until it is known how long these words take,
+const MOST_CHARS_PER_MS = 0.03; // and what nobody speaks faster than
 
 /** One answer: its words, and the moment in its audio at which each run of words begins. */
 export class Answer {
@@ -14,13 +15,23 @@ export class Answer {
   #finished = false;
   /** @type {Int16Array[]} what was received, as long as there is room for it */
   sound = [];
+  samples = 0; // in `sound`
   playedMs = 0;
   truncated = false;
   hasAudio = false;
+  aheadMs = 0; // by which words come before their sound, where sound is not received before it is played
 
   /** @param {string} text */
   appendText(text) {
-    this.#runs.push({ text, at: this.#audioMs });
+    this.#runs.push({ text, at: this.#audioMs + (this.aheadMs && this.#earliestMs) });
+  }
+
+  /** Milliseconds of audio, beside what was received, before which words that come now are not spoken. */
+  get #earliestMs() {
+    const last = this.#runs.at(-1);
+    if (!last) return 0;
+    const spoken = last.at + last.text.length / MOST_CHARS_PER_MS - this.#audioMs;
+    return Math.max(spoken, this.#audioMs && this.aheadMs);
   }
 
   /** @param {Int16Array} samples at 24 kHz */
@@ -28,15 +39,17 @@ export class Answer {
     this.hasAudio = true;
     this.#audioMs += (samples.length / WIRE_RATE) * 1000;
     this.sound.push(samples);
+    this.samples += samples.length;
+  }
+
+  forgetSound() {
+    this.sound = [];
+    this.samples = 0;
   }
 
   /** Whether it was played to its end, or to where it was interrupted. */
   get isOver() {
     return this.hasAudio && (this.truncated || this.playedMs === Infinity);
-  }
-
-  get samples() {
-    return this.sound.reduce((sum, { length }) => sum + length, 0);
   }
 
   finish() {
@@ -183,7 +196,7 @@ export class Transcript extends EventTarget {
     for (const answer of answers.slice(0, -1)) {
       if (kept <= MAX_SOUND) break;
       kept -= answer.samples;
-      answer.sound = [];
+      answer.forgetSound();
     }
   }
 

@@ -55,6 +55,10 @@ export class WebSocketTransport {
     return this.#socket?.bufferedAmount ?? 0;
   }
 
+  get mostBytes() {
+    return Infinity;
+  }
+
   close() {
     if (this.#socket) this.#socket.onclose = this.#socket.onmessage = null;
     this.#socket?.close();

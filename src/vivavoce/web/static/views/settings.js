@@ -48,12 +48,12 @@ export class SettingsView extends HTMLElement {
     const theme = choice(settings, "theme", "Theme", [["system", "As the device has it", ""], ["light", "Light", ""], ["dark", "Dark", ""]]);
     this.append(
       h("h2", {}, "Settings"),
-      h("p", { className: "about" }, "They are kept in this browser. Voice, pace, language and personality hold from the next conversation on."),
+      h("p", { className: "about" }, "They are kept in this browser. Voice, pace, language, personality and connection hold from the next conversation on."),
       h("p", { className: "about" }, status.description ?? ""),
       section("Voice", this.#voices(app, status), this.#pace(app), this.#sample, this.#told),
       section("Conversation", this.#languages(app, status), personality, pauses),
       section("Talking", ...options.fields()),
-      section("This page", theme),
+      section("This page", ...this.#connections(app, status), theme),
     );
   }
 
@@ -91,6 +91,21 @@ export class SettingsView extends HTMLElement {
   #forgetSample() {
     if (this.#sample.src) URL.revokeObjectURL(this.#sample.src);
     this.#sample.removeAttribute("src");
+  }
+
+  /**
+   * What carries a conversation, where there is more than one way.
+   * @param {App} app
+   * @param {Status} status
+   */
+  #connections({ settings }, { webrtc }) {
+    if (!(webrtc && "RTCPeerConnection" in window) && settings.get("transport") === "websocket") return [];
+    return [
+      choice(settings, "transport", "Connection", [
+        ["websocket", "WebSocket", "The usual choice: answers come a little sooner, and any network will do."],
+        ["webrtc", "WebRTC", "For networks that lose packets, such as mobile ones. It needs UDP."],
+      ]),
+    ];
   }
 
   /** @param {App} app */
