@@ -1,6 +1,7 @@
-"""Addresses of HTTP services, as settings name them."""
+"""Addresses of machines and HTTP services, as settings name them."""
 
 import re
+from ipaddress import ip_address
 from urllib.parse import SplitResult, urlsplit
 
 
@@ -29,3 +30,13 @@ def http_address(text: str) -> SplitResult:
     if parts.username is not None or parts.fragment:
         raise ValueError("an address has no user and no fragment here; write a key into headers")
     return parts
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether a host name or address means this machine."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False

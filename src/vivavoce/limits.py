@@ -51,6 +51,8 @@ class Limits:
     """items, the newest, of an earlier conversation with which one begins that continues it"""
     recalled_chars: int = 100_000
     """characters of these items, all together"""
+    instructions_seconds: float = 3
+    """seconds that the instructions of a conversation may take to be read; then the next source is asked"""
     summary_chars: int = 1000
     """characters of the notes on what is older than the context of a chat model"""
     out_of_band_responses: int = 4

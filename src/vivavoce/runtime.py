@@ -28,7 +28,8 @@ from vivavoce.mcp.servers import McpServers
 from vivavoce.protocol.session import AnySession, Session, TranscriptionSession
 from vivavoce.protocol.settings import DEFAULT, merge, without_voice
 from vivavoce.providers.registry import ROLES, Plugin, Role, find, names, settings_for
-from vivavoce.session.call import Recall
+from vivavoce.session.call import Brief, Recall
+from vivavoce.session.instructions import InstructionSources
 from vivavoce.session.line import Engine, Line
 from vivavoce.session.ringing import IncomingCalls
 from vivavoce.session.switchboard import ListenerFactory, Switchboard
@@ -306,10 +307,20 @@ class Runtime:
             listeners=self._listeners,
             middleware=middleware,
             recall=self._recall,
+            brief=self._brief(),
         )
         url, secret = self.config.server.webhook, self.config.webhook_secret.get_secret_value()
         webhook = Webhook(url, secret, limits).send if url else None
         self._incoming_calls = IncomingCalls(self._switchboard, webhook)
+
+    def _brief(self) -> Brief | None:
+        """Return what reads the instructions of each conversation; None where they are known."""
+        session = self.config.session
+        if self.assistant or session.has_own_instructions:
+            return None
+        if not (session.instructions_url or session.instructions_file):
+            return None
+        return InstructionSources(session.instructions_url, session.instructions_file, self.config.limits).read
 
     async def close(self) -> None:
         """Close the providers that are `Closable`."""

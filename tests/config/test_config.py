@@ -6,8 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import UNSET
 
+from vivavoce.addresses import is_loopback
 from vivavoce.config.loading import load
-from vivavoce.config.schema import PRESETS, SLOTS, Config, McpTable, ServerTable, SessionTable, is_loopback
+from vivavoce.config.schema import PRESETS, SLOTS, Config, McpTable, ServerTable, SessionTable
+from vivavoce.config.telephone import TelephoneTable
 from vivavoce.errors import ConfigError
 from vivavoce.limits import Limits
 from vivavoce.protocol.session import InputSettings, SemanticVad, ServerVad, SessionAudio
@@ -455,6 +457,71 @@ def test_with_keys_only_listed_servers_may_be_named(monkeypatch: pytest.MonkeyPa
     assert load().config.mcp_servers == ("https://a.example", "http://b.example/mcp")
 
 
+# telephone
+
+AVR_VARIABLES = {
+    "PORT": "6031",
+    "AMI_URL": "http://127.0.0.1:6006",
+    "OPENAI_MODEL": "gpt-realtime-2",
+    "OPENAI_URL_INSTRUCTIONS": "http://crm.example/instructions",
+    "OPENAI_FILE_INSTRUCTIONS": "desk.txt",
+    "OPENAI_LANGUAGE": "de",
+    "OPENAI_MAX_TOKENS": "300",
+    "OPENAI_TEMPERATURE": "0.8",
+    "OPENAI_TURN_DETECTION": "semantic_vad",
+    "OPENAI_TURN_DETECTION_EAGERNESS": "low",
+}
+
+
+def set_avr_variables(monkeypatch: pytest.MonkeyPatch, **others: str) -> None:
+    for name, value in (AVR_VARIABLES | others).items():
+        monkeypatch.setenv(name, value)
+
+
+def test_the_variables_of_agent_voice_response_count_for_its_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_avr_variables(monkeypatch)
+    loaded = load(flags={"preset": "openai-realtime", "telephone": {"avr": True}})
+    config = loaded.config
+    assert (config.telephone.avr_port, config.telephone.avr_ami) == (6031, "http://127.0.0.1:6006")
+    assert config.remote.model == "gpt-realtime-2"
+    assert config.session.instructions_url == "http://crm.example/instructions"
+    assert config.session.instructions_file == Path("desk.txt")
+    assert not config.session.has_own_instructions
+    assert config.session.language == "de"
+    assert config.session.turn_detection == {"type": "semantic_vad", "eagerness": "low"}
+    assert config.limits.output_tokens == 300
+    (warning,) = loaded.warnings
+    assert "OPENAI_TEMPERATURE has no effect" in warning
+    assert loaded.origin("remote.model") == "the environment of Agent Voice Response"
+
+
+def test_without_it_they_are_somebody_elses(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_avr_variables(monkeypatch)
+    loaded = load()
+    assert loaded.config == Config()
+    assert loaded.warnings == []
+
+
+def test_our_own_variables_come_before_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_avr_variables(monkeypatch, OPENAI_MAX_TOKENS="inf", OPENAI_INSTRUCTIONS="You sell bicycles.")
+    monkeypatch.setenv("VIVAVOCE_TELEPHONE__AVR", "true")
+    monkeypatch.setenv("VIVAVOCE_TELEPHONE__AVR_PORT", "7000")
+    config = load().config
+    assert config.telephone.avr_port == 7000
+    assert config.limits.output_tokens == Config().limits.output_tokens
+    assert config.session.instructions == "You sell bicycles."
+    assert config.session.has_own_instructions
+
+
+def test_whoever_lets_telephone_peers_in_says_which() -> None:
+    write("[telephone]\nhost = '0.0.0.0'")
+    assert 'peers = ["192.0.2.7"]' in complaint()
+    write("[telephone]\nhost = '0.0.0.0'\npeers = ['10.1.0.0/16', '192.0.2.7', '2001:db8::/32']")
+    assert load().config.telephone.peers[0] == "10.1.0.0/16"
+    write("[telephone]\npeers = ['somewhere']")
+    assert "'somewhere' is no address or network" in complaint()
+
+
 # the reference
 
 
@@ -464,6 +531,7 @@ def test_with_keys_only_listed_servers_may_be_named(monkeypatch: pytest.MonkeyPa
         ("server", [*ServerTable.model_fields]),
         ("session", [*SessionTable.model_fields]),
         ("mcp", [*McpTable.model_fields]),
+        ("telephone", [*TelephoneTable.model_fields]),
         *((slot, ["provider"]) for slot in SLOTS),
     ],
 )

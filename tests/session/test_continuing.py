@@ -103,7 +103,7 @@ async def test_an_item_that_the_engine_refuses_is_missing_and_no_error_of_the_cl
         e.ConversationItemAdded,
         e.ConversationItemDone,
     ]
-    assert "an item of the earlier conversation is missing" in caplog.text
+    assert "a conversation begins without an earlier item" in caplog.text
 
 
 async def forgetful(caller: Caller) -> Recalled:

@@ -63,16 +63,19 @@ def configuration(
     preset: str | None = None,
     chat: str | None = None,
     server: Mapping[str, object] | None = None,
+    telephone: Mapping[str, object] | None = None,
     warn: Callable[[str], None] = print_status,
 ) -> "Loaded":
     """Load all layers of the configuration; the command line's come last. Raises `ConfigError`.
 
-    `server` are flags for `[server]`, of which None are left out; `warn` is told what looks like a mistake.
+    `server` and `telephone` are flags for these tables, of which None are left out; `warn` is told what looks
+    like a mistake.
     """
     from vivavoce.config.loading import load
 
     flags: dict[str, object] = {
         "server": {key: value for key, value in (server or {}).items() if value is not None},
+        "telephone": {key: value for key, value in (telephone or {}).items() if value is not None},
         "chat": {} if chat is None else {"model": chat},
     }
     loaded = load(file=file, flags=flags if preset is None else {"preset": preset, **flags})

@@ -49,17 +49,24 @@ def serve(
         Path | None, typer.Option(metavar="FILE", help="The certificate's key, if in another file.")
     ] = None,
     data: Annotated[Path | None, typer.Option(help="Folder for what is written down.")] = None,
+    avr: Annotated[
+        bool, typer.Option("--avr", help="Answer calls of Agent Voice Response, too, on port 6030.")
+    ] = False,
+    avr_port: Annotated[
+        int | None, typer.Option(help="The same on another port.", parser=integer, metavar="NUMBER")
+    ] = None,
     config: File = None,
     preset: Preset = None,
     chat: Chat = None,
     quiet: Quiet = False,
 ) -> None:
-    """Serve conversations by WebSocket, WebRTC and HTTP."""
+    """Serve conversations by WebSocket, WebRTC, HTTP and telephone."""
     import anyio
 
     server = {"host": host, "port": port, "data": data, "https": https or None}
     server |= {"certificate": certificate, "certificate_key": key}
-    loaded = configuration(file=config, preset=preset, chat=chat, server=server).config
+    telephone = {"avr": avr or avr_port is not None or None, "avr_port": avr_port}
+    loaded = configuration(file=config, preset=preset, chat=chat, server=server, telephone=telephone).config
     who = load_assistant(assistant)
     anyio.run(_serve, loaded, who, quiet, backend_options={"use_uvloop": find_spec("uvloop") is not None})
 
@@ -73,6 +80,7 @@ async def _serve(config: "Config", assistant: "Assistant | None", quiet: bool) -
     from vivavoce.web.app import Web
     from vivavoce.web.security.tls import open_tls, reachable_hosts
     from vivavoce.web.server import listen, serving
+    from vivavoce.web.telephones import serving_telephones
 
     progress = Progress(quiet=quiet, write=partial(print_status, to_log=True))
     say = progress.on_status
@@ -89,7 +97,8 @@ async def _serve(config: "Config", assistant: "Assistant | None", quiet: bool) -
         )
         describe_to(recorder, runtime)
         web = Web(runtime, recorder, open_tls(config.server))
-        async with serving(web, listen(config.server.host, config.server.port)) as url:
+        listening = listen(config.server.host, config.server.port)
+        async with serving(web, listening) as url, serving_telephones(web) as telephones:
             say(f"Listening on {url}. Loading the models.")
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(cancel_on_signal, tasks.cancel_scope)
@@ -99,6 +108,8 @@ async def _serve(config: "Config", assistant: "Assistant | None", quiet: bool) -
                 say(f"Ready. {runtime.description}")
                 port = int(url.rpartition(":")[2])
                 at = f"{config.server.scheme}://{reachable_hosts(config.server)[0]}:{port}"
+                for sentence in telephones:
+                    say(sentence)
                 say(f"Open {at} and talk, or connect a Realtime client to {at}/v1 (Ctrl-C ends).")
                 if web.tls:
                     say(await _for_phones(web, port))

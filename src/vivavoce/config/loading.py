@@ -19,6 +19,7 @@ from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDic
 
 from vivavoce.config.base import Table
 from vivavoce.config.schema import BASE, PRESETS, SLOTS, Config
+from vivavoce.config.telephone import avr_settings, avr_warnings
 from vivavoce.errors import ConfigError, alternatives
 from vivavoce.limits import Limits
 
@@ -71,6 +72,8 @@ def load(*, file: Path | None = None, flags: Table | None = None, dotenv: Path =
     higher = [("environment", _from_environment()), ("command line", flags or {})]
     if found:
         higher.insert(0, (str(found), _from_file(found)))
+    if wants_avr := _wants_avr([table for _, table in higher]):
+        higher.insert(len(higher) - 2, ("the environment of Agent Voice Response", avr_settings()))
     preset = _preset([table for _, table in higher])
     merged: dict[str, Any] = {}
     origins: dict[str, str] = {}
@@ -81,7 +84,15 @@ def load(*, file: Path | None = None, flags: Table | None = None, dotenv: Path =
         config = Config(**merged)
     except ValidationError as error:
         raise ConfigError(_sentence(error, Loaded(Config(), found, origins))) from error
-    return Loaded(config, found, origins, list(_misspelt_variables(from_dotenv)))
+    warnings = [*_misspelt_variables(from_dotenv), *(avr_warnings() if wants_avr else ())]
+    return Loaded(config, found, origins, warnings)
+
+
+def _wants_avr(tables: Sequence[Table]) -> bool:
+    """Return whether Agent Voice Response is to bring calls, so that its variables count."""
+    named = [table["telephone"] for table in tables if isinstance(table.get("telephone"), Mapping)]
+    wishes = [table["avr"] for table in named if isinstance(table, Mapping) and "avr" in table]
+    return bool(wishes) and str(wishes[-1]).lower() in ("true", "1")
 
 
 def _read_dotenv(path: Path) -> set[str]:

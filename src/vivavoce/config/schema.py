@@ -8,7 +8,6 @@ from base64 import b64decode
 from collections.abc import Mapping
 from dataclasses import fields
 from importlib.resources import files
-from ipaddress import ip_address
 from math import inf
 from pathlib import Path
 from typing import Annotated, Literal, Self, cast
@@ -18,7 +17,9 @@ import msgspec
 from platformdirs import user_data_path
 from pydantic import BaseModel, ByteSize, ConfigDict, Field, SecretStr, field_validator, model_validator
 
+from vivavoce.addresses import is_loopback
 from vivavoce.config.base import HttpAddress, HttpAddresses, Origins, SettingsTable, Table, Texts, matching
+from vivavoce.config.telephone import TelephoneTable
 from vivavoce.config.tools import ToolsTable
 from vivavoce.errors import ProtocolError, alternatives, msgspec_problem
 from vivavoce.limits import Limits
@@ -140,6 +141,10 @@ class SessionTable(SettingsTable):
         "Answer in one or two short spoken sentences. If you do not know, say so."
     )
     """instructions of the chat model"""
+    instructions_url: HttpAddress = ""
+    """web service that is asked for the instructions of each conversation, if there are no others"""
+    instructions_file: Path | None = None
+    """file with the instructions, read for each conversation, if there are no others"""
     voice: str | None = None
     """voice of the answers; without one the synthesizer uses its own"""
     speed: Annotated[float, Field(ge=0.25, le=1.5)] = 1.0
@@ -165,6 +170,11 @@ class SessionTable(SettingsTable):
         except ProtocolError as error:
             raise ValueError(str(error)) from error
         return table
+
+    @property
+    def has_own_instructions(self) -> bool:
+        """Whether `instructions` were written, so that nobody else is asked for some."""
+        return "instructions" in self.model_fields_set and bool(self.instructions.strip())
 
     def session(self) -> Session:
         """Return these settings as the protocol's, to be merged into its defaults."""
@@ -276,6 +286,7 @@ class Config(SettingsTable):
     denoiser: Slot = Slot(provider="auto")
     session: SessionTable = SessionTable()
     webrtc: WebRtcTable = WebRtcTable()
+    telephone: TelephoneTable = TelephoneTable()
     mcp: McpTable = McpTable()
     remote: RemoteTable = RemoteTable()
     store: StoreTable = StoreTable()
@@ -354,16 +365,6 @@ class Config(SettingsTable):
         if not isinstance(slot, Slot):
             raise KeyError(role)
         return slot
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether a host name or address means this machine."""
-    if host.lower() == "localhost":
-        return True
-    try:
-        return ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
 
 
 def _turn_detection(table: Table) -> TurnDetection | None:

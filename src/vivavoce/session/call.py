@@ -17,7 +17,7 @@ from vivavoce.limits import Limits
 from vivavoce.protocol import events as e
 from vivavoce.protocol.codec import error_event
 from vivavoce.protocol.items import Item
-from vivavoce.protocol.session import AnySession
+from vivavoce.protocol.session import AnySession, Session
 from vivavoce.protocol.tools import event_without_secrets
 from vivavoce.session.line import EventQueue, Line
 from vivavoce.session.middleware import EndedBy, Listener, Middleware, ObservedEvent, SupportsEnd
@@ -88,6 +88,9 @@ class Recalled:
     items: Sequence[Item]
 
 
+Brief = Callable[[Caller], Awaitable[str | None]]
+"""Returns the instructions of a caller's conversation; None leaves them as they are."""
+
 Recall = Callable[[Caller], Awaitable[Recalled]]
 """Finds the conversation that `Caller.continues` names. Raises `ProtocolError` if there is none that she may
 continue, `ProviderError` if it cannot be read now."""
@@ -105,8 +108,15 @@ class ActiveCall:
     """One active conversation: the engine at one end, the caller and the sidebands at the other."""
 
     def __init__(
-        self, caller: Caller, limits: Limits, listeners: Sequence[Listener], middleware: Middleware | None
+        self,
+        caller: Caller,
+        limits: Limits,
+        listeners: Sequence[Listener],
+        middleware: Middleware | None,
+        *,
+        is_prepared: bool = True,
     ) -> None:
+        """Unless it `is_prepared`, the engine receives nothing until `prepared` is set."""
         self.caller, self.middleware, self._limits = caller, middleware, limits
         self._listeners = (*listeners, middleware.on_event) if middleware else tuple(listeners)
         self.to_client, self.to_engine = EventQueue(limits.line_depth), EventQueue(limits.line_depth)
@@ -118,12 +128,12 @@ class ActiveCall:
         """as it was sent to the client"""
         self.begun = anyio.Event()
         """set when the session was created"""
-        self.recalled = anyio.Event()
+        self.prepared = anyio.Event()
         """set when `earlier` is complete; until then, the engine receives nothing"""
         self.earlier = deque[e.Event]()
         """what the engine receives before all else"""
-        if caller.continues is None:
-            self.recalled.set()
+        if is_prepared:
+            self.prepared.set()
         self.ended_by: EndedBy | None = None
 
     @property
@@ -190,6 +200,12 @@ class ActiveCall:
         if self.caller.extras or not isinstance(event, e.OwnEvent):
             await self.to_client.put(event)
 
+    def instruct(self, instructions: str) -> None:
+        """Have the engine receive these instructions before anything else."""
+        session = Session(instructions=instructions)
+        update = e.SessionUpdate(event_id=e.new_id("event"), session=session)
+        self.earlier.append(_RoutedEvent(event=update, on_error=_log_refusal, by_middleware=True))
+
     async def continue_from(self, recalled: Recalled) -> None:
         """Have the engine create the items of an earlier conversation before anything else. Raises `HungUp`.
 
@@ -246,8 +262,8 @@ class EngineLine(Line):
 
     async def __anext__(self) -> e.Event:
         while True:
-            if not self._call.recalled.is_set():
-                await self._call.recalled.wait()
+            if not self._call.prepared.is_set():
+                await self._call.prepared.wait()
             earlier = self._call.earlier
             passed = self._intercept(earlier.popleft() if earlier else await super().__anext__())
             if isinstance(passed, e.ErrorEvent):
@@ -350,7 +366,7 @@ class MiddlewareHandle:
 
 
 def _log_refusal(error: e.ErrorEvent) -> None:
-    log.warning("an item of the earlier conversation is missing: %s", error.error.message)
+    log.warning("a conversation begins without an earlier item, or its instructions: %s", error.error.message)
 
 
 def _with_id(event: e.Event) -> e.Event:

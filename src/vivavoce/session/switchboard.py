@@ -15,6 +15,7 @@ from vivavoce.protocol.session import TranscriptionSession
 from vivavoce.protocol.tools import without_secrets
 from vivavoce.session.call import (
     ActiveCall,
+    Brief,
     Caller,
     ClientLine,
     EngineLine,
@@ -58,7 +59,8 @@ def _not_continued(why: str) -> ProtocolError:
 class Switchboard:
     """Connects callers to one engine, at most `limits.conversations` at a time.
 
-    `recall` finds what a caller continues (`Caller.continues`); without it nothing is stored.
+    `recall` finds what a caller continues (`Caller.continues`); without it nothing is stored. `brief` returns
+    the instructions of a conversation, for callers that bring none.
     """
 
     def __init__(
@@ -69,10 +71,11 @@ class Switchboard:
         listeners: Sequence[ListenerFactory] = (),
         middleware: MiddlewareFactory | None = None,
         recall: Recall | None = None,
+        brief: Brief | None = None,
     ) -> None:
         self.limits = limits or Limits()
         self._engine, self._listeners, self._middleware = engine, tuple(listeners), middleware
-        self._recall = recall
+        self._recall, self._brief = recall, brief
         self._calls: dict[str, ActiveCall] = {}
 
     @property
@@ -91,7 +94,9 @@ class Switchboard:
         shown = replace(caller, session=caller.session and without_secrets(caller.session))
         listeners = [listener(shown) for listener in self._listeners]
         middleware = self._middleware(shown) if self._middleware else None
-        call = self._calls[caller.id] = ActiveCall(caller, self.limits, listeners, middleware)
+        is_prepared = caller.continues is None and not self._is_briefed(caller)
+        call = ActiveCall(caller, self.limits, listeners, middleware, is_prepared=is_prepared)
+        self._calls[caller.id] = call
         try:
             async with anyio.create_task_group() as tasks, ClientLine(call) as line:
                 tasks.start_soon(self._serve, call)
@@ -144,9 +149,13 @@ class Switchboard:
         raise no_such_call(call_id)
 
     async def _begin(self, call: ActiveCall) -> None:
-        """Give the engine what the caller continues, if anything; then run the middleware."""
-        if call.caller.continues is not None:
-            await self._continue(call)
+        """Give the engine its instructions and what the caller continues, if any; then run the middleware."""
+        async with anyio.create_task_group() as tasks:
+            if self._is_briefed(call.caller):
+                tasks.start_soon(self._instruct, call)
+            if call.caller.continues is not None:
+                tasks.start_soon(self._continue, call)
+        call.prepared.set()
         if call.middleware:
             await call.middleware.run(MiddlewareHandle(call))
 
@@ -162,7 +171,17 @@ class Switchboard:
         if error:
             call.observe(error, "server")
             await call.send_to_caller(error)
-        call.recalled.set()
+
+    def _is_briefed(self, caller: Caller) -> bool:
+        session = caller.session
+        if isinstance(session, TranscriptionSession):
+            return False
+        return self._brief is not None and (session is None or not session.instructions)
+
+    async def _instruct(self, call: ActiveCall) -> None:
+        instructions = await self._brief(call.caller) if self._brief else None
+        if instructions:
+            call.instruct(instructions)
 
     async def _recalled(self, caller: Caller) -> Recalled:
         if self._recall is None:

@@ -18,6 +18,7 @@ from starlette.types import ASGIApp
 from vivavoce.runtime import Runtime
 from vivavoce.session.call import Caller
 from vivavoce.session.line import Line
+from vivavoce.transports.telephony.call import TelephoneTransport
 from vivavoce.transports.upload import UploadTransport
 from vivavoce.transports.websocket import PATHS, WebSocketTransport
 from vivavoce.web.api_page import api_page
@@ -65,6 +66,7 @@ class Web:
         self.calls = CallsEndpoint(runtime, self._connect)
         admission, secrets = Admission(runtime), ClientSecrets(config.limits.client_secrets)
         self.uploads = UploadTransport(self._connect, config.limits)
+        self.telephone = TelephoneTransport(self._connect, config.limits)
         codes = SignInCodes(config.limits.sign_in_codes, config.limits.sign_in_code_seconds)
         days, file = config.limits.sign_in_days, config.server.data.absolute() / "browsers.secret"
         cookies = BrowserCookies(config.secrets, file, round(days * 24 * 3600))
@@ -139,6 +141,7 @@ class Web:
         await self.realtime.hang_up()
         await self.calls.webrtc.hang_up()
         await self.uploads.hang_up()
+        await self.telephone.hang_up()
 
     def _connect(self, caller: Caller) -> AbstractAsyncContextManager[Line]:
         require_ready(self.runtime)

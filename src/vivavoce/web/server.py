@@ -3,11 +3,12 @@
 import logging
 import socket
 import ssl
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
 import anyio
 import uvicorn
+from starlette.types import ASGIApp
 
 from vivavoce.errors import ConfigError
 from vivavoce.limits import Limits
@@ -20,8 +21,8 @@ SHUTDOWN_SECONDS = 5
 PING_SECONDS = 20
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """Listen on a port; 0 is any free one. Raises `ConfigError`."""
+def listen(host: str, port: int, option: str = "--port") -> socket.socket:
+    """Listen on a port; 0 is any free one. Raises `ConfigError`, which names the option for it."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listening = socket.socket(family, kind, protocol)
@@ -30,24 +31,38 @@ def listen(host: str, port: int) -> socket.socket:
         listening.listen()
     except OSError as error:
         problem = f"Port {port} of {host} is not available ({error.strerror})"
-        raise ConfigError(f"{problem}; choose another with --port (0 is any).") from error
+        raise ConfigError(f"{problem}; choose another with {option} (0 is any).") from error
     return listening
 
 
 @asynccontextmanager
 async def serving(web: Web, listening: socket.socket) -> AsyncIterator[str]:
     """Serve on a socket, and yield the URL. Leaving the block ends all calls (1001), and closes the socket."""
-    server = _Server(_uvicorn(web, web.runtime.config.limits, web.tls.context if web.tls else None))
+    tls, limits = web.tls.context if web.tls else None, web.runtime.config.limits
+    async with serving_application(web.application, listening, limits, web.hang_up, tls) as url:
+        yield url
+
+
+@asynccontextmanager
+async def serving_application(
+    application: ASGIApp,
+    listening: socket.socket,
+    limits: Limits,
+    hang_up: Callable[[], Awaitable[None]],
+    tls: ssl.SSLContext | None = None,
+) -> AsyncIterator[str]:
+    """Serve an ASGI application on a socket, and yield the URL. Leaving the block awaits `hang_up`."""
+    server = _Server(_uvicorn(application, limits, tls))
     logging.getLogger("uvicorn.error").addFilter(_is_an_error)
     with listening:  # uvicorn closes it as well, unless an exception cancels it
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(server.serve, [listening])
             await server.started_up.wait()  # uvicorn closes nothing if it is stopped before it has started
             try:
-                yield _url(listening, "https" if web.tls else "http")
+                yield _url(listening, "https" if tls else "http")
             finally:
                 with anyio.move_on_after(SHUTDOWN_SECONDS, shield=True):
-                    await web.hang_up()
+                    await hang_up()
                 server.should_exit = True
 
 
@@ -75,9 +90,9 @@ class _Server(uvicorn.Server):
         yield
 
 
-def _uvicorn(web: Web, limits: Limits, tls: ssl.SSLContext | None) -> uvicorn.Config:
+def _uvicorn(application: ASGIApp, limits: Limits, tls: ssl.SSLContext | None) -> uvicorn.Config:
     return uvicorn.Config(
-        web.application,
+        application,
         lifespan="off",
         log_level="warning",
         access_log=False,

@@ -8,7 +8,7 @@ server is an ASGI application of its own: frameworks wait for a request's end be
 import logging
 from base64 import b64decode, b64encode
 from collections.abc import AsyncIterator
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import parse_qsl
 
 import anyio
@@ -28,6 +28,10 @@ from vivavoce.transports.telephony.leg import (
     printable,
     printable_metadata,
 )
+from vivavoce.transports.telephony.peers import MayCall
+
+if TYPE_CHECKING:
+    import httpx
 
 log = logging.getLogger(__name__)
 
@@ -36,20 +40,56 @@ FRAME_BYTES = 320
 """20 ms of PCM at 8 kHz, the size of AVR's own messages"""
 INIT_SECONDS = 5
 """seconds in which a WebSocket has to say `init`; then the call gets an id of ours"""
+AMI_SECONDS = 5
+"""seconds that `avr-ami` may take"""
+CONTEXT = "demo"
+"""the dialplan's context of a transfer that names none, as in AVR's own tools"""
 
 _UUID_HEADERS = (b"x-avr-uuid", b"x-uuid")
 
 
-class AvrServer:
-    """An ASGI application, whose calls `transport` runs."""
+class AvrAmi:
+    """AVR's `avr-ami`, which hangs calls up and transfers them. All methods raise `ProviderError`."""
 
-    def __init__(self, transport: TelephoneTransport) -> None:
-        self._transport = transport
+    def __init__(self, url: str, transport: "httpx.AsyncBaseTransport | None" = None) -> None:
+        self._url, self._transport = url.rstrip("/"), transport
+
+    async def hang_up(self, uuid: str) -> None:
+        """Hang a call up."""
+        await self._post("/hangup", uuid=uuid)
+
+    async def transfer(self, uuid: str, target: str) -> None:
+        """Transfer a call to an extension, `200`, or `200@context`."""
+        exten, _, context = target.removeprefix("tel:").removeprefix("sip:").partition("@")
+        await self._post("/transfer", uuid=uuid, exten=exten, context=context or CONTEXT, priority=1)
+
+    async def _post(self, path: str, **body: object) -> None:
+        import httpx
+
+        try:
+            async with httpx.AsyncClient(
+                timeout=AMI_SECONDS, transport=self._transport, trust_env=False
+            ) as client:
+                (await client.post(self._url + path, json=body)).raise_for_status()
+        except httpx.HTTPError as error:
+            raise ProviderError("avr-ami", f"{path} failed: {error or type(error).__name__}") from error
+
+
+class AvrServer:
+    """An ASGI application, whose calls `transport` runs: those of machines that `may_call`, never of pages."""
+
+    def __init__(self, transport: TelephoneTransport, may_call: MayCall, ami: AvrAmi | None = None) -> None:
+        self._transport, self._may_call, self._ami = transport, may_call, ami
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one call."""
         try:
-            if scope["type"] == "websocket":
+            address = (scope.get("client") or ("",))[0]
+            is_page = any(name == b"origin" for name, _ in scope["headers"])
+            if is_page or not self._may_call(address):
+                log.warning("a call from %s is refused (telephone.peers)", "a web page" if is_page else address)
+                await _refuse(scope, receive, send)
+            elif scope["type"] == "websocket":
                 await self._accept_socket(scope, receive, send)
             elif scope["type"] == "http":
                 await self._accept_request(scope, receive, send)
@@ -60,17 +100,12 @@ class AvrServer:
         headers = dict(scope["headers"])
         if scope["path"] != PATH or scope["method"] != "POST":
             await _respond(send, 404, f"There is only POST {PATH} here, and a WebSocket.")
-        elif b"origin" in headers:
-            await _respond(send, 403, "Web pages may not call here.")
         else:
             uuid = next((headers[name].decode("latin-1") for name in _UUID_HEADERS if name in headers), "")
-            await self._transport.accept(HttpLeg(_details(scope, uuid), receive, send))
+            await self._transport.accept(HttpLeg(_details(scope, uuid), receive, send, self._ami))
 
     async def _accept_socket(self, scope: Scope, receive: Receive, send: Send) -> None:
         await receive()  # `websocket.connect`
-        if any(name == b"origin" for name, _ in scope["headers"]):
-            await send({"type": "websocket.close", "code": 1008})
-            return
         await send({"type": "websocket.accept"})
         first: _Message | None = None
         with anyio.move_on_after(INIT_SECONDS) as waiting:
@@ -79,22 +114,49 @@ class AvrServer:
             return  # it has closed
         init = first if isinstance(first, _Init) else _Init()
         details = _details(scope, init.uuid, init.callerNumber)
-        await self._transport.accept(SocketLeg(details, receive, send, None if first is init else first))
+        leg = SocketLeg(details, receive, send, self._ami)
+        leg.first = None if first is init else first
+        await self._transport.accept(leg)
 
 
-class HttpLeg:
-    """A call by HTTP: our clock, since nothing can be taken back. The response begins when we answer."""
+class _AvrLeg:
+    """What both contracts have in common. `ami` does what they cannot."""
 
     name = "avr"
     rate = G711_RATE
-    has_clock = has_marks = False
+    has_marks = False
     keep_alive_seconds: float | None = None
     frame_bytes = FRAME_BYTES
 
-    def __init__(self, details: CallDetails, receive: Receive, send: Send) -> None:
+    def __init__(self, details: CallDetails, receive: Receive, send: Send, ami: AvrAmi | None) -> None:
         self.details = details
-        self._receive, self._send = receive, send
-        self._is_answered = False
+        self._receive, self._send, self._ami = receive, send, ami
+        self._has_left = False
+        """whether the caller has hung up"""
+
+    async def send_mark(self, name: str) -> None:
+        """There are no marks."""
+
+    async def refer(self, target: str) -> None:
+        """Transfer the call. Raises `ProviderError`."""
+        if self._ami is None:
+            raise ProviderError("avr", "this call cannot be transferred: telephone.avr_ami is not set")
+        await self._ami.transfer(self.details.id, target)
+
+    async def _end_by_ami(self) -> None:
+        """Hang the caller up, if that can be done, and need be: AVR may keep a call without us."""
+        if self._ami and not self._has_left:
+            try:
+                await self._ami.hang_up(self.details.id)
+            except ProviderError as error:
+                log.warning("call %s: %s", self.details.id, error)
+
+
+class HttpLeg(_AvrLeg):
+    """A call by HTTP: our clock, since nothing can be taken back. The response begins when we answer."""
+
+    has_clock = False
+    _is_answered = False
 
     async def receive(self) -> AsyncIterator[LegEvent]:
         """Yield the audio of the request. Half a sample waits for the rest of it."""
@@ -106,7 +168,8 @@ class HttpLeg:
             if whole:
                 yield audio[:whole]
             if not message.get("more_body", False):
-                return
+                break
+        self._has_left = True
 
     async def answer(self) -> None:
         """Send the headers at once: some callers wait for them before they send audio."""
@@ -119,9 +182,6 @@ class HttpLeg:
         if self._is_answered:
             await self._send({"type": "http.response.body", "body": audio, "more_body": True})
 
-    async def send_mark(self, name: str) -> None:
-        """There are no marks."""
-
     async def clear(self) -> None:
         """Nothing was sent ahead."""
 
@@ -130,16 +190,13 @@ class HttpLeg:
 
     async def hang_up(self, refusal: ProtocolError | None = None) -> None:
         """End the response."""
+        await self._end_by_ami()
         if self._is_answered:
             await self._send({"type": "http.response.body", "body": b""})
         elif refusal:
             await _respond(self._send, 503, refusal.message)
         else:
             await _respond(self._send, 500, "The call ended before it was answered.")
-
-    async def refer(self, target: str) -> None:
-        """Raise: AVR's contract has no transfers."""
-        raise ProviderError("avr", f"this call cannot be transferred to {target}")
 
 
 class _Init(msgspec.Struct, tag="init", tag_field="type"):
@@ -159,22 +216,16 @@ _Message = _Init | _Audio | _Dtmf
 _DECODER: msgspec.json.Decoder[_Message] = msgspec.json.Decoder(_Message)
 
 
-class SocketLeg:
+class SocketLeg(_AvrLeg):
     """A call by WebSocket: `avr-core` queues audio, plays it by its own clock, and drops it when told so."""
 
-    name = "avr"
-    rate = G711_RATE
-    has_clock, has_marks = True, False
-    keep_alive_seconds: float | None = None
-    frame_bytes = FRAME_BYTES
-
-    def __init__(self, details: CallDetails, receive: Receive, send: Send, first: _Message | None) -> None:
-        self.details = details
-        self._receive, self._send, self._first = receive, send, first
+    has_clock = True
+    first: _Message | None = None
+    """a message that came in place of `init`"""
 
     async def receive(self) -> AsyncIterator[LegEvent]:
         """Yield audio and keys. Messages that mean nothing are logged, and harm nothing."""
-        message = self._first or await _receive_message(self._receive)
+        message = self.first or await _receive_message(self._receive)
         rest = b""
         while message is not None:
             match message:
@@ -189,6 +240,7 @@ class SocketLeg:
                 case _:
                     log.info("call %s: a message that is not expected is ignored", self.details.id)
             message = await _receive_message(self._receive)
+        self._has_left = True
 
     async def answer(self) -> None:
         """There is nothing to be said."""
@@ -197,9 +249,6 @@ class SocketLeg:
         """Send PCM in messages of 20 ms."""
         for at in range(0, len(audio), FRAME_BYTES):
             await self._tell(type="audio", audio=b64encode(audio[at : at + FRAME_BYTES]).decode())
-
-    async def send_mark(self, name: str) -> None:
-        """There are no marks."""
 
     async def clear(self) -> None:
         """Have `avr-core` drop what it has not played."""
@@ -219,11 +268,8 @@ class SocketLeg:
         """Close the WebSocket, after the reason for a refusal."""
         if refusal:
             await self._tell(type="error", message=refusal.message)
+        await self._end_by_ami()
         await self._send({"type": "websocket.close", "code": 1000})
-
-    async def refer(self, target: str) -> None:
-        """Raise: AVR's contract has no transfers."""
-        raise ProviderError("avr", f"this call cannot be transferred to {target}")
 
     async def _tell(self, **message: str) -> None:
         await self._send({"type": "websocket.send", "text": msgspec.json.encode(message).decode()})
@@ -261,6 +307,14 @@ def _details(scope: Scope, uuid: str, caller: str = "") -> CallDetails:
 
 
 Status = Literal[200, 403, 404, 500, 503]
+
+
+async def _refuse(scope: Scope, receive: Receive, send: Send) -> None:
+    if scope["type"] == "websocket":
+        await receive()  # `websocket.connect`
+        await send({"type": "websocket.close"})  # 403, because it was not accepted
+    else:
+        await _respond(send, 403, "You may not call here (telephone.peers).")
 
 
 async def _respond(send: Send, status: Status, message: str) -> None:

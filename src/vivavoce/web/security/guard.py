@@ -15,7 +15,8 @@ from starlette.requests import HTTPConnection
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from vivavoce.config.schema import ServerTable, is_loopback
+from vivavoce.addresses import is_loopback
+from vivavoce.config.schema import ServerTable
 from vivavoce.transports.websocket import PATHS
 from vivavoce.web.errors import HttpError, error_response
 from vivavoce.web.security.client_secrets import PREFIX, ClientSecrets
