@@ -522,6 +522,18 @@ def test_whoever_lets_telephone_peers_in_says_which() -> None:
     assert "'somewhere' is no address or network" in complaint()
 
 
+def test_the_manager_interface_needs_a_secret_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    write("[telephone]\nami = 'ami://vivavoce@127.0.0.1:5038'\n")
+    assert "VIVAVOCE_AMI_SECRET=" in complaint()
+    monkeypatch.setenv("VIVAVOCE_AMI_SECRET", "hush")
+    assert "hush" not in repr(load().config)
+    write("ami_secret = 'hush'\n")
+    assert "VIVAVOCE_AMI_SECRET=" in complaint()
+    for wrong in ("127.0.0.1:5038", "ami://127.0.0.1", "ami://ada:hush@127.0.0.1", "http://ada@127.0.0.1"):
+        write(f"[telephone]\nami = '{wrong}'\n")
+        assert "such as ami://vivavoce@127.0.0.1:5038" in complaint()
+
+
 # the reference
 
 

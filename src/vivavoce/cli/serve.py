@@ -55,6 +55,12 @@ def serve(
     avr_port: Annotated[
         int | None, typer.Option(help="The same on another port.", parser=integer, metavar="NUMBER")
     ] = None,
+    audiosocket: Annotated[
+        bool, typer.Option("--audiosocket", help="Answer calls of Asterisk by AudioSocket, too, on port 9092.")
+    ] = False,
+    audiosocket_port: Annotated[
+        int | None, typer.Option(help="The same on another port.", parser=integer, metavar="NUMBER")
+    ] = None,
     config: File = None,
     preset: Preset = None,
     chat: Chat = None,
@@ -66,6 +72,8 @@ def serve(
     server = {"host": host, "port": port, "data": data, "https": https or None}
     server |= {"certificate": certificate, "certificate_key": key}
     telephone = {"avr": avr or avr_port is not None or None, "avr_port": avr_port}
+    wants_audiosocket = audiosocket or audiosocket_port is not None
+    telephone |= {"audiosocket": wants_audiosocket or None, "audiosocket_port": audiosocket_port}
     loaded = configuration(file=config, preset=preset, chat=chat, server=server, telephone=telephone).config
     who = load_assistant(assistant)
     anyio.run(_serve, loaded, who, quiet, backend_options={"use_uvloop": find_spec("uvloop") is not None})

@@ -37,6 +37,21 @@ class TelephoneTable(SettingsTable):
     """port for Agent Voice Response; 0 takes any free one"""
     avr_ami: HttpAddress = ""
     """address of AVR's `avr-ami`, such as `http://127.0.0.1:6006`, which hangs calls up and transfers them"""
+    audiosocket: bool = False
+    """whether Asterisk brings calls by AudioSocket (`viva serve --audiosocket`)"""
+    audiosocket_port: Port = 9092
+    """port for AudioSocket; 0 takes any free one"""
+    ami: Annotated[
+        str,
+        matching(
+            r"^(ami://[^\s:/@]+@[^\s:/@]+(:[0-9]{1,5})?)?$", "an address such as ami://vivavoce@127.0.0.1:5038"
+        ),
+    ] = ""
+    """Asterisk's manager interface, such as `ami://vivavoce@127.0.0.1:5038`, which transfers its calls"""
+    ami_hangup: bool = False
+    """whether the end of a conversation ends the caller's channel by `ami`; otherwise the dialplan goes on"""
+    context: Annotated[str, matching(r"^[A-Za-z0-9_.-]+$", "a context of the dialplan")] = "default"
+    """context of Asterisk's dialplan in which an extension is looked up to which a call is transferred"""
     host: Annotated[str, matching(r"^\S+$", "an address to listen on")] = "127.0.0.1"
     """address to listen on for calls; beyond loopback, `peers` says who may bring some"""
     peers: Texts = ()

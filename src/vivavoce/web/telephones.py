@@ -1,12 +1,23 @@
 """The servers for telephone peers, beside the one for browsers and clients, each on a port of its own."""
 
+import logging
+import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
+import anyio
+
+from vivavoce.config.schema import Config
+from vivavoce.errors import ProviderError
+from vivavoce.transports.telephony.ami import Ami
+from vivavoce.transports.telephony.audiosocket import AudioSocketServer
 from vivavoce.transports.telephony.avr import AvrAmi, AvrServer
+from vivavoce.transports.telephony.call import TelephoneTransport
 from vivavoce.transports.telephony.peers import may_call_from
 from vivavoce.web.app import Web
-from vivavoce.web.server import listen, serving_application
+from vivavoce.web.server import SHUTDOWN_SECONDS, listen, serving_application
+
+log = logging.getLogger(__name__)
 
 
 @asynccontextmanager
@@ -26,4 +37,42 @@ async def serving_telephones(web: Web) -> AsyncIterator[Sequence[str]]:
             url = await stack.enter_async_context(serving)
             path = url.replace("http", "ws", 1)
             sentences.append(f"Agent Voice Response: STS_URL={path} (or {url}/speech-to-speech-stream).")
+        if table.audiosocket:
+            listening = listen(table.host, table.audiosocket_port, "--audiosocket-port")
+            server = AudioSocketServer(web.telephone, may_call, _ami(config))
+            address = await stack.enter_async_context(_serving_audiosocket(server, web.telephone, listening))
+            sentences.append(f"Asterisk: AudioSocket(${{UUID()}},{address}).")
         yield sentences
+
+
+def _ami(config: Config) -> Ami | None:
+    """Return Asterisk's manager interface, if there is one."""
+    table, secret = config.telephone, config.ami_secret.get_secret_value()
+    return Ami.at(table.ami, secret, context=table.context, hangs_up=table.ami_hangup) if table.ami else None
+
+
+@asynccontextmanager
+async def _serving_audiosocket(
+    server: AudioSocketServer, transport: TelephoneTransport, listening: socket.socket
+) -> AsyncIterator[str]:
+    """Serve AudioSocket on a socket, and yield its address. Leaving the block ends all calls."""
+    with listening:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(server.serve, listening)
+            if server.ami:
+                tasks.start_soon(_check_ami, server.ami)
+            try:
+                host, port, *_ = listening.getsockname()
+                yield f"{host}:{port}"
+            finally:
+                with anyio.move_on_after(SHUTDOWN_SECONDS, shield=True):
+                    await transport.hang_up()
+                tasks.cancel_scope.cancel()
+
+
+async def _check_ami(ami: Ami) -> None:
+    """Log what would keep calls from being transferred, before one has to be."""
+    try:
+        await ami.check()
+    except ProviderError as error:
+        log.warning("calls cannot be transferred now: %s", error)
