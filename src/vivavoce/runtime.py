@@ -30,12 +30,13 @@ from vivavoce.protocol.settings import DEFAULT, merge, without_voice
 from vivavoce.providers.registry import ROLES, Plugin, Role, find, names, settings_for
 from vivavoce.session.call import Brief, Recall
 from vivavoce.session.instructions import InstructionSources
-from vivavoce.session.line import Engine, Line
+from vivavoce.session.line import Engine
 from vivavoce.session.ringing import IncomingCalls
 from vivavoce.session.switchboard import ListenerFactory, Switchboard
 from vivavoce.session.webhook import Webhook
 from vivavoce.text.languages import language_name, same_language
 from vivavoce.tools.registry import ToolChange, ToolRegistry, open_tools
+from vivavoce.tools.telephone import telephone_tools
 from vivavoce.tools.types import Assistant
 from vivavoce.upstream import endpoint_of, remote
 from vivavoce.weights.store import OnProgress, Store, user_store
@@ -59,17 +60,6 @@ class Closable(Protocol):
     """A provider that has to be closed when the process ends."""
 
     async def aclose(self) -> None: ...
-
-
-@dataclass(frozen=True)
-class _WithTools:
-    """An engine whose conversations start with the tools loaded by then: MCP servers may list theirs late."""
-
-    engine: Engine
-    assistants: AssistantRegistry
-
-    async def converse(self, line: Line, session: AnySession | None = None) -> None:
-        await self.engine.converse(line, self.assistants.with_tools(session))
 
 
 @dataclass(frozen=True)
@@ -189,6 +179,8 @@ class Runtime:
     ) -> None:
         self.config, self.assistant = config, assistant
         self._tools = tools or ToolRegistry()
+        if config.telephone.tools:
+            self._tools.add(telephone_tools(lambda: self.switchboard, config.telephone.transfers))
         self.assistants = AssistantRegistry(assistant, self._tools, config.limits)
         self.choices = choose_providers(config, assistant)
         self.states: dict[Role, State] = dict.fromkeys(self.choices, "waiting")
@@ -300,12 +292,12 @@ class Runtime:
     def use_engine(self, engine: Engine) -> None:
         """Use this engine for all new conversations."""
         assistants, limits = self.assistants, self.config.limits
-        middleware = (lambda caller: assistants.middleware(caller.id)) if assistants.is_needed else None
         self._switchboard = Switchboard(
-            _WithTools(engine, assistants),
+            engine,
             limits=limits,
             listeners=self._listeners,
-            middleware=middleware,
+            middleware=assistants.middleware,
+            session_for=assistants.with_tools,
             recall=self._recall,
             brief=self._brief(),
         )

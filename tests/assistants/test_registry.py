@@ -8,6 +8,7 @@ import pytest
 from vivavoce.assistants.team import Team
 from vivavoce.config.loading import load
 from vivavoce.config.schema import Config
+from vivavoce.config.telephone import TelephoneTable
 from vivavoce.errors import ConfigError
 from vivavoce.protocol import events as e
 from vivavoce.protocol.session import FunctionTool, Session
@@ -133,7 +134,22 @@ async def test_what_is_promised_by_http_is_what_is_kept() -> None:
 
 
 async def test_nobody_sits_where_there_is_nothing_to_do() -> None:
-    assert not Runtime(scripted()).assistants.is_needed
+    assert Runtime(scripted()).assistants.middleware(Caller("websocket")) is None
+
+
+async def test_telephone_tools_are_offered_to_telephones_only() -> None:
+    async def leave() -> None: ...
+
+    config = scripted().model_copy(update={"telephone": TelephoneTable(avr=True)})
+    assistants = Runtime(config).assistants
+    assert assistants.middleware(Caller("websocket")) is None
+    assert assistants.with_tools(Caller("websocket"), None) == Session(tools=())
+    telephone = Caller("avr", leave=leave)
+    assert assistants.middleware(telephone)
+    session = assistants.with_tools(telephone, None)
+    assert isinstance(session, Session)
+    assert isinstance(session.tools, tuple)
+    assert [tool.name for tool in session.tools if isinstance(tool, FunctionTool)] == ["hang_up"]
 
 
 def test_who_is_to_speak_a_language_that_the_models_do_not_know_is_told_so() -> None:

@@ -61,6 +61,7 @@ class FakeLeg:
     answered_at: float | None = None
     hung_up_at: float | None = None
     refusal: ProtocolError | None = None
+    switchboard: Switchboard | None = None
     slowness: float = 1
     """how many times longer the peer takes to play than it should"""
 
@@ -168,6 +169,7 @@ async def hold_call(
         listeners=[listener],
         middleware=simulation.middleware,
     )
+    leg.switchboard = switchboard
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(leg.act)
         tasks.start_soon(leg.play)

@@ -1,18 +1,27 @@
 """Telephone calls, whatever carries them: answered, interrupted, with keys, on hold, ended from either side."""
 
+import json
 from array import array
 from itertools import pairwise
+from typing import Any
 
 import anyio
 import pytest
+from msgspec.structs import replace
 
 from transports.legs import FRAME, FakeLeg, Holds, Presses, hold_call, seconds
+from vivavoce.audio.dtmf import DtmfDetector
+from vivavoce.limits import Limits
 from vivavoce.protocol import events as e
 from vivavoce.protocol.items import InputText, Message
+from vivavoce.protocol.settings import DEFAULT
+from vivavoce.providers.base import ToolCall
 from vivavoce.session.call import Caller
 from vivavoce.session.switchboard import Switchboard
 from vivavoce.testing.simulation import CallerSays, Simulation
-from vivavoce.transports.telephony.call import MEDIA_SECONDS, TelephoneTransport
+from vivavoce.tools.telephone import telephone_tools
+from vivavoce.tools.toolbox import Toolbox
+from vivavoce.transports.telephony.call import MEDIA_SECONDS, SETTLED_SECONDS, TelephoneTransport
 
 pytestmark = pytest.mark.anyio
 
@@ -177,9 +186,58 @@ async def test_a_call_that_is_left_or_referred_ends_its_sentence_first(target: s
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(end)
         timeline = await hold_call(leg, Simulation(["Goodbye, and thank you for calling."]), callers.append)
-    stopped = pytest.approx(timeline.at(e.OutputAudioBufferStopped), abs=0.1)
+    stopped = pytest.approx(timeline.at(e.OutputAudioBufferStopped) + SETTLED_SECONDS, abs=0.2)
     assert leg.referred == ([(stopped, target)] if target else [])
     assert leg.hung_up_at == (pytest.approx(20, abs=0.1) if target else stopped)
+
+
+def with_tools(leg: FakeLeg, *replies: Any, **transfers: str) -> Simulation:
+    """Return a simulation whose model has the tools of telephones."""
+
+    def calls() -> Switchboard:
+        assert leg.switchboard
+        return leg.switchboard
+
+    simulation = Simulation(replies)
+    tools = [*telephone_tools(calls, transfers)]
+    simulation.middleware = lambda caller: Toolbox(
+        [tool for tool in tools if tool.offered_to and tool.offered_to(caller)], Limits(), caller.id
+    )
+    simulation.session = replace(DEFAULT, tools=tuple(tool.definition for tool in tools))
+    simulation.__post_init__()
+    return simulation
+
+
+def call_of(name: str, **arguments: str) -> ToolCall:
+    return ToolCall(name, json.dumps(arguments))
+
+
+async def test_the_model_hangs_up_when_its_goodbye_was_heard() -> None:
+    leg = FakeLeg([QUESTION], until=30)
+    timeline = await hold_call(leg, with_tools(leg, call_of("hang_up", goodbye="Thank you, and goodbye.")))
+    (said,) = [one.transcript for one in timeline.of(e.ResponseOutputAudioTranscriptDone)]  # type: ignore[attr-defined]
+    assert said.strip() == "Thank you, and goodbye."
+    assert leg.hung_up_at == pytest.approx(timeline.at(e.OutputAudioBufferStopped) + SETTLED_SECONDS, abs=0.2)
+
+
+async def test_the_model_transfers_to_whom_the_owner_has_named_and_to_nobody_else() -> None:
+    leg = FakeLeg([QUESTION], until=12)
+    asked = call_of("transfer_call", to="sales", announcement="One moment.")
+    timeline = await hold_call(leg, with_tools(leg, [asked], sales="200@desk"))
+    assert leg.referred[0] == (pytest.approx(timeline.at(e.OutputAudioBufferStopped), abs=0.8), "200@desk")
+    other = FakeLeg([QUESTION], until=8)
+    wrong = call_of("transfer_call", to="+900123", announcement="One moment.")
+    timeline = await hold_call(other, with_tools(other, [wrong], sales="200@desk"))
+    assert other.referred == []
+    outputs = [one.item for one in timeline.of(e.ConversationItemAdded)]  # type: ignore[attr-defined]
+    assert any("Nobody is called" in str(item) for item in outputs)
+
+
+async def test_the_model_presses_keys() -> None:
+    leg = FakeLeg([QUESTION], until=10)
+    await hold_call(leg, with_tools(leg, call_of("press_keys", keys="12#")))
+    audio = b"".join(part for _, part in leg.sent)
+    assert DtmfDetector(8000).push(audio).startswith("12#")
 
 
 async def test_all_calls_end_with_the_server() -> None:

@@ -57,6 +57,11 @@ class TelephoneTable(SettingsTable):
     peers: Texts = ()
     """addresses or networks, such as `10.1.0.0/16`, that may bring calls; none is any that reaches `host`"""
 
+    tools: bool = True
+    """whether the model may hang up, transfer the call and press keys"""
+    transfers: Mapping[str, str] = {}
+    """to whom it may transfer a call: targets by name, such as `sales = "200@desk"` or `"tel:+15550199"`"""
+
     @field_validator("peers")
     @classmethod
     def _check_peers(cls, peers: tuple[str, ...]) -> tuple[str, ...]:

@@ -30,6 +30,9 @@ Refer = Callable[[str], Awaitable[None]]
 Leave = Callable[[], Awaitable[None]]
 """Ends a call once what was said has been heard."""
 
+Press = Callable[[str], Awaitable[None]]
+"""Sends the tones of telephone keys once what was said has been heard."""
+
 OnError = Callable[[e.ErrorEvent], None]
 """Receives the `error` about an event that a sideband or the middleware sent."""
 
@@ -52,12 +55,12 @@ class Caller:
 
     `transport` is the transport's name, `address` the client's IP address or the like. `plays_audio` means
     that the transport plays the audio itself, and reports that (`output_audio_buffer.*`). `refer` transfers
-    the call, if the transport can; `leave` ends it politely, if the transport plays the audio.
-    `external_id` is the id that a telephone peer gives the call. `extras` means that the client understands
-    vivavoce's own events. `identity` is the person, as whoever holds a key of the server names them; None
-    is nobody in particular. `continues` is the id of an earlier conversation that this one continues, or
-    `LAST`. `in_real_time` means that the caller listens while an answer arrives; to others it is sent as
-    fast as it is made. `store` is what she lets be written down.
+    the call, if the transport can; `leave` ends it politely, and `press` sends tones, if the transport
+    plays the audio. `external_id` is the id that a telephone peer gives the call. `extras` means that the
+    client understands vivavoce's own events. `identity` is the person, as whoever holds a key of the server
+    names them; None is nobody in particular. `continues` is the id of an earlier conversation that this one
+    continues, or `LAST`. `in_real_time` means that the caller listens while an answer arrives; to others it
+    is sent as fast as it is made. `store` is what she lets be written down.
     """
 
     transport: str
@@ -67,6 +70,7 @@ class Caller:
     plays_audio: bool = False
     refer: Refer | None = None
     leave: Leave | None = None
+    press: Press | None = None
     external_id: str = ""
     extras: bool = False
     identity: str | None = None

@@ -11,7 +11,7 @@ from vivavoce.errors import ProtocolError, ProviderError
 from vivavoce.limits import Limits
 from vivavoce.protocol import events as e
 from vivavoce.protocol.codec import error_event
-from vivavoce.protocol.session import TranscriptionSession
+from vivavoce.protocol.session import AnySession, TranscriptionSession
 from vivavoce.protocol.tools import without_secrets
 from vivavoce.session.call import (
     ActiveCall,
@@ -34,8 +34,11 @@ ListenerFactory = Callable[[Caller], Listener]
 """Returns the listener of a caller's conversation. The events it observes contain no credentials of MCP servers
 (`authorization` and `headers` of a tool)."""
 
-MiddlewareFactory = Callable[[Caller], Middleware]
-"""Returns the middleware of a caller's conversation."""
+MiddlewareFactory = Callable[[Caller], Middleware | None]
+"""Returns the middleware of a caller's conversation; None if it needs none."""
+
+SessionFor = Callable[[Caller, AnySession | None], AnySession | None]
+"""Returns the session with which a caller's conversation begins, for the one that is requested."""
 
 
 class Busy(ProtocolError):
@@ -60,7 +63,7 @@ class Switchboard:
     """Connects callers to one engine, at most `limits.conversations` at a time.
 
     `recall` finds what a caller continues (`Caller.continues`); without it nothing is stored. `brief` returns
-    the instructions of a conversation, for callers that bring none.
+    the instructions of a conversation, for callers that bring none. `session_for` may add to their sessions.
     """
 
     def __init__(
@@ -72,10 +75,11 @@ class Switchboard:
         middleware: MiddlewareFactory | None = None,
         recall: Recall | None = None,
         brief: Brief | None = None,
+        session_for: SessionFor = lambda caller, session: session,
     ) -> None:
         self.limits = limits or Limits()
         self._engine, self._listeners, self._middleware = engine, tuple(listeners), middleware
-        self._recall, self._brief = recall, brief
+        self._recall, self._brief, self._session_for = recall, brief, session_for
         self._calls: dict[str, ActiveCall] = {}
 
     @property
@@ -137,6 +141,28 @@ class Switchboard:
             message = f"Call '{call_id}' came by {caller.transport}, which cannot transfer it to a number."
             raise ProtocolError(message, code="call_cannot_be_referred")
         await caller.refer(target)
+
+    async def leave(self, call_id: str) -> None:
+        """End a call once what was said has been heard, where that is known; else at once.
+
+        Raises `ProtocolError` if there is no such call.
+        """
+        caller = self._find(call_id).caller
+        if caller.leave is None:
+            self.hang_up(call_id)
+        else:
+            await caller.leave()
+
+    async def press(self, call_id: str, keys: str) -> None:
+        """Send the tones of telephone keys, once what was said has been heard.
+
+        Raises `ProtocolError` if there is no such call, or it is none by telephone.
+        """
+        caller = self._find(call_id).caller
+        if caller.press is None:
+            message = f"Call '{call_id}' came by {caller.transport}, which has no telephone keys."
+            raise ProtocolError(message, code="call_has_no_keys")
+        await caller.press(keys)
 
     def hang_up(self, call_id: str) -> None:
         """End a call from the server's side. Raises `ProtocolError` if there is no such call."""
@@ -203,7 +229,8 @@ class Switchboard:
             try:
                 async with anyio.create_task_group() as tasks:
                     tasks.start_soon(self._begin, call)
-                    await self._engine.converse(line, call.initial_session)
+                    session = self._session_for(call.caller, call.initial_session)
+                    await self._engine.converse(line, session)
                     call.ended_by = "server"
                     tasks.cancel_scope.cancel()
             except* HungUp:

@@ -56,6 +56,10 @@ class ToolRegistry:
         """Whether there are neither tools nor sources."""
         return not (self._tools or self._sources)
 
+    def add(self, tools: Sequence[Tool]) -> None:
+        """Add tools that are there from now on."""
+        self._tools = (*self._tools, *tools)
+
     def tools(self, taken: Collection[str] = ()) -> Sequence[Tool]:
         """Return all tools. Those of sources are renamed where their name is in `taken`."""
         taken = {*taken, *(tool.name for tool in self._tools)}

@@ -10,7 +10,7 @@ import msgspec
 from vivavoce.errors import ConfigError, VivavoceError, alternatives
 from vivavoce.protocol.responses import METADATA_CHARS
 from vivavoce.protocol.session import FunctionTool
-from vivavoce.session.call import Storing
+from vivavoce.session.call import Caller, Storing
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 _-]{0,47}")
 _LANGUAGE = re.compile(r"[a-z]{2,3}(-[A-Za-z0-9]+)*")
@@ -83,7 +83,8 @@ class Tool:
     all conversations together. `filler` is spoken when the call is slow. `confirm` is a question in which
     `{name}` stands for the value of an argument; the call is made only if the caller answers yes. `check` runs
     before the question, and raises `ToolError` if the call cannot be made anyway. `on_interruption` is what
-    happens to the call when the caller starts to speak.
+    happens to the call when the caller starts to speak. `offered_to` is whether a caller's model is offered it;
+    without it, all are.
     """
 
     name: str
@@ -96,6 +97,7 @@ class Tool:
     confirm: str = ""
     on_interruption: Literal["continue", "cancel"] = "continue"
     check: Callable[[str, Context], Awaitable[None]] | None = field(default=None, repr=False)
+    offered_to: Callable[[Caller], bool] | None = field(default=None, repr=False)
 
     @property
     def definition(self) -> FunctionTool:

@@ -191,6 +191,15 @@ class Playout:
                 break
         return b""
 
+    def play(self, audio: bytes) -> None:
+        """Play PCM at `OUTPUT_RATE` that no response has made, and of which no event tells."""
+        sound = self._new(Pcm(), in_conversation=False)
+        sound.started = sound.cleared = sound.done = True
+        audio = sound.decoder.push(audio)
+        self._free -= len(audio)
+        sound.buffer.append("", audio)
+        self._responses[e.new_id("sound")] = sound
+
     def clear(self) -> None:
         """Drop what was not played; add events that report how much of each response was played."""
         self._free = self._capacity

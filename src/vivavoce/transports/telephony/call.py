@@ -12,6 +12,7 @@ from typing import ClassVar
 
 import anyio
 
+from vivavoce.audio.dtmf import tone
 from vivavoce.audio.rates import OUTPUT_RATE
 from vivavoce.audio.resample import Resampler
 from vivavoce.dates import unix_now
@@ -41,6 +42,10 @@ KEYS_SECONDS = 1.5
 """seconds after a key in which another may follow; then the keys are sent to the model, as at once with `#`"""
 EARLY_EVENTS = 500
 """events, of 20 ms of audio as a rule, that are kept until there is a line"""
+SETTLED_SECONDS = 0.5
+"""seconds after which no further answer follows"""
+TONE_SECONDS = 0.12
+"""seconds of a key's tone, and of the silence after it (ITU-T Q.24 wants 40 ms, real machines more)"""
 GOODBYE_SECONDS = 15
 """seconds that the last words before a hang-up or a transfer may take"""
 
@@ -84,7 +89,7 @@ class _Call:
         self._leg, self._limits = leg, limits
         self._playout = Playout(limits.playout_seconds, leg.rate)
         clock = PeerClock if leg.has_clock else OurClock
-        self._clock: PeerClock | OurClock = clock(leg, self._playout, self._wake_report)
+        self._clock: PeerClock | OurClock = clock(leg, self._playout, self._on_played)
         self._resampler = Resampler(leg.rate, OUTPUT_RATE)
         self._line: Line | None = None
         self._early: list[e.Event] = []
@@ -136,6 +141,7 @@ class _Call:
             plays_audio=True,
             refer=self._refer,
             leave=self._leave,
+            press=self._press_tones,
             external_id=details.id,
             id=e.new_id("call"),
         )
@@ -150,11 +156,25 @@ class _Call:
         await self._finish_speaking()
         self._has_left.set()
 
+    async def _press_tones(self, keys: str) -> None:
+        """Play the tones of keys, once what was said has been heard, and return when the last was played."""
+        await self._finish_speaking()
+        gap = bytes(2 * round(TONE_SECONDS * OUTPUT_RATE))
+        audio = b"".join(tone(key, TONE_SECONDS, OUTPUT_RATE) + gap for key in keys)
+        self._playout.play(audio)
+        self._clock.wake()
+        await self._finish_speaking()
+
     async def _finish_speaking(self) -> None:
-        """Return when no response is in progress, and all audio was played."""
+        """Return when no response is in progress, none follows, and all audio was played."""
         with anyio.move_on_after(GOODBYE_SECONDS):
-            while self._responses or self._playout.peek(0, 2):
+            while self._responses or self._playout.peek(0, 2) or await self._goes_on():
                 await self._progress.wait()
+
+    async def _goes_on(self) -> bool:
+        """Wait for a moment; return whether anything more is said."""
+        await anyio.sleep(SETTLED_SECONDS)
+        return bool(self._responses or self._playout.peek(0, 2))
 
     # from the peer
 
@@ -258,10 +278,11 @@ class _Call:
         self._playout.handle(event)
         if may_clear and not self._playout.peek(0, 2):
             await self._clock.clear()
-        self._wake_report()
-
-    def _wake_report(self) -> None:
         self._reported.set()
+
+    def _on_played(self) -> None:
+        if self._playout.events or not self._playout.peek(0, 2):
+            self._reported.set()
 
     async def _report_playout(self, line: Line) -> None:
         """Send playback events to the line, and tell who waits for the end of what is said."""
