@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from dotenv import dotenv_values
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
 
 from vivavoce.config.base import Table
@@ -31,6 +31,9 @@ FILE = "vivavoce.toml"
 PREFIX = "VIVAVOCE_"
 _OTHER_VARIABLES = ("cache", "offline", "remote_key")
 """variables that are no settings"""
+
+_SECRETS = {name for name, field in Config.model_fields.items() if field.annotation is SecretStr}
+"""settings at the top that are only in the environment"""
 
 QUOTED = r"'([^']*)'"
 _NO_VALUE = "is a table, not a value"
@@ -162,7 +165,7 @@ def _from_file(path: Path) -> Table:
     if isinstance(webrtc, Mapping) and "turn_credential" in webrtc:
         variable = "VIVAVOCE_WEBRTC__TURN_CREDENTIAL=…"
         raise ConfigError(f"{path}: [webrtc] turn_credential is a secret; write {variable} into .env.")
-    for name in table.keys() & {"keys", "webhook_secret", "ami_secret"}:
+    for name in sorted(table.keys() & _SECRETS):
         variable = f"VIVAVOCE_{name.upper()}=…"
         raise ConfigError(f"{path}: {name} is secret; write {variable} into the environment or into .env.")
     return table

@@ -37,6 +37,15 @@ from vivavoce.protocol.settings import check_session
 
 SLOTS = ("vad", "turn", "transcriber", "chat", "synthesizer", "denoiser")
 
+CARRIER_SECRETS: Mapping[str, str] = {
+    "twilio": "twilio_token",
+    "signalwire": "signalwire_key",
+    "plivo": "plivo_token",
+    "telnyx": "telnyx_public_key",
+    "vonage": "vonage_secret",
+}
+"""by carrier of telephone calls: the setting with what it signs its requests with"""
+
 _TURN_DETECTIONS: Mapping[str, type[msgspec.Struct]] = {"semantic_vad": SemanticVad, "server_vad": ServerVad}
 _KEYS = {"openai": "OPENAI_API_KEY", "azure": "AZURE_OPENAI_API_KEY"}
 _OTHERS_KEY = "VIVAVOCE_REMOTE_KEY"
@@ -68,6 +77,8 @@ class ServerTable(SettingsTable):
     """web pages, such as `https://example.org`, that may connect besides our own and those of this machine"""
     hosts: Texts = ()
     """names, besides `localhost`, under which a server on loopback may be asked for"""
+    public_url: HttpAddress = ""
+    """address, such as `https://voice.example.org`, under which a proxy or a tunnel lets others in"""
     webhook: HttpAddress = ""
     """address that receives `realtime.call.incoming` when a call rings, signed with the webhook's secret"""
 
@@ -81,6 +92,12 @@ class ServerTable(SettingsTable):
     def is_local(self) -> bool:
         """Whether the server can only be reached from this machine."""
         return is_loopback(self.host)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names, besides `localhost`, under which a server on loopback may be asked for."""
+        public = urlsplit(self.public_url).hostname
+        return (*self.hosts, public) if public else self.hosts
 
     @property
     def has_tls(self) -> bool:
@@ -277,6 +294,16 @@ class Config(SettingsTable):
     """keys, separated by commas, of which a client must send one; only from the environment"""
     webhook_secret: SecretStr = SecretStr("")
     """signs requests to `[server] webhook`, such as `whsec_…`; only from the environment"""
+    twilio_token: SecretStr = SecretStr("")
+    """Twilio's auth token, for its signatures, and to transfer calls; only from the environment"""
+    signalwire_key: SecretStr = SecretStr("")
+    """SignalWire's signing key; only from the environment"""
+    plivo_token: SecretStr = SecretStr("")
+    """Plivo's auth token, for its signatures; only from the environment"""
+    telnyx_public_key: SecretStr = SecretStr("")
+    """Telnyx's public key, for its signatures; only from the environment"""
+    vonage_secret: SecretStr = SecretStr("")
+    """Vonage's signature secret; only from the environment"""
     ami_secret: SecretStr = SecretStr("")
     """secret of the user of `[telephone] ami`; only from the environment"""
     server: ServerTable = ServerTable()
@@ -350,6 +377,12 @@ class Config(SettingsTable):
         return tuple(key for part in self.keys.get_secret_value().split(",") if (key := part.strip()))
 
     @property
+    def carrier_secrets(self) -> Mapping[str, str]:
+        """What telephone carriers sign their requests with, by carrier; empty where it is not known."""
+        secrets = {name: getattr(self, field) for name, field in CARRIER_SECRETS.items()}
+        return {name: secret.get_secret_value().strip() for name, secret in secrets.items()}
+
+    @property
     def mcp_servers(self) -> tuple[str, ...] | None:
         """Addresses of the MCP servers that clients may name; None is any.
 
@@ -357,7 +390,7 @@ class Config(SettingsTable):
         clients, they could as well send them themselves.
         """
         server = self.server
-        alone = server.is_local and not (self.secrets or server.hosts or server.origins)
+        alone = server.is_local and not (self.secrets or server.names or server.origins)
         return None if self.mcp.allow == "any" or (self.mcp.allow == "auto" and alone) else self.mcp.servers
 
     @property

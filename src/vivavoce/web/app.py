@@ -26,6 +26,7 @@ from vivavoce.web.conditional import json_response
 from vivavoce.web.endpoints.audio_socket import AudioSocketEndpoint
 from vivavoce.web.endpoints.call_control import CallControlEndpoint
 from vivavoce.web.endpoints.calls import CallsEndpoint
+from vivavoce.web.endpoints.carriers import CallAnswers, CarrierStreams
 from vivavoce.web.endpoints.chat_completions import ChatCompletionsEndpoint
 from vivavoce.web.endpoints.client_secrets import ClientSecretsEndpoint
 from vivavoce.web.endpoints.models import ModelsEndpoint
@@ -39,6 +40,7 @@ from vivavoce.web.errors import HANDLERS, RETRY_AFTER, HttpError, handle_error, 
 from vivavoce.web.history_routes import history_routes
 from vivavoce.web.openapi import openapi
 from vivavoce.web.requests import Admission
+from vivavoce.web.security.carriers import CarrierAccess
 from vivavoce.web.security.client_secrets import ClientSecrets
 from vivavoce.web.security.guard import BrowserHeaders, Guard
 from vivavoce.web.security.sign_in import BrowserCookies, SignInCodes
@@ -67,6 +69,8 @@ class Web:
         admission, secrets = Admission(runtime), ClientSecrets(config.limits.client_secrets)
         self.uploads = UploadTransport(self._connect, config.limits)
         self.telephone = TelephoneTransport(self._connect, config.limits)
+        carriers = CarrierAccess(config.server, config.carrier_secrets, config.secrets)
+        answers, streams = CallAnswers(runtime, carriers), CarrierStreams(runtime, self.telephone).by_path
         codes = SignInCodes(config.limits.sign_in_codes, config.limits.sign_in_code_seconds)
         days, file = config.limits.sign_in_days, config.server.data.absolute() / "browsers.secret"
         cookies = BrowserCookies(config.secrets, file, round(days * 24 * 3600))
@@ -114,10 +118,19 @@ class Web:
                 *(Route(f"{path}/{{model:path}}", models.retrieve) for path in MODELS),
                 *(Route(path, endpoint, methods=["POST"]) for path, endpoint in uploads.items()),
                 WebSocketRoute(SOCKET, AudioSocketEndpoint(runtime, self.uploads)),
+                *(WebSocketRoute(path, stream) for path, stream in streams.items()),
+                Route("/twilio/voice", answers.twilio, methods=["POST"]),
+                Route("/signalwire/voice", answers.signalwire, methods=["POST"]),
+                Route("/telnyx/voice", answers.telnyx, methods=["POST"]),
+                Route("/plivo/voice", answers.plivo, methods=["POST"]),
+                Route("/vonage/voice", answers.vonage, methods=["GET", "POST"]),
                 *history_routes(recorder, config.limits),
                 Route("/openapi.json", self._openapi),
                 Route("/docs", self._docs),
-                *(Route(path, require_websocket, include_in_schema=False) for path in (*PATHS, SOCKET)),
+                *(
+                    Route(path, require_websocket, include_in_schema=False)
+                    for path in (*PATHS, SOCKET, *streams)
+                ),
                 Route("/authority.crt", self.sign_in.authority),
                 Route("/v1/sign-in", self.sign_in.sign_in, methods=["POST"]),
                 Route("/v1/sign-in", self.sign_in.sign_out, methods=["DELETE"]),
@@ -130,7 +143,14 @@ class Web:
                 Middleware(BrowserHeaders, server=config.server),
                 Middleware(GZipMiddleware, compresslevel=5, thread_minimum_size=32 * 1024),  # no sound
                 Middleware(ServerErrorMiddleware, handler=handle_error),  # within: errors need the headers too
-                Middleware(Guard, server=config.server, keys=config.secrets, secrets=secrets, cookies=cookies),
+                Middleware(
+                    Guard,
+                    server=config.server,
+                    keys=config.secrets,
+                    secrets=secrets,
+                    cookies=cookies,
+                    carriers=carriers,
+                ),
             ],
             exception_handlers=HANDLERS,
         )

@@ -37,13 +37,23 @@ from vivavoce.web.endpoints.transcript_test import TestedTranscript, TranscriptT
 from vivavoce.web.endpoints.transcriptions import TranscriptionRequest
 from vivavoce.web.uploads import AudioSocketQuery, VoiceChatQuery
 
-JSON = "application/json"
+JSON, XML = "application/json", "application/xml"
+FORM: Mapping[str, None] = {"application/x-www-form-urlencoded": None}
 SOUND = ("audio/mpeg", "audio/ogg", "audio/aac", "audio/flac", "audio/wav", "audio/pcm")
 
+CARRIERS = {
+    "twilio": "Twilio",
+    "telnyx": "Telnyx",
+    "signalwire": "SignalWire",
+    "plivo": "Plivo",
+    "exotel": "Exotel",
+    "vonage": "Vonage",
+}
 TAGS = {
     "Realtime": "Conversations by voice, in OpenAI's Realtime protocol.",
     "Audio and chat": "OpenAI's endpoints for recordings, texts and chats.",
     "Recordings": "A recording in, a spoken answer out.",
+    "Telephone": "Calls that carriers stream here. Their requests are signed, as each of them does it.",
     "Stored conversations": (
         "What was said, heard and spent. Errors are problem+json (RFC 9457). It is not at `/v1/conversations`, "
         "since OpenAI has other conversations there."
@@ -294,6 +304,36 @@ OPERATIONS: Mapping[str, Operation] = {
         answer="The conversation begins.",
         errors=(400, 401, 403, 426, 501, 503),
     ),
+    **{
+        f"WS /{name}": Operation(
+            "Telephone",
+            f"A call, as {carrier} streams it",
+            f"A WebSocket of {carrier}'s media streams: one call.",
+            status=101,
+            answer="The stream begins.",
+            errors=(401, 426, 503),
+        )
+        for name, carrier in CARRIERS.items()
+    },
+    **{
+        f"{method} /{name}/voice": Operation(
+            "Telephone",
+            f"What {CARRIERS[name]} does with a call",
+            "The answer has the call streamed here. What the query has beside is passed on to the stream.",
+            body=bodies,
+            answer=answer,
+            answers={media: None},
+            errors=(400, 401, 413, 501),
+        )
+        for method, name, bodies, answer, media in (
+            ("POST", "twilio", FORM, "TwiML.", XML),
+            ("POST", "signalwire", FORM, "cXML.", XML),
+            ("POST", "telnyx", FORM, "TeXML.", XML),
+            ("POST", "plivo", FORM, "Plivo's XML.", XML),
+            ("GET", "vonage", {}, "An NCCO.", JSON),
+            ("POST", "vonage", {JSON: None}, "An NCCO.", JSON),
+        )
+    },
     "GET /v1/models": Operation(
         "Server", "List the models in use", answer="The models, as OpenAI lists them.", answers={JSON: None}
     ),

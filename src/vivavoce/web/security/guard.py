@@ -6,7 +6,9 @@ Therefore pages of other origins are rejected by their `Origin`, and unknown hos
 
 import hmac
 import re
+from base64 import b64decode
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
 
@@ -19,13 +21,14 @@ from vivavoce.addresses import is_loopback
 from vivavoce.config.schema import ServerTable
 from vivavoce.transports.websocket import PATHS
 from vivavoce.web.errors import HttpError, error_response
+from vivavoce.web.security.carriers import CarrierAccess
 from vivavoce.web.security.client_secrets import PREFIX, ClientSecrets
 from vivavoce.web.security.sign_in import BrowserCookies, cookie_name
 
 SECRET_PATHS = ("v1/realtime/client_secrets", "v1/realtime/sessions", "v1/realtime/transcription_sessions")
 KEY_SUBPROTOCOL = "openai-insecure-api-key."
-API_KEY = "api-key"
-"""Azure's header for the key, and in its preview the query parameter"""
+API_KEY, KEY = "api-key", "key"
+"""Azure's header for the key, and in its preview the query parameter; in the query, `key` is the same"""
 KEY_PARAMETERS = frozenset({API_KEY, "authorization"})
 """headers, and in Azure's preview query parameters, with a key: browsers cannot set headers on a WebSocket"""
 IDENTITY = "openai-safety-identifier"
@@ -76,23 +79,30 @@ class Guard:
     keys: tuple[str, ...]
     secrets: ClientSecrets
     cookies: BrowserCookies
+    carriers: CarrierAccess
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or answer it with 401, 403 or 421."""
         if scope["type"] != "lifespan":
+            asked = scope["raw_path"].decode("latin-1")
+            if scope["query_string"]:
+                asked += f"?{scope['query_string'].decode('latin-1')}"
             # some clients send duplicate and trailing slashes (`/v1//realtime/`)
             scope["path"] = "/" + "/".join(filter(None, scope["path"].split("/")))
             try:
-                self._check(scope)
+                carrier = self._check(scope)
+                if carrier:
+                    receive = await self.carriers.admit(carrier, scope, receive, asked)
             except HttpError as error:
                 return await error_response(error, scope["path"])(scope, receive, send)
         return await self.app(scope, receive, send)
 
-    def _check(self, scope: Scope) -> None:
+    def _check(self, scope: Scope) -> str | None:
+        """Check a request. Returns the carrier whose signature has still to be checked, if it is from one."""
         keys, headers = _remove_keys(scope), Headers(scope=scope)
         origin, host = headers.get("origin"), headers.get("host", "")
         name = _split(f"//{host}").hostname or ""
-        if self.server.is_local and not is_loopback(name) and name not in self.server.hosts:
+        if self.server.is_local and not is_loopback(name) and name not in self.server.names:
             message = "This server is not known by the name in the Host header (server.hosts)."
             raise HttpError(421, message, code="unknown_host")
         is_safe = scope["type"] == "http" and scope["method"] in SAFE_METHODS
@@ -104,7 +114,11 @@ class Guard:
                 not self.keys or self._has_key(keys) or self._has_cookie(scope, origin, host)
             )
         elif scope["path"] not in OPEN_PATHS and not scope["path"].startswith("/static/"):
+            carrier = self.carriers.carrier_of(scope["path"])
+            if carrier and not self._has_key(keys):
+                return carrier
             self._check_keys(keys, scope, origin, host)
+        return None
 
     def _has_key(self, keys: Sequence[str]) -> bool:
         matches = [hmac.compare_digest(key.encode(), known.encode()) for key in keys for known in self.keys]
@@ -176,20 +190,28 @@ def _remove_keys(scope: Scope) -> Sequence[str]:
     """Return the keys of a request; keys in the query are removed from it, because URLs are logged."""
     headers = Headers(scope=scope)
     query = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
-    in_query = [(name.lower(), value) for name, value in query if name.lower() in KEY_PARAMETERS]
+    names = KEY_PARAMETERS | {KEY}
+    in_query = [(name.lower(), value) for name, value in query if name.lower() in names]
     if in_query:
-        rest = [(name, value) for name, value in query if name.lower() not in KEY_PARAMETERS]
+        rest = [(name, value) for name, value in query if name.lower() not in names]
         scope["query_string"] = urlencode(rest).encode()
     values = [(name, value) for name, value in headers.items() if name in KEY_PARAMETERS] + in_query
-    keys = [key for name, value in values if (key := value if name == API_KEY else _bearer(value))]
+    keys = [key for name, value in values if (key := value if name in (API_KEY, KEY) else _key(value))]
     offered = scope.get("subprotocols", ())
     keys += [name.removeprefix(KEY_SUBPROTOCOL) for name in offered if name.startswith(KEY_SUBPROTOCOL)]
     return keys
 
 
-def _bearer(authorization: str) -> str:
+def _key(authorization: str) -> str:
+    """Return the key in `Authorization`: of the scheme Bearer, or as the password of Basic."""
     scheme, _, key = authorization.partition(" ")
-    return key.strip() if scheme.lower() == "bearer" else ""
+    match scheme.lower():
+        case "bearer":
+            return key.strip()
+        case "basic":
+            with suppress(ValueError):
+                return b64decode(key, validate=True).decode(errors="replace").partition(":")[2]
+    return ""
 
 
 # browsers

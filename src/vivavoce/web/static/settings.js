@@ -17,6 +17,7 @@
  * @property {string} instructions of the personality "own"
  * @property {"websocket" | "webrtc"} transport of the next conversation
  * @property {"system" | "light" | "dark"} theme
+ * @property {boolean} advised to use push-to-talk with a screen reader
  */
 
 /** @type {{readonly [Name in keyof Choices]: {readonly initial: Choices[Name], allows: (value: unknown) => boolean}}} */
@@ -35,6 +36,7 @@ export const SCHEMA = {
   instructions: { initial: "", allows: textUpTo(4000) },
   transport: { initial: "websocket", allows: oneOf("websocket", "webrtc") },
   theme: { initial: "system", allows: oneOf("system", "light", "dark") },
+  advised: { initial: false, allows: oneOf(true, false) },
 };
 
 const KEPT = "vivavoce settings";
@@ -51,6 +53,14 @@ export class Settings extends EventTarget {
    */
   get(name) {
     return /** @type {Choices[Name]} */ (this.#chosen[name] ?? SCHEMA[name].initial);
+  }
+
+  /**
+   * Whether somebody has chosen this.
+   * @param {keyof Choices} name
+   */
+  has(name) {
+    return name in this.#chosen;
   }
 
   /**

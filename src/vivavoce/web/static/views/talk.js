@@ -53,6 +53,7 @@ const ACTIONS = {
   muted: "Listen again",
   error: "Talk again",
 };
+const ADVICE = "With a screen reader, use push-to-talk: it is the first button of this page.";
 const TURNS = new Set(["listening", "hearing", "thinking", "speaking"]); // the states of people who talk
 
 export class TalkView extends HTMLElement {
@@ -71,6 +72,7 @@ export class TalkView extends HTMLElement {
   #muteName = find(this, "#mute-name", HTMLElement);
   #welcome = find(this, "#welcome", HTMLElement);
   #news = find(document, "#news", HTMLElement);
+  #announced = ""; // of the state, by which screen readers know it
   #since = 0; // when the state was entered
   #pressedAt = 0; // when the button of push-to-talk was pressed
   #latched = false; // it was clicked, not held
@@ -86,6 +88,7 @@ export class TalkView extends HTMLElement {
     conversation.transcript.addEventListener("change", () => this.#render());
     conversation.addEventListener("level", (event) => this.#onLevel(/** @type {CustomEvent} */ (event).detail));
     this.#listen();
+    this.#offerPushToTalk();
     status.then(({ description }) => description && write(find(this, "#about", HTMLElement), description));
     setInterval(() => this.#render(), LATE_MS); // what takes long is said without any event
     this.#render();
@@ -104,6 +107,21 @@ export class TalkView extends HTMLElement {
     this.#words.addEventListener("keydown", (event) => this.#onWriting(event));
     document.addEventListener("keydown", (event) => this.#onKey(event));
     document.addEventListener("keyup", (event) => event.key === " " && this.#letGo(event));
+  }
+
+  /**
+   * A screen reader is heard by an open microphone, and no page can know whether there is one. So push-to-talk is the
+   * first thing that keys and screen readers reach, and they are told so once, until somebody has chosen how to talk.
+   */
+  #offerPushToTalk() {
+    const offer = find(document, "#push-to-talk", HTMLButtonElement);
+    const show = () => (offer.hidden = this.#settings.has("talking"));
+    this.#settings.addEventListener("changed", show);
+    offer.addEventListener("click", () => {
+      this.#settings.set("talking", "hold");
+      this.#orb.focus(); // which is read with how to use it
+    });
+    show();
   }
 
   #listenForFiles() {
@@ -263,7 +281,7 @@ export class TalkView extends HTMLElement {
     write(this.#state, words || name);
     write(this.#hint, hint);
     write(this.#trouble, problem);
-    write(this.#orbName, (model.byHand && model.held ? "Send" : ACTIONS[state]) ?? "Talk");
+    write(this.#orbName, (model.byHand && model.held ? "Send what you said" : ACTIONS[state]) ?? "Talk");
     this.#orb.setAttribute("aria-disabled", String(!(state in ACTIONS)));
     this.#end.toggleAttribute("data-idle", (state === "idle" || state === "error") && !goesOn);
     this.#mute.toggleAttribute("data-idle", !hasMicrophone || model.byHand);
@@ -305,18 +323,22 @@ export class TalkView extends HTMLElement {
   }
 
   /**
-   * Name the state for screen readers. It is read aloud, except over a voice, and from turn to turn while the
-   * microphone is open: the reader would be heard as the user, interrupt the answer, and be answered.
+   * Name the state for screen readers. It is read aloud, except over a voice, while push-to-talk is held, and from turn
+   * to turn while the microphone is open: the reader would be heard as the user, interrupt the answer, and be answered.
    * @param {State} state
    * @param {string} words
    */
   #announce(state, words) {
-    if (this.#news.textContent === words) return;
+    if (this.#announced === words) return;
+    this.#announced = words;
     const { hasMicrophone, model } = this.#conversation;
+    const advise = state === "idle" && !this.#settings.get("advised") && !this.#settings.has("talking");
+    if (advise) this.#settings.set("advised", true);
     const open = hasMicrophone && !model.muted && !model.byHand;
     const turn = open && TURNS.has(state) && TURNS.has(document.body.dataset.state ?? "");
-    this.#news.setAttribute("aria-live", turn || state === "speaking" || state === "hearing" ? "off" : "polite");
-    this.#news.textContent = words;
+    const quiet = turn || model.held || state === "speaking" || state === "hearing";
+    this.#news.setAttribute("aria-live", quiet ? "off" : "polite");
+    this.#news.textContent = advise ? `${words}. ${ADVICE}` : words;
   }
 
   /** @param {{who: "user" | "assistant", level: number}} sound */

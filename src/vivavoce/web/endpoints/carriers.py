@@ -1,0 +1,132 @@
+"""Calls of telephone carriers: the answers that have them stream a call here, and the streams."""
+
+from collections.abc import Mapping
+from urllib.parse import parse_qsl, urlencode
+from xml.etree.ElementTree import Element, SubElement, tostring
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from vivavoce.limits import Limits
+from vivavoce.runtime import Runtime
+from vivavoce.transports.telephony.call import TelephoneTransport
+from vivavoce.transports.telephony.leg import printable_metadata
+from vivavoce.transports.telephony.media_streams import DIALECTS, MediaStreamServer
+from vivavoce.web.errors import require_ready
+from vivavoce.web.requests import media_type, read_bytes
+from vivavoce.web.security.carriers import CarrierAccess
+
+CALL_FIELDS: Mapping[str, str] = {
+    "from": "from",
+    "to": "to",
+    "uuid": "uuid",
+    "callsid": "callSid",
+    "calluuid": "callId",
+}
+"""by the name of a field in a request, without `_` and in small letters: the parameter that passes it on"""
+PASSED_ON = 30
+XML, JSON = "application/xml", "application/json"
+
+
+class CarrierStreams:
+    """The WebSockets of carriers, by path."""
+
+    def __init__(self, runtime: Runtime, transport: TelephoneTransport) -> None:
+        servers = {name: MediaStreamServer(dialect, transport) for name, dialect in DIALECTS.items()}
+        self.by_path: Mapping[str, ASGIApp] = {
+            f"/{name}": _WhenReady(runtime, server) for name, server in servers.items()
+        }
+
+
+class _WhenReady:
+    """An ASGI application that is asked nothing until the models are loaded."""
+
+    def __init__(self, runtime: Runtime, application: ASGIApp) -> None:
+        self._runtime, self._application = runtime, application
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        require_ready(self._runtime)
+        await self._application(scope, receive, send)
+
+
+class CallAnswers:
+    """The endpoints that answer a carrier's question what to do with a call: stream it here."""
+
+    def __init__(self, runtime: Runtime, access: CarrierAccess) -> None:
+        self._limits, self._access = runtime.config.limits, access
+
+    async def twilio(self, request: Request) -> Response:
+        """Answer in TwiML."""
+        return _xml(twiml(self._access.stream_url(request.scope, "twilio"), await self._parameters(request)))
+
+    async def signalwire(self, request: Request) -> Response:
+        """Answer in cXML, which is TwiML."""
+        url = self._access.stream_url(request.scope, "signalwire")
+        return _xml(twiml(url, await self._parameters(request)))
+
+    async def telnyx(self, request: Request) -> Response:
+        """Answer in TeXML, which is TwiML with codecs."""
+        url = f"{self._access.stream_url(request.scope, 'telnyx')}?{urlencode(await self._parameters(request))}"
+        codecs = {"codec": "PCMU", "bidirectionalMode": "rtp", "bidirectionalCodec": "PCMU"}
+        return _xml(twiml(url, {}, codecs))
+
+    async def plivo(self, request: Request) -> Response:
+        """Answer in Plivo's XML."""
+        url = f"{self._access.stream_url(request.scope, 'plivo')}?{urlencode(await self._parameters(request))}"
+        response = Element("Response")
+        settings = {"bidirectional": "true", "keepCallAlive": "true", "contentType": "audio/x-mulaw;rate=8000"}
+        SubElement(response, "Stream", settings).text = url
+        return _xml(response)
+
+    async def vonage(self, request: Request) -> Response:
+        """Answer with an NCCO."""
+        endpoint = {
+            "type": "websocket",
+            "uri": self._access.stream_url(request.scope, "vonage"),
+            "content-type": "audio/l16;rate=16000",
+            "headers": await self._parameters(request),
+        }
+        ncco = [{"action": "connect", "endpoint": [endpoint]}]
+        return Response(msgspec.json.encode(ncco), media_type=JSON)
+
+    async def _parameters(self, request: Request) -> dict[str, str]:
+        """Return what the stream is told: who calls whom, and the query that the owner has written."""
+        fields = await _fields(request, self._limits)
+        called = {name: fields[key] for key, name in CALL_FIELDS.items() if fields.get(key)}
+        own = ((key, text) for key, text in request.query_params.items() if _plain(key) not in fields)
+        return printable_metadata([*called.items(), *own])
+
+
+async def _fields(request: Request, limits: Limits) -> dict[str, str]:
+    """Return what a carrier says of a call, in a form, in JSON or in the query, by plain names."""
+    body = await read_bytes(request, limits, "session_bytes")
+    if media_type(request) == JSON:
+        try:
+            given = msgspec.json.decode(body)
+        except (msgspec.MsgspecError, RecursionError):
+            given = {}
+        pairs = list(given.items()) if isinstance(given, dict) else []
+    elif request.method == "POST":
+        pairs = parse_qsl(body.decode(errors="replace"))
+    else:
+        pairs = [(key, text) for key, text in request.query_params.items() if _plain(key) in CALL_FIELDS]
+    return {_plain(name): value for name, value in pairs if isinstance(value, str)}
+
+
+def _plain(name: str) -> str:
+    return name.replace("_", "").lower()
+
+
+def twiml(url: str, parameters: Mapping[str, str], settings: Mapping[str, str] | None = None) -> Element:
+    """Return TwiML that connects a call to a stream in both directions."""
+    response = Element("Response")
+    stream = SubElement(SubElement(response, "Connect"), "Stream", {"url": url, **(settings or {})})
+    for name, value in parameters.items():
+        SubElement(stream, "Parameter", {"name": name, "value": value})
+    return response
+
+
+def _xml(document: Element) -> Response:
+    return Response(tostring(document, "utf-8", xml_declaration=True), media_type=XML)
