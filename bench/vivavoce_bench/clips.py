@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from vivavoce.audio.audible import speech_in
 from vivavoce.audio.decode import NotAudio, TooLong, decode
 from vivavoce.audio.rates import OUTPUT_RATE
-from vivavoce.client.microphone_feed import FRAME_BYTES, FRAME_SECONDS, frames_of
+from vivavoce.client.microphone_feed import FRAME_SECONDS, frames_of
 from vivavoce.errors import ConfigError
 
 BUILT_IN = Path(__file__).parent / "recordings"
@@ -61,7 +62,7 @@ def clips_in(folder: Path) -> list[Clip]:
     found = sorted(folder.glob("*.wav"))
     if not found:
         raise ConfigError(f"{folder} has neither a manifest.csv nor any .wav file.")
-    spoken = {path: speech_in(read(path, OUTPUT_RATE)) for path in found}
+    spoken = {path: speech_in(read(path, OUTPUT_RATE), OUTPUT_RATE) for path in found}
     return [Clip(path.stem, path, speech_start=start, speech_end=end) for path, (start, end) in spoken.items()]
 
 
@@ -93,15 +94,6 @@ def _listed(manifest: Path, row: Mapping[str, str]) -> Clip:
         speech_end=seconds("speech_end_s"),
         end_is_certain=seconds("end_spread_s") <= 0.2,
     )
-
-
-def speech_in(audio: bytes) -> tuple[float, float]:
-    """Return when speech begins and ends, in seconds: 20 ms as loud as a twentieth of the loudest count."""
-    samples = array("h", audio)
-    size = FRAME_BYTES // 2
-    peaks = [max(map(abs, samples[start : start + size])) for start in range(0, len(samples), size)]
-    loud = [index for index, peak in enumerate(peaks) if peak >= max(150, max(peaks) / 20)]
-    return (loud[0] * FRAME_SECONDS, (loud[-1] + 1) * FRAME_SECONDS) if loud else (0.0, 0.0)
 
 
 def read(path: Path, rate: int) -> bytes:

@@ -10,11 +10,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from vivavoce.audio.audible import audible_in
 from vivavoce.audio.rates import OUTPUT_RATE
 from vivavoce.protocol.events import ResponseOutputAudioDelta
-
-AUDIBLE = 500
-"""Amplitude from which a sample counts as audible: -36 dBFS."""
 
 STAGES = {
     "turn closed": "input_audio_buffer.speech_stopped",
@@ -55,8 +53,8 @@ def audio_delta(response: str, item: str, audio: bytes) -> ResponseOutputAudioDe
 
 def first_audible(audio: bytes) -> float | None:
     """Return the second at which `audio` becomes audible, or None."""
-    loud = np.abs(np.frombuffer(audio, "<i2", len(audio) // 2).astype(np.int32)) > AUDIBLE
-    return float(loud.argmax()) / OUTPUT_RATE if loud.any() else None
+    found = audible_in(audio, OUTPUT_RATE)
+    return found[0] if found else None
 
 
 def transcript_of(arrivals: Iterable[Arrival]) -> str:

@@ -7,6 +7,8 @@ from pathlib import Path
 import anyio
 import pytest
 
+from vivavoce.audio.audible import speech_in
+from vivavoce.audio.rates import OUTPUT_RATE
 from vivavoce.client import RealtimeClient
 from vivavoce.client.microphone_feed import FRAME_SECONDS, frames_of
 from vivavoce.errors import ConfigError
@@ -16,7 +18,7 @@ from vivavoce.protocol.session import AnySession, Session
 from vivavoce.protocol.settings import DEFAULT, merge
 from vivavoce.session.line import Line
 from vivavoce_bench.caller import LIMITS, Dial, calling
-from vivavoce_bench.clips import BUILT_IN, Clip, clips_in, speech_in
+from vivavoce_bench.clips import BUILT_IN, Clip, clips_in
 from vivavoce_bench.measures import audio_delta
 
 pytestmark = pytest.mark.anyio
@@ -131,10 +133,10 @@ def test_our_own_recordings_are_small_and_attributed() -> None:
 
 def test_speech_is_found_by_its_energy() -> None:
     brooklyn = next(clip for clip in clips_in(BUILT_IN) if clip.name == "brooklyn")
-    start, end = speech_in(b"".join(brooklyn.frames))
+    start, end = speech_in(b"".join(brooklyn.frames), OUTPUT_RATE)
     assert start == pytest.approx(brooklyn.speech_start, abs=0.15)
     assert end == pytest.approx(brooklyn.speech_end, abs=0.15)
-    assert speech_in(bytes(48000)) == (0.0, 0.0)
+    assert speech_in(bytes(48000), OUTPUT_RATE) == (0.0, 0.0)
 
 
 def test_the_last_frame_is_filled_up() -> None:

@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 
 from vivavoce.cli.ask import ask
+from vivavoce.cli.call import call
 from vivavoce.cli.check import check
 from vivavoce.cli.db import app as db
 from vivavoce.cli.history import app as history
@@ -42,7 +43,7 @@ def commands(added: Iterable[EntryPoint]) -> typer.Typer:
         pretty_exceptions_enable=False,
     )
     app.callback()(_with_version)
-    for command in (serve, phone, ask, talk, replay, check):
+    for command in (serve, phone, ask, talk, call, replay, check):
         app.command()(command)
     for name, group in {"models": models, "history": history, "db": db}.items():
         app.add_typer(group, name=name)

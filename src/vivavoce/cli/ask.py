@@ -129,15 +129,15 @@ class Answer:
                 raise ProviderError("server", problem.message)
 
 
-def read_recording(recording: str, max_seconds: float) -> bytes:
-    """Return a recording as PCM at `OUTPUT_RATE`. Raises `ConfigError` if it is invalid or too long."""
+def read_recording(recording: str, max_seconds: float, rate: int = OUTPUT_RATE) -> bytes:
+    """Return a recording as PCM at `rate` Hz. Raises `ConfigError` if it is invalid or too long."""
     from vivavoce.audio.decode import NotAudio, TooLong, decode
 
     name, data = _name(recording), _read(recording)
     if not data:
         raise ConfigError(f"{name} is empty.")
     try:
-        audio = decode(data, rate=OUTPUT_RATE, max_seconds=max_seconds)
+        audio = decode(data, rate=rate, max_seconds=max_seconds)
     except NotAudio as error:
         raise ConfigError(f"{name} is no recording: {error}.") from error
     except TooLong as error:

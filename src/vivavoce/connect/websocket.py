@@ -1,7 +1,7 @@
 """A line to a server of the Realtime protocol over a WebSocket."""
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from urllib.parse import urlsplit
 
@@ -10,6 +10,7 @@ import msgspec
 from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as open_websocket
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
+from websockets.typing import Subprotocol
 
 from vivavoce.connect.endpoint import Endpoint
 from vivavoce.errors import ConfigError, ProtocolError, ProviderError, connection_problem
@@ -71,7 +72,7 @@ async def connect(
     loses the connection. `message_bytes` limits the size of a server event, `seconds` the time to connect.
     Raises `ConfigError` if the address is invalid, `ProviderError` if the server cannot be reached or refuses.
     """
-    socket = await _open(endpoint, message_bytes, seconds)
+    socket = await open_socket(endpoint, message_bytes=message_bytes, seconds=seconds)
     try:
         up, down = EventQueue(depth), EventQueue(depth)
         ours, theirs = RemoteLine(up, down), Line(down, up)
@@ -85,11 +86,19 @@ async def connect(
             await socket.close()
 
 
-async def _open(endpoint: Endpoint, message_bytes: int, seconds: float) -> ClientConnection:
+async def open_socket(
+    endpoint: Endpoint,
+    *,
+    message_bytes: int = Limits.message_bytes,
+    seconds: float = CONNECT_SECONDS,
+    subprotocols: Sequence[Subprotocol] = (),
+) -> ClientConnection:
+    """Open a WebSocket. Raises `ConfigError` for an invalid address, `ProviderError` if it cannot be opened."""
     try:
         return await _Connect(
             endpoint.url,
             additional_headers=endpoint.headers,
+            subprotocols=subprotocols or None,
             max_size=message_bytes,
             compression=None,
             open_timeout=seconds,
