@@ -2,6 +2,7 @@
 
 import json
 from array import array
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -33,6 +34,16 @@ KINDS = {"our clock": {}, "its clock": {"has_clock": True}, "marks": {"has_clock
 def truncations(timeline: object) -> list[int]:
     found = timeline.of(e.ConversationItemTruncate)  # type: ignore[attr-defined]
     return [one.audio_end_ms for one in found]
+
+
+def sounds(sent: Sequence[tuple[float, bytes]]) -> Iterator[tuple[float, bytes]]:
+    """Yield what is sent after at least half a second without a sound."""
+    before = -1.0
+    for at, audio in sent:
+        if any(audio):
+            if at - before > 0.5:
+                yield at, audio
+            before = at
 
 
 @pytest.fixture(params=KINDS)
@@ -138,6 +149,23 @@ async def test_a_caller_who_is_put_on_hold_in_mid_speech_has_finished_the_turn()
     timeline = await hold_call(leg, Simulation(["Paris."]))
     assert timeline.at(e.InputAudioBufferSpeechStopped) < 4
     assert len(timeline.of(e.ResponseDone)) == 1
+
+
+async def test_a_slow_answer_is_bridged_by_a_soft_tone(kind: dict[str, bool]) -> None:
+    leg = FakeLeg([QUESTION], until=14, **kind)  # type: ignore[arg-type]
+    timeline = await hold_call(leg, Simulation(["Paris."], chat_delay=5))
+    asked, answered = timeline.at(e.InputAudioBufferCommitted), timeline.at(e.ResponseOutputAudioDelta)
+    starts = [at for at, audio in sounds(leg.sent) if at < answered]
+    assert starts == pytest.approx([asked + 1.2, asked + 3.2, asked + 5.2][: len(starts)], abs=0.05)
+    assert len(starts) >= 2
+    assert len(timeline.of(e.OutputAudioBufferStarted)) == 1, "the tone is no answer"
+    assert truncations(timeline) == []
+
+
+async def test_a_caller_on_hold_hears_no_tone() -> None:
+    leg = FakeLeg([QUESTION, Holds(2.9, 20)], until=14)
+    await hold_call(leg, Simulation(["Paris."], chat_delay=8))
+    assert len(list(sounds([one for one in leg.sent if one[0] < 8]))) <= 1
 
 
 async def test_a_peer_that_drops_quiet_calls_is_sent_silence() -> None:

@@ -27,6 +27,7 @@ from vivavoce.transports.base import Connect, OpenCalls, run_until_first
 from vivavoce.transports.playout import Playout
 from vivavoce.transports.telephony.leg import KeyPressed, Leg, MarkPlayed
 from vivavoce.transports.telephony.playing import OurClock, PeerClock
+from vivavoce.transports.telephony.waiting import WaitingTone
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +39,8 @@ PIECE_SECONDS = 0.01
 """seconds of audio at least that are forwarded at once, however small a peer cuts them"""
 MISSING_SECONDS = 0.3
 """seconds without audio in mid-speech after which silence is put in, so that the turn ends"""
+HOLD_SECONDS = 2
+"""seconds without audio after which the caller is perhaps on hold"""
 KEYS_SECONDS = 1.5
 """seconds after a key in which another may follow; then the keys are sent to the model, as at once with `#`"""
 EARLY_EVENTS = 500
@@ -95,6 +98,8 @@ class _Call:
         self._early: list[e.Event] = []
         self._is_media_up, self._has_left = anyio.Event(), anyio.Event()
         self._heard_at, self._is_speaking = anyio.current_time(), False
+        self._speech_started = anyio.Event()
+        self._waiting = WaitingTone(self._play_waiting)
         self._keys, self._keyed = "", anyio.Event()
         self._responses: set[str] = set()
         self._reported, self._progress = anyio.Event(), anyio.Event()
@@ -129,6 +134,7 @@ class _Call:
                     partial(self._report_playout, line),
                     partial(self._send_keys, line),
                     self._fill_gaps,
+                    self._waiting.run,
                 )
         except ProtocolError as error:
             self.refusal = error
@@ -161,9 +167,17 @@ class _Call:
         await self._finish_speaking()
         gap = bytes(2 * round(TONE_SECONDS * OUTPUT_RATE))
         audio = b"".join(tone(key, TONE_SECONDS, OUTPUT_RATE) + gap for key in keys)
+        self._play(audio)
+        await self._finish_speaking()
+
+    def _play_waiting(self, audio: bytes) -> None:
+        """Play a tone, unless the caller sends nothing: on hold, nobody listens."""
+        if anyio.current_time() - self._heard_at < HOLD_SECONDS:
+            self._play(audio)
+
+    def _play(self, audio: bytes) -> None:
         self._playout.play(audio)
         self._clock.wake()
-        await self._finish_speaking()
 
     async def _finish_speaking(self) -> None:
         """Return when no response is in progress, none follows, and all audio was played."""
@@ -212,9 +226,12 @@ class _Call:
     async def _fill_gaps(self) -> None:
         """Put silence in where audio stops in mid-speech (hold, loss): time goes on, so that the turn ends."""
         while True:
+            await self._speech_started.wait()
+            self._speech_started = anyio.Event()
             await anyio.sleep(MISSING_SECONDS)
-            while self._is_speaking and anyio.current_time() - self._heard_at >= MISSING_SECONDS:
-                await self._append(bytes(2 * round(self._leg.rate * MISSING_SECONDS)))
+            while self._is_speaking:
+                if anyio.current_time() - self._heard_at >= MISSING_SECONDS:
+                    await self._append(bytes(2 * round(self._leg.rate * MISSING_SECONDS)))
                 await anyio.sleep(MISSING_SECONDS)
 
     # keys
@@ -241,13 +258,16 @@ class _Call:
             await line.send(e.ConversationItemCreate(item=Message(role="user", content=(text,))))
             while self._responses:
                 await self._progress.wait()
-            await line.send(e.ResponseCreate())
+            request = e.ResponseCreate()
+            self._waiting.on_event(request)
+            await line.send(request)
 
     # from the engine
 
     async def _receive_events(self, line: Line) -> None:
         """Process the engine's events until the line ends."""
         async for event in line:
+            self._waiting.on_event(event)
             match event:
                 case e.ResponseOutputAudioDelta():
                     try:
@@ -259,6 +279,7 @@ class _Call:
                     continue
                 case e.InputAudioBufferSpeechStarted():
                     self._is_speaking = True
+                    self._speech_started.set()
                 case e.InputAudioBufferSpeechStopped():
                     self._is_speaking = False
                 case e.ResponseCreated(response=response):
