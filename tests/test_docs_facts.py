@@ -53,7 +53,13 @@ NUMBERS = ("no", "one", "two", "three", "four", "five")
 CODE = ("src", "bench", "examples", "tests", "scripts")
 KNOWN = {".py", ".js", ".toml", ".json", ".html", ".in", ".mjs"}
 OTHERS = {"delete_all", "label_name", "ip_local_port_range", "UV_DEFAULT_INDEX", "waitForSessionCreated"}
-OTHERS |= {"user_audio", "assistant_audio", "stream_bidirectional_mode", "stream_bidirectional_codec"}
+OTHERS |= {
+    "user_audio",
+    "assistant_audio",
+    "websocket_client",
+    "stream_bidirectional_mode",
+    "stream_bidirectional_codec",
+}
 """words in the documentation that are nobody's names, another program's, or made of parts"""
 
 every_page = pytest.mark.parametrize("path", PAGES, ids=lambda path: path.relative_to(ROOT).as_posix())

@@ -13,7 +13,7 @@ from transports.legs import Doing, Presses
 from vivavoce.audio import g711
 from vivavoce.testing.simulation import CallerSays
 
-Sent = dict[str, Any] | bytes
+Sent = dict[str, Any] | bytes | str
 
 
 @dataclass(frozen=True)
@@ -232,6 +232,55 @@ def vonage() -> Shape:
     )
 
 
+def asterisk(kind: str = "slin16", *, as_json: bool = True) -> Shape:
+    """Asterisk, which throws away what fills no frame, and reads no long commands."""
+    law, rate = {
+        "ulaw": ("ulaw", 8000),
+        "alaw": ("alaw", 8000),
+        "slin": (None, 8000),
+        "slin16": (None, 16000),
+        "slin24": (None, 24000),
+    }[kind]
+    frame = rate // 50 * (1 if law else 2)
+
+    def read(message: Any) -> tuple[str, Any]:
+        if isinstance(message, bytes):
+            assert 0 < len(message) <= 65_500
+            return "audio", message[: len(message) // frame * frame]
+        assert as_json == isinstance(message, dict)
+        assert len(str(message)) <= 128
+        name = message["command"] if as_json else message
+        names = {"MARK_MEDIA": "mark", "FLUSH_MEDIA": "clear", "ANSWER": "answer", "HANGUP": "hangup"}
+        return names[name], message.get("correlation_id") if as_json else None
+
+    about = {
+        "connection_id": "N1",
+        "channel": "WebSocket/viva",
+        "channel_id": "pbx-17.9",
+        "format": kind,
+        "optimal_frame_size": frame,
+        "ptime": 20,
+    }
+
+    def event(name: str, **fields: Any) -> Sent:
+        if as_json:
+            return {"event": name, **fields}
+        return " ".join([name, *(f"{key}:{value}" for key, value in fields.items())])
+
+    variables = {"channel_variables": {"AGENT": "sales"}} if as_json else {}
+    return Shape(
+        "asterisk",
+        rate,
+        [event("MEDIA_START", **about, **variables)],
+        lambda n, audio: audio,
+        lambda digit: event("DTMF_END", channel_id="pbx-17.9", digit=digit),
+        lambda name: event("MEDIA_MARK_PROCESSED", correlation_id=name),
+        None,
+        read,
+        law=law,
+    )
+
+
 SHAPES = {
     "twilio": twilio(),
     "telnyx": telnyx(),
@@ -255,6 +304,7 @@ class Carrier:
 
     def __post_init__(self) -> None:
         self.began = anyio.current_time()
+        self.has_hung_up = False
         self._queue: list[tuple[str, Any]] = []
 
     @property
@@ -262,10 +312,12 @@ class Carrier:
         return anyio.current_time() - self.began
 
     async def send(self, message: Sent) -> None:
-        await self.put(message if isinstance(message, bytes) else json.dumps(message))
+        await self.put(json.dumps(message) if isinstance(message, dict) else message)
 
     async def on_message(self, message: str | bytes) -> None:
-        kind, value = self.shape.read(json.loads(message) if isinstance(message, str) else message)
+        kind, value = self.shape.read(
+            json.loads(message) if isinstance(message, str) and message.startswith("{") else message
+        )
         self.received.append((self.now, kind))
         match kind:
             case "audio":
@@ -281,6 +333,10 @@ class Carrier:
                     await self.send(self.shape.mark(name))
                 if self.shape.cleared:
                     await self.send(self.shape.cleared)
+            case "answer":
+                pass
+            case "hangup":
+                self.has_hung_up = True
             case _:
                 raise AssertionError(kind)
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transports.carriers import SHAPES, Carrier, b64
+from transports.carriers import SHAPES, Carrier, Shape, b64
 from transports.legs import Doing, Presses
 from vivavoce.errors import ProviderError
 from vivavoce.protocol import events as e
@@ -20,7 +20,9 @@ from vivavoce.session.call import Caller
 from vivavoce.session.middleware import ObservedEvent
 from vivavoce.session.switchboard import Switchboard
 from vivavoce.testing.simulation import CallerSays, Simulation, Timeline
-from vivavoce.transports.telephony.call import TelephoneTransport
+from vivavoce.transports.telephony.ami import Ami
+from vivavoce.transports.telephony.asterisk import AsteriskServer
+from vivavoce.transports.telephony.call import SETTLED_SECONDS, TelephoneTransport
 from vivavoce.transports.telephony.media_streams import DIALECTS, MediaStreamLeg, MediaStreamServer, read_codec
 from vivavoce.transports.telephony.peer_socket import ChunkOrder
 
@@ -77,10 +79,12 @@ async def call(
     callers: Callers | None = None,
     query: str = "",
     transfer: Any = None,
+    shape: Shape | None = None,
+    ami: Ami | None = None,
 ) -> tuple[Carrier, Timeline]:
     """Run one call in a carrier's dialect; `act` is done instead of the steps."""
     wire = wire or Wire()
-    carrier = wire.carrier = Carrier(SHAPES[name], wire.put)
+    carrier = wire.carrier = Carrier(shape or SHAPES[name], wire.put)
     simulation.caller.utterances = [step for step in steps if isinstance(step, CallerSays)]
     timeline = Timeline([], carrier.began)
 
@@ -92,7 +96,9 @@ async def call(
         await (act(carrier) if act else carrier.act(steps, until))
 
     switchboard = Switchboard(simulation.engine, listeners=[listener], middleware=simulation.middleware)
-    server = MediaStreamServer(DIALECTS[name], TelephoneTransport(switchboard.connect), transfer)
+    transport = TelephoneTransport(switchboard.connect)
+    dialect = DIALECTS.get(name)
+    server = MediaStreamServer(dialect, transport, transfer) if dialect else AsteriskServer(transport, ami)
     scope = {"type": "websocket", "query_string": query.encode(), "client": ("192.0.2.1", 5), "headers": []}
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(carrier.play)
@@ -393,7 +399,8 @@ async def test_a_call_that_we_leave_is_closed_after_the_last_word() -> None:
         "twilio", Simulation(["Goodbye, and thank you."]), [QUESTION], act=act, callers=callers, wire=wire
     )
     assert wire.closed["code"] == 1000
-    assert carrier.now == pytest.approx(timeline.at(e.OutputAudioBufferStopped), abs=0.1)
+    stopped = timeline.at(e.OutputAudioBufferStopped)
+    assert carrier.now == pytest.approx(stopped + SETTLED_SECONDS, abs=0.1)
     assert carrier.now < 29
 
 

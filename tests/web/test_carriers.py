@@ -16,7 +16,7 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from transports.carriers import SHAPES, Carrier, Shape
+from transports.carriers import SHAPES, Carrier, Shape, asterisk
 from transports.legs import Presses
 from vivavoce.protocol import events as e
 from vivavoce.session.call import Caller
@@ -33,6 +33,7 @@ QUESTION = CallerSays(0.3, "What is the capital?", 0.8)
 LONG = "There was once a lighthouse by the sea, and in it lived a keeper with his dog and a lamp."
 PUBLIC = "https://voice.example.org"
 PUBLIC_SITE: Mapping[str, Any] = {"server": {"public_url": PUBLIC}}
+ALL = {**SHAPES, "asterisk": asterisk()}
 HOST = {"host": "voice.example.org"}
 
 
@@ -92,9 +93,9 @@ class Calls:
                 await self.changed.wait()
 
 
-@pytest.mark.parametrize("name", SHAPES)
+@pytest.mark.parametrize("name", ALL)
 async def test_a_call_of_two_turns_with_an_interruption_and_a_key(site: Site, name: str) -> None:
-    calls, shape = Calls(), SHAPES[name]
+    calls, shape = Calls(), ALL[name]
     steps = [QUESTION, CallerSays(2.4, "No, I mean Spain.", 0.8), Presses(5.5, "#")]
     simulation = simulated(LONG, "Madrid.", "Yes.")
     simulation.caller.utterances = steps[:2]
@@ -112,7 +113,7 @@ async def test_a_call_of_two_turns_with_an_interruption_and_a_key(site: Site, na
     assert len(calls.of(e.ResponseDone)) == 3
     (caller,) = calls.callers
     assert caller.transport == name
-    assert caller.external_id in ("CA1", "v2:C1", "C1")
+    assert caller.external_id in ("CA1", "v2:C1", "C1", "pbx-17.9")
 
 
 async def test_a_call_that_we_end_is_closed(site: Site) -> None:
@@ -126,6 +127,22 @@ async def test_a_call_that_we_end_is_closed(site: Site) -> None:
         assert calls.callers[0].leave
         await calls.callers[0].leave()
         assert await closing_code(socket) == 1000
+
+
+async def test_asterisk_speaks_the_subprotocol_media_and_shows_a_key_as_its_password(site: Site) -> None:
+    async with site(keys="sesame") as url:
+        for query, headers in (
+            ("?key=sesame", {}),
+            ("", {"Authorization": f"Basic {b64encode(b'viva:sesame').decode()}"}),
+        ):
+            address = door(url, query, "/asterisk")
+            async with connect(address, subprotocols=["media"], additional_headers=headers) as socket:  # type: ignore[list-item]
+                assert socket.subprotocol == "media"
+                await socket.send("MEDIA_START channel_id:1 format:slin16 optimal_frame_size:640")
+                with anyio.fail_after(10):
+                    assert await socket.recv() == "ANSWER"
+        assert await status(url, "/asterisk") == 401
+        assert await status(url, "/asterisk?key=sesam") == 401
 
 
 async def test_calls_end_with_the_server(site: Site) -> None:

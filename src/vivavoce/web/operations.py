@@ -315,6 +315,14 @@ OPERATIONS: Mapping[str, Operation] = {
         )
         for name, carrier in CARRIERS.items()
     },
+    "WS /asterisk": Operation(
+        "Telephone",
+        "A call, as Asterisk's chan_websocket brings it",
+        "A WebSocket with the subprotocol `media`: one call. A key may be in `?key=`, or the password.",
+        status=101,
+        answer="The call begins.",
+        errors=(401, 426, 503),
+    ),
     **{
         f"{method} /{name}/voice": Operation(
             "Telephone",

@@ -7,7 +7,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 import anyio
 
-from vivavoce.config.schema import Config
 from vivavoce.errors import ProviderError
 from vivavoce.transports.telephony.ami import Ami
 from vivavoce.transports.telephony.audiosocket import AudioSocketServer
@@ -15,6 +14,7 @@ from vivavoce.transports.telephony.avr import AvrAmi, AvrServer
 from vivavoce.transports.telephony.call import TelephoneTransport
 from vivavoce.transports.telephony.peers import may_call_from
 from vivavoce.web.app import Web
+from vivavoce.web.endpoints.carriers import manager_interface
 from vivavoce.web.server import SHUTDOWN_SECONDS, listen, serving_application
 
 log = logging.getLogger(__name__)
@@ -39,16 +39,10 @@ async def serving_telephones(web: Web) -> AsyncIterator[Sequence[str]]:
             sentences.append(f"Agent Voice Response: STS_URL={path} (or {url}/speech-to-speech-stream).")
         if table.audiosocket:
             listening = listen(table.host, table.audiosocket_port, "--audiosocket-port")
-            server = AudioSocketServer(web.telephone, may_call, _ami(config))
+            server = AudioSocketServer(web.telephone, may_call, manager_interface(config))
             address = await stack.enter_async_context(_serving_audiosocket(server, web.telephone, listening))
             sentences.append(f"Asterisk: AudioSocket(${{UUID()}},{address}).")
         yield sentences
-
-
-def _ami(config: Config) -> Ami | None:
-    """Return Asterisk's manager interface, if there is one."""
-    table, secret = config.telephone, config.ami_secret.get_secret_value()
-    return Ami.at(table.ami, secret, context=table.context, hangs_up=table.ami_hangup) if table.ami else None
 
 
 @asynccontextmanager

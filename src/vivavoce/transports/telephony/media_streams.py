@@ -20,7 +20,6 @@ import anyio
 import msgspec
 from starlette.types import Receive, Scope, Send
 
-from vivavoce.audio import g711
 from vivavoce.audio.rates import G711_RATE, INPUT_RATE, OUTPUT_RATE
 from vivavoce.errors import ProtocolError, ProviderError
 from vivavoce.protocol import events as e
@@ -35,7 +34,7 @@ from vivavoce.transports.telephony.leg import (
     printable,
     printable_metadata,
 )
-from vivavoce.transports.telephony.peer_socket import ChunkOrder, PeerSocket
+from vivavoce.transports.telephony.peer_socket import ChunkOrder, PeerSocket, StreamCodec
 
 log = logging.getLogger(__name__)
 
@@ -194,7 +193,7 @@ class MediaStreamLeg:
         self.frame_bytes = 2 * round(dialect.frame_seconds * stream.rate)
         self._dialect, self._socket, self._messages, self._transfer = dialect, socket, messages, transfer
         self._order = ChunkOrder(dialect.late_chunks, 2 * GAP_SECONDS * stream.rate)
-        self._rest = b""
+        self._codec = StreamCodec(None if stream.codec == "pcm" else stream.codec)
         kind = "audio/x-l16" if stream.codec == "pcm" else f"audio/x-{_LAW_NAMES[stream.codec]}"
         self._fixed = {"id": _json(stream.id), "type": _json(kind), "rate": _json(stream.rate)}
 
@@ -203,7 +202,7 @@ class MediaStreamLeg:
         async for message in self._messages:
             match message:
                 case bytes():
-                    if audio := self._whole(message):
+                    if audio := self._codec.decode(message):
                         yield audio
                 case "media", fields if fields.get("track") != "outbound":
                     if audio := self._read_media(fields):
@@ -228,18 +227,9 @@ class MediaStreamLeg:
         except (KeyError, ValueError):
             self._socket.ignore("media without base64")
             return b""
-        pcm = self._whole(audio)
+        pcm = self._codec.decode(audio)
         number = _integer(fields.get("chunk"))
         return pcm if number is None else self._order.push(number, pcm)
-
-    def _whole(self, audio: bytes) -> bytes:
-        """Decode to PCM. Half a sample waits for the rest of it."""
-        if self.stream.codec != "pcm":
-            return g711.decode(audio, self.stream.codec)
-        audio = self._rest + audio
-        size = len(audio) // 2 * 2
-        self._rest = audio[size:]
-        return audio[:size]
 
     async def answer(self) -> None:
         """There is nothing to be said: carriers answer before they stream."""
@@ -248,9 +238,7 @@ class MediaStreamLeg:
         """Send PCM, in the stream's codec."""
         size = self.frame_bytes if self._dialect.is_split else len(audio)
         for at in range(0, len(audio), size):
-            part = audio[at : at + size]
-            if self.stream.codec != "pcm":
-                part = g711.encode(part, self.stream.codec)
+            part = self._codec.encode(audio[at : at + size])
             if self._dialect.media:
                 await self._send(self._dialect.media, audio=f'"{b64encode(part).decode()}"')
             else:

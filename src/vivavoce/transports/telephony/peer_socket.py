@@ -1,4 +1,4 @@
-"""The WebSocket of a telephone peer, and the order of the audio that comes by it."""
+"""The WebSocket of a telephone peer, and the audio that comes by it: its order, and its codec."""
 
 import logging
 from collections import Counter
@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator
 
 import anyio
 from starlette.types import Receive, Send
+
+from vivavoce.audio import g711
 
 log = logging.getLogger(__name__)
 
@@ -22,7 +24,7 @@ class PeerSocket:
 
     def __init__(self, receive: Receive, send: Send) -> None:
         self._receive, self._send = receive, send
-        self._is_open = True
+        self.is_open = True
         self._ignored = Counter[str]()
 
     async def receive(self) -> AsyncIterator[bytes | str]:
@@ -33,19 +35,19 @@ class PeerSocket:
             else:
                 text = message.get("text") or ""  # our server passes text on as it was received
                 yield text.decode(errors="replace") if isinstance(text, bytes) else text
-        self._is_open = False
+        self.is_open = False
 
     async def send(self, message: bytes | str) -> None:
         """Send a message, unless the WebSocket is closed. Raises `TimeoutError` if the peer does not read."""
-        if self._is_open:
+        if self.is_open:
             kind = "bytes" if isinstance(message, bytes) else "text"
             with anyio.fail_after(SEND_SECONDS):
                 await self._send({"type": "websocket.send", kind: message})
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
         """Close the WebSocket, if it is open."""
-        if self._is_open:
-            self._is_open = False
+        if self.is_open:
+            self.is_open = False
             short = reason.encode()[:REASON_BYTES].decode(errors="ignore")
             await self._send({"type": "websocket.close", "code": code, "reason": short})
 
@@ -59,6 +61,31 @@ class PeerSocket:
         if self._ignored:
             counts = ", ".join(f"{what} ({count})" for what, count in self._ignored.most_common())
             log.info("call %s: ignored %s", call_id, counts)
+
+
+class StreamCodec:
+    """Decodes and encodes a peer's audio: G.711 by a law, or 16-bit little-endian PCM as it is."""
+
+    def __init__(self, law: g711.Law | None) -> None:
+        self._law, self._rest = law, b""
+
+    @property
+    def sample_bytes(self) -> int:
+        """The bytes of a sample, as the peer has it."""
+        return 1 if self._law else 2
+
+    def decode(self, audio: bytes) -> bytes:
+        """Return PCM. Half a sample waits for the rest of it."""
+        if self._law:
+            return g711.decode(audio, self._law)
+        audio = self._rest + audio
+        size = len(audio) // 2 * 2
+        self._rest = audio[size:]
+        return audio[:size]
+
+    def encode(self, pcm: bytes) -> bytes:
+        """Return PCM as the peer has it."""
+        return g711.encode(pcm, self._law) if self._law else pcm
 
 
 class ChunkOrder:

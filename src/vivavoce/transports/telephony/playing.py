@@ -83,7 +83,8 @@ class PeerClock:
         """bytes since the beginning: sent, read from the playout as heard, before the last mark that came"""
         self._since = 0.0
         self._marks: deque[tuple[str, int]] = deque()
-        self._count = 0
+        self._count = self._clears = 0
+        self._is_sending = False
 
     def wake(self) -> None:
         """Note that there is audio to play, or that a mark has come."""
@@ -112,7 +113,8 @@ class PeerClock:
     async def clear(self) -> None:
         """Have the peer drop what it has not played. One without marks may have some that we believe played."""
         self.settle()
-        if self._heard < self._sent or self._marks or not self._leg.has_marks:
+        if self._heard < self._sent or self._is_sending or self._marks or not self._leg.has_marks:
+            self._clears += 1
             self._marks.clear()
             self._heard = self._marked = self._sent
             await self._leg.clear()
@@ -144,11 +146,15 @@ class PeerClock:
         return self._playout.peek(ahead, round(CHUNK_SECONDS * self._per_second))
 
     async def _send(self, audio: bytes) -> None:
+        frame, clears = self._leg.frame_bytes, self._clears
+        self._is_sending = True
+        await self._leg.send_audio(audio.ljust(-(-len(audio) // frame) * frame, b"\0"))
+        self._is_sending = False
+        if clears != self._clears:
+            return  # the peer did not take it in time, and has been told to drop it
         if self._heard == self._sent:
             self._marked, self._since = self._sent, anyio.current_time()
         self._sent += len(audio)
-        frame = self._leg.frame_bytes
-        await self._leg.send_audio(audio.ljust(-(-len(audio) // frame) * frame, b"\0"))
         if self._leg.has_marks:
             self._count += 1
             self._marks.append((str(self._count), self._sent))

@@ -9,8 +9,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from vivavoce.config.schema import Config
 from vivavoce.limits import Limits
 from vivavoce.runtime import Runtime
+from vivavoce.transports.telephony.ami import Ami
+from vivavoce.transports.telephony.asterisk import AsteriskServer
 from vivavoce.transports.telephony.call import TelephoneTransport
 from vivavoce.transports.telephony.leg import printable_metadata
 from vivavoce.transports.telephony.media_streams import DIALECTS, MediaStreamServer
@@ -30,11 +33,20 @@ PASSED_ON = 30
 XML, JSON = "application/xml", "application/json"
 
 
+def manager_interface(config: Config) -> Ami | None:
+    """Return Asterisk's manager interface, if there is one."""
+    table, secret = config.telephone, config.ami_secret.get_secret_value()
+    return Ami.at(table.ami, secret, context=table.context, hangs_up=table.ami_hangup) if table.ami else None
+
+
 class CarrierStreams:
-    """The WebSockets of carriers, by path."""
+    """The WebSockets of carriers and of Asterisk, by path."""
 
     def __init__(self, runtime: Runtime, transport: TelephoneTransport) -> None:
-        servers = {name: MediaStreamServer(dialect, transport) for name, dialect in DIALECTS.items()}
+        servers: dict[str, ASGIApp] = {
+            name: MediaStreamServer(dialect, transport) for name, dialect in DIALECTS.items()
+        }
+        servers["asterisk"] = AsteriskServer(transport, manager_interface(runtime.config))
         self.by_path: Mapping[str, ASGIApp] = {
             f"/{name}": _WhenReady(runtime, server) for name, server in servers.items()
         }
