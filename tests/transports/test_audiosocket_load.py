@@ -1,0 +1,30 @@
+"""Many callers at once: each hears an answer without holes. `audiosocket_load` prints the figures."""
+
+from pathlib import Path
+
+import pytest
+
+from transports.audiosocket_load import Answer, allow_files, measure, server
+
+pytestmark = [pytest.mark.anyio, pytest.mark.real_time]
+
+
+def is_clean(answer: Answer) -> bool:
+    """Return whether it could be played as it came. One late frame in a hundred may be the machine's."""
+    in_time = answer.gaps[len(answer.gaps) * 99 // 100] < 0.04 and answer.gaps[-1] < 0.2
+    return answer.seconds > 4 and in_time and answer.largest_lead < 0.2
+
+
+async def test_thirty_callers_are_answered_at_once(tmp_path: Path) -> None:
+    with server(tmp_path) as (port, process):
+        figures = await measure(port, process, idle_calls=0, live=30, seconds=8)
+    assert len(figures.answers) == 30
+    assert [answer for answer in figures.answers if not is_clean(answer)] == []
+
+
+async def test_a_thousand_callers_on_hold_do_not_disturb_one_who_talks(tmp_path: Path) -> None:
+    allow_files(2200)
+    with server(tmp_path, conversations=1010) as (port, process):
+        figures = await measure(port, process, idle_calls=1000, live=1, seconds=8)
+    assert is_clean(figures.answers[0])
+    assert figures.memory < 200
