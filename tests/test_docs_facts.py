@@ -60,6 +60,7 @@ OTHERS |= {
     "stream_bidirectional_mode",
     "stream_bidirectional_codec",
 }
+OTHERS |= {"ASR_URL", "STT_URL", "LLM_URL", "TTS_URL"}
 """words in the documentation that are nobody's names, another program's, or made of parts"""
 
 every_page = pytest.mark.parametrize("path", PAGES, ids=lambda path: path.relative_to(ROOT).as_posix())

@@ -64,11 +64,11 @@ class Web:
     def __init__(self, runtime: Runtime, recorder: "Recorder | None" = None, tls: Tls | None = None) -> None:
         self.runtime, self.tls = runtime, tls
         config = runtime.config
-        self.realtime = WebSocketTransport(self._connect, config.limits, self._join)
-        self.calls = CallsEndpoint(runtime, self._connect)
+        self.realtime = WebSocketTransport(self.connect, config.limits, self._join)
+        self.calls = CallsEndpoint(runtime, self.connect)
         admission, secrets = Admission(runtime), ClientSecrets(config.limits.client_secrets)
-        self.uploads = UploadTransport(self._connect, config.limits)
-        self.telephone = TelephoneTransport(self._connect, config.limits)
+        self.uploads = UploadTransport(self.connect, config.limits)
+        self.telephone = TelephoneTransport(self.connect, config.limits)
         carriers = CarrierAccess(config.server, config.carrier_secrets, config.secrets)
         answers, streams = CallAnswers(runtime, carriers), CarrierStreams(runtime, self.telephone).by_path
         codes = SignInCodes(config.limits.sign_in_codes, config.limits.sign_in_code_seconds)
@@ -163,7 +163,8 @@ class Web:
         await self.uploads.hang_up()
         await self.telephone.hang_up()
 
-    def _connect(self, caller: Caller) -> AbstractAsyncContextManager[Line]:
+    def connect(self, caller: Caller) -> AbstractAsyncContextManager[Line]:
+        """Connect a caller to the engine. Raises `ProtocolError` while models are loading, or if full."""
         require_ready(self.runtime)
         return self.runtime.switchboard.connect(caller)
 

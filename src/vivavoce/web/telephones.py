@@ -14,6 +14,7 @@ from vivavoce.transports.telephony.avr import AvrAmi, AvrServer
 from vivavoce.transports.telephony.call import TelephoneTransport
 from vivavoce.transports.telephony.peers import may_call_from
 from vivavoce.web.app import Web
+from vivavoce.web.endpoints.avr_parts import AvrParts
 from vivavoce.web.endpoints.carriers import manager_interface
 from vivavoce.web.server import SHUTDOWN_SECONDS, listen, serving_application
 
@@ -31,7 +32,7 @@ async def serving_telephones(web: Web) -> AsyncIterator[Sequence[str]]:
     async with AsyncExitStack() as stack:
         if table.avr:
             ami = AvrAmi(table.avr_ami) if table.avr_ami else None
-            application = AvrServer(web.telephone, may_call, ami)
+            application = AvrServer(web.telephone, may_call, ami, AvrParts(web.runtime, web.connect))
             listening = listen(table.host, table.avr_port, "--avr-port")
             serving = serving_application(application, listening, config.limits, web.telephone.hang_up)
             url = await stack.enter_async_context(serving)

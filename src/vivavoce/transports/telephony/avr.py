@@ -8,7 +8,7 @@ server is an ASGI application of its own: frameworks wait for a request's end be
 import logging
 from base64 import b64decode, b64encode
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Protocol
 from urllib.parse import parse_qsl
 
 import anyio
@@ -75,11 +75,29 @@ class AvrAmi:
             raise ProviderError("avr-ami", f"{path} failed: {error or type(error).__name__}") from error
 
 
+class Parts(Protocol):
+    """An ASGI application at other paths on the same port."""
+
+    def serves(self, path: str) -> bool:
+        """Return whether something is at a path."""
+        ...
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        ...
+
+
 class AvrServer:
     """An ASGI application, whose calls `transport` runs: those of machines that `may_call`, never of pages."""
 
-    def __init__(self, transport: TelephoneTransport, may_call: MayCall, ami: AvrAmi | None = None) -> None:
-        self._transport, self._may_call, self._ami = transport, may_call, ami
+    def __init__(
+        self,
+        transport: TelephoneTransport,
+        may_call: MayCall,
+        ami: AvrAmi | None = None,
+        parts: Parts | None = None,
+    ) -> None:
+        self._transport, self._may_call, self._ami, self._parts = transport, may_call, ami, parts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one call."""
@@ -98,8 +116,10 @@ class AvrServer:
 
     async def _accept_request(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = dict(scope["headers"])
-        if scope["path"] != PATH or scope["method"] != "POST":
-            await _respond(send, 404, f"There is only POST {PATH} here, and a WebSocket.")
+        if self._parts and scope["method"] == "POST" and self._parts.serves(scope["path"]):
+            await self._parts(scope, receive, send)
+        elif scope["path"] != PATH or scope["method"] != "POST":
+            await respond_message(send, 404, f"There is only POST {PATH} here, and a WebSocket.")
         else:
             uuid = next((headers[name].decode("latin-1") for name in _UUID_HEADERS if name in headers), "")
             await self._transport.accept(HttpLeg(_details(scope, uuid), receive, send, self._ami))
@@ -194,9 +214,9 @@ class HttpLeg(_AvrLeg):
         if self._is_answered:
             await self._send({"type": "http.response.body", "body": b""})
         elif refusal:
-            await _respond(self._send, 503, refusal.message)
+            await respond_message(self._send, 503, refusal.message)
         else:
-            await _respond(self._send, 500, "The call ended before it was answered.")
+            await respond_message(self._send, 500, "The call ended before it was answered.")
 
 
 class _Init(msgspec.Struct, tag="init", tag_field="type"):
@@ -306,18 +326,16 @@ def _details(scope: Scope, uuid: str, caller: str = "") -> CallDetails:
     )
 
 
-Status = Literal[200, 403, 404, 500, 503]
-
-
 async def _refuse(scope: Scope, receive: Receive, send: Send) -> None:
     if scope["type"] == "websocket":
         await receive()  # `websocket.connect`
         await send({"type": "websocket.close"})  # 403, because it was not accepted
     else:
-        await _respond(send, 403, "You may not call here (telephone.peers).")
+        await respond_message(send, 403, "You may not call here (telephone.peers).")
 
 
-async def _respond(send: Send, status: Status, message: str) -> None:
+async def respond_message(send: Send, status: int, message: str) -> None:
+    """Answer with a message in JSON, as AVR does."""
     headers = [(b"content-type", b"application/json"), (b"connection", b"close")]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": msgspec.json.encode({"message": message})})
