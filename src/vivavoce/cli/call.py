@@ -82,7 +82,7 @@ def call(
     if len(turns) < expected and not made.hung_up:
         sys.exit(INTERRUPTED)
     answered = [turn for turn in turns if turn.first_sound is not None]
-    if len(answered) < expected or made.hung_up or made.record.problems:
+    if len(answered) < expected or made.record.problems:
         raise typer.Exit(1)
 
 
@@ -144,15 +144,14 @@ def _report(made: "Call", timings: "Sequence[TurnTimings]") -> Iterator[str]:
         yield "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip()
     queue = made.record.queue
     yield ""
-    yield f"The call lasted {made.seconds:.1f} s. Audio came up to {queue.lead:.2f} s ahead of what was played."
+    yield f"The call lasted {made.seconds:.1f} s{', and the server ended it' if made.hung_up else ''}."
+    yield f"Audio came up to {queue.lead:.2f} s ahead of what was played."
     if queue.lost:
         yield f"{queue.lost:.2f} s of audio were lost, as more came than this peer queues."
     if made.lag > LAG_SECONDS:
         yield f"This machine was up to {made.lag:.2f} s late, so the timings are worse than they were."
     for problem, count in made.record.problems.items():
         yield f"Problem: {problem}" + (f" ({count} times)" if count > 1 else "")
-    if made.hung_up:
-        yield f"The call ended early: {made.hung_up}"
 
 
 LAG_SECONDS = 0.04

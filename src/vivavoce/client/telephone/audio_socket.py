@@ -100,6 +100,5 @@ class AudioSocket:
         if len(payload) / 2 / RATES[kind] > FRAME_MS:
             record.problem(f"A frame has more than {FRAME_MS} ms, which Asterisk sends on as one packet.")
         if kind != self._received_type:
-            record.problem(f"Audio came as type 0x{kind:02x}, and was sent as 0x{self._type:02x}.")
             self._resampler, self._received_type = Resampler(round(RATES[kind] * 1000), self._rate), kind
         record.audio(self._resampler.push(payload))

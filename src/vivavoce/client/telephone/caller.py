@@ -22,6 +22,8 @@ ANSWER_SECONDS = 20.0
 CALL_SECONDS = 600.0
 """the longest call"""
 HANG_UP_SECONDS = 3.0
+PAUSE_SECONDS = 1.0
+"""how long an answer may pause and not be over"""
 
 
 @dataclass(frozen=True)
@@ -60,8 +62,8 @@ class Call:
     seconds: float = 0.0
     lag: float = 0.0
     """the greatest delay of a frame that was sent: how late this machine was"""
-    hung_up: str = ""
-    """why the server ended the call, if it did"""
+    hung_up: bool = False
+    """whether the server ended the call"""
 
     @property
     def heard(self) -> bytes:
@@ -97,15 +99,15 @@ class TelephoneCaller:
         return self.call
 
     async def _listen(self, ended: anyio.Event) -> None:
-        problem = "The server hung up."
         try:
             await self._peer.listen(self.call.record)
         except* ProviderError as errors:
-            problem = f"{_first(errors)}"
+            if not self._hangs_up:
+                self.call.record.problem(f"{_first(errors)}.")
         except* HUNG_UP:
             pass
         if not self._hangs_up:
-            self.call.hung_up = problem
+            self.call.hung_up = True
             ended.set()
 
     async def _speak(self) -> None:
@@ -130,8 +132,11 @@ class TelephoneCaller:
                 await self._until_answer(self.call.said[-1].end, script.answer_seconds)
             await self._until_quiet(script.pause)
             self._hangs_up = True
-            with anyio.move_on_after(HANG_UP_SECONDS):
-                await self._peer.hang_up()
+            try:
+                with anyio.move_on_after(HANG_UP_SECONDS):
+                    await self._peer.hang_up()
+            except ProviderError as error:
+                self.call.record.problem(f"{error}.")
             ended.set()
 
     async def _say_all(self, recording: Recording, *, interrupts: bool = False) -> float:
@@ -158,7 +163,7 @@ class TelephoneCaller:
     async def _interrupt(self, interruption: Recording, after: float) -> None:
         await anyio.sleep(after)
         queue = self.call.record.queue
-        if queue.audible_until < self.call.record.now:
+        if queue.audible_until + PAUSE_SECONDS < self.call.record.now:
             self.call.record.problem("The answer was over before it was interrupted.")
         await self._say_all(interruption, interrupts=True)
 

@@ -104,7 +104,7 @@ class Peer(Protocol):
         ...
 
     async def hang_up(self) -> None:
-        """Tell the server that the caller hangs up."""
+        """Tell the server that the caller hangs up. Raises `ProviderError` if it does not let him."""
         ...
 
 
