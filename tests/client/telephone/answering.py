@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import anyio
+from anyio import ResourceGuard
 from anyio.abc import ByteStream
 from websockets.exceptions import ConnectionClosedOK
 
@@ -21,6 +22,7 @@ from vivavoce.client.telephone.codecs import Codec
 from vivavoce.client.telephone.peer import Peer
 
 Json = dict[str, Any]
+SEND_SECONDS = 0.001
 STILL_FRAMES = 15
 """after 0.3 s of quiet a server answers"""
 
@@ -95,13 +97,15 @@ class WebSocketEnd:
 
 
 class Pipe(ByteStream):
-    """One end of a TCP connection in memory."""
+    """One end of a TCP connection in memory. Sending takes a moment, and only one task may do so."""
 
     def __init__(self, out: Lane, into: Lane) -> None:
-        self._out, self._into = out, into
+        self._out, self._into, self._guard = out, into, ResourceGuard("writing to")
 
     async def send(self, item: bytes) -> None:
-        self._out.put(item)
+        with self._guard:
+            await anyio.sleep(SEND_SECONDS)
+            self._out.put(item)
 
     async def receive(self, max_bytes: int = 65536) -> bytes:
         return await self._into.get()

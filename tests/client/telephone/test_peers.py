@@ -251,6 +251,13 @@ async def test_audiosocket_names_the_call_and_is_answered() -> None:
     assert {len(payload) for kind, payload in seen[1:]} == {320}
 
 
+async def test_audiosocket_sends_keys_between_its_frames() -> None:
+    seen = list[tuple[int, bytes]]()
+    call = await frames_call(seen, slin, script=Script([question()], "1" * 60, pause=0.5, answer_seconds=0.1))
+    assert [payload for kind, payload in seen if kind == 0x03] == [b"1"] * 60
+    assert dict(call.record.problems) == {}
+
+
 async def test_audiosocket_may_send_mu_law_as_dial_does_and_is_answered_in_pcm() -> None:
     seen = list[tuple[int, bytes]]()
     assert_answered(await frames_call(seen, slin, ULAW))

@@ -55,12 +55,14 @@ class AudioSocket:
 
     def __init__(self, stream: ByteStream, host: str, rate: int) -> None:
         self._stream, self._host, self._rate = stream, host, rate
+        self._writing = anyio.Lock()  # audio and keys come from two tasks
         self._type = next(kind for kind, khz in RATES.items() if khz * 1000 == rate)
         self._resampler, self._received_type = Resampler(rate, rate), self._type
 
     async def write(self, kind: int, payload: bytes) -> None:
         """Send a frame in one piece."""
-        await self._stream.send(bytes([kind]) + len(payload).to_bytes(2, "big") + payload)
+        async with self._writing:
+            await self._stream.send(bytes([kind]) + len(payload).to_bytes(2, "big") + payload)
 
     async def send(self, audio: bytes) -> None:
         """Send audio."""

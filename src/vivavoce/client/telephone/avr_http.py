@@ -58,6 +58,7 @@ class AvrHttp:
     def __init__(self, stream: ByteStream, host: str) -> None:
         self._stream, self._host = stream, host
         self._http = h11.Connection(h11.CLIENT)
+        self._writing = anyio.Lock()  # audio and the end come from two tasks
         self._ended = anyio.Event()
 
     async def begin(self, target: str, options: CallOptions) -> None:
@@ -90,11 +91,12 @@ class AvrHttp:
             )
 
     async def _write(self, event: h11.Event) -> None:
-        try:
-            data = self._http.send(event)
-        except h11.LocalProtocolError as error:  # the connection is in error since something wrong came
-            raise anyio.ClosedResourceError from error
-        await self._stream.send(data or b"")
+        async with self._writing:
+            try:
+                data = self._http.send(event)
+            except h11.LocalProtocolError as error:  # the connection is in error since something wrong came
+                raise anyio.ClosedResourceError from error
+            await self._stream.send(data or b"")
 
     async def listen(self, record: CallRecord) -> None:
         """Receive the response. Raises `ProviderError` if it is none, or another than 200."""
