@@ -16,7 +16,8 @@ from vivavoce.transports.telephony.ami import Ami
 from vivavoce.transports.telephony.asterisk import AsteriskServer
 from vivavoce.transports.telephony.call import TelephoneTransport
 from vivavoce.transports.telephony.leg import printable_metadata
-from vivavoce.transports.telephony.media_streams import DIALECTS, MediaStreamServer
+from vivavoce.transports.telephony.media_streams import DIALECTS, TWILIO, MediaStreamServer
+from vivavoce.transports.telephony.twilio_calls import TwilioCalls
 from vivavoce.web.errors import require_ready
 from vivavoce.web.requests import media_type, read_bytes
 from vivavoce.web.security.carriers import CarrierAccess
@@ -46,6 +47,8 @@ class CarrierStreams:
         servers: dict[str, ASGIApp] = {
             name: MediaStreamServer(dialect, transport) for name, dialect in DIALECTS.items()
         }
+        if token := runtime.config.carrier_secrets["twilio"].partition(",")[0]:
+            servers["twilio"] = MediaStreamServer(TWILIO, transport, TwilioCalls(token).transfer)
         servers["asterisk"] = AsteriskServer(transport, manager_interface(runtime.config))
         self.by_path: Mapping[str, ASGIApp] = {
             f"/{name}": _WhenReady(runtime, server) for name, server in servers.items()
