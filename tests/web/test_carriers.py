@@ -13,26 +13,36 @@ from xml.etree import ElementTree
 import anyio
 import httpx
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from pydantic import ValidationError
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from transports.carriers import SHAPES, Carrier, Shape, asterisk
 from transports.legs import Presses
+from vivavoce.config.schema import Config
+from vivavoce.dates import unix_now
 from vivavoce.protocol import events as e
+from vivavoce.runtime import Runtime
 from vivavoce.session.call import Caller
 from vivavoce.session.middleware import ObservedEvent
 from vivavoce.testing.clock import JumpingClock
 from vivavoce.testing.simulation import CallerSays, Simulation
+from vivavoce.web.app import Web
 from vivavoce.web.security.carriers import CarrierAccess
+from vivavoce.web.telephones import serving_telephones
 from web.asking import asking, error
 from web.connecting import Site, closing_code, door
+from web.stored import SCRIPTED
+from web.test_signatures import jwt
 
 pytestmark = [pytest.mark.anyio, pytest.mark.real_time]
 
 QUESTION = CallerSays(0.3, "What is the capital?", 0.8)
 LONG = "There was once a lighthouse by the sea, and in it lived a keeper with his dog and a lamp."
 PUBLIC = "https://voice.example.org"
-PUBLIC_SITE: Mapping[str, Any] = {"server": {"public_url": PUBLIC}}
+PUBLIC_SITE: Mapping[str, Any] = {"server": {"public_url": PUBLIC}, "keys": "sesame"}
 ALL = {**SHAPES, "asterisk": asterisk()}
 HOST = {"host": "voice.example.org"}
 
@@ -302,7 +312,7 @@ async def test_a_program_of_this_machine_needs_no_secret_where_nobody_else_comes
 
 
 async def test_only_what_is_signed_comes_in(site: Site) -> None:
-    async with site(twilio_token="old,12345", keys="sesame", **PUBLIC_SITE) as url, asking(url) as client:
+    async with site(twilio_token="old,12345", **PUBLIC_SITE) as url, asking(url) as client:
         asked = form(CallSid="CA1")
 
         async def ask(signature: str, path: str = "/twilio/voice", **more: Any) -> httpx.Response:
@@ -330,7 +340,7 @@ async def test_only_what_is_signed_comes_in(site: Site) -> None:
 
 async def test_a_websocket_is_signed_or_has_a_ticket_or_a_key(site: Site) -> None:
     signature = sign("wss://voice.example.org/twilio")
-    async with site(twilio_token="12345", keys="sesame", **PUBLIC_SITE) as url:
+    async with site(twilio_token="12345", **PUBLIC_SITE) as url:
         assert await status(url, "/twilio", **{"X-Twilio-Signature": signature}) == 101
         assert (
             await status(url, "/twilio", **{"X-Twilio-Signature": sign("wss://voice.example.org/twilio/")})
@@ -388,9 +398,6 @@ def test_a_ticket_is_valid_for_one_path_and_for_a_while() -> None:
 
 
 async def test_vonage_is_known_by_its_token(site: Site) -> None:
-    from vivavoce.dates import unix_now
-    from web.test_signatures import jwt
-
     body = b'{"from": "15550100", "to": "15550199", "uuid": "C1"}'
     async with site(vonage_secret="secret", **PUBLIC_SITE) as url, asking(url) as client:
         token = jwt(iat=unix_now(), payload_hash=sha256(body).hexdigest())
@@ -401,3 +408,41 @@ async def test_vonage_is_known_by_its_token(site: Site) -> None:
         assert uri.startswith("wss://voice.example.org/vonage/st-")
         assert parameters == {"from": "15550100", "to": "15550199", "uuid": "C1"}
         assert (await client.post("/vonage/voice", content=body + b" ", headers=headers)).status_code == 401
+
+
+async def test_telnyx_and_plivo_are_known_by_their_signatures(site: Site) -> None:
+    private = Ed25519PrivateKey.generate()
+    public = b64encode(private.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)).decode()
+    asked = form(From="+15550100")
+    body, now = asked["content"], str(unix_now())
+    telnyx = {
+        "telnyx-timestamp": now,
+        "telnyx-signature-ed25519": b64encode(private.sign(now.encode() + b"|" + body)).decode(),
+    }
+    signed = f"{PUBLIC}/plivo/voice?From+15550100.17"
+    plivo = {
+        "x-plivo-signature-v3-nonce": "17",
+        "x-plivo-signature-v3": b64encode(digest(b"token", signed.encode(), "sha256")).decode(),
+    }
+    async with site(telnyx_public_key=public, plivo_token="token", **PUBLIC_SITE) as url, asking(url) as client:
+        for name, signature in (("telnyx", telnyx), ("plivo", plivo)):
+            headers = {**asked["headers"], **HOST, **signature}
+            given = await client.post(f"/{name}/voice", content=body, headers=headers)
+            assert given.status_code == 200
+            stream, parameters = read_answer(name, given)
+            assert stream.startswith(f"wss://voice.example.org/{name}/st-")
+            assert parameters["from"] == "+15550100"
+            refused = await client.post(f"/{name}/voice", content=body + b"1", headers=headers)
+            assert error(refused, 401)["code"] == "invalid_signature"
+
+
+def test_a_public_address_needs_a_key_since_everything_is_there() -> None:
+    with pytest.raises(ValidationError, match=r"public_url .*VIVAVOCE_KEYS"):
+        Config.model_validate({"server": {"public_url": PUBLIC}})
+
+
+async def test_the_address_for_a_carrier_is_printed() -> None:
+    secrets = {"twilio_token": "12345", "vonage_secret": "secret"}
+    config = Config.model_validate({**SCRIPTED, **secrets, "server": {"public_url": PUBLIC}, "keys": "sesame"})
+    async with serving_telephones(Web(Runtime(config))) as sentences:
+        assert sentences == [f"Calls of {name}: {PUBLIC}/{name}/voice." for name in ("twilio", "vonage")]

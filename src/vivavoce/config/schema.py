@@ -78,7 +78,7 @@ class ServerTable(SettingsTable):
     hosts: Texts = ()
     """names, besides `localhost`, under which a server on loopback may be asked for"""
     public_url: HttpAddress = ""
-    """address, such as `https://voice.example.org`, under which a proxy or a tunnel lets others in"""
+    """address, such as `https://voice.example.org`, under which a proxy or tunnel lets others in, with a key"""
     webhook: HttpAddress = ""
     """address that receives `realtime.call.incoming` when a call rings, signed with the webhook's secret"""
 
@@ -340,9 +340,11 @@ class Config(SettingsTable):
 
     @model_validator(mode="after")
     def _check_keys(self) -> Self:
-        if not self.server.is_local and not self.secrets:
+        server = self.server
+        where = f"host {server.host} can" if not server.is_local else f"public_url {server.public_url} can"
+        if (not server.is_local or server.public_url) and not self.secrets:
             raise ValueError(
-                f"server.host {self.server.host} can be reached from other machines, so a key is needed; "
+                f"server.{where} be reached from other machines, so a key is needed; "
                 "write VIVAVOCE_KEYS=some-long-secret into the environment or into .env"
             )
         return self

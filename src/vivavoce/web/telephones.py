@@ -29,6 +29,9 @@ async def serving_telephones(web: Web) -> AsyncIterator[Sequence[str]]:
     """
     config, sentences = web.runtime.config, list[str]()
     table, may_call = config.telephone, may_call_from(config.telephone.peers)
+    if public := config.server.public_url.rstrip("/"):
+        signed = (name for name, secret in config.carrier_secrets.items() if secret)
+        sentences += (f"Calls of {name}: {public}/{name}/voice." for name in signed)
     async with AsyncExitStack() as stack:
         if table.avr:
             ami = AvrAmi(table.avr_ami) if table.avr_ami else None

@@ -84,7 +84,7 @@ class Guard:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or answer it with 401, 403 or 421."""
         if scope["type"] != "lifespan":
-            asked = scope["raw_path"].decode("latin-1")
+            asked = scope.get("raw_path", scope["path"].encode()).decode("latin-1")
             if scope["query_string"]:
                 asked += f"?{scope['query_string'].decode('latin-1')}"
             # some clients send duplicate and trailing slashes (`/v1//realtime/`)
