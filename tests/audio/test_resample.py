@@ -1,6 +1,7 @@
 """Live sound at another rate: little delay, nothing lost, however it is cut."""
 
 import math
+import operator
 from array import array
 
 import pytest
@@ -59,8 +60,8 @@ def test_sound_is_hardly_late(rate_in: int, rate_out: int) -> None:
     click[rate_in // 2] = 30_000
     heard = array("h", Resampler(rate_in, rate_out).push(click.tobytes()))
     loudest = max(range(len(heard)), key=heard.__getitem__)
-    assert 0 < (loudest / rate_out - 0.5) * 1000 < 2
-    assert DELAY_MS < 2
+    assert 0 < (loudest / rate_out - 0.5) * 1000 < 3
+    assert DELAY_MS < 3
 
 
 @ways
@@ -71,12 +72,20 @@ def test_what_speech_is_made_of_is_kept(rate_in: int, rate_out: int) -> None:
 
 @pytest.mark.parametrize(
     ("rate_in", "rate_out", "hertz"),
-    [(24_000, 16_000, 10_000), (24_000, 16_000, 9_000), (16_000, 8_000, 5_000), (24_000, 8_000, 10_000)],
+    [
+        (24_000, 16_000, 10_000),
+        (24_000, 16_000, 9_000),
+        (16_000, 8_000, 4_500),
+        (16_000, 8_000, 5_000),
+        (24_000, 8_000, 4_300),
+        (24_000, 8_000, 5_000),
+        (24_000, 8_000, 10_000),
+    ],
 )
 def test_what_cannot_be_kept_does_not_come_back_as_something_else(
     rate_in: int, rate_out: int, hertz: int
 ) -> None:
-    assert decibels(Resampler(rate_in, rate_out).push(tone(hertz, rate_in))) < -40
+    assert decibels(Resampler(rate_in, rate_out).push(tone(hertz, rate_in))) < -80
 
 
 @pytest.mark.parametrize(("rate_in", "rate_out"), [(8_000, 16_000), (8_000, 24_000), (16_000, 24_000)])
@@ -85,6 +94,15 @@ def test_a_higher_rate_adds_no_mirror_image(rate_in: int, rate_out: int) -> None
     clean = array("h", tone(1000, rate_out))
     within = range(rate_out // 50, len(clean) - rate_out // 50)
     assert max(abs(loud[i] - clean[i]) for i in within) < 20_000 / 100  # 40 dB
+
+
+@pytest.mark.parametrize("hertz", [300, 1000, 2000, 3000, 3400, 3700])
+def test_telephone_audio_has_no_images(hertz: int) -> None:
+    live = Resampler(8_000, 24_000).push(tone(hertz, 8_000))
+    samples = [x * math.cos(2 * math.pi * (8_000 - hertz) * i / 24_000) for i, x in enumerate(array("h", live))]
+    window = [0.5 - 0.5 * math.cos(2 * math.pi * i / len(samples)) for i in range(len(samples))]
+    image = 2 * sum(map(operator.mul, samples, window)) / sum(window)
+    assert 20 * math.log10(max(abs(image), 1e-3) / 20_000) < -80
 
 
 @ways

@@ -8,11 +8,11 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-DELAY_MS = 1.4
+DELAY_MS = 2.5
 """The delay of the filter in ms: half its length."""
 
-_ATTENUATION = 7.0
-"""Kaiser's beta: aliases are attenuated by about 70 dB."""
+_ATTENUATION = 8.5
+"""Kaiser's beta: aliases and images are attenuated by at least 85 dB, from 0.3 kHz beyond the band on."""
 
 _UNIT = 1 << 20
 """The integer for a weight of 1. Integer weights and samples add up exactly, in any order."""
