@@ -13,7 +13,7 @@ from vivavoce.client.telephone.codecs import Codec
 from vivavoce.client.telephone.peer import HUNG_UP, CallOptions, CallRecord, Dial, Peer
 from vivavoce.client.telephone.playout_queue import PlayoutQueue
 from vivavoce.client.telephone.timings import Said
-from vivavoce.errors import ProviderError
+from vivavoce.errors import ProviderError, first_failure
 
 KEY_SECONDS = 0.1
 """how long a key is pressed, and until the next one"""
@@ -103,7 +103,7 @@ class TelephoneCaller:
             await self._peer.listen(self.call.record)
         except* ProviderError as errors:
             if not self._hangs_up:
-                self.call.record.problem(f"{_first(errors)}.")
+                self.call.record.problem(f"{first_failure(errors)}.")
         except* HUNG_UP:
             pass
         if not self._hangs_up:
@@ -187,7 +187,7 @@ async def make_call(
     url: str,
     options: CallOptions,
     script: Script,
-    until: Callable[[anyio.CancelScope], Coroutine[object, object, None]],
+    until: Callable[[anyio.CancelScope], Coroutine[object, object, None]] | None = None,
 ) -> Call:
     """Call a URL, follow the script, and return the call.
 
@@ -197,14 +197,10 @@ async def make_call(
     try:
         async with dial(url, options) as peer, anyio.create_task_group() as tasks:
             caller = TelephoneCaller(peer, options.codec)
-            tasks.start_soon(until, caller.patience)
+            if until is not None:
+                tasks.start_soon(until, caller.patience)
             call = await caller.follow(script)
             tasks.cancel_scope.cancel()
     except HUNG_UP as error:
         raise ProviderError(urlsplit(url).netloc, "hung up at once") from error
     return call
-
-
-def _first(errors: BaseExceptionGroup[ProviderError]) -> BaseException:
-    first: BaseException = errors.exceptions[0]
-    return _first(first) if isinstance(first, BaseExceptionGroup) else first
