@@ -12,7 +12,7 @@ import resource
 import wave
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -27,13 +27,19 @@ from vivavoce.transports.telephony.audiosocket import Frame, FrameParser
 SLIN16, FRAME = 0x12, 640
 QUESTION = Path(__file__).parent.parent / "recordings" / "brooklyn.wav"
 IDLE_AT_ONCE = 50
+ANSWER_SECONDS = 4.5
+"""what the scripted answer takes at least"""
+SOUNDS = 150
+"""frames of it that are no silence, at least"""
+MOST_SECONDS = 15
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What one caller was sent, from the first sound to the last: seconds since it began, and the sound."""
+    """What one caller was sent, with seconds since the call began, and how late this machine let him speak."""
 
-    frames: list[tuple[float, bytes]]
+    frames: list[tuple[float, bytes]] = field(repr=False)
+    late: float
 
     @property
     def sounding(self) -> list[tuple[float, bytes]]:
@@ -75,11 +81,12 @@ def server(folder: Path, conversations: int = 64) -> Iterator[tuple[int, psutil.
             yield port, process
 
 
-async def talk(port: int, seconds: float) -> Answer:
-    """Ask a question in real time, listen for some seconds, and hang up."""
-    frames: list[tuple[float, bytes]] = []
+async def talk(port: int) -> Answer:
+    """Ask a question in real time, listen to the answer, and hang up."""
+    frames, sounds = list[tuple[float, bytes]](), list[float]()
     with wave.open(str(QUESTION)) as file:
         question = file.readframes(file.getnframes())
+    late = 0.0
     async with await anyio.connect_tcp("127.0.0.1", port) as stream, anyio.create_task_group() as tasks:
         began, loop = anyio.current_time(), asyncio.get_running_loop()
 
@@ -88,16 +95,21 @@ async def talk(port: int, seconds: float) -> Answer:
             while True:
                 data = await stream.receive()
                 at = loop.time() - began
-                frames.extend((at, frame.payload) for frame in parser.push(data) if frame.kind == SLIN16)
+                new = [(at, frame.payload) for frame in parser.push(data) if frame.kind == SLIN16]
+                frames.extend(new)
+                sounds.extend(at for at, audio in new if any(audio))
 
         tasks.start_soon(listen)
         await stream.send(Frame(0x01, uuid4().bytes).encode())
-        for n in range(round(seconds * 50)):
+        for n in range(round(MOST_SECONDS * 50)):
+            if len(sounds) > SOUNDS and loop.time() - began > sounds[-1] + 1:
+                break
             await anyio.sleep_until(began + n * 0.02)
+            late = max(late, loop.time() - began - n * 0.02)
             audio = question[n * FRAME : (n + 1) * FRAME].ljust(FRAME, b"\0")
             await stream.send(Frame(SLIN16, audio).encode())
         tasks.cancel_scope.cancel()
-    return Answer(frames)
+    return Answer(frames, late)
 
 
 async def idle(port: int, count: int, ready: anyio.Event) -> None:
@@ -122,12 +134,12 @@ async def idle(port: int, count: int, ready: anyio.Event) -> None:
             tasks.start_soon(hold)
 
 
-async def measure(port: int, process: psutil.Process, idle_calls: int, live: int, seconds: float) -> Figures:
+async def measure(port: int, process: psutil.Process, idle_calls: int, live: int) -> Figures:
     """Have all these calls at once; print and return what they cost, and what they were answered."""
     answers, memory = list[Answer](), 0.0
     async with anyio.create_task_group() as tasks:
         if idle_calls:
-            await talk(port, 2.5)  # what is loaded once is no idle call's
+            await talk(port)  # what is loaded once is no idle call's
             before, ready = process.memory_info().rss, anyio.Event()
             tasks.start_soon(idle, port, idle_calls, ready)
             await ready.wait()
@@ -138,7 +150,7 @@ async def measure(port: int, process: psutil.Process, idle_calls: int, live: int
             print(f"{idle_calls} idle calls: {memory:.0f} kB each, {process.cpu_percent():.0f} % of a core")
 
         async def one() -> None:
-            answers.append(await talk(port, seconds))
+            answers.append(await talk(port))
 
         process.cpu_percent()
         async with anyio.create_task_group() as talking:
@@ -157,7 +169,6 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--idle", type=int, default=0)
     parser.add_argument("--live", type=int, default=1)
-    parser.add_argument("--seconds", type=float, default=9)
     chosen = parser.parse_args()
     allow_files(2 * (chosen.idle + chosen.live))
     os.environ["VIVAVOCE_KEYS"] = ""
@@ -165,7 +176,7 @@ def main() -> None:
         TemporaryDirectory() as folder,
         server(Path(folder), chosen.idle + chosen.live + 10) as (port, process),
     ):
-        anyio.run(measure, port, process, chosen.idle, chosen.live, chosen.seconds)
+        anyio.run(measure, port, process, chosen.idle, chosen.live)
 
 
 def allow_files(count: int) -> None:
