@@ -46,6 +46,23 @@ async def test_the_service_is_asked_with_the_id_of_the_call() -> None:
     assert asked[1].headers["x-avr-uuid"] == other.id
 
 
+async def test_the_service_is_told_of_the_call_what_the_owner_has_asked_for() -> None:
+    asked: list[str] = []
+
+    def respond(request: httpx.Request) -> httpx.Response:
+        asked.append(str(request.url))
+        return httpx.Response(200, json={"system": "You sell bicycles."})
+
+    url = f"{URL}?agent={{agent}}&from={{from}}&fixed=1"
+    read = InstructionSources(url, transport=httpx.MockTransport(respond)).read
+    await read(Caller("twilio", metadata={"agent": "sales&fixed=2#/../", "from": "+15550100"}))
+    await read(Caller("websocket"))
+    assert asked == [
+        f"{URL}?agent=sales%26fixed%3D2%23%2F..%2F&from=%2B15550100&fixed=1",
+        f"{URL}?agent=&from=&fixed=1",
+    ]
+
+
 FAILURES: dict[str, Respond] = {
     "an error": lambda request: httpx.Response(500),
     "a redirect": lambda request: httpx.Response(302, headers={"location": "http://192.0.2.1/"}),

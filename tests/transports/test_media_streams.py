@@ -149,6 +149,8 @@ async def test_two_turns_an_interruption_and_a_key(name: str) -> None:
     assert caller.transport == name
     assert caller.address.endswith("15550100")
     assert caller.external_id in ("CA1", "v2:C1", "C1")
+    assert caller.metadata["agent"] == "sales"
+    assert caller.metadata["from"].endswith("15550100")
 
 
 @pytest.mark.parametrize("name", SHAPES)
@@ -370,6 +372,17 @@ async def test_what_is_known_of_a_call_is_kept_and_bounded() -> None:
     assert leg.details.metadata["agent"] == "sales"
     assert len(leg.details.metadata) <= 32
     assert max(map(len, leg.details.metadata.values())) <= 512
+
+
+async def test_an_error_that_a_carrier_reports_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    async def act(carrier: Carrier) -> None:
+        await carrier.start()
+        problem = {"code": 100004, "title": "Invalid media", "detail": "Too much of it."}
+        await carrier.send({"event": "error", "payload": problem, "stream_id": "S1"})
+        await anyio.sleep(1)
+
+    await call("telnyx", Simulation(), act=act)
+    assert "'code': 100004, 'title': 'Invalid media', 'detail': 'Too much of it.'" in caplog.text
 
 
 async def test_a_carrier_without_transfers_says_so() -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -56,8 +56,9 @@ class Caller:
     `transport` is the transport's name, `address` the client's IP address or the like. `plays_audio` means
     that the transport plays the audio itself, and reports that (`output_audio_buffer.*`). `refer` transfers
     the call, if the transport can; `leave` ends it politely, and `press` sends tones, if the transport
-    plays the audio. `external_id` is the id that a telephone peer gives the call. `extras` means that the
-    client understands vivavoce's own events. `identity` is the person, as whoever holds a key of the server
+    plays the audio. `external_id` is the id that a telephone peer gives the call, `metadata` what else it says
+    of it, by name (`from`, `to`), which may come from anybody. `extras` means that the client understands
+    vivavoce's own events. `identity` is the person, as whoever holds a key of the server
     names them; None is nobody in particular. `continues` is the id of an earlier conversation that this one
     continues, or `LAST`. `in_real_time` means that the caller listens while an answer arrives; to others it
     is sent as fast as it is made. `store` is what she lets be written down.
@@ -72,6 +73,7 @@ class Caller:
     leave: Leave | None = None
     press: Press | None = None
     external_id: str = ""
+    metadata: Mapping[str, str] = field(default_factory=dict)
     extras: bool = False
     identity: str | None = None
     continues: str | None = None

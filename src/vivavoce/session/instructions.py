@@ -1,9 +1,11 @@
 """Instructions that are read anew for each conversation: from a web service, or else from a file."""
 
 import logging
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 import anyio
 import msgspec
@@ -20,6 +22,9 @@ ID_HEADER = "x-avr-uuid"
 """the header with the call's id, as Agent Voice Response sends it"""
 
 
+_NAME = re.compile(r"{(\w+)}", re.ASCII)
+
+
 class _Answer(msgspec.Struct):
     system: str
 
@@ -28,7 +33,8 @@ class _Answer(msgspec.Struct):
 class InstructionSources:
     """Where the instructions of a conversation come from. One that fails is logged, and the next is asked.
 
-    `url` is asked by GET with `ID_HEADER`, and answers with JSON whose `system` has the instructions. Redirects
+    `url` is asked by GET with `ID_HEADER`, and answers with JSON whose `system` has the instructions. In its
+    query, `{from}` and other names in braces stand for what is known of a call (`Caller.metadata`). Redirects
     are not followed: only the address that the owner has named is asked. `file` is read as text.
     """
 
@@ -58,7 +64,7 @@ class InstructionSources:
         try:
             async with (
                 httpx.AsyncClient(transport=self.transport, trust_env=False) as client,
-                client.stream("GET", self.url, headers=headers) as response,
+                client.stream("GET", self._url_for(caller), headers=headers) as response,
             ):
                 if response.status_code != httpx.codes.OK:
                     raise ValueError(f"it answers {response.status_code}")
@@ -71,6 +77,11 @@ class InstructionSources:
             raise ValueError(f"its answer is no JSON with `system`: {error}") from error
         except httpx.HTTPError as error:
             raise OSError(str(error) or type(error).__name__) from error
+
+    def _url_for(self, caller: Caller) -> str:
+        """Return the URL for a caller. Nothing but the query depends on it, and no value adds to that."""
+        address, mark, query = self.url.partition("?")
+        return address + mark + _NAME.sub(lambda name: quote(caller.metadata.get(name[1], ""), safe=""), query)
 
     async def _from_file(self, _: Caller) -> str:
         return self._checked(await anyio.Path(self.file or "").read_text(encoding="utf-8"))

@@ -149,6 +149,7 @@ class _Call:
             leave=self._leave,
             press=self._press_tones,
             external_id=details.id,
+            metadata={**details.metadata, "from": details.caller, "to": details.called},
             id=e.new_id("call"),
         )
 

@@ -71,8 +71,6 @@ class Dialect:
         }
     )
     """by `event`: what it means; None is nothing to us"""
-    within: str = ""
-    """name of the object with an event's fields, if it is not that of the event"""
     codec: Codec = "ulaw"
     """of streams that do not say"""
     frame_seconds: float = FRAME_SECONDS
@@ -119,7 +117,6 @@ VONAGE = Dialect(
         "websocket:notify": "mark",
         "websocket:cleared": None,
     },
-    within="payload",
     codec="pcm",
     is_split=True,
 )
@@ -302,8 +299,8 @@ def read_message(text: str, dialect: Dialect) -> tuple[str, Mapping[str, object]
     event = message.get("event")
     if not isinstance(event, str) or event not in dialect.kinds:
         return "unknown events", {}
-    within = message.get(dialect.within or event)
-    return dialect.kinds[event] or "", message | (within if isinstance(within, dict) else {})
+    within = next((one for name in (event, "payload") if isinstance(one := message.get(name), dict)), {})
+    return dialect.kinds[event] or "", message | within
 
 
 async def _receive_start(messages: AsyncIterator[Message], socket: PeerSocket) -> Mapping[str, object] | None:
