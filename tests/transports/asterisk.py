@@ -149,6 +149,8 @@ class FakeAmi:
     actions: list[Mapping[str, str]] = field(default_factory=list)
     """what was done, but for looking things up"""
     connections: int = 0
+    ended: anyio.Event = field(default_factory=anyio.Event)
+    """set when a connection has come and gone"""
 
     @asynccontextmanager
     async def serving(self, **settings: object) -> AsyncIterator[Ami]:
@@ -163,6 +165,12 @@ class FakeAmi:
 
     async def _serve(self, stream: SocketStream) -> None:
         self.connections += 1
+        try:
+            await self._answer_all(stream)
+        finally:
+            self.ended.set()
+
+    async def _answer_all(self, stream: SocketStream) -> None:
         async with stream:
             buffer = BufferedByteReceiveStream(stream)
             await stream.send(b"Asterisk Call Manager/11.0.0\r\n")

@@ -7,7 +7,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 import anyio
 
-from vivavoce.errors import ProviderError
+from vivavoce.errors import ConfigError, ProviderError
+from vivavoce.extras import missing_packages
 from vivavoce.transports.telephony.ami import Ami
 from vivavoce.transports.telephony.audiosocket import AudioSocketServer
 from vivavoce.transports.telephony.avr import AvrAmi, AvrServer
@@ -28,6 +29,8 @@ async def serving_telephones(web: Web) -> AsyncIterator[Sequence[str]]:
     Leaving the block ends their calls.
     """
     config, sentences = web.runtime.config, list[str]()
+    if (config.telephone.avr or config.telephone.audiosocket) and missing_packages("telephone"):
+        raise ConfigError("Telephone calls need numpy; write: pip install 'vivavoce[telephone]'.")
     table, may_call = config.telephone, may_call_from(config.telephone.peers)
     if public := config.server.public_url.rstrip("/"):
         signed = (name for name, secret in config.carrier_secrets.items() if secret)
@@ -61,7 +64,7 @@ async def _serving_audiosocket(
                 tasks.start_soon(_check_ami, server.ami)
             try:
                 host, port, *_ = listening.getsockname()
-                yield f"{host}:{port}"
+                yield f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
             finally:
                 with anyio.move_on_after(SHUTDOWN_SECONDS, shield=True):
                     await transport.hang_up()
