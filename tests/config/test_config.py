@@ -518,6 +518,8 @@ def test_whoever_lets_telephone_peers_in_says_which() -> None:
     assert 'peers = ["192.0.2.7"]' in complaint()
     write("[telephone]\nhost = '0.0.0.0'\npeers = ['10.1.0.0/16', '192.0.2.7', '2001:db8::/32']")
     assert load().config.telephone.peers[0] == "10.1.0.0/16"
+    write("[telephone]\nsip = true\nhost = '0.0.0.0'\npeers = ['10.1.0.0/16']")
+    assert "sip_account" in complaint()
     write("[telephone]\npeers = ['somewhere']")
     assert "'somewhere' is no address or network" in complaint()
 

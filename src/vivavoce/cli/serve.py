@@ -61,6 +61,12 @@ def serve(
     audiosocket_port: Annotated[
         int | None, typer.Option(help="The same on another port.", parser=integer, metavar="NUMBER")
     ] = None,
+    sip: Annotated[
+        bool, typer.Option("--sip", help="Answer calls by SIP, too, on port 5060 (the extra sip).")
+    ] = False,
+    sip_port: Annotated[
+        int | None, typer.Option(help="The same on another port.", parser=integer, metavar="NUMBER")
+    ] = None,
     config: File = None,
     preset: Preset = None,
     chat: Chat = None,
@@ -73,6 +79,7 @@ def serve(
     server |= {"certificate": certificate, "certificate_key": key}
     telephone = {"avr": avr or avr_port is not None or None, "avr_port": avr_port}
     wants_audiosocket = audiosocket or audiosocket_port is not None
+    telephone |= {"sip": sip or sip_port is not None or None, "sip_port": sip_port}
     telephone |= {"audiosocket": wants_audiosocket or None, "audiosocket_port": audiosocket_port}
     loaded = configuration(file=config, preset=preset, chat=chat, server=server, telephone=telephone).config
     who = load_assistant(assistant)

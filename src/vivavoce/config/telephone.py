@@ -52,6 +52,14 @@ class TelephoneTable(SettingsTable):
     """whether the end of a conversation ends the caller's channel by `ami`; otherwise the dialplan goes on"""
     context: Annotated[str, matching(r"^[A-Za-z0-9_.-]+$", "a context of the dialplan")] = "default"
     """context of Asterisk's dialplan in which an extension is looked up to which a call is transferred"""
+    sip: bool = False
+    """whether calls come directly by SIP (`viva serve --sip`; the extra `sip`)"""
+    sip_port: Annotated[int, Field(ge=1, le=65535)] = 5060
+    """port for SIP"""
+    sip_account: Annotated[
+        str, matching(r"^(sip:[^\s:;/@<>]+@[^\s;/@<>]+)?$", "an account such as sip:1001@pbx.example.org")
+    ] = ""
+    """our account at a registrar, such as `sip:1001@pbx.example.org`; without one, anybody may call"""
     host: Annotated[str, matching(r"^\S+$", "an address to listen on")] = "127.0.0.1"
     """address to listen on for calls; beyond loopback, `peers` says who may bring some"""
     peers: Texts = ()
@@ -79,6 +87,11 @@ class TelephoneTable(SettingsTable):
             raise ValueError(
                 f"telephone.host {self.host} can be reached from other machines, and telephone peers have no "
                 'key; say who may bring calls, such as peers = ["192.0.2.7"]'
+            )
+        if self.sip and not is_loopback(self.host) and not self.sip_account:
+            raise ValueError(
+                f"telephone.host {self.host} can be reached from other machines, and SIP does not check peers; "
+                "name our account at a registrar in sip_account, or let a PBX on this machine bring the calls"
             )
         return self
 

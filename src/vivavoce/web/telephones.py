@@ -14,6 +14,7 @@ from vivavoce.transports.telephony.audiosocket import AudioSocketServer
 from vivavoce.transports.telephony.avr import AvrAmi, AvrServer
 from vivavoce.transports.telephony.call import TelephoneTransport
 from vivavoce.transports.telephony.peers import may_call_from
+from vivavoce.transports.telephony.sip import SipServer
 from vivavoce.web.app import Web
 from vivavoce.web.endpoints.avr_parts import AvrParts
 from vivavoce.web.endpoints.carriers import manager_interface
@@ -49,6 +50,12 @@ async def serving_telephones(web: Web) -> AsyncIterator[Sequence[str]]:
             server = AudioSocketServer(web.telephone, may_call, manager_interface(config))
             address = await stack.enter_async_context(_serving_audiosocket(server, web.telephone, listening))
             sentences.append(f"Asterisk: AudioSocket(${{UUID()}},{address}).")
+        if table.sip:
+            sip = SipServer(
+                web.telephone, config.limits, table.sip_account, config.sip_secret.get_secret_value()
+            )
+            address = await stack.enter_async_context(sip.serving(table.host, table.sip_port))
+            sentences.append(f"SIP: {address}.")
         yield sentences
 
 
