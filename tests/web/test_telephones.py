@@ -6,7 +6,6 @@ from typing import Any
 
 import anyio
 import pytest
-from anyio.testing import wait_all_tasks_blocked
 
 from transports.asterisk import FakeAmi
 from vivavoce.config.schema import PRESETS, Config
@@ -44,7 +43,7 @@ async def test_a_manager_interface_that_refuses_us_is_reported_at_once(
         async with serving_telephones(web(audiosocket=True, audiosocket_port=0, ami=url)):
             with anyio.fail_after(5):
                 await fake.ended.wait()
-            await wait_all_tasks_blocked()
+            await anyio.wait_all_tasks_blocked()
     warnings = [one.getMessage() for one in caplog.records if one.levelno == logging.WARNING]
     refused = "calls cannot be transferred now: asterisk: Login failed: Authentication failed"
     assert warnings == ([] if secret == "hush" else [refused])
