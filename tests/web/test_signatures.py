@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from vivavoce.web.security.signatures import (
     SignedRequest,
     is_signed_by_plivo,
+    is_signed_by_signalwire,
     is_signed_by_telnyx,
     is_signed_by_twilio,
     is_signed_by_vonage,
@@ -61,6 +62,17 @@ def test_what_is_no_form_is_signed_by_its_digest() -> None:
     headers = {"content-type": "application/json", "x-twilio-signature": signature}
     assert is_signed_by_twilio("12345", SignedRequest("POST", url, headers, body))
     assert not is_signed_by_twilio("12345", SignedRequest("POST", url, headers, b'{"a": 2}'))
+
+
+def test_signalwire_signs_as_twilio_or_in_a_header_of_its_own() -> None:
+    assert is_signed_by_signalwire("12345", twilio(VOICE, "J4BtmhK7a9zTuvcxc5xu18XNFbk=", FIELDS))
+    body = urlencode(FIELDS).encode()
+    signature = digest(b"12345", VOICE.encode() + body, "sha1").hex()
+    headers = {**FORM, "x-signalwire-signature": signature}
+    assert is_signed_by_signalwire("12345", SignedRequest("POST", VOICE, headers, body))
+    assert not is_signed_by_signalwire("12345", SignedRequest("POST", VOICE, headers, body + b"1"))
+    assert not is_signed_by_signalwire("12345", SignedRequest("POST", VOICE, FORM, body))
+    assert not is_signed_by_twilio("12345", SignedRequest("POST", VOICE, headers, body))
 
 
 def plivo(method: str, url: str, signature: str, body: bytes = b"") -> SignedRequest:

@@ -49,6 +49,13 @@ def is_signed_by_twilio(token: str, request: SignedRequest) -> bool:
     return _is_same(request.headers.get("x-twilio-signature", ""), expected)
 
 
+def is_signed_by_signalwire(key: str, request: SignedRequest) -> bool:
+    """As Twilio; or, in a header of its own, the HMAC-SHA1 of the URL and the body as it came, in hex."""
+    expected = hmac.digest(key.encode(), request.url.encode() + request.body, sha1).hex()
+    own = _is_same(request.headers.get("x-signalwire-signature", "").lower(), expected)
+    return is_signed_by_twilio(key, request) or own
+
+
 def is_signed_by_plivo(token: str, request: SignedRequest) -> bool:
     """Plivo's V3: HMAC-SHA256 of the URL, its parameters in order, and a nonce; one of several is enough."""
     base, _, query = request.url.partition("?")
@@ -123,7 +130,7 @@ def _is_same(given: str, expected: str) -> bool:
 
 VERIFIERS: Mapping[str, Verify] = {
     "twilio": is_signed_by_twilio,
-    "signalwire": is_signed_by_twilio,
+    "signalwire": is_signed_by_signalwire,
     "plivo": is_signed_by_plivo,
     "telnyx": is_signed_by_telnyx,
     "vonage": is_signed_by_vonage,
