@@ -53,6 +53,14 @@ async def test_nothing_else_is_sent_to_asterisk(target: str) -> None:
     assert fake.connections == 0
 
 
+async def test_the_numbers_of_a_call_are_known_by_its_channel() -> None:
+    fake = FakeAmi([{**row, "CallerIDNum": "201", "Exten": "600"} for row in answered(UUID)])
+    async with fake.serving() as ami:
+        assert await ami.numbers(UUID) == ("201", "600")
+        fake.channels = [{**row, "CallerIDNum": "<unknown>"} for row in answered(UUID)]
+        assert await ami.numbers(UUID) == ("", "")
+
+
 async def test_a_call_is_hung_up() -> None:
     fake = FakeAmi(dialled(UUID))
     async with fake.serving() as ami:

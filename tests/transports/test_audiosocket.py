@@ -278,7 +278,39 @@ async def test_a_call_that_was_refused_stays_in_the_dialplan_although_ami_could_
     ):
         fake.channels = answered(peer.uuid)
         assert (await peer.rest())[-1] == HANG_UP
-    assert fake.connections == 0
+    assert fake.actions == []
+
+
+# who calls
+
+
+@in_real_time
+async def test_the_numbers_of_a_call_are_those_that_asterisk_knows() -> None:
+    fake, engine = FakeAmi(), Parrot()
+    async with fake.serving() as ami, audiosocket(engine, ami=ami) as office, office.peer() as peer:
+        numbers = {"CallerIDNum": "+15550100", "Exten": "600"}
+        fake.channels = [{**row, **numbers} for row in answered(peer.uuid)]
+        await peer.call()
+        await peer.send(Frame(SLIN, bytes(320)))
+        await engine.until(lambda: engine.audio)
+        switchboard: Switchboard = office.transport.connect.__self__  # type: ignore[attr-defined]
+        (caller,) = switchboard.callers
+        assert caller.address == "+15550100"
+        assert (caller.metadata["from"], caller.metadata["to"]) == ("+15550100", "600")
+
+
+@in_real_time
+@pytest.mark.parametrize("hangs_at", ["Login", ""])
+async def test_a_call_whose_numbers_are_not_known_begins_all_the_same(hangs_at: str) -> None:
+    engine = Parrot()
+    async with (
+        FakeAmi(hangs_at=hangs_at).serving() as ami,
+        audiosocket(engine, ami=ami) as office,
+        office.call() as peer,
+    ):
+        await peer.send(Frame(SLIN16, voice(16_000, 0.4)))
+        with anyio.fail_after(1.5):
+            await engine.until(lambda: len(engine.audio) >= 19_000)
 
 
 # what nobody should send

@@ -79,20 +79,31 @@ class Ami:
         """End a call's channel. Raises `ProviderError`."""
         await self._act_on(uuid, {"Action": "Hangup"})
 
+    async def numbers(self, uuid: str) -> tuple[str, str]:
+        """Return the number of a call's caller, and that which was called; empty if it is not known.
+
+        Raises `ProviderError`.
+        """
+        row = await self._act_on(uuid)
+        caller, called = row.get("CallerIDNum", ""), row.get("Exten", "")
+        return "" if caller == "<unknown>" else caller, called
+
     async def check(self) -> None:
         """Log in. Raises `ProviderError`."""
         await self._act_on(None, {"Action": "Ping"})
 
-    async def _act_on(self, uuid: str | None, *actions: _Message) -> None:
-        """Do these actions on a call's channel, by one connection."""
+    async def _act_on(self, uuid: str | None, *actions: _Message) -> _Message:
+        """Do these actions on a call's channel, by one connection; return what is known of the channel."""
         try:
             with anyio.fail_after(AMI_SECONDS):
                 async with await anyio.connect_tcp(self.host, self.port) as stream:
                     session = _Session(stream)
                     await session.log_in(self.username, self.secret)
-                    channel = {"Channel": await session.find(uuid)} if uuid else {}
+                    row = await session.find(uuid) if uuid else {}
+                    channel = {"Channel": row.get("Channel", "")} if row else {}
                     for action in actions:
                         await session.act({**action, **channel})
+                    return row
         except TimeoutError as error:
             raise self._problem(f"there was no answer in {AMI_SECONDS} s") from error
         except _BROKEN as error:
@@ -118,16 +129,16 @@ class _Session:
         await self._buffer.receive_until(b"\r\n", MESSAGE_BYTES)  # its greeting, with its version
         await self.act({"Action": "Login", "Username": username, "Secret": secret, "Events": "off"})
 
-    async def find(self, uuid: str) -> str:
+    async def find(self, uuid: str) -> _Message:
         """Return the channel of the caller, whose application names the UUID; one that was dialled does not."""
-        found = set[str]()
+        found = dict[str, _Message]()
         async for message in self._ask({"Action": "CoreShowChannels"}):
             if message.get("Event") == "CoreShowChannel" and uuid in message.get("ApplicationData", "").lower():
-                found.add(message.get("Channel", ""))
+                found[message.get("Channel", "")] = message
             if message.get("Event") == "CoreShowChannelsComplete":
                 break
         if len(found) == 1:
-            return found.pop()
+            return found.popitem()[1]
         problem = (
             "there is no channel of this call any more" if not found else f"{len(found)} channels have its UUID"
         )

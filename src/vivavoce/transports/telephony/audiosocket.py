@@ -11,6 +11,7 @@ import socket
 from asyncio import StreamReader, StreamWriter
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
 from enum import IntEnum
 from typing import NamedTuple
 from uuid import UUID
@@ -27,7 +28,7 @@ from vivavoce.protocol import events as e
 from vivavoce.transports.base import EventRate
 from vivavoce.transports.telephony.ami import Ami
 from vivavoce.transports.telephony.call import TelephoneTransport
-from vivavoce.transports.telephony.leg import KEYS, CallDetails, KeyPressed, LegEvent
+from vivavoce.transports.telephony.leg import ID_CHARS, KEYS, CallDetails, KeyPressed, LegEvent, printable
 from vivavoce.transports.telephony.peers import MayCall
 
 log = logging.getLogger(__name__)
@@ -61,6 +62,8 @@ READ_BYTES = 4096
 
 ID_SECONDS = 5
 """seconds in which the first frame has to say which call this is"""
+NUMBERS_SECONDS = 0.5
+"""seconds that Asterisk has to say who calls; the call begins without it"""
 FRAME_SECONDS = 0.02
 KEEP_ALIVE_SECONDS = 1.0
 """seconds of our silence after which a frame of it is sent; Asterisk waits two"""
@@ -370,6 +373,8 @@ class AudioSocketServer:
             await leg.send_audio(
                 bytes(2 * round(OUTPUT_RATE * FRAME_SECONDS))
             )  # at once: Asterisk waits for it
+            if self.ami:
+                leg.details = await _with_numbers(leg.details, self.ami)
             await self._transport.accept(leg)
         finally:
             self._open[uuid] -= 1
@@ -383,6 +388,17 @@ async def _first_id(frames: _Frames) -> str | None:
         if frame.kind == Kind.ID and len(frame.payload) == 16:
             return str(UUID(bytes=frame.payload))
     return None
+
+
+async def _with_numbers(details: CallDetails, ami: Ami) -> CallDetails:
+    """Return details with the numbers that Asterisk knows, if it says them in time."""
+    with anyio.move_on_after(NUMBERS_SECONDS):
+        try:
+            caller, called = await ami.numbers(details.id)
+            return replace(details, caller=printable(caller, ID_CHARS), called=printable(called, ID_CHARS))
+        except ProviderError as error:
+            log.info("call %s: its numbers are not known: %s", details.id, error)
+    return details
 
 
 def _configure(connection: socket.socket) -> None:
