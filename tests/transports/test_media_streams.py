@@ -385,15 +385,13 @@ async def test_an_error_that_a_carrier_reports_is_logged(caplog: pytest.LogCaptu
     assert "'code': 100004, 'title': 'Invalid media', 'detail': 'Too much of it.'" in caplog.text
 
 
-async def test_a_carrier_without_transfers_says_so() -> None:
+async def test_where_calls_cannot_be_transferred_no_transfer_is_offered() -> None:
     callers = Callers()
 
     async def act(carrier: Carrier) -> None:
         await carrier.start()
         await anyio.sleep(1)
-        assert callers[0].refer
-        with pytest.raises(ProviderError, match="cannot be transferred"):
-            await callers[0].refer("tel:+15550123")
+        assert callers[0].refer is None
 
     await call("exotel", Simulation(), act=act, callers=callers)
 

@@ -115,6 +115,11 @@ class AsteriskLeg:
         self._may_send, self._flushes = anyio.Event(), 0
         self._may_send.set()
 
+    @property
+    def can_refer(self) -> bool:
+        """Whether there is an AMI, and a UUID by which it finds the call."""
+        return self._ami is not None and self._uuid != ""
+
     async def receive(self) -> AsyncIterator[LegEvent]:
         """Yield audio, keys and marks. Messages that mean nothing are counted, and harm nothing."""
         async for message in self._messages:
@@ -178,9 +183,6 @@ class AsteriskLeg:
         """Transfer the call to an extension of the dialplan, by AMI. Raises `ProviderError`."""
         if self._ami is None:
             raise ProviderError("asterisk", "calls can be transferred when [telephone] ami is set")
-        if not self._uuid:
-            problem = "this call can be transferred when the dial string has v(uuid=${UUID()})"
-            raise ProviderError("asterisk", problem)
         await self._ami.redirect(self._uuid, target)
 
     @property

@@ -290,6 +290,11 @@ class AudioSocketLeg:
         with anyio.move_on_after(GOODBYE_SECONDS):
             await self._frames.drain()
 
+    @property
+    def can_refer(self) -> bool:
+        """Whether there is an AMI to transfer the call by."""
+        return self._ami is not None
+
     async def refer(self, target: str) -> None:
         """Transfer the call to an extension of the dialplan, by AMI. Raises `ProviderError`."""
         if self._ami is None:

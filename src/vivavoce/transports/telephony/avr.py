@@ -154,6 +154,11 @@ class _AvrLeg:
         self._has_left = False
         """whether the caller has hung up"""
 
+    @property
+    def can_refer(self) -> bool:
+        """Whether there is `avr-ami` to transfer the call by."""
+        return self._ami is not None
+
     async def send_mark(self, name: str) -> None:
         """There are no marks."""
 

@@ -145,7 +145,7 @@ class _Call:
             self._leg.name,
             details.caller or details.address,
             plays_audio=True,
-            refer=self._refer,
+            refer=self._refer if self._leg.can_refer else None,
             leave=self._leave,
             press=self._press_tones,
             external_id=details.id,

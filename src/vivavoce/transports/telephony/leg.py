@@ -84,6 +84,11 @@ class Leg(Protocol):
     frame_bytes: int
     """the audio of a peer with a clock is sent in multiples of this"""
 
+    @property
+    def can_refer(self) -> bool:
+        """Whether the call can be transferred; to a model, transfers are offered only where it can."""
+        ...
+
     def receive(self) -> AsyncIterator[LegEvent]:
         """Yield what comes from the peer, until the caller hangs up."""
         ...

@@ -194,6 +194,11 @@ class MediaStreamLeg:
         kind = "audio/x-l16" if stream.codec == "pcm" else f"audio/x-{_LAW_NAMES[stream.codec]}"
         self._fixed = {"id": _json(stream.id), "type": _json(kind), "rate": _json(stream.rate)}
 
+    @property
+    def can_refer(self) -> bool:
+        """Whether calls of this carrier can be transferred beside their streams."""
+        return self._transfer is not None
+
     async def receive(self) -> AsyncIterator[LegEvent]:
         """Yield audio, keys and marks. Messages that mean nothing are counted, and harm nothing."""
         async for message in self._messages:
