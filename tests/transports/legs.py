@@ -103,7 +103,7 @@ class FakeLeg:
         marks = [item for item in self._queue if isinstance(item, str)]
         self._queue.clear()
         for mark in marks:  # as Twilio does: all at once
-            self._put(MarkPlayed(mark))
+            self.put(MarkPlayed(mark))
 
     async def on_event(self, event: e.Event) -> None:
         self.events.append(event)
@@ -114,7 +114,8 @@ class FakeLeg:
     async def refer(self, target: str) -> None:
         self.referred.append((self.now, target))
 
-    def _put(self, event: LegEvent | None) -> None:
+    def put(self, event: LegEvent | None) -> None:
+        """Have something come from the peer; None hangs up."""
         self._inbox.append(event)
         self._arrived.set()
 
@@ -127,18 +128,18 @@ class FakeLeg:
             at = frame / 50
             await anyio.sleep_until(self.began + at)
             while keys and keys[0].at <= at:
-                self._put(KeyPressed(keys.pop(0).key))
+                self.put(KeyPressed(keys.pop(0).key))
             level = next((n for n, one in enumerate(said, 1) if one.at <= at < one.until), 0)
             if not any(hold.at <= at < hold.until for hold in holds):
-                self._put(array("h", [1000 * level] * (self.rate // 50)).tobytes())
-        self._put(None)
+                self.put(array("h", [1000 * level] * (self.rate // 50)).tobytes())
+        self.put(None)
 
     async def play(self) -> None:
         """Play what is queued, until cancelled."""
         while True:
             await anyio.sleep(0.02 * self.slowness)
             while self._queue and isinstance(self._queue[0], str):
-                self._put(MarkPlayed(str(self._queue.pop(0))))
+                self.put(MarkPlayed(str(self._queue.pop(0))))
             if self._queue:
                 audio = self._queue.pop(0)
                 assert isinstance(audio, bytes)
