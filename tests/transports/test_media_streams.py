@@ -5,6 +5,7 @@ import logging
 from array import array
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import anyio
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 
 from transports.carriers import SHAPES, Carrier, Shape, b64
 from transports.legs import Doing, Presses
-from vivavoce.errors import ProviderError
+from vivavoce.errors import ProtocolError, ProviderError
 from vivavoce.protocol import events as e
 from vivavoce.session.call import Caller
 from vivavoce.session.middleware import ObservedEvent
@@ -23,7 +24,15 @@ from vivavoce.testing.simulation import CallerSays, Simulation, Timeline
 from vivavoce.transports.telephony.ami import Ami
 from vivavoce.transports.telephony.asterisk import AsteriskServer
 from vivavoce.transports.telephony.call import SETTLED_SECONDS, TelephoneTransport
-from vivavoce.transports.telephony.media_streams import DIALECTS, MediaStreamLeg, MediaStreamServer, read_codec
+from vivavoce.transports.telephony.media_streams import (
+    DIALECTS,
+    Dialect,
+    MediaStreamLeg,
+    MediaStreamServer,
+    read_codec,
+    read_message,
+    read_start,
+)
 from vivavoce.transports.telephony.peer_socket import ChunkOrder
 
 pytestmark = pytest.mark.anyio
@@ -413,6 +422,59 @@ async def test_a_call_that_we_leave_is_closed_after_the_last_word() -> None:
     stopped = timeline.at(e.OutputAudioBufferStopped)
     assert carrier.now == pytest.approx(stopped + SETTLED_SECONDS, abs=0.1)
     assert carrier.now < 29
+
+
+KEYWORDS = ["event", "start", "media", "mediaFormat", "media_format", "encoding", "sampleRate", "content-type"]
+KEYWORDS += [
+    "customParameters",
+    "extra_headers",
+    "streamSid",
+    "callSid",
+    "from",
+    "payload",
+    "chunk",
+    "mark",
+    "name",
+]
+WORDS = [
+    *KEYWORDS,
+    "websocket:connected",
+    "PCMU",
+    "L16",
+    "audio/l16;rate=16000",
+    "8000",
+    "a=1,b",
+    '{"a": "b"}',
+    "[]",
+]
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.sampled_from(WORDS),
+    lambda some: st.lists(some, max_size=3) | st.dictionaries(st.sampled_from(KEYWORDS) | st.text(), some),
+    max_leaves=12,
+)
+STARTS = st.sampled_from(["start", "websocket:connected", "media", "mark", "dtmf"])
+
+
+@given(
+    st.sampled_from([*DIALECTS.values()]), STARTS, st.dictionaries(st.sampled_from(KEYWORDS), VALUES), VALUES
+)
+def test_a_message_is_read_or_is_not_whatever_it_holds(
+    dialect: Dialect, event: str, fields: dict[str, Any], within: Any
+) -> None:
+    text = json.dumps({**fields, event: within, "event": event})
+    kind, found = read_message(text, dialect)
+    assert isinstance(kind, str)
+    with suppress(ProtocolError):
+        stream = read_start(found, dialect, {"query_string": b"a=%ff&=&from=%00", "client": None})
+        assert stream.details.id
+        assert stream.rate in (8000, 16000, 24000)
+        assert len(stream.details.metadata) <= 32
+
+
+@given(st.text(max_size=60) | st.binary(max_size=60).map(lambda some: some.decode(errors="replace")))
+def test_text_is_read_or_is_not(text: str) -> None:
+    assert read_message(text, DIALECTS["twilio"])[1] == {} or text
+    assert read_message('{"event": "start", "streamSid": "\\ud800"}', DIALECTS["twilio"])
 
 
 @given(st.lists(st.integers(1, 50), max_size=80), st.integers(0, 6))
