@@ -181,6 +181,16 @@ async def test_a_frame_leaves_every_twenty_milliseconds_while_we_speak() -> None
 
 
 @in_real_time
+async def test_a_frame_leaves_in_one_piece_since_older_asterisks_mix_up_others() -> None:
+    async with audiosocket(Parrot(TONE)) as office, office.call() as peer:
+        pieces = []
+        with anyio.fail_after(10):
+            while len(pieces) < 40:
+                pieces.append(await peer.stream.receive())
+        assert [len(piece) for piece in pieces if len(piece) % 323] == []
+
+
+@in_real_time
 async def test_keys_are_received_once_each() -> None:
     engine = Parrot()
     async with audiosocket(engine) as office, office.call() as peer:
@@ -391,6 +401,14 @@ async def test_a_connection_that_does_not_say_which_call_it_is_is_closed_after_f
         for beginning in beginnings:
             tasks.start_soon(wait, beginning)
     assert engine.lines == []
+
+
+@in_real_time
+async def test_a_flood_before_the_uuid_is_not_waited_for() -> None:
+    async with audiosocket(Parrot()) as office, office.peer() as peer:
+        with anyio.fail_after(2):
+            await peer.stream.send(Frame(0x42).encode() * 3000)
+            assert await peer.rest() == []
 
 
 @in_real_time

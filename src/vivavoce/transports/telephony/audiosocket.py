@@ -64,7 +64,10 @@ ID_SECONDS = 5
 """seconds in which the first frame has to say which call this is"""
 NUMBERS_SECONDS = 0.5
 """seconds that Asterisk has to say who calls; the call begins without it"""
-FRAME_SECONDS = 0.02
+SILENCE = bytes(2 * OUTPUT_RATE // 50)
+"""a frame of it: 20 ms, as the call hears it"""
+EARLY_FRAMES = 500
+"""frames that may come before the first that means anything; 10 s of audio"""
 KEEP_ALIVE_SECONDS = 1.0
 """seconds of our silence after which a frame of it is sent; Asterisk waits two"""
 LEAD_SECONDS = 0.2
@@ -222,7 +225,7 @@ class AudioSocketLeg:
                 self.details.id,
                 len(payload),
             )
-        return bytes(2 * round(OUTPUT_RATE * FRAME_SECONDS))
+        return SILENCE
 
     def _whole(self, payload: bytes) -> bytes:
         """Return whole samples. Half a sample waits for the next frame, if that has a half as well."""
@@ -354,7 +357,7 @@ class AudioSocketServer:
             log.warning("%s may not call by AudioSocket; name it in [telephone] peers", address)
             return False
         if self._connections > self._limits.conversations + self._limits.ringing_calls:
-            log.warning("an AudioSocket connection from %s is closed: there are too many", address)
+            log.warning("an AudioSocket connection from %s is one too many (limits.conversations)", address)
             return False
         return True
 
@@ -375,9 +378,7 @@ class AudioSocketServer:
             log.warning("call %s: there is another with this UUID; each has a conversation of its own", uuid)
         try:
             leg = AudioSocketLeg(CallDetails(uuid, address=address), frames, writer, self._limits, self.ami)
-            await leg.send_audio(
-                bytes(2 * round(OUTPUT_RATE * FRAME_SECONDS))
-            )  # at once: Asterisk waits for it
+            await leg.send_audio(SILENCE)  # at once: Asterisk waits no more than two seconds
             if self.ami:
                 leg.details = await _with_numbers(leg.details, self.ami)
             await self._transport.accept(leg)
@@ -388,8 +389,11 @@ class AudioSocketServer:
 
 
 async def _first_id(frames: _Frames) -> str | None:
-    """Return the call's UUID. What comes before it is passed over."""
-    while (frame := await frames.next()) is not None:
+    """Return the call's UUID. What comes before it is passed over, within bounds."""
+    for _ in range(EARLY_FRAMES):
+        frame = await frames.next()
+        if frame is None:
+            return None
         if frame.kind == Kind.ID and len(frame.payload) == 16:
             return str(UUID(bytes=frame.payload))
     return None
