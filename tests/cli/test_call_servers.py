@@ -23,7 +23,7 @@ CALLS = [
     ("audiosocket", "slin"),
     ("audiosocket", "ulaw"),
     ("asterisk", "slin16"),
-    ("asterisk", "ulaw"),
+    ("asterisk-plain", "ulaw"),
     ("twilio", "ulaw"),
     ("signalwire", "ulaw"),
     ("telnyx", "alaw"),
@@ -42,6 +42,7 @@ def addresses(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, st
         (avr,), (asterisk,) = re.findall(r"STS_URL=ws://(\S+)", log), re.findall(r"UUID\(\)},(\S+)\)", log)
         of_its_own = {"avr": f"ws://{avr}", "avr-http": f"http://{avr}", "audiosocket": f"tcp://{asterisk}"}
         web = url.replace("http", "ws").removesuffix("/v1")
+        of_its_own["asterisk-plain"] = f"{web}/asterisk"
         yield {**{peer: f"{web}/{peer}" for peer in PEERS}, **of_its_own}
 
 

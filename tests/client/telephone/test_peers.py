@@ -1,5 +1,6 @@
 """Each peer calls a server that answers, in time that jumps."""
 
+import re
 from base64 import b64decode, b64encode
 from collections.abc import Callable
 from functools import partial
@@ -501,6 +502,37 @@ async def test_flushing_stops_the_audio_and_drops_the_marks() -> None:
     )
     assert timings(call)[1].quiet == pytest.approx(0.02, abs=0.005)
     assert len(server.at("MEDIA_MARK_PROCESSED")) == 1  # of the second answer
+
+
+async def test_control_may_be_lines_of_words() -> None:
+    ours, theirs = ends(WebSocketEnd)
+    lines = list[str]()
+
+    async def serve() -> None:
+        listener = Listener()
+        async for message in theirs:
+            if isinstance(message, str):
+                lines.append(message)
+            elif listener.hear(message) == "ended":
+                for part in (
+                    "START_MEDIA_BUFFERING",
+                    tone(1, 16_000),
+                    "STOP_MEDIA_BUFFERING 7",
+                    "MARK_MEDIA a b",
+                ):
+                    await theirs.send(part)
+
+    peer = ChanWebSocket(ours, options(SLIN16), as_json=False)
+    await peer.begin()
+    script = Script([question(16_000)], "5", pause=0.5, answer_seconds=1)
+    call = await called(peer, SLIN16, serve, script)
+    assert timings(call)[0].answer == pytest.approx(1.0)
+    assert lines[1:3] == ["MEDIA_BUFFERING_COMPLETED 7", "MEDIA_MARK_PROCESSED a b"]
+    assert re.fullmatch(
+        r"MEDIA_START .*connection_id:\S+ .*format:slin16 optimal_frame_size:640 ptime:20", lines[0]
+    )
+    assert lines[3].startswith("DTMF_END ")
+    assert "digit:5" in lines[3].split()
 
 
 async def test_a_command_that_is_too_long_is_ignored() -> None:

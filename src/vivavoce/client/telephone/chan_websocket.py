@@ -1,4 +1,4 @@
-"""Asterisk's chan_websocket: binary messages are audio, text messages are control, in JSON (`f(json)`).
+"""Asterisk's chan_websocket: binary messages are audio, text messages are control, in JSON or lines of words.
 
 Asterisk queues what it is sent and plays a frame every 20 ms. Outside START and STOP_MEDIA_BUFFERING each
 message is cut into frames, and what is left over is thrown away.
@@ -13,7 +13,7 @@ from websockets.asyncio.client import ClientConnection
 from websockets.typing import Subprotocol
 
 from vivavoce.client.telephone.codecs import FRAME_SECONDS, Codec
-from vivavoce.client.telephone.peer import CallOptions, CallRecord, Later, text_of
+from vivavoce.client.telephone.peer import CallOptions, CallRecord, Dial, Later, text_of
 from vivavoce.client.telephone.sockets import Json, encode, frames, open_call, read
 
 QUEUE_FRAMES, XOFF_FRAMES, XON_FRAMES = 1_000, 900, 800
@@ -22,13 +22,32 @@ DRAINED = "QUEUE_DRAINED"
 QUIET_COMMANDS = ("ANSWER", "SET_MEDIA_DIRECTION")
 
 
-@asynccontextmanager
-async def dial(url: str, options: CallOptions) -> AsyncIterator["ChanWebSocket"]:
-    """Call as `Dial(WebSocket/…)` does. Raises `ProviderError` if the server cannot be reached, or refuses."""
-    async with open_call(url, options, subprotocols=[Subprotocol("media")]) as socket:
-        call = ChanWebSocket(socket, options)
-        await call.begin()
-        yield call
+def dial_channel(*, as_json: bool) -> Dial:
+    """Return the function that calls as `Dial(WebSocket/…/f(json))` does, or without `f(json)`."""
+
+    @asynccontextmanager
+    async def dial(url: str, options: CallOptions) -> AsyncIterator[ChanWebSocket]:
+        async with open_call(url, options, subprotocols=[Subprotocol("media")]) as socket:
+            call = ChanWebSocket(socket, options, as_json=as_json)
+            await call.begin()
+            yield call
+
+    return dial
+
+
+def plain(event: Json) -> str:
+    """Return an event as a line of words: names with values, but the bare id of what was queued."""
+    words = {name: value for name, value in event.items() if name not in ("event", "channel_variables")}
+    if "correlation_id" in words:
+        return f"{event['event']} {words['correlation_id']}".rstrip()
+    values = {name: str(value).lower() if isinstance(value, bool) else value for name, value in words.items()}
+    return " ".join([str(event["event"]), *(f"{name}:{value}" for name, value in values.items())])
+
+
+def plain_command(line: str) -> Json:
+    """Return a command that is a line of words as it would be in JSON."""
+    command, _, mark = line.strip().partition(" ")
+    return {"command": command, "correlation_id": mark}
 
 
 class ChanWebSocket:
@@ -38,8 +57,8 @@ class ChanWebSocket:
     """the last message before the queue is full is taken whole; `_receive` counts"""
     keys_pause_audio: ClassVar[bool] = True
 
-    def __init__(self, socket: ClientConnection, options: CallOptions) -> None:
-        self._socket, self._options = socket, options
+    def __init__(self, socket: ClientConnection, options: CallOptions, *, as_json: bool = True) -> None:
+        self._socket, self._options, self._as_json = socket, options, as_json
         self._codec: Codec = options.codec
         self._left_over, self._is_buffering, self._is_full = bytearray(), False, False
         self._reports_drained = False
@@ -64,7 +83,7 @@ class ChanWebSocket:
         return {"event": event, "channel_id": self._options.call_id, **content}
 
     async def _report(self, message: Json) -> None:
-        await self._socket.send(encode(message))
+        await self._socket.send(encode(message) if self._as_json else plain(message))
 
     async def send(self, audio: bytes) -> None:
         """Send audio."""
@@ -88,7 +107,7 @@ class ChanWebSocket:
                     await self._receive(frame, record)
                 elif len(frame.encode()) > COMMAND_BYTES:
                     record.problem(f"A command has more than {COMMAND_BYTES} bytes, and is ignored.")
-                elif (message := read(frame, record)) is not None:
+                elif (message := read(frame, record) if self._as_json else plain_command(frame)) is not None:
                     if text_of(message, "command") == "HANGUP":
                         break
                     await self._obey(message, record)

@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from vivavoce.client.telephone import audio_socket, avr_http, avr_websocket, chan_websocket, vonage
+from vivavoce.client.telephone import audio_socket, avr_http, avr_websocket, vonage
+from vivavoce.client.telephone.chan_websocket import dial_channel
 from vivavoce.client.telephone.codecs import ALAW, CODECS, SLIN, SLIN16, SLIN24, ULAW, Codec
 from vivavoce.client.telephone.media_streams import (
     ExotelStream,
@@ -30,7 +31,8 @@ PEERS: Mapping[str, PeerKind] = {
     "avr": PeerKind(avr_websocket.dial, WS, [SLIN]),
     "avr-http": PeerKind(avr_http.dial, HTTP, [SLIN]),
     "audiosocket": PeerKind(audio_socket.dial, ["tcp"], [SLIN, SLIN16, SLIN24, ULAW, ALAW]),
-    "asterisk": PeerKind(chan_websocket.dial, WS, [SLIN16, SLIN, SLIN24, ULAW, ALAW]),
+    "asterisk": PeerKind(dial_channel(as_json=True), WS, [SLIN16, SLIN, SLIN24, ULAW, ALAW]),
+    "asterisk-plain": PeerKind(dial_channel(as_json=False), WS, [SLIN16, SLIN, SLIN24, ULAW, ALAW]),
     "twilio": PeerKind(dial_stream(TwilioStream, signed=True), WS, [ULAW]),
     "signalwire": PeerKind(dial_stream(TwilioStream), WS, [ULAW]),
     "telnyx": PeerKind(dial_stream(TelnyxStream), WS, [ULAW, ALAW, SLIN, SLIN16, SLIN24]),
