@@ -18,6 +18,7 @@ from vivavoce.session.switchboard import Switchboard
 from vivavoce.testing.simulation import CallerSays, Simulation, Timeline
 from vivavoce.transports.telephony.call import TelephoneTransport
 from vivavoce.transports.telephony.leg import CallDetails, KeyPressed, LegEvent, MarkPlayed
+from vivavoce.transports.telephony.webhooks import Observe, ignore
 
 FRAME = 320
 
@@ -155,6 +156,7 @@ async def hold_call(
     leg: FakeLeg,
     simulation: Simulation,
     on_caller: Callable[[Caller], object] = lambda caller: None,
+    observe: Observe = ignore,
     **limits: Any,
 ) -> Timeline:
     """Run one call until it ends; return all events."""
@@ -176,7 +178,8 @@ async def hold_call(
         tasks.start_soon(leg.act)
         tasks.start_soon(leg.play)
         try:
-            await TelephoneTransport(switchboard.connect, Limits(**limits)).accept(leg)
+            transport = TelephoneTransport(switchboard.connect, Limits(**limits), observe=observe)
+            await transport.accept(leg)
         except ProtocolError:
             assert leg.refusal
         tasks.cancel_scope.cancel()

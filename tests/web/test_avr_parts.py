@@ -37,7 +37,7 @@ def serve() -> Serve:
         simulation.caller.utterances = [CallerSays(0, "Where is the lamp?", 0.6)]
         await runtime.use_providers(simulation.engine.providers)  # type: ignore[attr-defined]
         web = Web(runtime)
-        application = AvrServer(web.telephone, may_call_from(()), None, AvrParts(runtime, web.connect))
+        application = AvrServer(web.telephone, may_call_from(()), None, AvrParts(web))
         listening = listen("127.0.0.1", 0)
         async with (
             serving_application(application, listening, runtime.config.limits, web.telephone.hang_up) as url,
@@ -113,10 +113,14 @@ async def test_a_call_is_hung_up_and_transferred_by_its_uuid(serve: Serve) -> No
         await call.send(json.dumps({"type": "init", "uuid": "call-1"}))
         await call.send(json.dumps({"type": "audio", "audio": "AAAA"}))
         await anyio.sleep(1)
+        announced = await client.post("/call", json={"uuid": "call-3", "payload": {"from": "2000"}})
+        assert announced.status_code == 200
+        assert (await client.post("/call", json={"uuid": " "})).status_code == 400
         lost = await client.post("/hangup", json={"uuid": "call-2"})
         assert (lost.status_code, lost.json()) == (404, {"message": "Call with UUID call-2 not found"})
         failed = await client.post("/transfer", json={"uuid": "call-1", "exten": "200", "context": "desk"})
-        assert failed.status_code == 500
+        assert failed.status_code == 400
+        assert "cannot transfer" in failed.json()["message"]
         done = await client.post("/hangup", json={"uuid": "call-1"})
         assert done.status_code == 200
         with anyio.fail_after(5):

@@ -306,6 +306,8 @@ class Config(SettingsTable):
     """Vonage's signature secret; only from the environment"""
     ami_secret: SecretStr = SecretStr("")
     """secret of the user of `[telephone] ami`; only from the environment"""
+    telephone_webhook_secret: SecretStr = SecretStr("")
+    """sent to `[telephone] webhook` with each request; only from the environment"""
     sip_secret: SecretStr = SecretStr("")
     """password of `[telephone] sip_account`; only from the environment"""
     server: ServerTable = ServerTable()

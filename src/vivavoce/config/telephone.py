@@ -17,6 +17,7 @@ NO_EFFECT = ("OPENAI_TEMPERATURE", "OPENAI_REASONING_EFFORT")
 _AVR_VARIABLES: Mapping[str, tuple[str, str]] = {
     "PORT": ("telephone", "avr_port"),
     "AMI_URL": ("telephone", "avr_ami"),
+    "WEBHOOK_URL": ("telephone", "webhook"),
     "OPENAI_MODEL": ("remote", "model"),
     "OPENAI_TRANSCRIPTION_MODEL": ("remote", "transcriber"),
     "OPENAI_INSTRUCTIONS": ("session", "instructions"),
@@ -65,6 +66,8 @@ class TelephoneTable(SettingsTable):
     peers: Texts = ()
     """addresses or networks, such as `10.1.0.0/16`, that may bring calls; none is any that reaches `host`"""
 
+    webhook: HttpAddress = ""
+    """address that is told what happens in calls: their start, end, words, keys and interruptions"""
     tools: bool = True
     """whether the model may hang up, transfer the call and press keys"""
     transfers: Mapping[str, str] = {}

@@ -15,10 +15,12 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp
 
+from vivavoce.config.schema import Config
 from vivavoce.runtime import Runtime
 from vivavoce.session.call import Caller
 from vivavoce.session.line import Line
 from vivavoce.transports.telephony.call import TelephoneTransport
+from vivavoce.transports.telephony.webhooks import AnnouncedCalls, CallWebhooks, ignore
 from vivavoce.transports.upload import UploadTransport
 from vivavoce.transports.websocket import PATHS, WebSocketTransport
 from vivavoce.web.api_page import api_page
@@ -55,6 +57,12 @@ SOCKET = "/ws/audio"
 MODELS = ("/v1/models", "/openai/v1/models", "/openai/models")
 
 
+def call_webhooks(config: Config) -> CallWebhooks | None:
+    """Return what reports calls by telephone to the owner's server, if there is one."""
+    secret = config.telephone_webhook_secret.get_secret_value()
+    return CallWebhooks(config.telephone.webhook, secret) if config.telephone.webhook else None
+
+
 class Web:
     """All HTTP and WebSocket endpoints of a runtime. `application` is the ASGI application.
 
@@ -68,7 +76,9 @@ class Web:
         self.calls = CallsEndpoint(runtime, self.connect)
         admission, secrets = Admission(runtime), ClientSecrets(config.limits.client_secrets)
         self.uploads = UploadTransport(self.connect, config.limits)
-        self.telephone = TelephoneTransport(self.connect, config.limits)
+        self.announced, self.webhooks = AnnouncedCalls(), call_webhooks(config)
+        observe = self.webhooks.observe if self.webhooks else ignore
+        self.telephone = TelephoneTransport(self.connect, config.limits, self.announced, observe)
         carriers = CarrierAccess(config.server, config.carrier_secrets, config.secrets)
         answers, streams = CallAnswers(runtime, carriers), CarrierStreams(runtime, self.telephone).by_path
         codes = SignInCodes(config.limits.sign_in_codes, config.limits.sign_in_code_seconds)

@@ -15,6 +15,7 @@ from vivavoce.transports.telephony.avr import AvrAmi, AvrServer
 from vivavoce.transports.telephony.call import TelephoneTransport
 from vivavoce.transports.telephony.peers import may_call_from
 from vivavoce.transports.telephony.sip import SipServer
+from vivavoce.transports.telephony.webhooks import CallWebhooks
 from vivavoce.web.app import Web
 from vivavoce.web.endpoints.avr_parts import AvrParts
 from vivavoce.web.endpoints.carriers import manager_interface
@@ -37,9 +38,11 @@ async def serving_telephones(web: Web) -> AsyncIterator[Sequence[str]]:
         signed = (name for name, secret in config.carrier_secrets.items() if secret)
         sentences += (f"Calls of {name}: {public}/{name}/voice." for name in signed)
     async with AsyncExitStack() as stack:
+        if web.webhooks:
+            await stack.enter_async_context(_sending(web.webhooks))
         if table.avr:
             ami = AvrAmi(table.avr_ami) if table.avr_ami else None
-            application = AvrServer(web.telephone, may_call, ami, AvrParts(web.runtime, web.connect))
+            application = AvrServer(web.telephone, may_call, ami, AvrParts(web))
             listening = listen(table.host, table.avr_port, "--avr-port")
             serving = serving_application(application, listening, config.limits, web.telephone.hang_up)
             url = await stack.enter_async_context(serving)
@@ -57,6 +60,14 @@ async def serving_telephones(web: Web) -> AsyncIterator[Sequence[str]]:
             address = await stack.enter_async_context(sip.serving(table.host, table.sip_port))
             sentences.append(f"SIP: {address}.")
         yield sentences
+
+
+@asynccontextmanager
+async def _sending(webhooks: CallWebhooks) -> AsyncIterator[None]:
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(webhooks.run)
+        yield
+        tasks.cancel_scope.cancel()
 
 
 @asynccontextmanager

@@ -28,6 +28,7 @@ from vivavoce.transports.playout import Playout
 from vivavoce.transports.telephony.leg import KeyPressed, Leg, MarkPlayed
 from vivavoce.transports.telephony.playing import OurClock, PeerClock
 from vivavoce.transports.telephony.waiting import WaitingTone
+from vivavoce.transports.telephony.webhooks import AnnouncedCalls, Observe, ignore
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +60,9 @@ class TelephoneTransport:
 
     connect: Connect
     limits: Limits = field(default_factory=Limits)
+    announced: AnnouncedCalls = field(default_factory=AnnouncedCalls)
+    observe: Observe = ignore
+    """observes the events of every call"""
     _calls: OpenCalls = field(default_factory=OpenCalls)
 
     name: ClassVar[str] = "telephone"
@@ -69,11 +73,14 @@ class TelephoneTransport:
 
         Raises `ProtocolError` if the caller is refused.
         """
-        leg, call = connection, _Call(connection, self.limits)
+        leg = connection
+        leg.details = self.announced.complete(leg.details)
+        call = _Call(leg, self.limits, self.observe)
         try:
             with self._calls.track():
                 await call.run(self.connect, self._calls.closing)
         finally:
+            self.observe(leg.details, None)
             with anyio.move_on_after(self.limits.send_seconds, shield=True), suppress(OSError):
                 await leg.hang_up(call.refusal)
         if call.refusal:
@@ -87,9 +94,9 @@ class TelephoneTransport:
 class _Call:
     """Forwards events, audio and keys between a line and a leg."""
 
-    def __init__(self, leg: Leg, limits: Limits) -> None:
+    def __init__(self, leg: Leg, limits: Limits, observe: Observe) -> None:
         self.refusal: ProtocolError | None = None
-        self._leg, self._limits = leg, limits
+        self._leg, self._limits, self._observe = leg, limits, observe
         self._playout = Playout(limits.playout_seconds, leg.rate)
         clock = PeerClock if leg.has_clock else OurClock
         self._clock: PeerClock | OurClock = clock(leg, self._playout, self._on_played)
@@ -269,6 +276,7 @@ class _Call:
         """Process the engine's events until the line ends."""
         async for event in line:
             self._waiting.on_event(event)
+            self._observe(self._leg.details, event)
             match event:
                 case e.ResponseOutputAudioDelta():
                     try:

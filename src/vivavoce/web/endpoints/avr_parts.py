@@ -2,7 +2,7 @@
 
 `POST /speech-to-text-stream` (ASR), `/transcribe` (STT), `/prompt-stream` (LLM) and `/text-to-speech-stream`
 (TTS), in AVR's own shapes: PCM of 16 bits at 8 kHz, errors `{"message": ...}`. `POST /hangup` and `/transfer`
-end or transfer calls of this server by their UUID, as `avr-ami` does.
+end or transfer calls of this server by their UUID, as `avr-ami` does; `/call` announces one, as to `avr-core`.
 """
 
 import logging
@@ -22,11 +22,12 @@ from vivavoce.protocol.codec import read_body
 from vivavoce.protocol.session import TranscriptionSession
 from vivavoce.protocol.validation import invalid, missing
 from vivavoce.providers.base import SupportsOptions
-from vivavoce.runtime import Runtime
 from vivavoce.session.call import Caller
 from vivavoce.session.line import HungUp, Line
-from vivavoce.transports.base import Connect, run_until_first
+from vivavoce.transports.base import run_until_first
 from vivavoce.transports.telephony.avr import FRAME_BYTES, respond_message
+from vivavoce.transports.telephony.leg import ID_CHARS, printable
+from vivavoce.web.app import Web
 from vivavoce.web.endpoints.chat_schema import read_chat_request, to_chat_request
 from vivavoce.web.endpoints.transcript_formats import joined
 from vivavoce.web.errors import HttpError, status_of
@@ -67,30 +68,41 @@ class AvrCall(msgspec.Struct):
     priority: int = 1
 
 
+class AvrAnnouncement(msgspec.Struct):
+    """The body of `POST /call`: what is known of a call that is about to come."""
+
+    uuid: str
+    payload: dict[str, str | int | float | bool | None] = {}
+
+
 class AvrParts:
     """An ASGI application. A request counts as running until its response has been sent."""
 
-    def __init__(self, runtime: Runtime, connect: Connect) -> None:
-        self._runtime, self._connect, self._limits = runtime, connect, runtime.config.limits
-        self._admission = Admission(runtime)
+    def __init__(self, web: Web) -> None:
+        self._web, self._runtime, self._limits = web, web.runtime, web.runtime.config.limits
+        self._admission = Admission(web.runtime)
         self._paths: dict[str, ASGIApp] = {
             "/speech-to-text-stream": self._transcribe_stream,
             "/transcribe": self._transcribe,
             "/prompt-stream": self._reply,
             "/text-to-speech-stream": self._speak,
+        }
+        self._control: dict[str, ASGIApp] = {
+            "/call": self._announce,
             "/hangup": self._hang_up,
             "/transfer": self._transfer,
         }
 
     def serves(self, path: str) -> bool:
         """Return whether something is at a path."""
-        return path in self._paths
+        return path in self._paths or path in self._control
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         try:
-            with self._admission.admit():
-                await self._paths[scope["path"]](scope, receive, send)
+            control = self._control.get(scope["path"])
+            with self._admission.admit(needs_models=control is None):
+                await (control or self._paths[scope["path"]])(scope, receive, send)
         except ProtocolError as error:
             await respond_message(send, status_of(error), error.message)
         except ProviderError as error:
@@ -102,7 +114,7 @@ class AvrParts:
     async def _transcribe_stream(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the transcript of each turn, without anything between them, while the audio still comes."""
         address = (scope.get("client") or ("",))[0]
-        async with self._connect(Caller("avr", address, session=TranscriptionSession())) as line:
+        async with self._web.connect(Caller("avr", address, session=TranscriptionSession())) as line:
             await start_response(send, "text/event-stream")
             await run_until_first(partial(self._append, line, receive), partial(self._send_turns, line, send))
             await send_chunk(send, b"", more=False)
@@ -213,6 +225,17 @@ class AvrParts:
         await respond_while_connected(receive, send, self._limits, respond)
 
     # control
+
+    async def _announce(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Keep what is said of a call until it comes, as `avr-core` does."""
+        body = await read_bytes(Request(scope, receive), self._limits, "body_bytes")
+        asked = read_body(body, AvrAnnouncement)
+        if not asked.uuid.strip():
+            raise missing("uuid")
+        self._web.announced.announce(printable(asked.uuid, ID_CHARS), asked.payload)
+        if self._web.webhooks:
+            self._web.webhooks.send(printable(asked.uuid, ID_CHARS), "call_initiated", asked.payload)
+        await respond_message(send, 200, f"Call with UUID {asked.uuid} announced")
 
     async def _hang_up(self, scope: Scope, receive: Receive, send: Send) -> None:
         """End a call once what was said has been heard."""
