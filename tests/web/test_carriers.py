@@ -3,7 +3,7 @@
 import json
 from base64 import b64encode
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from hashlib import sha1, sha256
 from hmac import digest
 from typing import Any
@@ -33,7 +33,7 @@ from vivavoce.web.app import Web
 from vivavoce.web.security.carriers import CarrierAccess
 from vivavoce.web.telephones import serving_telephones
 from web.asking import asking, error
-from web.connecting import Site, closing_code, door
+from web.connecting import Site, calling, closing_code, door, hear
 from web.stored import SCRIPTED
 from web.test_signatures import jwt
 
@@ -260,6 +260,25 @@ def read_answer(name: str, given: httpx.Response) -> tuple[str, dict[str, str]]:
         assert stream.attrib["bidirectionalMode"] == "rtp"
     named = {one.attrib["name"]: one.attrib["value"] for one in stream}
     return address, {**named, **dict(httpx.QueryParams(urlsplit(address).query))}
+
+
+@pytest.mark.parametrize("tables", [{"furnished": False}, {"limits": {"conversations": 1}}])
+async def test_where_all_places_are_taken_a_caller_hears_that_it_is_busy(site: Site, tables: Any) -> None:
+    async with site(simulated("Yes."), **tables) as url, asking(url) as client, AsyncExitStack() as stack:
+        if "limits" in tables:
+            await hear(await stack.enter_async_context(calling(url)), "session.created")
+        for name, verb in (
+            ("twilio", "Reject"),
+            ("signalwire", "Reject"),
+            ("telnyx", "Reject"),
+            ("plivo", "Hangup"),
+        ):
+            given = await client.post(f"/{name}/voice", **form(CallSid="CA1"))
+            (refusal,) = ElementTree.fromstring(given.content)  # noqa: S314 (our own)
+            assert (refusal.tag, refusal.attrib) == (verb, {"reason": "busy"})
+        (action,) = (await client.get("/vonage/voice")).json()
+        assert action["action"] == "talk"
+        assert "busy" in action["text"]
 
 
 async def test_behind_a_proxy_the_address_is_that_of_the_settings(site: Site) -> None:

@@ -30,7 +30,7 @@ CALL_FIELDS: Mapping[str, str] = {
     "calluuid": "callId",
 }
 """by the name of a field in a request, without `_` and in small letters: the parameter that passes it on"""
-PASSED_ON = 30
+BUSY = "All lines are busy. Please call again later."
 XML, JSON = "application/xml", "application/json"
 
 
@@ -70,41 +70,59 @@ class CallAnswers:
     """The endpoints that answer a carrier's question what to do with a call: stream it here."""
 
     def __init__(self, runtime: Runtime, access: CarrierAccess) -> None:
-        self._limits, self._access = runtime.config.limits, access
+        self._runtime, self._limits, self._access = runtime, runtime.config.limits, access
 
     async def twilio(self, request: Request) -> Response:
         """Answer in TwiML."""
-        return _xml(twiml(self._access.stream_url(request.scope, "twilio"), await self._parameters(request)))
+        if self._is_busy:
+            return _xml(_response("Reject", reason="busy"))
+        return _xml(twiml(self._url(request, "twilio"), await self._parameters(request)))
 
     async def signalwire(self, request: Request) -> Response:
         """Answer in cXML, which is TwiML."""
-        url = self._access.stream_url(request.scope, "signalwire")
-        return _xml(twiml(url, await self._parameters(request)))
+        if self._is_busy:
+            return _xml(_response("Reject", reason="busy"))
+        return _xml(twiml(self._url(request, "signalwire"), await self._parameters(request)))
 
     async def telnyx(self, request: Request) -> Response:
         """Answer in TeXML, which is TwiML with codecs."""
-        url = f"{self._access.stream_url(request.scope, 'telnyx')}?{urlencode(await self._parameters(request))}"
+        if self._is_busy:
+            return _xml(_response("Reject", reason="busy"))
+        url = f"{self._url(request, 'telnyx')}?{urlencode(await self._parameters(request))}"
         codecs = {"codec": "PCMU", "bidirectionalMode": "rtp", "bidirectionalCodec": "PCMU"}
         return _xml(twiml(url, {}, codecs))
 
     async def plivo(self, request: Request) -> Response:
         """Answer in Plivo's XML."""
-        url = f"{self._access.stream_url(request.scope, 'plivo')}?{urlencode(await self._parameters(request))}"
-        response = Element("Response")
-        settings = {"bidirectional": "true", "keepCallAlive": "true", "contentType": "audio/x-mulaw;rate=8000"}
-        SubElement(response, "Stream", settings).text = url
-        return _xml(response)
+        if self._is_busy:
+            return _xml(_response("Hangup", reason="busy"))
+        url = f"{self._url(request, 'plivo')}?{urlencode(await self._parameters(request))}"
+        audio = "audio/x-mulaw;rate=8000"
+        document = _response("Stream", bidirectional="true", keepCallAlive="true", contentType=audio)
+        document[0].text = url
+        return _xml(document)
 
     async def vonage(self, request: Request) -> Response:
-        """Answer with an NCCO."""
+        """Answer with an NCCO, in which a call can only be refused by words."""
+        if self._is_busy:
+            return _ncco({"action": "talk", "text": BUSY})
         endpoint = {
             "type": "websocket",
-            "uri": self._access.stream_url(request.scope, "vonage"),
+            "uri": self._url(request, "vonage"),
             "content-type": "audio/l16;rate=16000",
             "headers": await self._parameters(request),
         }
-        ncco = [{"action": "connect", "endpoint": [endpoint]}]
-        return Response(msgspec.json.encode(ncco), media_type=JSON)
+        return _ncco({"action": "connect", "endpoint": [endpoint]})
+
+    @property
+    def _is_busy(self) -> bool:
+        """Whether a call would be refused now, so that the caller had better hear that it is busy."""
+        if not self._runtime.ready:
+            return True
+        return len(self._runtime.switchboard.callers) >= self._limits.conversations
+
+    def _url(self, request: Request, carrier: str) -> str:
+        return self._access.stream_url(request.scope, carrier)
 
     async def _parameters(self, request: Request) -> dict[str, str]:
         """Return what the stream is told: who calls whom, and the query that the owner has written."""
@@ -136,11 +154,22 @@ def _plain(name: str) -> str:
 
 def twiml(url: str, parameters: Mapping[str, str], settings: Mapping[str, str] | None = None) -> Element:
     """Return TwiML that connects a call to a stream in both directions."""
-    response = Element("Response")
-    stream = SubElement(SubElement(response, "Connect"), "Stream", {"url": url, **(settings or {})})
+    document = _response("Connect")
+    stream = SubElement(document[0], "Stream", {"url": url, **(settings or {})})
     for name, value in parameters.items():
         SubElement(stream, "Parameter", {"name": name, "value": value})
-    return response
+    return document
+
+
+def _response(verb: str, **settings: str) -> Element:
+    """Return a document with one verb."""
+    document = Element("Response")
+    SubElement(document, verb, settings)
+    return document
+
+
+def _ncco(action: Mapping[str, object]) -> Response:
+    return Response(msgspec.json.encode([action]), media_type=JSON)
 
 
 def _xml(document: Element) -> Response:
