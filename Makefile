@@ -27,7 +27,7 @@ HAS_NODE := { command -v node && command -v npm; } >/dev/null 2>&1
 WITHOUT_CHROMIUM := { [ -z "$$CI" ] && ! $(HAS_CHROMIUM); }
 TOGETHER := --jobs $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
 
-.PHONY: run test setup docs samples recordings lock clean check types size chromium firefox postgresql models clients tests-covered tests-jumping tests-waiting tests-models tests-browser
+.PHONY: run test setup docs samples recordings measure-page lock clean check types size chromium firefox postgresql models clients tests-covered tests-jumping tests-waiting tests-models tests-browser
 
 run: $(VENV)/.can-run
 	@echo "Starting vivavoce. The first time, the models of about 710 MB are fetched."
@@ -101,6 +101,9 @@ samples:
 
 recordings: models chromium
 	@PYTHONPATH=tests:scripts $(BIN)/python -m record_docs
+
+measure-page: chromium
+	@PYTHONPATH=tests $(BIN)/python -m measure_page $(ARGS)
 
 $(VENV)/.has-tools: requirements/tools.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

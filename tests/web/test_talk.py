@@ -137,6 +137,18 @@ async def test_who_waits_long_for_an_answer_is_told_that_it_is_still_coming(open
         await in_state(page, "speaking")
 
 
+async def test_who_asks_too_often_is_told_when_to_ask_again_and_does_not_wait(opened: Open) -> None:
+    limited = {**PRESETS["scripted"], "limits": {"responses_per_minute": 1}}
+    runtime = Runtime(Config.model_validate(limited))
+    await runtime.open()
+    async with opened(runtime=runtime) as page:
+        await write(page, "Say exactly good morning.")
+        await answered(page)
+        await write(page, "Say exactly good evening.")
+        await expect(page.get_by_role("alert")).to_contain_text("Rate limit reached")
+        await in_state(page, "ready")
+
+
 async def test_who_has_a_microphone_without_any_sound_is_told_so(opened: Open) -> None:
     async with opened(30.0) as page:
         await talk(page)
@@ -197,6 +209,31 @@ async def test_nothing_moves_but_the_words_while_people_talk(opened: Open) -> No
         assert await page.evaluate("window.shifts") == []
 
 
+@pytest.mark.parametrize("width", [320, 390])
+async def test_on_a_phone_all_views_are_in_reach_and_a_problem_is_as_wide_as_the_page(
+    opened: Open, width: int
+) -> None:
+    async with opened(refused=True) as page:
+        await page.set_viewport_size({"width": width, "height": 780})
+        for name in ("Talk", "History", "Settings", "Dashboard"):
+            view = await page.get_by_role("link", name=name).bounding_box()
+            assert view
+            assert view["x"] >= 0
+            assert view["x"] + view["width"] <= width
+        await talk(page)
+        await in_state(page, "error")
+        problem = await page.get_by_role("alert").bounding_box()
+        assert problem
+        assert problem["width"] > 0.85 * width
+        circle, welcome = (
+            await page.locator("#orb").bounding_box(),
+            await page.locator("#welcome").bounding_box(),
+        )
+        assert circle
+        assert welcome
+        assert welcome["y"] + welcome["height"] <= circle["y"], "the circle covers nothing"
+
+
 # recordings
 
 
@@ -247,8 +284,13 @@ async def test_an_answer_can_be_played_again_and_nothing_else_is_heard_meanwhile
         await in_state(page, "listening")
         await page.get_by_role("button", name="Speed 1").click()
         await expect(page.get_by_role("button", name="Speed 1.25")).to_have_text("1.25×")
+        await page.locator("#file").set_input_files(
+            {"name": "notes.txt", "mimeType": "text/plain", "buffer": b"hi"}
+        )
+        await expect(page.get_by_role("alert")).to_have_text("“notes.txt” is no recording.")
         await page.get_by_role("button", name="Play again").click()
         await in_state(page, "speaking")
+        await expect(page.get_by_role("alert")).to_have_count(0)
         await page.keyboard.press("Escape")
         await in_state(page, "listening")
 

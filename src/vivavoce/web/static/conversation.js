@@ -13,6 +13,7 @@ const TAIL_MS = 150; // heard after the button is released: people let go in the
 const ECHO_MS = 250; // after an answer, in which a loudspeaker may still be heard
 const KEPT = `vivavoce ${location.pathname}`;
 const CONFIGURE = "page_configure"; // the event that changes how turns begin and end
+const ANSWER = "page_answer"; // the event that asks for an answer
 const WISH = "page_wish"; // the event that asks for a voice, a language and the like
 const NOT_CONTINUED = new Set(["conversation_not_found", "conversation_unavailable"]);
 const HARMLESS = new Set([
@@ -555,6 +556,7 @@ export class Conversation extends EventTarget {
     if (NOT_CONTINUED.has(code)) return this.#onBegun();
     if (code === "conversation_already_has_active_response") // a greeting, for example
       return void this.#whenResponseDone.push(() => this.#createResponse());
+    if (event === ANSWER) this.on({ type: "awaiting", is: false }); // none comes
     if (code === "session_expired")
       return this.#fail("This conversation has lasted as long as it may. Press to go on in another one.");
     this.problem = message;
@@ -600,7 +602,7 @@ export class Conversation extends EventTarget {
   }
 
   #createResponse() {
-    this.#send({ type: "response.create" });
+    this.#send({ type: "response.create", event_id: ANSWER });
     this.on({ type: "awaiting", is: true });
   }
 

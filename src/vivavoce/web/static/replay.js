@@ -62,6 +62,7 @@ export class Player {
   async toggle(id) {
     const again = this.#conversation.model.replaying !== id;
     await this.#conversation.stop();
+    this.#conversation.report(""); // what was wrong before is over
     const file = again && (await this.soundOf(id));
     if (!file) return;
     const { audio } = this.#conversation;
