@@ -19,6 +19,8 @@ export class CaptionList extends HTMLElement {
   #conversation;
   /** @type {Settings} */
   #settings;
+  /** @type {string | null} the answer that is played again */
+  #replaying = null;
   #list = h("ol", { id: "turns", tabIndex: 0 });
 
   connectedCallback() {
@@ -56,7 +58,11 @@ export class CaptionList extends HTMLElement {
 
   /** An answer is played again, or is not any more. */
   #onChange() {
-    for (const [id, { actions }] of this.#shown) actions?.showPlaying(this.#conversation.model.replaying === id);
+    const { replaying } = this.#conversation.model;
+    if (replaying === this.#replaying) return;
+    this.#shown.get(this.#replaying ?? "")?.actions?.showPlaying(false);
+    this.#shown.get(replaying ?? "")?.actions?.showPlaying(true);
+    this.#replaying = replaying;
   }
 
   #clear() {

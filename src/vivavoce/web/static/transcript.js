@@ -112,6 +112,8 @@ export class Answer {
 export class Transcript extends EventTarget {
   /** @type {Map<string, Turn>} */
   #turns = new Map();
+  /** @type {Set<Answer>} those whose sound is kept, the oldest first */
+  #sounding = new Set();
   #unsaid = 0; // notes and cards so far, which have no ids of their own
   /** @type {string | null} */
   session = null;
@@ -126,6 +128,7 @@ export class Transcript extends EventTarget {
 
   clear() {
     this.#turns.clear();
+    this.#sounding.clear();
     this.#tell({ change: "cleared" });
   }
 
@@ -190,13 +193,17 @@ export class Transcript extends EventTarget {
    * @param {Int16Array} samples at 24 kHz
    */
   appendAudio(id, samples) {
-    this.answer(id)?.appendAudio(samples);
-    const answers = [...this.#turns.values()].flatMap(({ answer }) => (answer?.sound.length ? [answer] : []));
-    let kept = answers.reduce((sum, answer) => sum + answer.samples, 0);
-    for (const answer of answers.slice(0, -1)) {
-      if (kept <= MAX_SOUND) break;
+    const newest = this.answer(id);
+    if (!newest) return;
+    newest.appendAudio(samples);
+    this.#sounding.add(newest);
+    let kept = 0;
+    for (const answer of this.#sounding) kept += answer.samples;
+    for (const answer of this.#sounding) {
+      if (kept <= MAX_SOUND || answer === newest) break;
       kept -= answer.samples;
       answer.forgetSound();
+      this.#sounding.delete(answer);
     }
   }
 
@@ -238,6 +245,7 @@ export class Transcript extends EventTarget {
     const turn = this.get(id);
     if (!turn) return;
     this.#turns.delete(turn.id);
+    if (turn.answer) this.#sounding.delete(turn.answer);
     this.#tell({ change: "removed", turn });
   }
 
