@@ -28,7 +28,7 @@ from vivavoce.web.conditional import json_response
 from vivavoce.web.endpoints.audio_socket import AudioSocketEndpoint
 from vivavoce.web.endpoints.call_control import CallControlEndpoint
 from vivavoce.web.endpoints.calls import CallsEndpoint
-from vivavoce.web.endpoints.carriers import CallAnswers, CarrierStreams
+from vivavoce.web.endpoints.carriers import CallAnswers, call_streams
 from vivavoce.web.endpoints.chat_completions import ChatCompletionsEndpoint
 from vivavoce.web.endpoints.client_secrets import ClientSecretsEndpoint
 from vivavoce.web.endpoints.models import ModelsEndpoint
@@ -80,7 +80,7 @@ class Web:
         observe = self.webhooks.observe if self.webhooks else ignore
         self.telephone = TelephoneTransport(self.connect, config.limits, self.announced, observe)
         carriers = CarrierAccess(config.server, config.carrier_secrets, config.secrets)
-        answers, streams = CallAnswers(runtime, carriers), CarrierStreams(runtime, self.telephone).by_path
+        answers, streams = CallAnswers(runtime, carriers), call_streams(runtime, self.telephone)
         codes = SignInCodes(config.limits.sign_in_codes, config.limits.sign_in_code_seconds)
         days, file = config.limits.sign_in_days, config.server.data.absolute() / "browsers.secret"
         cookies = BrowserCookies(config.secrets, file, round(days * 24 * 3600))

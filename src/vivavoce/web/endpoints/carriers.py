@@ -40,19 +40,15 @@ def manager_interface(config: Config) -> Ami | None:
     return Ami.at(table.ami, secret, context=table.context, hangs_up=table.ami_hangup) if table.ami else None
 
 
-class CarrierStreams:
-    """The WebSockets of carriers and of Asterisk, by path."""
-
-    def __init__(self, runtime: Runtime, transport: TelephoneTransport) -> None:
-        servers: dict[str, ASGIApp] = {
-            name: MediaStreamServer(dialect, transport) for name, dialect in DIALECTS.items()
-        }
-        if token := runtime.config.carrier_secrets["twilio"].partition(",")[0]:
-            servers["twilio"] = MediaStreamServer(TWILIO, transport, TwilioCalls(token).transfer)
-        servers["asterisk"] = AsteriskServer(transport, manager_interface(runtime.config))
-        self.by_path: Mapping[str, ASGIApp] = {
-            f"/{name}": _WhenReady(runtime, server) for name, server in servers.items()
-        }
+def call_streams(runtime: Runtime, transport: TelephoneTransport) -> Mapping[str, ASGIApp]:
+    """Return what serves the WebSockets of carriers and of Asterisk, by path."""
+    servers: dict[str, ASGIApp] = {
+        name: MediaStreamServer(dialect, transport) for name, dialect in DIALECTS.items()
+    }
+    if token := runtime.config.carrier_secrets["twilio"].partition(",")[0]:
+        servers["twilio"] = MediaStreamServer(TWILIO, transport, TwilioCalls(token).transfer)
+    servers["asterisk"] = AsteriskServer(transport, manager_interface(runtime.config))
+    return {f"/{name}": _WhenReady(runtime, server) for name, server in servers.items()}
 
 
 class _WhenReady:
