@@ -93,5 +93,5 @@ async def test_keys_reach_the_server_by_every_peer_that_has_some(addresses: dict
             tasks.start_soon(call, peer)
     for peer, made in calls.items():
         (turn,) = turns(made.said, made.record.queue)
-        assert (peer, dict(made.record.problems)) == (peer, {})
+        assert (peer, dict(made.record.problems), made.hung_up) == (peer, {}, False)
         assert turn.first_sound is not None, peer

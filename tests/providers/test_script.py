@@ -24,6 +24,7 @@ from vivavoce.providers.base import ChatRequest
 from vivavoce.providers.scripted.script import plan
 from vivavoce.providers.scripted.tool_calls import arguments_from
 from vivavoce.text.en.numbers import number_from, numbers_in, numeral
+from vivavoce.tools.telephone import telephone_tools
 
 pytestmark = pytest.mark.anyio
 
@@ -279,6 +280,15 @@ def test_it_calls_the_tool_that_the_instructions_name(
     request_: str, instructions: str, calls: dict[str, object]
 ) -> None:
     assert called(request_, instructions) == calls
+
+
+def test_keys_that_a_caller_has_pressed_do_not_end_the_call() -> None:
+    tools = tuple(
+        tool.definition
+        for tool in telephone_tools(lambda: pytest.fail("none is run"), {"sales": "tel:+15550100"})
+    )
+    assert called("[The caller has pressed 1 2 # on the telephone.]", tools=tools) == {}
+    assert list(called("Please hang up now.", tools=tools)) == ["hang_up"]
 
 
 def test_it_respects_the_choice_of_tools() -> None:
