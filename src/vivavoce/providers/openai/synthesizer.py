@@ -17,6 +17,7 @@ from msgspec import Meta
 from vivavoce.audio.decode import NotAudio, TooLong, decode
 from vivavoce.audio.rates import OUTPUT_RATE
 from vivavoce.audio.resample import Resampler
+from vivavoce.audio.sample_aligner import SampleAligner
 from vivavoce.providers.base import WordTiming
 from vivavoce.providers.openai.client import ApiClient, ApiSettings, Body, api_plugin, at_most
 from vivavoce.providers.openai.errors import EndpointError, parsed, reason, refused_parameter
@@ -140,12 +141,10 @@ class OpenAISynthesizer:
         if not rate.isdecimal() or not 4000 <= int(rate) <= 192_000:
             raise self.client.failure(f"sent {response.media_type}, a rate that is not supported")
         resampler = None if int(rate) == OUTPUT_RATE else Resampler(int(rate), OUTPUT_RATE)
-        half = b""
+        aligner = SampleAligner()
         async for piece in _from(opening, response):
-            half += piece
-            even = len(half) // 2 * 2
-            yield resampler.push(half[:even]) if resampler else half[:even]
-            half = half[even:]
+            audio = aligner.push(piece)
+            yield resampler.push(audio) if resampler else audio
 
     async def _decoded(self, name: str, file: bytes) -> bytes:
         if len(file) > FILE_BYTES:

@@ -16,6 +16,7 @@ import msgspec
 from starlette.types import Receive, Scope, Send
 
 from vivavoce.audio.rates import G711_RATE
+from vivavoce.audio.sample_aligner import SampleAligner
 from vivavoce.errors import ProtocolError, ProviderError
 from vivavoce.protocol import events as e
 from vivavoce.transports.telephony.call import TelephoneTransport
@@ -185,13 +186,10 @@ class HttpLeg(_AvrLeg):
 
     async def receive(self) -> AsyncIterator[LegEvent]:
         """Yield the audio of the request. Half a sample waits for the rest of it."""
-        rest = b""
+        aligner = SampleAligner()
         while (message := await self._receive())["type"] == "http.request":
-            audio = rest + message.get("body", b"")
-            whole = len(audio) // 2 * 2
-            rest = audio[whole:]
-            if whole:
-                yield audio[:whole]
+            if audio := aligner.push(message.get("body", b"")):
+                yield audio
             if not message.get("more_body", False):
                 break
         self._has_left = True
@@ -251,15 +249,12 @@ class SocketLeg(_AvrLeg):
     async def receive(self) -> AsyncIterator[LegEvent]:
         """Yield audio and keys. Messages that mean nothing are logged, and harm nothing."""
         message = self.first or await _receive_message(self._receive)
-        rest = b""
+        aligner = SampleAligner()
         while message is not None:
             match message:
                 case _Audio(audio=text):
-                    audio = rest + _decoded(text)
-                    whole = len(audio) // 2 * 2
-                    rest = audio[whole:]
-                    if whole:
-                        yield audio[:whole]
+                    if audio := aligner.push(_decoded(text)):
+                        yield audio
                 case _Dtmf(digit=digit) if digit.upper() in KEYS:
                     yield KeyPressed(digit.upper())
                 case _:

@@ -8,6 +8,7 @@ import anyio
 from starlette.types import Receive, Send
 
 from vivavoce.audio import g711
+from vivavoce.audio.sample_aligner import SampleAligner
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +68,7 @@ class StreamCodec:
     """Decodes and encodes a peer's audio: G.711 by a law, or 16-bit little-endian PCM as it is."""
 
     def __init__(self, law: g711.Law | None) -> None:
-        self._law, self._rest = law, b""
+        self._law, self._aligner = law, SampleAligner()
 
     @property
     def sample_bytes(self) -> int:
@@ -76,12 +77,7 @@ class StreamCodec:
 
     def decode(self, audio: bytes) -> bytes:
         """Return PCM. Half a sample waits for the rest of it."""
-        if self._law:
-            return g711.decode(audio, self._law)
-        audio = self._rest + audio
-        size = len(audio) // 2 * 2
-        self._rest = audio[size:]
-        return audio[:size]
+        return g711.decode(audio, self._law) if self._law else self._aligner.push(audio)
 
     def encode(self, pcm: bytes) -> bytes:
         """Return PCM as the peer has it."""

@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from vivavoce.audio.rates import G711_RATE, INPUT_RATE, OUTPUT_RATE
 from vivavoce.audio.resample import Resampler, resample
+from vivavoce.audio.sample_aligner import SampleAligner
 from vivavoce.errors import ProtocolError, ProviderError
 from vivavoce.protocol import events as e
 from vivavoce.protocol.codec import read_body
@@ -120,14 +121,11 @@ class AvrParts:
             await send_chunk(send, b"", more=False)
 
     async def _append(self, line: Line, receive: Receive) -> None:
-        resampler, rest = Resampler(G711_RATE, OUTPUT_RATE), b""
+        aligner, resampler = SampleAligner(), Resampler(G711_RATE, OUTPUT_RATE)
         try:
             while (message := await receive())["type"] == "http.request":
-                audio = rest + message.get("body", b"")
-                whole = len(audio) // 2 * 2
-                rest = audio[whole:]
-                if whole:
-                    await line.send(e.InputAudioBufferAppend(audio=resampler.push(audio[:whole])))
+                if audio := aligner.push(message.get("body", b"")):
+                    await line.send(e.InputAudioBufferAppend(audio=resampler.push(audio)))
                 if not message.get("more_body", False):
                     return
         except HungUp:
