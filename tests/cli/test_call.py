@@ -145,6 +145,8 @@ async def test_what_cannot_be_is_said_in_a_sentence(viva: Viva, question: str, r
         (["ws://127.0.0.1:9/twilio", "--play", question], 1, "127.0.0.1:9: cannot be reached"),
         (["tcp://127.0.0.1:9", "--play", question], 1, "127.0.0.1:9: cannot be reached"),
         (["ws://127.0.0.1:9/"], 2, "does not say who calls; add --peer, one of: avr,"),
+        (["ws://exotel:secret@127.0.0.1:9/?key=secret"], 2, "ws://127.0.0.1:9/ does not say who calls"),
+        (["http://exotel:secret@127.0.0.1:9/", "--play", question], 1, "127.0.0.1:9: cannot be reached"),
         (["tcp://127.0.0.1:9/sales"], 2, "'sales' is no UUID; write for example tcp://"),
         (["tcp://127.0.0.1:9", "--keys", "1x"], 2, "'X' is no key of a telephone;"),
         (["tcp://127.0.0.1:9", "--play", silence], 2, "Nobody can be heard in"),
@@ -153,6 +155,7 @@ async def test_what_cannot_be_is_said_in_a_sentence(viva: Viva, question: str, r
         done = await viva("call", *arguments, "-q")
         assert (done.returncode, done.stderr.count(b"\n")) == (code, 1), done.stderr
         assert sentence in done.stderr.decode()
+        assert "secret" not in done.stderr.decode()
 
 
 def test_the_peer_is_guessed_from_the_address() -> None:

@@ -20,6 +20,8 @@ LONGEST_SECONDS = 300.0
 """of a recording"""
 INTERRUPTED = 130
 """exit code after Ctrl-C, as of a shell"""
+LAG_SECONDS = 0.04
+"""how late this machine may send a frame before the report says so"""
 HEAD = ("said", "first sound", "answer", "holes", "quiet")
 
 
@@ -57,7 +59,7 @@ def call(
 
     from vivavoce.client.telephone.caller import make_call
     from vivavoce.client.telephone.peer import CallOptions
-    from vivavoce.client.telephone.peers import codec_of, peer_at
+    from vivavoce.client.telephone.peers import codec_of, peer_at, without_secrets
 
     name, kind = peer_at(url, peer)
     options = CallOptions(
@@ -71,7 +73,7 @@ def call(
         check_output(save)
     script = _script(play or [], keys, interrupt, after, pause, wait, options.codec.rate)
     if not quiet:
-        print_status(f"Calling {url.partition('?')[0]} as {name}, with {options.codec.name}.")
+        print_status(f"Calling {without_secrets(url)} as {name}, with {options.codec.name}.")
     made = anyio.run(make_call, kind.dial, url, options, script, cancel_on_signal)
     if save is not None:
         _save(save, made, stereo=stereo)
@@ -79,7 +81,7 @@ def call(
     print(_as_json(made, turns) if as_json else "\n".join(_report(made, turns)))
     if save is not None and not quiet:
         print_status(f"What was heard is in {save}.")
-    if len(turns) < expected and not made.hung_up:
+    if len(turns) < expected and not (made.hung_up or made.record.problems):
         sys.exit(INTERRUPTED)
     answered = [turn for turn in turns if turn.first_sound is not None]
     if len(answered) < expected or made.record.problems:
@@ -152,9 +154,6 @@ def _report(made: "Call", timings: "Sequence[TurnTimings]") -> Iterator[str]:
         yield f"This machine was up to {made.lag:.2f} s late, so the timings are worse than they were."
     for problem, count in made.record.problems.items():
         yield f"Problem: {problem}" + (f" ({count} times)" if count > 1 else "")
-
-
-LAG_SECONDS = 0.04
 
 
 def _row(turn: "TurnTimings") -> tuple[str, ...]:

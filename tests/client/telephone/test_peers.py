@@ -5,6 +5,7 @@ from base64 import b64decode, b64encode
 from collections.abc import Callable
 from functools import partial
 from itertools import pairwise
+from math import inf
 from typing import Any
 from uuid import UUID
 
@@ -149,6 +150,17 @@ async def test_a_server_that_hangs_up_ends_the_call() -> None:
     call = await called(AvrWebSocket(ours), SLIN, serve, ASK)
     assert (call.hung_up, call.said, dict(call.record.problems)) == (True, [], {})
     assert call.seconds < 0.1
+
+
+async def test_a_call_that_never_ends_is_ended() -> None:
+    ours, theirs = ends(WebSocketEnd)
+    server = avr(theirs, list)
+    script = Script([question()], pause=0.5, answer_seconds=inf)
+    call = await called(AvrWebSocket(ours), SLIN, server.serve, script)
+    assert (call.seconds, list(call.record.problems)) == (
+        pytest.approx(600),
+        ["The call was ended after 600 s."],
+    )
 
 
 # Agent Voice Response by HTTP

@@ -26,14 +26,15 @@ FRAME_MS = 20
 async def dial(url: str, options: CallOptions) -> AsyncIterator["AudioSocket"]:
     """Call `tcp://host:9092`, or `tcp://host:9092/UUID`. Raises `ProviderError` if nobody answers."""
     parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
     call_id = _uuid(parts.path.strip("/") or options.call_id)
     try:
         with anyio.fail_after(CONNECT_SECONDS):
             stream = await anyio.connect_tcp(parts.hostname or "", parts.port or PORT)
     except (OSError, TimeoutError) as error:
-        raise ProviderError(parts.netloc, f"cannot be reached ({connection_problem(error)})") from error
+        raise ProviderError(host, f"cannot be reached ({connection_problem(error)})") from error
     async with stream:
-        call = AudioSocket(stream, parts.netloc, options.codec.rate)
+        call = AudioSocket(stream, host, options.codec.rate)
         await call.write(UUID_FRAME, call_id.bytes)
         yield call
 

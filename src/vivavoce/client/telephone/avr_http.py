@@ -31,6 +31,7 @@ GOODBYE_SECONDS = 2.0
 async def dial(url: str, options: CallOptions) -> AsyncIterator["AvrHttp"]:
     """Call `http://host:6030/speech-to-speech-stream`. Raises `ProviderError` if nobody answers."""
     parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
     tls = ssl.create_default_context() if parts.scheme == "https" else None
     port = parts.port or (443 if tls else 80)
     try:
@@ -40,9 +41,9 @@ async def dial(url: str, options: CallOptions) -> AsyncIterator["AvrHttp"]:
             else:
                 stream = await anyio.connect_tcp(parts.hostname or "", port)
     except (OSError, TimeoutError) as error:
-        raise ProviderError(parts.netloc, f"cannot be reached ({connection_problem(error)})") from error
+        raise ProviderError(host, f"cannot be reached ({connection_problem(error)})") from error
     async with stream:
-        call = AvrHttp(stream, parts.netloc)
+        call = AvrHttp(stream, host)
         target = (parts.path.rstrip("/") or PATH) + (f"?{parts.query}" if parts.query else "")
         with suppress(*HUNG_UP):  # `listen` says so
             await call.begin(target, options)

@@ -94,6 +94,8 @@ class TelephoneCaller:
             self.patience.deadline = anyio.current_time() + CALL_SECONDS
             with self.patience:
                 await ended.wait()
+            if anyio.current_time() >= self.patience.deadline:
+                self.call.record.problem(f"The call was ended after {CALL_SECONDS:g} s.")
             self.call.seconds, self.call.lag = self.call.record.now, self._feed.lag
             tasks.cancel_scope.cancel()
         return self.call
@@ -202,5 +204,5 @@ async def make_call(
             call = await caller.follow(script)
             tasks.cancel_scope.cancel()
     except HUNG_UP as error:
-        raise ProviderError(urlsplit(url).netloc, "hung up at once") from error
+        raise ProviderError(urlsplit(url).netloc.rpartition("@")[2], "hung up at once") from error
     return call

@@ -1,5 +1,6 @@
 """The telephone peers by name, and which one a URL probably means."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -44,22 +45,29 @@ AVR_PORTS = range(6030, 6042)
 """by convention, one for each vendor of Agent Voice Response"""
 
 
+def without_secrets(url: str) -> str:
+    """Return an address without a user's name and key, and without its query."""
+    return re.sub("//[^/]*@", "//", url.partition("?")[0])
+
+
 def peer_at(url: str, name: str | None) -> tuple[str, PeerKind]:
     """Return the peer of this name, or the one that the URL probably means. Raises `ConfigError`."""
     try:
         parts = urlsplit(url)
         port = parts.port
     except ValueError:
-        raise ConfigError(f"{url!r} is no address; its port is no number.") from None
+        raise ConfigError(f"{without_secrets(url)!r} is no address; its port is no number.") from None
     if name is not None and name not in PEERS:
         raise ConfigError(f"There is no peer {name!r}; {alternatives(name, PEERS)}.")
     if not parts.hostname:
-        raise ConfigError(f"{url!r} is no address of a server; write for example ws://127.0.0.1:6030.")
+        shown = without_secrets(url)
+        raise ConfigError(f"{shown!r} is no address of a server; write for example ws://127.0.0.1:6030.")
     if name == "avr" and parts.scheme in HTTP:
         name = "avr-http"
     name = name or _guess(parts.scheme, port, parts.path)
     if name is None:
-        raise ConfigError(f"{url} does not say who calls; add --peer, one of: {', '.join(PEERS)}.")
+        peers = ", ".join(PEERS)
+        raise ConfigError(f"{without_secrets(url)} does not say who calls; add --peer, one of: {peers}.")
     kind = PEERS[name]
     if parts.scheme not in kind.schemes:
         raise ConfigError(f"The peer {name} calls {' or '.join(kind.schemes)}://, not {parts.scheme}://.")
