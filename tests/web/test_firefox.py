@@ -148,14 +148,19 @@ async def a_site(**settings: object) -> AsyncIterator[tuple[str, Web]]:
     await runtime.close()
 
 
-async def test_firefox_hears_a_question_and_answers_aloud_with_captions_of_both_sides() -> None:
+@pytest.mark.parametrize("transport", ["websocket", "webrtc"])
+async def test_firefox_hears_a_question_and_answers_aloud_with_captions_of_both_sides(transport: str) -> None:
     async with a_site() as (url, _), firefox(url) as page:
+        chosen = json.dumps(json.dumps({"transport": transport}))
+        await page.evaluate(f"localStorage.setItem('vivavoce settings', {chosen})")
+        await page.command("browsingContext.reload", context=page.context, wait="complete")
         await page.until("document.querySelector('#about').textContent.includes('You talk with a script')")
         await page.press("#orb")
         await page.in_state("listening")
         await page.until("document.querySelector('#turns li.user')?.textContent.includes('I said something')")
         await page.until("document.querySelector('#turns li.assistant')?.textContent.length > 20")
         await page.in_state("speaking")
+        await page.until("window.vivavoce.peak > 0.01")
         await page.press("#orb")  # which stops the voice
         await page.in_state("listening")
         stats = await page.evaluate("window.vivavoce")

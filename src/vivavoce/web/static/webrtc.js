@@ -6,6 +6,8 @@ const CONNECT_MS = 12000;
 const LOST_MS = 4000; // without a packet, in which a network may come back
 const AHEAD_MS = 400; // by which a server sends words before their sound (limits.audio_ahead_seconds)
 const FRAME_MS = 20;
+const SILENT = 1e-4;
+const LAG_MS = 600; // by which the sound comes after the event that it is played; Firefox buffers more than others
 const FADE_SECONDS = 0.01;
 const OVER = 1000; // codes of a WebSocket
 const LOST = 1006;
@@ -34,6 +36,7 @@ export class WebRtcTransport {
   /** @type {string | null} the answer that is heard */
   #playing = null;
   #playedMs = 0;
+  #waitedMs = 0; // for its first sound
 
   /**
    * @param {CallAudio} audio
@@ -142,6 +145,7 @@ export class WebRtcTransport {
   #onSound({ frame, level }) {
     const item = this.#playing;
     if (!item) return;
+    if (!this.#playedMs && level < SILENT && this.#waitedMs < LAG_MS) return void (this.#waitedMs += FRAME_MS);
     this.#playedMs += FRAME_MS;
     this.#transcript.appendAudio(item, new Int16Array(frame));
     this.#on.played({ item, ms: this.#heardMs, level });
@@ -184,7 +188,7 @@ export class WebRtcTransport {
   #onStarted(item) {
     if (!item) return;
     this.#voice?.silence(false);
-    this.#playedMs = 0;
+    this.#playedMs = this.#waitedMs = 0;
     this.#playing = item;
     this.#on.playing(item);
   }
