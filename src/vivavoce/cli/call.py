@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vivavoce.cli.ask import check_output, read_recording
-from vivavoce.cli.common import KeyVariable, Quiet, cancel_on_signal, key_from
+from vivavoce.cli.common import KeyVariable, Quiet, cancel_on_signal, configuration, key_from, own_certificate
 from vivavoce.cli.progress import print_status
 from vivavoce.errors import ConfigError
 
 if TYPE_CHECKING:
+    import ssl
+
     from vivavoce.client.telephone.caller import Call, Recording, Script
     from vivavoce.client.telephone.timings import TurnTimings
 
@@ -68,6 +70,7 @@ def call(
         to_number=to_number,
         key=key_from(key_env),
         signed_url=signed_url,
+        tls=_certificate(url),
     )
     if save is not None:
         check_output(save)
@@ -86,6 +89,12 @@ def call(
     answered = [turn for turn in turns if turn.first_sound is not None]
     if len(answered) < expected or made.record.problems:
         raise typer.Exit(1)
+
+
+def _certificate(url: str) -> "ssl.SSLContext | None":
+    """Return what trusts our own server, if a WebSocket is opened there with TLS."""
+    is_secure = url.startswith("wss://")
+    return own_certificate(configuration().config, url.replace("wss", "https", 1)) if is_secure else None
 
 
 def _script(

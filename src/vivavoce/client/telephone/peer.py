@@ -1,5 +1,6 @@
 """The contract of a telephone peer: one call to a server, as Asterisk, AVR or a carrier would make it."""
 
+import ssl
 from binascii import Error, a2b_base64
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -72,7 +73,8 @@ class CallRecord:
 class CallOptions:
     """Who calls whom, and how. `key` signs the call where the peer does so, else it is a bearer token.
 
-    `signed_url` is the public address that is signed, if it is not the one that is called.
+    `signed_url` is the public address that is signed, if it is not the one that is called; `tls` says which
+    certificates are trusted, if not the usual ones.
     """
 
     codec: Codec
@@ -81,6 +83,7 @@ class CallOptions:
     to_number: str = "+15550199"
     key: str | None = None
     signed_url: str | None = None
+    tls: ssl.SSLContext | None = None
 
 
 class Peer(Protocol):

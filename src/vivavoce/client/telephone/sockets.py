@@ -30,7 +30,7 @@ async def open_call(
     """
     if headers is None:
         headers = {"Authorization": f"Bearer {options.key}"} if options.key else {}
-    socket = await open_socket(Endpoint(url, headers), subprotocols=subprotocols)
+    socket = await open_socket(Endpoint(url, headers, tls=options.tls), subprotocols=subprotocols)
     try:
         yield socket
     finally:
