@@ -50,7 +50,6 @@ class FakeLeg:
     until: float = 5
     has_clock: bool = False
     has_marks: bool = False
-    can_refer: bool = True
     keep_alive_seconds: float | None = None
     name: str = "fake"
     rate: int = G711_RATE

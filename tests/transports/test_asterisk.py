@@ -141,7 +141,7 @@ async def test_a_call_that_we_leave_is_hung_up() -> None:
     assert wire.sent[0] == {"type": "websocket.accept", "subprotocol": None}
 
 
-class FakeAmi(Ami):
+class RecordingAmi(Ami):
     """Remembers what was done to which call."""
 
     done: ClassVar[list[tuple[str, str, str]]] = []
@@ -157,7 +157,7 @@ UUID = "123e4567-e89b-12d3-a456-426614174000"
 
 
 async def test_a_call_with_a_uuid_is_transferred_by_ami() -> None:
-    callers, ami = Callers(), FakeAmi("127.0.0.1", "viva", "hush", hangs_up=True)
+    callers, ami = Callers(), RecordingAmi("127.0.0.1", "viva", "hush", hangs_up=True)
     ami.done.clear()
 
     async def act(carrier: Carrier) -> None:
@@ -181,8 +181,8 @@ async def test_a_call_with_a_uuid_is_transferred_by_ami() -> None:
     ("ami", "query"),
     [
         (None, f"uuid={UUID}"),
-        (FakeAmi("127.0.0.1", "viva", "hush"), ""),
-        (FakeAmi("127.0.0.1", "viva", "hush"), "uuid=a"),
+        (RecordingAmi("127.0.0.1", "viva", "hush"), ""),
+        (RecordingAmi("127.0.0.1", "viva", "hush"), "uuid=a"),
     ],
 )
 async def test_without_ami_or_a_uuid_no_transfer_is_offered(ami: Ami | None, query: str) -> None:

@@ -4,6 +4,7 @@ Each action has a connection of its own, which takes some milliseconds once or t
 nothing to be reconnected, and nothing can wait for the answer to an action whose connection has broken.
 """
 
+import logging
 import re
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
@@ -15,6 +16,8 @@ from anyio.abc import ByteStream
 from anyio.streams.buffered import BufferedByteReceiveStream
 
 from vivavoce.errors import ProviderError, connection_problem
+
+log = logging.getLogger(__name__)
 
 PORT = 5038
 AMI_SECONDS = 5
@@ -78,6 +81,14 @@ class Ami:
     async def hang_up(self, uuid: str) -> None:
         """End a call's channel. Raises `ProviderError`."""
         await self._act_on(uuid, {"Action": "Hangup"})
+
+    async def end(self, uuid: str) -> None:
+        """End the channel of a call whose conversation has ended, if it `hangs_up`. A failure is logged."""
+        if self.hangs_up:
+            try:
+                await self.hang_up(uuid)
+            except ProviderError as error:
+                log.warning("call %s: %s; the dialplan goes on", uuid, error)
 
     async def numbers(self, uuid: str) -> tuple[str, str]:
         """Return the number of a call's caller, and that which was called; empty if it is not known.

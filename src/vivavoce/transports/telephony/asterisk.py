@@ -10,6 +10,7 @@ https://docs.asterisk.org/Configuration/Channel-Drivers/WebSocket/
 import logging
 import re
 from collections.abc import AsyncIterator, Mapping
+from functools import partial
 from urllib.parse import parse_qsl
 
 import anyio
@@ -18,7 +19,7 @@ from starlette.types import Receive, Scope, Send
 
 from vivavoce.audio import g711
 from vivavoce.audio.rates import G711_RATE, INPUT_RATE, OUTPUT_RATE
-from vivavoce.errors import ProtocolError, ProviderError
+from vivavoce.errors import ProtocolError
 from vivavoce.protocol import events as e
 from vivavoce.transports.telephony.ami import Ami
 from vivavoce.transports.telephony.call import TelephoneTransport
@@ -111,14 +112,12 @@ class AsteriskLeg:
         self._codec = StreamCodec(law)
         self.frame_bytes = _frame_bytes(fields, self._codec, self.rate)
         self.details = _details(fields, scope)
-        self._socket, self._messages, self._ami = socket, messages, ami
+        self._socket, self._messages = socket, messages
+        uuid = self.details.id.lower()
+        self._uuid, self._ami = uuid, ami if _UUID.fullmatch(uuid) else None  # AMI finds it by no other id
+        self.refer = partial(self._ami.redirect, uuid) if self._ami else None
         self._may_send, self._flushes = anyio.Event(), 0
         self._may_send.set()
-
-    @property
-    def can_refer(self) -> bool:
-        """Whether there is an AMI, and a UUID by which it finds the call."""
-        return self._ami is not None and self._uuid != ""
 
     async def receive(self) -> AsyncIterator[LegEvent]:
         """Yield audio, keys and marks. Messages that mean nothing are counted, and harm nothing."""
@@ -168,28 +167,13 @@ class AsteriskLeg:
 
     async def hang_up(self, refusal: ProtocolError | None = None) -> None:
         """Hang the channel up: then Asterisk goes on in its dialplan behind `Dial()`, unless AMI ends that."""
-        if self._ami and self._ami.hangs_up and self._uuid and self._socket.is_open and not refusal:
-            try:
-                await self._ami.hang_up(self._uuid)
-            except ProviderError as error:
-                log.warning("call %s: %s; the dialplan goes on", self.details.id, error)
+        if self._ami and self._socket.is_open and not refusal:
+            await self._ami.end(self._uuid)
         await self._command("HANGUP")
         if refusal:
             await self._socket.close(TRY_AGAIN_LATER, refusal.message)
         else:
             await self._socket.close()
-
-    async def refer(self, target: str) -> None:
-        """Transfer the call to an extension of the dialplan, by AMI. Raises `ProviderError`."""
-        if self._ami is None:
-            raise ProviderError("asterisk", "calls can be transferred when [telephone] ami is set")
-        await self._ami.redirect(self._uuid, target)
-
-    @property
-    def _uuid(self) -> str:
-        """The UUID by which AMI finds the caller's channel; "" is none."""
-        uuid = self.details.id.lower()
-        return uuid if _UUID.fullmatch(uuid) else ""
 
     async def _command(self, name: str, **values: str) -> None:
         text = (

@@ -13,6 +13,7 @@ from collections import Counter, deque
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from enum import IntEnum
+from functools import partial
 from typing import NamedTuple
 from uuid import UUID
 
@@ -171,6 +172,7 @@ class AudioSocketLeg:
         self, details: CallDetails, frames: _Frames, writer: StreamWriter, limits: Limits, ami: Ami | None
     ) -> None:
         self.details = details
+        self.refer = partial(ami.redirect, details.id) if ami else None
         self._frames, self._writer, self._limits, self._ami = frames, writer, limits, ami
         self._wire_rate = G711_RATE
         self._from_wire = Resampler(G711_RATE, OUTPUT_RATE)
@@ -284,25 +286,11 @@ class AudioSocketLeg:
             log.info("call %s: %s", self.details.id, faults)
         if self._frames.has_ended:
             return
-        if self._ami and self._ami.hangs_up and not refusal:
-            try:
-                await self._ami.hang_up(self.details.id)
-            except ProviderError as error:
-                log.warning("call %s: %s; the dialplan goes on", self.details.id, error)
+        if self._ami and not refusal:
+            await self._ami.end(self.details.id)
         self._write(Frame(Kind.HANG_UP))
         with anyio.move_on_after(GOODBYE_SECONDS):
             await self._frames.drain()
-
-    @property
-    def can_refer(self) -> bool:
-        """Whether there is an AMI to transfer the call by."""
-        return self._ami is not None
-
-    async def refer(self, target: str) -> None:
-        """Transfer the call to an extension of the dialplan, by AMI. Raises `ProviderError`."""
-        if self._ami is None:
-            raise ProviderError("asterisk", "calls can be transferred when [telephone] ami is set")
-        await self._ami.redirect(self.details.id, target)
 
 
 class AudioSocketServer:

@@ -8,6 +8,7 @@ server is an ASGI application of its own: frameworks wait for a request's end be
 import logging
 from base64 import b64decode, b64encode
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import parse_qsl
 
@@ -151,23 +152,13 @@ class _AvrLeg:
 
     def __init__(self, details: CallDetails, receive: Receive, send: Send, ami: AvrAmi | None) -> None:
         self.details = details
+        self.refer = partial(ami.transfer, details.id) if ami else None
         self._receive, self._send, self._ami = receive, send, ami
         self._has_left = False
         """whether the caller has hung up"""
 
-    @property
-    def can_refer(self) -> bool:
-        """Whether there is `avr-ami` to transfer the call by."""
-        return self._ami is not None
-
     async def send_mark(self, name: str) -> None:
         """There are no marks."""
-
-    async def refer(self, target: str) -> None:
-        """Transfer the call. Raises `ProviderError`."""
-        if self._ami is None:
-            raise ProviderError("avr", "this call cannot be transferred: telephone.avr_ami is not set")
-        await self._ami.transfer(self.details.id, target)
 
     async def _end_by_ami(self) -> None:
         """Hang the caller up, if that can be done, and need be: AVR may keep a call without us."""

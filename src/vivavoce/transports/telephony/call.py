@@ -21,7 +21,7 @@ from vivavoce.limits import Limits
 from vivavoce.protocol import events as e
 from vivavoce.protocol.codec import error_event
 from vivavoce.protocol.items import InputText, Message
-from vivavoce.session.call import Caller
+from vivavoce.session.call import Caller, Refer
 from vivavoce.session.line import Line
 from vivavoce.transports.base import Connect, OpenCalls, run_until_first
 from vivavoce.transports.playout import Playout
@@ -152,7 +152,7 @@ class _Call:
             self._leg.name,
             details.caller or details.address,
             plays_audio=True,
-            refer=self._refer if self._leg.can_refer else None,
+            refer=partial(self._refer, self._leg.refer) if self._leg.refer else None,
             leave=self._leave,
             press=self._press_tones,
             external_id=details.id,
@@ -160,10 +160,10 @@ class _Call:
             id=e.new_id("call"),
         )
 
-    async def _refer(self, target: str) -> None:
+    async def _refer(self, refer: Refer, target: str) -> None:
         """Transfer the call, once what was said has been heard. Raises `ProviderError`."""
         await self._finish_speaking()
-        await self._leg.refer(target)
+        await refer(target)
 
     async def _leave(self) -> None:
         """End the call, once what was said has been heard."""

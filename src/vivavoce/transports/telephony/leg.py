@@ -11,6 +11,7 @@ from typing import Protocol
 
 from vivavoce.errors import ProtocolError
 from vivavoce.protocol.events import Event
+from vivavoce.session.call import Refer
 
 KEYS = frozenset("0123456789*#ABCD")
 """the keys of telephones (RFC 4733, events 0 to 15)"""
@@ -85,8 +86,8 @@ class Leg(Protocol):
     """the audio of a peer with a clock is sent in multiples of this"""
 
     @property
-    def can_refer(self) -> bool:
-        """Whether the call can be transferred; to a model, transfers are offered only where it can."""
+    def refer(self) -> Refer | None:
+        """Transfers the call; None where nothing can, so that no model is offered a transfer."""
         ...
 
     def receive(self) -> AsyncIterator[LegEvent]:
@@ -115,8 +116,4 @@ class Leg(Protocol):
 
     async def hang_up(self, refusal: ProtocolError | None = None) -> None:
         """End the call from our side, as this peer expects it. `refusal` is why it was not answered."""
-        ...
-
-    async def refer(self, target: str) -> None:
-        """Transfer the call. Raises `ProviderError` if that fails, or this peer cannot."""
         ...

@@ -12,6 +12,7 @@ import re
 from base64 import b64decode, b64encode
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from string import Template
 from typing import Literal
 from urllib.parse import parse_qsl
@@ -21,7 +22,7 @@ import msgspec
 from starlette.types import Receive, Scope, Send
 
 from vivavoce.audio.rates import G711_RATE, INPUT_RATE, OUTPUT_RATE
-from vivavoce.errors import ProtocolError, ProviderError
+from vivavoce.errors import ProtocolError
 from vivavoce.protocol import events as e
 from vivavoce.transports.telephony.call import TelephoneTransport
 from vivavoce.transports.telephony.leg import (
@@ -188,16 +189,12 @@ class MediaStreamLeg:
     ) -> None:
         self.name, self.details, self.rate, self.stream = dialect.name, stream.details, stream.rate, stream
         self.frame_bytes = 2 * round(dialect.frame_seconds * stream.rate)
-        self._dialect, self._socket, self._messages, self._transfer = dialect, socket, messages, transfer
+        self.refer = partial(transfer, self) if transfer else None
+        self._dialect, self._socket, self._messages = dialect, socket, messages
         self._order = ChunkOrder(dialect.late_chunks, 2 * GAP_SECONDS * stream.rate)
         self._codec = StreamCodec(None if stream.codec == "pcm" else stream.codec)
         kind = "audio/x-l16" if stream.codec == "pcm" else f"audio/x-{_LAW_NAMES[stream.codec]}"
         self._fixed = {"id": _json(stream.id), "type": _json(kind), "rate": _json(stream.rate)}
-
-    @property
-    def can_refer(self) -> bool:
-        """Whether calls of this carrier can be transferred beside their streams."""
-        return self._transfer is not None
 
     async def receive(self) -> AsyncIterator[LegEvent]:
         """Yield audio, keys and marks. Messages that mean nothing are counted, and harm nothing."""
@@ -263,12 +260,6 @@ class MediaStreamLeg:
             await self._socket.close(TRY_AGAIN_LATER, refusal.message)
         else:
             await self._socket.close()
-
-    async def refer(self, target: str) -> None:
-        """Transfer the call, where this is possible beside the stream."""
-        if self._transfer is None:
-            raise ProviderError(self.name, f"this call cannot be transferred to {target}")
-        await self._transfer(self, target)
 
     async def _send(self, template: str, **values: str) -> None:
         await self._socket.send(Template(template).substitute(self._fixed, **values))

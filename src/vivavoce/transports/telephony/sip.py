@@ -102,7 +102,7 @@ class SipLeg:
 
     name = "sip"
     rate = G711_RATE
-    has_clock, has_marks, can_refer = True, False, True
+    has_clock, has_marks = True, False
     keep_alive_seconds: float | None = None
     frame_bytes = FRAME_BYTES
 
