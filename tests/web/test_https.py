@@ -272,3 +272,19 @@ async def test_whoever_has_no_code_is_asked_for_one(
         await expect(question).to_have_count(0)
         await talk(page)
         await in_state(page, "listening")
+
+
+@pytest.mark.browser
+async def test_what_a_person_chose_is_there_in_her_other_browser(
+    url: str, folder: Path, trust: ssl.SSLContext, tmp_path: Path
+) -> None:
+    for chooses in (True, False):
+        async with phone(folder, tmp_path, 1.0) as context:
+            page = await context.new_page()
+            await scan(page, url, trust, "127.0.0.1")
+            if chooses:
+                await expect(page.locator("html")).to_have_attribute("data-theme", "system")
+                await page.get_by_role("link", name="Settings").click()
+                async with page.expect_response(lambda response: response.request.method == "PUT"):
+                    await page.get_by_role("radio", name="Dark", exact=True).check()
+            await expect(page.locator("html")).to_have_attribute("data-theme", "dark")

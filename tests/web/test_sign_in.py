@@ -206,3 +206,36 @@ async def test_no_code_and_no_cookie_is_ever_written_down(
     ours = "\n".join(record.getMessage() for record in caplog.records if record.name.startswith("vivavoce"))
     assert code not in ours
     assert value not in ours
+
+
+# what a person chose
+
+CHOICES = "/v1/page-settings"
+
+
+@pytest.mark.real_time
+async def test_what_a_person_chose_follows_her_to_her_other_browsers(site: Site, tmp_path: Path) -> None:
+    async with visiting(site, tmp_path) as (url, browser), asking(url) as phone, asking(url) as other:
+        for one, key in ((browser, "sesame"), (phone, "sesame"), (other, "other")):
+            assert (await one.post("/v1/sign-in", json={"secret": key})).status_code == 204
+            assert (await one.get("/v1/status")).json()["signed_in"]
+            assert (await one.get(CHOICES)).json() == {}
+        chosen = {"theme": "dark", "pace": 1.2, "advised": True}
+        assert (await browser.put(CHOICES, json=chosen)).status_code == 204
+        assert (await phone.get(CHOICES)).json() == chosen
+        assert (await other.get(CHOICES)).json() == {}, "another key is another person"
+    (file,) = (tmp_path / "page-settings").iterdir()
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert "sesame" not in file.name
+
+
+@pytest.mark.real_time
+async def test_who_has_not_signed_in_has_no_settings_here(site: Site, tmp_path: Path) -> None:
+    async with visiting(site, tmp_path) as (_, browser):
+        assert error(await browser.get(CHOICES), 401)
+        assert error(await browser.get(CHOICES, headers=KEY), 404)["code"] == "not_signed_in"
+        await browser.post("/v1/sign-in", json={"secret": "sesame"})
+        for body in (b"", b"[]", b'{"a": []}', b'{"a": null}', b"[" * 5000):
+            assert error(await browser.put(CHOICES, content=body), 400)
+        assert error(await browser.put(CHOICES, content=b" " * 100_000), 413)
+        assert (await browser.get(CHOICES)).json() == {}

@@ -32,6 +32,7 @@ from vivavoce.web.endpoints.carriers import CallAnswers, call_streams
 from vivavoce.web.endpoints.chat_completions import ChatCompletionsEndpoint
 from vivavoce.web.endpoints.client_secrets import ClientSecretsEndpoint
 from vivavoce.web.endpoints.models import ModelsEndpoint
+from vivavoce.web.endpoints.page_settings import PageSettingsEndpoint
 from vivavoce.web.endpoints.sign_in import SignInEndpoint
 from vivavoce.web.endpoints.speech import SpeechEndpoint
 from vivavoce.web.endpoints.status import StatusEndpoint
@@ -85,6 +86,7 @@ class Web:
         days, file = config.limits.sign_in_days, config.server.data.absolute() / "browsers.secret"
         cookies = BrowserCookies(config.secrets, file, round(days * 24 * 3600))
         self.sign_in = SignInEndpoint(config, codes, cookies, tls)
+        page_settings = PageSettingsEndpoint(config.server.data.absolute() / "page-settings", config.limits)
         shell, models = Shell(), ModelsEndpoint(runtime)
         sessions, control = ClientSecretsEndpoint(runtime, secrets), CallControlEndpoint(runtime)
         by_model: dict[str, Callable[[Request], Awaitable[Response]] | ASGIApp] = {
@@ -145,6 +147,8 @@ class Web:
                 Route("/v1/sign-in", self.sign_in.sign_in, methods=["POST"]),
                 Route("/v1/sign-in", self.sign_in.sign_out, methods=["DELETE"]),
                 Route("/v1/sign-in/codes", self.sign_in.code, methods=["POST"]),
+                Route("/v1/page-settings", page_settings.read),
+                Route("/v1/page-settings", page_settings.write, methods=["PUT"]),
                 Route("/v1/status", StatusEndpoint(runtime, has_history=recorder is not None).respond),
                 Route("/healthz", self._healthz),
                 Route("/readyz", self._readyz),

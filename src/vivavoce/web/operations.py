@@ -369,6 +369,22 @@ OPERATIONS: Mapping[str, Operation] = {
     "DELETE /v1/sign-in": Operation(
         "Server", "Sign a browser out", status=204, answer="The browser forgets its cookie."
     ),
+    "GET /v1/page-settings": Operation(
+        "Server",
+        "What a person chose on the page",
+        "Browsers that have signed in with one key are one person's.",
+        answer="The settings by name; empty if nothing was chosen yet.",
+        answers={JSON: None},
+        errors=(401, 404),
+    ),
+    "PUT /v1/page-settings": Operation(
+        "Server",
+        "Keep what a person chose on the page",
+        body={JSON: None},
+        status=204,
+        answer="The settings are kept.",
+        errors=(400, 401, 404, 413),
+    ),
     "POST /v1/sign-in/codes": Operation(
         "Server",
         "A code that signs a browser in once",

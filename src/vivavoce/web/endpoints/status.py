@@ -21,6 +21,8 @@ class ServerStatus(Struct, frozen=True, kw_only=True):
     """whether all models are loaded"""
     key_needed: bool
     """whether this client has to show a key, or this browser to sign in"""
+    signed_in: bool
+    """whether this browser has signed in, so that `/v1/page-settings` has what its person chose"""
     description: str
     """what answers, in a sentence"""
     model: str
@@ -64,9 +66,9 @@ class StatusEndpoint:
         """Answer `GET /v1/status`."""
         if not request.state.admitted:
             return JSONResponse({"ready": self._runtime.ready, "key_needed": True})
-        return json_response(request, self.status())
+        return json_response(request, self.status(signed_in=getattr(request.state, "person", None) is not None))
 
-    def status(self) -> ServerStatus:
+    def status(self, *, signed_in: bool = False) -> ServerStatus:
         """Return the status for whoever may come in."""
         runtime, config = self._runtime, self._runtime.config
         remote = config.remote.about if config.engine == "remote" else None
@@ -77,6 +79,7 @@ class StatusEndpoint:
         return ServerStatus(
             ready=runtime.ready,
             key_needed=False,
+            signed_in=signed_in,
             description=runtime.description,
             model=remote or runtime.choices["chat"].about.partition(";")[0],
             engine=config.engine,

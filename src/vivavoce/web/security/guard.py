@@ -132,7 +132,9 @@ class Guard:
         connection = HTTPConnection(scope)
         value = connection.cookies.get(cookie_name(connection))
         is_ours = origin is None or _split(origin).netloc == host
-        return value is not None and is_ours and self.cookies.is_valid(value)
+        person = self.cookies.person(value) if value is not None and is_ours else None
+        scope.setdefault("state", {})["person"] = person
+        return person is not None
 
     def _check_keys(self, keys: Sequence[str], scope: Scope, origin: str | None, host: str) -> None:
         headers, state = Headers(scope=scope), scope.setdefault("state", {})

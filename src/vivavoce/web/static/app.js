@@ -2,7 +2,7 @@
 
 import { Conversation } from "./conversation.js";
 import { find, h } from "./dom.js";
-import { keepPage, signedIn, waitForStatus } from "./server.js";
+import { keepPage, request, signedIn, waitForStatus } from "./server.js";
 import { Settings } from "./settings.js";
 import { TalkView } from "./views/talk.js";
 
@@ -100,8 +100,9 @@ navigation();
 talk.open(app);
 route();
 keepPage();
-app.status.then(async ({ key_needed: needed }) => {
+app.status.then(async ({ key_needed: needed, signed_in: known }) => {
   showBack();
+  if (known) settings.share(request).catch(console.warn);
   if (needed) (await import("./sign-in.js")).askForCode(await signedIn);
 });
 

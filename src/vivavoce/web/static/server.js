@@ -111,6 +111,7 @@ export function keepPage() {
  * @typedef {object} Status
  * @property {boolean} ready
  * @property {boolean} key_needed by this browser
+ * @property {boolean} [signed_in] whether what its person chose is kept by the server, too
  * What else there is, is told to those who may come in (docs/reference/endpoints.md).
  * @property {string} [description] of what answers, in a sentence
  * @property {string} [model] that answers, in a few words

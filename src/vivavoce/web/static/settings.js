@@ -40,11 +40,18 @@ export const SCHEMA = {
 };
 
 const KEPT = "vivavoce settings";
+const SHARED_AT = "v1/page-settings";
+const SHARE_AFTER_MS = 500;
+/** @type {Set<string>} what belongs to a device, not to a person */
+const OF_DEVICE = new Set(["microphone", "volume", "transport", "advised"]);
 
 /** Reads and writes the choices. `changed` is dispatched as a CustomEvent with the name of the setting as detail. */
 export class Settings extends EventTarget {
   /** @type {Partial<Choices>} */
   #chosen = read();
+  /** Of a person who has signed in: makes requests to the server. @type {typeof import("./server.js").request | undefined} */
+  #request;
+  #sharing = 0;
 
   /**
    * @template {keyof Choices} Name
@@ -71,13 +78,45 @@ export class Settings extends EventTarget {
    */
   set(name, value) {
     if (!SCHEMA[name].allows(value)) throw new RangeError(`${value} is no value of the setting ${name}.`);
-    this.#chosen = { ...this.#chosen, [name]: value };
+    this.#keep({ ...this.#chosen, [name]: value });
+    this.dispatchEvent(new CustomEvent("changed", { detail: name }));
+    if (this.#request && !OF_DEVICE.has(name)) this.#share();
+  }
+
+  /**
+   * Have what this person chose in all browsers that have signed in: from now on, the server keeps it as well.
+   * @param {typeof import("./server.js").request} request
+   */
+  async share(request) {
+    const known = Object.entries(await (await request(SHARED_AT)).json());
+    const shared = known.filter(([name, value]) => isAllowed(name, value) && !OF_DEVICE.has(name));
+    this.#request = request;
+    this.#keep({ ...this.#chosen, ...Object.fromEntries(shared) });
+    for (const [name] of shared) this.dispatchEvent(new CustomEvent("changed", { detail: name }));
+    if (!shared.length && this.#shared().length) this.#share();
+  }
+
+  #share() {
+    clearTimeout(this.#sharing);
+    this.#sharing = setTimeout(() => {
+      const body = JSON.stringify(Object.fromEntries(this.#shared()));
+      // a server that is away is told with the next choice; this browser has kept it
+      this.#request?.(SHARED_AT, { method: "PUT", body }).catch(console.warn);
+    }, SHARE_AFTER_MS);
+  }
+
+  #shared() {
+    return Object.entries(this.#chosen).filter(([name]) => !OF_DEVICE.has(name));
+  }
+
+  /** @param {Partial<Choices>} chosen */
+  #keep(chosen) {
+    this.#chosen = chosen;
     try {
       localStorage.setItem(KEPT, JSON.stringify(this.#chosen));
     } catch {
       // a browser that keeps nothing for this page forgets the choice with it
     }
-    this.dispatchEvent(new CustomEvent("changed", { detail: name }));
   }
 }
 

@@ -48,7 +48,7 @@ export class SettingsView extends HTMLElement {
     const theme = choice(settings, "theme", "Theme", [["system", "As the device has it", ""], ["light", "Light", ""], ["dark", "Dark", ""]]);
     this.append(
       h("h2", {}, "Settings"),
-      h("p", { className: "about" }, "They are kept in this browser. Voice, pace, language, personality and connection hold from the next conversation on."),
+      h("p", { className: "about" }, "They are kept in this browser, and for your others if you have signed in. Voice, pace, language, personality and connection hold from the next conversation on."),
       h("p", { className: "about" }, status.description ?? ""),
       section("Voice", this.#voices(app, status), this.#pace(app), this.#sample, this.#told),
       section("Conversation", this.#languages(app, status), personality, pauses),
