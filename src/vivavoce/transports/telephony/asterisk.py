@@ -33,17 +33,15 @@ from vivavoce.transports.telephony.leg import (
     printable,
     printable_metadata,
 )
-from vivavoce.transports.telephony.peer_socket import PeerSocket, StreamCodec
+from vivavoce.transports.telephony.peer_socket import NOT_UNDERSTOOD, PeerSocket, StreamCodec
+from vivavoce.transports.webrtc.pacer import FRAME_SECONDS
 
 log = logging.getLogger(__name__)
 
 SUBPROTOCOL = "media"
 START_SECONDS = 10
 """seconds in which Asterisk has to say `MEDIA_START`"""
-FRAME_SECONDS = 0.02
 MAX_FRAME_BYTES = 16_000
-NOT_UNDERSTOOD, TRY_AGAIN_LATER = 1003, 1013
-"""close codes (RFC 6455)"""
 
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
@@ -170,10 +168,7 @@ class AsteriskLeg:
         if self._ami and self._socket.is_open and not refusal:
             await self._ami.end(self._uuid)
         await self._command("HANGUP")
-        if refusal:
-            await self._socket.close(TRY_AGAIN_LATER, refusal.message)
-        else:
-            await self._socket.close()
+        await self._socket.hang_up(refusal)
 
     async def _command(self, name: str, **values: str) -> None:
         text = (

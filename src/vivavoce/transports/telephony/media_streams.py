@@ -35,7 +35,8 @@ from vivavoce.transports.telephony.leg import (
     printable,
     printable_metadata,
 )
-from vivavoce.transports.telephony.peer_socket import ChunkOrder, PeerSocket, StreamCodec
+from vivavoce.transports.telephony.peer_socket import NOT_UNDERSTOOD, ChunkOrder, PeerSocket, StreamCodec
+from vivavoce.transports.webrtc.pacer import FRAME_SECONDS
 
 log = logging.getLogger(__name__)
 
@@ -43,10 +44,7 @@ START_SECONDS = 10
 """seconds in which a stream has to say `start`"""
 GAP_SECONDS = 1
 """seconds of silence at most that are put in where audio was lost"""
-FRAME_SECONDS = 0.02
 RATES = (G711_RATE, INPUT_RATE, OUTPUT_RATE)
-NOT_UNDERSTOOD, TRY_AGAIN_LATER = 1003, 1013
-"""close codes (RFC 6455)"""
 
 Kind = Literal["start", "media", "key", "mark", "stop", "error"]
 Codec = Literal["ulaw", "alaw", "pcm"]
@@ -256,10 +254,7 @@ class MediaStreamLeg:
 
     async def hang_up(self, refusal: ProtocolError | None = None) -> None:
         """Close the WebSocket: then the carrier goes on in its document, which ends there."""
-        if refusal:
-            await self._socket.close(TRY_AGAIN_LATER, refusal.message)
-        else:
-            await self._socket.close()
+        await self._socket.hang_up(refusal)
 
     async def _send(self, template: str, **values: str) -> None:
         await self._socket.send(Template(template).substitute(self._fixed, **values))

@@ -9,11 +9,14 @@ from starlette.types import Receive, Send
 
 from vivavoce.audio import g711
 from vivavoce.audio.sample_aligner import SampleAligner
+from vivavoce.errors import ProtocolError
 
 log = logging.getLogger(__name__)
 
 SEND_SECONDS = 10
 """seconds that a message may wait to be sent; then the peer counts as gone"""
+NOT_UNDERSTOOD, TRY_AGAIN_LATER = 1003, 1013
+"""close codes (RFC 6455)"""
 REASON_BYTES = 123
 """bytes of the reason with which a WebSocket is closed (RFC 6455, section 5.5)"""
 RESTART = 50
@@ -51,6 +54,13 @@ class PeerSocket:
             self.is_open = False
             short = reason.encode()[:REASON_BYTES].decode(errors="ignore")
             await self._send({"type": "websocket.close", "code": code, "reason": short})
+
+    async def hang_up(self, refusal: ProtocolError | None) -> None:
+        """Close the WebSocket of a call that is over, or that was refused."""
+        if refusal:
+            await self.close(TRY_AGAIN_LATER, refusal.message)
+        else:
+            await self.close()
 
     def ignore(self, what: str) -> None:
         """Count a message that means nothing here; an empty text is one that need not be counted."""
