@@ -26,7 +26,7 @@ from vivavoce.transports.telephony.asterisk import AsteriskServer
 from vivavoce.transports.telephony.call import SETTLED_SECONDS, TelephoneTransport
 from vivavoce.transports.telephony.media_streams import (
     DIALECTS,
-    Dialect,
+    CarrierDialect,
     MediaStreamLeg,
     MediaStreamServer,
     read_codec,
@@ -459,7 +459,7 @@ STARTS = st.sampled_from(["start", "websocket:connected", "media", "mark", "dtmf
     st.sampled_from([*DIALECTS.values()]), STARTS, st.dictionaries(st.sampled_from(KEYWORDS), VALUES), VALUES
 )
 def test_a_message_is_read_or_is_not_whatever_it_holds(
-    dialect: Dialect, event: str, fields: dict[str, Any], within: Any
+    dialect: CarrierDialect, event: str, fields: dict[str, Any], within: Any
 ) -> None:
     text = json.dumps({**fields, event: within, "event": event})
     kind, found = read_message(text, dialect)

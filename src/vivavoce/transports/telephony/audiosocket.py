@@ -35,7 +35,7 @@ from vivavoce.transports.telephony.peers import MayCall
 log = logging.getLogger(__name__)
 
 
-class Kind(IntEnum):
+class FrameType(IntEnum):
     """The types of frames, but for `RATES`."""
 
     HANG_UP = 0x00
@@ -194,13 +194,13 @@ class AudioSocketLeg:
                 case Frame(kind=kind, payload=payload) if kind in RATES:
                     if audio := self._decode(kind, payload):
                         yield audio
-                case Frame(kind=Kind.KEY, payload=payload) if (
+                case Frame(kind=FrameType.KEY, payload=payload) if (
                     key := payload.decode("latin-1").upper()
                 ) in KEYS:
                     yield KeyPressed(key)
-                case Frame(kind=Kind.HANG_UP):
+                case Frame(kind=FrameType.HANG_UP):
                     return
-                case Frame(kind=Kind.ERROR, payload=payload):
+                case Frame(kind=FrameType.ERROR, payload=payload):
                     self._faults[f"error 0x{payload[:1].hex()} of the peer"] += 1
                 case Frame(kind=kind):
                     self._faults[f"unexpected frame of type 0x{kind:02x}"] += 1
@@ -288,7 +288,7 @@ class AudioSocketLeg:
             return
         if self._ami and not refusal:
             await self._ami.end(self.details.id)
-        self._write(Frame(Kind.HANG_UP))
+        self._write(Frame(FrameType.HANG_UP))
         with anyio.move_on_after(GOODBYE_SECONDS):
             await self._frames.drain()
 
@@ -382,7 +382,7 @@ async def _first_id(frames: _Frames) -> str | None:
         frame = await frames.next()
         if frame is None:
             return None
-        if frame.kind == Kind.ID and len(frame.payload) == 16:
+        if frame.kind == FrameType.ID and len(frame.payload) == 16:
             return str(UUID(bytes=frame.payload))
     return None
 

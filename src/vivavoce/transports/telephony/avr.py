@@ -259,30 +259,30 @@ class SocketLeg(_AvrLeg):
     async def send_audio(self, audio: bytes) -> None:
         """Send PCM in messages of 20 ms."""
         for at in range(0, len(audio), FRAME_BYTES):
-            await self._tell(type="audio", audio=b64encode(audio[at : at + FRAME_BYTES]).decode())
+            await self._send_message(type="audio", audio=b64encode(audio[at : at + FRAME_BYTES]).decode())
 
     async def clear(self) -> None:
         """Have `avr-core` drop what it has not played."""
-        await self._tell(type="interruption")
+        await self._send_message(type="interruption")
 
     async def on_event(self, event: e.Event) -> None:
         """Pass on transcripts and errors."""
         match event:
             case e.TranscriptionCompleted(transcript=words) if words.strip():
-                await self._tell(type="transcript", role="user", text=words.strip())
+                await self._send_message(type="transcript", role="user", text=words.strip())
             case e.ResponseOutputAudioTranscriptDone(transcript=words) if words.strip():
-                await self._tell(type="transcript", role="agent", text=words.strip())
+                await self._send_message(type="transcript", role="agent", text=words.strip())
             case e.ErrorEvent(error=error):
-                await self._tell(type="error", message=error.message)
+                await self._send_message(type="error", message=error.message)
 
     async def hang_up(self, refusal: ProtocolError | None = None) -> None:
         """Close the WebSocket, after the reason for a refusal."""
         if refusal:
-            await self._tell(type="error", message=refusal.message)
+            await self._send_message(type="error", message=refusal.message)
         await self._end_by_ami()
         await self._send({"type": "websocket.close", "code": 1000})
 
-    async def _tell(self, **message: str) -> None:
+    async def _send_message(self, **message: str) -> None:
         await self._send({"type": "websocket.send", "text": msgspec.json.encode(message).decode()})
 
 

@@ -46,12 +46,12 @@ GAP_SECONDS = 1
 """seconds of silence at most that are put in where audio was lost"""
 RATES = (G711_RATE, INPUT_RATE, OUTPUT_RATE)
 
-Kind = Literal["start", "media", "key", "mark", "stop", "error"]
+MessageKind = Literal["start", "media", "key", "mark", "stop", "error"]
 Codec = Literal["ulaw", "alaw", "pcm"]
 
 
 @dataclass(frozen=True)
-class Dialect:
+class CarrierDialect:
     """What one carrier calls things. Messages to it are templates, in which names after `$` are filled in."""
 
     name: str
@@ -59,7 +59,7 @@ class Dialect:
     """empty where audio is sent as binary messages"""
     mark: str = '{"event": "mark", "streamSid": $id, "mark": {"name": $name}}'
     clear: str = '{"event": "clear", "streamSid": $id}'
-    kinds: Mapping[str, Kind | None] = field(
+    kinds: Mapping[str, MessageKind | None] = field(
         default_factory=lambda: {
             "connected": None,
             "start": "start",
@@ -80,9 +80,9 @@ class Dialect:
     """chunks that may come before an earlier one, where the order is not guaranteed"""
 
 
-TWILIO = Dialect("twilio")
-SIGNALWIRE = Dialect("signalwire")
-TELNYX = Dialect(
+TWILIO = CarrierDialect("twilio")
+SIGNALWIRE = CarrierDialect("signalwire")
+TELNYX = CarrierDialect(
     "telnyx",
     media='{"event": "media", "media": {"payload": $audio}}',
     mark='{"event": "mark", "mark": {"name": $name}}',
@@ -90,7 +90,7 @@ TELNYX = Dialect(
     kinds={**TWILIO.kinds, "error": "error"},
     late_chunks=5,
 )
-EXOTEL = Dialect(
+EXOTEL = CarrierDialect(
     "exotel",
     media='{"event": "media", "stream_sid": $id, "media": {"payload": $audio}}',
     mark='{"event": "mark", "stream_sid": $id, "mark": {"name": $name}}',
@@ -98,14 +98,14 @@ EXOTEL = Dialect(
     codec="pcm",
     frame_seconds=0.2,  # 3,200 bytes at 8 kHz: less is refused
 )
-PLIVO = Dialect(
+PLIVO = CarrierDialect(
     "plivo",
     media=('{"event": "playAudio", "media": {"contentType": $type, "sampleRate": $rate, "payload": $audio}}'),
     mark='{"event": "checkpoint", "streamId": $id, "name": $name}',
     clear='{"event": "clearAudio", "streamId": $id}',
     kinds={**TWILIO.kinds, "playedStream": "mark", "clearedAudio": None, "error": "error"},
 )
-VONAGE = Dialect(
+VONAGE = CarrierDialect(
     "vonage",
     media="",
     mark='{"action": "notify", "payload": {"name": $name}}',
@@ -119,7 +119,9 @@ VONAGE = Dialect(
     codec="pcm",
     is_split=True,
 )
-DIALECTS: Mapping[str, Dialect] = {one.name: one for one in (TWILIO, TELNYX, SIGNALWIRE, PLIVO, EXOTEL, VONAGE)}
+DIALECTS: Mapping[str, CarrierDialect] = {
+    one.name: one for one in (TWILIO, TELNYX, SIGNALWIRE, PLIVO, EXOTEL, VONAGE)
+}
 """by name, which is that of the path as well"""
 
 CALL_IDS = ("callsid", "callcontrolid", "callid", "conversationuuid", "uuid")
@@ -134,7 +136,7 @@ class MediaStreamServer:
     """An ASGI application for the WebSockets of one carrier, whose calls `transport` runs."""
 
     def __init__(
-        self, dialect: Dialect, transport: TelephoneTransport, transfer: Transfer | None = None
+        self, dialect: CarrierDialect, transport: TelephoneTransport, transfer: Transfer | None = None
     ) -> None:
         """`transfer` is how a call is transferred; on their sockets, carriers cannot."""
         self._dialect, self._transport, self._transfer = dialect, transport, transfer
@@ -179,7 +181,7 @@ class MediaStreamLeg:
 
     def __init__(
         self,
-        dialect: Dialect,
+        dialect: CarrierDialect,
         stream: Stream,
         socket: PeerSocket,
         messages: AsyncIterator["Message"],
@@ -266,10 +268,10 @@ _LAW_NAMES = {"ulaw": "mulaw", "alaw": "alaw"}
 # reading messages
 
 Message = bytes | tuple[str, Mapping[str, object]]
-"""binary audio, or what an event means (a `Kind`, or in words what it is not) with its fields"""
+"""binary audio, or what an event means (a `MessageKind`, or in words what it is not) with its fields"""
 
 
-async def _messages(socket: PeerSocket, dialect: Dialect) -> AsyncIterator[Message]:
+async def _messages(socket: PeerSocket, dialect: CarrierDialect) -> AsyncIterator[Message]:
     async for message in socket.receive():
         if isinstance(message, str):
             yield read_message(message, dialect)
@@ -279,7 +281,7 @@ async def _messages(socket: PeerSocket, dialect: Dialect) -> AsyncIterator[Messa
             yield message
 
 
-def read_message(text: str, dialect: Dialect) -> tuple[str, Mapping[str, object]]:
+def read_message(text: str, dialect: CarrierDialect) -> tuple[str, Mapping[str, object]]:
     """Return what a message means, or in words what it is not, and its fields. What is of no effect is ""."""
     try:
         message = msgspec.json.decode(text)
@@ -307,7 +309,7 @@ async def _receive_start(messages: AsyncIterator[Message], socket: PeerSocket) -
     return None
 
 
-def read_start(fields: Mapping[str, object], dialect: Dialect, scope: Scope) -> Stream:
+def read_start(fields: Mapping[str, object], dialect: CarrierDialect, scope: Scope) -> Stream:
     """Return what a stream says of itself. Raises `ProtocolError` for audio that is not understood."""
     known = _plain(fields)
     shape = known.get("mediaformat")
