@@ -230,7 +230,8 @@ async def test_keys_reach_the_model(serve: Serve) -> None:
         assert "pressed 1 2 #" in str(server.timeline.of(e.ConversationItemCreate))
 
 
-async def test_messages_that_mean_nothing_harm_nobody(serve: Serve) -> None:
+async def test_messages_that_mean_nothing_harm_nobody(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
     junk = ["", "{", "[]", "nul", '{"type":"reset"}', '{"type":"audio"}', '{"type":"audio","audio":"%%%"}']
     junk += [
         '{"type":"audio","audio":7}',
@@ -247,6 +248,9 @@ async def test_messages_that_mean_nothing_harm_nobody(serve: Serve) -> None:
         await speak(client)
         await until(client, "transcript", role="agent")
         assert [caller.external_id for caller in server.callers] == ["call-9"]
+        await client.close()
+        await until_true(lambda: server.ended == 1)
+    assert len([one for one in caplog.records if "ignored" in one.getMessage()]) == 1, "one line a call"
 
 
 async def test_a_call_without_init_is_answered_all_the_same(serve: Serve) -> None:

@@ -22,7 +22,10 @@ from vivavoce.session.switchboard import Switchboard
 from vivavoce.testing.simulation import CallerSays, Simulation
 from vivavoce.tools.telephone import telephone_tools
 from vivavoce.tools.toolbox import Toolbox
+from vivavoce.transports.telephony.avr import HttpLeg
 from vivavoce.transports.telephony.call import MEDIA_SECONDS, SETTLED_SECONDS, TelephoneTransport
+from vivavoce.transports.telephony.leg import CallDetails
+from vivavoce.transports.telephony.peer_socket import PeerSocket
 
 pytestmark = pytest.mark.anyio
 
@@ -132,6 +135,42 @@ async def test_keys_without_an_end_are_sent_after_a_moment() -> None:
     leg = FakeLeg([Presses(1.0, "7")], until=6)
     timeline = await hold_call(leg, Simulation(["Thank you."]))
     assert timeline.at(e.ResponseCreated) == pytest.approx(2.5, abs=0.1)
+
+
+async def test_a_caller_who_never_stops_pressing_is_answered_all_the_same() -> None:
+    leg = FakeLeg([Presses(1 + at / 100, "7") for at in range(400)], until=8)
+    simulation = Simulation(["Thank you."])
+    timeline = await hold_call(leg, simulation)
+    assert timeline.at(e.ResponseCreated) == pytest.approx(1.64, abs=0.1)
+    assert "pressed " + " ".join("7" * 64) + " on" in str(simulation.chat.requests[0].items)
+
+
+async def test_a_peer_by_http_that_never_reads_breaks_off() -> None:
+    async def receive() -> Any:
+        await anyio.sleep_forever()
+
+    async def send(message: Any) -> None:
+        await anyio.sleep_forever()
+
+    leg, began = HttpLeg(CallDetails("uuid-1"), receive, send, None), anyio.current_time()
+    with pytest.raises(TimeoutError):
+        await leg.answer()
+    assert anyio.current_time() - began == pytest.approx(10)
+
+
+async def test_messages_that_come_too_fast_wait() -> None:
+    async def receive() -> Any:
+        return {"type": "websocket.receive", "text": "{"}
+
+    async def send(message: Any) -> None:
+        raise AssertionError
+
+    began, times = anyio.current_time(), list[float]()
+    async for _ in PeerSocket(receive, send, events_per_second=100).receive():
+        times.append(anyio.current_time() - began)
+        if len(times) == 250:
+            break
+    assert times[-1] == pytest.approx(2, abs=0.1)
 
 
 async def test_a_key_interrupts_what_is_said(kind: dict[str, bool]) -> None:

@@ -67,7 +67,7 @@ class AsteriskServer:
         await receive()  # `websocket.connect`
         chosen = SUBPROTOCOL if SUBPROTOCOL in scope.get("subprotocols", ()) else None
         await send({"type": "websocket.accept", "subprotocol": chosen})
-        socket = PeerSocket(receive, send)
+        socket = PeerSocket(receive, send, self._transport.limits.events_per_second)
         messages = socket.receive()
         try:
             start: str | None = None

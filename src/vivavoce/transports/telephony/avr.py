@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl
 
 import anyio
 import msgspec
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from vivavoce.audio.rates import G711_RATE
 from vivavoce.audio.sample_aligner import SampleAligner
@@ -30,6 +30,7 @@ from vivavoce.transports.telephony.leg import (
     printable,
     printable_metadata,
 )
+from vivavoce.transports.telephony.peer_socket import SEND_SECONDS, PeerSocket
 from vivavoce.transports.telephony.peers import MayCall
 
 if TYPE_CHECKING:
@@ -129,14 +130,18 @@ class AvrServer:
     async def _accept_socket(self, scope: Scope, receive: Receive, send: Send) -> None:
         await receive()  # `websocket.connect`
         await send({"type": "websocket.accept"})
+        socket = PeerSocket(receive, send, self._transport.limits.events_per_second)
+        messages = _messages(socket)
         first: _Message | None = None
         with anyio.move_on_after(INIT_SECONDS) as waiting:
-            first = await _receive_message(receive)
+            first = await anext(messages, None)
         if first is None and not waiting.cancelled_caught:
             return  # it has closed
+        if first is None:
+            messages = _messages(socket)  # those before ended when they were waited for no longer
         init = first if isinstance(first, _Init) else _Init()
         details = _details(scope, init.uuid, init.callerNumber)
-        leg = SocketLeg(details, receive, send, self._ami)
+        leg = SocketLeg(details, socket, messages, self._ami)
         leg.first = None if first is init else first
         await self._transport.accept(leg)
 
@@ -150,10 +155,9 @@ class _AvrLeg:
     keep_alive_seconds: float | None = None
     frame_bytes = FRAME_BYTES
 
-    def __init__(self, details: CallDetails, receive: Receive, send: Send, ami: AvrAmi | None) -> None:
-        self.details = details
+    def __init__(self, details: CallDetails, ami: AvrAmi | None) -> None:
+        self.details, self._ami = details, ami
         self.refer = partial(ami.transfer, details.id) if ami else None
-        self._receive, self._send, self._ami = receive, send, ami
         self._has_left = False
         """whether the caller has hung up"""
 
@@ -173,7 +177,11 @@ class HttpLeg(_AvrLeg):
     """A call by HTTP: our clock, since nothing can be taken back. The response begins when we answer."""
 
     has_clock = False
-    _is_answered = False
+
+    def __init__(self, details: CallDetails, receive: Receive, send: Send, ami: AvrAmi | None) -> None:
+        super().__init__(details, ami)
+        self._receive, self._response = receive, send
+        self._is_answered = False
 
     async def receive(self) -> AsyncIterator[LegEvent]:
         """Yield the audio of the request. Half a sample waits for the rest of it."""
@@ -212,6 +220,11 @@ class HttpLeg(_AvrLeg):
         else:
             await respond_message(self._send, 500, "The call ended before it was answered.")
 
+    async def _send(self, message: Message) -> None:
+        """Send a part of the response. Raises `TimeoutError` if the peer does not read."""
+        with anyio.fail_after(SEND_SECONDS):
+            await self._response(message)
+
 
 class _Init(msgspec.Struct, tag="init", tag_field="type"):
     uuid: str = ""
@@ -237,21 +250,34 @@ class SocketLeg(_AvrLeg):
     first: _Message | None = None
     """a message that came in place of `init`"""
 
+    def __init__(
+        self, details: CallDetails, socket: PeerSocket, messages: AsyncIterator[_Message], ami: AvrAmi | None
+    ) -> None:
+        super().__init__(details, ami)
+        self._socket, self._messages, self._aligner = socket, messages, SampleAligner()
+
     async def receive(self) -> AsyncIterator[LegEvent]:
-        """Yield audio and keys. Messages that mean nothing are logged, and harm nothing."""
-        message = self.first or await _receive_message(self._receive)
-        aligner = SampleAligner()
-        while message is not None:
-            match message:
-                case _Audio(audio=text):
-                    if audio := aligner.push(_decoded(text)):
-                        yield audio
-                case _Dtmf(digit=digit) if digit.upper() in KEYS:
-                    yield KeyPressed(digit.upper())
-                case _:
-                    log.info("call %s: a message that is not expected is ignored", self.details.id)
-            message = await _receive_message(self._receive)
+        """Yield audio and keys. Messages that mean nothing are counted, and harm nothing."""
+        if self.first and (event := self._read(self.first)):
+            yield event
+        async for message in self._messages:
+            if event := self._read(message):
+                yield event
         self._has_left = True
+        self._socket.report(self.details.id)
+
+    def _read(self, message: _Message) -> LegEvent | None:
+        match message:
+            case _Audio(audio=text):
+                try:
+                    return self._aligner.push(b64decode(text, validate=True))
+                except ValueError:
+                    self._socket.ignore("audio without base64")
+            case _Dtmf(digit=digit) if digit.upper() in KEYS:
+                return KeyPressed(digit.upper())
+            case _:
+                self._socket.ignore("unexpected messages")
+        return None
 
     async def answer(self) -> None:
         """There is nothing to be said."""
@@ -280,29 +306,19 @@ class SocketLeg(_AvrLeg):
         if refusal:
             await self._send_message(type="error", message=refusal.message)
         await self._end_by_ami()
-        await self._send({"type": "websocket.close", "code": 1000})
+        await self._socket.close()
 
     async def _send_message(self, **message: str) -> None:
-        await self._send({"type": "websocket.send", "text": msgspec.json.encode(message).decode()})
+        await self._socket.send(msgspec.json.encode(message).decode())
 
 
-async def _receive_message(receive: Receive) -> _Message | None:
-    """Return the next message that can be read; None when the WebSocket is closed."""
-    while (message := await receive())["type"] == "websocket.receive":
-        text = message.get("text")
+async def _messages(socket: PeerSocket) -> AsyncIterator[_Message]:
+    """Yield the messages that can be read, until the WebSocket is closed."""
+    async for text in socket.receive():
         try:
-            return _DECODER.decode(text or b"")
-        except (msgspec.MsgspecError, RecursionError) as error:
-            log.info("a message of AVR is ignored: %s", error)
-    return None
-
-
-def _decoded(text: str) -> bytes:
-    try:
-        return b64decode(text, validate=True)
-    except ValueError as error:
-        log.info("audio of AVR is ignored: %s", error)
-        return b""
+            yield _DECODER.decode(text if isinstance(text, str) else b"")
+        except (msgspec.MsgspecError, RecursionError):
+            socket.ignore("what is no message")
 
 
 def _details(scope: Scope, uuid: str, caller: str = "") -> CallDetails:

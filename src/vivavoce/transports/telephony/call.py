@@ -44,6 +44,8 @@ HOLD_SECONDS = 2
 """seconds without audio after which the caller is perhaps on hold"""
 KEYS_SECONDS = 1.5
 """seconds after a key in which another may follow; then the keys are sent to the model, as at once with `#`"""
+MOST_KEYS = 64
+"""keys that are sent to the model together, without waiting for further ones"""
 EARLY_EVENTS = 500
 """events, of 20 ms of audio as a rule, that are kept until there is a line"""
 SETTLED_SECONDS = 0.5
@@ -257,11 +259,11 @@ class _Call:
         """Send keys to the model as a message of the caller, when no more follow."""
         while True:
             await self._keyed.wait()
-            while self._keyed.is_set() and not self._keys.endswith("#"):
+            while self._keyed.is_set() and not self._keys.endswith("#") and len(self._keys) < MOST_KEYS:
                 self._keyed = anyio.Event()
                 with anyio.move_on_after(KEYS_SECONDS):
                     await self._keyed.wait()
-            keys, self._keys, self._keyed = self._keys, "", anyio.Event()
+            keys, self._keys, self._keyed = self._keys[:MOST_KEYS], "", anyio.Event()
             text = InputText(text=f"[The caller has pressed {' '.join(keys)} on the telephone.]")
             await line.send(e.ConversationItemCreate(item=Message(role="user", content=(text,))))
             while self._responses:

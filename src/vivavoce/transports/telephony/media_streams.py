@@ -145,7 +145,7 @@ class MediaStreamServer:
         """Serve one stream: one call."""
         await receive()  # `websocket.connect`
         await send({"type": "websocket.accept"})
-        socket = PeerSocket(receive, send)
+        socket = PeerSocket(receive, send, self._transport.limits.events_per_second)
         messages = _messages(socket, self._dialect)
         try:
             start: Mapping[str, object] | None = None

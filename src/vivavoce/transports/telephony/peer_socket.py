@@ -10,6 +10,7 @@ from starlette.types import Receive, Send
 from vivavoce.audio import g711
 from vivavoce.audio.sample_aligner import SampleAligner
 from vivavoce.errors import ProtocolError
+from vivavoce.transports.base import EventRate
 
 log = logging.getLogger(__name__)
 
@@ -26,14 +27,16 @@ RESTART = 50
 class PeerSocket:
     """An accepted WebSocket: messages both ways, and a count of those that meant nothing."""
 
-    def __init__(self, receive: Receive, send: Send) -> None:
-        self._receive, self._send = receive, send
+    def __init__(self, receive: Receive, send: Send, events_per_second: int) -> None:
+        """What comes faster than `events_per_second` waits."""
+        self._receive, self._send, self._rate = receive, send, EventRate(events_per_second)
         self.is_open = True
         self._ignored = Counter[str]()
 
     async def receive(self) -> AsyncIterator[bytes | str]:
         """Yield messages, binary ones as bytes, until the WebSocket is closed."""
         while (message := await self._receive())["type"] == "websocket.receive":
+            await self._rate.count()
             if (binary := message.get("bytes")) is not None:
                 yield binary
             else:
