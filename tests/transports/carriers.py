@@ -1,8 +1,12 @@
-"""Carriers of telephone calls, as they describe themselves: they stream, play by a clock, and mark."""
+"""Carriers of telephone calls, as they describe themselves: they stream, play by a clock, and mark.
+
+Their calls run without a network, in jumping time (`call`), or over a WebSocket of the test's.
+"""
 
 import json
 from array import array
 from base64 import b64decode, b64encode
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,7 +15,14 @@ import anyio
 
 from transports.legs import Doing, Presses
 from vivavoce.audio import g711
-from vivavoce.testing.simulation import CallerSays
+from vivavoce.session.call import Caller
+from vivavoce.session.middleware import ObservedEvent
+from vivavoce.session.switchboard import Switchboard
+from vivavoce.testing.simulation import CallerSays, Simulation, Timeline
+from vivavoce.transports.telephony.ami import Ami
+from vivavoce.transports.telephony.asterisk import AsteriskServer
+from vivavoce.transports.telephony.call import TelephoneTransport
+from vivavoce.transports.telephony.media_streams import DIALECTS, MediaStreamServer
 
 Sent = dict[str, Any] | bytes | str
 
@@ -370,3 +381,89 @@ class Carrier:
                 await self.send(self.shape.mark(self._queue.pop(0)[1]))
             if self._queue:
                 self.heard.append((self.now, self._queue.pop(0)[1]))
+
+
+Callers = list[Caller]
+
+
+class Wire:
+    """A WebSocket without a network: what ASGI passes to the server, and what the server sends."""
+
+    def __init__(self) -> None:
+        self.to_server = deque[dict[str, Any]]([{"type": "websocket.connect"}])
+        self.arrived = anyio.Event()
+        self.sent: list[dict[str, Any]] = []
+        self.carrier: Carrier | None = None
+
+    async def put(self, message: str | bytes) -> None:
+        kind = "bytes" if isinstance(message, bytes) else "text"
+        self.give({"type": "websocket.receive", kind: message})
+
+    def give(self, message: dict[str, Any]) -> None:
+        self.to_server.append(message)
+        self.arrived.set()
+
+    async def receive(self) -> dict[str, Any]:
+        while not self.to_server:
+            self.arrived = anyio.Event()
+            await self.arrived.wait()
+        return self.to_server.popleft()
+
+    async def send(self, message: Any) -> None:
+        self.sent.append(message)
+        if message["type"] == "websocket.send" and self.carrier:
+            await self.carrier.on_message(message.get("text") or message["bytes"])
+
+    @property
+    def closed(self) -> dict[str, Any]:
+        (message,) = [one for one in self.sent if one["type"] == "websocket.close"]
+        return message
+
+
+async def call(
+    name: str,
+    simulation: Simulation,
+    steps: Sequence[Doing] = (),
+    *,
+    until: float = 5,
+    wire: Wire | None = None,
+    act: Callable[[Carrier], Any] | None = None,
+    callers: Callers | None = None,
+    query: str = "",
+    transfer: Any = None,
+    shape: Shape | None = None,
+    ami: Ami | None = None,
+) -> tuple[Carrier, Timeline]:
+    """Run one call in a carrier's dialect; `act` is done instead of the steps."""
+    wire = wire or Wire()
+    carrier = wire.carrier = Carrier(shape or SHAPES[name], wire.put)
+    simulation.caller.utterances = [step for step in steps if isinstance(step, CallerSays)]
+    timeline = Timeline([], carrier.began)
+
+    def listener(caller: Caller) -> Callable[[ObservedEvent], None]:
+        (callers if callers is not None else []).append(caller)
+        return timeline.entries.append
+
+    async def converse() -> None:
+        await (act(carrier) if act else carrier.act(steps, until))
+
+    switchboard = Switchboard(simulation.engine, listeners=[listener], middleware=simulation.middleware)
+    transport = TelephoneTransport(switchboard.connect)
+    dialect = DIALECTS.get(name)
+    server = MediaStreamServer(dialect, transport, transfer) if dialect else AsteriskServer(transport, ami)
+    scope = {"type": "websocket", "query_string": query.encode(), "client": ("192.0.2.1", 5), "headers": []}
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(carrier.play)
+
+        async def end() -> None:
+            await converse()
+            wire.give({"type": "websocket.disconnect", "code": 1000})
+
+        tasks.start_soon(end)
+        await server(scope, wire.receive, wire.send)
+        tasks.cancel_scope.cancel()
+    return carrier, timeline
+
+
+def sounding(carrier: Carrier) -> list[float]:
+    return [at for at, pcm in carrier.heard if max(array("h", pcm), default=0) > 100]

@@ -21,6 +21,8 @@ from vivavoce.transports.telephony.leg import CallDetails, KeyPressed, LegEvent,
 from vivavoce.transports.telephony.webhooks import Observe, ignore
 
 FRAME = 320
+QUESTION = CallerSays(0.5, "What is the capital of France?")
+LONG = "There was once a lighthouse by the sea, and in it lived a keeper with his dog and a lamp."
 
 
 @dataclass(frozen=True)
@@ -149,6 +151,11 @@ class FakeLeg:
 def seconds(audio: Sequence[tuple[float, bytes]]) -> float:
     """Return the length of the audio that is no silence, at 8 kHz."""
     return sum(sum(map(bool, array("h", one))) for _, one in audio) / G711_RATE
+
+
+def truncations(timeline: Timeline) -> list[int]:
+    """Return how much was heard of each answer that was interrupted, in ms."""
+    return [one.audio_end_ms for one in timeline.of(e.ConversationItemTruncate)]  # type: ignore[attr-defined]
 
 
 async def hold_call(

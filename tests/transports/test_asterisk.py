@@ -8,9 +8,8 @@ from typing import Any, ClassVar
 import anyio
 import pytest
 
-from transports.carriers import Carrier, asterisk
-from transports.legs import Presses
-from transports.test_media_streams import LONG, QUESTION, Callers, Wire, call, sounding, truncations
+from transports.carriers import Callers, Carrier, Wire, asterisk, call, sounding
+from transports.legs import LONG, QUESTION, Presses, truncations
 from vivavoce.protocol import events as e
 from vivavoce.testing.simulation import CallerSays, Simulation
 from vivavoce.transports.telephony.ami import Ami

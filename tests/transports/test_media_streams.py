@@ -3,8 +3,6 @@
 import json
 import logging
 from array import array
-from collections import deque
-from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -13,22 +11,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transports.carriers import SHAPES, Carrier, Shape, b64
-from transports.legs import Doing, Presses
+from transports.carriers import SHAPES, Callers, Carrier, Wire, b64, call, sounding
+from transports.legs import LONG, QUESTION, Presses, truncations
 from vivavoce.errors import ProtocolError, ProviderError
 from vivavoce.protocol import events as e
-from vivavoce.session.call import Caller
-from vivavoce.session.middleware import ObservedEvent
-from vivavoce.session.switchboard import Switchboard
-from vivavoce.testing.simulation import CallerSays, Simulation, Timeline
-from vivavoce.transports.telephony.ami import Ami
-from vivavoce.transports.telephony.asterisk import AsteriskServer
-from vivavoce.transports.telephony.call import SETTLED_SECONDS, TelephoneTransport
+from vivavoce.testing.simulation import CallerSays, Simulation
+from vivavoce.transports.telephony.call import SETTLED_SECONDS
 from vivavoce.transports.telephony.media_streams import (
     DIALECTS,
     CarrierDialect,
     MediaStreamLeg,
-    MediaStreamServer,
     read_codec,
     read_message,
     read_start,
@@ -36,98 +28,6 @@ from vivavoce.transports.telephony.media_streams import (
 from vivavoce.transports.telephony.peer_socket import ChunkOrder
 
 pytestmark = pytest.mark.anyio
-
-QUESTION = CallerSays(0.5, "What is the capital of France?")
-LONG = "There was once a lighthouse by the sea, and in it lived a keeper with his dog and a lamp."
-
-Callers = list[Caller]
-
-
-class Wire:
-    """A WebSocket without a network: what ASGI passes to the server, and what the server sends."""
-
-    def __init__(self) -> None:
-        self.to_server = deque[dict[str, Any]]([{"type": "websocket.connect"}])
-        self.arrived = anyio.Event()
-        self.sent: list[dict[str, Any]] = []
-        self.carrier: Carrier | None = None
-
-    async def put(self, message: str | bytes) -> None:
-        kind = "bytes" if isinstance(message, bytes) else "text"
-        self.give({"type": "websocket.receive", kind: message})
-
-    def give(self, message: dict[str, Any]) -> None:
-        self.to_server.append(message)
-        self.arrived.set()
-
-    async def receive(self) -> dict[str, Any]:
-        while not self.to_server:
-            self.arrived = anyio.Event()
-            await self.arrived.wait()
-        return self.to_server.popleft()
-
-    async def send(self, message: Any) -> None:
-        self.sent.append(message)
-        if message["type"] == "websocket.send" and self.carrier:
-            await self.carrier.on_message(message.get("text") or message["bytes"])
-
-    @property
-    def closed(self) -> dict[str, Any]:
-        (message,) = [one for one in self.sent if one["type"] == "websocket.close"]
-        return message
-
-
-async def call(
-    name: str,
-    simulation: Simulation,
-    steps: Sequence[Doing] = (),
-    *,
-    until: float = 5,
-    wire: Wire | None = None,
-    act: Callable[[Carrier], Any] | None = None,
-    callers: Callers | None = None,
-    query: str = "",
-    transfer: Any = None,
-    shape: Shape | None = None,
-    ami: Ami | None = None,
-) -> tuple[Carrier, Timeline]:
-    """Run one call in a carrier's dialect; `act` is done instead of the steps."""
-    wire = wire or Wire()
-    carrier = wire.carrier = Carrier(shape or SHAPES[name], wire.put)
-    simulation.caller.utterances = [step for step in steps if isinstance(step, CallerSays)]
-    timeline = Timeline([], carrier.began)
-
-    def listener(caller: Caller) -> Callable[[ObservedEvent], None]:
-        (callers if callers is not None else []).append(caller)
-        return timeline.entries.append
-
-    async def converse() -> None:
-        await (act(carrier) if act else carrier.act(steps, until))
-
-    switchboard = Switchboard(simulation.engine, listeners=[listener], middleware=simulation.middleware)
-    transport = TelephoneTransport(switchboard.connect)
-    dialect = DIALECTS.get(name)
-    server = MediaStreamServer(dialect, transport, transfer) if dialect else AsteriskServer(transport, ami)
-    scope = {"type": "websocket", "query_string": query.encode(), "client": ("192.0.2.1", 5), "headers": []}
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(carrier.play)
-
-        async def end() -> None:
-            await converse()
-            wire.give({"type": "websocket.disconnect", "code": 1000})
-
-        tasks.start_soon(end)
-        await server(scope, wire.receive, wire.send)
-        tasks.cancel_scope.cancel()
-    return carrier, timeline
-
-
-def sounding(carrier: Carrier) -> list[float]:
-    return [at for at, pcm in carrier.heard if max(array("h", pcm), default=0) > 100]
-
-
-def truncations(timeline: Timeline) -> list[int]:
-    return [one.audio_end_ms for one in timeline.of(e.ConversationItemTruncate)]  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("name", SHAPES)

@@ -10,7 +10,7 @@ import anyio
 import pytest
 from msgspec.structs import replace
 
-from transports.legs import FRAME, FakeLeg, Holds, Presses, hold_call, seconds
+from transports.legs import FRAME, LONG, QUESTION, FakeLeg, Holds, Presses, hold_call, seconds, truncations
 from vivavoce.audio.dtmf import DtmfDetector
 from vivavoce.limits import Limits
 from vivavoce.protocol import events as e
@@ -29,14 +29,7 @@ from vivavoce.transports.telephony.peer_socket import PeerSocket
 
 pytestmark = pytest.mark.anyio
 
-QUESTION = CallerSays(0.5, "What is the capital of France?")
-LONG = "There was once a lighthouse by the sea, and in it lived a keeper with his dog and a lamp."
 KINDS = {"our clock": {}, "its clock": {"has_clock": True}, "marks": {"has_clock": True, "has_marks": True}}
-
-
-def truncations(timeline: object) -> list[int]:
-    found = timeline.of(e.ConversationItemTruncate)  # type: ignore[attr-defined]
-    return [one.audio_end_ms for one in found]
 
 
 def sounds(sent: Sequence[tuple[float, bytes]]) -> Iterator[tuple[float, bytes]]:

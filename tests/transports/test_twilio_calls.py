@@ -7,8 +7,7 @@ import anyio
 import httpx
 import pytest
 
-from transports.carriers import Carrier
-from transports.test_media_streams import Callers, call
+from transports.carriers import Callers, Carrier, call
 from vivavoce.errors import ProviderError
 from vivavoce.testing.simulation import Simulation
 from vivavoce.transports.telephony.twilio_calls import TwilioCalls

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from store.played import TRANSCRIBED
-from transports.legs import FakeLeg, Presses, hold_call
+from transports.legs import LONG, FakeLeg, Presses, hold_call
 from vivavoce.protocol.settings import DEFAULT, merge
 from vivavoce.testing.simulation import CallerSays, Simulation
 from vivavoce.transports.telephony.leg import CallDetails
@@ -16,7 +16,6 @@ from vivavoce.transports.telephony.webhooks import ANNOUNCED, QUEUED, AnnouncedC
 
 pytestmark = pytest.mark.anyio
 
-LONG = "There was once a lighthouse by the sea, and in it lived a keeper with his dog and a lamp."
 URL = "https://crm.example/calls"
 
 

@@ -20,7 +20,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from transports.carriers import SHAPES, Carrier, Shape, asterisk
-from transports.legs import Presses
+from transports.legs import LONG, Presses
 from vivavoce.config.schema import Config
 from vivavoce.dates import unix_now
 from vivavoce.protocol import events as e
@@ -40,7 +40,6 @@ from web.test_signatures import jwt
 pytestmark = [pytest.mark.anyio, pytest.mark.real_time]
 
 QUESTION = CallerSays(0.3, "What is the capital?", 0.8)
-LONG = "There was once a lighthouse by the sea, and in it lived a keeper with his dog and a lamp."
 PUBLIC = "https://voice.example.org"
 PUBLIC_SITE: Mapping[str, Any] = {"server": {"public_url": PUBLIC}, "keys": "sesame"}
 ALL = {**SHAPES, "asterisk": asterisk()}
