@@ -1,6 +1,7 @@
 """The servers for telephone peers, beside the one for browsers."""
 
 import logging
+import socket
 from importlib.metadata import PackageNotFoundError
 from typing import Any
 
@@ -11,7 +12,9 @@ from transports.asterisk import FakeAmi
 from vivavoce.config.schema import PRESETS, Config
 from vivavoce.errors import ConfigError
 from vivavoce.runtime import Runtime
+from vivavoce.transports.telephony.peers import notice_gone_peer
 from vivavoce.web.app import Web
+from vivavoce.web.server import listen
 from vivavoce.web.telephones import serving_telephones
 
 pytestmark = [pytest.mark.anyio, pytest.mark.real_time]
@@ -31,6 +34,17 @@ async def test_the_address_for_asterisk_is_printed_and_may_be_called() -> None:
             await stream.send(b"GET / HTTP/1.1\r\n\r\n")
             with anyio.fail_after(5), pytest.raises((anyio.EndOfStream, anyio.BrokenResourceError)):
                 await stream.receive()
+
+
+def test_a_peer_that_is_gone_is_noticed_on_every_connection_of_a_port() -> None:
+    with listen("127.0.0.1", 0) as listening:
+        notice_gone_peer(listening)
+        with socket.create_connection(listening.getsockname()):
+            accepted, _ = listening.accept()
+            with accepted:
+                assert accepted.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+                if option := getattr(socket, "TCP_USER_TIMEOUT", None):
+                    assert accepted.getsockopt(socket.IPPROTO_TCP, option) == 20_000
 
 
 @pytest.mark.parametrize("secret", ["hush", "another"])

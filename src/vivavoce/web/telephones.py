@@ -13,7 +13,7 @@ from vivavoce.transports.telephony.ami import Ami
 from vivavoce.transports.telephony.audiosocket import AudioSocketServer
 from vivavoce.transports.telephony.avr import AvrAmi, AvrServer
 from vivavoce.transports.telephony.call import TelephoneTransport
-from vivavoce.transports.telephony.peers import may_call_from
+from vivavoce.transports.telephony.peers import may_call_from, notice_gone_peer
 from vivavoce.transports.telephony.sip import SipServer
 from vivavoce.transports.telephony.webhooks import CallWebhooks
 from vivavoce.web.app import Web
@@ -44,6 +44,7 @@ async def serving_telephones(web: Web) -> AsyncIterator[Sequence[str]]:
             ami = AvrAmi(table.avr_ami) if table.avr_ami else None
             application = AvrServer(web.telephone, may_call, ami, AvrParts(web))
             listening = listen(table.host, table.avr_port, "--avr-port")
+            notice_gone_peer(listening)
             serving = serving_application(application, listening, config.limits, web.telephone.hang_up)
             url = await stack.enter_async_context(serving)
             path = url.replace("http", "ws", 1)

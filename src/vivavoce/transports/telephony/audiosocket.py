@@ -30,7 +30,7 @@ from vivavoce.transports.base import EventRate
 from vivavoce.transports.telephony.ami import Ami
 from vivavoce.transports.telephony.call import TelephoneTransport
 from vivavoce.transports.telephony.leg import ID_CHARS, KEYS, CallDetails, KeyPressed, LegEvent, printable
-from vivavoce.transports.telephony.peers import MayCall
+from vivavoce.transports.telephony.peers import MayCall, notice_gone_peer
 
 log = logging.getLogger(__name__)
 
@@ -78,8 +78,6 @@ GOODBYE_SECONDS = 1.0
 UNKNOWN_PIECES = 25
 """pieces of audio of an unknown encoding after which the log says what to do: half a second"""
 BACKLOG = 1024
-KEEPALIVE = {"TCP_KEEPIDLE": 10, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 2}
-"""seconds until an idle connection is tested, and between tests; tests until it counts as broken"""
 
 
 class Frame(NamedTuple):
@@ -400,8 +398,5 @@ async def _with_numbers(details: CallDetails, ami: Ami) -> CallDetails:
 
 def _configure(connection: socket.socket) -> None:
     """Notice a peer that is gone, and let no more audio than is useful wait in the system."""
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for name, value in KEEPALIVE.items():
-        if option := getattr(socket, name, None):  # not all systems have all of them
-            connection.setsockopt(socket.IPPROTO_TCP, option, value)
+    notice_gone_peer(connection)
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, round(LEAD_SECONDS * 2 * OUTPUT_RATE))
