@@ -21,7 +21,6 @@ log = logging.getLogger(__name__)
 ID_HEADER = "x-avr-uuid"
 """the header with the call's id, as Agent Voice Response sends it"""
 
-
 _NAME = re.compile(r"{(\w+)}", re.ASCII)
 
 

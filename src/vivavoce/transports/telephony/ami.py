@@ -68,15 +68,9 @@ class Ami:
             )
         place = {"Context": found["context"] or self.context}
         exten = found["exten"]
-        await self._act_on(
-            uuid,
-            {
-                "Action": "ShowDialPlan",
-                **place,
-                "Extension": exten,
-            },  # Redirect drops a caller when there is none
-            {"Action": "Redirect", **place, "Exten": exten, "Priority": "1"},
-        )
+        look_up = {"Action": "ShowDialPlan", **place, "Extension": exten}  # else Redirect drops the caller
+        redirect = {"Action": "Redirect", **place, "Exten": exten, "Priority": "1"}
+        await self._act_on(uuid, look_up, redirect)
 
     async def hang_up(self, uuid: str) -> None:
         """End a call's channel. Raises `ProviderError`."""

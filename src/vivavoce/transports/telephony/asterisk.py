@@ -34,6 +34,7 @@ from vivavoce.transports.telephony.leg import (
     printable_metadata,
 )
 from vivavoce.transports.telephony.peer_socket import NOT_UNDERSTOOD, PeerSocket, StreamCodec
+from vivavoce.transports.telephony.peers import address_of
 from vivavoce.transports.webrtc.pacer import FRAME_SECONDS
 
 log = logging.getLogger(__name__)
@@ -224,6 +225,6 @@ def _details(fields: Mapping[str, object], scope: Scope) -> CallDetails:
         or e.new_id("asterisk"),
         metadata.get("from", "")[:ID_CHARS],
         metadata.get("to", "")[:ID_CHARS],
-        (scope.get("client") or ("",))[0],
+        address_of(scope),
         metadata,
     )

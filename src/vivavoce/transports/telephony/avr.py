@@ -31,7 +31,7 @@ from vivavoce.transports.telephony.leg import (
     printable_metadata,
 )
 from vivavoce.transports.telephony.peer_socket import SEND_SECONDS, PeerSocket
-from vivavoce.transports.telephony.peers import MayCall
+from vivavoce.transports.telephony.peers import MayCall, address_of
 
 if TYPE_CHECKING:
     import httpx
@@ -105,7 +105,7 @@ class AvrServer:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one call."""
         try:
-            address = (scope.get("client") or ("",))[0]
+            address = address_of(scope)
             is_page = any(name == b"origin" for name, _ in scope["headers"])
             if is_page or not self._may_call(address):
                 log.warning("a call from %s is refused (telephone.peers)", "a web page" if is_page else address)
@@ -328,7 +328,7 @@ def _details(scope: Scope, uuid: str, caller: str = "") -> CallDetails:
         printable(uuid, ID_CHARS) or e.new_id("avr"),
         printable(caller, ID_CHARS) or known.get("from", ""),
         known.get("to", ""),
-        (scope.get("client") or ("",))[0],
+        address_of(scope),
         known,
     )
 

@@ -64,6 +64,11 @@ def printable_metadata(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
     return found
 
 
+def plain_name(name: str) -> str:
+    """Return a field's name however it is written: `CallSid`, `callSid` and `call_sid` are one."""
+    return name.replace("_", "").lower()
+
+
 LegEvent = bytes | KeyPressed | MarkPlayed
 """What comes from a peer: audio (16-bit little-endian mono PCM at the leg's rate, whole samples), or others."""
 

@@ -32,10 +32,12 @@ from vivavoce.transports.telephony.leg import (
     KeyPressed,
     LegEvent,
     MarkPlayed,
+    plain_name,
     printable,
     printable_metadata,
 )
 from vivavoce.transports.telephony.peer_socket import NOT_UNDERSTOOD, ChunkOrder, PeerSocket, StreamCodec
+from vivavoce.transports.telephony.peers import address_of
 from vivavoce.transports.webrtc.pacer import FRAME_SECONDS
 
 log = logging.getLogger(__name__)
@@ -329,14 +331,14 @@ def read_start(fields: Mapping[str, object], dialect: CarrierDialect, scope: Sco
     metadata = printable_metadata([*texts.items(), *_parameters(known), *query])
     by_name = {name: value for name, value in known.items() if isinstance(value, str)}
     for name, value in metadata.items():  # what the carrier says comes first
-        by_name.setdefault(name.replace("_", "").lower(), value)
+        by_name.setdefault(plain_name(name), value)
     stream_id = next((by_name[name] for name in STREAM_IDS if name in by_name), "")
     call_id = next((by_name[name] for name in CALL_IDS if by_name.get(name)), stream_id)
     details = CallDetails(
         printable(call_id, ID_CHARS) or e.new_id(dialect.name),
         printable(by_name.get("from", ""), ID_CHARS),
         printable(by_name.get("to", ""), ID_CHARS),
-        (scope.get("client") or ("",))[0],
+        address_of(scope),
         metadata,
     )
     return Stream(stream_id, details, codec, rate, by_name.get("accountsid", ""))
@@ -370,7 +372,7 @@ def read_codec(encoding: str) -> Codec | None:
 
 
 def _plain(fields: Mapping[str, object]) -> dict[str, object]:
-    return {name.replace("_", "").lower(): value for name, value in fields.items()}
+    return {plain_name(name): value for name, value in fields.items()}
 
 
 def _integer(value: object) -> int | None:

@@ -28,6 +28,7 @@ from vivavoce.session.line import HungUp, Line
 from vivavoce.transports.base import run_until_first
 from vivavoce.transports.telephony.avr import FRAME_BYTES, respond_message
 from vivavoce.transports.telephony.leg import ID_CHARS, printable
+from vivavoce.transports.telephony.peers import address_of
 from vivavoce.web.app import Web
 from vivavoce.web.endpoints.chat_schema import read_chat_request, to_chat_request
 from vivavoce.web.endpoints.transcript_formats import joined
@@ -114,7 +115,7 @@ class AvrParts:
 
     async def _transcribe_stream(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the transcript of each turn, without anything between them, while the audio still comes."""
-        address = (scope.get("client") or ("",))[0]
+        address = address_of(scope)
         async with self._web.connect(Caller("avr", address, session=TranscriptionSession())) as line:
             await start_response(send, "text/event-stream")
             await run_until_first(partial(self._append, line, receive), partial(self._send_turns, line, send))

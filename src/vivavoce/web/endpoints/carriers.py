@@ -15,7 +15,7 @@ from vivavoce.runtime import Runtime
 from vivavoce.transports.telephony.ami import Ami
 from vivavoce.transports.telephony.asterisk import AsteriskServer
 from vivavoce.transports.telephony.call import TelephoneTransport
-from vivavoce.transports.telephony.leg import printable_metadata
+from vivavoce.transports.telephony.leg import plain_name, printable_metadata
 from vivavoce.transports.telephony.media_streams import DIALECTS, TWILIO, MediaStreamServer
 from vivavoce.transports.telephony.twilio_calls import TwilioCalls
 from vivavoce.web.errors import require_ready
@@ -70,15 +70,11 @@ class CallAnswers:
 
     async def twilio(self, request: Request) -> Response:
         """Answer in TwiML."""
-        if self._is_busy:
-            return _xml(_response("Reject", reason="busy"))
-        return _xml(twiml(self._url(request, "twilio"), await self._parameters(request)))
+        return await self._twiml(request, "twilio")
 
     async def signalwire(self, request: Request) -> Response:
         """Answer in cXML, which is TwiML."""
-        if self._is_busy:
-            return _xml(_response("Reject", reason="busy"))
-        return _xml(twiml(self._url(request, "signalwire"), await self._parameters(request)))
+        return await self._twiml(request, "signalwire")
 
     async def telnyx(self, request: Request) -> Response:
         """Answer in TeXML, which is TwiML with codecs."""
@@ -110,6 +106,11 @@ class CallAnswers:
         }
         return _ncco({"action": "connect", "endpoint": [endpoint]})
 
+    async def _twiml(self, request: Request, carrier: str) -> Response:
+        if self._is_busy:
+            return _xml(_response("Reject", reason="busy"))
+        return _xml(twiml(self._url(request, carrier), await self._parameters(request)))
+
     @property
     def _is_busy(self) -> bool:
         """Whether a call would be refused now, so that the caller had better hear that it is busy."""
@@ -124,7 +125,7 @@ class CallAnswers:
         """Return what the stream is told: who calls whom, and the query that the owner has written."""
         fields = await _fields(request, self._limits)
         called = {name: fields[key] for key, name in CALL_FIELDS.items() if fields.get(key)}
-        own = ((key, text) for key, text in request.query_params.items() if _plain(key) not in fields)
+        own = ((key, text) for key, text in request.query_params.items() if plain_name(key) not in fields)
         return printable_metadata([*called.items(), *own])
 
 
@@ -140,12 +141,8 @@ async def _fields(request: Request, limits: Limits) -> dict[str, str]:
     elif request.method == "POST":
         pairs = parse_qsl(body.decode(errors="replace"))
     else:
-        pairs = [(key, text) for key, text in request.query_params.items() if _plain(key) in CALL_FIELDS]
-    return {_plain(name): value for name, value in pairs if isinstance(value, str)}
-
-
-def _plain(name: str) -> str:
-    return name.replace("_", "").lower()
+        pairs = [(key, text) for key, text in request.query_params.items() if plain_name(key) in CALL_FIELDS]
+    return {plain_name(name): value for name, value in pairs if isinstance(value, str)}
 
 
 def twiml(url: str, parameters: Mapping[str, str], settings: Mapping[str, str] | None = None) -> Element:
