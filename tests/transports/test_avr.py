@@ -243,7 +243,7 @@ async def test_messages_that_mean_nothing_harm_nobody(serve: Serve, caplog: pyte
         for text in junk:
             await client.send(text)
         await client.send(b"\0\1\2")
-        for part in (SILENT[:161], SILENT[:159]):
+        for part in (SILENT[:161], SILENT[:159], SILENT[:1]):
             await tell(client, type="audio", audio=b64encode(part).decode())
         await speak(client)
         await until(client, "transcript", role="agent")

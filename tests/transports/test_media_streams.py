@@ -245,6 +245,17 @@ async def test_half_a_sample_waits_for_the_rest() -> None:
     assert set(array("h", audio)[1000:4000]) == {3000}
 
 
+@pytest.mark.parametrize("name", ["exotel", "vonage"])
+async def test_one_odd_message_does_not_silence_a_caller(name: str) -> None:
+    async def act(carrier: Carrier) -> None:
+        await carrier.start()
+        await carrier.send(SHAPES[name].media(1, b"a"))
+        await carrier.act([QUESTION], 8)
+
+    _, timeline = await call(name, Simulation(["Paris."]), [QUESTION], act=act)
+    assert len(timeline.of(e.ResponseDone)) == 1
+
+
 async def test_our_own_voice_is_not_heard_where_both_tracks_are_streamed() -> None:
     async def act(carrier: Carrier) -> None:
         await carrier.start()

@@ -13,3 +13,9 @@ class SampleAligner:
         size = len(audio) // 2 * 2
         self._half = audio[size:]
         return audio[:size]
+
+    def push_message(self, audio: bytes) -> bytes:
+        """Append a message. Half a sample waits for an odd one only, or it made noise of all that follow."""
+        if len(audio) % 2 == 0:
+            self._half = b""
+        return self.push(audio)

@@ -23,6 +23,7 @@ from vivavoce.audio import g711
 from vivavoce.audio.g711_detection import EncodingDetector, is_constant
 from vivavoce.audio.rates import G711_RATE, OUTPUT_RATE
 from vivavoce.audio.resample import Resampler
+from vivavoce.audio.sample_aligner import SampleAligner
 from vivavoce.errors import ProtocolError, ProviderError
 from vivavoce.limits import Limits
 from vivavoce.protocol import events as e
@@ -176,7 +177,7 @@ class AudioSocketLeg:
         self._from_wire = Resampler(G711_RATE, OUTPUT_RATE)
         self._to_wire = Resampler(OUTPUT_RATE, G711_RATE)
         self._encoding = EncodingDetector()
-        self._half = b""
+        self._aligner = SampleAligner()
         self._stuck_since: float | None = None
         self._faults = Counter[str]()
         """what was wrong on this connection, and how often; told when the call is over"""
@@ -214,7 +215,9 @@ class AudioSocketLeg:
             return self._unknown(payload)
         if encoding != "linear":
             return self._from_wire.push(g711.decode(payload, encoding))
-        return self._from_wire.push(self._whole(payload))
+        if len(payload) % 2:
+            self._faults["frame with half a sample"] += 1
+        return self._from_wire.push(self._aligner.push_message(payload))
 
     def _unknown(self, payload: bytes) -> bytes:
         """Return silence in place of audio that cannot be read."""
@@ -226,14 +229,6 @@ class AudioSocketLeg:
                 len(payload),
             )
         return SILENCE
-
-    def _whole(self, payload: bytes) -> bytes:
-        """Return whole samples. Half a sample waits for the next frame, if that has a half as well."""
-        if len(payload) % 2:
-            self._faults["frame with half a sample"] += 1
-            payload = self._half + payload
-        self._half = payload[len(payload) // 2 * 2 :]
-        return payload[: len(payload) // 2 * 2]
 
     def _tune(self, rate: int) -> None:
         if rate != self._wire_rate:

@@ -270,7 +270,7 @@ class SocketLeg(_AvrLeg):
         match message:
             case _Audio(audio=text):
                 try:
-                    return self._aligner.push(b64decode(text, validate=True))
+                    return self._aligner.push_message(b64decode(text, validate=True))
                 except ValueError:
                     self._socket.ignore("audio without base64")
             case _Dtmf(digit=digit) if digit.upper() in KEYS:

@@ -89,8 +89,8 @@ class StreamCodec:
         return 1 if self._law else 2
 
     def decode(self, audio: bytes) -> bytes:
-        """Return PCM. Half a sample waits for the rest of it."""
-        return g711.decode(audio, self._law) if self._law else self._aligner.push(audio)
+        """Return a message's PCM. Half a sample waits for the rest of it."""
+        return g711.decode(audio, self._law) if self._law else self._aligner.push_message(audio)
 
     def encode(self, pcm: bytes) -> bytes:
         """Return PCM as the peer has it."""
