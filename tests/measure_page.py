@@ -174,8 +174,8 @@ def starts(output: list[list[float]]) -> list[list[float]]:
 async def measure_interruption(report: Report, chosen: dict[str, str], turns: int = 4) -> None:
     """Speak over the answer several times; see when it is quieter, and when it is silent.
 
-    Until the server is sure of it, by words or by 352 ms of sound, the voice is only quieter:
-    a cough is to stop nothing. So the limit holds for when that is heard, and for what the page adds to it.
+    Until the server is sure of it, by words or by 352 ms of sound, the voice pauses, as a cough is to stop
+    nothing; by WebRTC, where what was sent cannot be held back, it is only quieter.
     """
     heard = [2.0, *itertools.chain.from_iterable(["weather", 5.0] for _ in range(turns + 1)), 60.0]
     words = {"provider": "scripted", "text": "Answer at length."}
@@ -197,7 +197,10 @@ async def measure_interruption(report: Report, chosen: dict[str, str], turns: in
         raise SystemExit(f"{turns} interruptions were {len(silent)}")
     print("from speech over the answer until the voice is quieter:", [round(ms) for ms in quieter], end=", ")
     print("silent:", [round(ms) for ms in silent])
-    report.row("the voice is quieter when somebody speaks over it, median", median(quieter), "ms", SILENT_MS)
+    if chosen.get("transport") == "webrtc":
+        report.row("quieter when somebody speaks over it, median", median(quieter), "ms", SILENT_MS)
+    else:
+        report.row("silent when somebody speaks over it, the worst", max(silent), "ms", SILENT_MS)
     report.row("silent after the server is sure, the worst", max(after), "ms", SILENT_MS)
 
 

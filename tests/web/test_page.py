@@ -34,6 +34,24 @@ SLOW_TO_CLEAR = """() => {
     };
 }"""
 
+PAUSE = """async () => {
+    const context = new AudioContext(), heard = [], wait = (ms) => new Promise((done) => setTimeout(done, ms));
+    await context.audioWorklet.addModule(new URL("static/worklet.js", document.baseURI));
+    const node = new AudioWorkletNode(context, "playback", { numberOfInputs: 0, outputChannelCount: [2] });
+    const capture = new AudioWorkletNode(context, "capture", { numberOfOutputs: 0 });
+    node.connect(capture);
+    capture.port.onmessage = ({ data }) => heard.push(...new Int16Array(data.frame));
+    node.port.postMessage({ item: "a", samples: new Int16Array(24_000).fill(16_384) });
+    node.port.postMessage({ finish: "a" });
+    await wait(400);
+    node.port.postMessage({ hold: true });
+    await wait(600);
+    node.port.postMessage({ hold: false });
+    await wait(1200);
+    const sounds = heard.map((sample) => Math.abs(sample) > 100);
+    const within = sounds.slice(sounds.indexOf(true), sounds.lastIndexOf(true) + 1);
+    return [within.filter(Boolean).length / 24, within.filter((sound) => !sound).length / 24];
+}"""
 SLOW_MICROPHONE = """() => {
     const media = navigator.mediaDevices, open = media.getUserMedia.bind(media);
     const allowed = new Promise((resolve) => (window.allow = resolve));
@@ -94,6 +112,14 @@ async def test_an_interruption_stops_the_voice_and_strikes_out_what_was_not_hear
         await expect(first).to_contain_text("There was once a lighthouse")
         await expect(first.locator("del")).to_have_count(1)
         await expect(said(page, "assistant", 1)).to_have_text(re.compile(r"\w+"))
+
+
+async def test_a_pause_until_it_is_clear_whether_somebody_interrupts_loses_nothing(opened: Open) -> None:
+    async with opened(60.0) as page:
+        await page.locator("body").click()  # a browser plays nothing before
+        sounding, silent = await page.evaluate(PAUSE)
+        assert sounding == pytest.approx(1000, abs=30), "all of the second is heard"
+        assert silent > 400, "with a pause in it"
 
 
 async def test_the_server_is_told_what_was_heard(opened: Open) -> None:

@@ -128,11 +128,12 @@ export class CallAudio {
   }
 
   /**
-   * Play more quietly, until it is clear whether somebody interrupts.
+   * Until it is clear whether somebody interrupts, play nothing of what is queued here, and the rest more quietly.
    * @param {boolean} ducked
    */
   duck(ducked) {
     this.#ducked = ducked;
+    this.#playback?.port.postMessage({ hold: ducked });
     this.#adjust();
   }
 

@@ -474,9 +474,9 @@ export class Conversation extends EventTarget {
       case "input_audio_buffer.speech_started":
         transcript.remove(spoken); // it was dropped
         transcript.add(event.item_id, "user");
-        this.audio?.duck(false);
         this.problem = "";
-        return this.#interruptible ? this.#interrupt() : undefined;
+        if (this.#interruptible) this.#interrupt();
+        return this.audio?.duck(false); // later, so that nothing more of the answer is heard
       case "input_audio_buffer.cleared":
         return transcript.remove(spoken);
       case "conversation.item.added":

@@ -113,7 +113,7 @@ class CaptureProcessor extends AudioWorkletProcessor {
 }
 
 /**
- * Playback. Receives {item, samples}, {finish: item} and {clear: true}; sends {item, ms, level} as it plays,
+ * Playback. Receives {item, samples}, {finish: item}, {hold: whether} and {clear: true}; sends {item, ms, level} as it plays,
  * {finished: item}, and {truncations: [{item, ms}]}: how much of each answer was played when it was cleared.
  */
 class PlaybackProcessor extends AudioWorkletProcessor {
@@ -127,6 +127,7 @@ class PlaybackProcessor extends AudioWorkletProcessor {
   /** @type {Set<string>} answers of which all audio is queued */
   ended = new Set();
   playing = false;
+  held = false; // nothing is played for a moment, and nothing is lost
   /** @type {Float32Array | null} what was interrupted, fading out */
   tail = null;
   quanta = 0;
@@ -137,6 +138,7 @@ class PlaybackProcessor extends AudioWorkletProcessor {
     this.prebuffer = (PREBUFFER_MS / 1000) * sampleRate;
     this.port.onmessage = ({ data }) => {
       if (data.clear) this.#clear();
+      else if (data.hold !== undefined) this.#hold(data.hold);
       else if (data.finish) this.#finish(data.finish);
       else this.#queue(data.item, this.resampler.push(floats(data.samples)));
     };
@@ -171,11 +173,22 @@ class PlaybackProcessor extends AudioWorkletProcessor {
     const played = new Map();
     if (this.item !== null) played.set(this.item, this.#ms(this.played));
     for (const { item } of this.chunks) if (!played.has(item)) played.set(item, 0);
-    const tail = this.playing ? this.#read(Math.min(FADE_SAMPLES, this.queued)) : null;
-    this.tail = tail && tail.map((value, i) => value * (1 - i / tail.length));
+    this.#fadeOut();
+    this.held = false;
     this.resampler.clear();
     this.#reset();
     this.port.postMessage({ truncations: [...played].map(([item, ms]) => ({ item, ms })) });
+  }
+
+  /** @param {boolean} held */
+  #hold(held) {
+    if (held && !this.held) this.#fadeOut();
+    this.held = held;
+  }
+
+  #fadeOut() {
+    const tail = this.playing && !this.held ? this.#read(Math.min(FADE_SAMPLES, this.queued)) : null;
+    this.tail = tail && tail.map((value, i) => value * (1 - i / tail.length));
   }
 
   /** @param {number} samples */
@@ -189,7 +202,7 @@ class PlaybackProcessor extends AudioWorkletProcessor {
    */
   process(_, [[out, ...others]]) {
     if (this.tail) this.#fade(out, this.tail);
-    else this.#play(out);
+    else if (!this.held) this.#play(out);
     for (const other of others) other.set(out);
     if (++this.quanta % REPORT_EVERY === 0 && this.item !== null)
       this.port.postMessage({ item: this.item, ms: this.#ms(this.played), level: loudness(out) });
