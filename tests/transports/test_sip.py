@@ -1,11 +1,12 @@
 """Calls by SIP over real RTP: a second baresip, in a process of its own, is the caller."""
 
 import json
+import random
 import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import anyio
@@ -72,10 +73,13 @@ asyncio.run(main(sys.argv[1], int(sys.argv[2]), float(sys.argv[3]), sys.argv[4])
 
 
 def free_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Return a port that is free for UDP and TCP, below those that the system gives to anybody."""
+    for port in random.sample(range(21_000, 31_000), 100):
+        with socket.socket(type=socket.SOCK_DGRAM) as datagrams, socket.socket() as stream, suppress(OSError):
+            datagrams.bind(("127.0.0.1", port))
+            stream.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("no port is free")
 
 
 async def call(uri: str, seconds: float, keys: str = "") -> dict[str, Any]:
