@@ -77,7 +77,8 @@ def server(folder: Path, conversations: int = 64) -> Iterator[tuple[int, psutil.
         options = ("--preset", "scripted", "--audiosocket-port", str(port))
         environment = {"VIVAVOCE_LIMITS__CONVERSATIONS": str(conversations), "VIVAVOCE_STORE__ENABLED": "false"}
         with running(*options, folder=folder, **environment):
-            (process,) = [one for one in psutil.Process().children(recursive=True) if "serve" in one.cmdline()]
+            children = psutil.Process().children(recursive=True)
+            (process,) = [one for one in children if str(port) in one.cmdline()]
             yield port, process
 
 

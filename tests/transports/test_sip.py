@@ -138,10 +138,11 @@ async def test_the_server_hangs_up() -> None:
             while not callers:  # noqa: ASYNC110
                 await anyio.sleep(0.05)
             assert callers[0].leave
+            await anyio.sleep(2)  # it is answered
             await callers[0].leave()
 
         tasks.start_soon(leave)
-        seen = await call(uri, 10)
+        seen = await call(uri, 15)
         assert seen["closed"]
 
 

@@ -53,7 +53,7 @@ class RNNoise:
 
 
 class RNNoiseDenoiser:
-    """The denoiser of one conversation; its output is 34 ms late."""
+    """The denoiser of one conversation; its output is 36 ms late."""
 
     def __init__(self, library: ctypes.CDLL, share: float) -> None:
         """Remove the share `share` (0 to 1) of the noise that the network finds."""
