@@ -5,7 +5,7 @@ import random
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -42,7 +42,7 @@ async def main(uri, port, seconds, keys):
     told, heard, loop = {"established": False, "sounding": 0, "closed": None}, 0, asyncio.get_running_loop()
     call = await agent.dial(uri)
     try:
-        await call.wait_established(5)
+        await call.wait_established(30)
     except BaresipError as error:
         told["failure"] = type(error).__name__
     else:
@@ -80,6 +80,12 @@ def free_port() -> int:
             stream.bind(("127.0.0.1", port))
             return port
     raise AssertionError("no port is free")
+
+
+async def until_there_is(callers: Sequence[Caller]) -> None:
+    with anyio.fail_after(30):
+        while not callers:  # noqa: ASYNC110
+            await anyio.sleep(0.05)
 
 
 async def call(uri: str, seconds: float, keys: str = "") -> dict[str, Any]:
@@ -135,8 +141,7 @@ async def test_the_server_hangs_up() -> None:
     async with serving(on_caller=callers.append) as (uri, _), anyio.create_task_group() as tasks:
 
         async def leave() -> None:
-            while not callers:  # noqa: ASYNC110
-                await anyio.sleep(0.05)
+            await until_there_is(callers)
             assert callers[0].leave
             await anyio.sleep(2)  # it is answered
             await callers[0].leave()
@@ -147,9 +152,13 @@ async def test_the_server_hangs_up() -> None:
 
 
 async def test_one_call_too_many_is_busy() -> None:
-    async with serving(conversations=1) as (uri, _), anyio.create_task_group() as tasks:
-        tasks.start_soon(call, uri, 5)
-        await anyio.sleep(2)
+    callers: list[Caller] = []
+    async with (
+        serving(on_caller=callers.append, conversations=1) as (uri, _),
+        anyio.create_task_group() as tasks,
+    ):
+        tasks.start_soon(call, uri, 12)
+        await until_there_is(callers)
         assert (await call(uri, 1))["failure"] == "CallBusy"
 
 
