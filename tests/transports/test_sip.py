@@ -157,7 +157,7 @@ async def test_one_call_too_many_is_busy() -> None:
         serving(on_caller=callers.append, conversations=1) as (uri, _),
         anyio.create_task_group() as tasks,
     ):
-        tasks.start_soon(call, uri, 25)
+        tasks.start_soon(call, uri, 15)
         await until_there_is(callers)
         seen = await call(uri, 1)
         assert not seen["established"]
