@@ -9,7 +9,7 @@ import pytest
 
 from clients.serving import running
 from vivavoce.audio.decode import decode
-from vivavoce.client.telephone.caller import Call, Recording, Script, make_call
+from vivavoce.client.telephone.caller import OutgoingCall, Recording, Script, make_call
 from vivavoce.client.telephone.codecs import CODECS, Codec
 from vivavoce.client.telephone.peer import CallOptions
 from vivavoce.client.telephone.peers import PEERS
@@ -51,7 +51,7 @@ def recording(name: str, codec: Codec) -> Recording:
 
 
 async def test_every_peer_is_answered_and_may_interrupt(addresses: dict[str, str]) -> None:
-    calls = dict[tuple[str, str], Call]()
+    calls = dict[tuple[str, str], OutgoingCall]()
 
     async def call(peer: str, name: str) -> None:
         codec = CODECS[name]
@@ -77,7 +77,7 @@ async def test_every_peer_is_answered_and_may_interrupt(addresses: dict[str, str
 
 
 async def test_keys_reach_the_server_by_every_peer_that_has_some(addresses: dict[str, str]) -> None:
-    calls = dict[str, Call]()
+    calls = dict[str, OutgoingCall]()
 
     async def call(peer: str) -> None:
         codec = PEERS[peer].codecs[0]

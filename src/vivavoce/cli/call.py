@@ -15,7 +15,7 @@ from vivavoce.errors import ConfigError
 if TYPE_CHECKING:
     import ssl
 
-    from vivavoce.client.telephone.caller import Call, Recording, Script
+    from vivavoce.client.telephone.caller import OutgoingCall, Recording, Script
     from vivavoce.client.telephone.timings import TurnTimings
 
 LONGEST_SECONDS = 300.0
@@ -137,13 +137,13 @@ def _recording(path: str, rate: int) -> "Recording":
     return Recording(Path(path).name, audio)
 
 
-def _timings(made: "Call") -> "list[TurnTimings]":
+def _timings(made: "OutgoingCall") -> "list[TurnTimings]":
     from vivavoce.client.telephone.timings import turns
 
     return turns(made.said, made.record.queue)
 
 
-def _report(made: "Call", timings: "Sequence[TurnTimings]") -> Iterator[str]:
+def _report(made: "OutgoingCall", timings: "Sequence[TurnTimings]") -> Iterator[str]:
     """Yield the lines of a report: what was said, the timings, and what was wrong."""
     for role, text in made.record.transcripts:
         yield f"{'You:' if role == 'user' else 'Answer:':<8} {text}"
@@ -174,7 +174,7 @@ def _row(turn: "TurnTimings") -> tuple[str, ...]:
     return turn.said.what, seconds(turn.first_sound, "no answer"), f"{turn.answer:.1f} s", holes, quiet
 
 
-def _as_json(made: "Call", timings: "Sequence[TurnTimings]") -> str:
+def _as_json(made: "OutgoingCall", timings: "Sequence[TurnTimings]") -> str:
     import msgspec
 
     found = {
@@ -198,7 +198,7 @@ def _as_json(made: "Call", timings: "Sequence[TurnTimings]") -> str:
     return msgspec.json.format(msgspec.json.encode(rounded(msgspec.to_builtins(found))).decode())
 
 
-def _save(path: Path, made: "Call", *, stereo: bool) -> None:
+def _save(path: Path, made: "OutgoingCall", *, stereo: bool) -> None:
     """Write a WAV: what was heard, or with `stereo` the caller left and what was heard right."""
     import numpy as np
 

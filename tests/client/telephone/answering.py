@@ -17,9 +17,9 @@ from anyio.abc import ByteStream
 from websockets.exceptions import ConnectionClosedOK
 
 from vivavoce.audio import g711
-from vivavoce.client.telephone.caller import Call, Recording, Script, TelephoneCaller
+from vivavoce.client.telephone.caller import OutgoingCall, Recording, Script, TelephoneCaller
 from vivavoce.client.telephone.codecs import Codec
-from vivavoce.client.telephone.peer import Peer
+from vivavoce.client.telephone.peer import TelephonePeer
 
 Json = dict[str, Any]
 SEND_SECONDS = 0.001
@@ -124,7 +124,9 @@ def ends(kind: type[Any]) -> tuple[Any, Any]:
     return kind(there, here), kind(here, there)
 
 
-async def called(peer: Peer, codec: Codec, server: Callable[[], Awaitable[None]], script: Script) -> Call:
+async def called(
+    peer: TelephonePeer, codec: Codec, server: Callable[[], Awaitable[None]], script: Script
+) -> OutgoingCall:
     """Make one call while a server runs."""
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(server)

@@ -31,7 +31,7 @@ from vivavoce.audio import g711
 from vivavoce.client.telephone.audio_socket import AudioSocket
 from vivavoce.client.telephone.avr_http import AvrHttp
 from vivavoce.client.telephone.avr_websocket import AvrWebSocket
-from vivavoce.client.telephone.caller import Call, Script
+from vivavoce.client.telephone.caller import OutgoingCall, Script
 from vivavoce.client.telephone.chan_websocket import ChanWebSocket
 from vivavoce.client.telephone.codecs import SLIN, SLIN16, ULAW, Codec
 from vivavoce.client.telephone.media_streams import (
@@ -55,11 +55,11 @@ def options(codec: Codec) -> CallOptions:
     return CallOptions(codec, call_id=CALL_ID)
 
 
-def timings(call: Call) -> list[TurnTimings]:
+def timings(call: OutgoingCall) -> list[TurnTimings]:
     return turns(call.said, call.record.queue)
 
 
-def assert_answered(call: Call, after: float = 0.3, lasts: float = 1.0) -> None:
+def assert_answered(call: OutgoingCall, after: float = 0.3, lasts: float = 1.0) -> None:
     """The answer began 0.3 s after the end of speech, plus the time in which a message fills."""
     (turn,) = timings(call)
     assert turn.first_sound is not None
@@ -194,7 +194,9 @@ async def serve_http(
             return
 
 
-async def http_call(answer: list[bytes], seen: list[Any], status: int = 200, *, responds: bool = True) -> Call:
+async def http_call(
+    answer: list[bytes], seen: list[Any], status: int = 200, *, responds: bool = True
+) -> OutgoingCall:
     ours, theirs = ends(Pipe)
     peer = AvrHttp(ours, "server")
     await peer.begin("/speech-to-speech-stream", options(SLIN))
@@ -246,7 +248,7 @@ async def serve_frames(
 
 async def frames_call(
     seen: list[tuple[int, bytes]], answer: Callable[[bytes], bytes], codec: Codec = SLIN, script: Script = ASK
-) -> Call:
+) -> OutgoingCall:
     ours, theirs = ends(Pipe)
     peer = AudioSocket(ours, "server", codec.rate)
     await peer.write(0x01, UUID(CALL_ID).bytes)
@@ -322,7 +324,7 @@ async def stream_call(
     codec: Codec = ULAW,
     audio_of: Callable[[Json], bytes | None] = stream_audio,
     **more: Any,
-) -> tuple[Call, WebSocketServer]:
+) -> tuple[OutgoingCall, WebSocketServer]:
     ours, theirs = ends(WebSocketEnd)
     server = WebSocketServer(theirs, audio_of, play, **more)
     peer = kind(ours, options(codec))
@@ -458,7 +460,7 @@ async def test_vonage_sends_binary_audio_and_notifies_when_it_was_played() -> No
 
 async def channel_call(
     play: Callable[[], list[Any]], script: Script, **more: Any
-) -> tuple[Call, WebSocketServer]:
+) -> tuple[OutgoingCall, WebSocketServer]:
     ours, theirs = ends(WebSocketEnd)
     server = WebSocketServer(
         theirs, lambda message: message if isinstance(message, bytes) else None, play, **more

@@ -11,7 +11,7 @@ from vivavoce.client.telephone.peer import (
     QUEUE_SECONDS,
     CallOptions,
     CallRecord,
-    Transcript,
+    PeerTranscript,
     base64_audio,
     text_of,
     whole_samples,
@@ -61,7 +61,9 @@ class AvrWebSocket:
                     carry.clear()
                     record.clear()
                 case "transcript":
-                    record.transcripts.append(Transcript(text_of(message, "role"), text_of(message, "text")))
+                    record.transcripts.append(
+                        PeerTranscript(text_of(message, "role"), text_of(message, "text"))
+                    )
                 case "error":
                     record.problem(f"The server reports an error: {text_of(message, 'message')}")
                 case "ready":

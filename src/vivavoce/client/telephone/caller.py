@@ -10,9 +10,9 @@ import anyio
 from vivavoce.audio.audible import speech_in
 from vivavoce.client.microphone_feed import FRAME_SECONDS, MicrophoneFeed, frames_of
 from vivavoce.client.telephone.codecs import Codec
-from vivavoce.client.telephone.peer import HUNG_UP, CallOptions, CallRecord, Dial, Peer
+from vivavoce.client.telephone.peer import HUNG_UP, CallOptions, CallRecord, Dial, TelephonePeer
 from vivavoce.client.telephone.playout_queue import PlayoutQueue
-from vivavoce.client.telephone.timings import Said
+from vivavoce.client.telephone.timings import SpokenRecording
 from vivavoce.errors import ProviderError, first_failure
 
 KEY_SECONDS = 0.1
@@ -51,12 +51,12 @@ class Script:
 
 
 @dataclass
-class Call:
+class OutgoingCall:
     """A call that was made. Times are seconds since it began."""
 
     record: CallRecord
     codec: Codec
-    said: list[Said] = field(default_factory=list)
+    said: list[SpokenRecording] = field(default_factory=list)
     spoken: bytearray = field(default_factory=bytearray)
     """what the caller said, 16-bit PCM at the rate of the call"""
     seconds: float = 0.0
@@ -74,17 +74,17 @@ class Call:
 class TelephoneCaller:
     """Makes one call."""
 
-    def __init__(self, peer: Peer, codec: Codec) -> None:
+    def __init__(self, peer: TelephonePeer, codec: Codec) -> None:
         self._peer, self._codec = peer, codec
         self._frame_bytes = 2 * round(codec.rate * FRAME_SECONDS)
         self._feed = MicrophoneFeed(self._say, [bytes(self._frame_bytes)])
         queue = PlayoutQueue(codec.rate, peer.queue_seconds)
-        self.call = Call(CallRecord(queue, self._feed.began), codec)
+        self.call = OutgoingCall(CallRecord(queue, self._feed.began), codec)
         self.patience = anyio.CancelScope()
         """cancelled, it ends the call, and `follow` returns what there is"""
         self._is_pressing = self._hangs_up = False
 
-    async def follow(self, script: Script) -> Call:
+    async def follow(self, script: Script) -> OutgoingCall:
         """Do what the script says, and hang up; the call ends earlier if the server ends it."""
         ended = anyio.Event()
         async with anyio.create_task_group() as tasks:
@@ -145,7 +145,7 @@ class TelephoneCaller:
         """Say a recording, and return when its speech has ended."""
         first = self._feed.play(frames_of(recording.audio, self._frame_bytes)) - self._feed.began
         start, end = speech_in(recording.audio, self._codec.rate)
-        self.call.said.append(Said(recording.name, first + start, first + end, interrupts))
+        self.call.said.append(SpokenRecording(recording.name, first + start, first + end, interrupts))
         await anyio.sleep_until(self._feed.began + first + end)
         return first + end
 
@@ -159,7 +159,7 @@ class TelephoneCaller:
             await self._peer.press(key)  # it is reported when it is let go
             end = self.call.record.now
             await anyio.sleep(KEY_SECONDS)
-        self.call.said.append(Said(f"keys {keys}", start, end))
+        self.call.said.append(SpokenRecording(f"keys {keys}", start, end))
         return end
 
     async def _interrupt(self, interruption: Recording, after: float) -> None:
@@ -190,7 +190,7 @@ async def make_call(
     options: CallOptions,
     script: Script,
     until: Callable[[anyio.CancelScope], Coroutine[object, object, None]] | None = None,
-) -> Call:
+) -> OutgoingCall:
     """Call a URL, follow the script, and return the call.
 
     `until` is run beside it with a scope that ends the call when it is cancelled. Raises `ProviderError` if the

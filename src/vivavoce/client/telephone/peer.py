@@ -27,7 +27,7 @@ PROBLEMS = 50
 """different problems that are kept"""
 
 
-class Transcript(NamedTuple):
+class PeerTranscript(NamedTuple):
     """What somebody said, as the server reports it."""
 
     role: str
@@ -40,7 +40,7 @@ class CallRecord:
 
     queue: PlayoutQueue
     began: float = field(default_factory=anyio.current_time)
-    transcripts: list[Transcript] = field(default_factory=list)
+    transcripts: list[PeerTranscript] = field(default_factory=list)
     problems: Counter[str] = field(default_factory=Counter)
     changed: anyio.Event = field(default_factory=anyio.Event)
 
@@ -86,7 +86,7 @@ class CallOptions:
     tls: ssl.SSLContext | None = None
 
 
-class Peer(Protocol):
+class TelephonePeer(Protocol):
     """One call. Its methods may raise one of `HUNG_UP`."""
 
     queue_seconds: ClassVar[float]
@@ -111,7 +111,7 @@ class Peer(Protocol):
         ...
 
 
-Dial = Callable[[str, CallOptions], AbstractAsyncContextManager[Peer]]
+Dial = Callable[[str, CallOptions], AbstractAsyncContextManager[TelephonePeer]]
 """Calls a URL. Raises `ProviderError` if that fails, `ConfigError` if it cannot succeed."""
 
 

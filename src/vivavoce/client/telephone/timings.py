@@ -16,7 +16,7 @@ STILL_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
-class Said:
+class SpokenRecording:
     """A recording that was played, or keys that were pressed, and between which times."""
 
     what: str
@@ -43,7 +43,7 @@ class TurnTimings:
     from its true beginning until the interrupted answer was quiet; None if it never was before its end.
     """
 
-    said: Said
+    said: SpokenRecording
     first_frame: float | None
     first_sound: float | None
     answer: float
@@ -60,7 +60,7 @@ class _Sound:
     played: Played
 
 
-def turns(said: Sequence[Said], queue: PlayoutQueue) -> list[TurnTimings]:
+def turns(said: Sequence[SpokenRecording], queue: PlayoutQueue) -> list[TurnTimings]:
     """Return the timings of each turn. `said` is in order."""
     sounds = [sound for one in queue.played if (sound := _sound(one, queue.rate))]
     nexts = [*(one.start for one in said[1:]), inf]
@@ -76,7 +76,7 @@ def _sound(played: Played, rate: int) -> _Sound | None:
     return _Sound(max(begins + found[0], played.arrived), begins + found[1], played)
 
 
-def _turn(said: Said, until: float, sounds: Sequence[_Sound], queue: PlayoutQueue) -> TurnTimings:
+def _turn(said: SpokenRecording, until: float, sounds: Sequence[_Sound], queue: PlayoutQueue) -> TurnTimings:
     since = said.end if said.interrupts else said.start
     answer = [sound for sound in sounds if since <= sound.start < until]
     frames = [one.arrived for one in queue.played if since <= one.arrived < until]
@@ -97,7 +97,7 @@ def _holes(answer: Sequence[_Sound], queue: PlayoutQueue) -> list[Hole]:
     return [Hole(at / queue.rate, gap / queue.rate) for at, gap in gaps if gap]
 
 
-def _quiet(said: Said, sounds: Sequence[_Sound]) -> float | None:
+def _quiet(said: SpokenRecording, sounds: Sequence[_Sound]) -> float | None:
     # the answer to an interruption cannot begin before its end, so what is heard until then is the old one
     heard = [min(sound.end, said.end) for sound in sounds if said.start <= sound.end and sound.start < said.end]
     last = max(heard, default=said.start)
