@@ -145,7 +145,10 @@ async def test_a_peer_by_http_that_never_reads_breaks_off() -> None:
     async def send(message: Any) -> None:
         await anyio.sleep_forever()
 
-    leg, began = HttpLeg(CallDetails("uuid-1"), receive, send, None), anyio.current_time()
+    leg, began = (
+        HttpLeg(CallDetails("uuid-1"), receive, send, None, Limits().send_seconds),
+        anyio.current_time(),
+    )
     with pytest.raises(TimeoutError):
         await leg.answer()
     assert anyio.current_time() - began == pytest.approx(10)
@@ -159,7 +162,7 @@ async def test_messages_that_come_too_fast_wait() -> None:
         raise AssertionError
 
     began, times = anyio.current_time(), list[float]()
-    async for _ in PeerSocket(receive, send, events_per_second=100).receive():
+    async for _ in PeerSocket(receive, send, Limits(events_per_second=100)).receive():
         times.append(anyio.current_time() - began)
         if len(times) == 250:
             break

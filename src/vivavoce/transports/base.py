@@ -11,6 +11,7 @@ from typing import ClassVar, Protocol, TypeVar, get_args
 
 import anyio
 from msgspec.structs import replace
+from starlette.types import Scope
 
 from vivavoce.errors import ProtocolError
 from vivavoce.limits import Limits
@@ -179,6 +180,11 @@ class Handshake:
         if not isinstance(event.session, Session):
             return event
         return replace(event, session=replace(event.session, model=self.model))
+
+
+def address_of(scope: Scope) -> str:
+    """Return the IP address from which a request comes; a Unix socket has none."""
+    return (scope.get("client") or ("",))[0]
 
 
 def wants_extras(query: Mapping[str, str]) -> bool:

@@ -28,6 +28,7 @@ from vivavoce.transports.base import (
     EventRate,
     Handshake,
     OpenCalls,
+    address_of,
     decode_event,
     run_until_first,
     wanted_store,
@@ -111,7 +112,7 @@ async def accept_websocket(scope: Scope, send: Send) -> None:
 def read_handshake(scope: Scope) -> Handshake:
     """Read a WebSocket's opening request. The scope's `state` has what its key says: session and identity."""
     query = dict(reversed(parse_qsl(scope["query_string"].decode("latin-1"))))  # the first of two values counts
-    address, call_id = (scope.get("client") or ("",))[0], query.get("call_id")
+    address, call_id = address_of(scope), query.get("call_id")
     dialect, extras = _dialect(scope, query), wants_extras(query)
     if call_id is not None:
         return Handshake(address, call_id=call_id, dialect=dialect, extras=extras)

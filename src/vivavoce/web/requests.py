@@ -220,11 +220,6 @@ def identity_of(connection: HTTPConnection) -> str | None:
     return identity
 
 
-def address_of(connection: HTTPConnection) -> str:
-    """Return the IP address of a client, or an empty text."""
-    return connection.client.host if connection.client else ""
-
-
 class _NotRead(Exception):
     pass
 

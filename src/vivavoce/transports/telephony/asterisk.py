@@ -21,6 +21,7 @@ from vivavoce.audio import g711
 from vivavoce.audio.rates import G711_RATE, INPUT_RATE, OUTPUT_RATE
 from vivavoce.errors import ProtocolError
 from vivavoce.protocol import events as e
+from vivavoce.transports.base import address_of
 from vivavoce.transports.telephony.ami import Ami
 from vivavoce.transports.telephony.call import TelephoneTransport
 from vivavoce.transports.telephony.leg import (
@@ -34,7 +35,6 @@ from vivavoce.transports.telephony.leg import (
     printable_metadata,
 )
 from vivavoce.transports.telephony.peer_socket import NOT_UNDERSTOOD, PeerSocket, StreamCodec
-from vivavoce.transports.telephony.peers import address_of
 from vivavoce.transports.webrtc.pacer import FRAME_SECONDS
 
 log = logging.getLogger(__name__)
@@ -68,7 +68,7 @@ class AsteriskServer:
         await receive()  # `websocket.connect`
         chosen = SUBPROTOCOL if SUBPROTOCOL in scope.get("subprotocols", ()) else None
         await send({"type": "websocket.accept", "subprotocol": chosen})
-        socket = PeerSocket(receive, send, self._transport.limits.events_per_second)
+        socket = PeerSocket(receive, send, self._transport.limits)
         messages = socket.receive()
         try:
             start: str | None = None

@@ -20,6 +20,7 @@ from vivavoce.audio.rates import G711_RATE
 from vivavoce.audio.sample_aligner import SampleAligner
 from vivavoce.errors import ProtocolError, ProviderError
 from vivavoce.protocol import events as e
+from vivavoce.transports.base import address_of
 from vivavoce.transports.telephony.call import TelephoneTransport
 from vivavoce.transports.telephony.leg import (
     ID_CHARS,
@@ -30,8 +31,8 @@ from vivavoce.transports.telephony.leg import (
     printable,
     printable_metadata,
 )
-from vivavoce.transports.telephony.peer_socket import SEND_SECONDS, PeerSocket
-from vivavoce.transports.telephony.peers import MayCall, address_of
+from vivavoce.transports.telephony.peer_socket import PeerSocket
+from vivavoce.transports.telephony.peers import MayCall
 
 if TYPE_CHECKING:
     import httpx
@@ -125,12 +126,13 @@ class AvrServer:
             await respond_message(send, 404, f"There is only POST {PATH} here, and a WebSocket.")
         else:
             uuid = next((headers[name].decode("latin-1") for name in _UUID_HEADERS if name in headers), "")
-            await self._transport.accept(HttpLeg(_details(scope, uuid), receive, send, self._ami))
+            leg = HttpLeg(_details(scope, uuid), receive, send, self._ami, self._transport.limits.send_seconds)
+            await self._transport.accept(leg)
 
     async def _accept_socket(self, scope: Scope, receive: Receive, send: Send) -> None:
         await receive()  # `websocket.connect`
         await send({"type": "websocket.accept"})
-        socket = PeerSocket(receive, send, self._transport.limits.events_per_second)
+        socket = PeerSocket(receive, send, self._transport.limits)
         messages = _messages(socket)
         first: _Message | None = None
         with anyio.move_on_after(INIT_SECONDS) as waiting:
@@ -178,9 +180,16 @@ class HttpLeg(_AvrLeg):
 
     has_clock = False
 
-    def __init__(self, details: CallDetails, receive: Receive, send: Send, ami: AvrAmi | None) -> None:
+    def __init__(
+        self,
+        details: CallDetails,
+        receive: Receive,
+        send: Send,
+        ami: AvrAmi | None,
+        send_seconds: float,
+    ) -> None:
         super().__init__(details, ami)
-        self._receive, self._response = receive, send
+        self._receive, self._response, self._send_seconds = receive, send, send_seconds
         self._is_answered = False
 
     async def receive(self) -> AsyncIterator[LegEvent]:
@@ -222,7 +231,7 @@ class HttpLeg(_AvrLeg):
 
     async def _send(self, message: Message) -> None:
         """Send a part of the response. Raises `TimeoutError` if the peer does not read."""
-        with anyio.fail_after(SEND_SECONDS):
+        with anyio.fail_after(self._send_seconds):
             await self._response(message)
 
 

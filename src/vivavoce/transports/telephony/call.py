@@ -98,7 +98,7 @@ class _Call:
 
     def __init__(self, leg: Leg, limits: Limits, observe: Observe) -> None:
         self.refusal: ProtocolError | None = None
-        self._leg, self._limits, self._observe = leg, limits, observe
+        self._leg, self._observe = leg, observe
         self._playout = Playout(limits.playout_seconds, leg.rate)
         clock = PeerClock if leg.has_clock else OurClock
         self._clock: PeerClock | OurClock = clock(leg, self._playout, self._on_played)

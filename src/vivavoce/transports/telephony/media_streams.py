@@ -24,6 +24,7 @@ from starlette.types import Receive, Scope, Send
 from vivavoce.audio.rates import G711_RATE, INPUT_RATE, OUTPUT_RATE
 from vivavoce.errors import ProtocolError
 from vivavoce.protocol import events as e
+from vivavoce.transports.base import address_of
 from vivavoce.transports.telephony.call import TelephoneTransport
 from vivavoce.transports.telephony.leg import (
     ID_CHARS,
@@ -37,7 +38,6 @@ from vivavoce.transports.telephony.leg import (
     printable_metadata,
 )
 from vivavoce.transports.telephony.peer_socket import NOT_UNDERSTOOD, ChunkOrder, PeerSocket, StreamCodec
-from vivavoce.transports.telephony.peers import address_of
 from vivavoce.transports.webrtc.pacer import FRAME_SECONDS
 
 log = logging.getLogger(__name__)
@@ -147,7 +147,7 @@ class MediaStreamServer:
         """Serve one stream: one call."""
         await receive()  # `websocket.connect`
         await send({"type": "websocket.accept"})
-        socket = PeerSocket(receive, send, self._transport.limits.events_per_second)
+        socket = PeerSocket(receive, send, self._transport.limits)
         messages = _messages(socket, self._dialect)
         try:
             start: Mapping[str, object] | None = None

@@ -10,12 +10,11 @@ from starlette.types import Receive, Send
 from vivavoce.audio import g711
 from vivavoce.audio.sample_aligner import SampleAligner
 from vivavoce.errors import ProtocolError
+from vivavoce.limits import Limits
 from vivavoce.transports.base import EventRate
 
 log = logging.getLogger(__name__)
 
-SEND_SECONDS = 10
-"""seconds that a message may wait to be sent; then the peer counts as gone"""
 NOT_UNDERSTOOD, TRY_AGAIN_LATER = 1003, 1013
 """close codes (RFC 6455)"""
 REASON_BYTES = 123
@@ -27,9 +26,10 @@ RESTART = 50
 class PeerSocket:
     """An accepted WebSocket: messages both ways, and a count of those that meant nothing."""
 
-    def __init__(self, receive: Receive, send: Send, events_per_second: int) -> None:
-        """What comes faster than `events_per_second` waits."""
-        self._receive, self._send, self._rate = receive, send, EventRate(events_per_second)
+    def __init__(self, receive: Receive, send: Send, limits: Limits) -> None:
+        """What comes faster than `limits.events_per_second` waits; a peer has `limits.send_seconds` to read."""
+        self._receive, self._send, self._limits = receive, send, limits
+        self._rate = EventRate(limits.events_per_second)
         self.is_open = True
         self._ignored = Counter[str]()
 
@@ -48,7 +48,7 @@ class PeerSocket:
         """Send a message, unless the WebSocket is closed. Raises `TimeoutError` if the peer does not read."""
         if self.is_open:
             kind = "bytes" if isinstance(message, bytes) else "text"
-            with anyio.fail_after(SEND_SECONDS):
+            with anyio.fail_after(self._limits.send_seconds):
                 await self._send({"type": "websocket.send", kind: message})
 
     async def close(self, code: int = 1000, reason: str = "") -> None:

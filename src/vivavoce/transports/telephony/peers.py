@@ -4,19 +4,12 @@ import socket
 from collections.abc import Callable, Sequence
 from ipaddress import ip_address, ip_network
 
-from starlette.types import Scope
-
 KEEPALIVE = {"TCP_KEEPIDLE": 10, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 2, "TCP_USER_TIMEOUT": 20_000}
 """seconds until an idle connection is tested, and between tests; tests until it counts as broken; milliseconds
 that what was sent may wait for the peer to read it, which nothing else limits once the call is over"""
 
 MayCall = Callable[[str], bool]
 """Returns whether the machine at an IP address may bring calls."""
-
-
-def address_of(scope: Scope) -> str:
-    """Return the IP address from which a request comes; a Unix socket has none."""
-    return (scope.get("client") or ("",))[0]
 
 
 def may_call_from(networks: Sequence[str]) -> MayCall:

@@ -20,12 +20,12 @@ from vivavoce.limits import Limits
 from vivavoce.protocol import events as e
 from vivavoce.runtime import Runtime
 from vivavoce.session.switchboard import Busy
-from vivavoce.transports.base import Handshake, run_until_first
+from vivavoce.transports.base import Handshake, address_of, run_until_first
 from vivavoce.transports.upload import AnswerEvent, Upload, UploadedQuestion, UploadTransport
 from vivavoce.transports.websocket import GOING_AWAY, NORMAL, accept_websocket
 from vivavoce.web.errors import HttpError, error_body, require_ready, status_of
 from vivavoce.web.recordings import Recordings
-from vivavoce.web.requests import address_of, identity_of, read_query
+from vivavoce.web.requests import identity_of, read_query
 from vivavoce.web.spoken_answers import Encoders, SpokenAnswer
 from vivavoce.web.uploads import DEFAULT_FORMAT, AudioSocketQuery, check_size, decode_turn, turn_recordings
 
@@ -53,7 +53,7 @@ class AudioSocketEndpoint:
         query = read_query(connection, AudioSocketQuery)
         await self._encoders.open(query.format or DEFAULT_FORMAT)  # refused before it is accepted
         await accept_websocket(scope, send)
-        address, identity = address_of(connection), identity_of(connection)
+        address, identity = address_of(connection.scope), identity_of(connection)
         continues = query.conversation or None
         handshake = Handshake(address, identity=identity, continues=continues, store=query.store)
         socket = _AudioSocket(receive, send, query, self._transport.limits)

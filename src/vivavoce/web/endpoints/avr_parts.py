@@ -25,10 +25,9 @@ from vivavoce.protocol.validation import invalid, missing
 from vivavoce.providers.base import SupportsOptions
 from vivavoce.session.call import Caller
 from vivavoce.session.line import HungUp, Line
-from vivavoce.transports.base import run_until_first
+from vivavoce.transports.base import address_of, run_until_first
 from vivavoce.transports.telephony.avr import FRAME_BYTES, respond_message
 from vivavoce.transports.telephony.leg import ID_CHARS, printable
-from vivavoce.transports.telephony.peers import address_of
 from vivavoce.web.app import Web
 from vivavoce.web.endpoints.chat_schema import read_chat_request, to_chat_request
 from vivavoce.web.endpoints.transcript_formats import joined

@@ -17,11 +17,11 @@ from vivavoce.protocol.session import AnySession, Session
 from vivavoce.protocol.settings import DEFAULT_TRANSCRIPTION, merge
 from vivavoce.protocol.validation import missing
 from vivavoce.runtime import Runtime
-from vivavoce.transports.base import Connect, Handshake, wanted_store, wants_extras
+from vivavoce.transports.base import Connect, Handshake, address_of, wanted_store, wants_extras
 from vivavoce.transports.webrtc.sdp import Ice, check_offer
 from vivavoce.transports.webrtc.transport import Offer, WebRtcTransport
 from vivavoce.web.errors import HttpError, require_ready
-from vivavoce.web.requests import address_of, body_too_large, identity_of, limited_body, media_type, read_bytes
+from vivavoce.web.requests import body_too_large, identity_of, limited_body, media_type, read_bytes
 
 PATHS = ("/v1/realtime/calls", "/openai/v1/realtime/calls")
 BETA_PATH = "/v1/realtime"
@@ -62,7 +62,7 @@ class CallsEndpoint:
         model = query.get("model")
         if model is None and isinstance(session, Session) and session.model:
             model = session.model
-        address = address_of(request)
+        address = address_of(request.scope)
         dialect = BETA if request.url.path == BETA_PATH else GA
         return Handshake(
             address,

@@ -12,11 +12,10 @@ from starlette.types import Receive, Scope, Send
 from vivavoce.audio.encode import CONTENT_TYPES
 from vivavoce.errors import first_failure
 from vivavoce.limits import Limits
-from vivavoce.transports.base import Handshake
+from vivavoce.transports.base import Handshake, address_of
 from vivavoce.transports.upload import UploadedQuestion, UploadTransport
 from vivavoce.web.requests import (
     Admission,
-    address_of,
     identity_of,
     respond_while_connected,
     send_chunk,
@@ -93,7 +92,7 @@ class VoiceChatEndpoint:
         if call := self._calls.find(earlier, identity):
             return call
         handshake = Handshake(
-            address_of(request), identity=identity, continues=earlier or None, store=query.store
+            address_of(request.scope), identity=identity, continues=earlier or None, store=query.store
         )
         call = self._calls.open(handshake, must_continue=bool(named))
         tasks.start_soon(self._calls.run, call)
