@@ -109,3 +109,16 @@ async def truncated(page: Page) -> dict[str, Any]:
 
 def said(page: Page, who: str, nth: int = 0) -> Locator:
     return page.locator(f"#turns li.{who} .words").nth(nth)
+
+
+async def interrupt_by_voice(page: Page) -> None:
+    """Talk with a microphone that hears a question and, over its answer, another; see what becomes of both."""
+    await talk(page)
+    await in_state(page, "speaking")
+    await expect(said(page, "user", 1)).to_have_text("Answer in ten words.")
+    truncation = await truncated(page)
+    assert 500 < truncation["ms"] < 6000
+    first = said(page, "assistant", 0)
+    await expect(first).to_contain_text("There was once a lighthouse")
+    await expect(first.locator("del")).to_have_count(1)
+    await expect(said(page, "assistant", 1)).to_have_text(re.compile(r"\w+"))
